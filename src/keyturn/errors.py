@@ -1,0 +1,144 @@
+"""Every error that keyturn raises.
+
+    KeyturnError
+    ├── ConfigurationError            an argument or setting that cannot work (also a ValueError)
+    ├── MarkerTableError              the marker table: unreachable, missing, denied, misshapen
+    │   └── MarkerConflictError       somebody else wrote the marker first: read it again
+    └── SecretError                   one secret; has `.secret_id` and `.advice`
+        ├── InvalidSecretIdError      not a name or ARN that Secrets Manager could know
+        ├── SecretNotFoundError       no such secret in this account and Region
+        ├── SecretDeletedError        scheduled for deletion: it can only be restored
+        ├── StageNotFoundError        the secret is there, no readable version has this staging label
+        ├── AccessDeniedError         the policy of the caller, the secret or the key says no
+        ├── DecryptionError           the KMS key is disabled, deleted or not for this secret
+        ├── SecretKindError           text was asked of a binary secret, or the reverse
+        ├── SecretFormatError         the value is not the JSON that was asked for
+        └── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
+
+A message says what happened, to which secret, and what to do. No message, attribute or
+traceback entry of these classes ever holds a secret value; botocore's error is the `__cause__`.
+"""
+
+from __future__ import annotations
+
+
+class KeyturnError(Exception):
+    """The base of all errors that keyturn raises by itself."""
+
+
+class ConfigurationError(KeyturnError, ValueError):
+    """An argument or a setting has a value that cannot work."""
+
+
+class MarkerTableError(KeyturnError):
+    """The marker table could not be read or written.
+
+    `SecretCache.get` never raises it: trouble with the table shows in `status()` and in the log.
+    """
+
+    def __init__(self, table: str, detail: str, *, denied: bool = False) -> None:
+        super().__init__(f"marker table {table!r}: {detail}")
+        self.table = table
+        self.detail = detail
+        self.denied = denied
+
+
+class MarkerConflictError(MarkerTableError):
+    """The marker changed between its reading and its writing; nothing was written."""
+
+
+class SecretError(KeyturnError):
+    """Something about one secret; `advice` says what to do about it."""
+
+    summary = "cannot be used"
+    default_advice = "see the cause"
+
+    def __init__(self, secret_id: str, detail: str = "", *, advice: str | None = None) -> None:
+        self.secret_id = secret_id
+        self.detail = detail
+        self.advice = advice or self.default_advice
+        what = f"{self.summary}: {detail}" if detail else self.summary
+        super().__init__(f"secret {secret_id!r} {what}. What to do: {self.advice}.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.secret_id, self.detail, self.advice)
+
+
+def _rebuild(kind: type[SecretError], secret_id: str, detail: str, advice: str) -> SecretError:
+    """Unpickle: the rendered message is not an argument of `SecretError.__init__`."""
+    return kind(secret_id, detail, advice=advice)
+
+
+class InvalidSecretIdError(SecretError, ValueError):
+    """The id is not one that Secrets Manager could know."""
+
+    summary = "has an id that no secret can have"
+    default_advice = "give the secret's name or ARN, 1 to 2048 characters"
+
+
+class SecretNotFoundError(SecretError, LookupError):
+    """No secret of this name or ARN exists in the client's account and Region."""
+
+    summary = "was not found"
+    default_advice = (
+        "check the name, the account and the Region of the client; a re-created secret has another "
+        "ARN, so name it by its name"
+    )
+
+
+class SecretDeletedError(SecretError, LookupError):
+    """The secret is scheduled for deletion and cannot be read."""
+
+    summary = "is scheduled for deletion"
+    default_advice = "restore it (secretsmanager:RestoreSecret) or stop using it"
+
+
+class StageNotFoundError(SecretError, LookupError):
+    """The secret exists, but no version with a value carries the staging label."""
+
+    summary = "has no version with a value under this staging label"
+    default_advice = (
+        "AWSPENDING exists only during a rotation and AWSPREVIOUS only after one; for another label "
+        "look at DescribeSecret's VersionIdsToStages"
+    )
+
+
+class AccessDeniedError(SecretError, PermissionError):
+    """The caller's policy, the secret's policy or the key's policy denies the read."""
+
+    summary = "may not be read by this role"
+    default_advice = (
+        "allow secretsmanager:GetSecretValue on the secret's ARN (suffix -??????), and kms:Decrypt "
+        "if it is encrypted with a customer managed key"
+    )
+
+
+class DecryptionError(SecretError):
+    """Secrets Manager could not decrypt the value with the secret's KMS key."""
+
+    summary = "could not be decrypted"
+    default_advice = "check that its KMS key is enabled and that the role may use kms:Decrypt on it"
+
+
+class SecretKindError(SecretError, TypeError):
+    """The value is binary and text was asked for, or the reverse."""
+
+    summary = "is of the other kind"
+    default_advice = "use get_secret_binary for SecretBinary and get_secret_string for SecretString"
+
+
+class SecretFormatError(SecretError, ValueError):
+    """The value is not JSON (or not a JSON text at all)."""
+
+    summary = "has no JSON value"
+    default_advice = "read it with get_secret_string, or store a JSON document"
+
+
+class UnavailableError(SecretError):
+    """Secrets Manager did not answer, or not usefully; the same call may succeed later."""
+
+    summary = "could not be read now"
+    default_advice = (
+        "try again; if it lasts, check the network path (VPC endpoint, DNS), the credentials and the "
+        "GetSecretValue quota"
+    )

@@ -1,0 +1,77 @@
+"""What the decisions need of the world, as protocols of one to three methods."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
+
+
+class Clock(Protocol):
+    """The two clocks of a host, in seconds, as `time.time` and `time.monotonic`."""
+
+    def wall(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+
+class SecretSource(Protocol):
+    """Reads one version of a secret with its value."""
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        """Read the version under `stage`; with `version_id`, that version if the label is on it.
+
+        Raises a `SecretError`: `StageNotFoundError` when the secret is there but no version with a
+        value fits `stage` (and `version_id`).
+        """
+        ...
+
+
+class MarkerReader(Protocol):
+    """The reader's side of the marker table. Both methods raise `MarkerTableError`."""
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        """The head, eventually consistent (half a read unit) unless asked; None without a usable one."""
+        ...
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        """The markers of these keys, strongly consistent: never older than the head seen before."""
+        ...
+
+
+class Catalog(Protocol):
+    """What is known of secrets without reading a value. Both methods raise `SecretError`."""
+
+    def describe(self, secret_id: str) -> Described: ...
+
+    def list(self) -> Iterator[Described]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A marker as a writer saw it: the condition of its write.
+
+    `marker` is None when there is no item or only a broken one. `mark` is opaque to all but the
+    store that made it.
+    """
+
+    key: str
+    marker: Marker | None
+    mark: object
+
+
+class MarkerStore(Protocol):
+    """The writer's side of the marker table. All methods raise `MarkerTableError`."""
+
+    def look(self, key: str) -> Seen:
+        """The marker of `key`, strongly consistent."""
+        ...
+
+    def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
+        """Write all markers and move the head, in one transaction, if none has changed since seen.
+
+        The store sets each marker's epoch and sequence. `MarkerConflictError`: nothing was written.
+        """
+        ...
