@@ -1,0 +1,1 @@
+"""Where secrets are read: one module per service, and what its failures mean."""
