@@ -1,0 +1,49 @@
+# Each target makes what it needs: a machine with Python (3.11 or newer) and make is enough.
+
+PYTHON ?= python3
+VENV   := .venv
+STAMP  := $(VENV)/.installed
+RUN    := $(VENV)/bin/python
+CODE   := src rotation_listener tests tools
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test demo lint format listener clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: $(STAMP) ## run all tests (ARGS='-m "not e2e"' leaves out those that start servers)
+	$(RUN) -m pytest $(ARGS)
+
+demo: $(STAMP) ## rotate a password under a fleet of workers, and compare who notices when
+	$(RUN) -m keyturn.demo $(ARGS)
+
+lint: $(STAMP) ## check style, format, types and the template
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
+	$(VENV)/bin/mypy $(CODE)
+	$(VENV)/bin/cfn-lint infra/template.yaml
+
+format: $(STAMP) ## format the code and mend what can be mended safely
+	$(VENV)/bin/ruff check --fix $(CODE)
+	$(VENV)/bin/ruff format $(CODE)
+
+listener: $(STAMP) ## build build/rotation_listener.zip, byte for byte the same each time
+	$(RUN) tools/build_listener.py
+
+clean: ## remove all that was made
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# The stamp is the last thing written, so an interrupted installation starts again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "keyturn needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "this Python has no venv or ensurepip (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
+	  --editable '.[demo,dev,testing]'
+	@touch $@

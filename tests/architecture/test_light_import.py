@@ -1,0 +1,31 @@
+"""Importing keyturn costs next to nothing: the heavy packages wait until they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = frozenset(
+    {"aws_secretsmanager_caching", "boto3", "botocore", "cryptography", "pydantic", "pydantic_settings"}
+)
+
+
+def loaded_by(statement: str) -> frozenset[str]:
+    """The heavy packages that one statement loads in a fresh interpreter."""
+    # What a start-up hook of the environment loaded before is not the statement's doing.
+    probe = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return HEAVY.intersection(name.partition(".")[0] for name in answer.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["keyturn", "keyturn.markers", "keyturn.recording", "rotation_listener.events"])
+def test_importing_is_light(module: str) -> None:
+    """The import loads no AWS client, no upstream cache and no pydantic."""
+    assert loaded_by(f"import {module}") == frozenset()
+
+
+def test_a_heavy_import_is_seen() -> None:
+    """A module that loads botocore on import is found out."""
+    assert loaded_by("import botocore.exceptions") == {"botocore"}
