@@ -10,9 +10,7 @@ import pytest
 
 from tests.architecture.sources import Module, imports, shipped_modules
 
-MAY_READ = re.compile(
-    r"keyturn\.(settings|wiring)|rotation_listener\.handler|keyturn\.(testing|demo)(\..*)?"
-)
+MAY_READ = re.compile(r"keyturn\.(settings|wiring)|rotation_listener\.handler|keyturn\.(testing|demo)(\..*)?")
 
 AMBIENT = re.compile(
     r"""

@@ -11,13 +11,13 @@ import pytest
 from tests.architecture.sources import Module, imports, shipped_modules
 
 MODULES: Mapping[str, frozenset[str]] = {
-    "words": frozenset({"keyturn.errors", "keyturn.values", "keyturn.names"}),
+    "words": frozenset({"keyturn.errors", "keyturn.values", "keyturn.names", "keyturn.status"}),
     "protocols": frozenset({"keyturn.protocols"}),
     "decisions": frozenset(
         {"keyturn.freshness", "keyturn.refresh", "keyturn.cache", "keyturn.recording", "keyturn.login"}
     ),
     "adapters": frozenset({"keyturn.markers", "keyturn.sources"}),
-    "edge": frozenset({"keyturn.settings", "keyturn.wiring", "keyturn.client"}),
+    "edge": frozenset({"keyturn.settings", "keyturn.wiring", "keyturn.client", "keyturn.announcing"}),
     "front": frozenset({"keyturn"}),
     "outside": frozenset(
         {"keyturn.compat", "keyturn.integrations", "keyturn.testing", "keyturn.demo", "keyturn.cli"}

@@ -20,7 +20,9 @@ def loaded_by(statement: str) -> frozenset[str]:
     return HEAVY.intersection(name.partition(".")[0] for name in answer.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["keyturn", "keyturn.markers", "keyturn.recording", "rotation_listener.events"])
+@pytest.mark.parametrize(
+    "module", ["keyturn", "keyturn.markers", "keyturn.recording", "rotation_listener.events"]
+)
 def test_importing_is_light(module: str) -> None:
     """The import loads no AWS client, no upstream cache and no pydantic."""
     assert loaded_by(f"import {module}") == frozenset()
