@@ -60,6 +60,12 @@ class SecretError(KeyturnError):
         what = f"{self.summary}: {detail}" if detail else self.summary
         super().__init__(f"secret {secret_id!r} {what}. What to do: {self.advice}.")
 
+    def about(self, secret_id: str) -> SecretError:
+        """The same error about the same secret under the id that the caller used, with the same cause."""
+        error = type(self)(secret_id, self.detail, advice=self.advice)
+        error.__cause__ = self.__cause__
+        return error
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.secret_id, self.detail, self.advice)
 

@@ -20,8 +20,9 @@ Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json
 class SecretVersion:
     """One immutable version of one secret, as Secrets Manager answered it.
 
-    `secret_id` is the name or ARN that the caller used, `arn` the full ARN. Exactly one of
-    `string` and `binary` is set. Neither `repr`, `str` nor `format` shows the value.
+    `secret_id` is the name or ARN that the caller used, `arn` the full ARN, `created_s` the
+    version's CreatedDate (epoch seconds). Exactly one of `string` and `binary` is set. Neither
+    `repr`, `str` nor `format` shows the value.
     """
 
     secret_id: str
@@ -29,6 +30,7 @@ class SecretVersion:
     name: str
     version_id: str
     stages: frozenset[str]
+    created_s: float | None = None
     string: str | None = field(default=None, repr=False)
     binary: bytes | None = field(default=None, repr=False)
 

@@ -1,0 +1,160 @@
+"""`SecretCache`, the cache that users make; its `get` is the hit path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from keyturn.cache import Cache
+from keyturn.errors import ConfigurationError
+from keyturn.freshness import Limits
+from keyturn.poller import Poller
+from keyturn.protocols import Clock, MarkerReader, SecretSource
+from keyturn.status import CacheStatus
+from keyturn.values import AWSCURRENT, SecretVersion
+from keyturn.wiring import (
+    SystemClock,
+    late_table,
+    region_of,
+    secrets_manager,
+    system_random,
+    watch_process,
+)
+
+
+class SecretCache:
+    """A versioned cache of Secrets Manager secrets that drops a copy as soon as a rotation is known.
+
+    Args:
+        client: a boto3 or botocore client for Secrets Manager; without one, a client is made from
+            the environment at the first read. Only `GetSecretValue` is called.
+        marker_table: name or ARN of the marker table. Without one nothing tells of rotations, and
+            every copy is read again after `uncovered_ttl_s`.
+        dynamodb_client: the client for the marker table; made at the first check if not given, in
+            the Region of `client`.
+        check_interval_s: at most one read of the table per interval. A rotation is noticed within
+            one interval of its marker.
+        covered_ttl_s: after this a copy is read again although its marker agrees.
+        uncovered_ttl_s: the same where no marker speaks for the copy.
+        lease_s: how long after the sweep's last word markers are trusted to be complete.
+        max_stale_s: for how long a known version is served while Secrets Manager does not answer.
+        max_denied_s: the same while it denies access or cannot decrypt.
+        settle_s: for how long an answer of Secrets Manager may show the past.
+        min_refresh_interval_s: at most one refresh per secret and interval that `invalidate` caused.
+        max_secrets: secrets held at most; beyond, the one read longest ago is forgotten.
+        background: start one thread that checks and refreshes ahead, so that no caller waits for
+            it. For servers; in Lambda a thread is frozen between invocations.
+        source, markers: read through these instead of through clients.
+        clock, random: where time and jitter come from.
+
+    Threads may share it; a forked child and a SnapStart restore start with nothing considered fresh.
+    Raises `ConfigurationError` for arguments that cannot work.
+    """
+
+    def __init__(
+        self,
+        client: object = None,
+        *,
+        marker_table: str | None = None,
+        dynamodb_client: object = None,
+        check_interval_s: float = 5.0,
+        covered_ttl_s: float = 3600.0,
+        uncovered_ttl_s: float = 300.0,
+        lease_s: float = 1260.0,
+        max_stale_s: float = 21600.0,
+        max_denied_s: float = 300.0,
+        settle_s: float = 6.0,
+        min_refresh_interval_s: float = 1.0,
+        max_secrets: int = 1024,
+        background: bool = False,
+        source: SecretSource | None = None,
+        markers: MarkerReader | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        clock, random = clock or SystemClock(), random or system_random
+        limits = Limits(
+            check_interval_s=check_interval_s,
+            covered_ttl_s=covered_ttl_s,
+            uncovered_ttl_s=uncovered_ttl_s,
+            lease_s=lease_s,
+            max_stale_s=max_stale_s,
+            max_denied_s=max_denied_s,
+            settle_s=settle_s,
+            min_refresh_interval_s=min_refresh_interval_s,
+            max_secrets=max_secrets,
+            spread=1.0 - 0.2 * random(),
+        )
+        if marker_table is not None and not marker_table:
+            raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
+        if source is None:
+            source = secrets_manager(client)
+        if markers is None and marker_table is not None:
+            markers = late_table(marker_table, dynamodb_client, region_of(client))
+        self._cache = Cache(
+            source,
+            markers,
+            limits=limits,
+            clock=clock,
+            random=random,
+            window_s=limits.check_interval_s * (2 if background else 1),
+        )
+        self._now = clock.wall
+        self._poller = Poller(self._cache, limits.check_interval_s) if background else None
+        watch_process(self)
+
+    def get(self, secret_id: str, stage: str = AWSCURRENT) -> SecretVersion:
+        """The version under `stage`. Raises a `SecretError` when there is none to serve."""
+        window = self._cache.window
+        version = window.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
+        if version is not None and window.opens_at <= self._now() < window.closes_at:
+            return version
+        return self._miss(secret_id, stage)
+
+    def get_secret_string(self, secret_id: str, stage: str = AWSCURRENT) -> str:
+        """The text of `get`; `SecretKindError` for a binary secret."""
+        return self.get(secret_id, stage).text()
+
+    def get_secret_binary(self, secret_id: str, stage: str = AWSCURRENT) -> bytes:
+        """The bytes of `get`; `SecretKindError` for a text secret."""
+        return self.get(secret_id, stage).blob()
+
+    def invalidate(self, secret_id: str) -> bool:
+        """Make the next `get` of this secret ask Secrets Manager; whether the secret was held.
+
+        The known version stays at hand for the case that Secrets Manager does not answer.
+        """
+        return self._cache.invalidate(secret_id)
+
+    def status(self) -> CacheStatus:
+        """What is held, how old it is and can get, and how the marker table is; no I/O, no value."""
+        return self._cache.status()
+
+    def close(self) -> None:
+        """End the background thread, if there is one. The cache stays usable and checks inline."""
+        if self._poller is not None:
+            self._poller.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: new locks, no thread, nothing fresh. Called by itself."""
+        self._cache.reset_locks()
+        if self._poller is not None:
+            self._poller.after_fork()
+
+    def forget(self) -> None:
+        """Drop everything held, as before the first `get`. Called around a SnapStart snapshot."""
+        self._cache.forget()
+
+    def _miss(self, secret_id: str, stage: str) -> SecretVersion:
+        if self._poller is not None:
+            self._poller.start()
+        return self._cache.get(secret_id, stage)

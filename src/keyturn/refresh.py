@@ -1,0 +1,133 @@
+"""What to ask Secrets Manager for, and what to believe of its answers.
+
+A marker says where to look; only an answer of Secrets Manager is believed, and even that not at
+once when it takes a label back to a version that it left, or to one created earlier: reads are
+eventually consistent, so such an answer counts when it is given twice, a settle time apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from keyturn.errors import (
+    AccessDeniedError,
+    DecryptionError,
+    SecretDeletedError,
+    SecretError,
+    SecretNotFoundError,
+    StageNotFoundError,
+)
+from keyturn.freshness import Dispute, Doubt, Holding, Limits, Trouble, disputed
+from keyturn.values import AWSPENDING, Instant, Marker, SecretVersion
+
+ASKS_PER_MARKER_MAX = 6
+"""How often one marker that disagrees with Secrets Manager is followed before it counts as behind."""
+
+FIRST_PAUSE_S = 0.25
+"""Pauses double from here: 6 asks span 7.75 s, longer than the settle time seen in the field (5 s)."""
+
+GONE = (SecretNotFoundError, SecretDeletedError, StageNotFoundError)
+"""Answers that say that the copy must not be served any more."""
+
+DENIED = (AccessDeniedError, DecryptionError)
+"""Answers that may be a revocation: the copy is served for `max_denied_s` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One refresh: how to read (a version id pins the read, None reads by stage), when it was begun,
+    and of which generation."""
+
+    read: Callable[[str | None], SecretVersion]
+    begun: Instant
+    generation: int
+    limits: Limits
+
+
+def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding:
+    """What to hold after asking Secrets Manager; one or two reads. Raises its `SecretError`.
+
+    The answer may be of another secret (another ARN) when the name was given to a new one.
+    """
+    wanted = _wanted(held, marker)
+    pinned = _read_pinned(wanted, reading)
+    if pinned is not None and _says_so(pinned, held) and not held.goes_back(pinned):
+        return held.moved_to(pinned, reading.begun, reading.generation)
+    answer = reading.read(None)
+    if answer.arn != held.version.arn:
+        return Holding(held.stage, answer, reading.begun, reading.generation)
+    if answer.version_id == held.version.version_id:
+        confirmed = held.confirmed_by(answer, reading.begun, reading.generation)
+        return _still_disputed(confirmed, marker, pinned, reading)
+    if held.goes_back(answer):
+        return _doubted(held, answer, reading)
+    return held.moved_to(answer, reading.begun, reading.generation)
+
+
+def failed(held: Holding, error: SecretError, now: Instant, pause_s: float) -> Holding:
+    """What to hold after a refresh that failed without saying that the secret is gone."""
+    before = held.trouble
+    denied_since = before.denied_since if before else None
+    if denied_since is None and isinstance(error, DENIED):
+        denied_since = now
+    failures = before.failures + 1 if before else 1
+    trouble = Trouble(type(error), error.detail, failures, denied_since)
+    return replace(held, trouble=trouble).paused_for(pause_s, now)
+
+
+def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callable[[], float]) -> float:
+    """A pause with full jitter: uniform between 0 and `first_s` doubled per failure, capped."""
+    return random() * min(longest_s, first_s * 2.0 ** min(failures, 32))
+
+
+def _wanted(held: Holding, marker: Marker | None) -> str | None:
+    """The version to pin the read to, or None to read by stage."""
+    if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
+        return None
+    wanted = marker.stages.get(held.stage)
+    return None if wanted in held.left else wanted
+
+
+def _says_so(pinned: SecretVersion, held: Holding) -> bool:
+    """Whether the answer itself says that it is of this secret and under this stage."""
+    return held.stage in pinned.stages and pinned.arn == held.version.arn
+
+
+def _read_pinned(wanted: str | None, reading: Reading) -> SecretVersion | None:
+    if wanted is None:
+        return None
+    try:
+        return reading.read(wanted)
+    except StageNotFoundError:
+        return None
+
+
+def _still_disputed(
+    held: Holding, marker: Marker | None, pinned: SecretVersion | None, reading: Reading
+) -> Holding:
+    """`held` was confirmed; is the marker behind, or is Secrets Manager's answer old?
+
+    A pinned version that is neither under this stage nor pending has lost the label: the marker is
+    behind. Else nobody can tell yet, so ask again, a bounded number of times.
+    """
+    if marker is None or not disputed(marker, held):
+        return held
+    before = held.dispute
+    asked = before.asked + 1 if before is not None and before.marker == marker else 1
+    behind = pinned is not None and not _says_so(pinned, held) and AWSPENDING not in pinned.stages
+    settled = behind or asked >= ASKS_PER_MARKER_MAX
+    told = replace(held, dispute=Dispute(marker, asked, settled))
+    return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)
+
+
+def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
+    """The label seems to be back on a version that it left: believe it when it is said twice."""
+    doubt, settle_s = held.doubt, reading.limits.settle_s
+    if doubt is None or doubt.version_id != answer.version_id:
+        doubt = Doubt(answer.version_id, reading.begun)
+        return replace(held, doubt=doubt).paused_for(settle_s, reading.begun)
+    doubted_s = doubt.since.age_s(reading.begun)
+    if doubted_s >= settle_s:
+        return held.moved_to(answer, reading.begun, reading.generation)
+    return held.paused_for(settle_s - doubted_s, reading.begun)

@@ -1,0 +1,83 @@
+"""Secrets Manager as a `SecretSource`: GetSecretValue, and nothing else.
+
+AWS's API reference for GetSecretValue is the source of every field name here. The stage is always
+given, also with a version id: policies may be conditioned on `secretsmanager:VersionStage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from keyturn.errors import SecretError, UnavailableError
+from keyturn.sources.faults import secret_error
+from keyturn.values import SecretVersion
+
+
+class SecretsManagerClient(Protocol):
+    """The one operation that is used of a boto3 or botocore client."""
+
+    def get_secret_value(
+        self, *, SecretId: str, VersionId: str = ..., VersionStage: str = ...
+    ) -> Mapping[str, object]: ...
+
+
+class SecretsManagerSource:
+    """Reads versions through a client that is made at the first read. Threads may share it."""
+
+    def __init__(self, client: Callable[[], SecretsManagerClient]) -> None:
+        self._client = client
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        """One GetSecretValue; see `SecretSource.read`."""
+        try:
+            answer = self._answer(secret_id, stage, version_id)
+        except Exception as error:
+            failure = secret_error(error, secret_id)
+            if failure is None:
+                raise
+            if not _quotes_the_body(error):
+                raise failure from error
+        else:
+            return _parsed(answer, secret_id)
+        # Neither cause nor context: the unreadable body may hold the secret, and error quotes it.
+        raise failure
+
+    def _answer(self, secret_id: str, stage: str, version_id: str | None) -> Mapping[str, object]:
+        client = self._client()
+        if version_id is None:
+            return client.get_secret_value(SecretId=secret_id, VersionStage=stage)
+        return client.get_secret_value(SecretId=secret_id, VersionId=version_id, VersionStage=stage)
+
+
+def _quotes_the_body(error: Exception) -> bool:
+    from botocore.parsers import ResponseParserError
+
+    return isinstance(error, ResponseParserError)
+
+
+def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
+    arn, name, version_id = answer.get("ARN"), answer.get("Name"), answer.get("VersionId")
+    string, binary = answer.get("SecretString"), answer.get("SecretBinary")
+    created, stages = answer.get("CreatedDate"), answer.get("VersionStages")
+    if not (isinstance(arn, str) and isinstance(name, str) and isinstance(version_id, str)):
+        raise _unusable(secret_id, "no ARN, Name and VersionId in the answer")
+    if isinstance(string, str) == isinstance(binary, bytes):
+        raise _unusable(secret_id, "not exactly one of SecretString and SecretBinary in the answer")
+    return SecretVersion(
+        secret_id=secret_id,
+        arn=arn,
+        name=name,
+        version_id=version_id,
+        stages=frozenset(label for label in stages if isinstance(label, str))
+        if isinstance(stages, Iterable)
+        else frozenset(),
+        created_s=created.timestamp() if isinstance(created, datetime) else None,
+        string=string if isinstance(string, str) else None,
+        binary=binary if isinstance(binary, bytes) else None,
+    )
+
+
+def _unusable(secret_id: str, detail: str) -> SecretError:
+    return UnavailableError(secret_id, detail, advice="try again; look for a proxy that cuts answers")

@@ -1,0 +1,163 @@
+"""Where the decisions meet the real world: clocks, clients made late, fork and restore."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+
+from keyturn.protocols import MarkerReader, SecretSource
+from keyturn.values import Head, MarkersRead
+
+if TYPE_CHECKING:
+    from keyturn.markers import DynamoDBClient, MarkerTable
+    from keyturn.sources.secretsmanager import SecretsManagerClient
+
+_T = TypeVar("_T")
+
+SECRETS_TIMEOUTS_S = (2.0, 5.0)
+"""Connect and read time-outs of the Secrets Manager client that keyturn makes. botocore's own are 60 s."""
+
+TABLE_TIMEOUTS_S = (1.0, 1.0)
+"""The same for the marker table: a check rides on a request, and missing one costs little."""
+
+
+class SystemClock:
+    """This host's clocks."""
+
+    wall = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+system_random = random.random
+"""Jitter, uniform in [0, 1)."""
+
+
+class Once(Generic[_T]):
+    """Makes a value at the first call and keeps it; threads that come meanwhile wait for it."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: list[_T] = []
+        self._lock = threading.Lock()
+        watch_process(self)
+
+    def __call__(self) -> _T:
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
+
+    def after_fork(self) -> None:
+        """In a forked child: a lost thread may hold the lock, and a client's sockets are the parent's."""
+        self._lock, self._made = threading.Lock(), []
+
+    def forget(self) -> None:
+        """A client holds no secret: it stays."""
+
+
+class LateMarkers:
+    """A `MarkerReader` whose client and module are loaded at the first check."""
+
+    def __init__(self, table: Callable[[], MarkerTable]) -> None:
+        self._table = table
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        return self._table().read_head(consistent=consistent)
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        return self._table().read_markers(keys)
+
+
+def make_client(service: str, timeouts_s: tuple[float, float], region: str | None = None) -> object:
+    """A client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms."""
+    from botocore.config import Config
+    from botocore.session import get_session
+
+    connect_s, read_s = timeouts_s
+    config = Config(
+        connect_timeout=connect_s,
+        read_timeout=read_s,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        user_agent_extra="keyturn",
+        tcp_keepalive=True,
+    )
+    client: object = get_session().create_client(service, config=config, region_name=region)
+    return client
+
+
+def secrets_manager(client: object) -> SecretSource:
+    """A source that reads through `client`, or through one made at the first read if it is None."""
+    from keyturn.sources.secretsmanager import SecretsManagerSource
+
+    if client is None:
+        made = Once(lambda: make_client("secretsmanager", SECRETS_TIMEOUTS_S))
+        return SecretsManagerSource(lambda: cast("SecretsManagerClient", made()))
+    return SecretsManagerSource(lambda: cast("SecretsManagerClient", client))
+
+
+def late_table(table: str, client: object, region: str | None) -> MarkerReader:
+    """A reader of the marker table that is loaded, with its client if None, at the first check."""
+
+    def make() -> MarkerTable:
+        from keyturn.markers import MarkerTable
+
+        found = make_client("dynamodb", TABLE_TIMEOUTS_S, region) if client is None else client
+        return MarkerTable(cast("DynamoDBClient", found), table, new_epoch=new_epoch)
+
+    return LateMarkers(Once(make))
+
+
+def region_of(client: object) -> str | None:
+    """The Region of a botocore client, so that the table is looked for where the secrets are."""
+    region = getattr(getattr(client, "meta", None), "region_name", None)
+    return region if isinstance(region, str) else None
+
+
+def new_epoch() -> str:
+    """A random epoch for an item of the marker table."""
+    return os.urandom(8).hex()
+
+
+class Process(Protocol):
+    """What has to know that the process was forked, or restored from a snapshot."""
+
+    def after_fork(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+_living: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+def watch_process(one: Process) -> None:
+    """Call `after_fork` in forked children, and `forget` before a SnapStart snapshot and after a restore."""
+    if not _living:
+        _register_hooks()
+    _living.add(one)
+
+
+_registered = threading.Event()
+
+
+def _register_hooks() -> None:
+    if _registered.is_set():
+        return
+    _registered.set()
+    os.register_at_fork(after_in_child=lambda: _each(lambda one: one.after_fork()))
+    try:
+        from snapshot_restore_py import register_after_restore, register_before_snapshot
+    except ImportError:
+        return
+    register_before_snapshot(_each, lambda one: one.forget())
+    register_after_restore(_each, lambda one: one.forget())
+
+
+def _each(call: Callable[[Process], None]) -> None:
+    for one in tuple(_living):
+        call(one)
