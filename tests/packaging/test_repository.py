@@ -51,18 +51,19 @@ def test_no_file_tells_of_a_machine_or_an_index() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "/".join(("see ", "work", "main", "x.py")),
-        "/".join(("path='", "root", ".venv")),
-        "/".join(("cd ", "home", "alice", "keyturn")),
-        "/".join(("cd ", "Users", "alice", "keyturn")),
-        "-".join(("--extra", "index", "url x")),
-        "-".join(("--find", "links x")),
-        "/".join(("https:", "", "pypi.org", "simple")),
+        "see |work|main|x.py",
+        "path='|root|.venv",
+        "cd |home|alice|keyturn",
+        "cd |Users|alice|keyturn",
+        "--extra+index+url x",
+        "--find+links x",
+        "https:||pypi.org|simple",
     ],
 )
 def test_a_trace_is_seen(text: str) -> None:
     """Each kind of trace is found."""
-    assert len(list(traces(text))) == 1
+    # Written with other signs, or this file would be found itself.
+    assert len(list(traces(text.replace("|", "/").replace("+", "-")))) == 1
 
 
 @pytest.mark.parametrize(
