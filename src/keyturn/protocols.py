@@ -75,3 +75,19 @@ class MarkerStore(Protocol):
         The store sets each marker's epoch and sequence. `MarkerConflictError`: nothing was written.
         """
         ...
+
+
+class Lease(Protocol):
+    """The sweep's side of the marker table. All methods raise `MarkerTableError`."""
+
+    def now_s(self) -> float:
+        """The table's own clock, epoch seconds."""
+        ...
+
+    def scan(self) -> Iterator[Seen]:
+        """Every marker, strongly consistent; broken items too (`marker` is None)."""
+        ...
+
+    def renew(self, swept_as_of_s: float) -> None:
+        """Say that all before `swept_as_of_s` is in the markers; moves only forward."""
+        ...

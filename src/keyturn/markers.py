@@ -1,0 +1,617 @@
+"""The marker table: its schema, and how it is read and written.
+
+The schema is a public contract, `schema` = 1. One DynamoDB table, its only key the String `pk`.
+Numbers are whole unless said otherwise, from 0 to 2**53; a moment is in epoch seconds.
+
+A marker, one item per secret or parameter:
+
+    pk            S       the secret's ARN without its random suffix, or the parameter's ARN
+    schema        N       1
+    epoch         S       1-64 characters, random, made with the item
+    sequence      N       >= 1, one more with each write of the item; `(epoch, sequence)` is its state
+    arn           S       the secret's full ARN, or `pk` again
+    stages        M of S  staging label (1-256 characters) -> version id (1-64), at most 100
+    left          L of S  the version ids that AWSCURRENT has left, oldest first, at most 20
+    deleted       BOOL    the secret is gone or scheduled for deletion; absent means no
+    token         S       parameters only: the id of the last event, 1-128 characters
+    step          S       the last step that a rotation announced of the AWSPENDING version, 1-64 characters
+    reason        S       what caused the last write, at most 256 characters
+    changed_at_s  N       when, by the writer's clock; fraction allowed
+
+The head, the one item with `pk` = "head":
+
+    schema        N       1
+    epoch         S       as a marker's
+    counter       N       one more with each transaction that writes markers
+    swept_as_of_s N       all before it is in the markers, by the table's clock; fraction allowed
+
+A reader takes an item that breaks any of this, or has a `schema` it does not know, for no item; a
+writer replaces it with one of a fresh epoch. Other attributes are ignored, and lost at the next write.
+An item holds ids and labels, never a secret's value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final, NoReturn, Protocol, TypeAlias
+
+from keyturn.errors import MarkerConflictError, MarkerTableError
+from keyturn.names import SUFFIX_LENGTH
+from keyturn.protocols import Seen
+from keyturn.sources.faults import Fault, FaultKind, fault_of
+from keyturn.values import Head, Marker, MarkersRead
+
+SCHEMA: Final = 1
+HEAD_KEY: Final = "head"
+NUMBER_MAX: Final = 2**53
+STAGES_MAX: Final = 100
+LEFT_MAX: Final = 20
+WRITES_MAX: Final = 99
+"""Markers in one transaction: DynamoDB takes 100 items, and the head is one of them."""
+
+_EPOCH_LENGTH: Final = 64
+_LABEL_LENGTH: Final = 256
+_VERSION_ID_LENGTH: Final = 64
+_ARN_LENGTH: Final = 2048
+_TOKEN_LENGTH: Final = 128
+_STEP_LENGTH: Final = 64
+_REASON_LENGTH: Final = 256
+
+_BATCH_MAX: Final = 100
+_ATTEMPTS_MAX: Final = 8
+_BACKOFF_FIRST_S: Final = 0.05
+_BACKOFF_MAX_S: Final = 1.0
+_HEAD_UNFIT: Final = ("ValidationError", "ValidationException")
+_PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+Item: TypeAlias = Mapping[str, object]
+"""An item as DynamoDB's low-level client gives and takes it: attribute name -> `{"S": …}` and the like."""
+
+Call: TypeAlias = Callable[..., Mapping[str, object]]
+
+
+class DynamoDB(Protocol):
+    """The part of a DynamoDB client (boto3's or botocore's, low-level) that is used."""
+
+    @property
+    def get_item(self) -> Call: ...
+
+    @property
+    def batch_get_item(self) -> Call: ...
+
+    @property
+    def scan(self) -> Call: ...
+
+    @property
+    def put_item(self) -> Call: ...
+
+    @property
+    def update_item(self) -> Call: ...
+
+    @property
+    def transact_write_items(self) -> Call: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What a conditional write compares: two attributes as they were seen, None where absent."""
+
+    exists: bool
+    state: Mapping[str, object]
+
+    @classmethod
+    def of(cls, item: Item | None, *names: str) -> _Mark:
+        return cls(item is not None, {name: (item or {}).get(name) for name in names})
+
+    def condition(self) -> dict[str, object]:
+        """The arguments of a write that must find what was seen."""
+        if not self.exists:
+            return {"ConditionExpression": "attribute_not_exists(pk)"}
+        tests = ["attribute_exists(pk)"]
+        tests += [f"#{n} = :{n}" if seen else f"attribute_not_exists(#{n})" for n, seen in self.state.items()]
+        values = {f":{name}": seen for name, seen in self.state.items() if seen}
+        return {
+            "ConditionExpression": " AND ".join(tests),
+            "ExpressionAttributeNames": {f"#{name}": name for name in self.state},
+            **({"ExpressionAttributeValues": values} if values else {}),
+        }
+
+
+class MarkerTable:
+    """One marker table, read (`MarkerReader`) and written (`MarkerStore`, and the sweep's part).
+
+    `table` is a name or an ARN. `new_epoch` gives a random text of 1 to 64 characters, `sleep` waits
+    so many seconds, `random` gives a number in [0, 1). Holds no state: as thread-safe as `client`.
+    Every method raises `MarkerTableError`, whose text says what to do.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDB,
+        table: str,
+        *,
+        new_epoch: Callable[[], str],
+        sleep: Callable[[float], None],
+        random: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._new_epoch = new_epoch
+        self._sleep = sleep
+        self._random = random
+
+    def __repr__(self) -> str:
+        return f"MarkerTable({self._table!r})"
+
+    # The reader's side
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        """The head, or None without a usable one. One GetItem, half a read unit unless `consistent`."""
+        item, answered_at_s = self._get(HEAD_KEY, consistent=consistent)
+        return head_of(item, answered_at_s)
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        """The markers of `keys`, strongly consistent; one BatchGetItem for each 100 of them.
+
+        A caller who may not read all of a batch gets each item by itself, once.
+        """
+        wanted = list(dict.fromkeys(keys))
+        if len(wanted) == 1:
+            return self._read_singly(wanted)
+        chunks = [wanted[at : at + _BATCH_MAX] for at in range(0, len(wanted), _BATCH_MAX)]
+        return _merged([self._read_batch(chunk) for chunk in chunks])
+
+    # The writer's side
+
+    def look(self, key: str) -> Seen:
+        """The marker of `key`, strongly consistent."""
+        item, _ = self._get(key, consistent=True)
+        return _seen(key, item)
+
+    def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
+        """Write up to 99 markers and move the head, in one transaction, if none changed since seen.
+
+        Raises `MarkerConflictError` when one did: nothing was written. The markers' own epoch and
+        sequence are not looked at. Waits at most some seconds for others who write at the same time.
+        """
+        if not changes:
+            return
+        if len(changes) > WRITES_MAX:
+            raise ValueError(f"{len(changes)} markers in one transaction, at most {WRITES_MAX} fit")
+        items = [*(self._put(seen, marker) for seen, marker in changes), self._head_move()]
+        for attempt in range(_ATTEMPTS_MAX):
+            if self._try_write(items):
+                return
+            self._back_off(attempt)
+        raise MarkerConflictError(self._table, "others kept writing at the same time: start over")
+
+    # The sweep's side
+
+    def now_s(self) -> float:
+        """The table's own clock: epoch seconds, whole, of a strongly consistent read's answer."""
+        _, answered_at_s = self._get(HEAD_KEY, consistent=True)
+        if answered_at_s is None:
+            raise MarkerTableError(self._table, "its answer has no Date header: what stands in between?")
+        return answered_at_s
+
+    def scan(self) -> Iterator[Seen]:
+        """Every marker, broken items included, strongly consistent, page by page."""
+        start: dict[str, object] = {}
+        while True:
+            answer = self._ask(self._client.scan, ConsistentRead=True, **start)
+            for item in _mappings(answer.get("Items")):
+                key = _text_or_none(item.get("pk"))
+                if key is not None and key != HEAD_KEY:
+                    yield _seen(key, item)
+            if not answer.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def renew(self, swept_as_of_s: float) -> None:
+        """Say that all before `swept_as_of_s` (table's clock) is in the markers.
+
+        Moves the head's moment only forward, and not its counter; makes or mends the head.
+        """
+        for attempt in range(_ATTEMPTS_MAX):
+            item, answered_at_s = self._get(HEAD_KEY, consistent=True)
+            head = head_of(item, answered_at_s)
+            if head is not None and (head.swept_as_of_s or 0) >= swept_as_of_s:
+                return
+            if head is None:
+                renewed = self._replace_head(item, {"swept_as_of_s": _number(swept_as_of_s)})
+            else:
+                renewed = self._move_lease(head, swept_as_of_s)
+            if renewed:
+                return
+            self._back_off(attempt)
+        raise MarkerConflictError(self._table, "others kept writing the head: start over")
+
+    # Reading
+
+    def _get(self, key: str, *, consistent: bool) -> tuple[Item | None, float | None]:
+        """The item and the `Date` of the answer (epoch seconds)."""
+        answer = self._ask(self._client.get_item, Key={"pk": {"S": key}}, ConsistentRead=consistent)
+        item = answer.get("Item")
+        return (item if isinstance(item, dict) and item else None), _answered_at_s(answer)
+
+    def _read_singly(self, keys: Sequence[str]) -> MarkersRead:
+        found, absent, denied = dict[str, Marker](), set[str](), set[str]()
+        for key in keys:
+            try:
+                marker = self.look(key).marker
+            except MarkerTableError as error:
+                if not error.denied:
+                    raise
+                denied.add(key)
+                continue
+            if marker is None:
+                absent.add(key)
+            else:
+                found[key] = marker
+        return MarkersRead(found, frozenset(absent), frozenset(denied))
+
+    def _read_batch(self, keys: Sequence[str]) -> MarkersRead:
+        """At most 100 markers. What DynamoDB leaves unprocessed is asked again, a bounded number of times."""
+        request: object = {
+            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}
+        }
+        items: list[Item] = []
+        for attempt in range(_ATTEMPTS_MAX):
+            try:
+                answer = self._ask_whole(self._client.batch_get_item, RequestItems=request)
+            except MarkerTableError as error:
+                if error.denied:
+                    return self._read_singly(keys)
+                raise
+            items += [item for page in _values(answer.get("Responses")) for item in _mappings(page)]
+            request = answer.get("UnprocessedKeys")
+            if not request:
+                break
+            self._back_off(attempt)
+        unread = frozenset(_unprocessed(request)) & frozenset(keys)
+        markers = [marker for item in items if (marker := marker_of(item)) is not None]
+        found = {marker.key: marker for marker in markers}
+        return MarkersRead(found, absent=frozenset(keys) - found.keys() - unread, unread=unread)
+
+    # Writing
+
+    def _put(self, seen: Seen, marker: Marker) -> dict[str, object]:
+        if not isinstance(seen.mark, _Mark) or seen.key != marker.key:
+            raise ValueError("a marker is written only where this table saw its key")
+        epoch, sequence = self._next_state(seen.marker)
+        item = item_of(marker, epoch=epoch, sequence=sequence)
+        return {"Put": {"TableName": self._table, "Item": item, **seen.mark.condition()}}
+
+    def _next_state(self, before: Marker | None) -> tuple[str, int]:
+        if before is None or before.sequence >= NUMBER_MAX:
+            return self._new_epoch(), 1
+        return before.epoch, before.sequence + 1
+
+    def _head_move(self) -> dict[str, object]:
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"pk": {"S": HEAD_KEY}},
+                "UpdateExpression": (
+                    "SET #schema = if_not_exists(#schema, :schema), #epoch = if_not_exists(#epoch, :epoch) "
+                    "ADD #counter :one"
+                ),
+                "ExpressionAttributeNames": {
+                    "#schema": "schema",
+                    "#epoch": "epoch",
+                    "#counter": "counter",
+                },
+                "ExpressionAttributeValues": {
+                    ":schema": _number(SCHEMA),
+                    ":epoch": {"S": self._new_epoch()},
+                    ":one": _number(1),
+                },
+            }
+        }
+
+    def _try_write(self, items: Sequence[Item]) -> bool:
+        """Whether the transaction went through; False when the same one may go through later."""
+        try:
+            self._client.transact_write_items(TransactItems=items)
+        except Exception as error:
+            fault = self._fault(error)
+            *on_markers, on_head = _cancellation(error) or [fault.code]
+            if "ConditionalCheckFailed" in on_markers:
+                raise MarkerConflictError(self._table, "a marker changed since it was read") from error
+            if on_head in _HEAD_UNFIT and self._mend_head():
+                return False
+            if fault.kind is FaultKind.THROTTLED or _PASSING.intersection((*on_markers, on_head)):
+                return False
+            self._fail(error, fault)
+        return True
+
+    def _mend_head(self) -> bool:
+        """Replace a head that cannot be counted up; False if the head is in order."""
+        item, answered_at_s = self._get(HEAD_KEY, consistent=True)
+        if head_of(item, answered_at_s) is not None:
+            return False
+        self._replace_head(item, {})
+        return True
+
+    def _replace_head(self, seen: Item | None, more: Item) -> bool:
+        """Put a new head in the place of what was seen; False if that is no longer there."""
+        fresh = {
+            "pk": {"S": HEAD_KEY},
+            "schema": _number(SCHEMA),
+            "epoch": {"S": self._new_epoch()},
+            "counter": _number(1),
+            **more,
+        }
+        mark = _Mark.of(seen, "epoch", "counter", "swept_as_of_s")
+        return self._write_head(self._client.put_item, Item=fresh, **mark.condition())
+
+    def _move_lease(self, head: Head, swept_as_of_s: float) -> bool:
+        return self._write_head(
+            self._client.update_item,
+            Key={"pk": {"S": HEAD_KEY}},
+            UpdateExpression="SET #swept = :swept",
+            ConditionExpression="#epoch = :epoch AND (attribute_not_exists(#swept) OR #swept < :swept)",
+            ExpressionAttributeNames={"#swept": "swept_as_of_s", "#epoch": "epoch"},
+            ExpressionAttributeValues={":swept": _number(swept_as_of_s), ":epoch": {"S": head.epoch}},
+        )
+
+    def _write_head(self, call: Call, **request: object) -> bool:
+        try:
+            call(TableName=self._table, **request)
+        except Exception as error:
+            fault = self._fault(error)
+            if fault.code in ("ConditionalCheckFailedException", "TransactionConflictException"):
+                return False
+            self._fail(error, fault)
+        return True
+
+    def _back_off(self, attempt: int) -> None:
+        self._sleep(self._random() * min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**attempt))
+
+    # Asking, and what can go wrong
+
+    def _ask(self, call: Call, **request: object) -> Mapping[str, object]:
+        return self._ask_whole(call, TableName=self._table, **request)
+
+    def _ask_whole(self, call: Call, **request: object) -> Mapping[str, object]:
+        try:
+            return call(**request)
+        except Exception as error:
+            self._fail(error, self._fault(error))
+
+    def _fault(self, error: Exception) -> Fault:
+        fault = fault_of(error)
+        if fault is None:
+            raise error
+        return fault
+
+    def _fail(self, error: Exception, fault: Fault) -> NoReturn:
+        denied = fault.kind is FaultKind.DENIED
+        raise MarkerTableError(self._table, f"{_advice(fault)} ({fault})", denied=denied) from error
+
+
+def _advice(fault: Fault) -> str:
+    """What happened to a call on the table, and what to do."""
+    match fault.kind:
+        case FaultKind.DENIED:
+            return (
+                "this role may not use it; readers need dynamodb:GetItem and BatchGetItem, writers also "
+                "PutItem and UpdateItem, the sweep Scan, on the table's ARN"
+            )
+        case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
+            return "no valid credentials; check the role or the profile of the DynamoDB client"
+        case FaultKind.THROTTLED:
+            return "throttled; it should be on demand, and one item serves 3,000 strongly consistent reads/s"
+        case FaultKind.UNAVAILABLE:
+            return "unreachable; check the network path (VPC endpoint, DNS) and the client's Region"
+    if fault.code == "ResourceNotFoundException":
+        return "no such table in the client's account and Region; deploy the stack or check the name"
+    if fault.code == "ValidationException":
+        return "it refused the request; its primary key must be the String pk alone, as the stack makes it"
+    return "it refused the request"
+
+
+# Items
+
+
+class _Misshapen(ValueError):
+    """An attribute that breaks the schema."""
+
+
+def marker_of(item: object) -> Marker | None:
+    """The marker in an item, or None: any other item of a table is no marker."""
+    if not isinstance(item, Mapping):
+        return None
+    try:
+        return _marker(item)
+    except _Misshapen:
+        return None
+
+
+def head_of(item: object, answered_at_s: float | None = None) -> Head | None:
+    """The head in an item that was answered at `answered_at_s` (epoch seconds), or None."""
+    if not isinstance(item, Mapping):
+        return None
+    try:
+        return _head(item, answered_at_s)
+    except _Misshapen:
+        return None
+
+
+def item_of(marker: Marker, *, epoch: str, sequence: int) -> dict[str, object]:
+    """The item of a marker."""
+    optional = {"token": marker.token, "step": marker.step}
+    return {
+        "pk": {"S": marker.key},
+        "schema": _number(SCHEMA),
+        "epoch": {"S": epoch},
+        "sequence": _number(sequence),
+        "arn": {"S": marker.arn},
+        "stages": {"M": {label: {"S": version_id} for label, version_id in marker.stages.items()}},
+        "left": {"L": [{"S": version_id} for version_id in marker.left[-LEFT_MAX:]]},
+        "deleted": {"BOOL": marker.deleted},
+        "reason": {"S": marker.reason[:_REASON_LENGTH]},
+        "changed_at_s": _number(marker.changed_at_s),
+        **{name: {"S": text} for name, text in optional.items() if text is not None},
+    }
+
+
+def _marker(item: Item) -> Marker:
+    _require(_whole(item, "schema") == SCHEMA)
+    key, arn = _text(item, "pk", _ARN_LENGTH), _text(item, "arn", _ARN_LENGTH)
+    _require(key in (arn, arn[:-SUFFIX_LENGTH]) and key.startswith("arn:"))
+    _require(key == arn or arn[-SUFFIX_LENGTH] == "-")
+    return Marker(
+        key=key,
+        arn=arn,
+        stages=_stages(item),
+        left=_left(item),
+        deleted=_flag(item, "deleted"),
+        token=_text(item, "token", _TOKEN_LENGTH) if "token" in item else None,
+        step=_text(item, "step", _STEP_LENGTH) if "step" in item else None,
+        reason=_text(item, "reason", _REASON_LENGTH, length_min=0) if "reason" in item else "",
+        changed_at_s=_moment(item, "changed_at_s") if "changed_at_s" in item else 0.0,
+        epoch=_text(item, "epoch", _EPOCH_LENGTH),
+        sequence=_whole(item, "sequence", least=1),
+    )
+
+
+def _head(item: Item, answered_at_s: float | None) -> Head:
+    _require(_whole(item, "schema") == SCHEMA)
+    swept_as_of_s = _moment(item, "swept_as_of_s") if "swept_as_of_s" in item else None
+    if swept_as_of_s is not None and answered_at_s is not None:
+        # A lease from the future would never be renewed, nor end.
+        _require(swept_as_of_s <= answered_at_s)
+    return Head(
+        epoch=_text(item, "epoch", _EPOCH_LENGTH),
+        counter=_whole(item, "counter"),
+        swept_as_of_s=swept_as_of_s,
+        answered_at_s=answered_at_s,
+    )
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise _Misshapen
+
+
+def _attribute(item: Item, name: str, kind: str) -> object:
+    """The content of the attribute `name`, which must be of DynamoDB's type `kind`."""
+    attribute = item.get(name)
+    if not isinstance(attribute, Mapping) or list(attribute) != [kind]:
+        raise _Misshapen(name)
+    return attribute[kind]
+
+
+def _text(item: Item, name: str, length_max: int, *, length_min: int = 1) -> str:
+    text = _attribute(item, name, "S")
+    if not isinstance(text, str) or not length_min <= len(text) <= length_max:
+        raise _Misshapen(name)
+    return text
+
+
+def _whole(item: Item, name: str, *, least: int = 0) -> int:
+    digits = _attribute(item, name, "N")
+    if not isinstance(digits, str) or not digits.isascii() or not digits.isdecimal():
+        raise _Misshapen(name)
+    # DynamoDB's numbers have at most 38 digits, so `int` stays cheap.
+    _require(least <= int(digits[:40]) <= NUMBER_MAX)
+    return int(digits)
+
+
+def _moment(item: Item, name: str) -> float:
+    number = _attribute(item, name, "N")
+    try:
+        moment_s = float(number) if isinstance(number, str) else math.nan
+    except ValueError:
+        moment_s = math.nan
+    _require(0 <= moment_s <= NUMBER_MAX)
+    return moment_s
+
+
+def _flag(item: Item, name: str) -> bool:
+    flag = _attribute(item, name, "BOOL") if name in item else False
+    if not isinstance(flag, bool):
+        raise _Misshapen(name)
+    return flag
+
+
+def _stages(item: Item) -> dict[str, str]:
+    stages = _attribute(item, "stages", "M")
+    if not isinstance(stages, Mapping) or len(stages) > STAGES_MAX:
+        raise _Misshapen("stages")
+    _require(all(isinstance(label, str) and 1 <= len(label) <= _LABEL_LENGTH for label in stages))
+    return {label: _text(stages, label, _VERSION_ID_LENGTH) for label in stages}
+
+
+def _left(item: Item) -> tuple[str, ...]:
+    left = _attribute(item, "left", "L") if "left" in item else []
+    if not isinstance(left, list) or len(left) > LEFT_MAX:
+        raise _Misshapen("left")
+    return tuple(_text({"left": version_id}, "left", _VERSION_ID_LENGTH) for version_id in left)
+
+
+def _number(number: float) -> dict[str, object]:
+    return {"N": str(number if isinstance(number, int) else round(number, 3))}
+
+
+# Answers
+
+
+def _seen(key: str, item: Item | None) -> Seen:
+    marker = marker_of(item)
+    fits = marker is not None and marker.key == key
+    return Seen(key, marker if fits else None, _Mark.of(item, "epoch", "sequence"))
+
+
+def _text_or_none(attribute: object) -> str | None:
+    text = attribute.get("S") if isinstance(attribute, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def _values(mapping: object) -> list[object]:
+    return list(mapping.values()) if isinstance(mapping, Mapping) else []
+
+
+def _mappings(listed: object) -> list[Item]:
+    return [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+
+
+def _unprocessed(request: object) -> Iterator[str]:
+    """The keys of an answer's `UnprocessedKeys`, by whatever name it calls the one table."""
+    for part in _values(request):
+        for key in _mappings(part.get("Keys") if isinstance(part, Mapping) else None):
+            text = _text_or_none(key.get("pk"))
+            if text is not None:
+                yield text
+
+
+def _merged(parts: Sequence[MarkersRead]) -> MarkersRead:
+    return MarkersRead(
+        found={key: marker for part in parts for key, marker in part.found.items()},
+        absent=frozenset().union(*(part.absent for part in parts)),
+        denied=frozenset().union(*(part.denied for part in parts)),
+        unread=frozenset().union(*(part.unread for part in parts)),
+    )
+
+
+def _answered_at_s(answer: Mapping[str, object]) -> float | None:
+    meta = answer.get("ResponseMetadata")
+    headers = meta.get("HTTPHeaders") if isinstance(meta, Mapping) else None
+    date = headers.get("date") if isinstance(headers, Mapping) else None
+    if not isinstance(date, str):
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _cancellation(error: Exception) -> list[str]:
+    """Why each item of a transaction was not written, in the order of the items; [] without reasons."""
+    response = getattr(error, "response", None)
+    reasons = response.get("CancellationReasons") if isinstance(response, Mapping) else None
+    return [str(reason.get("Code") or "") for reason in _mappings(reasons)]

@@ -1,0 +1,99 @@
+"""What Secrets Manager says of secrets without reading a value: DescribeSecret and ListSecrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NoReturn, Protocol, TypeAlias
+
+from keyturn.errors import UnavailableError
+from keyturn.sources.faults import secret_error
+from keyturn.values import Described
+
+PAGE_SIZE: Final = 100
+FILTER_VALUES_MAX: Final = 10
+"""ListSecrets takes at most so many values of one filter."""
+
+Call: TypeAlias = Callable[..., Mapping[str, object]]
+
+
+class SecretsManager(Protocol):
+    """The part of a Secrets Manager client (boto3's or botocore's) that is used."""
+
+    @property
+    def describe_secret(self) -> Call: ...
+
+    @property
+    def list_secrets(self) -> Call: ...
+
+
+class SecretsManagerCatalog:
+    """The `Catalog` of one account and Region. Holds no state: as thread-safe as `client`.
+
+    `name_prefixes`: `list` gives only secrets whose name starts with one of them; empty means all.
+    """
+
+    def __init__(self, client: SecretsManager, *, name_prefixes: Sequence[str] = ()) -> None:
+        self._client = client
+        self._name_prefixes = tuple(name_prefixes)
+
+    def describe(self, secret_id: str) -> Described:
+        """The stages of one secret now, or some seconds ago. Raises `SecretError`."""
+        answer = self._ask(self._client.describe_secret, secret_id, SecretId=secret_id)
+        described = _described(answer, stages=_labels(answer.get("VersionIdsToStages")))
+        if described is None:
+            raise UnavailableError(secret_id, "DescribeSecret's answer has no ARN or no Name")
+        return described
+
+    def list(self) -> Iterator[Described]:
+        """The secrets as they were at most five minutes ago, deleted ones included. Raises `SecretError`."""
+        request: dict[str, object] = {"MaxResults": PAGE_SIZE, "IncludePlannedDeletion": True}
+        if 0 < len(self._name_prefixes) <= FILTER_VALUES_MAX:
+            request["Filters"] = [{"Key": "name", "Values": list(self._name_prefixes)}]
+        while True:
+            answer = self._ask(self._client.list_secrets, "*", **request)
+            for entry in _entries(answer.get("SecretList")):
+                described = _described(entry, stages=_labels(entry.get("SecretVersionsToStages")))
+                # ListSecrets compares names without regard to case.
+                if described is not None and self._is_wanted(described.name):
+                    yield described
+            if not answer.get("NextToken"):
+                return
+            request["NextToken"] = answer["NextToken"]
+
+    def _is_wanted(self, name: str) -> bool:
+        return not self._name_prefixes or name.startswith(self._name_prefixes)
+
+    def _ask(self, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
+        try:
+            return call(**request)
+        except Exception as error:
+            _raise_mapped(error, secret_id)
+
+
+def _raise_mapped(error: Exception, secret_id: str) -> NoReturn:
+    mapped = secret_error(error, secret_id)
+    if mapped is None:
+        raise error
+    raise mapped from error
+
+
+def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Described | None:
+    arn, name = entry.get("ARN"), entry.get("Name")
+    if not isinstance(arn, str) or not isinstance(name, str):
+        return None
+    return Described(arn, name, stages, deleted=entry.get("DeletedDate") is not None)
+
+
+def _labels(version_ids_to_stages: object) -> dict[str, str]:
+    """Staging label -> version id, of AWS's map version id -> labels; {} for a secret without a value."""
+    if not isinstance(version_ids_to_stages, Mapping):
+        return {}
+    return {
+        label: version_id
+        for version_id, labels in version_ids_to_stages.items()
+        for label in (labels if isinstance(labels, list) else ())
+    }
+
+
+def _entries(listed: object) -> list[Mapping[str, object]]:
+    return [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
