@@ -36,7 +36,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final, NoReturn, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.names import SUFFIX_LENGTH
@@ -73,7 +73,7 @@ Item: TypeAlias = Mapping[str, object]
 Call: TypeAlias = Callable[..., Mapping[str, object]]
 
 
-class DynamoDB(Protocol):
+class DynamoDBClient(Protocol):
     """The part of a DynamoDB client (boto3's or botocore's, low-level) that is used."""
 
     @property
@@ -130,7 +130,7 @@ class MarkerTable:
 
     def __init__(
         self,
-        client: DynamoDB,
+        client: DynamoDBClient,
         table: str,
         *,
         new_epoch: Callable[[], str],
@@ -317,7 +317,9 @@ class MarkerTable:
         try:
             self._client.transact_write_items(TransactItems=items)
         except Exception as error:
-            fault = self._fault(error)
+            fault = fault_of(error)
+            if fault is None:
+                raise
             *on_markers, on_head = _cancellation(error) or [fault.code]
             if "ConditionalCheckFailed" in on_markers:
                 raise MarkerConflictError(self._table, "a marker changed since it was read") from error
@@ -325,7 +327,7 @@ class MarkerTable:
                 return False
             if fault.kind is FaultKind.THROTTLED or _PASSING.intersection((*on_markers, on_head)):
                 return False
-            self._fail(error, fault)
+            raise self._failure(fault) from error
         return True
 
     def _mend_head(self) -> bool:
@@ -362,10 +364,12 @@ class MarkerTable:
         try:
             call(TableName=self._table, **request)
         except Exception as error:
-            fault = self._fault(error)
+            fault = fault_of(error)
+            if fault is None:
+                raise
             if fault.code in ("ConditionalCheckFailedException", "TransactionConflictException"):
                 return False
-            self._fail(error, fault)
+            raise self._failure(fault) from error
         return True
 
     def _back_off(self, attempt: int) -> None:
@@ -380,17 +384,14 @@ class MarkerTable:
         try:
             return call(**request)
         except Exception as error:
-            self._fail(error, self._fault(error))
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            raise self._failure(fault) from error
 
-    def _fault(self, error: Exception) -> Fault:
-        fault = fault_of(error)
-        if fault is None:
-            raise error
-        return fault
-
-    def _fail(self, error: Exception, fault: Fault) -> NoReturn:
+    def _failure(self, fault: Fault) -> MarkerTableError:
         denied = fault.kind is FaultKind.DENIED
-        raise MarkerTableError(self._table, f"{_advice(fault)} ({fault})", denied=denied) from error
+        return MarkerTableError(self._table, f"{_advice(fault)} ({fault})", denied=denied)
 
 
 def _advice(fault: Fault) -> str:
@@ -417,7 +418,7 @@ def _advice(fault: Fault) -> str:
 # Items
 
 
-class _Misshapen(ValueError):
+class _MisshapenError(ValueError):
     """An attribute that breaks the schema."""
 
 
@@ -427,7 +428,7 @@ def marker_of(item: object) -> Marker | None:
         return None
     try:
         return _marker(item)
-    except _Misshapen:
+    except _MisshapenError:
         return None
 
 
@@ -437,7 +438,7 @@ def head_of(item: object, answered_at_s: float | None = None) -> Head | None:
         return None
     try:
         return _head(item, answered_at_s)
-    except _Misshapen:
+    except _MisshapenError:
         return None
 
 
@@ -493,30 +494,30 @@ def _head(item: Item, answered_at_s: float | None) -> Head:
     )
 
 
-def _require(condition: bool) -> None:
-    if not condition:
-        raise _Misshapen
+def _require(*conditions: bool) -> None:
+    if not all(conditions):
+        raise _MisshapenError
 
 
 def _attribute(item: Item, name: str, kind: str) -> object:
     """The content of the attribute `name`, which must be of DynamoDB's type `kind`."""
     attribute = item.get(name)
     if not isinstance(attribute, Mapping) or list(attribute) != [kind]:
-        raise _Misshapen(name)
+        raise _MisshapenError(name)
     return attribute[kind]
 
 
 def _text(item: Item, name: str, length_max: int, *, length_min: int = 1) -> str:
     text = _attribute(item, name, "S")
     if not isinstance(text, str) or not length_min <= len(text) <= length_max:
-        raise _Misshapen(name)
+        raise _MisshapenError(name)
     return text
 
 
 def _whole(item: Item, name: str, *, least: int = 0) -> int:
     digits = _attribute(item, name, "N")
     if not isinstance(digits, str) or not digits.isascii() or not digits.isdecimal():
-        raise _Misshapen(name)
+        raise _MisshapenError(name)
     # DynamoDB's numbers have at most 38 digits, so `int` stays cheap.
     _require(least <= int(digits[:40]) <= NUMBER_MAX)
     return int(digits)
@@ -535,14 +536,14 @@ def _moment(item: Item, name: str) -> float:
 def _flag(item: Item, name: str) -> bool:
     flag = _attribute(item, name, "BOOL") if name in item else False
     if not isinstance(flag, bool):
-        raise _Misshapen(name)
+        raise _MisshapenError(name)
     return flag
 
 
 def _stages(item: Item) -> dict[str, str]:
     stages = _attribute(item, "stages", "M")
     if not isinstance(stages, Mapping) or len(stages) > STAGES_MAX:
-        raise _Misshapen("stages")
+        raise _MisshapenError("stages")
     _require(all(isinstance(label, str) and 1 <= len(label) <= _LABEL_LENGTH for label in stages))
     return {label: _text(stages, label, _VERSION_ID_LENGTH) for label in stages}
 
@@ -550,7 +551,7 @@ def _stages(item: Item) -> dict[str, str]:
 def _left(item: Item) -> tuple[str, ...]:
     left = _attribute(item, "left", "L") if "left" in item else []
     if not isinstance(left, list) or len(left) > LEFT_MAX:
-        raise _Misshapen("left")
+        raise _MisshapenError("left")
     return tuple(_text({"left": version_id}, "left", _VERSION_ID_LENGTH) for version_id in left)
 
 

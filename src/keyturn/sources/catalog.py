@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NoReturn, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from keyturn.errors import UnavailableError
 from keyturn.sources.faults import secret_error
@@ -16,7 +16,7 @@ FILTER_VALUES_MAX: Final = 10
 Call: TypeAlias = Callable[..., Mapping[str, object]]
 
 
-class SecretsManager(Protocol):
+class CatalogClient(Protocol):
     """The part of a Secrets Manager client (boto3's or botocore's) that is used."""
 
     @property
@@ -32,7 +32,7 @@ class SecretsManagerCatalog:
     `name_prefixes`: `list` gives only secrets whose name starts with one of them; empty means all.
     """
 
-    def __init__(self, client: SecretsManager, *, name_prefixes: Sequence[str] = ()) -> None:
+    def __init__(self, client: CatalogClient, *, name_prefixes: Sequence[str] = ()) -> None:
         self._client = client
         self._name_prefixes = tuple(name_prefixes)
 
@@ -67,14 +67,10 @@ class SecretsManagerCatalog:
         try:
             return call(**request)
         except Exception as error:
-            _raise_mapped(error, secret_id)
-
-
-def _raise_mapped(error: Exception, secret_id: str) -> NoReturn:
-    mapped = secret_error(error, secret_id)
-    if mapped is None:
-        raise error
-    raise mapped from error
+            failure = secret_error(error, secret_id)
+            if failure is None:
+                raise
+            raise failure from error
 
 
 def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Described | None:
