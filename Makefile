@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 RUN    := $(VENV)/bin/python
-CODE   := src rotation_listener tests tools
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -21,14 +20,14 @@ demo: $(STAMP) ## rotate a password under a fleet of workers, and compare who no
 	$(RUN) -m keyturn.demo $(ARGS)
 
 lint: $(STAMP) ## check style, format, types and the template
-	$(VENV)/bin/ruff check $(CODE)
-	$(VENV)/bin/ruff format --check $(CODE)
-	$(VENV)/bin/mypy $(CODE)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 	$(VENV)/bin/cfn-lint infra/template.yaml
 
 format: $(STAMP) ## format the code and mend what can be mended safely
-	$(VENV)/bin/ruff check --fix $(CODE)
-	$(VENV)/bin/ruff format $(CODE)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
 
 listener: $(STAMP) ## build build/rotation_listener.zip, byte for byte the same each time
 	$(RUN) tools/build_listener.py

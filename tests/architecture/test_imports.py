@@ -43,7 +43,6 @@ ALSO: Mapping[str, frozenset[str]] = {
         {
             "keyturn.markers",
             "keyturn.recording",
-            "keyturn.sources",
             "keyturn.sources.catalog",
             "keyturn.sources.faults",
         }

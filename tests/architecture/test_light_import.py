@@ -21,11 +21,17 @@ def loaded_by(statement: str) -> frozenset[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["keyturn", "keyturn.markers", "keyturn.recording", "rotation_listener.events"]
+    "module",
+    ["keyturn", "keyturn.client", "keyturn.markers", "keyturn.recording", "rotation_listener.events"],
 )
 def test_importing_is_light(module: str) -> None:
     """The import loads no AWS client, no upstream cache and no pydantic."""
     assert loaded_by(f"import {module}") == frozenset()
+
+
+def test_the_listener_needs_only_boto3() -> None:
+    """The deployed function loads neither pydantic nor the upstream cache: its zip has neither."""
+    assert loaded_by("import rotation_listener.handler") <= {"boto3", "botocore"}
 
 
 def test_a_heavy_import_is_seen() -> None:
