@@ -17,7 +17,9 @@ MODULES: Mapping[str, frozenset[str]] = {
         {"keyturn.freshness", "keyturn.refresh", "keyturn.cache", "keyturn.recording", "keyturn.login"}
     ),
     "adapters": frozenset({"keyturn.markers", "keyturn.sources"}),
-    "edge": frozenset({"keyturn.settings", "keyturn.wiring", "keyturn.client", "keyturn.announcing"}),
+    "edge": frozenset(
+        {"keyturn.settings", "keyturn.wiring", "keyturn.poller", "keyturn.client", "keyturn.announcing"}
+    ),
     "front": frozenset({"keyturn"}),
     "outside": frozenset(
         {"keyturn.compat", "keyturn.integrations", "keyturn.testing", "keyturn.demo", "keyturn.cli"}
