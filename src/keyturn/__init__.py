@@ -15,23 +15,53 @@ if TYPE_CHECKING:
     from keyturn.client import SecretCache as SecretCache
     from keyturn.errors import (
         AccessDeniedError as AccessDeniedError,
+    )
+    from keyturn.errors import (
         ConfigurationError as ConfigurationError,
+    )
+    from keyturn.errors import (
         DecryptionError as DecryptionError,
+    )
+    from keyturn.errors import (
         InvalidSecretIdError as InvalidSecretIdError,
+    )
+    from keyturn.errors import (
         KeyturnError as KeyturnError,
+    )
+    from keyturn.errors import (
         MarkerConflictError as MarkerConflictError,
+    )
+    from keyturn.errors import (
         MarkerTableError as MarkerTableError,
+    )
+    from keyturn.errors import (
         SecretDeletedError as SecretDeletedError,
+    )
+    from keyturn.errors import (
         SecretError as SecretError,
+    )
+    from keyturn.errors import (
         SecretFormatError as SecretFormatError,
+    )
+    from keyturn.errors import (
         SecretKindError as SecretKindError,
+    )
+    from keyturn.errors import (
         SecretNotFoundError as SecretNotFoundError,
+    )
+    from keyturn.errors import (
         StageNotFoundError as StageNotFoundError,
+    )
+    from keyturn.errors import (
         UnavailableError as UnavailableError,
     )
     from keyturn.status import (
         CacheStatus as CacheStatus,
+    )
+    from keyturn.status import (
         HeldStatus as HeldStatus,
+    )
+    from keyturn.status import (
         TableStatus as TableStatus,
     )
     from keyturn.values import SecretVersion as SecretVersion
@@ -61,7 +91,28 @@ _HOMES = {
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
+__all__ = [
+    "AccessDeniedError",
+    "CacheStatus",
+    "ConfigurationError",
+    "DecryptionError",
+    "HeldStatus",
+    "InvalidSecretIdError",
+    "KeyturnError",
+    "MarkerConflictError",
+    "MarkerTableError",
+    "SecretCache",
+    "SecretDeletedError",
+    "SecretError",
+    "SecretFormatError",
+    "SecretKindError",
+    "SecretNotFoundError",
+    "SecretVersion",
+    "StageNotFoundError",
+    "TableStatus",
+    "UnavailableError",
+    "announce",
+]
 
 
 def __getattr__(name: str) -> object:

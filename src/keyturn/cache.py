@@ -51,6 +51,7 @@ class Window:
 
 
 def hit_key(secret_id: str, stage: str) -> HitKey:
+    """How the hit path looks a version up."""
     return secret_id if stage == AWSCURRENT else (secret_id, stage)
 
 
@@ -226,7 +227,12 @@ class Cache:
         """Ask Secrets Manager about a held stage and serve what is to be served then."""
         stage = held.stage
         with self._lock:
-            begun, generation, marker, ask_by = self._now(), secret.generation, secret.marker, secret.asks_by()
+            begun, generation, marker, ask_by = (
+                self._now(),
+                secret.generation,
+                secret.marker,
+                secret.asks_by(),
+            )
             if held.generation != generation:
                 secret.forced = begun
         reading = Reading(
@@ -311,22 +317,28 @@ class Cache:
         # With nothing held there is nothing to check: a cold start pays for one GetSecretValue only.
         if self._markers is not None and self._secrets and not self._table_rests(begun):
             try:
-                self._read_table(self._markers, begun)
+                trouble = self._read_table(self._markers, begun)
             except MarkerTableError as error:
-                self._table_failed(str(error), begun)
-            else:
+                trouble = str(error)
+            if trouble is None:
                 self._table_answered()
+            else:
+                self._table_failed(trouble, begun)
         with self._lock:
             self._open_window(begun)
 
-    def _read_table(self, markers: MarkerReader, begun: Instant) -> None:
-        """One read of the head; the markers of what is held only if it moved or they are not known."""
+    def _read_table(self, markers: MarkerReader, begun: Instant) -> str | None:
+        """One read of the head; the markers of what is held only if it moved or they are not known.
+
+        Returns what is wrong with the table, if anything.
+        """
         head, seen = markers.read_head(), self._seen
         if head is not None and seen is not None and head.epoch == seen.epoch and head.counter < seen.counter:
             # An old replica, or a table restored to an earlier state: only a consistent read can tell.
             head = markers.read_head(consistent=True)
         if head is None:
-            raise MarkerTableError("", "has no usable head item: has the listener run since it was made?")
+            self._assurance = None
+            return "the marker table has no usable head item: has the listener run since it was made?"
         with self._lock:
             if seen is None or (head.epoch, head.counter) != (seen.epoch, seen.counter):
                 for secret in self._secrets.values():
@@ -341,6 +353,7 @@ class Cache:
             for secret in self._secrets.values():
                 self._learn(secret, read, begun)
             self._seen, self._assurance = head, Assurance(head, begun)
+        return None
 
     def _learn(self, secret: _Secret, read: MarkersRead, begun: Instant) -> None:
         if secret.key in read.found or secret.key in read.absent:
@@ -368,7 +381,9 @@ class Cache:
 
     def _table_failed(self, detail: str, begun: Instant) -> None:
         if self._table_trouble is None:
-            log.warning("secrets are served on the short TTL of %g s: %s", self._limits.uncovered_ttl_s, detail)
+            log.warning(
+                "secrets are served on the short TTL of %g s: %s", self._limits.uncovered_ttl_s, detail
+            )
         pause_s = backoff_s(
             self._table_failures,
             first_s=self._limits.check_interval_s,
@@ -405,6 +420,8 @@ class Cache:
 
     def _held_status(self, secret: _Secret, holding: Holding, now: Instant) -> HeldStatus:
         obstacle = self._uncovered_because(secret, holding, now)
+        # While the table is in trouble a copy is not covered, but still trusted for a short TTL.
+        trusted = obstacle in (None, self._table_trouble)
         trouble = holding.trouble
         return HeldStatus(
             secret_ids=tuple(sorted(secret.aliases)),
@@ -415,7 +432,7 @@ class Cache:
             age_s=holding.confirmed.age_s(now),
             covered=obstacle is None,
             why=obstacle or "the marker agrees and the sweep is recent",
-            bound_s=bound_s(holding, covered=obstacle is None, limits=self._limits),
+            bound_s=bound_s(holding, covered=trusted, limits=self._limits),
             last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
         )
 
@@ -424,14 +441,15 @@ class Cache:
         reasons = (
             (holding.stage == AWSPENDING, "AWSPENDING is always read from Secrets Manager"),
             (self._markers is None, "no marker table is used"),
-            (self._assurance is None, self._table_trouble or "the table was not checked yet"),
+            (self._table_trouble is not None, self._table_trouble or ""),
+            (self._assurance is None, "the table was not checked yet"),
             (self._denied(secret, now), f"the marker may not be read: {secret.key}"),
             (not secret.marker_known, "the marker was not read yet"),
             (secret.marker is None, "the secret has no marker yet"),
             (not agrees(secret.marker, holding), "the marker names another version"),
             (
                 self._assurance is not None and self._assurance.lasts_s(now, self._limits) <= 0,
-                self._table_trouble or "the last sweep is too long ago",
+                "the last sweep is too long ago",
             ),
         )
         return next((reason for applies, reason in reasons if applies), None)

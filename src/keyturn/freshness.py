@@ -52,7 +52,9 @@ class Limits:
         if self.check_interval_s <= 0:
             raise ConfigurationError("check_interval_s must be above 0; 1 is a good smallest value")
         if not (isinstance(self.max_secrets, int) and self.max_secrets >= 1):
-            raise ConfigurationError(f"max_secrets is {self.max_secrets!r}; it must be a whole number above 0")
+            raise ConfigurationError(
+                f"max_secrets is {self.max_secrets!r}; it must be a whole number above 0"
+            )
         if self.covered_ttl_s < self.uncovered_ttl_s:
             raise ConfigurationError(
                 f"covered_ttl_s ({self.covered_ttl_s}) is below uncovered_ttl_s ({self.uncovered_ttl_s}): "

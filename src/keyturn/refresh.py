@@ -18,7 +18,7 @@ from keyturn.errors import (
     SecretNotFoundError,
     StageNotFoundError,
 )
-from keyturn.freshness import Dispute, Doubt, Holding, Limits, Trouble, disputed
+from keyturn.freshness import Dispute, Doubt, Holding, Limits, Trouble, agrees, disputed
 from keyturn.values import AWSPENDING, Instant, Marker, SecretVersion
 
 ASKS_PER_MARKER_MAX = 6
@@ -36,8 +36,10 @@ DENIED = (AccessDeniedError, DecryptionError)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One refresh: how to read (a version id pins the read, None reads by stage), when it was begun,
-    and of which generation."""
+    """One refresh: how to read, when it was begun, and of which generation.
+
+    `read` takes a version id to pin the read to, or None to read by stage.
+    """
 
     read: Callable[[str | None], SecretVersion]
     begun: Instant
@@ -62,7 +64,11 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
         return _still_disputed(confirmed, marker, pinned, reading)
     if held.goes_back(answer):
         return _doubted(held, answer, reading)
-    return held.moved_to(answer, reading.begun, reading.generation)
+    moved = held.moved_to(answer, reading.begun, reading.generation)
+    if marker is not None and agrees(marker, held):
+        # The marker named what was held and is now behind: Secrets Manager was asked, no need to ask again.
+        return replace(moved, dispute=Dispute(marker, 1, settled=True))
+    return moved
 
 
 def failed(held: Holding, error: SecretError, now: Instant, pause_s: float) -> Holding:
@@ -82,11 +88,12 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
 
 
 def _wanted(held: Holding, marker: Marker | None) -> str | None:
-    """The version to pin the read to, or None to read by stage."""
+    """The version to pin the read to, or None to read by stage; one pinned read per marker."""
     if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
         return None
+    followed = held.dispute is not None and held.dispute.marker == marker
     wanted = marker.stages.get(held.stage)
-    return None if wanted in held.left else wanted
+    return None if followed or wanted in held.left else wanted
 
 
 def _says_so(pinned: SecretVersion, held: Holding) -> bool:
@@ -106,7 +113,7 @@ def _read_pinned(wanted: str | None, reading: Reading) -> SecretVersion | None:
 def _still_disputed(
     held: Holding, marker: Marker | None, pinned: SecretVersion | None, reading: Reading
 ) -> Holding:
-    """`held` was confirmed; is the marker behind, or is Secrets Manager's answer old?
+    """What was confirmed, and whether the marker is behind or Secrets Manager's answer may be old.
 
     A pinned version that is neither under this stage nor pending has lost the label: the marker is
     behind. Else nobody can tell yet, so ask again, a bounded number of times.

@@ -101,14 +101,25 @@ def secrets_manager(client: object) -> SecretSource:
     return SecretsManagerSource(lambda: cast("SecretsManagerClient", client))
 
 
+def marker_table(table: str, client: object) -> MarkerTable:
+    """The marker table behind a DynamoDB client."""
+    from keyturn.markers import MarkerTable
+
+    return MarkerTable(
+        cast("DynamoDBClient", client),
+        table,
+        new_epoch=new_epoch,
+        sleep=time.sleep,
+        random=system_random,
+    )
+
+
 def late_table(table: str, client: object, region: str | None) -> MarkerReader:
     """A reader of the marker table that is loaded, with its client if None, at the first check."""
 
     def make() -> MarkerTable:
-        from keyturn.markers import MarkerTable
-
         found = make_client("dynamodb", TABLE_TIMEOUTS_S, region) if client is None else client
-        return MarkerTable(cast("DynamoDBClient", found), table, new_epoch=new_epoch)
+        return marker_table(table, found)
 
     return LateMarkers(Once(make))
 

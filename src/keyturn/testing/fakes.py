@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from keyturn.errors import (
     MarkerConflictError,
@@ -73,7 +74,7 @@ class FakeSecretsManager:
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
         self.calls: Counter[str] = Counter()
-        self.fail: Callable[[str], Exception | None] = lambda secret_id: None
+        self.fail: Callable[[str], Exception | None] = lambda _: None
         self._secrets: dict[str, _Stored] = {}
         self._made = 0
 
@@ -161,6 +162,7 @@ class FakeMarkers:
         self.denied: frozenset[str] = frozenset()
         self.items: dict[str, Marker] = {}
         self.head: Head | None = None
+        self._epochs = count(1)
 
     def set(self, key: str, arn: str, stages: Mapping[str, str], *, deleted: bool = False) -> None:
         """Write a marker as the listener would."""
@@ -168,7 +170,7 @@ class FakeMarkers:
 
     def sweep(self, as_of_s: float | None = None) -> None:
         """Renew the lease: by default as a sweep does that begins now, 300 s behind."""
-        head = self.head or Head("epoch-1", 0)
+        head = self.head or self._new_head()
         self.head = replace(head, swept_as_of_s=self.clock.wall_s - 300 if as_of_s is None else as_of_s)
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
@@ -196,11 +198,16 @@ class FakeMarkers:
             raise MarkerConflictError("fake", "a marker has changed since it was read")
         for seen, marker in changes:
             epoch, sequence = (
-                (seen.marker.epoch, seen.marker.sequence + 1) if seen.marker is not None else ("epoch-m", 1)
+                (seen.marker.epoch, seen.marker.sequence + 1)
+                if seen.marker is not None
+                else (f"epoch-{next(self._epochs)}", 1)
             )
             self.items[seen.key] = replace(marker, epoch=epoch, sequence=sequence)
-        head = self.head or Head("epoch-1", 0)
+        head = self.head or self._new_head()
         self.head = replace(head, counter=head.counter + 1)
+
+    def _new_head(self) -> Head:
+        return Head(f"epoch-{next(self._epochs)}", 0)
 
     def _fail(self) -> None:
         failure = self.fail()

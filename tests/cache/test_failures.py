@@ -1,0 +1,203 @@
+"""What is served, and what is raised, when something does not answer."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Collection
+
+import pytest
+
+from keyturn import (
+    AccessDeniedError,
+    DecryptionError,
+    InvalidSecretIdError,
+    MarkerTableError,
+    SecretError,
+    SecretNotFoundError,
+    UnavailableError,
+)
+from keyturn.values import MarkersRead
+from tests.cache.conftest import NAME, World, held
+
+
+def test_an_outage_is_bridged_with_the_known_version(world: World) -> None:
+    """Throttles and time-outs: the known version is served up to max_stale_s, then a typed error."""
+    cache = world.cache(table=False, max_stale_s=3600)
+    cache.get(NAME)
+    world.secrets.fail = UnavailableError
+    world.pass_time(cache, 3595)
+    assert "UnavailableError" in str(held(cache).last_error)
+    assert held(cache).bound_s >= 3600
+    world.clock.advance(10)
+    with pytest.raises(UnavailableError, match="prod/db"):
+        cache.get(NAME)
+
+
+def test_an_outage_causes_few_calls_and_a_recovery_is_quick(world: World) -> None:
+    """Retries back off with jitter up to a minute; after the outage all is well within that minute."""
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.secrets.fail = UnavailableError
+    world.clock.advance(300)
+    cache._cache._random = lambda: 1.0  # noqa: SLF001 # the longest pauses
+    reads = world.reads
+    world.pass_time(cache, 600, step_s=1)
+    assert 8 <= world.reads - reads <= 20
+    world.rotate("v2", "two", mark=False)
+    world.secrets.fail = lambda secret_id: None
+    world.pass_time(cache, 60, step_s=1)
+    assert "two" == cache.get_secret_string(NAME)
+    assert held(cache).last_error is None
+
+
+@pytest.mark.parametrize("denial", [AccessDeniedError, DecryptionError])
+def test_a_revocation_takes_effect(world: World, denial: type[SecretError]) -> None:
+    """Denied or undecryptable: served for max_denied_s, reported, then the typed error; and back again."""
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.secrets.fail = denial
+    world.clock.advance(300)
+    assert "one" == cache.get_secret_string(NAME)
+    assert denial.__name__ in str(held(cache).last_error)
+    world.pass_time(cache, 295)
+    world.clock.advance(5)
+    for _ in range(2):
+        with pytest.raises(denial):
+            cache.get(NAME)
+    world.secrets.fail = lambda secret_id: None
+    world.clock.advance(60)
+    assert "one" == cache.get_secret_string(NAME)
+
+
+def test_an_outage_after_a_denial_does_not_prolong_it(world: World) -> None:
+    """The clock of max_denied_s runs from the first denial until a success, whatever comes between."""
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.secrets.fail = AccessDeniedError
+    world.clock.advance(300)
+    cache.get(NAME)
+    world.secrets.fail = UnavailableError
+    world.pass_time(cache, 295)
+    world.clock.advance(60)
+    with pytest.raises(UnavailableError):
+        cache.get(NAME)
+
+
+def test_a_failure_evicts_nothing(world: World) -> None:
+    """During an outage of one secret the others are hits as before, and the copy survives."""
+    world.secrets.create("other", "o")
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    cache.get("other")
+    world.secrets.fail = lambda secret_id: UnavailableError(secret_id) if "db" in secret_id else None
+    cache.invalidate(NAME)
+    assert "one" == cache.get_secret_string(NAME)
+    assert "o" == cache.get_secret_string("other")
+    assert 3 == world.reads
+
+
+def test_gone_is_gone_at_once(world: World) -> None:
+    """A secret that is not found any more is not served from memory."""
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.secrets.purge(NAME)
+    world.clock.advance(300)
+    with pytest.raises(SecretNotFoundError):
+        cache.get(NAME)
+    assert () == cache.status().secrets
+
+
+def test_a_cold_failure_is_not_repeated_in_a_loop(world: World) -> None:
+    """1,000 gets of a secret that does not exist: one call per second, each time a fresh error."""
+    cache = world.cache()
+    caught: list[SecretError] = []
+    for _ in range(1000):
+        with pytest.raises(SecretNotFoundError) as error:
+            cache.get("prod/typo")
+        caught.append(error.value)
+        world.clock.advance(0.01)
+    assert world.reads <= 11
+    assert 1000 == len(set(map(id, caught)))
+    assert max(len(traceback.extract_tb(error.__traceback__)) for error in caught) < 12
+
+
+def test_a_secret_made_later_is_found_within_a_second(world: World) -> None:
+    """The memory of a failed cold read is short."""
+    cache = world.cache()
+    with pytest.raises(SecretNotFoundError):
+        cache.get("prod/late")
+    world.secrets.create("prod/late", "here")
+    world.clock.advance(1)
+    assert "here" == cache.get_secret_string("prod/late")
+
+
+@pytest.mark.parametrize("secret_id", ["", "x" * 2049, "a\nb", 7, None, b"prod/db"])
+def test_an_impossible_id_is_told_without_a_call(world: World, secret_id: str) -> None:
+    """What no secret can be called is refused before any call, with what to do."""
+    with pytest.raises(InvalidSecretIdError, match="What to do"):
+        world.cache().get(secret_id)
+    assert 0 == world.reads
+
+
+def test_a_dead_table_is_logged_once_and_shown(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Unreachable table: served on the short TTL, one warning, the reason in status(); nothing raised."""
+    cache = world.covered()
+    world.table.fail = lambda: MarkerTableError("markers", "unreachable")
+    with caplog.at_level(logging.INFO, "keyturn"):
+        world.pass_time(cache, 600)
+        assert "unreachable" in str(cache.status().table.trouble)
+        assert "unreachable" in held(cache).why
+        assert not held(cache).covered
+        assert 2 <= world.reads <= 4
+        world.table.fail = lambda: None
+        world.table.sweep()
+        world.pass_time(cache, 120, sweep=True)
+    assert cache.status().table.trouble is None
+    assert held(cache).covered
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert 1 == len(warnings)
+
+
+def test_a_dead_table_is_asked_ever_less_often(world: World) -> None:
+    """Checks of a table that does not answer back off to one a minute: requests are not slowed by it."""
+    cache = world.covered()
+    cache._cache._random = lambda: 1.0  # noqa: SLF001 # the longest pauses
+    world.table.fail = lambda: MarkerTableError("markers", "unreachable")
+    world.table.calls.clear()
+    world.pass_time(cache, 600, step_s=1)
+    assert 8 <= world.table.calls["head"] <= 16
+
+
+def test_a_denied_marker_is_named_and_the_others_covered(world: World) -> None:
+    """One marker denied: that secret on the short TTL with its key in status(), the other covered."""
+    other = world.secrets.create("other", "o")
+    world.mark()
+    world.table.set(other[:-7], other, {"AWSCURRENT": "v1"})
+    world.table.denied = frozenset({world.key})
+    cache = world.cache()
+    cache.get(NAME)
+    cache.get("other")
+    world.pass_time(cache, 60, sweep=True)
+    by_name = {one.name: one for one in cache.status().secrets}
+    assert (False, True) == (by_name[NAME].covered, by_name["other"].covered)
+    assert world.key in by_name[NAME].why
+    assert 2 >= world.table.calls["markers"]
+
+
+def test_a_partial_answer_leaves_no_marker_unread(world: World) -> None:
+    """A batch that left a marker out: uncovered until it was read, asked for again at the next check."""
+    cache = world.covered()
+    world.rotate("v2", "two")
+    read = world.table.read_markers
+    world.table.read_markers = _unread  # type: ignore[method-assign]
+    world.clock.advance(5)
+    assert "one" == cache.get_secret_string(NAME)
+    assert "the marker was not read yet" == held(cache).why
+    world.table.read_markers = read  # type: ignore[method-assign]
+    world.clock.advance(5)
+    assert "two" == cache.get_secret_string(NAME)
+
+
+def _unread(keys: Collection[str]) -> MarkersRead:
+    return MarkersRead(unread=frozenset(keys))

@@ -1,0 +1,131 @@
+"""One secret is one entry, whatever it is called; two secrets never are."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from keyturn import SecretCache, SecretNotFoundError, StageNotFoundError
+from tests.cache.conftest import NAME, World, held
+
+
+def test_name_partial_and_full_arn_share_one_entry(world: World) -> None:
+    """After a read by name, the partial and the full ARN cost no call."""
+    cache = world.cache()
+    ids = (NAME, world.key, world.arn)
+    versions = [cache.get(secret_id) for secret_id in ids]
+    assert 1 == world.reads
+    assert {"v1"} == {version.version_id for version in versions}
+    assert list(ids) == [version.secret_id for version in versions]
+    assert 1 == len(cache.status().secrets)
+
+
+@pytest.mark.parametrize("ids", list(itertools.permutations(["name", "partial", "full"])))
+def test_every_alias_sees_a_change_at_once(world: World, ids: tuple[str, ...]) -> None:
+    """Whichever id was used first, after a rotation all of them give the new version, by one read."""
+    named = {"name": NAME, "partial": world.key, "full": world.arn}
+    cache = world.cache()
+    world.mark()
+    for one in ids:
+        cache.get(named[one])
+    world.clock.advance(5)
+    cache.get(NAME)
+    world.rotate("v2", "two")
+    before = world.reads
+    world.clock.advance(5)
+    assert ["two"] * 3 == [cache.get_secret_string(named[one]) for one in ids]
+    assert before + 1 == world.reads
+
+
+def test_stages_are_distinct(world: World) -> None:
+    """AWSCURRENT and AWSPENDING never answer for each other, in either order of asking."""
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    for stages in (("AWSCURRENT", "AWSPENDING"), ("AWSPENDING", "AWSCURRENT")):
+        cache = world.cache()
+        got = {stage: cache.get(NAME, stage).string for stage in stages}
+        assert {"AWSCURRENT": "one", "AWSPENDING": "two"} == got
+
+
+def test_a_recreated_secret_is_another_secret(world: World) -> None:
+    """A name follows to the new secret, also under the same version id; the old ARN is not found."""
+    cache = world.covered()
+    old = world.arn
+    cache.get(old)
+    world.secrets.purge(NAME)
+    world.clock.advance(1)
+    new = world.secrets.create(NAME, "other", "v1")
+    world.mark()
+    world.clock.advance(5)
+    assert ("other", new) == (cache.get(NAME).string, cache.get(NAME).arn)
+    with pytest.raises(SecretNotFoundError) as caught:
+        cache.get(old)
+    assert old == caught.value.secret_id
+    assert "other" == cache.get_secret_string(new)
+
+
+def test_an_old_arn_asked_first_is_not_served_the_new_secret(world: World) -> None:
+    """When the secret was re-created, a get by its old ARN raises even if it notices the change first."""
+    cache = world.covered()
+    cache.get(world.arn)
+    world.secrets.purge(NAME)
+    world.clock.advance(1)
+    world.secrets.create(NAME, "other", "v1")
+    world.mark()
+    world.clock.advance(5)
+    with pytest.raises(SecretNotFoundError):
+        cache.get(world.arn)
+    assert "other" == cache.get_secret_string(NAME)
+
+
+def test_a_name_that_looks_like_name_and_suffix(world: World) -> None:
+    """`prod/db-abcdef` is not `prod/db`: suffixes are cut after the Name of an answer only."""
+    world.secrets.create("prod/db-abcdef", "tricky", "t1")
+    cache = world.cache()
+    assert "tricky" == cache.get_secret_string("prod/db-abcdef")
+    assert "one" == cache.get_secret_string(NAME)
+    assert 2 == len({one.arn for one in cache.status().secrets})
+
+
+def test_an_arn_of_elsewhere_does_not_claim_the_bare_name(world: World) -> None:
+    """A secret read by its ARN answers to that ARN only: the same name may be another one here."""
+    cache = world.cache()
+    cache.get(world.arn)
+    cache.get(NAME)
+    assert 2 == world.reads
+    assert 1 == len(cache.status().secrets)
+
+
+def test_a_missing_stage_raises_and_holds_nothing(world: World) -> None:
+    """No version under the label is an error that names the secret, not None."""
+    cache = world.cache()
+    with pytest.raises(StageNotFoundError, match="prod/db"):
+        cache.get(NAME, "AWSPENDING")
+    assert () == cache.status().secrets
+
+
+def test_the_oldest_entry_makes_room(world: World) -> None:
+    """No more than max_secrets are held; a forgotten one is simply read again."""
+    for number in range(4):
+        world.secrets.create(f"s{number}", str(number))
+    cache = world.cache(max_secrets=2)
+    for number in range(4):
+        cache.get(f"s{number}")
+    assert {"s2", "s3"} == {one.name for one in cache.status().secrets}
+    assert "0" == cache.get_secret_string("s0")
+    assert 5 == world.reads
+
+
+def test_pending_is_held_at_most_one_check_interval(world: World) -> None:
+    """AWSPENDING is read anew after each check interval, whatever markers say."""
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    world.mark()
+    cache: SecretCache = world.cache()
+    cache.get(NAME, "AWSPENDING")
+    world.clock.advance(4.9)
+    cache.get(NAME, "AWSPENDING")
+    assert 1 == world.reads
+    world.secrets.put(NAME, "three", "v3", "AWSPENDING")
+    world.clock.advance(0.1)
+    assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+    assert not held(cache, "AWSPENDING").covered
