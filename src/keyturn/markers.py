@@ -210,6 +210,10 @@ class MarkerTable:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
+    def absent(self, key: str) -> Seen:
+        """What `look` gives for a key that has no item; asks nobody."""
+        return _seen(key, None)
+
     def renew(self, swept_as_of_s: float) -> None:
         """Say that all before `swept_as_of_s` (table's clock) is in the markers.
 

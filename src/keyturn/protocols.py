@@ -1,4 +1,4 @@
-"""What the decisions need of the world, as protocols of one to three methods."""
+"""What the decisions need of the world, as protocols of a few methods."""
 
 from __future__ import annotations
 
@@ -86,6 +86,10 @@ class Lease(Protocol):
 
     def scan(self) -> Iterator[Seen]:
         """Every marker, strongly consistent; broken items too (`marker` is None)."""
+        ...
+
+    def absent(self, key: str) -> Seen:
+        """What `look` gives for a key that has no item; asks nobody."""
         ...
 
     def renew(self, swept_as_of_s: float) -> None:

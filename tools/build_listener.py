@@ -1,0 +1,97 @@
+"""Build the listener's deployment package, byte for byte the same from the same sources.
+
+    python tools/build_listener.py [OUTPUT]        (default: build/rotation_listener.zip)
+
+In it: `rotation_listener`, and of `keyturn` the modules that it reaches by its imports. Lambda's
+Python runtime brings botocore.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = ROOT / "build" / "rotation_listener.zip"
+ENTRY = "rotation_listener.handler"
+SOURCES: Mapping[str, Path] = {"keyturn": ROOT / "src", "rotation_listener": ROOT}
+"""Package -> the folder that it is in."""
+
+SIZE_MAX = 100 * 1024
+"""Bytes. A cold start fetches the package."""
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest date that a zip file can give its entries."""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the package and say its path, size in bytes and hash."""
+    output = Path(arguments[0]) if arguments else OUTPUT
+    output.parent.mkdir(parents=True, exist_ok=True)
+    package = build(output)
+    if len(package) > SIZE_MAX:
+        print(f"{output}: {len(package)} bytes, at most {SIZE_MAX} are wanted", file=sys.stderr)
+        return 1
+    print(f"{output}: {len(package)} bytes, sha256 {hashlib.sha256(package).hexdigest()}")
+    return 0
+
+
+def build(output: Path) -> bytes:
+    """Write the package to `output`; its bytes."""
+    files = {file.relative_to(base).as_posix(): file for base, file in _files()}
+    with zipfile.ZipFile(output, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix, wherever it is built: the permissions are Unix's.
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name].read_bytes(), compresslevel=9)
+    return output.read_bytes()
+
+
+def _files() -> Iterator[tuple[Path, Path]]:
+    """Every module that the entry point reaches, each with the folder of its package."""
+    waiting, reached = [ENTRY], set[Path]()
+    while waiting:
+        name = waiting.pop()
+        base = SOURCES.get(name.partition(".")[0])
+        file = _file_of(base, name) if base is not None else None
+        if base is None or file is None or file in reached:
+            continue
+        reached.add(file)
+        yield base, file
+        waiting.append(name.rpartition(".")[0])
+        waiting.extend(_imported(file))
+
+
+def _file_of(base: Path, name: str) -> Path | None:
+    path = base.joinpath(*name.split("."))
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """The modules that a file imports when it runs; `from a import b` may mean the module `a.b`."""
+    tree = ast.parse(file.read_bytes())
+    for_checkers = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in for_checkers:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
