@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import threading
@@ -10,14 +11,22 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
+from keyturn.errors import ConfigurationError
 from keyturn.protocols import MarkerReader, SecretSource
 from keyturn.values import Head, MarkersRead
 
 if TYPE_CHECKING:
     from keyturn.markers import DynamoDBClient, MarkerTable
+    from keyturn.recording import Recorder
+    from keyturn.sources.catalog import CatalogClient
     from keyturn.sources.secretsmanager import SecretsManagerClient
 
 _T = TypeVar("_T")
+
+MARKER_TABLE_VARIABLE = "KEYTURN_MARKER_TABLE"
+
+SETTLE_S = 6.0
+"""How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
 """Connect and read time-outs of the Secrets Manager client that keyturn makes. botocore's own are 60 s."""
@@ -122,6 +131,39 @@ def late_table(table: str, client: object, region: str | None) -> MarkerReader:
         return marker_table(table, found)
 
     return LateMarkers(Once(make))
+
+
+def marker_table_name(given: str | None) -> str:
+    """The table's name or ARN: `given`, else from the environment; `ConfigurationError` without one."""
+    table = given or os.environ.get(MARKER_TABLE_VARIABLE)
+    if not table:
+        raise ConfigurationError(f"no marker table: pass marker_table or set {MARKER_TABLE_VARIABLE}")
+    return table
+
+
+def recorder(table: str, client: object, dynamodb_client: object) -> Recorder:
+    """What writes markers, with clients of its own where None is given."""
+    from keyturn.recording import Recorder
+    from keyturn.sources.catalog import SecretsManagerCatalog
+
+    if client is None:
+        client = make_client("secretsmanager", SECRETS_TIMEOUTS_S)
+    if dynamodb_client is None:
+        dynamodb_client = make_client("dynamodb", SECRETS_TIMEOUTS_S, region_of(client))
+    return Recorder(
+        catalog=SecretsManagerCatalog(cast("CatalogClient", client)),
+        store=marker_table(table, dynamodb_client),
+        settle_s=SETTLE_S,
+        sleep=time.sleep,
+        random=system_random,
+        wall=time.time,
+    )
+
+
+@functools.cache
+def default_recorder(table: str) -> Recorder:
+    """The recorder of this process for that table, with clients made once."""
+    return recorder(table, None, None)
 
 
 def region_of(client: object) -> str | None:

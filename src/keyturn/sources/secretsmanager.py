@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from keyturn.errors import SecretError, UnavailableError
+from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.sources.faults import secret_error
-from keyturn.values import SecretVersion
+from keyturn.values import AWSCURRENT, SecretVersion
 
 
 class SecretsManagerClient(Protocol):
@@ -31,6 +31,22 @@ class SecretsManagerSource:
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
         """One GetSecretValue; see `SecretSource.read`."""
+        try:
+            return self._read(secret_id, stage, version_id)
+        except SecretNotFoundError as error:
+            # moto says this of a missing label as well; a second call tells which of them is missing.
+            if stage == AWSCURRENT or not self._exists(secret_id):
+                raise
+            raise StageNotFoundError(secret_id, f"nothing under {stage}") from error
+
+    def _exists(self, secret_id: str) -> bool:
+        try:
+            self._read(secret_id, AWSCURRENT, None)
+        except SecretError:
+            return False
+        return True
+
+    def _read(self, secret_id: str, stage: str, version_id: str | None) -> SecretVersion:
         try:
             answer = self._answer(secret_id, stage, version_id)
         except Exception as error:

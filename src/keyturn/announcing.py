@@ -1,0 +1,40 @@
+"""`announce`: a rotation function tells the marker table of its own steps, so that nobody waits for an event."""
+
+from __future__ import annotations
+
+from keyturn.recording import Recorded, Recorder, announcement
+from keyturn.wiring import default_recorder, marker_table_name, recorder
+
+
+def announce(
+    secret_id: str,
+    *,
+    version_id: str | None = None,
+    step: str | None = None,
+    marker_table: str | None = None,
+    client: object = None,
+    dynamodb_client: object = None,
+) -> Recorded:
+    """Record what has just happened to a secret, by the same code as the listener.
+
+    For rotation functions: call it at the end of createSecret, setSecret and finishSecret with the
+    event's `SecretId` and `ClientRequestToken`. What is written is what DescribeSecret says, so a
+    wrong, doubled or late call does no harm. It takes two DynamoDB requests and one DescribeSecret
+    when that already shows the change; else it waits for it, at most about 6 s.
+
+    Args:
+        secret_id: name or ARN.
+        version_id: the version that the step was about.
+        step: the step that has just ended: "createSecret", "setSecret", "testSecret" or "finishSecret".
+        marker_table: name or ARN of the table; without one, environment variable `KEYTURN_MARKER_TABLE`.
+        client, dynamodb_client: clients to use; made from the environment, once, if not given.
+
+    Needs `secretsmanager:DescribeSecret` on the secret and `dynamodb:GetItem`, `PutItem` and
+    `UpdateItem` on the table. Raises `SecretError`, `MarkerTableError`, and `ConfigurationError` for
+    a step that Secrets Manager does not have or without a table. Threads may call it.
+    """
+    hint = announcement(secret_id, version_id=version_id, step=step)
+    table = marker_table_name(marker_table)
+    if client is None and dynamodb_client is None:
+        return default_recorder(table).record(hint)
+    return recorder(table, client, dynamodb_client).record(hint)

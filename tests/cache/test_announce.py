@@ -1,0 +1,76 @@
+"""A rotation function's own word reaches warm readers at their next check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto import mock_aws
+from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_secretsmanager import SecretsManagerClient
+
+from keyturn import ConfigurationError, InvalidSecretIdError, SecretCache, announce
+from keyturn.recording import Outcome
+from keyturn.testing.fakes import FakeClock
+
+NAME, TABLE = "prod/db", "markers"
+
+
+@pytest.fixture
+def clients() -> Iterator[tuple[SecretsManagerClient, DynamoDBClient]]:
+    """moto with one secret and a marker table."""
+    with mock_aws():
+        secrets = boto3.client("secretsmanager", region_name="eu-west-1")
+        secrets.create_secret(Name=NAME, SecretString="one")
+        dynamodb = boto3.client("dynamodb", region_name="eu-west-1")
+        dynamodb.create_table(
+            TableName=TABLE,
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield secrets, dynamodb
+
+
+def test_an_announcement_is_noticed_at_the_next_check(
+    clients: tuple[SecretsManagerClient, DynamoDBClient],
+) -> None:
+    """After finishSecret was announced, a reader that knew the marker reads the new version once."""
+    secrets, dynamodb = clients
+    announce(NAME, marker_table=TABLE, client=secrets, dynamodb_client=dynamodb)
+    clock = FakeClock()
+    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, clock=clock)
+    arn = cache.get(NAME).arn
+    clock.advance(5)
+    cache.get(NAME)
+    version_id = secrets.put_secret_value(SecretId=NAME, SecretString="two")["VersionId"]
+    done = announce(
+        arn,
+        version_id=version_id,
+        step="finishSecret",
+        marker_table=TABLE,
+        client=secrets,
+        dynamodb_client=dynamodb,
+    )
+    assert Outcome.WRITTEN == done.outcome
+    clock.advance(5)
+    assert version_id == cache.get(NAME).version_id
+
+
+def test_announcing_twice_writes_once(
+    clients: tuple[SecretsManagerClient, DynamoDBClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table may come from the environment, clients too; a doubled call changes nothing."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", TABLE)
+    assert [Outcome.WRITTEN, Outcome.UNCHANGED] == [announce(NAME).outcome, announce(NAME).outcome]
+
+
+def test_announcing_nonsense_is_told_before_any_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No table, an unknown step, an impossible id: a typed error each."""
+    with pytest.raises(ConfigurationError, match="KEYTURN_MARKER_TABLE"):
+        announce(NAME)
+    with pytest.raises(ConfigurationError, match="createSecret, setSecret"):
+        announce(NAME, step="doneSecret", marker_table=TABLE)
+    with pytest.raises(InvalidSecretIdError):
+        announce("", marker_table=TABLE)
