@@ -231,7 +231,7 @@ def usable_binaries(folder: Path, user: str | None) -> Path:
 
 def can_run(program: Path, user: str) -> bool:
     """Whether `user` can run `program --version`."""
-    command = [program, "--version"]
+    command = [str(program), "--version"]
     try:
         return subprocess.run(command, check=False, user=user, capture_output=True).returncode == 0
     except PermissionError:

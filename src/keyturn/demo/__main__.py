@@ -1,0 +1,65 @@
+"""`python -m keyturn.demo`: run the demonstration, show its outcome, and check its promise."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from keyturn.demo.contenders import CONTENDERS
+from keyturn.demo.figures import broken_promises, figures
+from keyturn.demo.report import table, write
+from keyturn.demo.story import FULL, QUICK, ROOT, tell
+
+WIDTH_WITHOUT_TERMINAL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OnConsole:
+    """Progress as lines with their time, and a status line where there is a terminal."""
+
+    console: Console
+    status: Status
+    started_s: float
+
+    def say(self, line: str) -> None:
+        self.console.print(f"[dim]{time.monotonic() - self.started_s:5.1f} s[/dim]  {line}", highlight=False)
+
+    def glance(self, line: str) -> None:
+        self.status.update(line)
+
+
+def main(arguments: list[str]) -> int:
+    """Run; the exit status is 1 if keyturn did not keep its promise."""
+    parser = argparse.ArgumentParser(prog="python -m keyturn.demo", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a short run with half the processes")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "demo", help="folder of the report")
+    options = parser.parse_args(arguments)
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+    with console.status("") as status:
+        run = tell(QUICK if options.quick else FULL, OnConsole(console, status, time.monotonic()))
+    rows = [figures(run, key) for key in CONTENDERS]
+    broken = broken_promises(run)
+    write(options.output, run, rows, broken)
+    console.print(table(run, rows))
+    console.print(f"timeline.svg and report.json are in {options.output}", highlight=False, soft_wrap=True)
+    for line in broken:
+        console.print(f"[red]promise not kept:[/red] {line}", highlight=False)
+    if not broken:
+        console.print(
+            "Each keyturn process used each version in time, for one GetSecretValue.", style="green"
+        )
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

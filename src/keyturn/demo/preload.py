@@ -1,0 +1,1 @@
+"""What every worker imports, loaded once before they are forked."""

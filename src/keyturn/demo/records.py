@@ -1,0 +1,45 @@
+"""What a run of the demonstration observed: plain facts, from which every figure is computed.
+
+Times are seconds of `time.monotonic`, which all processes of one host share (Linux, macOS).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind: TypeAlias = Literal["held", "login", "refused", "call"]
+"""A version came into use, a login was tried, it was refused, AWS was called."""
+
+
+class Record(NamedTuple):
+    """One fact about one worker; `what` is a version's label, or an operation's name for a call."""
+
+    worker: str
+    kind: Kind
+    at_s: float
+    what: str
+
+
+class Move(NamedTuple):
+    """One move of AWSCURRENT: asked for at `at_s`, done at `done_s`, to the version `label`."""
+
+    at_s: float
+    done_s: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: `workers` by contender; from `ready_s` every worker had logged in, to `ended_s`."""
+
+    workers: dict[str, tuple[str, ...]]
+    records: tuple[Record, ...]
+    moves: tuple[Move, ...]
+    ready_s: float
+    ended_s: float
+    check_interval_s: float
+
+    def of(self, worker: str, kind: Kind) -> list[Record]:
+        """The records of one worker and kind, in order of time."""
+        return [record for record in self.records if record.worker == worker and record.kind == kind]

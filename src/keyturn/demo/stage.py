@@ -1,0 +1,103 @@
+"""What the demonstration sets up: the deployed listener, a database role, and the secret that names it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import boto3
+from psycopg import sql
+
+from keyturn.testing.embedded import LOCALHOST, EmbeddedPostgres
+from keyturn.testing.rotation import Rotation, StepFunctions
+
+NAME: Final = "demo/orders-database"
+ROLE: Final = "orders"
+BUCKET: Final = "keyturn-demo"
+STACK: Final = "keyturn"
+
+
+class DeploymentError(RuntimeError):
+    """The stack was not created; the message has CloudFormation's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What the deployed template says of itself."""
+
+    marker_table: str
+    listener: str
+
+    def sweep(self) -> None:
+        """Run the listener's sweep now, as its schedule would in a few minutes."""
+        answer = boto3.client("lambda").invoke(
+            FunctionName=self.listener, Payload=json.dumps({"keyturn": "sweep"})
+        )
+        if "FunctionError" in answer:
+            raise DeploymentError(f"the sweep failed: {answer['Payload'].read().decode()[:500]}")
+
+
+def deploy(listener_zip: Path, template: Path) -> Stack:
+    """Deploy the listener as a user would: the zip to S3, the template through CloudFormation."""
+    storage, formation = boto3.client("s3"), boto3.client("cloudformation")
+    storage.create_bucket(Bucket=BUCKET)
+    storage.upload_file(str(listener_zip), BUCKET, listener_zip.name)
+    formation.create_stack(
+        StackName=STACK,
+        TemplateBody=template.read_text(),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[
+            {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
+            {"ParameterKey": "CodeKey", "ParameterValue": listener_zip.name},
+        ],
+    )
+    formation.get_waiter("stack_create_complete").wait(
+        StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {one.get("OutputKey"): one.get("OutputValue", "") for one in stack.get("Outputs", [])}
+    return Stack(outputs["MarkerTableName"], outputs["ListenerArn"])
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSecret:
+    """The database role `orders` and the secret with its password, which `rotation` changes in both."""
+
+    postgres: EmbeddedPostgres
+
+    def create(self) -> None:
+        """Make the role and the secret, whose value has AWS's shape and a label: the demo's own."""
+        password = secrets.token_urlsafe()
+        self._alter("CREATE ROLE {} LOGIN PASSWORD {}", password)
+        value = {
+            "engine": "postgres",
+            "host": LOCALHOST,
+            "port": self.postgres.port,
+            "dbname": self.postgres.database,
+            "username": ROLE,
+            "password": password,
+            "label": "v1",
+        }
+        boto3.client("secretsmanager").create_secret(Name=NAME, SecretString=json.dumps(value))
+
+    def rotation(self, label: str) -> Rotation:
+        """A rotation of the password to the version `label`."""
+        client = boto3.client("secretsmanager")
+
+        def new_value(current: str) -> str:
+            return json.dumps(json.loads(current) | {"password": secrets.token_urlsafe(), "label": label})
+
+        def set_value(_current: str, pending: str) -> None:
+            self._alter("ALTER ROLE {} PASSWORD {}", json.loads(pending)["password"])
+
+        def test_value(pending: str) -> None:
+            self.postgres.connect(ROLE, json.loads(pending)["password"]).close()
+
+        return Rotation(client, NAME, StepFunctions(client, new_value, set_value, test_value))
+
+    def _alter(self, statement: str, password: str) -> None:
+        with self.postgres.connect() as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(ROLE), sql.Literal(password)))

@@ -1,0 +1,137 @@
+"""The course of a run: servers, deployment, fleet, rotations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from keyturn.demo.contenders import CHECK_INTERVAL_S, CONTENDERS
+from keyturn.demo.fleet import Fleet
+from keyturn.demo.records import Move, Run
+from keyturn.demo.stage import NAME, DatabaseSecret, Stack, deploy
+from keyturn.demo.worker import Job
+from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
+
+ROOT: Final = Path(__file__).parents[3]
+FLEET_START_TIMEOUT_S: Final = 30
+SLICE_S: Final = 0.25
+
+
+class Progress(Protocol):
+    """Where progress is shown."""
+
+    def say(self, line: str) -> None:
+        """Something happened."""
+
+    def glance(self, line: str) -> None:
+        """How it stands now; replaces what was shown before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How large a run is, and how long: `moves` rotations, the next `spacing_s` after each."""
+
+    workers: int
+    moves: int
+    quiet_s: float
+    spacing_s: float
+    login_interval_s: float = 0.3
+
+
+FULL: Final = Plan(workers=2, moves=4, quiet_s=5, spacing_s=9)
+QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, spacing_s=4)
+
+
+def tell(plan: Plan, progress: Progress) -> Run:
+    """Do the whole run: everything is started here, and gone afterwards."""
+    progress.say("starting an embedded AWS and a PostgreSQL server")
+    with EmbeddedAws() as aws, EmbeddedPostgres({"max_connections": "100"}) as postgres, environment(aws):
+        progress.say("building the listener, deploying infra/template.yaml")
+        stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
+        secret = DatabaseSecret(postgres)
+        secret.create()
+        stack.sweep()
+        jobs = [job(key, number, stack, plan) for key in CONTENDERS for number in range(1, plan.workers + 1)]
+        progress.say(f"starting {len(jobs)} processes, each logging in every {plan.login_interval_s:g} s")
+        with Fleet(jobs) as fleet:
+            fleet.warm_up(FLEET_START_TIMEOUT_S)
+            return rotate(plan, fleet, secret, progress)
+
+
+def rotate(plan: Plan, fleet: Fleet, secret: DatabaseSecret, progress: Progress) -> Run:
+    """Rotate under the running fleet."""
+    ready_s = time.monotonic()
+    progress.say("all are warm; nothing changes")
+    watch(fleet, plan.quiet_s, progress)
+    moves: list[Move] = []
+    for number in range(1, plan.moves + 1):
+        moves.append(move(secret, f"v{number + 1}"))
+        progress.say(f"rotation {number} of {plan.moves}: AWSCURRENT is {moves[-1].label}")
+        watch(fleet, plan.spacing_s, progress)
+    workers: dict[str, tuple[str, ...]] = {}
+    for one in fleet.jobs:
+        workers[one.contender] = (*workers.get(one.contender, ()), one.worker)
+    return Run(workers, tuple(fleet.records), tuple(moves), ready_s, time.monotonic(), CHECK_INTERVAL_S)
+
+
+def move(secret: DatabaseSecret, label: str) -> Move:
+    """One rotation. From setSecret on only the new password works, so finishSecret follows at once."""
+    rotation = secret.rotation(label)
+    rotation.run(until="testSecret")
+    at_s = time.monotonic()
+    rotation.finish()
+    return Move(at_s, time.monotonic(), label)
+
+
+def watch(fleet: Fleet, seconds: float, progress: Progress) -> None:
+    """Take the fleet's records in for some seconds."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        fleet.watch(min(until_s, time.monotonic() + SLICE_S))
+        progress.glance(summary(fleet))
+
+
+def summary(fleet: Fleet) -> str:
+    """The fleet in one line: logins, refusals, and how many workers hold which version."""
+    kinds = [record.kind for record in fleet.records]
+    held = {record.worker: record.what for record in fleet.records if record.kind == "held"}
+    versions = sorted(held.values())
+    counted = ", ".join(f"{label}: {versions.count(label)}" for label in dict.fromkeys(versions))
+    return f"{kinds.count('login')} logins, {kinds.count('refused')} refused; processes by version {counted}"
+
+
+def job(key: str, number: int, stack: Stack, plan: Plan) -> Job:
+    """The job of a contender's worker."""
+    return Job(f"{key}/{number}", key, NAME, stack.marker_table, plan.login_interval_s)
+
+
+def build_listener() -> Path:
+    """Build the listener's zip by the tool that users build it with."""
+    subprocess.run(
+        [sys.executable, ROOT / "tools" / "build_listener.py"],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    return ROOT / "build" / "rotation_listener.zip"
+
+
+@contextmanager
+def environment(aws: EmbeddedAws) -> Iterator[None]:
+    """Let every client of this process and of its children talk to the embedded AWS, and to no other."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(aws.environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
