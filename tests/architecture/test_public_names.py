@@ -23,8 +23,9 @@ def lies(module: ModuleType) -> Iterator[str]:
 
 
 def _is_part_of_the_surface(value: object) -> bool:
-    """Whether a visible name is more than a submodule or a `from __future__` import."""
-    return not isinstance(value, ModuleType) and type(value).__module__ != "__future__"
+    """Whether a visible name is more than a submodule, a `from __future__` import or `TYPE_CHECKING`."""
+    means_of_import = isinstance(value, ModuleType | bool) or type(value).__module__ == "__future__"
+    return not means_of_import
 
 
 def test_the_public_names_are_those_listed() -> None:
