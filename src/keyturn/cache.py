@@ -213,12 +213,11 @@ class Cache:
             generation = known.generation if known is not None else 0
         try:
             version = self._source.read(secret_id, stage=stage)
+            _must_be_about(secret_id, version)
         except SecretError as error:
             with self._lock:
                 self._remember_refusal(secret_id, stage, error)
             raise
-        if is_secret_arn(secret_id) and secret_id not in (version.arn, secret_key(version.arn, version.name)):
-            raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")
         with self._lock:
             secret = self._secret_of(version, secret_id)
             return self._land(secret_id, secret, Holding(stage, version, begun, generation), None)
@@ -253,12 +252,12 @@ class Cache:
             if holding.version.arn == secret.arn:
                 return self._land(secret_id, secret, holding, held)
             self._forget_secret(secret)
-            if secret_id == secret.arn:
+            for name in secret.names:
+                successor = self._secret_of(holding.version, name)
+                self._land(name, successor, holding, None)
+            if secret_id == secret.arn or not secret.names:
                 raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")
-            successor = self._secret_of(holding.version, ask_by)
-            for name in secret.names - {ask_by}:
-                self._secret_of(holding.version, name)
-            return self._land(secret_id, successor, holding, None)
+            return _as_asked(holding.version, secret_id)
 
     def _serve_despite(
         self, secret_id: str, secret: _Secret, held: Holding, error: SecretError
@@ -571,6 +570,12 @@ class Cache:
 
     def _now(self) -> Instant:
         return Instant(self._clock.wall(), self._clock.monotonic())
+
+
+def _must_be_about(secret_id: str, version: SecretVersion) -> None:
+    """An ARN, full or partial, is answered by its own secret or not at all."""
+    if is_secret_arn(secret_id) and secret_id not in (version.arn, secret_key(version.arn, version.name)):
+        raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")
 
 
 def _as_asked(version: SecretVersion, secret_id: str) -> SecretVersion:

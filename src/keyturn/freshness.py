@@ -93,8 +93,13 @@ class Assurance:
 class Doubt:
     """A label was once read as being back on a version that it had left: perhaps an old answer."""
 
+    arn: str
     version_id: str
     since: Instant
+
+    def is_about(self, version: SecretVersion) -> bool:
+        """Whether this answer repeats the doubtful one."""
+        return (self.arn, self.version_id) == (version.arn, version.version_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +147,13 @@ class Holding:
         if self.stage == AWSPENDING:
             return False
         mine, other = self.version.created_s, version.created_s
-        return version.version_id in self.left or (mine is not None and other is not None and other < mine)
+        was_left = version.arn == self.version.arn and version.version_id in self.left
+        return was_left or (mine is not None and other is not None and other < mine)
 
     def moved_to(self, version: SecretVersion, begun: Instant, generation: int) -> Holding:
-        """The label is on another version of the same secret now."""
+        """The label is on another version now, or the name on another secret."""
+        if version.arn != self.version.arn:
+            return Holding(self.stage, version, begun, generation)
         left = (*(old for old in self.left if old != version.version_id), self.version.version_id)
         return Holding(self.stage, version, begun, generation, left[-LEFT_VERSIONS_MAX:])
 

@@ -57,15 +57,13 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
     if pinned is not None and _says_so(pinned, held) and not held.goes_back(pinned):
         return held.moved_to(pinned, reading.begun, reading.generation)
     answer = reading.read(None)
-    if answer.arn != held.version.arn:
-        return Holding(held.stage, answer, reading.begun, reading.generation)
-    if answer.version_id == held.version.version_id:
+    if (answer.arn, answer.version_id) == (held.version.arn, held.version.version_id):
         confirmed = held.confirmed_by(answer, reading.begun, reading.generation)
         return _still_disputed(confirmed, marker, pinned, reading)
     if held.goes_back(answer):
         return _doubted(held, answer, reading)
     moved = held.moved_to(answer, reading.begun, reading.generation)
-    if marker is not None and agrees(marker, held):
+    if marker is not None and agrees(marker, held) and moved.version.arn == held.version.arn:
         # The marker named what was held and is now behind: Secrets Manager was asked, no need to ask again.
         return replace(moved, dispute=Dispute(marker, 1, settled=True))
     return moved
@@ -131,8 +129,8 @@ def _still_disputed(
 def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
     """The label seems to be back on a version that it left: believe it when it is said twice."""
     doubt, settle_s = held.doubt, reading.limits.settle_s
-    if doubt is None or doubt.version_id != answer.version_id:
-        doubt = Doubt(answer.version_id, reading.begun)
+    if doubt is None or not doubt.is_about(answer):
+        doubt = Doubt(answer.arn, answer.version_id, reading.begun)
         return replace(held, doubt=doubt).paused_for(settle_s, reading.begun)
     doubted_s = doubt.since.age_s(reading.begun)
     if doubted_s >= settle_s:

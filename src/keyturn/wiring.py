@@ -190,18 +190,13 @@ _living: weakref.WeakSet[Process] = weakref.WeakSet()
 
 def watch_process(one: Process) -> None:
     """Call `after_fork` in forked children, and `forget` before a SnapStart snapshot and after a restore."""
-    if not _living:
-        _register_hooks()
+    _register_hooks()
     _living.add(one)
 
 
-_registered = threading.Event()
-
-
+@functools.cache
 def _register_hooks() -> None:
-    if _registered.is_set():
-        return
-    _registered.set()
+    """Once per process: hooks cannot be taken back."""
     os.register_at_fork(after_in_child=lambda: _each(lambda one: one.after_fork()))
     try:
         from snapshot_restore_py import register_after_restore, register_before_snapshot

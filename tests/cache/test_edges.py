@@ -1,0 +1,163 @@
+"""Corners: foreign answers, old answers about a re-created secret, a poller in trouble, hooks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+import keyturn
+from keyturn import SecretCache, SecretNotFoundError, UnavailableError
+from keyturn.values import SecretVersion
+from tests.cache.conftest import NAME, World, held
+
+PATIENCE_S = 20
+
+
+def test_an_answer_about_another_arn_is_not_taken(world: World) -> None:
+    """Asked by a full ARN, an answer about a namesake is 'not found', remembered for a second."""
+    cache = world.cache()
+    read = world.secrets.read
+    world.secrets.read = (  # type: ignore[method-assign]
+        lambda secret_id, *, stage, version_id=None: read(NAME, stage=stage, version_id=version_id)
+    )
+    for _ in range(3):
+        with pytest.raises(SecretNotFoundError, match="the answer was about"):
+            cache.get(world.arn[:-6] + "zzzzzz")
+    assert 1 == world.reads
+
+
+def test_an_old_answer_does_not_bring_a_recreated_secret_back(world: World) -> None:
+    """After the new secret of a name was served, a late replica's answer about the old one is doubted."""
+    cache = world.covered()
+    past = world.secrets.read(NAME, stage="AWSCURRENT")
+    world.secrets.purge(NAME)
+    world.clock.advance(1)
+    world.secrets.create(NAME, "other", "v1")
+    world.mark()
+    world.clock.advance(5)
+    assert "other" == cache.get_secret_string(NAME)
+    read = world.secrets.read
+    world.secrets.read = lambda secret_id, *, stage, version_id=None: past  # type: ignore[method-assign]
+    cache.invalidate(NAME)
+    assert "other" == cache.get_secret_string(NAME)
+    world.secrets.read = read  # type: ignore[method-assign]
+    world.clock.advance(7)
+    assert "other" == cache.get_secret_string(NAME)
+
+
+def test_a_poller_survives_whatever_happens(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """An error that nobody foresaw is logged by the poller, which goes on."""
+    failed = threading.Semaphore(0)
+
+    def fail() -> Exception:
+        failed.release()
+        return RuntimeError("unforeseen")
+
+    world.mark()
+    with SecretCache(
+        source=world.secrets, markers=world.table, check_interval_s=0.01, background=True
+    ) as cache:
+        cache.get(NAME)
+        world.table.fail = fail
+        for _ in range(3):
+            assert failed.acquire(timeout=PATIENCE_S)
+        world.table.fail = lambda: None
+        for _ in range(1000):
+            if held(cache).covered:
+                break
+            threading.Event().wait(0.01)
+        assert held(cache).covered
+    assert "the background check failed" in caplog.text
+
+
+def test_a_poller_keeps_what_it_cannot_refresh(world: World) -> None:
+    """Refreshes ahead of use that fail show in status(), and the known version is served."""
+    failed = threading.Semaphore(0)
+
+    def fail(secret_id: str) -> Exception:
+        failed.release()
+        return UnavailableError(secret_id, "down")
+
+    with SecretCache(
+        source=world.secrets, check_interval_s=0.01, uncovered_ttl_s=0.02, background=True
+    ) as cache:
+        cache.get(NAME)
+        world.secrets.fail = fail
+        assert failed.acquire(timeout=PATIENCE_S)
+        for _ in range(1000):
+            if held(cache).last_error:
+                break
+            threading.Event().wait(0.01)
+        assert "down" in str(held(cache).last_error)
+        assert "one" == cache.get_secret_string(NAME)
+
+
+def test_a_forked_child_has_a_poller_of_its_own(world: World) -> None:
+    """The poller's thread does not survive a fork; the child starts one at its first use."""
+    with SecretCache(source=world.secrets, check_interval_s=0.05, background=True) as cache:
+        cache.get(NAME)
+        child = os.fork()
+        if child == 0:
+            cache.get(NAME)
+            named = [one for one in threading.enumerate() if one.name == "keyturn-poller"]
+            os._exit(0 if len(named) == 1 else 1)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_snapstart_hooks_drop_the_values() -> None:
+    """Where Lambda's snapshot hooks exist, they are registered once and make every cache forget."""
+    program = """
+        import sys, types
+        hooks = types.ModuleType("snapshot_restore_py")
+        before, after = [], []
+        hooks.register_before_snapshot = lambda f, *a: before.append((f, a))
+        hooks.register_after_restore = lambda f, *a: after.append((f, a))
+        sys.modules["snapshot_restore_py"] = hooks
+        from keyturn import SecretCache
+        from keyturn.testing.fakes import FakeSecretsManager
+        secrets = FakeSecretsManager()
+        secrets.create("s", "x")
+        caches = [SecretCache(source=secrets) for _ in range(2)]
+        for registered in (before, after):
+            assert 1 == len(registered)
+            for cache in caches:
+                cache.get("s")
+            function, arguments = registered[0]
+            function(*arguments)
+            assert not any(cache.status().secrets for cache in caches)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
+def test_a_client_is_made_once_and_anew_after_a_fork() -> None:
+    """Threads share one client; a forked child does not share the parent's sockets."""
+    from keyturn.wiring import Once
+
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    once = Once(make)
+    assert [0, 0] == [once(), once()]
+    once.after_fork()
+    assert [1, 1] == [once(), once()]
+
+
+def test_the_package_names_what_it_lacks() -> None:
+    """An unknown attribute is an AttributeError that names it; dir() lists the public names."""
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = keyturn.nonsense
+    assert {"SecretCache", "announce"} <= set(dir(keyturn))
+
+
+def test_a_version_knows_its_kind(world: World) -> None:
+    """`text` and `blob` give the value of their kind."""
+    version: SecretVersion = world.cache().get(NAME)
+    assert "one" == version.text()
