@@ -216,4 +216,4 @@ def _kind(code: str, status: int) -> FaultKind:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MESSAGE_LENGTH_MAX]
+    return " ".join(text.split())[:MESSAGE_LENGTH_MAX].rstrip(".")

@@ -1,0 +1,90 @@
+"""A marker table on moto, with every call to DynamoDB counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from keyturn.markers import MarkerTable
+from keyturn.values import Marker
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE = "markers"
+ARN_PREFIX = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+
+
+@dataclass
+class World:
+    """The table, its raw client, the calls it got and the pauses it was given."""
+
+    client: DynamoDBClient
+    calls: list[str] = field(default_factory=list)
+    naps_s: list[float] = field(default_factory=list)
+    epochs: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.client.meta.events.register("before-call.dynamodb", self._count)
+
+    def _count(self, *, model: object, **_: object) -> None:
+        self.calls.append(getattr(model, "name", "?"))
+
+    def table(self, name: str = TABLE) -> MarkerTable:
+        return MarkerTable(
+            self.client,
+            name,
+            new_epoch=lambda: f"epoch-{next(self.epochs)}",
+            sleep=self.naps_s.append,
+            random=lambda: 0.5,
+        )
+
+    def make_table(self, name: str = TABLE, key: str = "pk") -> str:
+        """Make a table; its ARN."""
+        made = self.client.create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        return made["TableDescription"]["TableArn"]
+
+    def counted(self) -> Counter[str]:
+        """The calls since the last asking."""
+        calls = Counter(self.calls)
+        self.calls.clear()
+        return calls
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """An empty marker table."""
+    with mock_aws():
+        world = World(boto3.client("dynamodb", region_name="eu-west-1"))
+        world.make_table()
+        world.counted()
+        yield world
+
+
+@pytest.fixture
+def table(world: World) -> MarkerTable:
+    """The empty table as keyturn sees it."""
+    return world.table()
+
+
+def marker(name: str = "prod/db", version_id: str = "v1") -> Marker:
+    """A marker as the listener would write it."""
+    key = ARN_PREFIX + name
+    return Marker(key, key + "-AbCdEf", {"AWSCURRENT": version_id}, reason="a test", changed_at_s=1.5)
+
+
+def write(table: MarkerTable, *markers: Marker) -> None:
+    """Look, then write, as every writer does."""
+    table.write([(table.look(one.key), one) for one in markers])

@@ -1,0 +1,165 @@
+"""Every error that botocore can raise for a secret has a type, advice, and never a response body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import botocore.exceptions as boto
+import pytest
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from botocore.session import get_session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.errors import (
+    AccessDeniedError,
+    DecryptionError,
+    InvalidSecretIdError,
+    SecretDeletedError,
+    SecretError,
+    SecretNotFoundError,
+    StageNotFoundError,
+    UnavailableError,
+)
+from keyturn.sources.faults import FaultKind, fault_of, secret_error
+
+ID = "prod/db"
+
+
+def client_error(code: object, message: object = "", status: object = 400) -> ClientError:
+    """An error as botocore raises it for an answer."""
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "GetSecretValue")  # type: ignore[arg-type] # shapes of other servers, too
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (
+            client_error("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
+            SecretNotFoundError,
+        ),
+        (
+            client_error(
+                "ResourceNotFoundException",
+                "Secrets Manager can't find the specified secret value for staging label: AWSPENDING",
+            ),
+            StageNotFoundError,
+        ),
+        (
+            client_error(
+                "ResourceNotFoundException",
+                "Secrets Manager can't find the specified secret value for VersionId: x",
+            ),
+            StageNotFoundError,
+        ),
+        (
+            client_error(
+                "InvalidRequestException",
+                "You can't perform this operation on the secret because it was marked for deletion.",
+            ),
+            SecretDeletedError,
+        ),
+        (
+            client_error(
+                "InvalidRequestException",
+                "You provided a VersionStage that is not associated to the provided VersionId.",
+            ),
+            StageNotFoundError,
+        ),
+        (client_error("AccessDeniedException", "is not authorized to perform"), AccessDeniedError),
+        (client_error("AccessDeniedException", "Access to KMS is not allowed"), AccessDeniedError),
+        (client_error("UnrecognizedClientException"), AccessDeniedError),
+        (client_error("InvalidSignatureException"), AccessDeniedError),
+        (client_error("ExpiredTokenException"), UnavailableError),
+        (client_error("DecryptionFailure"), DecryptionError),
+        (client_error("InvalidParameterException"), InvalidSecretIdError),
+        (client_error("ValidationException"), InvalidSecretIdError),
+        (client_error("InternalServiceError", status=500), UnavailableError),
+        (client_error("ThrottlingException"), UnavailableError),
+        (client_error("SomethingNew", status=503), UnavailableError),
+        (client_error("SomethingNew", status=403), AccessDeniedError),
+        (client_error("SomethingNew"), UnavailableError),
+        (client_error("502", status=502), UnavailableError),
+        (boto.NoCredentialsError(), UnavailableError),
+        (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1"), UnavailableError),
+        (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), UnavailableError),
+        (boto.ConnectTimeoutError(endpoint_url="http://127.0.0.1"), UnavailableError),
+        (boto.ParamValidationError(report="Invalid length for parameter SecretId"), InvalidSecretIdError),
+        (ResponseParserError("unreadable"), UnavailableError),
+    ],
+    ids=str,
+)
+def test_each_failure_has_its_type(error: Exception, kind: type[SecretError]) -> None:
+    """AWS's codes, its words where the code is shared, and botocore's own errors map to one type each."""
+    found = secret_error(error, ID)
+    assert type(found) is kind
+    assert ID == found.secret_id
+
+
+@pytest.mark.parametrize("operation", ["GetSecretValue", "DescribeSecret", "ListSecrets"])
+def test_every_modelled_error_has_a_type(operation: str) -> None:
+    """No error of Secrets Manager's service model falls through to the refusals that nobody knows."""
+    model = get_session().get_service_model("secretsmanager").operation_model(operation)
+    codes = [shape.name for shape in model.error_shapes]
+    assert codes
+    known = {
+        "DecryptionFailure",
+        "InternalServiceError",
+        "InvalidNextTokenException",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        "ResourceNotFoundException",
+    }
+    assert set(codes) <= known
+
+
+def test_advice_tells_the_key_from_the_secret_from_the_credentials() -> None:
+    """Denied by the key, by the secret, and by bad credentials are three different things to do."""
+    errors = (
+        client_error("AccessDeniedException", "Access to KMS is not allowed"),
+        client_error("AccessDeniedException", "not authorized"),
+        client_error("UnrecognizedClientException"),
+    )
+    advice = [found.advice for error in errors if (found := secret_error(error, ID))]
+    assert ["kms:Decrypt", "secretsmanager:GetSecretValue", "credentials"] == [
+        word
+        for word, text in zip(
+            ("kms:Decrypt", "secretsmanager:GetSecretValue", "credentials"), advice, strict=True
+        )
+        if word in text
+    ]
+
+
+@pytest.mark.parametrize("status", [200, 400, 500, 502])
+def test_a_body_is_never_repeated(status: int) -> None:
+    """botocore's parser makes an unreadable body the message, under a number for a code."""
+    body = '{"SecretString": "hunter2", "Versio'
+    for error in (client_error(str(status), body, status), ResponseParserError(body)):
+        fault = fault_of(error)
+        assert "hunter2" not in f"{fault!r} {fault} {secret_error(error, ID)!r}"
+
+
+def test_other_errors_are_not_ours() -> None:
+    """A bug is no answer of AWS: it is not mapped."""
+    assert secret_error(ZeroDivisionError(), ID) is None
+    assert fault_of(KeyError("x")) is None
+
+
+@given(st.dictionaries(st.sampled_from(["Error", "ResponseMetadata"]), st.none() | st.text() | st.integers()))
+def test_any_response_is_a_fault(response: Mapping[str, object]) -> None:
+    """A stub or a proxy may put anything into the error; it is a fault all the same."""
+    error = ClientError({"Error": {}}, "X")
+    error.response = response  # type: ignore[assignment] # what a stub did
+    assert fault_of(error) is not None
+
+
+@given(st.text(), st.text(), st.integers(0, 999))
+def test_any_code_is_a_fault_of_one_line(code: str, message: str, status: int) -> None:
+    """A message is one line of bounded length whatever AWS, or somebody in between, said."""
+    fault = fault_of(client_error(code, message, status))
+    assert fault is not None
+    assert isinstance(fault.kind, FaultKind)
+    assert len(fault.message) <= 400
+    assert "\n" not in fault.message

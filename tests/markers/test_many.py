@@ -1,0 +1,228 @@
+"""Reading many markers: how many calls, what is left unread, what is denied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+from keyturn.errors import MarkerConflictError, MarkerTableError
+from keyturn.markers import MarkerTable, item_of
+from tests.markers.conftest import ARN_PREFIX, World, marker, write
+
+Answer = Mapping[str, object]
+
+
+def refusal(code: str, *, reasons: Collection[str] = (), message: str = "no") -> ClientError:
+    """An answer of DynamoDB that is an error."""
+    answer = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+        "CancellationReasons": [{"Code": reason} for reason in reasons],
+    }
+    return ClientError(answer, "AnyOperation")  # type: ignore[arg-type] # more than botocore's own type
+
+
+@dataclass
+class Scripted:
+    """A DynamoDB client that answers as it is told, and counts."""
+
+    answer: Callable[[str, Mapping[str, object]], Answer]
+    calls: Counter[str] = field(default_factory=Counter)
+    naps_s: list[float] = field(default_factory=list)
+
+    def _call(self, name: str, **request: object) -> Answer:
+        self.calls[name] += 1
+        return self.answer(name, request)
+
+    def get_item(self, **request: object) -> Answer:
+        return self._call("get_item", **request)
+
+    def batch_get_item(self, **request: object) -> Answer:
+        return self._call("batch_get_item", **request)
+
+    def scan(self, **request: object) -> Answer:
+        return self._call("scan", **request)
+
+    def put_item(self, **request: object) -> Answer:
+        return self._call("put_item", **request)
+
+    def update_item(self, **request: object) -> Answer:
+        return self._call("update_item", **request)
+
+    def transact_write_items(self, **request: object) -> Answer:
+        return self._call("transact_write_items", **request)
+
+    def table(self) -> MarkerTable:
+        return MarkerTable(
+            self, "markers", new_epoch=lambda: "e", sleep=self.naps_s.append, random=lambda: 1.0
+        )
+
+
+def answered(answer: Answer, _name: str, _request: Mapping[str, object]) -> Answer:
+    """One answer to every call."""
+    return answer
+
+
+def raising(error: Exception) -> Scripted:
+    """A client whose every call fails."""
+
+    def answer(_name: str, _request: Mapping[str, object]) -> Answer:
+        raise error
+
+    return Scripted(answer)
+
+
+def test_one_marker_is_a_get_and_many_are_batches(world: World, table: MarkerTable) -> None:
+    """One key is one GetItem, 250 keys are three BatchGetItem; none is no call."""
+    markers = [marker(f"db{n}") for n in range(60)]
+    write(table, *markers)
+    world.counted()
+    assert not table.read_markers([]).found
+    assert {} == world.counted()
+    assert {markers[0].key} == table.read_markers([markers[0].key] * 2).found.keys()
+    assert {"GetItem": 1} == world.counted()
+    others = [ARN_PREFIX + f"other{n}" for n in range(190)]
+    read = table.read_markers([one.key for one in markers] + others)
+    assert {"BatchGetItem": 3} == world.counted()
+    assert ({one.key for one in markers}, set(others)) == (set(read.found), set(read.absent))
+
+
+def test_what_dynamodb_never_processes_is_unread() -> None:
+    """Unprocessed keys are asked for again with growing pauses, a bounded number of times."""
+    one, never = marker("one"), ARN_PREFIX + "never"
+
+    def answer(_name: str, _request: Mapping[str, object]) -> Answer:
+        return {
+            "Responses": {"markers": [item_of(one, epoch="e", sequence=1)]},
+            "UnprocessedKeys": {"markers": {"Keys": [{"pk": {"S": never}}]}},
+        }
+
+    client = Scripted(answer)
+    read = client.table().read_markers([one.key, never])
+    assert ({one.key}, {never}) == (set(read.found), set(read.unread))
+    assert not read.absent
+    assert 8 == client.calls["batch_get_item"]
+    assert client.naps_s == sorted(client.naps_s)
+    assert max(client.naps_s) <= 1.0
+
+
+def test_unprocessed_keys_are_read_later() -> None:
+    """A key that the second answer has is found."""
+    one, two = marker("one"), marker("two")
+    rest = {"markers": {"Keys": [{"pk": {"S": two.key}}], "ConsistentRead": True}}
+    asked: list[object] = []
+
+    def answer(_name: str, request: Mapping[str, object]) -> Answer:
+        asked.append(request["RequestItems"])
+        if len(asked) == 1:
+            return {"Responses": {"markers": [item_of(one, epoch="e", sequence=1)]}, "UnprocessedKeys": rest}
+        return {"Responses": {"markers": [item_of(two, epoch="e", sequence=1)]}, "UnprocessedKeys": {}}
+
+    assert {one.key, two.key} == Scripted(answer).table().read_markers([one.key, two.key]).found.keys()
+    assert rest == asked[1]
+
+
+def test_a_denied_batch_is_split_once() -> None:
+    """Each item is asked for by itself; the denied ones are named, the others are found."""
+    one, secret = marker("one"), ARN_PREFIX + "denied"
+
+    def answer(name: str, request: Mapping[str, object]) -> Answer:
+        if name == "batch_get_item" or request["Key"] == {"pk": {"S": secret}}:
+            raise refusal("AccessDeniedException")
+        return {"Item": item_of(one, epoch="e", sequence=1)}
+
+    client = Scripted(answer)
+    read = client.table().read_markers([one.key, secret])
+    assert ({one.key}, {secret}) == (set(read.found), set(read.denied))
+    assert {"batch_get_item": 1, "get_item": 2} == client.calls
+    assert {secret} == client.table().read_markers([secret]).denied
+
+
+@pytest.mark.parametrize(
+    ("error", "advice", "is_denied"),
+    [
+        (refusal("AccessDeniedException"), "dynamodb:GetItem", True),
+        (refusal("ResourceNotFoundException"), "no such table", False),
+        (refusal("ValidationException"), "String pk", False),
+        (refusal("ThrottlingException"), "throttled", False),
+        (refusal("ExpiredTokenException"), "no valid credentials", False),
+        (refusal("UnrecognizedClientException"), "no valid credentials", False),
+        (refusal("ConditionNobodyKnows"), "refused", False),
+        (NoCredentialsError(), "no valid credentials", False),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1"), "unreachable", False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_trouble_with_the_table_says_what_to_do(error: Exception, advice: str, *, is_denied: bool) -> None:
+    """Every failure is a MarkerTableError with advice, caused by botocore's error."""
+    with pytest.raises(MarkerTableError, match=advice) as caught:
+        raising(error).table().read_head()
+    assert (error, is_denied) == (caught.value.__cause__, caught.value.denied)
+
+
+def test_a_fault_of_our_own_is_not_hidden() -> None:
+    """What is not botocore's error comes through as it is."""
+    with pytest.raises(ZeroDivisionError):
+        raising(ZeroDivisionError()).table().read_head()
+
+
+def test_writers_at_the_same_time_wait_a_bounded_time() -> None:
+    """TransactionConflict is tried again with jitter, then it is a conflict."""
+    one = marker()
+    client = raising(refusal("TransactionCanceledException", reasons=["None", "TransactionConflict"]))
+    table = client.table()
+    with pytest.raises(MarkerConflictError):
+        table.write([(table.absent(one.key), one)])
+    assert (8, 8) == (client.calls["transact_write_items"], len(client.naps_s))
+    assert sum(client.naps_s) <= 8
+
+
+def test_a_conflict_that_passes_is_not_seen() -> None:
+    """A transaction that goes through at the third try is written."""
+    one = marker()
+    answers = iter(
+        [
+            refusal("TransactionCanceledException", reasons=["TransactionConflict", "None"]),
+            refusal("ThrottlingException"),
+        ]
+    )
+
+    def answer(_name: str, _request: Mapping[str, object]) -> Answer:
+        error = next(answers, None)
+        if error is not None:
+            raise error
+        return {}
+
+    client = Scripted(answer)
+    table = client.table()
+    table.write([(table.absent(one.key), one)])
+    assert 3 == client.calls["transact_write_items"]
+
+
+def test_a_changed_marker_is_never_tried_again() -> None:
+    """The condition's failure is told at once, also when the head was contended too."""
+    one = marker()
+    reasons = ["ConditionalCheckFailed", "TransactionConflict"]
+    client = raising(refusal("TransactionCanceledException", reasons=reasons))
+    table = client.table()
+    with pytest.raises(MarkerConflictError):
+        table.write([(table.absent(one.key), one)])
+    assert (1, []) == (client.calls["transact_write_items"], client.naps_s)
+
+
+def test_an_answer_without_a_date_has_no_clock() -> None:
+    """A head without a date can still be compared; the sweep, which needs the clock, stops."""
+    head = {"pk": {"S": "head"}, "schema": {"N": "1"}, "epoch": {"S": "e"}, "counter": {"N": "1"}}
+    for headers in ({}, {"date": "once upon a time"}):
+        answer: Answer = {"ResponseMetadata": {"HTTPHeaders": headers}, "Item": head}
+        table = Scripted(partial(answered, answer)).table()
+        found = table.read_head()
+        assert found is not None
+        assert found.answered_at_s is None
+        with pytest.raises(MarkerTableError, match="Date"):
+            table.now_s()

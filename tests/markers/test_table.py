@@ -1,0 +1,251 @@
+"""The table: how many calls each thing costs, who wins a race, and what replaces a broken item."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.errors import MarkerConflictError, MarkerTableError
+from keyturn.markers import MarkerTable
+from keyturn.values import Head
+from tests.markers.conftest import ARN_PREFIX, TABLE, World, marker, write
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+ONE = marker()
+
+
+def head_of(table: MarkerTable) -> Head:
+    """The head, which must be there."""
+    head = table.read_head(consistent=True)
+    assert head is not None
+    return head
+
+
+def put(world: World, key: str, **attributes: AttributeValueTypeDef) -> None:
+    """Write an item past keyturn."""
+    world.client.put_item(TableName=TABLE, Item={"pk": {"S": key}, **attributes})
+
+
+def test_a_check_is_one_eventually_consistent_read(world: World, table: MarkerTable) -> None:
+    """Reading the head is one GetItem, half a read unit, with or without a head."""
+    reads: list[object] = []
+    world.client.meta.events.register(
+        "provide-client-params.dynamodb.GetItem", lambda params, **_: reads.append(params["ConsistentRead"])
+    )
+    assert table.read_head() is None
+    write(table, ONE)
+    world.counted()
+    reads.clear()
+    assert table.read_head() is not None
+    assert ([False], {"GetItem": 1}) == (reads, world.counted())
+
+
+def test_the_head_has_the_date_of_its_answer(table: MarkerTable) -> None:
+    """Ages are measured by the table's own clock, which comes with the answer."""
+    write(table, ONE)
+    answered_at_s = head_of(table).answered_at_s
+    assert answered_at_s is not None
+    assert 0 <= table.now_s() - answered_at_s <= 5
+
+
+def test_a_write_is_one_transaction_with_the_head(world: World, table: MarkerTable) -> None:
+    """99 markers and the head are one call, and move the counter by one."""
+    markers = [marker(f"db{n}") for n in range(99)]
+    changes = [(table.look(one.key), one) for one in markers]
+    world.counted()
+    table.write(changes)
+    assert {"TransactWriteItems": 1} == world.counted()
+    assert 1 == head_of(table).counter
+    assert {one.key for one in markers} == {seen.key for seen in table.scan()}
+
+
+def test_more_markers_than_fit_are_refused(table: MarkerTable) -> None:
+    """A hundredth marker would leave no room for the head."""
+    with pytest.raises(ValueError, match="99"):
+        table.write([(table.absent(f"arn:{n}"), replace(ONE, key=f"arn:{n}")) for n in range(100)])
+
+
+def test_each_write_moves_sequence_and_counter_once(table: MarkerTable) -> None:
+    """The epoch stays, the sequence and the head's counter go up by one."""
+    write(table, ONE)
+    first, before = table.look(ONE.key).marker, head_of(table)
+    write(table, replace(ONE, stages={"AWSCURRENT": "v2"}))
+    second, after = table.look(ONE.key).marker, head_of(table)
+    assert first is not None
+    assert second is not None
+    assert (first.epoch, 2, {"AWSCURRENT": "v2"}) == (second.epoch, second.sequence, second.stages)
+    assert (before.epoch, before.counter + 1) == (after.epoch, after.counter)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_the_second_of_two_writers_loses(table: MarkerTable, *, is_there: bool) -> None:
+    """Two writers that saw the same state: the later one is told, and has written nothing."""
+    if is_there:
+        write(table, ONE)
+    seen = table.look(ONE.key)
+    table.write([(seen, replace(ONE, stages={"AWSCURRENT": "won"}))])
+    other = marker("other")
+    head = head_of(table)
+    with pytest.raises(MarkerConflictError):
+        table.write([(seen, ONE), (table.look(other.key), other)])
+    found = table.look(ONE.key).marker
+    assert found is not None
+    assert {"AWSCURRENT": "won"} == found.stages
+    assert table.look(other.key).marker is None
+    assert head.counter == head_of(table).counter
+
+
+def test_a_recreated_item_is_not_mistaken_for_the_old_one(world: World, table: MarkerTable) -> None:
+    """An item that was deleted and written again has another epoch, so an old sight of it loses."""
+    write(table, ONE)
+    seen = table.look(ONE.key)
+    world.client.delete_item(TableName=TABLE, Key={"pk": {"S": ONE.key}})
+    write(table, ONE)
+    found = table.look(ONE.key).marker
+    assert seen.marker is not None
+    assert found is not None
+    assert (seen.marker.sequence, True) == (found.sequence, seen.marker.epoch != found.epoch)
+    with pytest.raises(MarkerConflictError):
+        table.write([(seen, ONE)])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"schema": {"N": "2"}, "epoch": {"S": "e"}, "sequence": {"N": "4"}},
+        {"epoch": {"NULL": True}, "sequence": {"S": "many"}},
+        {"sequence": {"L": [{"N": "1"}]}},
+    ],
+    ids=str,
+)
+def test_a_broken_item_is_replaced(
+    world: World, table: MarkerTable, broken: dict[str, AttributeValueTypeDef]
+) -> None:
+    """It reads as no marker, and a writer who saw it puts a marker of a fresh epoch in its place."""
+    put(world, ONE.key, **broken)
+    seen = table.look(ONE.key)
+    assert seen.marker is None
+    assert [seen] == list(table.scan())
+    table.write([(seen, ONE)])
+    found = table.look(ONE.key).marker
+    assert found is not None
+    assert (1, True) == (found.sequence, found.epoch.startswith("epoch-"))
+
+
+def test_a_broken_item_that_changed_is_not_replaced(world: World, table: MarkerTable) -> None:
+    """The condition compares what was seen even where it makes no sense."""
+    put(world, ONE.key, sequence={"S": "many"})
+    seen = table.look(ONE.key)
+    put(world, ONE.key, sequence={"S": "more"})
+    with pytest.raises(MarkerConflictError):
+        table.write([(seen, ONE)])
+
+
+def test_an_item_under_another_secrets_key_is_no_marker(world: World, table: MarkerTable) -> None:
+    """A marker copied to another key speaks for nobody."""
+    write(table, ONE)
+    item = world.client.get_item(TableName=TABLE, Key={"pk": {"S": ONE.key}})["Item"]
+    world.client.put_item(TableName=TABLE, Item={**item, "pk": {"S": ARN_PREFIX + "other"}})
+    assert table.look(ARN_PREFIX + "other").marker is None
+
+
+@pytest.mark.parametrize(
+    "broken", [{"counter": {"S": "x"}}, {"counter": {"NULL": True}, "epoch": {"N": "1"}}], ids=str
+)
+def test_a_head_that_cannot_be_counted_up_is_replaced(
+    world: World, table: MarkerTable, broken: dict[str, AttributeValueTypeDef]
+) -> None:
+    """A write mends it; its fresh epoch makes every reader look at its markers again."""
+    write(table, ONE)
+    before = head_of(table)
+    put(world, "head", schema={"N": "1"}, **broken)
+    assert table.read_head() is None
+    write(table, ONE)
+    after = head_of(table)
+    assert before.epoch != after.epoch
+    assert after.swept_as_of_s is None
+
+
+def test_renewing_moves_only_forward_and_not_the_counter(table: MarkerTable) -> None:
+    """A later sweep's moment stays when an earlier one ends late."""
+    write(table, ONE)
+    counter = head_of(table).counter
+    for as_of_s in (1000.25, 2000.0, 1500.0):
+        table.renew(as_of_s)
+    assert (2000.0, counter) == (head_of(table).swept_as_of_s, head_of(table).counter)
+
+
+def test_renewing_makes_the_head(table: MarkerTable) -> None:
+    """An account without a secret is swept as well."""
+    table.renew(1000.0)
+    assert 1000.0 == head_of(table).swept_as_of_s
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"swept_as_of_s": {"S": "soon"}},
+        {"swept_as_of_s": {"N": "99999999999"}},
+        {"counter": {"N": "99999999999999999999"}},
+        {"schema": {"N": "7"}},
+    ],
+    ids=str,
+)
+def test_renewing_mends_a_broken_head(
+    world: World, table: MarkerTable, broken: dict[str, AttributeValueTypeDef]
+) -> None:
+    """A lease that could never be renewed, or would never end, is replaced."""
+    whole: dict[str, AttributeValueTypeDef] = {
+        "schema": {"N": "1"},
+        "epoch": {"S": "e"},
+        "counter": {"N": "4"},
+    }
+    put(world, "head", **(whole | broken))
+    assert table.read_head() is None
+    table.renew(1000.0)
+    assert 1000.0 == head_of(table).swept_as_of_s
+
+
+def test_the_head_is_no_marker(table: MarkerTable) -> None:
+    """A scan gives every marker and not the head."""
+    write(table, ONE)
+    assert [ONE.key] == [seen.key for seen in table.scan()]
+
+
+def test_a_table_may_be_given_by_its_arn(world: World) -> None:
+    """Reading one and many, and writing, work with an ARN."""
+    arn = world.client.describe_table(TableName=TABLE)["Table"]["TableArn"]
+    table = world.table(arn)
+    write(table, ONE)
+    found = table.read_markers([ONE.key, ARN_PREFIX + "none"])
+    assert ({ONE.key}, {ARN_PREFIX + "none"}) == (set(found.found), set(found.absent))
+
+
+def test_an_absent_item_is_written_without_a_look(world: World, table: MarkerTable) -> None:
+    """What a scan did not find need not be read, and loses against whoever was first."""
+    table.write([(table.absent(ONE.key), ONE)])
+    assert {"TransactWriteItems": 1} == world.counted()
+    with pytest.raises(MarkerConflictError):
+        table.write([(table.absent(ONE.key), ONE)])
+
+
+def test_a_missing_table_is_told(world: World) -> None:
+    """Every method says that there is no such table."""
+    table = world.table("nowhere")
+    for ask in (table.read_head, lambda: table.write([(table.absent(ONE.key), ONE)]), table.now_s):
+        with pytest.raises(MarkerTableError, match="no such table"):
+            ask()
+
+
+def test_a_misshapen_table_is_told(world: World) -> None:
+    """A table with another key says which key is needed."""
+    world.make_table("misshapen", key="id")
+    table = world.table("misshapen")
+    for ask in (table.read_head, lambda: table.write([(table.absent(ONE.key), ONE)])):
+        with pytest.raises(MarkerTableError, match="String pk"):
+            ask()
