@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -16,6 +14,7 @@ import psycopg
 import pytest
 
 from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres, EmbeddedServerError, usable_binaries
+from tests.testing.processes import eventually, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
 
@@ -29,35 +28,12 @@ with EmbeddedAws() as aws, EmbeddedPostgres() as postgres:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder of this test's own, that the user `nobody` can enter."""
-    place = Path(tempfile.mkdtemp(prefix="keyturn-test-", dir="/tmp"))
-    place.chmod(0o755)
-    monkeypatch.setenv("TMPDIR", str(place))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    yield place
-    place.rmdir()
-
-
-def processes_naming(folder: Path) -> list[str]:
-    """The command lines of the processes that name `folder` in theirs or in their environment."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            seen = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if os.fsencode(folder) in seen and int(entry.name) != os.getpid():
-            found.append(seen.decode(errors="replace")[:200])
-    return found
-
-
-def eventually(is_so: Callable[[], bool], timeout_s: float = 10) -> bool:
-    """Whether `is_so` becomes true within the timeout."""
-    late_s = time.monotonic() + timeout_s
-    while not is_so() and time.monotonic() < late_s:
-        time.sleep(0.05)
-    return is_so()
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The temporary folder of this test's servers, which must be empty afterwards."""
+    with temporary_folder() as place:
+        monkeypatch.setenv("TMPDIR", str(place))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield place
 
 
 def test_aws_serves_and_goes(folder: Path) -> None:

@@ -17,7 +17,8 @@ DOLLARS_PER_MILLION: Final = {
 }
 """List prices of us-east-1 in 2026, for an aws/secretsmanager key and items of at most 4 KB: Secrets
 Manager $0.05 per 10,000 calls; DynamoDB on demand $0.125 per million read units, an eventually
-consistent GetItem being half a unit and a strongly consistent one a whole.
+consistent GetItem being half a unit. (keyturn's one strongly consistent read a move, a whole unit, is
+counted as half.)
 https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/"""
 
 HOURS_PER_MONTH: Final = 730

@@ -5,6 +5,7 @@ Times are seconds of `time.monotonic`, which all processes of one host share (Li
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -33,7 +34,7 @@ class Move(NamedTuple):
 class Run:
     """One run: `workers` by contender; from `ready_s` every worker had logged in, to `ended_s`."""
 
-    workers: dict[str, tuple[str, ...]]
+    workers: Mapping[str, tuple[str, ...]]
     records: tuple[Record, ...]
     moves: tuple[Move, ...]
     ready_s: float

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import boto3
+from botocore.exceptions import WaiterError
 from psycopg import sql
 
 from keyturn.testing.embedded import LOCALHOST, EmbeddedPostgres
@@ -21,7 +22,7 @@ STACK: Final = "keyturn"
 
 
 class DeploymentError(RuntimeError):
-    """The stack was not created; the message has CloudFormation's reason."""
+    """The listener could not be built, deployed or run; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,14 @@ def deploy(listener_zip: Path, template: Path) -> Stack:
             {"ParameterKey": "CodeKey", "ParameterValue": listener_zip.name},
         ],
     )
-    formation.get_waiter("stack_create_complete").wait(
-        StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
+    try:
+        formation.get_waiter("stack_create_complete").wait(
+            StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+    except WaiterError as error:
+        events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
+        reasons = [event["ResourceStatusReason"] for event in events if "ResourceStatusReason" in event]
+        raise DeploymentError("; ".join(reasons) or "the stack was not created") from error
     stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {one.get("OutputKey"): one.get("OutputValue", "") for one in stack.get("Outputs", [])}
     return Stack(outputs["MarkerTableName"], outputs["ListenerArn"])

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from keyturn.demo.contenders import CHECK_INTERVAL_S, CONTENDERS
 from keyturn.demo.fleet import Fleet
 from keyturn.demo.records import Move, Run
-from keyturn.demo.stage import NAME, DatabaseSecret, Stack, deploy
+from keyturn.demo.stage import NAME, DatabaseSecret, DeploymentError, Stack, deploy
 from keyturn.demo.worker import Job
 from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
 
@@ -114,12 +114,10 @@ def job(key: str, number: int, stack: Stack, plan: Plan) -> Job:
 
 def build_listener() -> Path:
     """Build the listener's zip by the tool that users build it with."""
-    subprocess.run(
-        [sys.executable, ROOT / "tools" / "build_listener.py"],
-        check=True,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
+    tool = ROOT / "tools" / "build_listener.py"
+    if not tool.exists():
+        raise DeploymentError("the demonstration needs a checkout of the project: it builds the listener")
+    subprocess.run([sys.executable, tool], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return ROOT / "build" / "rotation_listener.zip"
 
 
