@@ -41,8 +41,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "keyturn needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "this Python has no venv or ensurepip (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
+	@echo "installing the pinned versions into $(VENV): about a minute, once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
 	  --editable '.[demo,dev,testing]'
 	@touch $@
