@@ -1,8 +1,8 @@
-"""`announce`: a rotation function tells the marker table of its own steps, so that nobody waits for an event."""
+"""`announce`: a rotation function tells the marker table of its own steps; nobody waits for an event."""
 
 from __future__ import annotations
 
-from keyturn.recording import Recorded, Recorder, announcement
+from keyturn.recording import Recorded, announcement
 from keyturn.wiring import default_recorder, marker_table_name, recorder
 
 
