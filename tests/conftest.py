@@ -1,10 +1,17 @@
-"""What every test stands on: no test ever reaches a real account."""
+"""What every test stands on: no test reaches a real account, and a busy machine is no failure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Built on the profile that hypothesis chose: in CI its examples are the same in every run.
+settings.register_profile(
+    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)
