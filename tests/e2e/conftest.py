@@ -25,6 +25,7 @@ def embedded_aws() -> Iterator[EmbeddedAws]:
 def aws(embedded_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAws:
     """An empty account, which every SDK of this process and of its children uses."""
     embedded_aws.reset()
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
     for name, value in embedded_aws.environment.items():
         monkeypatch.setenv(name, value)
     return embedded_aws
