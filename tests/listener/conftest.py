@@ -1,0 +1,125 @@
+"""One world for the listener's tests: Secrets Manager that can answer late, a real table on moto."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from keyturn.markers import MarkerTable
+from keyturn.names import secret_key
+from keyturn.recording import Recorder
+from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from keyturn.values import Described, Marker
+
+NAME, TABLE, SETTLE_S = "prod/db", "markers", 6.0
+
+
+@dataclass
+class LaggingCatalog:
+    """A `Catalog` of eventual consistency: `late` answers come first, then the truth."""
+
+    truth: FakeSecretsManager
+    late: deque[Described] = field(default_factory=deque)
+    listed: list[Described] | None = None
+    before_answer: Callable[[], None] = lambda: None
+
+    def describe(self, secret_id: str) -> Described:
+        self.before_answer()
+        answer = self.truth.describe(secret_id)
+        return self.late.popleft() if self.late else answer
+
+    def list(self) -> Iterator[Described]:
+        yield from self.truth.list() if self.listed is None else self.listed
+
+
+@dataclass
+class World:
+    """A secret `prod/db` at version v1, an empty marker table, and a recorder between them."""
+
+    table: MarkerTable
+    calls: Counter[str]
+    naps_s: list[float]
+    clock: FakeClock = field(default_factory=FakeClock)
+    secrets: FakeSecretsManager = field(init=False)
+    catalog: LaggingCatalog = field(init=False)
+    arn: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.secrets = FakeSecretsManager(self.clock)
+        self.catalog = LaggingCatalog(self.secrets)
+        self.arn = self.secrets.create(NAME, "one", "v1")
+
+    @property
+    def key(self) -> str:
+        return secret_key(self.arn, NAME)
+
+    def found(self) -> Marker:
+        """The marker, which must be there."""
+        marker = self.table.look(self.key).marker
+        assert marker is not None
+        return marker
+
+    @property
+    def current(self) -> str | None:
+        """What the marker says of AWSCURRENT."""
+        return self.found().stages.get("AWSCURRENT")
+
+    @property
+    def writes(self) -> int:
+        return self.calls["TransactWriteItems"]
+
+    @property
+    def recorder(self) -> Recorder:
+        return Recorder(
+            self.catalog,
+            self.table,
+            settle_s=SETTLE_S,
+            sleep=self.nap,
+            random=lambda: 0.5,
+            wall=self.clock.wall,
+        )
+
+    def nap(self, seconds: float) -> None:
+        self.naps_s.append(seconds)
+        self.clock.advance(seconds)
+
+    def described(self) -> Described:
+        """The truth now, without counting it as a call of the listener."""
+        return next(one for one in self.secrets.list() if one.name == NAME)
+
+    def rotate(self, *version_ids: str) -> None:
+        """Move AWSCURRENT over new versions, in this order."""
+        for version_id in version_ids:
+            self.secrets.put(NAME, "a value", version_id)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """The world before the first event."""
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="eu-west-1")
+        client.create_table(
+            TableName=TABLE,
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        calls: Counter[str] = Counter()
+        client.meta.events.register(
+            "before-call.dynamodb", lambda *, model, **_: calls.update([getattr(model, "name", "?")])
+        )
+        epochs, naps_s = count(1), list[float]()
+        table = MarkerTable(
+            client,
+            TABLE,
+            new_epoch=lambda: f"epoch-{next(epochs)}",
+            sleep=naps_s.append,
+            random=lambda: 0.5,
+        )
+        yield World(table, calls, naps_s)

@@ -1,0 +1,265 @@
+"""The sweep: what it costs, what it corrects, what it counts, and when the lease is renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, UnavailableError
+from keyturn.recording import Hint, ParameterHint, Sweeper, Swept
+from keyturn.sources.catalog import SecretsManagerCatalog
+from keyturn.values import AWSCURRENT, AWSPENDING
+from tests.listener.conftest import NAME, SETTLE_S, World
+
+PARAMETER = "arn:aws:ssm:us-east-1:111122223333:parameter/prod/db"
+
+
+def sweep(world: World, time_is_up: Callable[[], bool] = lambda: False) -> Swept:
+    """One sweep; what is counted afterwards is this sweep's alone."""
+    world.calls.clear()
+    world.secrets.calls.clear()
+    return Sweeper(world.recorder, world.table, time_is_up).run()
+
+
+def swept_as_of_s(world: World) -> float | None:
+    """The lease."""
+    head = world.table.read_head()
+    return head.swept_as_of_s if head is not None else None
+
+
+def failing(arn: str, kind: type[SecretError]) -> Callable[[str], Exception | None]:
+    """A Secrets Manager that fails for one secret."""
+    return lambda secret_id: kind(secret_id) if secret_id == arn else None
+
+
+def test_new_secrets_are_marked_many_at_a_time(world: World) -> None:
+    """250 secrets are 250 DescribeSecret and three transactions, and are no lost events."""
+    for number in range(249):
+        world.secrets.create(f"many/{number}", "value")
+    swept = sweep(world)
+    assert Swept(listed=250, first=250, renewed=True) == swept
+    assert (3, 250) == (world.writes, world.secrets.calls["DescribeSecret"])
+    assert 250 == len(list(world.table.scan()))
+
+
+def test_a_quiet_sweep_asks_for_nothing(world: World) -> None:
+    """When list and markers agree there is no DescribeSecret and no write but the lease."""
+    sweep(world)
+    assert Swept(listed=1, renewed=True) == sweep(world)
+    assert (0, 0) == (world.writes, world.secrets.calls["DescribeSecret"])
+    assert [] == world.naps_s
+
+
+def test_the_lease_begins_before_what_a_list_may_miss(world: World) -> None:
+    """`swept_as_of_s` is the table's clock at the start, less the five minutes of ListSecrets."""
+    before_s = world.table.now_s()
+    sweep(world)
+    as_of_s = swept_as_of_s(world)
+    assert as_of_s is not None
+    assert before_s <= as_of_s + 300 <= world.table.now_s()
+
+
+def test_a_list_that_is_behind_corrects_nothing(world: World) -> None:
+    """A difference is a question: DescribeSecret agrees with the marker, so nothing is written."""
+    sweep(world)
+    world.catalog.listed = [world.described()]
+    world.rotate("v2")
+    world.recorder.record(Hint(world.arn, NAME, "v2", AWSCURRENT))
+    assert Swept(listed=1, renewed=True) == sweep(world)
+    assert ("v2", 0) == (world.current, world.writes)
+
+
+def test_a_secret_that_the_list_does_not_have_yet_is_kept(world: World) -> None:
+    """A marker without a listed secret is looked up before it is buried."""
+    sweep(world)
+    world.catalog.listed = []
+    assert Swept(renewed=True) == sweep(world)
+    assert not world.found().deleted
+
+
+def test_a_move_that_no_event_announced_is_found_and_counted(world: World) -> None:
+    """It is written after two answers a settle time apart, and counts as found by the sweep."""
+    sweep(world)
+    world.rotate("v2")
+    assert Swept(listed=1, corrected=1, found_by_sweep=1, renewed=True) == sweep(world)
+    assert ("v2", [SETTLE_S]) == (world.current, world.naps_s)
+
+
+def test_a_roll_back_that_no_event_announced_is_found(world: World) -> None:
+    """Two answers a settle time apart vouch for a move back to a version that was left."""
+    for version_id in ("v1", "v2"):
+        world.rotate(version_id)
+        sweep(world)
+    world.rotate("v1")
+    assert 1 == sweep(world).found_by_sweep
+    assert "v1" == world.current
+
+
+def test_an_event_on_its_way_is_not_counted(world: World) -> None:
+    """The event that arrives within the settle time does the work, and is no lost event."""
+    sweep(world)
+    world.rotate("v2")
+    recorder = world.recorder
+
+    def arrive(seconds: float) -> None:
+        world.nap(seconds)
+        recorder.record(Hint(world.arn, NAME, "v2", AWSCURRENT))
+
+    swept = Sweeper(replace(recorder, sleep=arrive), world.table, lambda: False).run()
+    assert Swept(listed=1, renewed=True) == swept
+    assert "v2" == world.current
+
+
+def test_what_no_native_event_announces_is_corrected_and_not_counted(world: World) -> None:
+    """A pending version, a scheduled deletion, a re-created secret: no alarm for these."""
+    sweep(world)
+    world.secrets.move(NAME, AWSPENDING, "v2")
+    assert Swept(listed=1, corrected=1, renewed=True) == sweep(world)
+    world.secrets.delete(NAME)
+    assert Swept(listed=1, corrected=1, renewed=True) == sweep(world)
+    world.secrets.purge(NAME)
+    arn = world.secrets.create(NAME, "value", "v9")
+    assert Swept(listed=1, corrected=1, renewed=True) == sweep(world)
+    assert (arn, False) == (world.found().arn, world.found().deleted)
+
+
+def test_a_secret_that_is_gone_is_buried_once(world: World) -> None:
+    """Later sweeps do not ask for it again."""
+    sweep(world)
+    world.secrets.purge(NAME)
+    assert 1 == sweep(world).corrected
+    assert world.found().deleted
+    assert Swept(renewed=True) == sweep(world)
+    assert 0 == world.secrets.calls["DescribeSecret"]
+
+
+def test_a_marked_secret_that_cannot_be_looked_at_keeps_the_lease_from_renewal(world: World) -> None:
+    """Every secret with a marker counts as covered, so one that fails costs the lease, not the others."""
+    other = world.secrets.create("other", "value", "v1")
+    sweep(world)
+    before_s = swept_as_of_s(world)
+    world.rotate("v2")
+    world.secrets.put("other", "value", "v2")
+    world.secrets.fail = failing(other, AccessDeniedError)
+    assert Swept(listed=2, corrected=1, found_by_sweep=1, failed=1) == sweep(world)
+    assert ("v2", before_s) == (world.current, swept_as_of_s(world))
+
+
+def test_an_unmarked_secret_that_is_denied_holds_up_nobody(world: World) -> None:
+    """Without a marker no reader takes it for covered."""
+    denied = world.secrets.create("denied", "value")
+    world.secrets.fail = failing(denied, AccessDeniedError)
+    assert Swept(listed=2, first=1, unreadable=1, renewed=True) == sweep(world)
+
+
+def test_an_unmarked_secret_that_is_throttled_is_a_failure(world: World) -> None:
+    """A passing fault is asked again by the next sweep before the lease is renewed."""
+    throttled = world.secrets.create("throttled", "value")
+    world.secrets.fail = failing(throttled, UnavailableError)
+    assert Swept(listed=2, first=1, failed=1) == sweep(world)
+
+
+def test_a_sweep_that_runs_out_of_time_keeps_what_it_has(world: World) -> None:
+    """The markers written so far stay, the lease is not renewed, the next sweep goes on."""
+    for number in range(150):
+        world.secrets.create(f"many/{number}", "value")
+    answers = iter([False, True])
+    assert Swept(listed=151, first=99, in_time=False) == sweep(world, lambda: next(answers))
+    assert swept_as_of_s(world) is None
+    assert Swept(listed=151, first=52, renewed=True) == sweep(world)
+
+
+def test_no_time_at_all_corrects_nothing(world: World) -> None:
+    """The settle time is not waited for when there is none left."""
+    sweep(world)
+    world.rotate("v2")
+    assert Swept(listed=1, in_time=False) == sweep(world, lambda: True)
+    assert ("v1", []) == (world.current, world.naps_s)
+
+
+def test_somebody_who_marks_first_costs_the_others_nothing(world: World) -> None:
+    """When one of a batch was announced meanwhile, the rest are written one by one."""
+    for number in range(3):
+        world.secrets.create(f"many/{number}", "value")
+    recorder = world.recorder
+
+    def announced_meanwhile() -> None:
+        world.catalog.before_answer = lambda: None
+        recorder.record(Hint("many/1"))
+
+    world.catalog.before_answer = announced_meanwhile
+    assert Swept(listed=4, first=3, renewed=True) == sweep(world)
+    assert 4 == len(list(world.table.scan()))
+
+
+def test_a_parameters_marker_is_left_alone(world: World) -> None:
+    """The sweep reads no parameters, so it neither buries nor vouches for them."""
+    world.recorder.record_parameter(ParameterHint(PARAMETER, "id-1"))
+    before = world.table.look(PARAMETER)
+    sweep(world)
+    assert before == world.table.look(PARAMETER)
+
+
+def test_a_list_that_fails_fails_the_sweep(world: World) -> None:
+    """Nothing is buried and nothing renewed on half a list."""
+    sweep(world)
+    before_s = swept_as_of_s(world)
+
+    class Halved:
+        def describe(self, secret_id: str) -> object:
+            raise AssertionError(secret_id)
+
+        def list(self) -> object:
+            yield world.described()
+            raise UnavailableError("*")
+
+    with pytest.raises(UnavailableError):
+        Sweeper(replace(world.recorder, catalog=Halved()), world.table, lambda: False).run()  # type: ignore[arg-type] # half a catalog
+    assert before_s == swept_as_of_s(world)
+
+
+def test_a_table_that_fails_fails_the_sweep(world: World) -> None:
+    """Without the table's clock there is no sweep."""
+
+    class Broken:
+        def now_s(self) -> float:
+            raise MarkerTableError("markers", "unreachable")
+
+    with pytest.raises(MarkerTableError):
+        Sweeper(world.recorder, Broken(), lambda: False).run()  # type: ignore[arg-type] # half a table
+
+
+def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: World) -> None:
+    """Prefixes limit which secrets get markers; one that has a marker is swept all the same."""
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        for name in ("prod/a", "prod/b", "dev/c", "PROD/d"):
+            client.create_secret(Name=name, SecretString="value")
+        catalog = SecretsManagerCatalog(client, name_prefixes=("prod/",))
+        recorder = replace(world.recorder, catalog=catalog)
+        recorder.record(Hint("dev/c", reason="announced"))
+        assert 2 == Sweeper(recorder, world.table, lambda: False).run().first
+        names = {seen.key.rpartition(":secret:")[2] for seen in world.table.scan()}
+        assert {"prod/a", "prod/b", "dev/c"} == names
+        client.put_secret_value(SecretId="dev/c", SecretString="another")
+        assert 1 == Sweeper(recorder, world.table, lambda: False).run().found_by_sweep
+
+
+def test_the_catalog_lists_every_page_and_what_is_being_deleted() -> None:
+    """More secrets than a page holds, one without a value, one scheduled for deletion."""
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        for number in range(120):
+            client.create_secret(Name=f"many/{number:03}", SecretString="value")
+        client.create_secret(Name="empty")
+        client.delete_secret(SecretId="many/007")
+        listed = {one.name: one for one in SecretsManagerCatalog(client).list()}
+        assert 121 == len(listed)
+        assert ["many/007"] == [name for name, one in listed.items() if one.deleted]
+        described = SecretsManagerCatalog(client).describe("many/003")
+        assert described == listed["many/003"]
+        assert {} == SecretsManagerCatalog(client).describe("empty").stages
