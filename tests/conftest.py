@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.world import World
+
 # Built on the profile that hypothesis chose: in CI its examples are the same in every run.
 settings.register_profile(
     "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -28,3 +30,9 @@ def _no_real_account() -> Iterator[None]:
             patch.setenv(name, "/dev/null")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture
+def world() -> World:
+    """A world of its own for every test."""
+    return World()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from keyturn.errors import (
         KeyturnError as KeyturnError,
+        LoginRefusedError as LoginRefusedError,
     )
     from keyturn.errors import (
         MarkerConflictError as MarkerConflictError,
@@ -75,6 +76,7 @@ _HOMES = {
         "DecryptionError",
         "InvalidSecretIdError",
         "KeyturnError",
+        "LoginRefusedError",
         "MarkerConflictError",
         "MarkerTableError",
         "SecretDeletedError",
@@ -99,6 +101,7 @@ __all__ = [
     "HeldStatus",
     "InvalidSecretIdError",
     "KeyturnError",
+    "LoginRefusedError",
     "MarkerConflictError",
     "MarkerTableError",
     "SecretCache",

@@ -22,10 +22,12 @@ from keyturn.errors import (
 )
 from keyturn.freshness import (
     Assurance,
+    Evidence,
     Holding,
     Limits,
     agrees,
     bound_s,
+    disputed,
     fresh_for_s,
     servable_for_s,
 )
@@ -36,6 +38,9 @@ from keyturn.status import CacheStatus, HeldStatus, TableStatus
 from keyturn.values import AWSCURRENT, AWSPENDING, Head, Instant, Marker, MarkersRead, SecretVersion
 
 log = logging.getLogger("keyturn")
+
+STEPS_AFTER_SET = ("setSecret", "testSecret")
+"""Announced steps after which the server takes the pending version, and AWSCURRENT is still the old one."""
 
 HitKey = str | tuple[str, str]
 """The secret id for AWSCURRENT, `(secret id, stage)` for any other stage: a string hashes once."""
@@ -184,6 +189,41 @@ class Cache:
             secret.generation += 1
             self._drop_hits(secret)
             return True
+
+    def recheck(self, secret_id: str) -> SecretVersion:
+        """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
+
+        Both at most once per `min_refresh_interval_s`; one thread does them, the others go on with
+        what is known.
+        """
+        now, interval_s = self._now(), self._limits.min_refresh_interval_s
+        if (self._opened is None or self._opened.age_s(now) >= interval_s) and self._checking.acquire(
+            blocking=False
+        ):
+            try:
+                self._check()
+            finally:
+                self._checking.release()
+        self.invalidate(secret_id)
+        return self.get(secret_id, AWSCURRENT)
+
+    def evidence(self, secret_id: str) -> Evidence:
+        """What is known of a rotation of this secret that may be under way; no I/O."""
+        with self._lock:
+            secret = self._secrets.get(self._arns.get(secret_id, ""))
+            current = secret.holdings.get(AWSCURRENT) if secret is not None else None
+            if secret is None or current is None:
+                return Evidence()
+            marker, pending = secret.marker, secret.holdings.get(AWSPENDING)
+            told = marker.stages.get(AWSPENDING) if marker is not None else None
+            known = {told, pending.version.version_id if pending is not None else None}
+            is_pending = bool(known - {None, current.version.version_id})
+            return Evidence(
+                mark=(marker.epoch, marker.sequence) if marker is not None else None,
+                moving=is_pending or disputed(marker, current),
+                pending_is_set=is_pending and marker is not None and marker.step in STEPS_AFTER_SET,
+                doubted=current.doubt.version if current.doubt is not None else None,
+            )
 
     def refresh_ahead(self) -> None:
         """Refresh what would not stay fresh until the window ends; errors stay in `status()`."""
@@ -462,19 +502,24 @@ class Cache:
 
     def _due(self, secret: _Secret, holding: Holding, now: Instant) -> bool:
         """Whether this holding is to be refreshed now."""
-        if self._fresh_for_s(secret, holding, now) > 0 or holding.pauses(now):
+        if holding.pauses(now):
             return False
-        invalidated = holding.generation != secret.generation
-        if not invalidated or secret.forced is None:
+        if self._fresh_for_s(secret, holding, now, holding.generation) <= 0:
             return True
-        return secret.forced.age_s(now) >= self._limits.min_refresh_interval_s
+        if holding.generation == secret.generation:
+            return False
+        # Fresh, but invalidated: that alone makes it due only so often.
+        return secret.forced is None or secret.forced.age_s(now) >= self._limits.min_refresh_interval_s
 
-    def _fresh_for_s(self, secret: _Secret, holding: Holding, now: Instant) -> float:
+    def _fresh_for_s(
+        self, secret: _Secret, holding: Holding, now: Instant, generation: int | None = None
+    ) -> float:
+        """For how long the holding is fresh, judged by this or else by the secret's own generation."""
         return fresh_for_s(
             holding,
             marker=secret.marker,
             assurance=self._assurance if secret.marker_known else None,
-            generation=secret.generation,
+            generation=secret.generation if generation is None else generation,
             now=now,
             limits=self._limits,
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from keyturn.cache import Cache
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import Limits
+from keyturn.login import Accept, Logins, Policy, same_host
 from keyturn.poller import Poller
 from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.status import CacheStatus
@@ -19,8 +20,11 @@ from keyturn.wiring import (
     region_of,
     secrets_manager,
     system_random,
+    system_sleep,
     watch_process,
 )
+
+_T = TypeVar("_T")
 
 
 class SecretCache:
@@ -46,7 +50,7 @@ class SecretCache:
         background: start one thread that checks and refreshes ahead, so that no caller waits for
             it. For servers; in Lambda a thread is frozen between invocations.
         source, markers: read through these instead of through clients.
-        clock, random: where time and jitter come from.
+        clock, sleep, random: where time, waiting (seconds) and jitter come from.
 
     Threads may share it; a forked child and a SnapStart restore start with nothing considered fresh.
     Raises `ConfigurationError` for arguments that cannot work.
@@ -71,6 +75,7 @@ class SecretCache:
         source: SecretSource | None = None,
         markers: MarkerReader | None = None,
         clock: Clock | None = None,
+        sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
         clock, random = clock or SystemClock(), random or system_random
@@ -101,6 +106,9 @@ class SecretCache:
             window_s=limits.check_interval_s * (2 if background else 1),
         )
         self._now = clock.wall
+        self._logins = Logins(
+            self._cache, limits=limits, clock=clock, sleep=sleep or system_sleep, random=random
+        )
         self._poller = Poller(self._cache, limits.check_interval_s) if background else None
         watch_process(self)
 
@@ -119,6 +127,48 @@ class SecretCache:
     def get_secret_binary(self, secret_id: str, stage: str = AWSCURRENT) -> bytes:
         """The bytes of `get`; `SecretKindError` for a text secret."""
         return self.get(secret_id, stage).blob()
+
+    def login(
+        self,
+        secret_id: str,
+        connect: Callable[[SecretVersion], _T],
+        *,
+        is_refused: Callable[[Exception], bool],
+        accept: Accept = same_host,
+        previous: bool = False,
+        budget_s: float = 10.0,
+        remaining_s: Callable[[], float] | None = None,
+    ) -> _T:
+        """What `connect` returns for the first version of the secret that the server accepts.
+
+        Tried are, each at most once: AWSCURRENT as cached; AWSCURRENT after a forced check; AWSPENDING;
+        AWSPREVIOUS if `previous`; the version that this process last logged in with. The last one
+        comes first while AWSCURRENT has not moved since. If all are refused and a rotation seems to
+        be under way, this waits and looks again.
+
+        Args:
+            secret_id: name or ARN.
+            connect: logs in with one version and returns the connection, or raises.
+            is_refused: whether what `connect` raised means "wrong credentials" (see `keyturn.refusals`).
+                Only that moves on to the next version; anything else, a time-out above all, is raised.
+            accept: whether a version may be tried in place of the current one.
+            previous: whether AWSPREVIOUS may be tried.
+            budget_s: seconds to wait at most for a rotation that is under way.
+            remaining_s: seconds that the caller has left, for a Lambda handler
+                `lambda: context.get_remaining_time_in_millis() / 1000`.
+
+        A version that was refused is remembered for 30 s and tried once more in that time at most,
+        whatever the number of callers. Raises `LoginRefusedError` with the versions tried and the
+        last refusal as its cause, or the `SecretError` of reading AWSCURRENT. Threads may share it.
+        """
+        policy = Policy(
+            is_refused=is_refused,
+            accept=accept,
+            previous=previous,
+            budget_s=budget_s,
+            remaining_s=remaining_s,
+        )
+        return self._logins.login(secret_id, connect, policy)
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of this secret ask Secrets Manager; whether the secret was held.
@@ -147,12 +197,14 @@ class SecretCache:
     def after_fork(self) -> None:
         """In a forked child: new locks, no thread, nothing fresh. Called by itself."""
         self._cache.reset_locks()
+        self._logins.reset_locks()
         if self._poller is not None:
             self._poller.after_fork()
 
     def forget(self) -> None:
         """Drop everything held, as before the first `get`. Called around a SnapStart snapshot."""
         self._cache.forget()
+        self._logins.forget()
 
     def _miss(self, secret_id: str, stage: str) -> SecretVersion:
         if self._poller is not None:

@@ -13,6 +13,7 @@
         ├── DecryptionError           the KMS key is disabled, deleted or not for this secret
         ├── SecretKindError           text was asked of a binary secret, or the reverse
         ├── SecretFormatError         the value is not the JSON that was asked for
+        ├── LoginRefusedError         the server refused every version that could be right
         └── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
 
 A message says what happened, to which secret, and what to do. No message, attribute or
@@ -138,6 +139,19 @@ class SecretFormatError(SecretError, ValueError):
 
     summary = "has no JSON value"
     default_advice = "read it with get_secret_string, or store a JSON document"
+
+
+class LoginRefusedError(SecretError, PermissionError):
+    """The server refused every version that could be right; `refusals` says which, and how.
+
+    Its cause is the last refusal, as the caller's own driver raised it.
+    """
+
+    summary = "was refused at login"
+    default_advice = (
+        "compare the server's password with the secret; if a rotation stopped half way, finish or "
+        "cancel it; DescribeSecret's VersionIdsToStages shows where it stands"
+    )
 
 
 class UnavailableError(SecretError):

@@ -93,13 +93,12 @@ class Assurance:
 class Doubt:
     """A label was once read as being back on a version that it had left: perhaps an old answer."""
 
-    arn: str
-    version_id: str
+    version: SecretVersion
     since: Instant
 
     def is_about(self, version: SecretVersion) -> bool:
         """Whether this answer repeats the doubtful one."""
-        return (self.arn, self.version_id) == (version.arn, version.version_id)
+        return self.version.identity == version.identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +174,21 @@ class Holding:
     def pauses(self, now: Instant) -> bool:
         """Whether the next refresh has to wait."""
         return self.paused is not None and self.paused.age_s(now) < self.pause_s
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the cache and the marker know of a rotation that may be under way.
+
+    `mark` changes with the marker. `moving`: a version other than the current one is pending, or the
+    marker and Secrets Manager disagree. `pending_is_set`: the rotation announced that the server
+    already takes the pending version. `doubted`: a version that AWSCURRENT may be back on.
+    """
+
+    mark: tuple[str, int] | None = None
+    moving: bool = False
+    pending_is_set: bool = False
+    doubted: SecretVersion | None = None
 
 
 def agrees(marker: Marker | None, holding: Holding) -> bool:

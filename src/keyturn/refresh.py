@@ -57,7 +57,7 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
     if pinned is not None and _says_so(pinned, held) and not held.goes_back(pinned):
         return held.moved_to(pinned, reading.begun, reading.generation)
     answer = reading.read(None)
-    if (answer.arn, answer.version_id) == (held.version.arn, held.version.version_id):
+    if answer.identity == held.version.identity:
         confirmed = held.confirmed_by(answer, reading.begun, reading.generation)
         return _still_disputed(confirmed, marker, pinned, reading)
     if held.goes_back(answer):
@@ -130,7 +130,7 @@ def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
     """The label seems to be back on a version that it left: believe it when it is said twice."""
     doubt, settle_s = held.doubt, reading.limits.settle_s
     if doubt is None or not doubt.is_about(answer):
-        doubt = Doubt(answer.arn, answer.version_id, reading.begun)
+        doubt = Doubt(answer, reading.begun)
         return replace(held, doubt=doubt).paused_for(settle_s, reading.begun)
     doubted_s = doubt.since.age_s(reading.begun)
     if doubted_s >= settle_s:

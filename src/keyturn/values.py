@@ -34,6 +34,11 @@ class SecretVersion:
     string: str | None = field(default=None, repr=False)
     binary: bytes | None = field(default=None, repr=False)
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """ARN and version id: what makes it this version and no other."""
+        return self.arn, self.version_id
+
     def text(self) -> str:
         """The value of a text secret; `SecretKindError` if it is binary."""
         if self.string is None:

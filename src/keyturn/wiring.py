@@ -45,6 +45,9 @@ class SystemClock:
 system_random = random.random
 """Jitter, uniform in [0, 1)."""
 
+system_sleep = time.sleep
+"""Waits so many seconds."""
+
 
 class Once(Generic[_T]):
     """Makes a value at the first call and keeps it; threads that come meanwhile wait for it."""

@@ -13,7 +13,7 @@ import pytest
 import keyturn
 from keyturn import SecretCache, SecretNotFoundError, UnavailableError
 from keyturn.values import SecretVersion
-from tests.cache.conftest import NAME, World, held
+from tests.world import NAME, World, held
 
 PATIENCE_S = 20
 

@@ -18,7 +18,7 @@ from keyturn import (
     UnavailableError,
 )
 from keyturn.values import MarkersRead
-from tests.cache.conftest import NAME, World, held
+from tests.world import NAME, World, held
 
 
 def test_an_outage_is_bridged_with_the_known_version(world: World) -> None:

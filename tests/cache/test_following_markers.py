@@ -6,7 +6,7 @@ import pytest
 
 from keyturn import SecretCache, SecretDeletedError
 from keyturn.values import SecretVersion
-from tests.cache.conftest import NAME, World, held
+from tests.world import NAME, World, held
 
 CALLS_PER_MARKER_MAX = 7
 """One pinned read and one by stage at once, then one at 0.25, 0.75, 1.75, 3.75 and 7.75 s."""

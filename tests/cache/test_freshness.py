@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn import ConfigurationError, SecretCache
-from tests.cache.conftest import NAME, World, held
+from tests.world import NAME, World, held
 
 
 def test_a_cold_start_is_one_call(world: World) -> None:

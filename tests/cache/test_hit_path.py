@@ -7,7 +7,7 @@ import timeit
 
 from keyturn import SecretCache
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
-from tests.cache.conftest import NAME, World
+from tests.world import NAME, World
 
 HITS = 100_000
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from keyturn import SecretCache, SecretNotFoundError, StageNotFoundError
-from tests.cache.conftest import NAME, World, held
+from tests.world import NAME, World, held
 
 
 def test_name_partial_and_full_arn_share_one_entry(world: World) -> None:
@@ -129,3 +129,16 @@ def test_pending_is_held_at_most_one_check_interval(world: World) -> None:
     world.clock.advance(0.1)
     assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
     assert not held(cache, "AWSPENDING").covered
+
+
+def test_an_invalidation_does_not_prolong_a_pending_version(world: World) -> None:
+    """The limit on invalidations never keeps a copy that is due anyway."""
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    cache = world.cache()
+    cache.get(NAME)
+    cache.get(NAME, "AWSPENDING")
+    world.secrets.put(NAME, "three", "v3", "AWSPENDING")
+    world.clock.advance(6)
+    cache.invalidate(NAME)
+    cache.get(NAME)
+    assert "three" == cache.get_secret_string(NAME, "AWSPENDING")

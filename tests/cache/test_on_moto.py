@@ -30,7 +30,7 @@ from keyturn import (
 from keyturn.testing.fakes import FakeClock
 from keyturn.values import Marker
 from keyturn.wiring import marker_table
-from tests.cache.conftest import held
+from tests.world import held
 
 NAME = "prod/db"
 TABLE = "markers"

@@ -19,7 +19,7 @@ from keyturn import (
 )
 from keyturn.sources.secretsmanager import SecretsManagerSource
 from keyturn.values import SecretVersion
-from tests.cache.conftest import NAME, World
+from tests.world import NAME, World
 
 CANARY = "c4n4ry-Pa55w0rd"
 

@@ -11,7 +11,7 @@ import pytest
 
 from keyturn import SecretCache, SecretNotFoundError
 from keyturn.values import SecretVersion
-from tests.cache.conftest import NAME, World, held
+from tests.world import NAME, World, held
 
 THREADS = 32
 PATIENCE_S = 20

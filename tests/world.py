@@ -1,11 +1,9 @@
-"""One world for the cache's tests: a clock moved by hand, Secrets Manager and the table in memory."""
+"""One world for the tests of the cache and its logins: a clock moved by hand, peers in memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-
-import pytest
 
 from keyturn import HeldStatus, SecretCache
 from keyturn.names import secret_key
@@ -79,9 +77,3 @@ class World:
 def held(cache: SecretCache, stage: str = "AWSCURRENT") -> HeldStatus:
     """What the status says of the one secret's stage."""
     return next(one for one in cache.status().secrets if one.stage == stage)
-
-
-@pytest.fixture
-def world() -> World:
-    """A world of its own for every test."""
-    return World()

@@ -1,0 +1,346 @@
+"""Logging in with whichever version of a secret the server accepts.
+
+Between setSecret and finishSecret a server takes only the new password, while AWSCURRENT is still
+the old one. So a refusal is not the end: the candidates are tried in an order that avoids refusals,
+each at most once, and only a refused credential moves on to the next. Which versions were refused is
+remembered for some seconds, as ordering and so that callers do not lock an account.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
+from keyturn.freshness import Evidence, Limits
+from keyturn.protocols import Clock
+from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, SecretVersion
+
+_T = TypeVar("_T")
+
+REFUSED_S = 30.0
+"""How long a refusal is remembered: in this time a version is tried at most twice per process."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
+"""Between rounds, while a rotation seems to be under way; doubled each time, with jitter."""
+
+Identity = tuple[str, str]
+
+Accept = Callable[[SecretVersion, SecretVersion], bool]
+"""Whether a candidate (second) may be tried in place of the current version (first)."""
+
+
+def _field(version: SecretVersion, name: str) -> object:
+    try:
+        document = version.json()
+    except (SecretFormatError, SecretKindError):
+        return None
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def same_host(current: SecretVersion, candidate: SecretVersion) -> bool:
+    """Whether both name the same host (secrets without a `host` do)."""
+    return _field(current, "host") == _field(candidate, "host")
+
+
+def same_host_and_user(current: SecretVersion, candidate: SecretVersion) -> bool:
+    """Whether both name the same host and the same `username`."""
+    return same_host(current, candidate) and _field(current, "username") == _field(candidate, "username")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a login may try, and for how long.
+
+    `budget_s` bounds the waiting while a rotation seems to be under way; `remaining_s`, if given,
+    says how many seconds the caller itself has left, and is never exceeded by a pause.
+    """
+
+    is_refused: Callable[[Exception], bool]
+    accept: Accept = same_host
+    previous: bool = False
+    budget_s: float = 10.0
+    remaining_s: Callable[[], float] | None = None
+
+
+class Versions(Protocol):
+    """What a login needs of the cache."""
+
+    def get(self, secret_id: str, stage: str) -> SecretVersion: ...
+
+    def recheck(self, secret_id: str) -> SecretVersion:
+        """AWSCURRENT after a forced check and re-read; both are limited in rate."""
+        ...
+
+    def evidence(self, secret_id: str) -> Evidence: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """When this version was refused, at which state of the marker, and whether it got its second try."""
+
+    at: Instant
+    mark: tuple[str, int] | None
+    tried_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Success:
+    """The version that this process last logged in with, what was current then, since when it is refused."""
+
+    version: SecretVersion
+    current: Identity
+    refused: Instant | None = None
+
+
+class Logins:
+    """The logins of one process through one cache. Threads may share it.
+
+    A version that this process never logged in with, or that was refused lately, is tried by one
+    thread at a time; the others wait for the outcome. So a wrong password causes at most as many
+    attempts as callers were in flight with a password that had been right, and beyond those two per
+    version and `REFUSED_S`.
+    """
+
+    def __init__(
+        self,
+        versions: Versions,
+        *,
+        limits: Limits,
+        clock: Clock,
+        sleep: Callable[[float], None],
+        random: Callable[[], float],
+    ) -> None:
+        self._versions = versions
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._successes: dict[str, _Success] = {}
+        self._refusals: dict[Identity, _Refusal] = {}
+        self.reset_locks()
+
+    def reset_locks(self) -> None:
+        """For a forked child, whose parent's threads are gone."""
+        self._lock = threading.Lock()
+        self._probes: dict[Identity, threading.Lock] = {}
+
+    def forget(self) -> None:
+        """Drop the versions and refusals remembered."""
+        with self._lock:
+            self._successes.clear()
+            self._refusals.clear()
+            self._probes.clear()
+
+    def login(self, secret_id: str, connect: Callable[[SecretVersion], _T], policy: Policy) -> _T:
+        """What `connect` returns for the first version that the server accepts.
+
+        Raises `LoginRefusedError`, what `connect` raises if `policy.is_refused` does not know it, and
+        the `SecretError` of reading AWSCURRENT.
+        """
+        begun, refusals, pauses = self._now(), _Refusals(), _pauses_s(self._random)
+        while True:
+            current = self._versions.get(secret_id, AWSCURRENT)
+            for version in self._in_order(secret_id, current, policy):
+                connected = self._attempt(version, current, connect, policy, refusals)
+                if connected is not None:
+                    return connected[0]
+            pause_s = next(pauses)
+            if not (self._is_moving(secret_id, current) and self._may_wait(begun, pause_s, policy)):
+                raise LoginRefusedError(secret_id, str(refusals)) from refusals.last
+            self._sleep(pause_s)
+
+    def _in_order(self, secret_id: str, current: SecretVersion, policy: Policy) -> Iterator[SecretVersion]:
+        """Every version worth trying, once; those that were refused lately come last."""
+        offered: set[Identity] = set()
+        postponed: list[SecretVersion] = []
+        for version in self._candidates(secret_id, current, policy):
+            if version.identity in offered or not policy.accept(current, version):
+                continue
+            offered.add(version.identity)
+            if self._is_refused(version):
+                postponed.append(version)
+            else:
+                yield version
+        yield from postponed
+
+    def _candidates(self, secret_id: str, current: SecretVersion, policy: Policy) -> Iterator[SecretVersion]:
+        """In the order in which they are likely to be right; each is read only when it is reached.
+
+        A pending version comes first when its setSecret was announced. Else the version last logged in
+        with, while AWSCURRENT has not moved since: within the window that is the pending one, and after
+        a cancelled rotation one that has no label at all.
+        """
+        if self._versions.evidence(secret_id).pending_is_set:
+            yield from self._under(secret_id, AWSPENDING)
+        success = self._successes.get(current.arn)
+        if success is not None and success.current == current.identity:
+            yield success.version
+        yield current
+        with suppress(SecretError):
+            yield self._versions.recheck(secret_id)
+        doubted = self._versions.evidence(secret_id).doubted
+        if doubted is not None:
+            yield doubted
+        yield from self._under(secret_id, AWSPENDING)
+        if policy.previous:
+            yield from self._under(secret_id, AWSPREVIOUS)
+        if success is not None:
+            yield success.version
+
+    def _under(self, secret_id: str, stage: str) -> Iterator[SecretVersion]:
+        """The version under this stage, if it can be read."""
+        with suppress(SecretError):
+            yield self._versions.get(secret_id, stage)
+
+    def _attempt(
+        self,
+        version: SecretVersion,
+        current: SecretVersion,
+        connect: Callable[[SecretVersion], _T],
+        policy: Policy,
+        refusals: _Refusals,
+    ) -> tuple[_T] | None:
+        """What `connect` returned, in a tuple; None if this version was refused, to us or just before."""
+        if not self._is_proven(version):
+            with self._probe(version):
+                if self._is_refused(version) and not self._take_second_try(version):
+                    refusals.add(version, "refused moments ago")
+                    return None
+                if not self._is_proven(version):
+                    return self._connect(version, current, connect, policy, refusals)
+        return self._connect(version, current, connect, policy, refusals)
+
+    def _connect(
+        self,
+        version: SecretVersion,
+        current: SecretVersion,
+        connect: Callable[[SecretVersion], _T],
+        policy: Policy,
+        refusals: _Refusals,
+    ) -> tuple[_T] | None:
+        try:
+            connected = connect(version)
+        except Exception as error:
+            if not policy.is_refused(error):
+                raise
+            refusals.add(version, type(error).__name__, error)
+            self._remember_refusal(version)
+            return None
+        self._remember_success(version, current)
+        return (connected,)
+
+    # What is remembered
+
+    def _is_proven(self, version: SecretVersion) -> bool:
+        """Whether this process logged in with this version, and was not refused it lately."""
+        success = self._successes.get(version.arn)
+        return (
+            success is not None
+            and success.version.identity == version.identity
+            and not self._is_refused(version)
+        )
+
+    def _is_refused(self, version: SecretVersion) -> bool:
+        """Whether this version was refused lately, and the marker has not moved since."""
+        refusal = self._refusals.get(version.identity)
+        if refusal is None or refusal.at.age_s(self._now()) >= REFUSED_S:
+            return False
+        return refusal.mark == self._versions.evidence(version.arn).mark
+
+    def _take_second_try(self, version: SecretVersion) -> bool:
+        """The one try that a refused version gets after a settle time: it can have become right."""
+        with self._lock:
+            refusal = self._refusals.get(version.identity)
+            if refusal is None or refusal.tried_again:
+                return False
+            if refusal.at.age_s(self._now()) < self._limits.settle_s:
+                return False
+            self._refusals[version.identity] = replace(refusal, tried_again=True)
+            return True
+
+    def _remember_refusal(self, version: SecretVersion) -> None:
+        now, mark = self._now(), self._versions.evidence(version.arn).mark
+        with self._lock:
+            if len(self._refusals) >= self._limits.max_secrets:
+                self._refusals.clear()
+                self._probes.clear()
+            before = self._refusals.get(version.identity)
+            if before is None or before.mark != mark or before.at.age_s(now) >= REFUSED_S:
+                self._refusals[version.identity] = _Refusal(now, mark)
+            success = self._successes.get(version.arn)
+            if (
+                success is not None
+                and success.refused is None
+                and success.version.identity == version.identity
+            ):
+                self._successes[version.arn] = replace(success, refused=now)
+
+    def _remember_success(self, version: SecretVersion, current: SecretVersion) -> None:
+        success = self._successes.get(version.arn)
+        if success is not None and success == _Success(version, current.identity):
+            return
+        with self._lock:
+            if len(self._successes) >= self._limits.max_secrets:
+                self._successes.clear()
+            self._successes[version.arn] = _Success(version, current.identity)
+            self._refusals.pop(version.identity, None)
+            self._probes.pop(version.identity, None)
+
+    @contextmanager
+    def _probe(self, version: SecretVersion) -> Iterator[None]:
+        """One thread at a time, for this version."""
+        with self._lock:
+            probe = self._probes.setdefault(version.identity, threading.Lock())
+        with probe:
+            yield
+
+    # Waiting
+
+    def _is_moving(self, secret_id: str, current: SecretVersion) -> bool:
+        """Whether a rotation may explain the refusals, so that waiting can help.
+
+        What was right until lately and is refused now was changed by somebody.
+        """
+        evidence = self._versions.evidence(secret_id)
+        if evidence.moving or evidence.doubted is not None:
+            return True
+        success = self._successes.get(current.arn)
+        if success is None:
+            return False
+        return success.refused is None or success.refused.age_s(self._now()) < REFUSED_S
+
+    def _may_wait(self, begun: Instant, pause_s: float, policy: Policy) -> bool:
+        if begun.age_s(self._now()) + pause_s > policy.budget_s:
+            return False
+        return policy.remaining_s is None or pause_s < policy.remaining_s()
+
+    def _now(self) -> Instant:
+        return Instant(self._clock.wall(), self._clock.monotonic())
+
+
+class _Refusals:
+    """What one caller was told: for the error's text, and its cause."""
+
+    def __init__(self) -> None:
+        self.last: Exception | None = None
+        self._said: dict[str, str] = {}
+
+    def add(self, version: SecretVersion, said: str, error: Exception | None = None) -> None:
+        labels = ", ".join(sorted(version.stages)) or "no label"
+        self._said.setdefault(f"version {version.version_id} ({labels})", said)
+        self.last = error or self.last
+
+    def __str__(self) -> str:
+        return "; ".join(f"{version}: {said}" for version, said in self._said.items())
+
+
+def _pauses_s(random: Callable[[], float]) -> Iterator[float]:
+    """Doubling pauses with jitter, capped."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield pause_s * (0.5 + random() / 2)
+        pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)

@@ -1,0 +1,321 @@
+"""No login fails because a secret rotated, and no wrong password becomes a storm."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from keyturn import LoginRefusedError, SecretCache, SecretNotFoundError
+from keyturn.login import same_host_and_user
+from keyturn.testing.fakes import FakeClock
+from keyturn.values import Marker, SecretVersion
+from tests.world import NAME, World
+
+
+class RefusedError(Exception):
+    """The server's 'wrong password'."""
+
+
+@dataclass
+class Server:
+    """A server that accepts some values; it counts every attempt."""
+
+    accepts: set[str] = field(default_factory=lambda: {"one"})
+    attempts: list[str] = field(default_factory=list)
+
+    def connect(self, version: SecretVersion) -> str:
+        self.attempts.append(version.version_id)
+        if version.text() not in self.accepts:
+            raise RefusedError("password authentication failed")
+        return f"connected with {version.version_id}"
+
+    def tried(self) -> list[str]:
+        tried, self.attempts = self.attempts, []
+        return tried
+
+
+@dataclass
+class Client:
+    """One process: a cache with a clock that its own pauses move."""
+
+    world: World
+    server: Server = field(default_factory=Server)
+    table: bool = True
+
+    def __post_init__(self) -> None:
+        self.slept_s = 0.0
+        self.cache = SecretCache(
+            source=self.world.secrets,
+            markers=self.world.table if self.table else None,
+            clock=self.world.clock,
+            random=lambda: 0.0,
+            sleep=self.sleep,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s += seconds
+        self.world.clock.advance(seconds)
+        self.woken()
+
+    def woken(self) -> None:
+        """What happens in the world while this process waits."""
+
+    def login(self, **policy: object) -> str:
+        return self.cache.login(
+            NAME,
+            self.server.connect,
+            is_refused=lambda error: isinstance(error, RefusedError),
+            **policy,  # type: ignore[arg-type] # as the test gives it
+        )
+
+
+@pytest.fixture(params=[True, False], ids=["table", "no table"])
+def client(request: pytest.FixtureRequest) -> Client:
+    """A process that logged in with v1, with and without a marker table."""
+    world = World()
+    world.mark()
+    one = Client(world, table=request.param)
+    assert "connected with v1" == one.login()
+    assert ["v1"] == one.server.tried()
+    world.clock.advance(5)
+    return one
+
+
+def test_a_login_with_the_right_password_is_one_attempt(client: Client) -> None:
+    """100 logins: 100 attempts, and no read of the secret."""
+    reads = client.world.reads
+    for _ in range(100):
+        client.login()
+    assert ["v1"] * 100 == client.server.tried()
+    assert reads == client.world.reads
+
+
+def test_the_window_is_bridged_by_the_pending_version(client: Client) -> None:
+    """From setSecret to finishSecret: one refusal, then every login goes straight to AWSPENDING."""
+    client.world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    client.server.accepts = {"two"}
+    assert "connected with v2" == client.login()
+    assert ["v1", "v2"] == client.server.tried()
+    for _ in range(20):
+        client.world.clock.advance(7)
+        assert "connected with v2" == client.login()
+    assert ["v2"] * 20 == client.server.tried()
+    client.world.secrets.move(NAME, "AWSCURRENT", "v2")
+    client.world.mark()
+    client.world.clock.advance(5)
+    client.login()
+    assert ["v2"] == client.server.tried()
+    assert 0 == client.slept_s
+
+
+def test_an_announced_set_secret_needs_no_refusal_at_all(world: World) -> None:
+    """The marker shows that setSecret has ended: a warm reader tries AWSPENDING first."""
+    world.mark()
+    one = Client(world)
+    one.login()
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    one.server.accepts = {"two"}
+    described = world.secrets.describe(NAME)
+    marker = Marker(world.key, world.arn, dict(described.stages), step="setSecret")
+    world.table.write([(world.table.look(world.key), marker)])
+    world.clock.advance(5)
+    one.cache.get(NAME)
+    one.server.tried()
+    assert "connected with v2" == one.login()
+    assert ["v2"] == one.server.tried()
+
+
+def test_a_copy_that_outlived_a_rotation_costs_one_refusal(client: Client) -> None:
+    """The rotation is over and nothing told: refused once, read again, logged in."""
+    client.world.rotate("v2", "two", mark=False)
+    client.server.accepts = {"two"}
+    assert "connected with v2" == client.login()
+    assert ["v1", "v2"] == client.server.tried()
+    assert "two" == client.cache.get_secret_string(NAME)
+
+
+def test_two_rotations_in_a_row(client: Client) -> None:
+    """The copy is two rotations old: still one refusal."""
+    client.world.rotate("v2", "two", mark=False)
+    client.world.rotate("v3", "three", mark=False)
+    client.server.accepts = {"three"}
+    assert "connected with v3" == client.login()
+    assert ["v1", "v3"] == client.server.tried()
+
+
+def test_a_rotation_cancelled_after_set_secret(client: Client) -> None:
+    """No label names what the server takes, but this process logged in with it: still no failure."""
+    client.world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    client.server.accepts = {"two"}
+    client.login()
+    client.world.secrets.move(NAME, "AWSPENDING", None)
+    client.server.tried()
+    for _ in range(5):
+        client.world.clock.advance(60)
+        assert "connected with v2" == client.login()
+    assert ["v2"] * 5 == client.server.tried()
+
+
+def test_a_roll_back_is_followed_at_once(client: Client) -> None:
+    """Label and server are back at v1: tried as soon as it is seen, long before it is believed."""
+    client.world.rotate("v2", "two")
+    client.server.accepts = {"two"}
+    client.world.clock.advance(5)
+    client.login()
+    client.world.clock.advance(60)
+    client.world.secrets.move(NAME, "AWSCURRENT", "v1")
+    client.server.accepts = {"one"}
+    client.server.tried()
+    assert "connected with v1" == client.login()
+    assert ["v2", "v1"] == client.server.tried()
+    assert 0 == client.slept_s
+
+
+def test_the_previous_version_only_by_choice(client: Client) -> None:
+    """The server was set back behind Secrets Manager's back: AWSPREVIOUS helps who opted in."""
+    client.world.rotate("v2", "two")
+    client.server.accepts = {"two"}
+    client.world.clock.advance(5)
+    client.login()
+    client.world.clock.advance(120)
+    client.server.accepts = {"one"}
+    client.server.tried()
+    with pytest.raises(LoginRefusedError):
+        client.login(budget_s=0)
+    assert ["v2"] == client.server.tried()
+    client.world.clock.advance(31)
+    assert "connected with v1" == client.login(previous=True)
+    assert ["v2", "v1"] == client.server.tried()
+
+
+def test_managed_rotation_is_waited_for(client: Client) -> None:
+    """AWSPENDING cannot be read: wait with pauses that grow until AWSCURRENT moves, without new attempts."""
+    client.server.accepts = {"two"}
+
+    def promote() -> None:
+        if client.slept_s > 3 and client.world.secrets.describe(NAME).stages["AWSCURRENT"] == "v1":
+            client.world.secrets.put(NAME, "two", "v2")
+
+    client.woken = promote  # type: ignore[method-assign]
+    assert "connected with v2" == client.login()
+    assert ["v1", "v2"] == client.server.tried()
+    assert 3 < client.slept_s < 10
+
+
+def test_waiting_ends_with_the_budget_and_with_the_callers_own_time(client: Client) -> None:
+    """No pause goes past budget_s, nor past what the Lambda has left."""
+    client.server.accepts = set()
+    with pytest.raises(LoginRefusedError):
+        client.login(budget_s=5)
+    assert 2 < client.slept_s <= 5
+    slept_s = client.slept_s
+    client.world.clock.advance(31)
+    client.world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    with pytest.raises(LoginRefusedError):
+        client.login(remaining_s=lambda: 0.1)
+    assert slept_s == client.slept_s
+
+
+def test_a_wrong_password_that_nothing_explains_fails_fast(world: World) -> None:
+    """Never right, nothing moving: one attempt, no waiting, an error that says what was tried."""
+    one = Client(world, server=Server(accepts=set()))
+    with pytest.raises(LoginRefusedError, match=r"version v1 \(AWSCURRENT\): RefusedError") as caught:
+        one.login()
+    assert isinstance(caught.value.__cause__, RefusedError)
+    assert ["v1"] == one.server.tried()
+    assert 0 == one.slept_s
+    assert "one" not in str(caught.value).replace("version v1", "").split()
+
+
+def test_a_thousand_callers_with_a_wrong_password_make_three_attempts_a_minute(world: World) -> None:
+    """32 threads, 1,000 logins in a minute: per version at most two attempts in 30 s."""
+    one = Client(world, server=Server(accepts=set()))
+    lock = threading.Lock()
+
+    def ask(number: int) -> None:
+        with lock:
+            world.clock.advance(0.06)
+        with pytest.raises(LoginRefusedError):
+            one.login()
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(ask, range(1000)))
+    assert 2 <= len(one.server.tried()) <= 4
+
+
+def test_a_thousand_callers_cold_with_a_right_password_are_not_serialised(world: World) -> None:
+    """Only the first login proves the version; the others then connect side by side."""
+    together = threading.Barrier(8)
+    first = threading.Event()
+    one = Client(world)
+
+    def connect(version: SecretVersion) -> str:
+        if first.is_set():
+            together.wait(20)
+        first.set()
+        return version.version_id
+
+    def login(_: int) -> str:
+        return one.cache.login(NAME, connect, is_refused=lambda error: False)
+
+    with ThreadPoolExecutor(9) as pool:
+        assert ["v1"] * 9 == list(pool.map(login, range(9)))
+
+
+def test_only_a_refusal_moves_on(client: Client) -> None:
+    """A time-out is raised as it is, and no other version is tried."""
+    client.world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+
+    def connect(version: SecretVersion) -> str:
+        client.server.attempts.append(version.version_id)
+        raise TimeoutError("no route")
+
+    with pytest.raises(TimeoutError):
+        client.cache.login(NAME, connect, is_refused=lambda error: isinstance(error, RefusedError))
+    assert ["v1"] == client.server.tried()
+
+
+def test_another_host_is_never_tried(world: World) -> None:
+    """A pending version that names another host (or by policy another user) is left alone."""
+    world.secrets.put(NAME, '{"host": "a", "username": "u"}', "v2")
+    world.secrets.put(NAME, '{"host": "b", "username": "u"}', "v3", "AWSPENDING")
+    one = Client(world, server=Server(accepts=set()))
+    with pytest.raises(LoginRefusedError):
+        one.login(budget_s=0)
+    assert ["v2"] == one.server.tried()
+    world.clock.advance(40)
+    world.secrets.put(NAME, '{"host": "a", "username": "u_clone"}', "v4", "AWSPENDING")
+    with pytest.raises(LoginRefusedError):
+        one.login(accept=same_host_and_user, budget_s=0)
+    assert ["v2"] == one.server.tried()
+    one.server.accepts = {'{"host": "a", "username": "u_clone"}'}
+    world.clock.advance(40)
+    assert "connected with v4" == one.login()
+
+
+def test_attempts_are_bounded_by_the_labels(client: Client) -> None:
+    """Everything refused: each labelled version once, and the last one logged in with."""
+    world = client.world
+    world.rotate("v2", "two", mark=False)
+    world.secrets.put(NAME, "three", "v3", "AWSPENDING")
+    client.server.accepts = set()
+    with pytest.raises(LoginRefusedError):
+        client.login(previous=True, budget_s=0)
+    assert ["v1", "v2", "v3"] == client.server.tried()
+
+
+def test_a_secret_that_is_not_there_is_told_as_ever(client: Client) -> None:
+    """Without a version there is nothing to log in with."""
+    with pytest.raises(SecretNotFoundError):
+        client.cache.login("prod/typo", client.server.connect, is_refused=lambda error: True)
+
+
+def test_forgetting_and_forking_leave_logins_working(client: Client) -> None:
+    """After a SnapStart restore and in a forked child the memory of logins is empty or unlocked."""
+    client.cache.forget()
+    client.cache.after_fork()
+    assert "connected with v1" == client.login()
+    assert isinstance(client.world.clock, FakeClock)
