@@ -18,7 +18,7 @@ from keyturn.demo.figures import broken_promises, figures
 from keyturn.demo.report import table, write
 from keyturn.demo.story import FULL, QUICK, ROOT, tell
 
-WIDTH_WITHOUT_TERMINAL = 200
+WIDTH_WITHOUT_TERMINAL = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from keyturn.demo.figures import DOLLARS_PER_MILLION, Figures
 from keyturn.demo.picture import Timeline
 from keyturn.demo.records import Run
 
-NOT_NOTICED: Final = "not within the run"
+NOT_NOTICED: Final = "not within\nthe run"
 
 PACKAGES: Final = (
     "aws-lambda-powertools",
@@ -37,24 +37,24 @@ PRICES: Final = (
 
 
 def table(run: Run, rows: Sequence[Figures]) -> Table:
-    """What each contender did and what it costs."""
+    """What each contender did and what it costs, 120 columns wide."""
     whole = Table(
         box=box.SIMPLE_HEAD,
         title=f"{len(run.moves)} rotations, {run.ended_s - run.ready_s:.0f} s",
         caption=PRICES,
         caption_justify="left",
+        collapse_padding=True,
+        pad_edge=False,
     )
-    for heading in ("reads the secret by", "set to"):
-        whole.add_column(heading, no_wrap=True)
-    for heading in ("logins", "refused", "move to first use:\nmedian", "worst"):
+    whole.add_column("reads the secret by")
+    for heading in ("logins", "refused", "median to\nfirst use", "worst"):
         whole.add_column(heading, justify="right")
     whole.add_column("AWS calls per environment")
-    whole.add_column("$ per million\nchecks", justify="right")
-    whole.add_column("$ a month, 1,000\nenvironments", justify="right")
+    for heading in ("$ per\nmillion\nchecks", "$ a month,\n1,000 envi-\nronments"):
+        whole.add_column(heading, justify="right")
     for row in rows:
         whole.add_row(
-            row.title,
-            row.setting,
+            f"[bold]{row.title}[/bold]\n{row.setting}",
             str(row.logins),
             str(row.refused),
             *first_use(row),
@@ -66,26 +66,28 @@ def table(run: Run, rows: Sequence[Figures]) -> Table:
 
 
 def first_use(row: Figures) -> tuple[str, str]:
-    """The median and the worst time to first use, in words."""
+    """The median and the worst time from a move to its first use, in words."""
     if row.median_s is not None and row.worst_s is not None:
         return f"{row.median_s:.2f} s", f"{row.worst_s:.2f} s"
     if not row.first_uses_s:
         return NOT_NOTICED, ""
-    return f"{len(row.first_uses_s)} of {row.uses_due} noticed", NOT_NOTICED
+    return f"{len(row.first_uses_s)} of {row.uses_due}\nnoticed", NOT_NOTICED
 
 
 def calls(row: Figures) -> str:
     """The AWS calls of one environment: its checks by the hour, its other calls by the move."""
     by_hour = [f"{row.checks_per_hour:,.0f} {row.check} an hour"] if row.checks_per_hour else []
     by_move = [f"{number:.3g} {what} a move" for what, number in row.reads_per_move.items()]
-    return ", ".join(by_hour + by_move) or "none in the run"
+    return "\n".join(by_hour + by_move) or "none in the run"
 
 
 def dollars(amount: float | None) -> str:
     """An amount of dollars, with as many digits as it needs."""
     if amount is None:
         return "-"
-    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4g}"
+    if amount >= 100:
+        return f"{amount:,.0f}"
+    return f"{amount:.2f}" if amount >= 1 else f"{amount:.4g}"
 
 
 def write(folder: Path, run: Run, rows: Sequence[Figures], broken: Sequence[str]) -> None:

@@ -36,7 +36,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How large a run is, and how long: `moves` rotations, the next `spacing_s` after each."""
+    """How large a run is, and how long: `moves` rotations, the next `spacing_s` after each.
+
+    The spacing is no multiple of the check interval, so that moves meet every phase of it.
+    """
 
     workers: int
     moves: int
@@ -45,8 +48,8 @@ class Plan:
     login_interval_s: float = 0.3
 
 
-FULL: Final = Plan(workers=2, moves=4, quiet_s=5, spacing_s=9)
-QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, spacing_s=4)
+FULL: Final = Plan(workers=2, moves=4, quiet_s=5, spacing_s=9.3)
+QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, spacing_s=4.3)
 
 
 def tell(plan: Plan, progress: Progress) -> Run:
