@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     )
     from keyturn.errors import (
         KeyturnError as KeyturnError,
+    )
+    from keyturn.errors import (
         LoginRefusedError as LoginRefusedError,
     )
     from keyturn.errors import (
