@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from botocore.session import get_session
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.errors import (
@@ -148,6 +148,7 @@ def test_other_errors_are_not_ours() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["Error", "ResponseMetadata"]), st.none() | st.text() | st.integers()))
+@settings(deadline=None)
 def test_any_response_is_a_fault(response: Mapping[str, object]) -> None:
     """A stub or a proxy may put anything into the error; it is a fault all the same."""
     error = ClientError({"Error": {}}, "X")
@@ -156,6 +157,7 @@ def test_any_response_is_a_fault(response: Mapping[str, object]) -> None:
 
 
 @given(st.text(), st.text(), st.integers(0, 999))
+@settings(deadline=None)
 def test_any_code_is_a_fault_of_one_line(code: str, message: str, status: int) -> None:
     """A message is one line of bounded length whatever AWS, or somebody in between, said."""
     fault = fault_of(client_error(code, message, status))
