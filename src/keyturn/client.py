@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from keyturn.cache import Cache
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import Limits
-from keyturn.login import Accept, Logins, Policy, same_host
+from keyturn.login import Accept, Attempt, Logins, Policy, same_host
 from keyturn.poller import Poller
 from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.status import CacheStatus
@@ -25,6 +26,7 @@ from keyturn.wiring import (
 )
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class SecretCache:
@@ -141,34 +143,81 @@ class SecretCache:
     ) -> _T:
         """What `connect` returns for the first version of the secret that the server accepts.
 
+        `connect` logs in with one version and returns the connection, or raises. All else is as for
+        `login_attempts`, whose loop this is.
+        """
+        policy = Policy(is_refused, accept, previous, budget_s, remaining_s)
+        for attempt in self._logins.attempts(secret_id, policy):
+            with attempt as version:
+                return connect(version)
+        raise AssertionError("login attempts end with a success or an error")
+
+    def login_attempts(
+        self,
+        secret_id: str,
+        *,
+        is_refused: Callable[[Exception], bool],
+        accept: Accept = same_host,
+        previous: bool = False,
+        budget_s: float = 10.0,
+        remaining_s: Callable[[], float] | None = None,
+    ) -> Iterator[Attempt]:
+        """Attempts for code that cannot pass a callable; the loop ends with the first success.
+
+            for attempt in cache.login_attempts("prod/db", is_refused=is_refused):
+                with attempt as version:
+                    db = connect_somehow(version.json())
+
         Tried are, each at most once: AWSCURRENT as cached; AWSCURRENT after a forced check; AWSPENDING;
-        AWSPREVIOUS if `previous`; the version that this process last logged in with. The last one
-        comes first while AWSCURRENT has not moved since. If all are refused and a rotation seems to
-        be under way, this waits and looks again.
+        AWSPREVIOUS if `previous`; the version that this process last logged in with. A pending version
+        comes first when its setSecret was announced, and the last one logged in with while AWSCURRENT
+        has not moved since. If all are refused and a rotation seems to be under way, this waits and
+        looks again.
 
         Args:
             secret_id: name or ARN.
-            connect: logs in with one version and returns the connection, or raises.
-            is_refused: whether what `connect` raised means "wrong credentials" (see `keyturn.refusals`).
+            is_refused: whether what was raised means "wrong credentials" (see `keyturn.refusals`).
                 Only that moves on to the next version; anything else, a time-out above all, is raised.
-            accept: whether a version may be tried in place of the current one.
+            accept: whether a version (second) may be tried in place of the current one (first).
             previous: whether AWSPREVIOUS may be tried.
             budget_s: seconds to wait at most for a rotation that is under way.
-            remaining_s: seconds that the caller has left, for a Lambda handler
+            remaining_s: seconds that the caller has left; in a Lambda handler
                 `lambda: context.get_remaining_time_in_millis() / 1000`.
 
         A version that was refused is remembered for 30 s and tried once more in that time at most,
         whatever the number of callers. Raises `LoginRefusedError` with the versions tried and the
         last refusal as its cause, or the `SecretError` of reading AWSCURRENT. Threads may share it.
         """
-        policy = Policy(
-            is_refused=is_refused,
-            accept=accept,
-            previous=previous,
-            budget_s=budget_s,
-            remaining_s=remaining_s,
-        )
-        return self._logins.login(secret_id, connect, policy)
+        policy = Policy(is_refused, accept, previous, budget_s, remaining_s)
+        return self._logins.attempts(secret_id, policy)
+
+    def logs_in(
+        self,
+        secret_id: str,
+        *,
+        is_refused: Callable[[Exception], bool],
+        accept: Accept = same_host,
+        previous: bool = False,
+        budget_s: float = 10.0,
+        remaining_s: Callable[[], float] | None = None,
+    ) -> Callable[[Callable[Concatenate[SecretVersion, _P], _T]], Callable[_P, _T]]:
+        """Decorates a function that connects: it is called with the version, then its caller's arguments.
+
+        The arguments are those of `login_attempts`.
+        """
+        policy = Policy(is_refused, accept, previous, budget_s, remaining_s)
+
+        def decorated(connect: Callable[Concatenate[SecretVersion, _P], _T]) -> Callable[_P, _T]:
+            @functools.wraps(connect)
+            def logged_in(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+                for attempt in self._logins.attempts(secret_id, policy):
+                    with attempt as version:
+                        return connect(version, *args, **kwargs)
+                raise AssertionError("login attempts end with a success or an error")
+
+            return logged_in
+
+        return decorated
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of this secret ask Secrets Manager; whether the secret was held.

@@ -12,14 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from types import TracebackType
+from typing import Protocol
 
 from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
 from keyturn.freshness import Evidence, Limits
 from keyturn.protocols import Clock
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, SecretVersion
-
-_T = TypeVar("_T")
 
 REFUSED_S = 30.0
 """How long a refusal is remembered: in this time a version is tried at most twice per process."""
@@ -51,7 +50,7 @@ def same_host_and_user(current: SecretVersion, candidate: SecretVersion) -> bool
     return same_host(current, candidate) and _field(current, "username") == _field(candidate, "username")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What a login may try, and for how long.
 
@@ -96,6 +95,42 @@ class _Success:
     refused: Instant | None = None
 
 
+class Attempt:
+    """One try to log in with one version: `with attempt as version: …`.
+
+    A refusal inside the block is kept and not raised; everything else is raised as it is. What came
+    of it is remembered when the block ends, since a caller may leave the loop right there.
+    """
+
+    def __init__(
+        self,
+        version: SecretVersion,
+        current: SecretVersion,
+        is_refused: Callable[[Exception], bool],
+        logins: Logins,
+    ) -> None:
+        self.version = version
+        self.refusal: Exception | None = None
+        self.has_succeeded = False
+        self._current = current
+        self._is_refused = is_refused
+        self._logins = logins
+
+    def __enter__(self) -> SecretVersion:
+        return self.version
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            self.has_succeeded = True
+            self._logins.remember_success(self.version, self._current)
+        elif isinstance(error, Exception) and self._is_refused(error):
+            self.refusal = error
+            self._logins.remember_refusal(self.version)
+        return self.refusal is not None
+
+
 class Logins:
     """The logins of one process through one cache. Threads may share it.
 
@@ -135,19 +170,25 @@ class Logins:
             self._refusals.clear()
             self._probes.clear()
 
-    def login(self, secret_id: str, connect: Callable[[SecretVersion], _T], policy: Policy) -> _T:
-        """What `connect` returns for the first version that the server accepts.
+    def attempts(self, secret_id: str, policy: Policy) -> Iterator[Attempt]:
+        """One attempt after the other until one succeeds.
 
-        Raises `LoginRefusedError`, what `connect` raises if `policy.is_refused` does not know it, and
-        the `SecretError` of reading AWSCURRENT.
+        Raises `LoginRefusedError` after the last, or the `SecretError` of reading AWSCURRENT.
         """
         begun, refusals, pauses = self._now(), _Refusals(), _pauses_s(self._random)
         while True:
             current = self._versions.get(secret_id, AWSCURRENT)
             for version in self._in_order(secret_id, current, policy):
-                connected = self._attempt(version, current, connect, policy, refusals)
-                if connected is not None:
-                    return connected[0]
+                with self._turn(version) as is_ours:
+                    if not is_ours:
+                        refusals.add(version, "refused moments ago")
+                        continue
+                    attempt = Attempt(version, current, policy.is_refused, self)
+                    yield attempt
+                    if attempt.has_succeeded:
+                        return
+                    if attempt.refusal is not None:
+                        refusals.add(version, type(attempt.refusal).__name__, attempt.refusal)
             pause_s = next(pauses)
             if not (self._is_moving(secret_id, current) and self._may_wait(begun, pause_s, policy)):
                 raise LoginRefusedError(secret_id, str(refusals)) from refusals.last
@@ -196,42 +237,19 @@ class Logins:
         with suppress(SecretError):
             yield self._versions.get(secret_id, stage)
 
-    def _attempt(
-        self,
-        version: SecretVersion,
-        current: SecretVersion,
-        connect: Callable[[SecretVersion], _T],
-        policy: Policy,
-        refusals: _Refusals,
-    ) -> tuple[_T] | None:
-        """What `connect` returned, in a tuple; None if this version was refused, to us or just before."""
-        if not self._is_proven(version):
-            with self._probe(version):
-                if self._is_refused(version) and not self._take_second_try(version):
-                    refusals.add(version, "refused moments ago")
-                    return None
-                if not self._is_proven(version):
-                    return self._connect(version, current, connect, policy, refusals)
-        return self._connect(version, current, connect, policy, refusals)
-
-    def _connect(
-        self,
-        version: SecretVersion,
-        current: SecretVersion,
-        connect: Callable[[SecretVersion], _T],
-        policy: Policy,
-        refusals: _Refusals,
-    ) -> tuple[_T] | None:
-        try:
-            connected = connect(version)
-        except Exception as error:
-            if not policy.is_refused(error):
-                raise
-            refusals.add(version, type(error).__name__, error)
-            self._remember_refusal(version)
-            return None
-        self._remember_success(version, current)
-        return (connected,)
+    @contextmanager
+    def _turn(self, version: SecretVersion) -> Iterator[bool]:
+        """Whether this thread may try the version; alone, unless this process logged in with it."""
+        if self._is_proven(version):
+            yield True
+            return
+        with self._lock:
+            probe = self._probes.setdefault(version.identity, threading.Lock())
+        with probe:
+            if not self._is_proven(version):
+                yield not self._is_refused(version) or self._take_second_try(version)
+                return
+        yield True
 
     # What is remembered
 
@@ -262,7 +280,8 @@ class Logins:
             self._refusals[version.identity] = replace(refusal, tried_again=True)
             return True
 
-    def _remember_refusal(self, version: SecretVersion) -> None:
+    def remember_refusal(self, version: SecretVersion) -> None:
+        """The server said no to this version just now."""
         now, mark = self._now(), self._versions.evidence(version.arn).mark
         with self._lock:
             if len(self._refusals) >= self._limits.max_secrets:
@@ -279,7 +298,8 @@ class Logins:
             ):
                 self._successes[version.arn] = replace(success, refused=now)
 
-    def _remember_success(self, version: SecretVersion, current: SecretVersion) -> None:
+    def remember_success(self, version: SecretVersion, current: SecretVersion) -> None:
+        """The server took this version just now, while that one was current."""
         success = self._successes.get(version.arn)
         if success is not None and success == _Success(version, current.identity):
             return
@@ -289,14 +309,6 @@ class Logins:
             self._successes[version.arn] = _Success(version, current.identity)
             self._refusals.pop(version.identity, None)
             self._probes.pop(version.identity, None)
-
-    @contextmanager
-    def _probe(self, version: SecretVersion) -> Iterator[None]:
-        """One thread at a time, for this version."""
-        with self._lock:
-            probe = self._probes.setdefault(version.identity, threading.Lock())
-        with probe:
-            yield
 
     # Waiting
 

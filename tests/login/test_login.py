@@ -319,3 +319,42 @@ def test_forgetting_and_forking_leave_logins_working(client: Client) -> None:
     client.cache.after_fork()
     assert "connected with v1" == client.login()
     assert isinstance(client.world.clock, FakeClock)
+
+
+def test_attempts_for_code_that_cannot_pass_a_callable(client: Client) -> None:
+    """The loop ends with the first success; refusals inside the block are not raised."""
+    client.world.rotate("v2", "two", mark=False)
+    client.server.accepts = {"two"}
+    connected = []
+    for attempt in client.cache.login_attempts(NAME, is_refused=lambda e: isinstance(e, RefusedError)):
+        with attempt as version:
+            connected.append(client.server.connect(version))
+    assert ["connected with v2"] == connected
+    assert ["v1", "v2"] == client.server.tried()
+
+
+def test_attempts_that_are_abandoned_hold_nothing_up(world: World) -> None:
+    """Whoever leaves the loop, by break or by an error, does not keep others from trying."""
+    one = Client(world)
+    for _ in one.cache.login_attempts(NAME, is_refused=lambda error: False):
+        break
+
+    def time_out(version: SecretVersion) -> str:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        one.cache.login(NAME, time_out, is_refused=lambda error: False)
+    assert "connected with v1" == one.login()
+
+
+def test_a_decorated_function_is_called_with_the_version(client: Client) -> None:
+    """`logs_in` puts the accepted version before the caller's own arguments."""
+    client.world.rotate("v2", "two", mark=False)
+    client.server.accepts = {"two"}
+
+    @client.cache.logs_in(NAME, is_refused=lambda error: isinstance(error, RefusedError))
+    def connect(version: SecretVersion, database: str, *, read_only: bool) -> tuple[str, str, bool]:
+        return client.server.connect(version), database, read_only
+
+    assert ("connected with v2", "orders", True) == connect("orders", read_only=True)
+    assert "connect" == connect.__name__
