@@ -41,7 +41,11 @@ def at(event: object, path: object) -> object:
     if path is None:
         return None
     for step in str(path).replace("[", ".").replace("]", "").split("."):
-        event = event[int(step)] if isinstance(event, list) else dict(event)[step]  # type: ignore[call-overload] # JSON
+        if isinstance(event, list):
+            event = event[int(step)]
+        else:
+            assert isinstance(event, dict)
+            event = event[step]
     return event
 
 

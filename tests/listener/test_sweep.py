@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import boto3
@@ -12,7 +12,7 @@ from moto import mock_aws
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, UnavailableError
 from keyturn.recording import Hint, ParameterHint, Sweeper, Swept
 from keyturn.sources.catalog import SecretsManagerCatalog
-from keyturn.values import AWSCURRENT, AWSPENDING
+from keyturn.values import AWSCURRENT, AWSPENDING, Described
 from tests.listener.conftest import NAME, SETTLE_S, World
 
 PARAMETER = "arn:aws:ssm:us-east-1:111122223333:parameter/prod/db"
@@ -210,15 +210,15 @@ def test_a_list_that_fails_fails_the_sweep(world: World) -> None:
     before_s = swept_as_of_s(world)
 
     class Halved:
-        def describe(self, secret_id: str) -> object:
+        def describe(self, secret_id: str) -> Described:
             raise AssertionError(secret_id)
 
-        def list(self) -> object:
+        def list(self) -> Iterator[Described]:
             yield world.described()
             raise UnavailableError("*")
 
     with pytest.raises(UnavailableError):
-        Sweeper(replace(world.recorder, catalog=Halved()), world.table, lambda: False).run()  # type: ignore[arg-type] # half a catalog
+        Sweeper(replace(world.recorder, catalog=Halved()), world.table, lambda: False).run()
     assert before_s == swept_as_of_s(world)
 
 
