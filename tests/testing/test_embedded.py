@@ -70,8 +70,8 @@ def test_postgres_takes_only_the_password(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_server_that_fails_says_why() -> None:
-    """A server that cannot start raises at once, with the end of its log."""
+def test_a_server_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None:
+    """A server that cannot start raises at once, with the end of its log, and prints nothing."""
     with (
         pytest.raises(EmbeddedServerError, match="no_such_setting"),
         EmbeddedPostgres({"no_such_setting": "1"}),

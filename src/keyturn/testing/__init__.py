@@ -1,5 +1,9 @@
 """What tests and demonstrations need: AWS's rotation by hand, and servers that leave nothing behind.
 
-`keyturn.testing.rotation` needs nothing but a client; `keyturn.testing.moto` needs moto and
-`keyturn.testing.embedded` the packages of the extra `testing`.
+`Rotation` needs nothing but a client. `keyturn.testing.moto` needs moto, and
+`keyturn.testing.embedded` the packages of the extra `demo`.
 """
+
+from keyturn.testing.rotation import STEPS, Rotation, RotationError, RotationFunction, Step, StepFunctions
+
+__all__ = ["STEPS", "Rotation", "RotationError", "RotationFunction", "Step", "StepFunctions"]

@@ -111,7 +111,9 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _exit_at_end_of_input() -> None:
-    sys.stdin.buffer.read()
+    # Not by `sys.stdin`: its lock, held by this thread, would abort the interpreter's end.
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
