@@ -77,6 +77,7 @@ def test_a_server_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None
         EmbeddedPostgres({"no_such_setting": "1"}),
     ):
         pass
+    assert capfd.readouterr().err == ""
 
 
 def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
