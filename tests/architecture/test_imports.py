@@ -11,7 +11,9 @@ import pytest
 from tests.architecture.sources import Module, imports, shipped_modules
 
 MODULES: Mapping[str, frozenset[str]] = {
-    "words": frozenset({"keyturn.errors", "keyturn.values", "keyturn.names", "keyturn.status"}),
+    "words": frozenset(
+        {"keyturn.errors", "keyturn.values", "keyturn.names", "keyturn.status", "keyturn.refusals"}
+    ),
     "protocols": frozenset({"keyturn.protocols"}),
     "decisions": frozenset(
         {"keyturn.freshness", "keyturn.refresh", "keyturn.cache", "keyturn.recording", "keyturn.login"}
@@ -22,7 +24,14 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
     "front": frozenset({"keyturn"}),
     "outside": frozenset(
-        {"keyturn.compat", "keyturn.integrations", "keyturn.testing", "keyturn.demo", "keyturn.cli"}
+        {
+            "keyturn.compat",
+            "keyturn.integrations",
+            "keyturn.rotation",
+            "keyturn.testing",
+            "keyturn.demo",
+            "keyturn.cli",
+        }
     ),
     "listener": frozenset({"rotation_listener"}),
 }

@@ -1,0 +1,99 @@
+"""`Login`: which secret an integration logs in with, and how. Every integration takes one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from keyturn.client import SecretCache
+from keyturn.errors import SecretError
+from keyturn.login import Accept, same_host
+from keyturn.refusals import is_refused
+from keyturn.values import SecretVersion
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """With which version a connection was opened, and which one was current then (ARN and version id)."""
+
+    version: tuple[str, str]
+    current: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A cache, a secret of it, and the policy of `SecretCache.login` with the same defaults.
+
+    `is_refused` is `keyturn.refusals.is_refused` unless given. Threads and tasks may share it.
+    """
+
+    cache: SecretCache
+    secret_id: str
+    is_refused: Callable[[Exception], bool] = is_refused
+    accept: Accept = same_host
+    previous: bool = False
+    budget_s: float = 10.0
+    remaining_s: Callable[[], float] | None = None
+
+    def __call__(self, connect: Callable[[SecretVersion], _T]) -> _T:
+        """What `connect` returns for the first version accepted; errors as of `SecretCache.login`."""
+        return self.cache.login(
+            self.secret_id,
+            connect,
+            is_refused=self.is_refused,
+            accept=self.accept,
+            previous=self.previous,
+            budget_s=self.budget_s,
+            remaining_s=self.remaining_s,
+        )
+
+    async def awaiting(self, connect: Callable[[SecretVersion], Awaitable[_T]]) -> _T:
+        """The same for a `connect` that is awaited, on the running loop.
+
+        The login itself waits in a thread of its own: it reads secrets, sleeps and holds locks, which
+        no event loop may do. One from a shared pool would not do either, since the attempts may need
+        that pool (for a look-up of the host) while all its threads wait for one another's outcome.
+        """
+        loop = asyncio.get_running_loop()
+        attempts: list[Future[_T]] = []
+
+        async def attempt(version: SecretVersion) -> _T:
+            return await connect(version)
+
+        def connect_on_loop(version: SecretVersion) -> _T:
+            attempts.append(asyncio.run_coroutine_threadsafe(attempt(version), loop))
+            return attempts[-1].result()
+
+        executor = ThreadPoolExecutor(1, thread_name_prefix="keyturn-login")
+        try:
+            return await loop.run_in_executor(executor, self, connect_on_loop)
+        except asyncio.CancelledError:
+            # The attempt in flight ends with the caller, so that no connection is left to nobody.
+            for one in attempts:
+                one.cancel()
+            raise
+        finally:
+            executor.shutdown(wait=False)
+
+    def opened(self, version: SecretVersion) -> Opened:
+        """What to remember with a connection that was just opened with this version."""
+        return Opened(version.identity, self._current() or version.identity)
+
+    def is_superseded(self, opened: Opened) -> bool:
+        """Whether AWSCURRENT has moved since, to another version than the connection was opened with.
+
+        A hit of the cache. While the secret cannot be read nothing counts as superseded.
+        """
+        current = self._current()
+        return current is not None and current not in (opened.version, opened.current)
+
+    def _current(self) -> tuple[str, str] | None:
+        with suppress(SecretError):
+            return self.cache.get(self.secret_id).identity
+        return None

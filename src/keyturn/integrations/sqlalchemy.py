@@ -1,0 +1,85 @@
+"""SQLAlchemy 2: every new connection of an engine is opened through keyturn's login.
+
+    engine = create_engine("postgresql+psycopg://")
+    log_in(engine, Login(cache, "prod/orders"))
+    retire_superseded(engine)
+
+An `AsyncEngine` is given in the same way. The URL names the dialect, and what the secret is not to
+decide: a host, port or database in it wins over the secret's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import URL, Engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from keyturn.errors import ConfigurationError
+from keyturn.integrations.arguments import CREDENTIALS, Names, arguments
+from keyturn.integrations.login import Login, Opened
+from keyturn.values import SecretVersion
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+_OPENED: Final = "keyturn.opened"
+
+
+def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
+    """Open the engine's new connections with the first version of the secret that is accepted.
+
+    Raises `ConfigurationError` for a dialect that takes no user and password by name, as pyodbc's.
+    """
+    sync_engine = _sync(engine)
+    names = _names(sync_engine.dialect, sync_engine.url.drivername)
+
+    def do_connect(
+        dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[object], given: Mapping[str, object]
+    ) -> DBAPIConnection:
+        def connect(version: SecretVersion) -> DBAPIConnection:
+            connection = dialect.connect(*args, **arguments(version, names, given))
+            record.info[_OPENED] = (login, login.opened(version))
+            return connection
+
+        if dialect.is_async:
+            return await_only(login.awaiting(lambda version: greenlet_spawn(connect, version)))
+        return login(connect)
+
+    event.listen(sync_engine, "do_connect", do_connect)
+
+
+def retire_superseded(engine: Engine | AsyncEngine) -> None:
+    """Replace a pooled connection at its check-out if AWSCURRENT has moved on since it was opened.
+
+    For servers that end sessions of an old password, or rules that ask for it: an open connection
+    works on after a rotation, so nothing needs this by itself. After `log_in`.
+    """
+
+    def checkout(
+        _connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+    ) -> None:
+        login, opened = record.info.get(_OPENED, (None, None))
+        if isinstance(login, Login) and isinstance(opened, Opened) and login.is_superseded(opened):
+            raise DisconnectionError("opened with a version that is no longer AWSCURRENT")
+
+    event.listen(_sync(engine), "checkout", checkout)
+
+
+def _sync(engine: Engine | AsyncEngine) -> Engine:
+    return engine if isinstance(engine, Engine) else engine.sync_engine
+
+
+def _names(dialect: Dialect, drivername: str) -> Names:
+    """How this dialect names the fields of a login: asked by a URL that has them for its values."""
+    url = URL.create(drivername, "username", "password", "host", 54321, "dbname")
+    _, parameters = dialect.create_connect_args(url)
+    field_of = {"54321": "port"} | {field: field for field in ("username", "password", "host", "dbname")}
+    names = {field_of[str(value)]: name for name, value in parameters.items() if str(value) in field_of}
+    if not names.keys() >= set(CREDENTIALS):
+        raise ConfigurationError(f"{drivername} takes user and password in another way than by name")
+    return names
