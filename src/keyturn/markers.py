@@ -567,9 +567,7 @@ def _number(number: float) -> dict[str, object]:
 
 
 def _seen(key: str, item: Item | None) -> Seen:
-    marker = marker_of(item)
-    fits = marker is not None and marker.key == key
-    return Seen(key, marker if fits else None, _Mark.of(item, "epoch", "sequence"))
+    return Seen(key, marker_of(item), _Mark.of(item, "epoch", "sequence"))
 
 
 def _text_or_none(attribute: object) -> str | None:

@@ -14,7 +14,7 @@ from keyturn.errors import (
     MarkerConflictError,
 )
 from keyturn.names import secret_key
-from keyturn.recording import Hint, Outcome, ParameterHint, announcement
+from keyturn.recording import Hint, Outcome, ParameterHint, Recorded, announcement
 from keyturn.values import AWSCURRENT, AWSPENDING, Described
 from tests.listener.conftest import NAME, SETTLE_S, World
 
@@ -191,7 +191,9 @@ def test_a_secret_that_is_gone_gets_a_tombstone(world: World) -> None:
 
 def test_a_recreated_secret_is_no_tombstone(world: World) -> None:
     """The old ARN's late event finds the new secret by name, even with the same version id."""
-    world.recorder.record(moved(world, "v1"))
+    for version_id in ("v1", "v2"):
+        world.rotate(version_id)
+        world.recorder.record(moved(world, version_id))
     old_arn = world.arn
     world.secrets.purge(NAME)
     new_arn = world.secrets.create(NAME, "another value", "v1")
@@ -199,6 +201,7 @@ def test_a_recreated_secret_is_no_tombstone(world: World) -> None:
     world.recorder.record(Hint(old_arn, reason="DeleteSecret"))
     found = world.found()
     assert (new_arn, False, ()) == (found.arn, found.deleted, found.left)
+    assert ("v1", []) == (world.current, world.naps_s)
 
 
 def test_another_secrets_event_buries_nobody(world: World) -> None:
@@ -233,10 +236,13 @@ def test_scheduled_deletion_and_restoring_show(world: World) -> None:
 
 def test_the_past_is_bounded(world: World) -> None:
     """The marker remembers the last 20 versions that AWSCURRENT left, oldest first."""
+    told = Recorded(Outcome.UNCHANGED, None)
     for number in range(30):
         world.rotate(f"n{number}")
-        world.recorder.record(moved(world, f"n{number}"))
-    assert tuple(f"n{number}" for number in range(9, 29)) == world.found().left
+        told = world.recorder.record(moved(world, f"n{number}"))
+    assert told.marker is not None
+    expected = tuple(f"n{number}" for number in range(9, 29))
+    assert expected == world.found().left == told.marker.left
 
 
 def test_a_pending_version_shows_and_is_no_move(world: World) -> None:

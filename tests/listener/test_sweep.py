@@ -70,7 +70,7 @@ def test_a_list_that_is_behind_corrects_nothing(world: World) -> None:
     world.rotate("v2")
     world.recorder.record(Hint(world.arn, NAME, "v2", AWSCURRENT))
     assert Swept(listed=1, renewed=True) == sweep(world)
-    assert ("v2", 0) == (world.current, world.writes)
+    assert ("v2", 0, []) == (world.current, world.writes, world.naps_s)
 
 
 def test_a_secret_that_the_list_does_not_have_yet_is_kept(world: World) -> None:
@@ -135,6 +135,18 @@ def test_a_secret_that_is_gone_is_buried_once(world: World) -> None:
     assert world.found().deleted
     assert Swept(renewed=True) == sweep(world)
     assert 0 == world.secrets.calls["DescribeSecret"]
+
+
+def test_a_marker_of_another_account_is_buried(world: World) -> None:
+    """A secret of the same name here does not vouch for a foreign one: a forged marker ends."""
+    sweep(world)
+    key = world.key.replace("111122223333", "999999999999")
+    forged = replace(world.found(), key=key, arn=world.arn.replace("111122223333", "999999999999"))
+    world.table.write([(world.table.absent(key), forged)])
+    assert Swept(listed=1, corrected=1, renewed=True) == sweep(world)
+    buried = world.table.look(key).marker
+    assert buried is not None
+    assert (True, False) == (buried.deleted, world.found().deleted)
 
 
 def test_a_marked_secret_that_cannot_be_looked_at_keeps_the_lease_from_renewal(world: World) -> None:

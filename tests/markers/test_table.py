@@ -180,6 +180,20 @@ def test_renewing_moves_only_forward_and_not_the_counter(table: MarkerTable) -> 
     assert (2000.0, counter) == (head_of(table).swept_as_of_s, head_of(table).counter)
 
 
+def test_two_sweeps_that_end_together_keep_the_later_moment(world: World, table: MarkerTable) -> None:
+    """A later lease that was written between reading the head and renewing it stays."""
+    write(table, ONE)
+    later = [2000.0]
+
+    def somebody_is_later(**_: object) -> None:
+        if later:
+            world.table().renew(later.pop())
+
+    world.client.meta.events.register("provide-client-params.dynamodb.UpdateItem", somebody_is_later)
+    table.renew(1000.0)
+    assert 2000.0 == head_of(table).swept_as_of_s
+
+
 def test_renewing_makes_the_head(table: MarkerTable) -> None:
     """An account without a secret is swept as well."""
     table.renew(1000.0)
