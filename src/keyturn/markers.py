@@ -40,17 +40,14 @@ from typing import Final, Protocol, TypeAlias
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.names import SUFFIX_LENGTH
-from keyturn.protocols import Seen
+from keyturn.protocols import WRITES_MAX, Seen
 from keyturn.sources.faults import Fault, FaultKind, fault_of
-from keyturn.values import Head, Marker, MarkersRead
+from keyturn.values import LEFT_MAX, Head, Marker, MarkersRead
 
 SCHEMA: Final = 1
 HEAD_KEY: Final = "head"
 NUMBER_MAX: Final = 2**53
 STAGES_MAX: Final = 100
-LEFT_MAX: Final = 20
-WRITES_MAX: Final = 99
-"""Markers in one transaction: DynamoDB takes 100 items, and the head is one of them."""
 
 _EPOCH_LENGTH: Final = 64
 _LABEL_LENGTH: Final = 256
@@ -61,7 +58,8 @@ _STEP_LENGTH: Final = 64
 _REASON_LENGTH: Final = 256
 
 _BATCH_MAX: Final = 100
-_ATTEMPTS_MAX: Final = 8
+_READ_ATTEMPTS_MAX: Final = 3
+_WRITE_ATTEMPTS_MAX: Final = 8
 _BACKOFF_FIRST_S: Final = 0.05
 _BACKOFF_MAX_S: Final = 1.0
 _HEAD_UNFIT: Final = ("ValidationError", "ValidationException")
@@ -182,10 +180,10 @@ class MarkerTable:
         if len(changes) > WRITES_MAX:
             raise ValueError(f"{len(changes)} markers in one transaction, at most {WRITES_MAX} fit")
         items = [*(self._put(seen, marker) for seen, marker in changes), self._head_move()]
-        for attempt in range(_ATTEMPTS_MAX):
+        for attempt in range(_WRITE_ATTEMPTS_MAX):
+            self._back_off(attempt)
             if self._try_write(items):
                 return
-            self._back_off(attempt)
         raise MarkerConflictError(self._table, "others kept writing at the same time: start over")
 
     # The sweep's side
@@ -219,7 +217,8 @@ class MarkerTable:
 
         Moves the head's moment only forward, and not its counter; makes or mends the head.
         """
-        for attempt in range(_ATTEMPTS_MAX):
+        for attempt in range(_WRITE_ATTEMPTS_MAX):
+            self._back_off(attempt)
             item, answered_at_s = self._get(HEAD_KEY, consistent=True)
             head = head_of(item, answered_at_s)
             if head is not None and (head.swept_as_of_s or 0) >= swept_as_of_s:
@@ -230,7 +229,6 @@ class MarkerTable:
                 renewed = self._move_lease(head, swept_as_of_s)
             if renewed:
                 return
-            self._back_off(attempt)
         raise MarkerConflictError(self._table, "others kept writing the head: start over")
 
     # Reading
@@ -263,7 +261,8 @@ class MarkerTable:
             self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}
         }
         items: list[Item] = []
-        for attempt in range(_ATTEMPTS_MAX):
+        for attempt in range(_READ_ATTEMPTS_MAX):
+            self._back_off(attempt)
             try:
                 answer = self._ask_whole(self._client.batch_get_item, RequestItems=request)
             except MarkerTableError as error:
@@ -274,7 +273,6 @@ class MarkerTable:
             request = answer.get("UnprocessedKeys")
             if not request:
                 break
-            self._back_off(attempt)
         unread = frozenset(_unprocessed(request)) & frozenset(keys)
         markers = [marker for item in items if (marker := marker_of(item)) is not None]
         found = {marker.key: marker for marker in markers}
@@ -377,7 +375,9 @@ class MarkerTable:
         return True
 
     def _back_off(self, attempt: int) -> None:
-        self._sleep(self._random() * min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2**attempt))
+        """Wait before every attempt but the first (0), longer each time."""
+        if attempt:
+            self._sleep(self._random() * min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** (attempt - 1)))
 
     # Asking, and what can go wrong
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
+
+WRITES_MAX: Final = 99
+"""Markers in one write: a transaction of DynamoDB takes 100 items, and the head is one of them."""
 
 
 class Clock(Protocol):
@@ -70,7 +73,7 @@ class MarkerStore(Protocol):
         ...
 
     def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
-        """Write all markers and move the head, in one transaction, if none has changed since seen.
+        """Write at most `WRITES_MAX` markers and move the head, together, if none changed since seen.
 
         The store sets each marker's epoch and sequence. `MarkerConflictError`: nothing was written.
         """

@@ -24,18 +24,14 @@ from keyturn.errors import (
     UnavailableError,
 )
 from keyturn.names import SUFFIX_LENGTH, checked_secret_id, is_secret_arn, secret_key
-from keyturn.protocols import Catalog, Lease, MarkerStore, Seen
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described, Marker
+from keyturn.protocols import WRITES_MAX, Catalog, Lease, MarkerStore, Seen
+from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, LEFT_MAX, Described, Marker
 
 STEPS: Final = ("createSecret", "setSecret", "testSecret", "finishSecret")
 """The steps of a rotation, in order, by the names that Secrets Manager gives a rotation function."""
 
-LEFT_MAX: Final = 20
 LIST_LAG_S: Final = 300.0
 """ListSecrets "might not reflect changes from the last five minutes" (API reference)."""
-
-BATCH_MAX: Final = 99
-"""Markers in one transaction: DynamoDB takes 100 items, and the head is one of them."""
 
 _SETTLE_SHARES: Final = (1 / 12, 2 / 12, 3 / 12, 6 / 12)
 _CONFLICTS_MAX: Final = 6
@@ -442,10 +438,10 @@ class Sweeper:
     def _begin(self, fresh: Sequence[tuple[Seen | None, Described]]) -> Swept:
         """Make the markers of secrets that have none, or a broken one, many in one transaction."""
         swept = Swept()
-        for at in range(0, len(fresh), BATCH_MAX):
+        for at in range(0, len(fresh), WRITES_MAX):
             if self.time_is_up():
                 return replace(swept, in_time=False)
-            swept += self._begin_batch(fresh[at : at + BATCH_MAX])
+            swept += self._begin_batch(fresh[at : at + WRITES_MAX])
         return swept
 
     def _begin_batch(self, batch: Sequence[tuple[Seen | None, Described]]) -> Swept:

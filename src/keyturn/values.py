@@ -13,6 +13,9 @@ AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
 
+LEFT_MAX: Final = 20
+"""How many versions that AWSCURRENT has left a marker remembers."""
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
