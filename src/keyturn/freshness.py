@@ -171,6 +171,11 @@ class Holding:
     def paused_for(self, pause_s: float, now: Instant) -> Holding:
         return replace(self, paused=now, pause_s=pause_s)
 
+    @property
+    def is_denied(self) -> bool:
+        """Whether a refresh was denied and none has succeeded since: no marker makes up for that."""
+        return self.trouble is not None and self.trouble.denied_since is not None
+
     def pauses(self, now: Instant) -> bool:
         """Whether the next refresh has to wait."""
         return self.paused is not None and self.paused.age_s(now) < self.pause_s
@@ -222,7 +227,7 @@ def fresh_for_s(
     limits: Limits,
 ) -> float:
     """For how many seconds from `now` the holding is fresh; 0 or less: refresh it."""
-    if holding.generation != generation or disputed(marker, holding):
+    if holding.generation != generation or disputed(marker, holding) or holding.is_denied:
         return 0.0
     age_s = holding.confirmed.age_s(now)
     if holding.stage == AWSPENDING:

@@ -127,8 +127,13 @@ def _still_disputed(
 
 
 def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
-    """The label seems to be back on a version that it left: believe it when it is said twice."""
+    """The label seems to be back on a version that it left: believe it when it is said twice.
+
+    A copy that was confirmed longer ago than any answer can be late is no reason to doubt.
+    """
     doubt, settle_s = held.doubt, reading.limits.settle_s
+    if held.confirmed.age_s(reading.begun) >= 2 * settle_s:
+        return held.moved_to(answer, reading.begun, reading.generation)
     if doubt is None or not doubt.is_about(answer):
         doubt = Doubt(answer, reading.begun)
         return replace(held, doubt=doubt).paused_for(settle_s, reading.begun)
