@@ -1,11 +1,14 @@
-"""The ways to read a secret that the demonstration compares, each as its users write it."""
+"""The ways to log in with a secret that the demonstration compares, each as its users write it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from keyturn import SecretCache
+from keyturn.refusals import is_refused
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -14,7 +17,14 @@ if TYPE_CHECKING:
 CHECK_INTERVAL_S: Final = 1
 """keyturn's freshness in the demonstration; the others are also run with this as their TTL."""
 
-KEYTURN: Final = "keyturn"
+KEYTURN_GET: Final = "keyturn-get"
+KEYTURN_LOGIN: Final = "keyturn-login"
+
+Connect: TypeAlias = Callable[[str], None]
+"""One attempt at the server with this text of the secret; raises the driver's error."""
+
+Login: TypeAlias = Callable[[Connect], None]
+"""One login, of as many attempts as the contender makes; raises when the last of them is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,69 +42,78 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """How a process gets the secret's text before a login, and `again` (if it tries) after a refusal."""
-
-    read: Callable[[], str]
-    again: Callable[[], str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Contender:
     """One way; `check` is the operation it asks for freshness with, None if it never asks."""
 
     title: str
     setting: str
-    start: Callable[[Surroundings], Reader]
+    start: Callable[[Surroundings], Login]
     check: str | None = None
 
 
-def module_variable(around: Surroundings) -> Reader:
+def module_variable(around: Surroundings) -> Login:
     """Read when the module is loaded, never again."""
     text = around.fetch()
-    return Reader(lambda: text)
+    return lambda connect: connect(text)
 
 
-def refresh_and_retry(around: Surroundings) -> Reader:
+def refresh_and_retry(around: Surroundings) -> Login:
     """Read again when a login is refused, and try that login once more."""
     held = [around.fetch()]
 
-    def again() -> str:
-        held[0] = around.fetch()
-        return held[0]
+    def log_in(connect: Connect) -> None:
+        try:
+            connect(held[0])
+        except Exception as error:
+            if not is_refused(error):
+                raise
+            held[0] = around.fetch()
+            connect(held[0])
 
-    return Reader(lambda: held[0], again)
+    return log_in
 
 
-def powertools(around: Surroundings, max_age_s: int | None = None) -> Reader:
+def powertools(around: Surroundings, max_age_s: int | None = None) -> Login:
     """Powertools for AWS Lambda, its parameters utility; `max_age_s` None is its default."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
     provider = SecretsProvider(boto3_client=around.secrets_manager)
-    return Reader(lambda: str(provider.get(around.secret_id, max_age=max_age_s)))
+    return lambda connect: connect(str(provider.get(around.secret_id, max_age=max_age_s)))
 
 
-def aws_caching(around: Surroundings, **options: int) -> Reader:
+def aws_caching(around: Surroundings, **options: int) -> Login:
     """AWS's own cache; the `options` are those of its `SecretCacheConfig`."""
     from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 
     # It says that it is typed, but its functions have no annotations.
     config = SecretCacheConfig(**options)  # type: ignore[no-untyped-call]
     cache = SecretCache(config=config, client=around.secrets_manager)  # type: ignore[no-untyped-call]
-    return Reader(lambda: str(cache.get_secret_string(around.secret_id)))  # type: ignore[no-untyped-call]
+    return lambda connect: connect(
+        str(cache.get_secret_string(around.secret_id))  # type: ignore[no-untyped-call]
+    )
 
 
-def keyturn(around: Surroundings) -> Reader:
-    """This project."""
-    from keyturn import SecretCache
+def keyturn_get(around: Surroundings) -> Login:
+    """This project, as a cache: AWSCURRENT, and nothing after a refusal."""
+    cache = _keyturn_cache(around)
+    return lambda connect: connect(cache.get_secret_string(around.secret_id))
 
-    cache = SecretCache(
+
+def keyturn_login(around: Surroundings) -> Login:
+    """This project, with its logins: after a refusal the next version that could be right."""
+    cache = _keyturn_cache(around)
+    return lambda connect: cache.login(
+        around.secret_id, lambda version: connect(version.text()), is_refused=is_refused
+    )
+
+
+def _keyturn_cache(around: Surroundings) -> SecretCache:
+    return SecretCache(
         around.secrets_manager,
         marker_table=around.marker_table,
         dynamodb_client=around.dynamodb,
         check_interval_s=CHECK_INTERVAL_S,
     )
-    return Reader(lambda: cache.get_secret_string(around.secret_id))
 
 
 CONTENDERS: Final[Mapping[str, Contender]] = {
@@ -114,5 +133,8 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
         "DescribeSecret",
     ),
     "retry-once": Contender("refresh and retry once", "on a refused login", refresh_and_retry),
-    KEYTURN: Contender("keyturn", f"check_interval_s={CHECK_INTERVAL_S}", keyturn, "GetItem"),
+    KEYTURN_GET: Contender("keyturn, get", f"check_interval_s={CHECK_INTERVAL_S}", keyturn_get, "GetItem"),
+    KEYTURN_LOGIN: Contender(
+        "keyturn, login", f"check_interval_s={CHECK_INTERVAL_S}", keyturn_login, "GetItem"
+    ),
 }

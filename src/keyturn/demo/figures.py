@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from keyturn.demo.contenders import CONTENDERS, KEYTURN
-from keyturn.demo.records import Move, Run
+from keyturn.demo.contenders import CONTENDERS, KEYTURN_GET, KEYTURN_LOGIN
+from keyturn.demo.records import Kind, Move, Run
 
 DOLLARS_PER_MILLION: Final = {
     "GetSecretValue": 5.0,
@@ -27,8 +27,11 @@ NOTICE_SLACK_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One contender's figures. `first_uses_s`: seconds from each move to each worker's first use.
+    """One contender's figures.
 
+    `logins` were tried, `failed` of them for their users; `refused` attempts the server counted, also
+    those of logins that then succeeded. `first_uses_s`: seconds from each move of AWSCURRENT to each
+    worker's first use of the new version, negative if it was used in the window before the move.
     `uses_due` is how many there would be had every worker noticed every move in the run.
     `checks_per_hour` is per environment; `reads_per_move` are the other calls per worker and move,
     by operation.
@@ -37,6 +40,7 @@ class Figures:
     title: str
     setting: str
     logins: int
+    failed: int
     refused: int
     first_uses_s: tuple[float, ...]
     uses_due: int
@@ -79,19 +83,25 @@ def figures(run: Run, key: str) -> Figures:
     calls = [
         record.what for worker in workers for record in run.of(worker, "call") if record.at_s > run.ready_s
     ]
+    succeeded, failed, refused = (_count(run, key, kind) for kind in ("login", "failed", "refused"))
     hours = (run.ended_s - run.ready_s) / 3600
     others = sorted(set(calls) - {contender.check})
     return Figures(
         title=contender.title,
         setting=contender.setting,
-        logins=sum(len(run.of(worker, "login")) for worker in workers),
-        refused=sum(len(run.of(worker, "refused")) for worker in workers),
+        logins=succeeded + failed,
+        failed=failed,
+        refused=refused,
         first_uses_s=tuple(one for one in seconds if one is not None),
         uses_due=len(seconds),
         check=contender.check,
         checks_per_hour=calls.count(contender.check) / len(workers) / hours if contender.check else 0.0,
         reads_per_move={what: calls.count(what) / len(workers) / len(run.moves) for what in others},
     )
+
+
+def _count(run: Run, key: str, kind: Kind) -> int:
+    return sum(len(run.of(worker, kind)) for worker in run.workers[key])
 
 
 def first_use_s(run: Run, worker: str, move: Move) -> float | None:
@@ -102,15 +112,22 @@ def first_use_s(run: Run, worker: str, move: Move) -> float | None:
 
 def broken_promises(run: Run) -> list[str]:
     """What keyturn promises of a run and this one did not show, in words; empty if it held."""
+    checks = (
+        (KEYTURN_GET, _late),
+        (KEYTURN_GET, _reads),
+        (KEYTURN_LOGIN, _late),
+        (KEYTURN_LOGIN, _failures),
+    )
+    return [line for key, check in checks for worker in run.workers[key] for line in check(run, worker)]
+
+
+def _failures(run: Run, worker: str) -> list[str]:
+    failed = run.of(worker, "failed")
+    return [f"{len(failed)} logins of {worker} failed"] if failed else []
+
+
+def _late(run: Run, worker: str) -> list[str]:
     limit_s = run.check_interval_s + NOTICE_SLACK_S
-    return [
-        broken
-        for worker in run.workers[KEYTURN]
-        for broken in (*_late(run, worker, limit_s), *_reads(run, worker))
-    ]
-
-
-def _late(run: Run, worker: str, limit_s: float) -> list[str]:
     late = []
     for move in run.moves:
         seconds = first_use_s(run, worker, move)

@@ -1,18 +1,21 @@
-"""The timeline of a run as an SVG picture: who held which version when, and whose logins were refused."""
+"""The timeline of a run as an SVG picture: by which version whose logins succeed, and when they fail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from itertools import groupby
 from typing import Final
 
 from keyturn.demo.contenders import CONTENDERS
-from keyturn.demo.records import Run
+from keyturn.demo.records import Record, Run
 
 WIDTH: Final = 1200
 LEFT: Final = 300
-RIGHT: Final = 100
-TOP: Final = 118
+RIGHT: Final = 166
+FAILED: Final = 98
+REFUSED: Final = 24
+TOP: Final = 122
 BOTTOM: Final = 62
 BAR_HEIGHT: Final = 13
 TICK_HEIGHT: Final = 5
@@ -23,16 +26,23 @@ AXIS_STEP_S: Final = 5
 COLOURS: Final = ("#8fa3b8", "#4e9fd1", "#3fae8a", "#d9a13b", "#b784c9", "#8d9b4e")
 """One per version, in turn; all keep dark text legible and differ on a light and a dark ground."""
 
-STYLE: Final = """
+STYLE: Final = "\n".join(
+    (
+        """
   text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
   .ground { fill: #ffffff } .title { font-size: 19px; font-weight: 600 } .name { font-weight: 600 }
   .quiet { fill: #59636e } .inside { fill: #10151a; font-size: 11px }
   .axis { stroke: #d1d9e0 } .move { stroke: #1f2328; stroke-width: 1.4; stroke-dasharray: 4 3 }
+  .window { fill: #ece6d2 } .failing { fill: #ffd9d6; stroke: #d1242f; stroke-width: 0.8 }
   .refused { stroke: #d1242f; stroke-width: 1.6 } .bad { fill: #d1242f; font-weight: 600 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 } .ground { fill: #0d1117 } .quiet { fill: #9198a1 } .inside { fill: #10151a }
     .axis { stroke: #30363d } .move { stroke: #e6edf3 } .refused { stroke: #ff6a62 } .bad { fill: #ff6a62 }
-  }"""
+    .window { fill: #35331f } .failing { fill: #4a1d20; stroke: #ff6a62 }
+  }""",
+        *(f"  .version{number} {{ fill: {colour} }}" for number, colour in enumerate(COLOURS)),
+    )
+)
 
 
 class Timeline:
@@ -53,6 +63,7 @@ class Timeline:
                 f"<style>{STYLE}\n</style>",
                 f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
                 *self._heading(),
+                *self._windows(),
                 *self._axis(),
                 *self._groups(),
                 *self._moves(),
@@ -65,23 +76,36 @@ class Timeline:
         part = (at_s - run.ready_s) / (run.ended_s - run.ready_s)
         return round(LEFT + min(max(part, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
 
-    def _colour(self, label: str) -> str:
-        return COLOURS[self._labels.index(label) % len(COLOURS)]
+    def _kind(self, outcome: Record) -> str:
+        """How a login is drawn: as its version, or as failing."""
+        if outcome.kind == "failed":
+            return "failing"
+        return f"version{self._labels.index(outcome.what) % len(COLOURS)}"
 
     def _heading(self) -> Iterator[str]:
-        yield text(24, 34, "Which version of a password warm processes use while it rotates", "title")
-        yield text(24, 58, "one lane per process; its colour is the version it logs in with", "quiet")
-        x = LEFT
-        for label in self._labels:
-            yield box(x, 72, 26, BAR_HEIGHT, self._colour(label))
-            yield text(x + 13, 82.5, label, "inside", "middle")
-            x += 34
-        yield stroke("refused", x + 14, 72, 72 + BAR_HEIGHT)
-        yield stroke("refused", x + 18, 72, 72 + BAR_HEIGHT)
-        yield text(x + 26, 83, "login refused")
-        yield stroke("move", x + 134, 70, 88)
-        yield text(x + 142, 83, "AWSCURRENT moves")
-        yield text(WIDTH - 24, TOP - 8, "refused", "quiet", "end")
+        yield text(24, 34, "Logins of warm processes while the password rotates", "title")
+        yield text(24, 58, "one lane per process; its colour is the version it gets in with", "quiet")
+        x = 24
+        for number, label in enumerate(self._labels):
+            yield box(x, 74, 26, BAR_HEIGHT, f"version{number % len(COLOURS)}")
+            yield text(x + 13, 84.5, label, "inside", "middle")
+            x += 32
+        yield box(x + 10, 74, 26, BAR_HEIGHT, "failing")
+        yield text(x + 42, 85, "logins fail")
+        yield stroke("refused", x + 130, 78, 78 + TICK_HEIGHT)
+        yield text(x + 138, 85, "attempt refused by the server")
+        yield box(x + 350, 72, 26, 17, "window")
+        yield text(x + 382, 85, "setSecret to finishSecret")
+        yield stroke("move", x + 562, 72, 90)
+        yield text(x + 570, 85, "AWSCURRENT moves")
+        for right, lines in ((FAILED, ("logins", "failed")), (REFUSED, ("attempts", "refused"))):
+            for up, words in zip((21, 7), lines, strict=True):
+                yield text(WIDTH - right, TOP - up, words, "quiet", "end")
+
+    def _windows(self) -> Iterator[str]:
+        for move in self._run.moves:
+            x = self._x(move.set_s)
+            yield box(x, TOP - 4, self._x(move.at_s) - x, self._floor - TOP + 4, "window")
 
     def _axis(self) -> Iterator[str]:
         length_s = self._run.ended_s - self._run.ready_s
@@ -109,17 +133,26 @@ class Timeline:
             y += GROUP_GAP
 
     def _lane(self, worker: str, y: float) -> Iterator[str]:
-        held = self._run.of(worker, "held")
-        ends = [*(one.at_s for one in held[1:]), self._run.ended_s]
-        for one, end_s in zip(held, ends, strict=True):
-            x, width = self._x(one.at_s), self._x(end_s) - self._x(one.at_s)
-            yield box(x, y, width, BAR_HEIGHT, self._colour(one.what))
-            if width >= len(one.what) * 10:
-                yield text(x + 5, y + 10.5, one.what, "inside")
+        outcomes = sorted(
+            [*self._run.of(worker, "login"), *self._run.of(worker, "failed")], key=lambda one: one.at_s
+        )
+        first = [next(alike) for _, alike in groupby(outcomes, self._kind)]
+        ends = [*(one.at_s for one in first[1:]), self._run.ended_s]
+        for one, end_s in zip(first, ends, strict=True):
+            yield from self._stretch(one, end_s, y)
         refused = self._run.of(worker, "refused")
         for one in refused:
-            yield stroke("refused", self._x(one.at_s), y + BAR_HEIGHT, y + BAR_HEIGHT + TICK_HEIGHT)
-        yield text(WIDTH - 24, y + 11, str(len(refused)), "bad" if refused else "quiet", "end")
+            yield stroke("refused", self._x(one.at_s), y + BAR_HEIGHT + 1, y + BAR_HEIGHT + 1 + TICK_HEIGHT)
+        failed = self._run.of(worker, "failed")
+        yield text(WIDTH - FAILED, y + 11, str(len(failed)), "bad" if failed else "quiet", "end")
+        yield text(WIDTH - REFUSED, y + 11, str(len(refused)), "quiet", "end")
+
+    def _stretch(self, outcome: Record, end_s: float, y: float) -> Iterator[str]:
+        """The bar of a time in which all logins went the same way."""
+        x, width = self._x(outcome.at_s), self._x(end_s) - self._x(outcome.at_s)
+        yield box(x, y, width, BAR_HEIGHT, self._kind(outcome))
+        if outcome.kind == "login" and width >= len(outcome.what) * 10:
+            yield text(x + 5, y + 10.5, outcome.what, "inside")
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
@@ -127,9 +160,9 @@ def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") 
     return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def box(x: float, y: float, width: float, height: float, colour: str) -> str:
-    """A filled rectangle."""
-    return f'<rect x="{x}" y="{y}" width="{max(width, 0):.1f}" height="{height}" rx="2" fill="{colour}"/>'
+def box(x: float, y: float, width: float, height: float, kind: str) -> str:
+    """A filled rectangle; `kind` is a class of the style."""
+    return f'<rect class="{kind}" x="{x}" y="{y}" width="{max(width, 0):.1f}" height="{height}" rx="2"/>'
 
 
 def stroke(kind: str, x: float, y1: float, y2: float) -> str:

@@ -1,1 +1,8 @@
-"""What every worker imports, loaded once before they are forked."""
+"""What the workers import, loaded once before they are forked."""
+
+import aws_lambda_powertools.utilities.parameters
+import aws_secretsmanager_caching
+
+import keyturn.demo.worker
+
+__all__ = ["aws_lambda_powertools", "aws_secretsmanager_caching", "keyturn"]

@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-Kind: TypeAlias = Literal["held", "login", "refused", "call"]
-"""A version came into use, a login was tried, it was refused, AWS was called."""
+Kind: TypeAlias = Literal["held", "refused", "login", "failed", "call"]
+"""Of an attempt at the server: a version came into use, the server refused it. Of a login, which is one
+attempt or more: it succeeded, it failed. Of AWS: it was called."""
 
 
 class Record(NamedTuple):
-    """One fact about one worker; `what` is a version's label, or an operation's name for a call."""
+    """One fact about one worker; `what` is a version's label, or an operation's name for a call.
+
+    A login's version is that of its last attempt.
+    """
 
     worker: str
     kind: Kind
@@ -23,8 +27,12 @@ class Record(NamedTuple):
 
 
 class Move(NamedTuple):
-    """One move of AWSCURRENT: asked for at `at_s`, done at `done_s`, to the version `label`."""
+    """One rotation to the version `label`: the server takes only its password from `set_s` on.
 
+    The move of AWSCURRENT, which ends the window, was asked for at `at_s` and done at `done_s`.
+    """
+
+    set_s: float
     at_s: float
     done_s: float
     label: str

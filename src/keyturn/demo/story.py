@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from keyturn.demo.records import Move, Run
 from keyturn.demo.stage import NAME, DatabaseSecret, DeploymentError, Stack, deploy
 from keyturn.demo.worker import Job
 from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
+from keyturn.testing.rotation import Rotation
 
 ROOT: Final = Path(__file__).parents[3]
 FLEET_START_TIMEOUT_S: Final = 30
@@ -38,18 +40,20 @@ class Progress(Protocol):
 class Plan:
     """How large a run is, and how long: `moves` rotations, the next `spacing_s` after each.
 
-    The spacing is no multiple of the check interval, so that moves meet every phase of it.
+    `window_s` lies between setSecret and finishSecret. Window and spacing together are no multiple of
+    the check interval, so that moves meet every phase of it.
     """
 
     workers: int
     moves: int
     quiet_s: float
+    window_s: float
     spacing_s: float
     login_interval_s: float = 0.3
 
 
-FULL: Final = Plan(workers=2, moves=4, quiet_s=5, spacing_s=9.3)
-QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, spacing_s=4.3)
+FULL: Final = Plan(workers=2, moves=4, quiet_s=4, window_s=4, spacing_s=8.3)
+QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, window_s=2, spacing_s=4.3)
 
 
 def tell(plan: Plan, progress: Progress) -> Run:
@@ -75,8 +79,13 @@ def rotate(plan: Plan, fleet: Fleet, secret: DatabaseSecret, progress: Progress)
     watch(fleet, plan.quiet_s, progress)
     moves: list[Move] = []
     for number in range(1, plan.moves + 1):
-        moves.append(move(secret, f"v{number + 1}"))
-        progress.say(f"rotation {number} of {plan.moves}: AWSCURRENT is {moves[-1].label}")
+        label = f"v{number + 1}"
+        rotation = secret.rotation(label)
+        set_s = open_window(rotation)
+        progress.say(f"rotation {number} of {plan.moves}: only {label} works, AWSCURRENT is v{number}")
+        watch(fleet, plan.window_s, progress)
+        moves.append(close_window(rotation, set_s, label))
+        progress.say(f"rotation {number} of {plan.moves}: AWSCURRENT is {label}")
         watch(fleet, plan.spacing_s, progress)
     workers: dict[str, tuple[str, ...]] = {}
     for one in fleet.jobs:
@@ -84,13 +93,20 @@ def rotate(plan: Plan, fleet: Fleet, secret: DatabaseSecret, progress: Progress)
     return Run(workers, tuple(fleet.records), tuple(moves), ready_s, time.monotonic(), CHECK_INTERVAL_S)
 
 
-def move(secret: DatabaseSecret, label: str) -> Move:
-    """One rotation. From setSecret on only the new password works, so finishSecret follows at once."""
-    rotation = secret.rotation(label)
-    rotation.run(until="testSecret")
+def open_window(rotation: Rotation) -> float:
+    """createSecret and setSecret; the moment before which the old password still worked."""
+    rotation.create()
+    set_s = time.monotonic()
+    rotation.set()
+    return set_s
+
+
+def close_window(rotation: Rotation, set_s: float, label: str) -> Move:
+    """testSecret and finishSecret: the whole move."""
+    rotation.test()
     at_s = time.monotonic()
     rotation.finish()
-    return Move(at_s, time.monotonic(), label)
+    return Move(set_s, at_s, time.monotonic(), label)
 
 
 def watch(fleet: Fleet, seconds: float, progress: Progress) -> None:
@@ -102,12 +118,12 @@ def watch(fleet: Fleet, seconds: float, progress: Progress) -> None:
 
 
 def summary(fleet: Fleet) -> str:
-    """The fleet in one line: logins, refusals, and how many workers hold which version."""
-    kinds = [record.kind for record in fleet.records]
-    held = {record.worker: record.what for record in fleet.records if record.kind == "held"}
-    versions = sorted(held.values())
-    counted = ", ".join(f"{label}: {versions.count(label)}" for label in dict.fromkeys(versions))
-    return f"{kinds.count('login')} logins, {kinds.count('refused')} refused; processes by version {counted}"
+    """The fleet in one line: logins, how many failed, and by which version the processes get in now."""
+    logins = [record for record in fleet.records if record.kind in {"login", "failed"}]
+    failed = sum(record.kind == "failed" for record in logins)
+    now = Counter({one.worker: one.what if one.kind == "login" else "none" for one in logins}.values())
+    counted = ", ".join(f"{label}: {number}" for label, number in sorted(now.items()))
+    return f"{len(logins)} logins, {failed} failed; processes that get in by {counted}"
 
 
 def job(key: str, number: int, stack: Stack, plan: Plan) -> Job:

@@ -1,4 +1,4 @@
-"""One warm process of the fleet: reads the secret its own way and logs in to the database, all the time."""
+"""One warm process of the fleet: logs in to the database its own way, all the time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from multiprocessing.connection import Connection
 import boto3
 import psycopg
 
+from keyturn import LoginRefusedError
 from keyturn.demo.contenders import CONTENDERS, Surroundings
 from keyturn.demo.records import Kind, Record
-
-REFUSED = "password authentication failed"
+from keyturn.refusals import is_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def work(job: Job, fleet: Connection) -> None:
 
 
 class Worker:
-    """Tries logins with what its contender reads, and records what happens."""
+    """Logs in as its contender does, and records what happens: at the server, and to the user."""
 
     def __init__(self, job: Job, fleet: Connection) -> None:
         self._name = job.worker
@@ -50,20 +50,27 @@ class Worker:
         for client in (secrets_manager, dynamodb):
             client.meta.events.register("before-send", self._called)
         around = Surroundings(secrets_manager, dynamodb, job.secret_id, job.marker_table)
-        self._reader = CONTENDERS[job.contender].start(around)
+        self._login = CONTENDERS[job.contender].start(around)
 
     def log_in(self) -> None:
-        """One login; a second one if the first is refused and the contender reads again."""
-        if not self._try(self._reader.read()) and self._reader.again is not None:
-            self._try(self._reader.again())
+        """One login, which counts as failed only if its last attempt was refused as well."""
+        try:
+            self._login(self._connect)
+        except LoginRefusedError:
+            self._record("failed", self._held)
+        except psycopg.OperationalError as error:
+            if not is_refused(error):
+                raise
+            self._record("failed", self._held)
+        else:
+            self._record("login", self._held)
 
-    def _try(self, text: str) -> bool:
+    def _connect(self, text: str) -> None:
         secret = json.loads(text)
         label = str(secret["label"])
         if label != self._held:
             self._held = label
             self._record("held", label)
-        self._record("login", label)
         try:
             psycopg.connect(
                 host=secret["host"],
@@ -74,11 +81,9 @@ class Worker:
                 connect_timeout=5,
             ).close()
         except psycopg.OperationalError as error:
-            if REFUSED not in str(error):
-                raise
-            self._record("refused", label)
-            return False
-        return True
+            if is_refused(error):
+                self._record("refused", label)
+            raise
 
     def _called(self, event_name: str, **_request: object) -> None:
         self._record("call", event_name.rpartition(".")[2])
