@@ -14,12 +14,13 @@ NAME = "prod/db"
 
 @dataclass
 class World:
-    """A secret `prod/db` at version v1, a marker table, and caches that share one clock."""
+    """A secret `prod/db` at version v1, a marker table, and caches with one clock and one random number."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     secrets: FakeSecretsManager = field(init=False)
     table: FakeMarkers = field(init=False)
     arn: str = field(init=False)
+    random: float = 0.0
 
     def __post_init__(self) -> None:
         self.secrets = FakeSecretsManager(self.clock)
@@ -35,7 +36,7 @@ class World:
         return self.secrets.calls["GetSecretValue"]
 
     def cache(self, *, table: bool = True, **limits: float) -> SecretCache:
-        make = partial(SecretCache, source=self.secrets, clock=self.clock, random=lambda: 0.0)
+        make = partial(SecretCache, source=self.secrets, clock=self.clock, random=lambda: self.random)
         return make(markers=self.table if table else None, **limits)  # type: ignore[arg-type] # numbers
 
     def mark(self, *, sweep: bool = True) -> None:

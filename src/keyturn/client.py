@@ -107,6 +107,7 @@ class SecretCache:
             random=random,
             window_s=limits.check_interval_s * (2 if background else 1),
         )
+        self._shelf = self._cache.shelf
         self._now = clock.wall
         self._logins = Logins(
             self._cache, limits=limits, clock=clock, sleep=sleep or system_sleep, random=random
@@ -116,7 +117,7 @@ class SecretCache:
 
     def get(self, secret_id: str, stage: str = AWSCURRENT) -> SecretVersion:
         """The version under `stage`. Raises a `SecretError` when there is none to serve."""
-        window = self._cache.window
+        window = self._shelf.window
         version = window.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
         if version is not None and window.opens_at <= self._now() < window.closes_at:
             return version

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keyturn.freshness import Holding, Limits, agrees, bound_s
+from keyturn.shelf import Secret
+from keyturn.values import AWSPENDING, Instant
+from keyturn.watch import TableView
+
 
 @dataclass(frozen=True, slots=True)
 class HeldStatus:
@@ -46,3 +51,63 @@ class CacheStatus:
 
     secrets: tuple[HeldStatus, ...]
     table: TableStatus
+
+
+def table_status(view: TableView | None, now: Instant) -> TableStatus:
+    """The table's part; `view` is None where no table is used."""
+    if view is None:
+        return TableStatus(used=False, checked_age_s=None, swept_age_s=None, trouble=None)
+    assurance = view.assurance
+    return TableStatus(
+        used=True,
+        checked_age_s=assurance.checked.age_s(now) if assurance is not None else None,
+        swept_age_s=assurance.swept_s() if assurance is not None else None,
+        trouble=view.trouble,
+    )
+
+
+def held_status(
+    secret: Secret, holding: Holding, view: TableView | None, now: Instant, limits: Limits
+) -> HeldStatus:
+    """One stage's part."""
+    obstacle = _uncovered_because(secret, holding, view, now, limits)
+    # While the table is in trouble a copy is not covered, but still trusted for a short TTL.
+    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
+    trouble = holding.trouble
+    return HeldStatus(
+        secret_ids=tuple(sorted(secret.aliases)),
+        arn=secret.arn,
+        name=secret.name,
+        stage=holding.stage,
+        version_id=holding.version.version_id,
+        age_s=holding.confirmed.age_s(now),
+        covered=obstacle is None,
+        why=obstacle or "the marker agrees and the sweep is recent",
+        bound_s=bound_s(holding, covered=trusted, limits=limits),
+        last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
+    )
+
+
+def _uncovered_because(
+    secret: Secret, holding: Holding, view: TableView | None, now: Instant, limits: Limits
+) -> str | None:
+    """The first reason for the short TTL, or None when the long one is in force."""
+    if holding.stage == AWSPENDING:
+        return "AWSPENDING is always read from Secrets Manager"
+    if view is None:
+        return "no marker table is used"
+    if view.trouble is not None:
+        return view.trouble
+    if view.assurance is None:
+        return "the table was not checked yet"
+    if view.is_denied(secret.key, now, limits):
+        return f"the marker may not be read: {secret.key}"
+    if secret.key not in view.known:
+        return "the marker was not read yet"
+    if view.marker(secret.key) is None:
+        return "the secret has no marker yet"
+    if not agrees(view.marker(secret.key), holding):
+        return "the marker names another version"
+    if view.assurance.lasts_s(now, limits) <= 0:
+        return "the last sweep is too long ago"
+    return None

@@ -11,12 +11,19 @@ import pytest
 from tests.architecture.sources import Module, imports, shipped_modules
 
 MODULES: Mapping[str, frozenset[str]] = {
-    "words": frozenset(
-        {"keyturn.errors", "keyturn.values", "keyturn.names", "keyturn.status", "keyturn.refusals"}
-    ),
+    "words": frozenset({"keyturn.errors", "keyturn.values", "keyturn.names", "keyturn.refusals"}),
     "protocols": frozenset({"keyturn.protocols"}),
     "decisions": frozenset(
-        {"keyturn.freshness", "keyturn.refresh", "keyturn.cache", "keyturn.recording", "keyturn.login"}
+        {
+            "keyturn.freshness",
+            "keyturn.refresh",
+            "keyturn.shelf",
+            "keyturn.watch",
+            "keyturn.status",
+            "keyturn.cache",
+            "keyturn.recording",
+            "keyturn.login",
+        }
     ),
     "adapters": frozenset({"keyturn.markers", "keyturn.sources"}),
     "edge": frozenset(

@@ -40,7 +40,7 @@ def test_an_outage_causes_few_calls_and_a_recovery_is_quick(world: World) -> Non
     cache.get(NAME)
     world.secrets.fail = UnavailableError
     world.clock.advance(300)
-    cache._cache._random = lambda: 1.0  # noqa: SLF001 # the longest pauses
+    world.random = 1.0  # the longest pauses
     reads = world.reads
     world.pass_time(cache, 600, step_s=1)
     assert 8 <= world.reads - reads <= 20
@@ -162,7 +162,7 @@ def test_a_dead_table_is_logged_once_and_shown(world: World, caplog: pytest.LogC
 def test_a_dead_table_is_asked_ever_less_often(world: World) -> None:
     """Checks of a table that does not answer back off to one a minute: requests are not slowed by it."""
     cache = world.covered()
-    cache._cache._random = lambda: 1.0  # noqa: SLF001 # the longest pauses
+    world.random = 1.0  # the longest pauses
     world.table.fail = lambda: MarkerTableError("markers", "unreachable")
     world.table.calls.clear()
     world.pass_time(cache, 600, step_s=1)

@@ -213,7 +213,7 @@ def test_threads_that_read_invalidate_and_evict_never_fail(world: World) -> None
     with ThreadPoolExecutor(8) as pool:
         assert list(range(8)) == list(pool.map(work, range(8), timeout=PATIENCE_S))
     assert len(cache.status().secrets) <= 5
-    assert len(cache._cache.window.versions) <= 15  # noqa: SLF001 # no alias outlives its secret
+    assert len(cache._cache.shelf.window.versions) <= 15  # noqa: SLF001 # no alias outlives its secret
     assert {} == cache._cache._flights  # noqa: SLF001 # no flight is left
 
 

@@ -1,0 +1,161 @@
+"""What is held: secrets by their full ARN, the ids that name them, and what the hit path may serve.
+
+Knows no clock, no lock and no I/O: the cache calls it under its own lock. Only `window` is read
+without one, by the hit path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from keyturn.freshness import Holding
+from keyturn.names import secret_key
+from keyturn.values import AWSCURRENT, Instant, SecretVersion
+
+HitKey = str | tuple[str, str]
+"""The secret id for AWSCURRENT, `(secret id, stage)` for any other stage: a string hashes once."""
+
+
+def hit_key(secret_id: str, stage: str) -> HitKey:
+    """How the hit path looks a version up."""
+    return secret_id if stage == AWSCURRENT else (secret_id, stage)
+
+
+def as_asked(version: SecretVersion, secret_id: str) -> SecretVersion:
+    """The version under the id that this caller used."""
+    return version if version.secret_id == secret_id else replace(version, secret_id=secret_id)
+
+
+@dataclass(slots=True)
+class Window:
+    """What the hit path may serve, and between which two readings of the wall clock (seconds)."""
+
+    versions: dict[HitKey, SecretVersion]
+    opens_at: float
+    closes_at: float
+
+
+@dataclass(slots=True)
+class Secret:
+    """One secret, by its full ARN.
+
+    `aliases`: the ids that answers showed to be its own; `names`: those of them that callers used,
+    other than the full ARN. `generation` moves with each invalidation; `forced`: when one last
+    caused a read.
+    """
+
+    arn: str
+    name: str
+    key: str
+    aliases: set[str]
+    names: set[str] = field(default_factory=set)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    generation: int = 0
+    forced: Instant | None = None
+
+    def asks_by(self) -> str:
+        """The id to read by: a name finds a secret that was re-created, its old ARN does not."""
+        return min(self.names, default=self.arn)
+
+
+class Shelf:
+    """At most `max_secrets` secrets; beyond, the one put there longest ago makes room."""
+
+    def __init__(self, max_secrets: int) -> None:
+        self._max_secrets = max_secrets
+        self._secrets: dict[str, Secret] = {}
+        self._arns: dict[str, str] = {}
+        self.window = Window({}, 0.0, 0.0)
+
+    def __len__(self) -> int:
+        return len(self._secrets)
+
+    def secret(self, secret_id: str) -> Secret | None:
+        """The secret that this id names, as far as answers have shown."""
+        return self._secrets.get(self._arns.get(secret_id, ""))
+
+    def find(self, secret_id: str, stage: str) -> tuple[Secret, Holding] | None:
+        """What is held of this stage of the secret that this id names."""
+        secret = self.secret(secret_id)
+        holding = secret.holdings.get(stage) if secret is not None else None
+        return (secret, holding) if secret is not None and holding is not None else None
+
+    def held(self) -> Iterator[tuple[Secret, Holding]]:
+        """Every stage of every secret."""
+        return ((one, holding) for one in self._secrets.values() for holding in one.holdings.values())
+
+    def keys(self) -> set[str]:
+        """The marker keys of everything held."""
+        return {one.key for one in self._secrets.values()}
+
+    def has(self, secret: Secret) -> bool:
+        """Whether this very record is still held."""
+        return self._secrets.get(secret.arn) is secret
+
+    def claim(self, version: SecretVersion, asked_by: str) -> Secret:
+        """The secret of an answer, made if need be, with the ids that the answer proves to be its own.
+
+        A bare name is proved only by having been used: it means another secret in another account.
+        """
+        secret = self._secrets.pop(version.arn, None)
+        if secret is None:
+            key = secret_key(version.arn, version.name)
+            secret = Secret(version.arn, version.name, key, aliases={version.arn, key})
+        if asked_by != secret.arn:
+            secret.names.add(asked_by)
+        proved = {secret.arn, secret.key, asked_by}
+        for alias in proved:
+            before = self.secret(alias)
+            if before is not None and before is not secret:
+                self.drop_hits(before)
+                before.aliases.discard(alias)
+                before.names.discard(alias)
+            self._arns[alias] = secret.arn
+        secret.aliases |= proved
+        self._secrets[secret.arn] = secret
+        while len(self._secrets) > self._max_secrets:
+            self.forget(next(iter(self._secrets.values())))
+        return secret
+
+    def put(self, secret: Secret, holding: Holding) -> None:
+        """Hold this from now on; the hit path does not serve it yet."""
+        self.drop_hits(secret, holding.stage)
+        secret.holdings[holding.stage] = holding
+
+    def drop(self, secret: Secret, holding: Holding) -> None:
+        """Hold this no more, unless it was replaced meanwhile."""
+        if secret.holdings.get(holding.stage) is holding:
+            self.drop_hits(secret, holding.stage)
+            del secret.holdings[holding.stage]
+
+    def forget(self, secret: Secret) -> None:
+        """Hold nothing of this secret, and none of its ids."""
+        self.drop_hits(secret)
+        if self.has(secret):
+            del self._secrets[secret.arn]
+        for alias in secret.aliases:
+            if self._arns.get(alias) == secret.arn:
+                del self._arns[alias]
+
+    def clear(self) -> None:
+        """Hold nothing at all."""
+        self._secrets.clear()
+        self._arns.clear()
+        self.window = Window({}, 0.0, 0.0)
+
+    # The hit path's part
+
+    def open(self, opens_at: float, closes_at: float) -> None:
+        """Let the hit path serve what is in the window between these two readings of the wall clock."""
+        self.window = Window(self.window.versions, opens_at, closes_at)
+
+    def add_hit(self, version: SecretVersion, stage: str) -> None:
+        """Let the hit path serve this version until the window ends."""
+        self.window.versions[hit_key(version.secret_id, stage)] = version
+
+    def drop_hits(self, secret: Secret, *stages: str) -> None:
+        """Let the hit path serve these stages (all of them by default) under none of the secret's ids."""
+        for stage in stages or tuple(secret.holdings):
+            for alias in secret.aliases:
+                self.window.versions.pop(hit_key(alias, stage), None)

@@ -1,0 +1,128 @@
+"""What this process knows of the marker table: one frozen view, replaced by each check."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from keyturn.errors import MarkerTableError
+from keyturn.freshness import Assurance, Limits
+from keyturn.protocols import MarkerReader
+from keyturn.refresh import backoff_s
+from keyturn.values import Head, Instant, Marker
+
+log = logging.getLogger("keyturn")
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """The table as of the last check.
+
+    `markers`: the last marker read of each key held, None where there was none; `known`: the keys
+    whose marker is as the head says; `denied`: since when a key may not be read. `assurance`: the
+    last good check; `trouble`: what is wrong with the table now.
+    """
+
+    head: Head | None = None
+    assurance: Assurance | None = None
+    markers: Mapping[str, Marker | None] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    denied: Mapping[str, Instant] = field(default_factory=dict)
+    trouble: str | None = None
+
+    def marker(self, key: str) -> Marker | None:
+        """The marker last read; it may be behind."""
+        return self.markers.get(key)
+
+    def assurance_of(self, key: str) -> Assurance | None:
+        """What stands behind the marker of this key: nothing while it is not known."""
+        return self.assurance if key in self.known else None
+
+    def is_denied(self, key: str, now: Instant, limits: Limits) -> bool:
+        """Whether this marker was denied lately; a policy may change, so it is asked for again."""
+        since = self.denied.get(key)
+        return since is not None and since.age_s(now) < limits.uncovered_ttl_s
+
+
+class TableWatch:
+    """Checks the table. One thread at a time may call `check`; any may read `view`."""
+
+    def __init__(self, markers: MarkerReader, limits: Limits, random: Callable[[], float]) -> None:
+        self._markers = markers
+        self._limits = limits
+        self._random = random
+        self._failures = 0
+        self._rest: tuple[Instant, float] | None = None
+        self.view = TableView()
+
+    def forget(self) -> None:
+        """Know nothing, as before the first check."""
+        self._failures, self._rest, self.view = 0, None, TableView()
+
+    def check(self, keys: Collection[str], begun: Instant) -> None:
+        """One read of the head; the markers of `keys` only if it moved or they are not known.
+
+        Never raises for the table's sake: trouble is in `view`, logged once, and asked about ever
+        less often.
+        """
+        if self._rest is not None and self._rest[0].age_s(begun) < self._rest[1]:
+            return
+        try:
+            trouble = self._look(keys, begun)
+        except MarkerTableError as error:
+            trouble = str(error)
+        if trouble is None:
+            self._answered()
+        else:
+            self._failed(trouble, begun)
+
+    def _look(self, keys: Collection[str], begun: Instant) -> str | None:
+        """Read what is to be read; what is wrong with the table, if anything."""
+        before = self.view
+        head = self._head(before.head)
+        if head is None:
+            self.view = replace(before, assurance=None)
+            return "the marker table has no usable head item: has the listener run since it was made?"
+        if before.head is None or (head.epoch, head.counter) != (before.head.epoch, before.head.counter):
+            # Until they are read, no marker counts; if reading them fails, none does.
+            before = self.view = replace(before, known=frozenset())
+        held = frozenset(keys)
+        asked = {key for key in held - before.known if not before.is_denied(key, begun, self._limits)}
+        markers = {key: marker for key, marker in before.markers.items() if key in held}
+        known, denied = before.known & held, {k: t for k, t in before.denied.items() if k in held - asked}
+        if asked:
+            read = self._markers.read_markers(asked)
+            markers |= dict.fromkeys(read.absent | read.denied) | dict(read.found)
+            known |= read.absent | read.found.keys()
+            denied |= dict.fromkeys(read.denied, begun)
+        self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
+        return None
+
+    def _head(self, seen: Head | None) -> Head | None:
+        head = self._markers.read_head()
+        if head is None or seen is None or head.epoch != seen.epoch or head.counter >= seen.counter:
+            return head
+        # An old replica, or a table restored to an earlier state: only a consistent read can tell.
+        return self._markers.read_head(consistent=True)
+
+    def _failed(self, trouble: str, begun: Instant) -> None:
+        if self.view.trouble is None:
+            log.warning(
+                "secrets are served on the short TTL of %g s: %s", self._limits.uncovered_ttl_s, trouble
+            )
+        pause_s = backoff_s(
+            self._failures,
+            first_s=self._limits.check_interval_s,
+            longest_s=self._limits.max_backoff_s,
+            random=self._random,
+        )
+        self._failures += 1
+        self._rest = (begun, pause_s)
+        self.view = replace(self.view, trouble=trouble)
+
+    def _answered(self) -> None:
+        if self.view.trouble is not None:
+            log.info("the marker table answers again")
+        self._failures, self._rest = 0, None
+        self.view = replace(self.view, trouble=None)
