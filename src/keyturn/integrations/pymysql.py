@@ -23,7 +23,7 @@ def connect(login: Login, **kwargs: object) -> pymysql.Connection[Cursor]:
     def attempt(version: SecretVersion) -> pymysql.Connection[Cursor]:
         # PyMySQL judges the arguments itself.
         parameters = arguments(version, PYMYSQL, kwargs)
-        connection: pymysql.Connection[Cursor] = pymysql.Connection(**parameters)  # type: ignore[call-overload]
-        return connection
+        opened: pymysql.Connection[Cursor] = pymysql.Connection(**parameters)  # type: ignore[call-overload]
+        return opened
 
     return login(attempt)

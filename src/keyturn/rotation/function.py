@@ -1,0 +1,187 @@
+"""The four steps of a rotation, each safe to run twice and after a crash of itself or of the next.
+
+Secrets Manager invokes the function once per step with the same token, which is the id of the new
+version, and does the whole rotation again after a failure. After createSecret, setSecret and
+finishSecret the function announces the step, so that warm readers need no event and, between
+setSecret and finishSecret, no refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from keyturn.announcing import announce
+from keyturn.errors import KeyturnError, SecretError, StageNotFoundError
+from keyturn.sources.secretsmanager import SecretsManagerSource
+from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.wiring import SECRETS_TIMEOUTS_S, Once, make_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+log = logging.getLogger("keyturn")
+
+ANNOUNCED: Final = frozenset({"createSecret", "setSecret", "finishSecret"})
+
+Stages = Mapping[str, frozenset[str]]
+"""Version id -> its staging labels, as DescribeSecret says."""
+
+
+class RotationStepError(KeyturnError):
+    """The step cannot be done in the state that the secret or the server is in; holds no value."""
+
+
+class Strategy(Protocol):
+    """What a rotation changes. Each method may be called again after it succeeded or failed half way.
+
+    What they raise ends the step, and Secrets Manager tries the rotation again: no value in it.
+    """
+
+    def renew(self, current: SecretVersion, password: str) -> str:
+        """The text of the new version. `password` is a random one; nothing is changed yet."""
+        ...
+
+    def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
+        """Make the server accept the pending version.
+
+        `known` are the versions that it may accept now: AWSCURRENT, then AWSPREVIOUS if there is one.
+        """
+        ...
+
+    def test(self, pending: SecretVersion) -> None:
+        """Use the pending version as a client would; raise if it does not work."""
+        ...
+
+
+class Announce(Protocol):
+    """Tells the marker table of a step that has ended, as `keyturn.announce` does."""
+
+    def __call__(self, secret_id: str, *, version_id: str, step: str) -> object: ...
+
+
+class RotationFunction:
+    """A rotation function: an instance is the Lambda handler, called as `handler(event, context)`.
+
+    Args:
+        strategy: what is changed.
+        client: a boto3 or botocore client for Secrets Manager; made at the first step if not given.
+        announce: called after each step but testSecret. `keyturn.announce` finds the table by the
+            environment variable `KEYTURN_MARKER_TABLE`. Its failure is logged and fails nothing.
+        password_length, exclude_characters: of the new password (GetRandomPassword). What is excluded
+            by default are the signs that a connection URL cannot take as they are.
+
+    It needs `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue` and
+    `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and what `announce` needs.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        client: object = None,
+        *,
+        announce: Announce = announce,
+        password_length: int = 32,
+        exclude_characters: str = "/@\"'\\:?#[]%&+ ",
+    ) -> None:
+        self._strategy = strategy
+        self._made = Once(lambda: client or make_client("secretsmanager", SECRETS_TIMEOUTS_S))
+        self._source = SecretsManagerSource(self._client)
+        self._announce = announce
+        self._password_length = password_length
+        self._exclude_characters = exclude_characters
+
+    def __call__(self, event: Mapping[str, str], _context: object = None) -> None:
+        """Do one step: {"Step": …, "SecretId": …, "ClientRequestToken": …}.
+
+        Raises `RotationStepError` if the rotation is not enabled, the token is not the one that is
+        pending, or the step is none; `SecretError`; and what the strategy or botocore raises.
+        """
+        step, secret_id, token = _parsed(event)
+        stages = self._checked_stages(secret_id, token, step)
+        if AWSCURRENT not in stages.get(token, ()):
+            self._do(step, secret_id, token, stages)
+        if step in ANNOUNCED:
+            self._tell(secret_id, token, step)
+
+    def _checked_stages(self, secret_id: str, token: str, step: str) -> Stages:
+        """The labels, if Secrets Manager would ask for this step now.
+
+        It stages the token before createSecret. DescribeSecret may not show that yet, so there a
+        token that no version has is taken as well, unless another rotation is under way.
+        """
+        described = self._client().describe_secret(SecretId=secret_id)
+        if described.get("RotationEnabled") is False:
+            raise RotationStepError(f"secret {secret_id!r}: rotation is not enabled")
+        listed = described.get("VersionIdsToStages", {})
+        stages = {version_id: frozenset(labels) for version_id, labels in listed.items()}
+        current, pending = _labelled(stages, AWSCURRENT), _labelled(stages, AWSPENDING)
+        is_free = pending is None or pending == current
+        if token in (current, pending) or (step == "createSecret" and token not in stages and is_free):
+            return stages
+        raise RotationStepError(f"secret {secret_id!r}: version {token} is not {AWSPENDING}")
+
+    def _do(self, step: str, secret_id: str, token: str, stages: Stages) -> None:
+        match step:
+            case "createSecret":
+                self._create(secret_id, token)
+            case "setSecret":
+                known = [self._read(secret_id, AWSCURRENT)]
+                with suppress(SecretError):
+                    known.append(self._read(secret_id, AWSPREVIOUS))
+                self._strategy.set(self._read(secret_id, AWSPENDING, token), known)
+            case "testSecret":
+                self._strategy.test(self._read(secret_id, AWSPENDING, token))
+            case "finishSecret":
+                self._finish(secret_id, token, stages)
+            case _:
+                raise RotationStepError(f"secret {secret_id!r}: {step!r} is no step of a rotation")
+
+    def _create(self, secret_id: str, token: str) -> None:
+        """Store the new version, unless an earlier try did: the server may have its password already."""
+        current = self._read(secret_id, AWSCURRENT)
+        with suppress(StageNotFoundError):
+            self._read(secret_id, AWSPENDING, token)
+            return
+        password = self._client().get_random_password(
+            PasswordLength=self._password_length, ExcludeCharacters=self._exclude_characters
+        )["RandomPassword"]
+        self._client().put_secret_value(
+            SecretId=secret_id,
+            ClientRequestToken=token,
+            SecretString=self._strategy.renew(current, password),
+            VersionStages=[AWSPENDING],
+        )
+
+    def _finish(self, secret_id: str, token: str, stages: Stages) -> None:
+        current = _labelled(stages, AWSCURRENT)
+        if current is None:
+            raise RotationStepError(f"secret {secret_id!r}: no version carries {AWSCURRENT}")
+        self._client().update_secret_version_stage(
+            SecretId=secret_id, VersionStage=AWSCURRENT, MoveToVersionId=token, RemoveFromVersionId=current
+        )
+
+    def _tell(self, secret_id: str, token: str, step: str) -> None:
+        try:
+            self._announce(secret_id, version_id=token, step=step)
+        except Exception as error:  # noqa: BLE001 # a marker only saves time, whatever went wrong with it
+            log.warning("%s of %s was not announced: %s", step, secret_id, error)
+
+    def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
+        return self._source.read(secret_id, stage=stage, version_id=version_id)
+
+    def _client(self) -> SecretsManagerClient:
+        return cast("SecretsManagerClient", self._made())
+
+
+def _parsed(event: Mapping[str, str]) -> tuple[str, str, str]:
+    try:
+        return event["Step"], event["SecretId"], event["ClientRequestToken"]
+    except KeyError as error:
+        raise RotationStepError(f"not an event of a rotation: it has no {error}") from None
+
+
+def _labelled(stages: Stages, label: str) -> str | None:
+    return next((version_id for version_id, labels in stages.items() if label in labels), None)
