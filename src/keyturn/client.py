@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from keyturn.cache import Cache
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import Limits
-from keyturn.login import Accept, Attempt, Logins, Policy, same_host
+from keyturn.login import Attempt, LoginOptions, Logins, Policy
 from keyturn.poller import Poller
 from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.status import CacheStatus
@@ -137,18 +137,14 @@ class SecretCache:
         connect: Callable[[SecretVersion], _T],
         *,
         is_refused: Callable[[Exception], bool],
-        accept: Accept = same_host,
-        previous: bool = False,
-        budget_s: float = 10.0,
-        remaining_s: Callable[[], float] | None = None,
+        **options: Unpack[LoginOptions],
     ) -> _T:
         """What `connect` returns for the first version of the secret that the server accepts.
 
         `connect` logs in with one version and returns the connection, or raises. All else is as for
         `login_attempts`, whose loop this is.
         """
-        policy = Policy(is_refused, accept, previous, budget_s, remaining_s)
-        for attempt in self._logins.attempts(secret_id, policy):
+        for attempt in self.login_attempts(secret_id, is_refused=is_refused, **options):
             with attempt as version:
                 return connect(version)
         raise AssertionError("login attempts end with a success or an error")
@@ -158,10 +154,7 @@ class SecretCache:
         secret_id: str,
         *,
         is_refused: Callable[[Exception], bool],
-        accept: Accept = same_host,
-        previous: bool = False,
-        budget_s: float = 10.0,
-        remaining_s: Callable[[], float] | None = None,
+        **options: Unpack[LoginOptions],
     ) -> Iterator[Attempt]:
         """Attempts for code that cannot pass a callable; the loop ends with the first success.
 
@@ -179,17 +172,13 @@ class SecretCache:
             secret_id: name or ARN.
             is_refused: whether what was raised means "wrong credentials" (see `keyturn.refusals`).
                 Only that moves on to the next version; anything else, a time-out above all, is raised.
-            accept: whether a version (second) may be tried in place of the current one (first).
-            previous: whether AWSPREVIOUS may be tried.
-            budget_s: seconds to wait at most for a rotation that is under way.
-            remaining_s: seconds that the caller has left; in a Lambda handler
-                `lambda: context.get_remaining_time_in_millis() / 1000`.
+            options: see `LoginOptions`.
 
         A version that was refused is remembered for 30 s and tried once more in that time at most,
         whatever the number of callers. Raises `LoginRefusedError` with the versions tried and the
         last refusal as its cause, or the `SecretError` of reading AWSCURRENT. Threads may share it.
         """
-        policy = Policy(is_refused, accept, previous, budget_s, remaining_s)
+        policy = Policy(is_refused, **options)
         return self._logins.attempts(secret_id, policy)
 
     def logs_in(
@@ -197,24 +186,22 @@ class SecretCache:
         secret_id: str,
         *,
         is_refused: Callable[[Exception], bool],
-        accept: Accept = same_host,
-        previous: bool = False,
-        budget_s: float = 10.0,
-        remaining_s: Callable[[], float] | None = None,
+        **options: Unpack[LoginOptions],
     ) -> Callable[[Callable[Concatenate[SecretVersion, _P], _T]], Callable[_P, _T]]:
         """Decorates a function that connects: it is called with the version, then its caller's arguments.
 
         The arguments are those of `login_attempts`.
         """
-        policy = Policy(is_refused, accept, previous, budget_s, remaining_s)
 
         def decorated(connect: Callable[Concatenate[SecretVersion, _P], _T]) -> Callable[_P, _T]:
             @functools.wraps(connect)
             def logged_in(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-                for attempt in self._logins.attempts(secret_id, policy):
-                    with attempt as version:
-                        return connect(version, *args, **kwargs)
-                raise AssertionError("login attempts end with a success or an error")
+                return self.login(
+                    secret_id,
+                    lambda version: connect(version, *args, **kwargs),
+                    is_refused=is_refused,
+                    **options,
+                )
 
             return logged_in
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
 from keyturn.freshness import Evidence, Limits
@@ -50,13 +50,26 @@ def same_host_and_user(current: SecretVersion, candidate: SecretVersion) -> bool
     return same_host(current, candidate) and _field(current, "username") == _field(candidate, "username")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class LoginOptions(TypedDict, total=False):
     """What a login may try, and for how long.
 
-    `budget_s` bounds the waiting while a rotation seems to be under way; `remaining_s`, if given,
-    says how many seconds the caller itself has left, and is never exceeded by a pause.
+    accept: whether a version (second) may be tried in place of the current one (first); by default
+        `same_host`.
+    previous: whether AWSPREVIOUS may be tried; by default not.
+    budget_s: seconds to wait at most for a rotation that seems to be under way; by default 10.
+    remaining_s: seconds that the caller itself has left, which no pause exceeds; in a Lambda handler
+        `lambda: context.get_remaining_time_in_millis() / 1000`.
     """
+
+    accept: Accept
+    previous: bool
+    budget_s: float
+    remaining_s: Callable[[], float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`LoginOptions` with their defaults, and what counts as refused."""
 
     is_refused: Callable[[Exception], bool]
     accept: Accept = same_host
