@@ -212,8 +212,9 @@ def test_a_parameters_marker_is_left_alone(world: World) -> None:
     """The sweep reads no parameters, so it neither buries nor vouches for them."""
     world.recorder.record_parameter(ParameterHint(PARAMETER, "id-1"))
     before = world.table.look(PARAMETER)
-    sweep(world)
+    assert Swept(listed=1, first=1, renewed=True) == sweep(world)
     assert before == world.table.look(PARAMETER)
+    assert (1, []) == (world.secrets.calls["DescribeSecret"], world.naps_s)
 
 
 def test_a_list_that_fails_fails_the_sweep(world: World) -> None:
@@ -259,6 +260,18 @@ def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: Worl
         assert {"prod/a", "prod/b", "dev/c"} == names
         client.put_secret_value(SecretId="dev/c", SecretString="another")
         assert 1 == Sweeper(recorder, world.table, lambda: False).run().found_by_sweep
+
+
+@pytest.mark.parametrize("others", [0, 10])
+def test_prefixes_count_letters_as_they_are(others: int) -> None:
+    """AWS compares names without regard to case and takes ten prefixes: the rest is sorted out here."""
+    prefixes = ("prod/", *(f"other{number}/" for number in range(others)))
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        for name in ("prod/a", "PROD/b", "dev/c"):
+            client.create_secret(Name=name, SecretString="value")
+        listed = SecretsManagerCatalog(client, name_prefixes=prefixes).list()
+        assert ["prod/a"] == [one.name for one in listed]
 
 
 def test_the_catalog_lists_every_page_and_what_is_being_deleted() -> None:
