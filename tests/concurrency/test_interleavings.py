@@ -1,0 +1,306 @@
+"""Two things at the same moment: each interleaving is made by gates, none by chance or by waiting."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from keyturn import LoginRefusedError, SecretCache
+from keyturn.values import Head, MarkersRead, SecretVersion
+from tests.world import NAME, World
+
+PATIENCE_S = 20
+"""Only a deadlock makes a test wait this long."""
+
+# A forked child of a process with threads is what is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
+
+class RefusedError(Exception):
+    """The server's 'wrong password'."""
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether it is the server's 'wrong password'."""
+    return isinstance(error, RefusedError)
+
+
+@dataclass
+class Gate:
+    """A point that calls pass while it is open; while it is closed they say so and wait."""
+
+    opened: threading.Event = field(default_factory=threading.Event)
+    waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def __post_init__(self) -> None:
+        self.opened.set()
+
+    def close(self) -> None:
+        self.opened.clear()
+
+    def open(self) -> None:
+        self.opened.set()
+
+    def somebody_waits(self) -> bool:
+        return self.waiting.acquire(timeout=PATIENCE_S)
+
+    def passed(self) -> None:
+        if not self.opened.is_set():
+            self.waiting.release()
+            assert self.opened.wait(PATIENCE_S)
+
+
+@dataclass
+class Gated:
+    """The world's Secrets Manager and table, each behind a gate; reads are counted by their stage."""
+
+    world: World
+    reading: Gate = field(default_factory=Gate)
+    checking: Gate = field(default_factory=Gate)
+    stages: Counter[str] = field(default_factory=Counter)
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        self.stages[stage] += 1
+        self.reading.passed()
+        return self.world.secrets.read(secret_id, stage=stage, version_id=version_id)
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        self.checking.passed()
+        return self.world.table.read_head(consistent=consistent)
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        return self.world.table.read_markers(keys)
+
+    def cache(self, **arguments: float) -> SecretCache:
+        return SecretCache(
+            source=self,
+            markers=self,
+            clock=self.world.clock,
+            random=lambda: 0.0,
+            sleep=self.world.clock.advance,
+            **arguments,  # type: ignore[arg-type] # as the test gives it
+        )
+
+
+@pytest.fixture
+def gated(world: World) -> Gated:
+    """The world behind gates, with a marker."""
+    world.mark()
+    return Gated(world)
+
+
+def values_in_memory() -> set[str]:
+    """The names of the secrets of which this process still holds a value anywhere."""
+    gc.collect()
+    return {one.name for one in gc.get_objects() if isinstance(one, SecretVersion)}
+
+
+def test_no_lock_is_held_during_io(world: World) -> None:
+    """Every call to Secrets Manager and to the table is made while the state's lock is free."""
+    locks, calls = list[threading.Lock](), list[bool]()
+
+    def noted() -> None:
+        calls.append(any(lock.locked() for lock in locks))
+
+    class Watched(Gated):
+        def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+            noted()
+            return super().read(secret_id, stage=stage, version_id=version_id)
+
+        def read_head(self, *, consistent: bool = False) -> Head | None:
+            noted()
+            return super().read_head(consistent=consistent)
+
+        def read_markers(self, keys: Collection[str]) -> MarkersRead:
+            noted()
+            return super().read_markers(keys)
+
+    world.mark()
+    cache = Watched(world).cache()
+    locks.append(cache._cache._lock)  # noqa: SLF001 # the lock is not public
+    for turn in range(6):
+        cache.get(NAME)
+        world.rotate(f"v{turn + 2}", "next")
+        world.clock.advance(5)
+        cache.invalidate(NAME)
+    assert len(calls) >= 12
+    assert not any(calls)
+
+
+def test_a_secret_evicted_while_it_is_refreshed_leaves_nothing_behind(gated: Gated) -> None:
+    """The refresh's caller gets the new version; what was forgotten meanwhile stays forgotten."""
+    gated.world.secrets.create("other", "o")
+    cache = gated.cache(max_secrets=1)
+    cache.get(NAME)
+    gated.world.rotate("v2", "two")
+    gated.world.clock.advance(5)
+    gated.reading.close()
+    with ThreadPoolExecutor(2) as pool:
+        refreshing = pool.submit(cache.get_secret_string, NAME)
+        assert gated.reading.somebody_waits()
+        evicting = pool.submit(cache.get_secret_string, "other")
+        assert gated.reading.somebody_waits()
+        gated.reading.open()
+        assert ["two", "o"] == [refreshing.result(PATIENCE_S), evicting.result(PATIENCE_S)]
+    (kept,) = cache.status().secrets
+    assert {kept.name} == values_in_memory()
+    assert ["two", "o"] == [cache.get_secret_string(NAME), cache.get_secret_string("other")]
+
+
+def test_an_invalidation_during_a_check_is_not_lost(gated: Gated) -> None:
+    """A check that was begun before it ends after it, and opens no window for the old version."""
+    cache = gated.cache()
+    cache.get(NAME)
+    gated.world.clock.advance(5)
+    gated.checking.close()
+    with ThreadPoolExecutor(1) as pool:
+        checking = pool.submit(cache.get_secret_string, NAME)
+        assert gated.checking.somebody_waits()
+        gated.world.rotate("v2", "two", mark=False)
+        cache.invalidate(NAME)
+        gated.checking.open()
+        assert "two" == checking.result(PATIENCE_S)
+    assert "two" == cache.get_secret_string(NAME)
+
+
+def test_a_check_during_a_refresh_waits_for_nobody(gated: Gated) -> None:
+    """While one thread's GetSecretValue hangs, another checks the table and is served the known version."""
+    cache = gated.cache()
+    cache.get(NAME)
+    cache.invalidate(NAME)
+    gated.reading.close()
+    with ThreadPoolExecutor(2) as pool:
+        refreshing = pool.submit(cache.get_secret_string, NAME)
+        assert gated.reading.somebody_waits()
+        gated.world.clock.advance(5)
+        heads = gated.world.table.calls["head"]
+        assert "one" == pool.submit(cache.get_secret_string, NAME).result(PATIENCE_S)
+        assert heads + 1 == gated.world.table.calls["head"]
+        gated.reading.open()
+        assert "one" == refreshing.result(PATIENCE_S)
+
+
+def test_forgetting_during_a_refresh_brings_nothing_back(gated: Gated) -> None:
+    """A refresh that lands after `forget` answers its caller and leaves no value behind."""
+    cache = gated.cache()
+    cache.get(NAME)
+    cache.invalidate(NAME)
+    gated.reading.close()
+    with ThreadPoolExecutor(1) as pool:
+        refreshing = pool.submit(cache.get_secret_string, NAME)
+        assert gated.reading.somebody_waits()
+        cache.forget()
+        gated.reading.open()
+        assert "one" == refreshing.result(PATIENCE_S)
+    assert () == cache.status().secrets
+    assert set() == values_in_memory()
+
+
+def test_closing_waits_for_the_pollers_call_and_ends_it(world: World) -> None:
+    """close() during a background refresh: it ends with that call, no thread is left, the cache works."""
+    gated = Gated(world)
+    cache = SecretCache(source=gated, check_interval_s=0.01, uncovered_ttl_s=0.01, background=True)
+    cache.get(NAME)
+    gated.reading.close()
+    assert gated.reading.somebody_waits()
+    with ThreadPoolExecutor(1) as pool:
+        closing: Future[None] = pool.submit(cache.close)
+        assert not closing.done()
+        gated.reading.open()
+        closing.result(PATIENCE_S)
+    assert [] == [one for one in threading.enumerate() if one.name == "keyturn-poller"]
+    assert "one" == cache.get_secret_string(NAME)
+    cache.close()
+
+
+def test_many_refusals_at_once_cost_one_check_and_one_read(gated: Gated) -> None:
+    """32 logins refused at the same moment: one read of the head, one of AWSCURRENT."""
+    cache = gated.cache()
+    cache.login(NAME, SecretVersion.text, is_refused=is_refused)
+    gated.world.clock.advance(5)
+    cache.get(NAME)
+    gated.world.clock.advance(1)
+    heads = gated.world.table.calls["head"]
+    gated.stages.clear()
+    barrier = threading.Barrier(32)
+
+    def refused(version: SecretVersion) -> str:
+        barrier.wait(PATIENCE_S)
+        raise RefusedError(version.version_id)
+
+    def login() -> None:
+        with pytest.raises(LoginRefusedError):
+            cache.login(NAME, refused, is_refused=is_refused, budget_s=0)
+
+    with ThreadPoolExecutor(32) as pool:
+        for future in [pool.submit(login) for _ in range(32)]:
+            future.result(PATIENCE_S)
+    assert heads + 1 == gated.world.table.calls["head"]
+    assert 1 == gated.stages["AWSCURRENT"]
+
+
+def test_a_child_forked_during_a_login_can_log_in(gated: Gated) -> None:
+    """Fork while another thread tries an unproven password, alone: the child does not wait for it."""
+    cache = gated.cache()
+    connecting = Gate()
+    connecting.close()
+
+    def connect(version: SecretVersion) -> str:
+        connecting.passed()
+        return version.text()
+
+    with ThreadPoolExecutor(1) as pool:
+        trying = pool.submit(cache.login, NAME, connect, is_refused=is_refused)
+        assert connecting.somebody_waits()
+        child = os.fork()
+        if child == 0:
+            outcome = cache.login(NAME, SecretVersion.text, is_refused=is_refused)
+            os._exit(0 if outcome == "one" else 1)
+        connecting.open()
+        assert "one" == trying.result(PATIENCE_S)
+    assert 0 == ended(child)
+
+
+def test_children_forked_under_load_all_work(gated: Gated) -> None:
+    """Fork ten times while four threads get, invalidate and log in: every child gets the secret."""
+    cache = gated.cache()
+    stop = threading.Event()
+
+    def load() -> int:
+        turns = 0
+        while not stop.is_set():
+            turns += 1
+            cache.get(NAME)
+            cache.invalidate(NAME)
+            cache.login(NAME, SecretVersion.text, is_refused=is_refused)
+            cache.status()
+        return turns
+
+    with ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(load) for _ in range(4)]
+        children = [forked(cache) for _ in range(10)]
+        outcomes = [ended(child) for child in children]
+        stop.set()
+        assert all(one.result(PATIENCE_S) for one in loads)
+    assert [0] * 10 == outcomes
+
+
+def forked(cache: SecretCache) -> int:
+    """The process id of a child that reads the secret, and logs in with it, and ends."""
+    child = os.fork()
+    if child == 0:
+        right = cache.get_secret_string(NAME) == cache.login(NAME, SecretVersion.text, is_refused=is_refused)
+        os._exit(0 if right else 1)
+    return child
+
+
+def ended(child: int) -> int:
+    """How a child ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
