@@ -51,12 +51,21 @@ def test_a_quick_run(folder: Path, tmp_path: Path) -> None:
     assert process.returncode == 0, said
     report = json.loads((tmp_path / "report.json").read_text())
     rows = {(row["title"], row["setting"]): row for row in report["contenders"]}
-    keyturn = rows["keyturn", "check_interval_s=1"]
-    assert keyturn["noticed"] == "2 of 2"
-    assert keyturn["worst_s"] <= 2
-    assert keyturn["reads_per_move"]["GetSecretValue"] == 1
-    assert rows["module-level variable", "read once"]["noticed"] == "0 of 2"
-    assert rows["module-level variable", "read once"]["refused"] > keyturn["refused"]
+    get, login = (rows[f"keyturn, {way}", "check_interval_s=1"] for way in ("get", "login"))
+    assert get["noticed"] == "2 of 2"
+    assert get["worst_s"] <= 2
+    assert get["reads_per_move"]["GetSecretValue"] == 1
+    once, retry = (
+        rows["module-level variable", "read once"],
+        rows["refresh and retry once", "on a refused login"],
+    )
+    assert once["noticed"] == "0 of 2"
+    assert once["failed"] > get["failed"] > 0
+    assert retry["refused"] > retry["failed"] > 0
+    assert login["failed"] == 0
+    assert 2 <= login["refused"] < get["refused"]
+    assert login["worst_s"] < 0
+    assert [move["window_s"] >= 2 for move in report["moves"]] == [True, True]
     picture = (tmp_path / "timeline.svg").read_text()
     drawing = ET.fromstring(picture)  # noqa: S314 - our own
     words = {element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")}

@@ -38,7 +38,8 @@ class Surroundings:
 
     def fetch(self) -> str:
         """The secret's text, by one GetSecretValue."""
-        return self.secrets_manager.get_secret_value(SecretId=self.secret_id)["SecretString"]
+        answer = self.secrets_manager.get_secret_value(SecretId=self.secret_id, VersionStage="AWSCURRENT")
+        return answer["SecretString"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ COLUMNS: Final = (
     Column("logs in by", "left"),
     Column("logins"),
     Column("failed"),
-    Column("attempts\nrefused\nby server"),
+    Column("attempts\nrefused"),
     Column("median to\nfirst use"),
     Column("worst"),
     Column("AWS calls per environment", "left"),
@@ -31,8 +31,8 @@ NOT_NOTICED: Final = "not in\nthe run"
 COUNTED: Final = (
     "From setSecret to finishSecret the server takes only the pending password. A login fails if its last "
     "attempt is refused; if an attempt is refused and the next accepted within the same call, the login "
-    "succeeds and the refusal is counted. First use: seconds from the move of AWSCURRENT to the first "
-    "attempt with the new version (or before the move), per process and rotation."
+    "succeeds. Attempts refused are all that the server refused, those of such logins included. First use: "
+    "from the move of AWSCURRENT to the first attempt with the new version, per process and rotation."
 )
 
 PRICES: Final = (
