@@ -160,12 +160,16 @@ class Cache:
             )
 
     def refresh_ahead(self) -> None:
-        """Refresh what would not stay fresh until the window ends; errors stay in `status()`."""
+        """Refresh what would not stay fresh until the window ends; errors stay in `status()`.
+
+        Not AWSPENDING: it never stays fresh, so it would be read for ever, used or not.
+        """
         with self._lock:
             now = self._now()
             due = [
                 (secret, holding)
                 for secret, holding in self.shelf.held()
+                if holding.stage != AWSPENDING
                 if self._fresh_for_s(secret, holding, now) < self._window_s and not holding.pauses(now)
                 if hit_key(secret.arn, holding.stage) not in self._flights
             ]
@@ -200,6 +204,8 @@ class Cache:
         stage = held.stage
         with self._lock:
             begun, generation = self._now(), secret.generation
+            if secret_id != secret.arn:
+                secret.names.add(secret_id)
             marker, ask_by = self._marker(secret), secret.asks_by()
             if held.generation != generation:
                 secret.forced = begun
@@ -342,7 +348,9 @@ class Cache:
         """Hand out a version, through the hit path from now on if it stays fresh until the window ends."""
         version = as_asked(holding.version, secret_id)
         fresh_s = self._fresh_for_s(secret, holding, now)
-        if fresh_s <= 0 and servable_for_s(holding, now, self._limits) <= 0:
+        # An invalidation makes a copy be asked for again, not unfit to be served until it is.
+        is_old = self._fresh_for_s(secret, holding, now, holding.generation) <= 0
+        if is_old and servable_for_s(holding, now, self._limits) <= 0:
             trouble = holding.trouble
             error = trouble.error if trouble is not None else UnavailableError
             raise error(secret_id, trouble.detail if trouble is not None else "its copy is too old")

@@ -68,3 +68,15 @@ def test_a_covered_copy_survives_invalidations_faster_than_they_are_followed() -
     cache.invalidate(NAME)
     cache.get(NAME)
     assert "v2" == cache.get(NAME, "blue").version_id
+
+
+def test_a_partial_arn_finds_a_secret_that_was_created_again() -> None:
+    """A caller by partial ARN is never told "not found" because the secret was first read by its full ARN."""
+    world = World()
+    cache = world.cache(table=False)
+    cache.get(world.arn)
+    assert "v1" == cache.get(world.key).version_id
+    world.clock.advance(400)
+    world.secrets.purge(NAME)
+    again = world.secrets.create(NAME, "anew", "v1")
+    assert again == cache.get(world.key).arn
