@@ -1,0 +1,119 @@
+"""What the readers may ask for: one check per interval, and few calls for each move."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.values import AWSPENDING
+from tests.simulation.checkers import bounds
+from tests.simulation.checkers.broken import require
+from tests.simulation.peers.secretsmanager import Answered
+from tests.simulation.reader import Reader
+from tests.simulation.scheduler import NEVER_S, Scheduler
+
+ASKS_MAX = 7
+"""Calls that one marker can cause: one pinned to its version, six by stage (docs/decisions.md)."""
+
+ONCE_MAX = 5
+"""Calls that come once: a first read by each id, a move that was seen in passing, an old answer doubted."""
+
+
+@dataclass(slots=True)
+class Account:
+    """The calls of one reader for one stage of one secret since something happened (true seconds)."""
+
+    since_s: float
+    calls: int = 0
+    forced: int = 0
+    forced_since_s: float = NEVER_S
+
+
+@dataclass(slots=True)
+class Cost:
+    """Counts the calls of every reader, by what they may be for."""
+
+    scheduler: Scheduler
+    readers: dict[str, Reader] = field(default_factory=dict)
+    heads_s: dict[str, float] = field(default_factory=dict)
+    consistent: Counter[str] = field(default_factory=Counter)
+    wrote_s: float = 0.0
+    learned_s: dict[str, float] = field(default_factory=dict)
+    happened_s: dict[str, float] = field(default_factory=dict)
+    accounts: dict[tuple[str, str, str], Account] = field(default_factory=dict)
+
+    def table_asked(self, host: str, label: str) -> None:
+        """A call of a host to the table."""
+        if host not in self.readers:
+            return
+        if label in ("marker, consistent", "batch") and self.wrote_s > self.learned_s.get(host, -1.0):
+            self.learned_s[host] = self.scheduler.now_s
+        if label == "head, consistent":
+            self.consistent[host] += 1
+            require(
+                self.consistent[host] <= 1, "cost", f"{host} read the head consistently twice in one check"
+            )
+        if label != "head":
+            return
+        reader, now_s = self.readers[host], self.scheduler.now_s
+        before_s = self.heads_s.get(host, -NEVER_S)
+        self.heads_s[host], self.consistent[host] = now_s, 0
+        interval_s = reader.limits["check_interval_s"]
+        # A background thread goes on at its own pace after a caller had to check.
+        if before_s > max(reader.born_s, reader.host.clock.disturbed_s + 2 * interval_s):
+            gap_s = (now_s - before_s) * bounds.DRIFT
+            require(gap_s >= interval_s - 1.0, "cost", f"{host} read the head again after {gap_s:.2f} s")
+
+    def happened(self, name: str) -> None:
+        """Something about this secret changed, in truth or in the table: readers may ask again."""
+        self.happened_s[name] = self.scheduler.now_s
+
+    def wrote(self, name: str) -> None:
+        """A secret's marker was written: it can be read, now or when the table can be read again."""
+        self.happened(name)
+        self.wrote_s = self.scheduler.now_s
+
+    def invalidated(self, reader: Reader, name: str) -> None:
+        """A reader was told to ask again."""
+        for (host, of, _), account in self.accounts.items():
+            if (host, of) == (reader.host.name, name):
+                account.forced += 1
+                account.forced_since_s = min(account.forced_since_s, self.scheduler.now_s)
+
+    def answered(self, answer: Answered) -> None:
+        """A GetSecretValue of a host ended."""
+        key = (answer.host, answer.name, answer.stage)
+        reader, now_s = self.readers[answer.host], self.scheduler.now_s
+        began_s = max(
+            self.happened_s.get(answer.name, 0.0),
+            self.happened_s.get("*", 0.0),
+            self.learned_s.get(answer.host, 0.0),
+            reader.born_s,
+            reader.host.clock.disturbed_s,
+        )
+        account = self.accounts.get(key)
+        failed = isinstance(answer.outcome, SecretError) and not (
+            isinstance(answer.outcome, StageNotFoundError) and answer.pinned
+        )
+        if account is None or account.since_s < began_s or failed:
+            account = self.accounts[key] = Account(now_s)
+        if failed or answer.stage == AWSPENDING:
+            return
+        account.calls += 1
+        allowed = self._allowed(account, reader)
+        require(
+            account.calls <= allowed,
+            "cost",
+            f"{answer.host} read {answer.stage} of {answer.name} {account.calls} times "
+            f"in {now_s - account.since_s:.1f} s with nothing new, {allowed} are allowed",
+        )
+
+    def _allowed(self, account: Account, reader: Reader) -> int:
+        now_s, limits = self.scheduler.now_s, reader.limits
+        by_age = int((now_s - account.since_s) / (limits["uncovered_ttl_s"] * 0.75))
+        forced = 0
+        if account.forced:
+            interval_s = limits["min_refresh_interval_s"]
+            forced = 2 + min(account.forced, int((now_s - account.forced_since_s) / interval_s))
+        return ASKS_MAX + ONCE_MAX + by_age + forced

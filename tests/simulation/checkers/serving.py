@@ -1,0 +1,258 @@
+"""What is checked of every single answer of `get`: that it is true, fresh enough, and no step back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from keyturn.errors import (
+    AccessDeniedError,
+    SecretDeletedError,
+    SecretError,
+    SecretNotFoundError,
+    StageNotFoundError,
+    UnavailableError,
+)
+from keyturn.values import AWSCURRENT, AWSPENDING, SecretVersion
+from tests.simulation.checkers import bounds
+from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span, State
+from tests.simulation.reader import Reader, Served
+from tests.simulation.scheduler import Actor, Scheduler
+from tests.simulation.weather import EVENTS, LISTENER, SECRETS, SWEEPS, TABLE, TAMPER, Weather
+
+ERROR_MEMORY_S = READ_LAG_S + 2.0
+"""For how long an error may be told after its reason passed: an old read, remembered for a moment."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Position:
+    """How far along a label's life a reader was seen, since when, and before that."""
+
+    index: int = 0
+    since_s: float = 0.0
+    before: int = 0
+
+    def least(self, begun_s: float) -> int:
+        """Where a `get` begun then must not fall behind."""
+        return self.index if begun_s >= self.since_s else self.before
+
+
+@dataclass(slots=True)
+class Told:
+    """What Secrets Manager last told a host of a secret's stage (true seconds)."""
+
+    gone_to: Actor | None = None
+    denied_to: Actor | None = None
+    denied_s: float | None = None
+
+
+@dataclass(slots=True)
+class Serving:
+    """Watches every answer of every reader."""
+
+    scheduler: Scheduler
+    service: SecretsManager
+    weather: Weather
+    undescribed: frozenset[str]
+    muddled_s: dict[str, float] = field(default_factory=dict)
+    positions: dict[Key, Position] = field(default_factory=dict)
+    told: dict[Key, Told] = field(default_factory=dict)
+    late: Callable[[str, float], None] = lambda _name, _age_s: None
+
+    # What Secrets Manager told
+
+    def answered(self, answer: Answered) -> None:
+        """Hear what a host was told."""
+        told = self.told.setdefault((answer.host, answer.name, answer.stage), Told())
+        outcome = answer.outcome
+        if isinstance(outcome, SecretVersion):
+            told.gone_to = told.denied_to = told.denied_s = None
+        elif isinstance(outcome, AccessDeniedError):
+            told.denied_to = self.scheduler.running
+        elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
+            told.gone_to = self.scheduler.running
+            self.forgotten(answer.host, answer.name, answer.stage)
+        elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
+            told.gone_to = self.scheduler.running
+            self.forgotten(answer.host, answer.name)
+
+    def forgotten(self, host: str, name: str | None = None, stage: str | None = None) -> None:
+        """A process that has lost what it knew may begin anew."""
+        for key in list(self.positions):
+            if key[0] == host and name in (None, self._name(key[1])) and stage in (None, key[2]):
+                del self.positions[key]
+
+    # What a reader served
+
+    def served(self, served: Served) -> None:
+        """Judge one answer."""
+        name = self._name(served.secret_id)
+        told = self.told.setdefault((served.reader.host.name, name, served.stage), Told())
+        was_gone, told.gone_to = told.gone_to is self.scheduler.running, None
+        if isinstance(served.outcome, SecretError):
+            told.denied_to = None
+            self._raised(served, served.outcome)
+            return
+        version = served.outcome
+        self._identity(served, version, name)
+        require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
+        self._not_denied(served, told)
+        spans = self.service.label(name, served.stage)
+        holder = (version.arn, version.version_id)
+        last = next((at for at in range(len(spans) - 1, -1, -1) if spans[at].holder == holder), None)
+        require(last is not None, "safety", f"{_what(served)} was never there")
+        if last is None:
+            return
+        if last + 1 < len(spans):
+            self._stale(served, version, spans, last)
+        if served.stage != AWSPENDING:
+            self._no_relapse(served, spans, version)
+
+    def _identity(self, served: Served, version: SecretVersion, name: str) -> None:
+        require(version.secret_id == served.secret_id, "safety", f"{_what(served)} is under another id")
+        foreign = served.secret_id not in (name, version.arn) and not version.arn.startswith(served.secret_id)
+        require(version.name == name and not foreign, "safety", f"{_what(served)} is of another secret")
+        stored = self.service.versions.get((version.arn, version.version_id))
+        mixed = stored is None or stored.value != version.string or served.stage not in version.stages
+        require(not mixed, "safety", f"{_what(served)} is a mix of versions")
+
+    def _not_denied(self, served: Served, told: Told) -> None:
+        reader = served.reader
+        if told.denied_to is self.scheduler.running and told.denied_s is None:
+            told.denied_s = served.begun_s
+        if told.denied_s is None or told.denied_s <= reader.born_s:
+            return
+        denied_s = served.begun_s - told.denied_s
+        allowed_s = reader.limits["max_denied_s"] * bounds.DRIFT + self._hidden_s(reader) + 1.0
+        require(denied_s <= allowed_s, "denied", f"{_what(served)} {denied_s:.1f} s after the first denial")
+
+    def _stale(self, served: Served, version: SecretVersion, spans: list[Span], last: int) -> None:
+        moved = spans[last + 1]
+        age_s = served.begun_s - moved.start_s
+        if age_s <= 0:
+            return
+        bound_s = self._bound_s(served.reader, version.arn, served.stage)
+        allowed_s = bound_s * bounds.DRIFT + self._hidden_s(served.reader)
+        require(
+            age_s <= allowed_s,
+            "bound",
+            f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s",
+        )
+        if served.stage == AWSPENDING or not self._reader_is_well(served.reader, moved.start_s):
+            return
+        name = version.name
+        holders = [span.holder for span in spans[:last]]
+        back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
+        limits = served.reader.limits
+        promised_s, promise = bounds.by_lease_s(limits["check_interval_s"], back=back), "lease"
+        if self._sweeps_reach(name, moved.start_s):
+            promised_s, promise = bounds.by_sweep_s(limits["check_interval_s"], back=back), "sweep"
+        if self._events_reach(name, spans, last):
+            promised_s, promise = bounds.by_event_s(limits["check_interval_s"], back=back), "event"
+        self.late(promise, age_s / promised_s)
+        require(
+            age_s <= promised_s,
+            f"freshness by {promise}",
+            f"{_what(served)} {age_s:.1f} s after it moved, promised {promised_s:.1f} s",
+        )
+
+    def _bound_s(self, reader: Reader, arn: str, stage: str) -> float:
+        """What the reader's own status says, at the time of serving."""
+        for held in reader.cache.status().secrets:
+            if (held.arn, held.stage) == (arn, stage):
+                return held.bound_s
+        # It was forgotten while it was read: nobody holds it, and it is as old as one answer.
+        return READ_LAG_S
+
+    def _reader_is_well(self, reader: Reader, moved_s: float) -> bool:
+        calm_s = self.weather.calm_since(SECRETS, TABLE, TAMPER)
+        return calm_s + bounds.REST_S < moved_s and reader.host.clock.disturbed_s + 1 < moved_s
+
+    def _sweeps_reach(self, name: str, moved_s: float) -> bool:
+        return name not in self.undescribed and self.weather.calm_since(SWEEPS, LISTENER) < moved_s
+
+    def _events_reach(self, name: str, spans: list[Span], last: int) -> bool:
+        """Whether this move was announced by an event that nothing held up or contradicted."""
+        moved, before = spans[last + 1], spans[last].holder
+        if name in self.undescribed or moved.holder is None or before is None or moved.holder[0] != before[0]:
+            return False
+        near = [
+            span
+            for span in self.service.label(name, AWSCURRENT)
+            if 0 < abs(span.start_s - moved.start_s) < bounds.APART_S
+        ]
+        calm_s = max(self.weather.calm_since(EVENTS, LISTENER), self.muddled_s.get(name, 0.0))
+        return calm_s + 1 < moved.start_s and not near
+
+    def _is_older(self, one: tuple[str, str] | None, other: tuple[str, str]) -> bool:
+        return one is not None and self.service.versions[one].put_s < self.service.versions[other].put_s
+
+    def _no_relapse(self, served: Served, spans: list[Span], version: SecretVersion) -> None:
+        """Along a label's life a reader only goes forward: by each id, and of each secret by any id."""
+        holder, host = (version.arn, version.version_id), served.reader.host.name
+        for asked in dict.fromkeys((served.secret_id, version.arn)):
+            key = (host, asked, served.stage)
+            position = self.positions.setdefault(key, Position())
+            least = position.least(served.begun_s)
+            found = next((at for at in range(least, len(spans)) if spans[at].holder == holder), None)
+            if found is None:
+                newer = spans[least].holder
+                raise BrokenPromiseError("relapse", f"{_what(served)} after {newer} was served")
+            if found > position.index:
+                position.before, position.index, position.since_s = (
+                    position.index,
+                    found,
+                    self.scheduler.now_s,
+                )
+
+    # What a reader raised
+
+    def _raised(self, served: Served, error: SecretError) -> None:
+        since_s = served.begun_s - ERROR_MEMORY_S
+        name = self._name(served.secret_id)
+        match error:
+            case UnavailableError() | AccessDeniedError():
+                truthful = self.weather.calm_since(SECRETS) > served.begun_s - bounds.REST_S
+            case SecretDeletedError():
+                truthful = any(one is not None and one.deleted for one in self._states(name, since_s))
+            case SecretNotFoundError():
+                arns = {served.secret_id} if served.secret_id.count("-000") else set[str]()
+                truthful = any(
+                    one is None or {one.arn} != (arns or {one.arn}) for one in self._states(name, since_s)
+                )
+            case StageNotFoundError():
+                spans = self.service.label(name, served.stage)
+                recent = [
+                    one
+                    for at, one in enumerate(spans)
+                    if at + 1 == len(spans) or spans[at + 1].start_s > since_s
+                ]
+                truthful = any(one.holder is None for one in recent)
+            case _:
+                truthful = False
+        require(truthful, "error", f"{_what(served)} was refused with {type(error).__name__}, untruly")
+
+    def _states(self, name: str, since_s: float) -> list[State | None]:
+        history = self.service.states[name]
+        return [
+            state
+            for at, (_, state) in enumerate(history)
+            if at + 1 == len(history) or history[at + 1][0] > since_s
+        ]
+
+    def _name(self, secret_id: str) -> str:
+        return self.service.name_by_id.get(secret_id, secret_id)
+
+    @staticmethod
+    def _hidden_s(reader: Reader) -> float:
+        clock = reader.host.clock
+        return clock.hidden_s if clock.stops else 0.0
+
+
+def _what(served: Served) -> str:
+    outcome = served.outcome
+    said = f"{outcome.version_id} of {outcome.arn}" if isinstance(outcome, SecretVersion) else "an error"
+    return f"{served.reader.host.name} asked for {served.stage} of {served.secret_id}: {said}"

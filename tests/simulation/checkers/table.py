@@ -1,0 +1,71 @@
+"""What is checked of every item written: the lease says the truth, and no item holds a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from keyturn.markers import HEAD_KEY, head_of, marker_of
+from keyturn.names import is_secret_arn
+from keyturn.values import Marker
+from tests.simulation.checkers import secrecy
+from tests.simulation.checkers.broken import require
+from tests.simulation.hosts import EPOCH_S
+from tests.simulation.peers.secretsmanager import LIST_LAG_S, SecretsManager, State
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.weather import TAMPER, Weather
+
+
+@dataclass(slots=True)
+class Items:
+    """Watches the table. `items` gives all of them, `wrote` hears which secret's marker was written."""
+
+    scheduler: Scheduler
+    service: SecretsManager
+    weather: Weather
+    items: Callable[[], Mapping[str, Mapping[str, object]]]
+    wrote: Callable[[str], None]
+    swept_as_of_s: float = 0.0
+
+    def written(self, key: str, item: Mapping[str, object]) -> None:
+        """Judge an item that was just written."""
+        secrecy.no_canary(repr(item), "an item of the table")
+        if key != HEAD_KEY:
+            self.wrote(self.service.name_by_id.get(key, key))
+            return
+        head = head_of(item)
+        swept_s = head.swept_as_of_s if head is not None else None
+        if swept_s is not None and swept_s - EPOCH_S != self.swept_as_of_s:
+            self.swept_as_of_s = swept_s - EPOCH_S
+            self._renewed(self.swept_as_of_s)
+
+    def _renewed(self, as_of_s: float) -> None:
+        """The lease claims that what happened before that moment is in the markers: is it?"""
+        if self.weather.ended_s.get(TAMPER, 0.0) > as_of_s + LIST_LAG_S - 1:
+            return
+        if TAMPER in self.weather.lasting:
+            # A whole sweep since then: what was tampered with is mended.
+            self.weather.lasting.discard(TAMPER)
+            self.weather.struck(TAMPER)
+        for key, item in self.items().items():
+            marker = marker_of(item)
+            if marker is None or not is_secret_arn(key) or key not in self.service.name_by_id:
+                continue
+            states = self._states(self.service.name_by_id[key], as_of_s)
+            truthful = any(_agree(marker, state) for state in states)
+            require(truthful, "lease", f"{key} is not as it was at any time since {as_of_s:.1f}")
+
+    def _states(self, name: str, since_s: float) -> list[State | None]:
+        """Every state of a secret since a moment, the one at that moment included."""
+        history = self.service.states[name]
+        return [
+            state
+            for at, (_, state) in enumerate(history)
+            if at + 1 == len(history) or history[at + 1][0] > since_s - 1.0
+        ]
+
+
+def _agree(marker: Marker, state: State | None) -> bool:
+    if state is None or state.deleted:
+        return marker.deleted
+    return (marker.arn, dict(marker.stages), marker.deleted) == (state.arn, dict(state.stages), False)

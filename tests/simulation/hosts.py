@@ -1,0 +1,60 @@
+"""Hosts: machines with clocks of their own, which are wrong in every way that a host's clock can be."""
+
+from __future__ import annotations
+
+from tests.simulation.scheduler import Machine, Scheduler
+
+EPOCH_S = 1_790_000_000.0
+"""The wall clock's time when the simulation starts."""
+
+
+class HostClock:
+    """A `Clock` that drifts, is set forward and back, and whose monotonic half may stop in a freeze."""
+
+    def __init__(self, scheduler: Scheduler, *, skew_s: float = 0.0, drift: float = 0.0) -> None:
+        self._scheduler = scheduler
+        self._offset_s = EPOCH_S + skew_s
+        self._rate = 1.0 + drift
+        self._stopped_s = -1000.0
+        self.disturbed_s = 0.0
+        self.hidden_s = 0.0
+        self.stops = False
+
+    def wall(self) -> float:
+        return self._offset_s + self._scheduler.now_s * self._rate
+
+    def monotonic(self) -> float:
+        return self._scheduler.now_s * self._rate - self._stopped_s
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back."""
+        self._offset_s += seconds
+        self.disturbed_s = self._scheduler.now_s
+        # Time that passed in a freeze and was then taken back from the wall clock shows on neither clock.
+        self.hidden_s += max(0.0, -seconds)
+
+    def stop_monotonic(self, seconds: float) -> None:
+        """The monotonic clock stood for so long."""
+        self._stopped_s += seconds
+        self.stops = True
+
+
+class Host:
+    """A machine with its clocks."""
+
+    def __init__(self, name: str, scheduler: Scheduler, clock: HostClock | None = None) -> None:
+        self.name = name
+        self.machine = Machine(name)
+        self.clock = clock or HostClock(scheduler)
+        self._scheduler = scheduler
+
+    def freeze(self, seconds: float, *, stops_monotonic: bool) -> None:
+        """Nothing of this host runs for so long."""
+        self.machine.thaws_at_s = self._scheduler.now_s + seconds
+        self.clock.disturbed_s = self.machine.thaws_at_s
+        if stops_monotonic:
+            self.clock.stop_monotonic(seconds)
+
+    def kill(self) -> None:
+        """Every actor of this host dies where it waits."""
+        self.machine.generation += 1

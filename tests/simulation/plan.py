@@ -1,0 +1,77 @@
+"""What one seed stands for: how big its world is, how it is set up, and what goes wrong in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+NAMES = ("prod/db", "prod/db-abcdef", "api")
+"""One of them ends as if it had a random suffix: the other's name and a hyphen and six characters."""
+
+LIMITS: tuple[dict[str, float], ...] = (
+    {},
+    {"check_interval_s": 2.0, "uncovered_ttl_s": 60.0, "covered_ttl_s": 900.0, "max_denied_s": 60.0},
+    {"check_interval_s": 10.0, "max_stale_s": 900.0},
+)
+DEFAULTS: dict[str, float] = {
+    "check_interval_s": 5.0,
+    "uncovered_ttl_s": 300.0,
+    "covered_ttl_s": 3600.0,
+    "max_denied_s": 300.0,
+    "max_stale_s": 21600.0,
+    "min_refresh_interval_s": 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderPlan:
+    """One reader: its limits, how its clock is wrong, how often it gets."""
+
+    limits: dict[str, float]
+    background: bool
+    skew_s: float
+    drift: float
+    mean_gap_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One world. `rotations`: of each secret. `undescribed`: names that the listener may not describe."""
+
+    rotations: int
+    mean_gap_s: float
+    stale: float
+    trail: bool
+    announced: bool
+    alternating: bool
+    undescribed: frozenset[str]
+    readers: tuple[ReaderPlan, ...]
+    faults: tuple[str, ...]
+    mean_fault_gap_s: float
+
+
+def planned(random: Random, faults: list[str]) -> Plan:
+    """Draw a world. One in eight is without faults: there the promises are the strictest."""
+    chosen = random.sample(faults, random.randrange(2, 8)) if random.random() > 1 / 8 else []
+    return Plan(
+        rotations=100 // len(NAMES) + 1,
+        mean_gap_s=random.choice((15.0, 30.0, 60.0)),
+        stale=random.choice((0.0, 0.3, 0.8)),
+        trail=random.random() < 0.5,
+        announced=random.random() < 0.4,
+        alternating=random.random() < 0.5,
+        undescribed=frozenset({"api"}) if random.random() < 0.2 else frozenset(),
+        readers=tuple(_reader(random) for _ in range(3)),
+        faults=tuple(chosen),
+        mean_fault_gap_s=random.choice((40.0, 150.0, 500.0)),
+    )
+
+
+def _reader(random: Random) -> ReaderPlan:
+    return ReaderPlan(
+        limits={**DEFAULTS, **random.choice(LIMITS)},
+        background=random.random() < 0.25,
+        skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
+        drift=random.uniform(-2e-4, 2e-4),
+        mean_gap_s=random.choice((2.0, 5.0, 12.0)),
+    )

@@ -1,0 +1,101 @@
+"""The part of `threading` that the cache uses, for actors instead of threads.
+
+Locks and events are the production code's own points of waiting, so several "threads" of one
+process interleave at them and at their I/O, in the order that the seed gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import keyturn.cache
+import keyturn.poller
+from tests.simulation.scheduler import Scheduler, Waiting
+
+
+class Lock:
+    """As `threading.Lock`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._waiting = Waiting()
+        self._held = False
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - threading's own
+        while self._held:
+            if not blocking:
+                return False
+            self._scheduler.park(self._waiting)
+        self._held = True
+        return True
+
+    def release(self) -> None:
+        self._held = False
+        if self._waiting.actors:
+            self._scheduler.wake(self._waiting)
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Event:
+    """As `threading.Event`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._waiting = Waiting()
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        self._scheduler.wake(self._waiting)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._set:
+            self._scheduler.park(self._waiting, timeout)
+        return self._set
+
+
+class Thread:
+    """As `threading.Thread`: an actor on the machine of who starts it."""
+
+    def __init__(self, scheduler: Scheduler, target: Callable[[], None], name: str) -> None:
+        self._scheduler = scheduler
+        self._target = target
+        self._name = name
+
+    def start(self) -> None:
+        self._scheduler.spawn(self._name, self._scheduler.running.machine, self._target)
+
+
+class Threading:
+    """Stands in for the module."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def Lock(self) -> Lock:  # noqa: N802 - threading's own
+        return Lock(self._scheduler)
+
+    def Event(self) -> Event:  # noqa: N802 - threading's own
+        return Event(self._scheduler)
+
+    def Thread(self, target: Callable[[], None], name: str, daemon: bool) -> Thread:  # noqa: N802, FBT001
+        return Thread(self._scheduler, target, name)
+
+
+@contextmanager
+def cooperative(scheduler: Scheduler) -> Iterator[None]:
+    """Let the cache and its poller use actors instead of threads."""
+    with ExitStack() as stack:
+        for module in (keyturn.cache, keyturn.poller):
+            stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
+        yield

@@ -1,0 +1,358 @@
+"""One world of one seed: the production code between its peers, watched by the checkers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from keyturn.client import SecretCache
+from keyturn.markers import MarkerTable
+from keyturn.recording import Hint, Recorder
+from rotation_listener.events import parse
+from rotation_listener.listener import Listener, Settings
+from tests.simulation.checkers import secrecy
+from tests.simulation.checkers.bounds import SWEEP_EVERY_S
+from tests.simulation.checkers.broken import BrokenPromiseError
+from tests.simulation.checkers.cost import Cost
+from tests.simulation.checkers.ending import Ending
+from tests.simulation.checkers.serving import Serving
+from tests.simulation.checkers.table import Items
+from tests.simulation.gremlins import Gremlins
+from tests.simulation.hosts import Host, HostClock
+from tests.simulation.peers.database import Database
+from tests.simulation.peers.dynamodb import Table, TableClient
+from tests.simulation.peers.events import Event
+from tests.simulation.peers.lambdas import Bus, Function
+from tests.simulation.peers.secretsmanager import ARN_PREFIX, Answered, SecretsLine, SecretsManager
+from tests.simulation.plan import NAMES, Plan, ReaderPlan, planned
+from tests.simulation.reader import Reader, Served
+from tests.simulation.rotator import Rotator
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.threads import cooperative
+from tests.simulation.weather import SWEEPS, Weather, Wire
+
+HEALED_AFTER_S = 1000.0
+"""Two sweeps, the list's lag, and Lambda's last retry."""
+
+QUIET_S = 60.0
+TIME_MAX_S = 40_000.0
+
+
+@dataclass(slots=True)
+class Report:
+    """How one seed went. `tightest`: how much of each promised time was used, at worst."""
+
+    seed: int
+    simulated_s: float
+    counted: Counter[str]
+    tightest: dict[str, float]
+    broken: BrokenPromiseError | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """Everything there is in one simulation, and the one random that decides."""
+
+    random: Random
+    trace: Callable[[str], None] | None
+    scheduler: Scheduler
+    counted: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    tightest: dict[str, float] = field(default_factory=dict)
+    readers: list[Reader] = field(default_factory=list)
+    plan: Plan = field(init=False)
+    weather: Weather = field(init=False)
+    service: SecretsManager = field(init=False)
+    table: Table = field(init=False)
+    function: Function = field(init=False)
+    bus: Bus = field(init=False)
+    serving: Serving = field(init=False)
+    cost: Cost = field(init=False)
+    items: Items = field(init=False)
+    gremlins: Gremlins = field(init=False)
+    ground: Host = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ground = Host("aws", self.scheduler)
+        self.weather = Weather(self.scheduler, self.random)
+        self.service = SecretsManager(self.scheduler, self.random, self._publish)
+        self.table = Table(self.scheduler, self.random, self._written)
+        self.cost = Cost(self.scheduler)
+        self.function = Function(
+            self.scheduler, self.weather, [], self._event_begun, self._event_ended, set()
+        )
+        self.gremlins = Gremlins(
+            self.scheduler,
+            self.random,
+            self.weather,
+            self.table,
+            self.service,
+            self.function,
+            self.readers,
+            self.say,
+            lambda: self.cost.happened("*"),
+        )
+        self.plan = planned(self.random, list(self.gremlins.faults()))
+        self.service.stale = self.plan.stale
+        self.bus = Bus(self.scheduler, self.random, self.weather, self.function, self.plan.trail)
+        self.serving = Serving(
+            self.scheduler, self.service, self.weather, self.plan.undescribed, late=self._late
+        )
+        self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.wrote)
+        self.function.listeners += [self._listener(number) for number in range(3)]
+        self.readers += [self._reader(number, one) for number, one in enumerate(self.plan.readers)]
+        self.cost.readers.update({reader.host.name: reader for reader in self.readers})
+
+    # Telling
+
+    def say(self, text: str) -> None:
+        """A line of the trace."""
+        if self.trace is not None:
+            self.trace(f"{self.scheduler.now_s:10.3f}  {text}")
+
+    def _late(self, promise: str, share: float) -> None:
+        self.tightest[promise] = max(share, self.tightest.get(promise, 0.0))
+
+    # What happens is checked
+
+    def _publish(self, event: Event) -> None:
+        hint = parse(event)
+        if isinstance(hint, Hint):
+            self.cost.happened(self.service.name_by_id.get(hint.secret_id, hint.secret_id))
+            self.say(f"Secrets Manager: {hint.reason} {hint.secret_id} {hint.stage} {hint.version_id}")
+        self.counted["events"] += 1
+        self.bus.publish(event)
+
+    def _written(self, key: str, item: Mapping[str, object]) -> None:
+        self.say(f"table: {item}")
+        self.items.written(key, item)
+
+    def _event_begun(self, event: Event) -> None:
+        self.say(f"listener begins: {parse(event)}")
+        self._muddle(event)
+
+    def _event_ended(self, event: Event, answer: Mapping[str, object] | BaseException) -> None:
+        self.say(f"listener ended: {answer!r} {parse(event)}")
+        self.counted["listener invocations"] += 1
+        self._muddle(event)
+
+    def _muddle(self, event: Event) -> None:
+        """An event that names a version which is not current (any more) can hold up the marker."""
+        hint = parse(event)
+        if not isinstance(hint, Hint) or hint.version_id is None:
+            return
+        name = self.service.name_by_id.get(hint.secret_id, hint.secret_id)
+        state = self.service.now(name)
+        if state is None or state.stages.get(hint.stage or "AWSCURRENT") != hint.version_id:
+            self.serving.muddled_s[name] = self.scheduler.now_s
+
+    def _answered(self, answer: Answered) -> None:
+        self.calls.setdefault(answer.host, Counter())["GetSecretValue"] += 1
+        if self.trace is not None:
+            outcome = answer.outcome
+            said = getattr(outcome, "version_id", None) or type(outcome).__name__
+            pinned = " (pinned)" if answer.pinned else ""
+            self.say(f"{answer.host} read {answer.stage} of {answer.secret_id}{pinned}: {said}")
+        self.serving.answered(answer)
+        self.cost.answered(answer)
+
+    def _asked(self, host: str, label: str) -> None:
+        self.calls.setdefault(host, Counter())[label] += 1
+        self.say(f"{host} asks the table: {label}")
+        self.cost.table_asked(host, label)
+
+    def _served(self, served: Served) -> None:
+        if self.trace is not None:
+            outcome = served.outcome
+            said = getattr(outcome, "version_id", None) or type(outcome).__name__
+            self.say(f"{served.reader.host.name} got {served.stage} of {served.secret_id}: {said}")
+        self.serving.served(served)
+        if isinstance(served.outcome, Exception) or self.counted["gets"] % 40 == 0:
+            secrecy.served(served)
+
+    def _reborn(self, reader: Reader) -> None:
+        reader.born_s = self.scheduler.now_s
+        self.serving.forgotten(reader.host.name)
+
+    # Making
+
+    def _listener(self, number: int) -> tuple[Host, Listener]:
+        clock = HostClock(self.scheduler, skew_s=self.random.uniform(-2, 2))
+        host = Host(f"listener{number}", self.scheduler, clock)
+        recorder, table = self._recorder(host, crashes=True)
+        return host, Listener(Settings("markers"), recorder, table)
+
+    def _recorder(self, host: Host, *, crashes: bool) -> tuple[Recorder, MarkerTable]:
+        wire = Wire(self.scheduler, self.weather, host, crashes)
+        table = self._markers(wire)
+        catalog = SecretsLine(self.service, wire, self._answered, self.plan.undescribed)
+        pause, random = self.scheduler.pause, self.random.random
+        recorder = Recorder(catalog, table, settle_s=6.0, sleep=pause, random=random, wall=host.clock.wall)
+        return recorder, table
+
+    def _markers(self, wire: Wire) -> MarkerTable:
+        client = TableClient(self.table, wire, partial(self._asked, wire.host.name))
+        return MarkerTable(
+            client,
+            "markers",
+            new_epoch=lambda: f"{self.random.getrandbits(64):016x}",
+            sleep=self.scheduler.pause,
+            random=self.random.random,
+        )
+
+    def _reader(self, number: int, plan: ReaderPlan) -> Reader:
+        host = Host(
+            f"reader{number}", self.scheduler, HostClock(self.scheduler, skew_s=plan.skew_s, drift=plan.drift)
+        )
+        make = partial(self._cache, host, plan)
+        return Reader(
+            host=host,
+            scheduler=self.scheduler,
+            random=self.random,
+            make_cache=make,
+            limits=plan.limits,
+            ids=self._ids,
+            told=self._served,
+            invalidated=self._invalidated,
+            reborn=self._reborn,
+            counted=self.counted,
+            mean_gap_s=plan.mean_gap_s,
+            cache=make(),
+        )
+
+    def _cache(self, host: Host, plan: ReaderPlan) -> SecretCache:
+        wire = Wire(self.scheduler, self.weather, host)
+        limits = plan.limits
+        return SecretCache(
+            source=SecretsLine(self.service, wire, self._answered),
+            markers=self._markers(wire),
+            clock=host.clock,
+            random=self.random.random,
+            background=plan.background,
+            check_interval_s=limits["check_interval_s"],
+            covered_ttl_s=limits["covered_ttl_s"],
+            uncovered_ttl_s=limits["uncovered_ttl_s"],
+            max_denied_s=limits["max_denied_s"],
+            max_stale_s=limits["max_stale_s"],
+        )
+
+    def _ids(self) -> list[str]:
+        """Every id by which a reader may know a secret now: name, partial ARN, full ARN."""
+        states = [self.service.now(name) for name in NAMES]
+        arns = [state.arn for state in states if state is not None]
+        return [*NAMES, *NAMES, *(ARN_PREFIX + name for name in NAMES), *arns]
+
+    def _invalidated(self, reader: Reader, secret_id: str) -> None:
+        self.cost.invalidated(reader, self.service.name_by_id.get(secret_id, secret_id))
+
+    # Living
+
+    def live(self) -> None:
+        """From the first secret to the last check."""
+        rotators = [self._rotator(name) for name in NAMES]
+        self._spawn("sweeps", self._sweep_on)
+        busy = len(rotators)
+
+        def rotate(rotator: Rotator) -> None:
+            nonlocal busy
+            rotator.run(self.plan.rotations)
+            busy -= 1
+
+        for rotator in rotators:
+            self._spawn(f"rotator of {rotator.name}", partial(rotate, rotator))
+        for reader in self.readers:
+            reader.start()
+        # Until here nobody had a marker: the faults begin once the first sweep has made them.
+        self.scheduler.run(30)
+        chaos = Host("gremlins", self.scheduler)
+        for number in range(2 if self.plan.faults else 0):
+            run = partial(self.gremlins.run, list(self.plan.faults), self.plan.mean_fault_gap_s)
+            self.scheduler.spawn(f"gremlin{number}", chaos.machine, run)
+        while busy and self.scheduler.now_s < TIME_MAX_S:
+            self.scheduler.run(self.scheduler.now_s + 50)
+        chaos.kill()
+        self._heal()
+
+    def _spawn(self, name: str, run: Callable[[], None]) -> None:
+        self.scheduler.spawn(name, self.ground.machine, run)
+
+    def _rotator(self, name: str) -> Rotator:
+        host = Host(f"rotation of {name}", self.scheduler)
+        announcer = self._recorder(host, crashes=False)[0] if self.plan.announced else None
+        rotator = Rotator(
+            name=name,
+            scheduler=self.scheduler,
+            random=self.random,
+            service=self.service,
+            database=Database(),
+            publish=self._publish,
+            host=host,
+            announcer=announcer,
+            alternating=self.plan.alternating,
+            mean_gap_s=self.plan.mean_gap_s,
+            counted=self.counted,
+            say=self.say,
+        )
+        self._spawn(f"creation of {name}", rotator.begin)
+        return rotator
+
+    def _sweep_on(self) -> None:
+        while True:
+            if self.weather.sweeps_off:
+                self.weather.struck(SWEEPS)
+            else:
+                self.counted["sweeps"] += 1
+                self.function.invoke({"keyturn": "sweep"}, 0.0)
+            self.scheduler.pause(SWEEP_EVERY_S)
+
+    def _heal(self) -> None:
+        """All faults end; then everybody has time to get over them, and is looked at."""
+        self.say("all faults are over")
+        self.weather.end()
+        self.table.exists = True
+        for reader in self.readers:
+            reader.quiet = True
+        thawed_s = max(self.scheduler.now_s, *(reader.host.machine.thaws_at_s for reader in self.readers))
+        self.scheduler.run(thawed_s + HEALED_AFTER_S)
+        ending = Ending(self.service, self.plan.undescribed)
+        for reader in self.readers:
+            self.scheduler.spawn(
+                f"end of {reader.host.name}", reader.host.machine, partial(self._end, ending, reader)
+            )
+        self.scheduler.run(self.scheduler.now_s + 3 * QUIET_S)
+        ending.table(self.table.items(), self.scheduler.now_s)
+        ending.listener(self.function.waiting)
+
+    def _end(self, ending: Ending, reader: Reader) -> None:
+        self._get_all(reader, QUIET_S)
+        self.calls.setdefault(reader.host.name, Counter()).clear()
+        self._get_all(reader, QUIET_S)
+        ending.quiet_minute(reader, self.calls[reader.host.name], QUIET_S)
+        ending.reader(reader)
+        self.counted["readers seen converged"] += 1
+
+    def _get_all(self, reader: Reader, seconds: float) -> None:
+        until_s = self.scheduler.now_s + seconds
+        while self.scheduler.now_s < until_s:
+            for name in NAMES:
+                for stage in ("AWSCURRENT", "AWSPREVIOUS"):
+                    reader.get(name, stage)
+            self.scheduler.pause(2.0)
+
+
+def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
+    """Run the world of one seed, up to its end or to the first broken promise."""
+    scheduler, broken = Scheduler(), None
+    with cooperative(scheduler), secrecy.listening_to_logs():
+        world = World(Random(seed), trace, scheduler)
+        try:
+            world.live()
+        except BrokenPromiseError as error:
+            broken = error
+    world.counted.update({f"fault: {name}": number for name, number in world.weather.counted.items()})
+    world.counted.update(world.service.calls)
+    world.counted.update({f"table: {name}": number for name, number in world.table.calls.items()})
+    return Report(seed, world.scheduler.now_s, world.counted, world.tightest, broken)
