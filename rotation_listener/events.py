@@ -131,8 +131,11 @@ def _cloudtrail_version(name: str, request: Fields) -> tuple[str | None, str | N
     """The version that a call names, and the label it gave it."""
     token = _text(request.get("clientRequestToken"), VERSION_ID_LENGTH_MAX)
     match name:
-        case "CreateSecret" | "UpdateSecret":
+        case "CreateSecret":
             return token, AWSCURRENT
+        case "UpdateSecret":
+            # Of a description alone it looks the same, and then no label will ever be on the token.
+            return token, None
         case "PutSecretValue":
             return token, _put_stage(request)
         case "RotateSecret" if request.get("rotateImmediately") is not False:

@@ -121,11 +121,10 @@ def announcement(secret_id: str, *, version_id: str | None = None, step: str | N
     """
     if step is not None and step not in STEPS:
         raise ConfigurationError(f"step {step!r} is not one of {', '.join(STEPS)}")
-    stages = {None: None, "finishSecret": AWSCURRENT}
     return Hint(
         checked_secret_id(secret_id),
         version_id=version_id,
-        stage=stages.get(step, AWSPENDING),
+        stage=AWSCURRENT if step == "finishSecret" else AWSPENDING,
         step=step,
         reason=f"announced {step}" if step else "announced",
     )
@@ -149,7 +148,7 @@ def marker_after(before: Marker | None, described: Described, hint: Hint, now_s:
         key=secret_key(described.arn, described.name),
         arn=described.arn,
         stages=dict(described.stages),
-        left=_left_after(same, described.stages.get(AWSCURRENT)),
+        left=_left_after(same, described),
         deleted=described.deleted,
         step=_step_after(same, described, hint),
         reason=hint.reason,
@@ -169,10 +168,10 @@ def moves_back(before: Marker | None, described: Described) -> bool:
 
 
 def shows(described: Described, hint: Hint) -> bool:
-    """Whether the answer shows what the hint says; a hint without a version says nothing to wait for."""
-    if hint.version_id is None or described.deleted:
+    """Whether the answer shows what the hint says; one without a version or label is not waited for."""
+    if hint.version_id is None or hint.stage is None or described.deleted:
         return True
-    if hint.stage in (None, AWSPENDING):
+    if hint.stage == AWSPENDING:
         # A late event: the pending version may have become current long ago.
         return hint.version_id in described.stages.values()
     return described.stages.get(hint.stage) == hint.version_id
@@ -187,9 +186,12 @@ def should_have_been_announced(before: Marker, after: Marker) -> bool:
     )
 
 
-def _left_after(before: Marker | None, current: str | None) -> tuple[str, ...]:
+def _left_after(before: Marker | None, described: Described) -> tuple[str, ...]:
+    """The versions that AWSCURRENT has left; for a new marker, the one that AWSPREVIOUS names."""
+    current = described.stages.get(AWSCURRENT)
     if before is None:
-        return ()
+        previous = described.stages.get(AWSPREVIOUS)
+        return (previous,) if previous not in (None, current) else ()
     was_current = before.stages.get(AWSCURRENT)
     if was_current is None or was_current == current:
         return tuple(before.left)

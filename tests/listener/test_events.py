@@ -82,7 +82,8 @@ def test_only_a_change_of_the_value_is_taken_for_a_move_of_awscurrent(row: Mappi
     """An event vouches for AWSCURRENT on a version only where the sample's value changed."""
     parsed = parse(sample(row["file"]))
     vouches = isinstance(parsed, Hint) and parsed.stage == "AWSCURRENT" and parsed.version_id is not None
-    expected = row["value_change"] not in (False, "gone") and row["eventName"] != "RotationSucceeded"
+    changed = row["value_change"] in (True, "first value")
+    expected = changed and row["eventName"] != "RotationSucceeded"
     failed = str(row["eventName"]).endswith("Failed")
     assert vouches == (expected and not failed)
 
@@ -233,7 +234,9 @@ def test_our_own_requests() -> None:
     asked = {"keyturn": "announce", "secret_id": "db", "version_id": "v2", "step": "setSecret"}
     announced = Hint("db", None, "v2", "AWSPENDING", "setSecret", "announced setSecret")
     assert announced == parse(asked)
-    assert Hint("db", reason="announced") == parse({"keyturn": "announce", "secret_id": "db"})
+    assert Hint("db", stage="AWSPENDING", reason="announced") == parse(
+        {"keyturn": "announce", "secret_id": "db"}
+    )
 
 
 json_values = st.recursive(

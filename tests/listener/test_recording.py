@@ -70,6 +70,22 @@ def test_a_version_that_is_never_shown_is_left_to_the_sweep(world: World) -> Non
     assert 5 == world.secrets.calls["DescribeSecret"]
 
 
+def test_a_new_marker_knows_the_version_before(world: World) -> None:
+    """Made after a rotation, the marker takes AWSPREVIOUS for left: an old answer does not move it back."""
+    late = world.described()
+    world.rotate("v2")
+    world.recorder.record(moved(world, "v2"))
+    world.catalog.late = deque([late, late])
+    done = world.recorder.record(Hint(world.arn, reason="RotationSucceeded"))
+    assert (Outcome.UNCHANGED, "v2") == (done.outcome, world.current)
+
+
+def test_an_update_of_a_description_is_not_waited_for(world: World) -> None:
+    """UpdateSecret names a token that becomes no version when no value was given: nothing to wait for."""
+    done = world.recorder.record(Hint(world.arn, version_id="token", reason="UpdateSecret"))
+    assert (Outcome.WRITTEN, 1, []) == (done.outcome, done.looks, world.naps_s)
+
+
 def test_a_late_answer_never_moves_the_marker_back(world: World) -> None:
     """After v2 was marked, an answer from before the move is not believed, not even for a moment."""
     world.recorder.record(moved(world, "v1"))
