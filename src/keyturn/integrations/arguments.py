@@ -25,7 +25,7 @@ LIBPQ: Final = {
     "dbname": "dbname",
 }
 PYMYSQL: Final = LIBPQ | {"dbname": "database"}
-REDIS: Final = {"username": "username", "password": "password", "host": "host", "port": "port"}
+REDIS: Final = {"username": "username", "password": "password"}
 
 
 def arguments(

@@ -1,0 +1,184 @@
+"""What counts as refused, row by row.
+
+The errors are of the drivers' own classes where the driver is installed, of the documented shape elsewhere.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+from email.message import Message
+from types import SimpleNamespace
+
+import asyncpg  # type: ignore[import-untyped] # it has no annotations that a checker finds
+import httpx
+import psycopg
+import pymongo.errors
+import pymysql
+import pytest
+import redis.exceptions
+import requests
+import sqlalchemy.exc
+from redis._parsers.base import BaseParser
+
+from keyturn.refusals import REFUSALS, Refusal, any_of, is_refused
+
+WORDS = "password authentication failed for user 'app'"
+
+
+def shaped(package: str, *arguments: object, **attributes: object) -> Exception:
+    """An error of a class that `package` defines, with the arguments and attributes documented for it."""
+    kind = type("DatabaseError", (Exception,), {"__module__": f"{package}.errors"})
+    error: Exception = kind(*arguments)
+    vars(error).update(attributes)
+    return error
+
+
+def answered(status: int) -> requests.HTTPError:
+    """An answer by requests, as `raise_for_status` raises it."""
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError("denied", response=response)
+
+
+def httpx_answered(status: int) -> httpx.HTTPStatusError:
+    """The same by httpx."""
+    request = httpx.Request("GET", "https://api.example/")
+    return httpx.HTTPStatusError("denied", request=request, response=httpx.Response(status))
+
+
+def replied(line: str) -> Exception:
+    """What redis-py makes of a server's line."""
+    error: Exception = BaseParser.parse_error(line)  # type: ignore[no-untyped-call] # annotated in part
+    return error
+
+
+def caused_by(error: Exception, outer: Exception | None = None) -> Exception:
+    """`outer`, raised from `error`."""
+    wrapper = outer or RuntimeError("could not connect")
+    wrapper.__cause__ = error
+    return wrapper
+
+
+REFUSED = {
+    "psycopg, the server's message": psycopg.OperationalError(f"connection failed: FATAL:  {WORDS}"),
+    "psycopg, 28P01": psycopg.errors.InvalidPassword("no"),
+    "psycopg, 28000": psycopg.errors.InvalidAuthorizationSpecification("role is not permitted to log in"),
+    "psycopg2": shaped("psycopg2", f"FATAL:  {WORDS}", pgcode=None),
+    "psycopg2, pgcode": shaped("psycopg2", "no", pgcode="28P01"),
+    "asyncpg": asyncpg.InvalidPasswordError("no"),
+    "asyncpg, 28000": asyncpg.InvalidAuthorizationSpecificationError("no"),
+    "pg8000": shaped("pg8000", {"S": "FATAL", "C": "28P01", "M": WORDS}),
+    "redshift_connector": shaped("redshift_connector", {"S": "FATAL", "C": "28000", "M": WORDS}),
+    "RDS Proxy, no credentials": psycopg.OperationalError(
+        "FATAL:  This RDS proxy has no credentials for the role app. Check the credentials for this role"
+    ),
+    "RDS Proxy, wrong password": psycopg.OperationalError(
+        "FATAL:  The password that was provided for the role app is wrong."
+    ),
+    "PyMySQL": pymysql.err.OperationalError(1045, "Access denied for user 'app'@'10.0.0.1'"),
+    "mysqlclient": shaped("MySQLdb", 1045, "Access denied for user"),
+    "MySQL Connector": shaped("mysql", "1045 (28000): Access denied", errno=1045),
+    "MariaDB Connector": shaped("mariadb", "Access denied", errno=1045),
+    "pymssql": shaped("pymssql", (18456, b"Login failed for user 'app'.")),
+    "python-tds": shaped("pytds", "Login failed for user 'app'.", msg_no=18456),
+    "pyodbc": shaped("pyodbc", "28000", "[28000] [ODBC Driver 18] Login failed for user 'app'. (18456)"),
+    "oracledb": shaped("oracledb", SimpleNamespace(code=1017, full_code="ORA-01017")),
+    "oracledb, by its text": shaped("oracledb", "ORA-01017: invalid credential or not authorized"),
+    "cx_Oracle": shaped("cx_Oracle", SimpleNamespace(code=9911)),
+    "Oracle, 17079": shaped("oracledb", SimpleNamespace(code=17079)),
+    "redis-py, WRONGPASS": replied("WRONGPASS invalid username-password pair"),
+    "redis-py, NOAUTH": replied("NOAUTH Authentication required."),
+    "redis-py, old server": redis.exceptions.AuthenticationError("invalid password"),
+    "coredis": shaped("coredis", "WRONGPASS invalid username-password pair"),
+    "PyMongo": pymongo.errors.OperationFailure("Authentication failed.", 18),
+    "requests, 401": answered(401),
+    "requests, 403": answered(403),
+    "httpx, 401": httpx_answered(401),
+    "aiohttp": shaped("aiohttp", "Unauthorized", status=401),
+    "an SDK's own class": shaped("vendor", "denied", status_code=403),
+    "urllib": urllib.error.HTTPError("https://api.example/", 401, "Unauthorized", Message(), None),
+    "SQLAlchemy around psycopg": sqlalchemy.exc.OperationalError(
+        "SELECT 1", None, psycopg.OperationalError(WORDS)
+    ),
+    "a cause": caused_by(pymysql.err.OperationalError(1045, "Access denied")),
+    "an argument": RuntimeError("could not connect", pymysql.err.OperationalError(1045, "Access denied")),
+    "a group": ExceptionGroup("all hosts", [ConnectionRefusedError(111), psycopg.OperationalError(WORDS)]),
+}
+
+NOT_REFUSED = {
+    "a time-out": TimeoutError("timed out"),
+    "a time-out because of a refusal": caused_by(psycopg.OperationalError(WORDS), TimeoutError("gave up")),
+    "a refused connection": ConnectionRefusedError(111, "Connection refused"),
+    "psycopg, nobody listens": psycopg.OperationalError("connection failed: Connection refused"),
+    "psycopg, time-out": psycopg.errors.ConnectionTimeout("connection timeout expired"),
+    "psycopg, no such database": psycopg.OperationalError('FATAL:  database "x" does not exist'),
+    "psycopg, no entry": psycopg.OperationalError("FATAL:  no pg_hba.conf entry for host"),
+    "asyncpg, no entry": asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry for host"),
+    "too many connections": asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    "no right to a table": psycopg.errors.InsufficientPrivilege("permission denied for table"),
+    "PyMySQL, nobody listens": pymysql.err.OperationalError(2003, "Can't connect to MySQL server"),
+    "PyMySQL, too many": pymysql.err.OperationalError(1040, "Too many connections"),
+    "PyMySQL, no right to the database": pymysql.err.OperationalError(1044, "Access denied to database"),
+    "Oracle, locked": shaped("oracledb", SimpleNamespace(code=28000), "ORA-28000: the account is locked"),
+    "pyodbc, time-out": shaped("pyodbc", "HYT00", "[HYT00] Login timeout expired (0)"),
+    "redis-py, nobody listens": redis.exceptions.ConnectionError("Error 111 connecting"),
+    "redis-py, no right": redis.exceptions.NoPermissionError("this user has no permissions"),
+    "PyMongo, nobody listens": pymongo.errors.ServerSelectionTimeoutError("no servers found"),
+    "PyMongo, no right": pymongo.errors.OperationFailure("not authorized on db", 13),
+    "requests, 500": answered(500),
+    "requests, 429": answered(429),
+    "requests, no answer": requests.ConnectionError("refused"),
+    "httpx, time-out": httpx.ConnectTimeout("timed out"),
+    "an errno that is a code of MongoDB": OSError(18, "Invalid cross-device link"),
+    "a key that is a code of MySQL": KeyError(1045),
+    "somebody's words about a refusal": RuntimeError(WORDS),
+    "nothing": Exception(),
+}
+
+
+@pytest.mark.parametrize("error", REFUSED.values(), ids=REFUSED)
+def test_a_refusal_is_known(error: Exception) -> None:
+    """Each driver's way of saying "wrong credentials" is one."""
+    assert is_refused(error)
+
+
+@pytest.mark.parametrize("error", NOT_REFUSED.values(), ids=NOT_REFUSED)
+def test_other_trouble_is_no_refusal(error: Exception) -> None:
+    """What a new password cannot mend never makes a login go on to the next version."""
+    assert not is_refused(error)
+
+
+def test_every_row_is_tested() -> None:
+    """Each row of the table is the only one that knows some refusal above: none can be taken out."""
+    for row in REFUSALS:
+        others = [one for one in REFUSALS if one is not row]
+        sole = [
+            name
+            for name, error in REFUSED.items()
+            if row.fits(error) and not any(one.fits(error) for one in others)
+        ]
+        assert sole, row.server
+
+
+def test_what_was_being_handled_is_not_the_cause() -> None:
+    """A refusal that somebody had dealt with before another error arose says nothing about that error."""
+    error = RuntimeError("the disk is full")
+    error.__context__ = psycopg.OperationalError(WORDS)
+    assert not is_refused(error)
+
+
+def test_causes_in_a_circle_end() -> None:
+    """Two errors that are each other's cause are looked at once each."""
+    one, other = RuntimeError("one"), RuntimeError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert not is_refused(one)
+
+
+def test_users_add_their_own() -> None:
+    """A row or a function of one's own is put beside the table."""
+    ftp = Refusal("FTP", at=("args.0",), codes=(530,), packages=frozenset({"aioftp"}))
+    judge = any_of(is_refused, ftp.fits, lambda error: "bad token" in str(error))
+    assert judge(shaped("aioftp", 530))
+    assert judge(RuntimeError("bad token"))
+    assert judge(pymysql.err.OperationalError(1045, "Access denied"))
+    assert not judge(shaped("aioftp", 550))
