@@ -10,7 +10,7 @@ from keyturn.errors import MarkerTableError
 from keyturn.freshness import Assurance, Limits
 from keyturn.protocols import MarkerReader
 from keyturn.refresh import backoff_s
-from keyturn.values import Head, Instant, Marker
+from keyturn.values import Head, Instant, Marker, MarkersRead
 
 log = logging.getLogger("keyturn")
 
@@ -84,20 +84,30 @@ class TableWatch:
         if head is None:
             self.view = replace(before, assurance=None)
             return "the marker table has no usable head item: has the listener run since it was made?"
-        if before.head is None or (head.epoch, head.counter) != (before.head.epoch, before.head.counter):
-            # Until they are read, no marker counts; if reading them fails, none does.
-            before = self.view = replace(before, known=frozenset())
         held = frozenset(keys)
-        asked = {key for key in held - before.known if not before.is_denied(key, begun, self._limits)}
+        has_moved = before.head is None or (head.epoch, head.counter) != (
+            before.head.epoch,
+            before.head.counter,
+        )
+        known = frozenset[str]() if has_moved else before.known & held
+        asked = {key for key in held - known if not before.is_denied(key, begun, self._limits)}
         markers = {key: marker for key, marker in before.markers.items() if key in held}
-        known, denied = before.known & held, {k: t for k, t in before.denied.items() if k in held - asked}
+        denied = {key: since for key, since in before.denied.items() if key in held - asked}
         if asked:
-            read = self._markers.read_markers(asked)
+            read = self._read(asked, replace(before, known=known))
             markers |= dict.fromkeys(read.absent | read.denied) | dict(read.found)
             known |= read.absent | read.found.keys()
             denied |= dict.fromkeys(read.denied, begun)
         self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
         return None
+
+    def _read(self, keys: Collection[str], without: TableView) -> MarkersRead:
+        """The markers of these keys. Until they are read the last view counts; if that fails, `without`."""
+        try:
+            return self._markers.read_markers(keys)
+        except MarkerTableError:
+            self.view = without
+            raise
 
     def _head(self, seen: Head | None) -> Head | None:
         head = self._markers.read_head()

@@ -80,3 +80,23 @@ def test_a_partial_arn_finds_a_secret_that_was_created_again() -> None:
     world.secrets.purge(NAME)
     again = world.secrets.create(NAME, "anew", "v1")
     assert again == cache.get(world.key).arn
+
+
+def test_a_check_in_flight_takes_nothing_from_others() -> None:
+    """While one thread reads the markers, the others go by the last check: no read, and no better bound."""
+    world = World()
+    cache = world.covered()
+    world.pass_time(cache, 400, sweep=True)
+    world.table.set("arn:aws:secretsmanager:us-east-1:111122223333:secret:other", "other", {})
+    told: list[bool] = []
+
+    def look_while_markers_are_read() -> None:
+        if world.table.calls["markers"] > asked:
+            cache.get(NAME)
+            told.append(cache.status().secrets[0].covered)
+
+    asked, reads = world.table.calls["markers"], world.reads
+    world.table.fail = look_while_markers_are_read
+    world.clock.advance(5)
+    cache.get(NAME)
+    assert ([True], reads) == (told, world.reads)

@@ -41,7 +41,7 @@ class Items:
 
     def _renewed(self, as_of_s: float) -> None:
         """The lease claims that what happened before that moment is in the markers: is it?"""
-        if self.weather.ended_s.get(TAMPER, 0.0) > as_of_s + LIST_LAG_S - 1:
+        if self.weather.active[TAMPER] or self.weather.ended_s.get(TAMPER, 0.0) > as_of_s + LIST_LAG_S - 1:
             return
         if TAMPER in self.weather.lasting:
             # A whole sweep since then: what was tampered with is mended.
