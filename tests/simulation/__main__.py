@@ -1,0 +1,181 @@
+"""Run many seeds, or replay one: `python -m tests.simulation --help`.
+
+Each job is a process of its own that runs every n-th seed and prints one JSON object a seed. A job
+whose parent is gone ends at its next seed, since nobody reads what it prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, TypedDict
+
+from tests.simulation.world import Report, simulate
+
+COMMAND = "python -m tests.simulation"
+MARGIN = 52
+
+
+class Told(TypedDict):
+    """One seed's report, as a job prints it."""
+
+    seed: int
+    simulated_s: float
+    counted: dict[str, int]
+    tightest: dict[str, float]
+    broken: list[str]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What all seeds together came to."""
+
+    seeds: int = 0
+    simulated_s: float = 0.0
+    counted: Counter[str] = field(default_factory=Counter)
+    tightest: dict[str, float] = field(default_factory=dict)
+    broken: list[Told] = field(default_factory=list)
+
+    def add(self, told: Told) -> None:
+        """One seed more."""
+        self.seeds += 1
+        self.simulated_s += told["simulated_s"]
+        self.counted.update(told["counted"])
+        for promise, share in told["tightest"].items():
+            self.tightest[promise] = max(share, self.tightest.get(promise, 0.0))
+        if told["broken"]:
+            self.broken.append(told)
+
+    def lines(self, took_s: float) -> Iterator[str]:
+        """The summary as it is printed."""
+        days = self.simulated_s / 86_400
+        yield f"{self.seeds} seeds, {days:,.1f} simulated days, in {took_s:.0f} s"
+        yield from (f"  {name:{MARGIN}} {number:>10,}" for name, number in sorted(self.counted.items()))
+        for promise, share in sorted(self.tightest.items()):
+            yield f"  of the time promised by {promise}, used at most".ljust(MARGIN + 3) + f"{share:>10.0%}"
+
+
+def main() -> int:
+    """Parse the arguments and run; the exit code says whether all promises were kept."""
+    arguments = _arguments()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of a set of strings is part of what a seed has to repeat.
+        command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
+    if arguments.seed is not None:
+        return _replay(arguments.seed, trace=arguments.trace)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    if arguments.json:
+        return _work(seeds[arguments.share :: arguments.jobs], keep_going=arguments.keep_going)
+    return _run(seeds, arguments.jobs, keep_going=arguments.keep_going)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Simulate keyturn under faults.")
+    parser.add_argument("--seeds", type=int, default=100, help="how many seeds to run")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--seed", type=int, help="run this one seed")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print every step")
+    parser.add_argument("--keep-going", action="store_true", help="run all seeds, also after a broken promise")
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _replay(seed: int, *, trace: bool) -> int:
+    report = simulate(seed, print if trace else None)
+    summary = Summary()
+    summary.add(_told(report))
+    print(*summary.lines(0.0), sep="\n")
+    _print_broken(summary)
+    return 1 if summary.broken else 0
+
+
+def _work(seeds: range, *, keep_going: bool) -> int:
+    for seed in seeds:
+        report = simulate(seed)
+        print(json.dumps(_told(report)), flush=True)
+        if report.broken is not None and not keep_going:
+            return 1
+    return 0
+
+
+def _told(report: Report) -> Told:
+    return Told(
+        seed=report.seed,
+        simulated_s=report.simulated_s,
+        counted=dict(report.counted),
+        tightest=report.tightest,
+        broken=[report.broken.checker, report.broken.what] if report.broken is not None else [],
+    )
+
+
+def _run(seeds: range, jobs: int, *, keep_going: bool) -> int:
+    """Run the seeds in processes, show how far they are, and sum up."""
+    started_s, summary = time.monotonic(), Summary()
+    command = [sys.executable, "-m", "tests.simulation", "--json", "--jobs", str(jobs)]
+    command += ["--first", str(seeds.start), "--seeds", str(len(seeds)), *(["--keep-going"] if keep_going else [])]
+    workers = [
+        subprocess.Popen([*command, "--share", str(share)], stdout=subprocess.PIPE, text=True) for share in range(jobs)
+    ]
+    try:
+        for told in _told_by(workers):
+            summary.add(told)
+            if summary.seeds % 50 == 0:
+                took_s = time.monotonic() - started_s
+                print(f"{summary.seeds} of {len(seeds)} seeds, {took_s:.0f} s", file=sys.stderr, flush=True)
+            if told["broken"] and not keep_going:
+                break
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.wait()
+    print(*summary.lines(time.monotonic() - started_s), sep="\n")
+    _print_broken(summary)
+    complete = summary.seeds == len(seeds)
+    if not complete and not summary.broken:
+        print("a process ended before its seeds did", file=sys.stderr)
+    return 0 if complete and not summary.broken else 1
+
+
+def _told_by(workers: list[subprocess.Popen[str]]) -> Iterator[Told]:
+    """What the workers print, as it comes."""
+    lines: SimpleQueue[str | None] = SimpleQueue()
+    for worker in workers:
+        if worker.stdout is not None:
+            Thread(target=_forward, args=(worker.stdout, lines), daemon=True).start()
+    left = len(workers)
+    while left:
+        line = lines.get()
+        if line is None:
+            left -= 1
+        else:
+            told: Told = json.loads(line)
+            yield told
+
+
+def _forward(stream: IO[str], lines: SimpleQueue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _print_broken(summary: Summary) -> None:
+    for told in summary.broken:
+        checker, what = told["broken"]
+        print(f"\nBROKEN in seed {told['seed']}: {checker}\n  {what}", file=sys.stderr)
+        print(f"  step by step: {COMMAND} --seed {told['seed']} --trace", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
