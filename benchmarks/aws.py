@@ -1,0 +1,260 @@
+"""AWS's answers, whole: every field, `ResponseMetadata` and HTTP headers, without an AWS.
+
+`answer` makes the body of one call; `canned` puts it under a real boto3 client, so that all but the
+network is the client's own work; `endpoint` serves it over HTTP on 127.0.0.1, from its own process.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from keyturn.testing.embedded import LOCALHOST, REGION
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+NAME: Final = "prod/orders/database"
+TABLE: Final = "keyturn-markers"
+KEY_PREFIX: Final = f"arn:aws:secretsmanager:{REGION}:111122223333:secret:"
+CREATED_S: Final = 1_790_000_000.123
+VALUE: Final = json.dumps(
+    {
+        "engine": "postgres",
+        "host": "orders.cluster-c0123456789a.us-east-1.rds.amazonaws.com",
+        "port": 5432,
+        "dbname": "orders",
+        "username": "orders_app",
+        "password": "correct-horse-battery-staple-0123456789",
+    }
+)
+"""A secret of the shape that RDS secrets have."""
+
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "nobodys",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
+
+Body = Mapping[str, object]
+
+
+def version_id(number: int) -> str:
+    """The version id of the `number`-th version of a secret."""
+    return f"7f1c3b1e-0000-4000-8000-{number:012d}"
+
+
+def arn(name: str) -> str:
+    """The full ARN of the secret of this name."""
+    return f"{KEY_PREFIX}{name}-AbCdEf"
+
+
+def secret_value(name: str, version: int = 1) -> dict[str, object]:
+    """GetSecretValue's answer."""
+    return {
+        "ARN": arn(name),
+        "CreatedDate": CREATED_S + version,
+        "Name": name,
+        "SecretString": VALUE,
+        "VersionId": version_id(version),
+        "VersionStages": ["AWSCURRENT"],
+    }
+
+
+def described(name: str, version: int = 1) -> dict[str, object]:
+    """DescribeSecret's answer for a secret that rotates."""
+    return {
+        "ARN": arn(name),
+        "CreatedDate": CREATED_S,
+        "Description": "The database of orders",
+        "LastAccessedDate": CREATED_S,
+        "LastChangedDate": CREATED_S + version,
+        "LastRotatedDate": CREATED_S + version,
+        "Name": name,
+        "RotationEnabled": True,
+        "RotationLambdaARN": f"arn:aws:lambda:{REGION}:111122223333:function:rotate-orders",
+        "RotationRules": {"AutomaticallyAfterDays": 30},
+        "Tags": [{"Key": "team", "Value": "orders"}],
+        "VersionIdsToStages": {version_id(version): ["AWSCURRENT"], version_id(version - 1): ["AWSPREVIOUS"]},
+    }
+
+
+def head(counter: int) -> dict[str, object]:
+    """The head item of a marker table that was swept a moment ago."""
+    return {
+        "pk": {"S": "head"},
+        "schema": {"N": "1"},
+        "epoch": {"S": "0123456789abcdef"},
+        "counter": {"N": str(counter)},
+        "swept_as_of_s": {"N": str(int(datetime.now(UTC).timestamp()) - 301)},
+    }
+
+
+def marker(key: str, version: int = 1) -> dict[str, object]:
+    """The marker of a secret."""
+    stages = {"AWSCURRENT": {"S": version_id(version)}, "AWSPREVIOUS": {"S": version_id(version - 1)}}
+    return {
+        "pk": {"S": key},
+        "schema": {"N": "1"},
+        "epoch": {"S": "fedcba9876543210"},
+        "sequence": {"N": str(version)},
+        "arn": {"S": f"{key}-AbCdEf"},
+        "stages": {"M": stages},
+        "left": {"L": [{"S": version_id(version - 1)}]},
+        "deleted": {"BOOL": False},
+        "reason": {"S": "Secret Label Updated"},
+        "changed_at_s": {"N": str(CREATED_S)},
+    }
+
+
+class Answers:
+    """Secrets Manager and DynamoDB; the secret is rotated at every `moves_every`-th read of the head (0: never)."""
+
+    def __init__(self, moves_every: int = 0) -> None:
+        self._moves_every = moves_every
+        self._heads = count(1)
+        self._version = 1
+
+    def answer(self, operation: str, request: Body) -> Body:
+        """The body of one answer; `LookupError` for an operation that nobody should call."""
+        match operation:
+            case "GetSecretValue":
+                return secret_value(_name(request), self._version)
+            case "DescribeSecret":
+                return described(_name(request), self._version)
+            case "GetItem" if request["Key"] == {"pk": {"S": "head"}}:
+                if self._moves_every and next(self._heads) % self._moves_every == 0:
+                    self._version += 1
+                return {"Item": head(self._version)}
+            case "GetItem":
+                return {"Item": marker(_key(request["Key"]), self._version)}
+            case "BatchGetItem":
+                return {"Responses": {TABLE: self._markers(request)}, "UnprocessedKeys": {}}
+        raise LookupError(operation)
+
+    def _markers(self, request: Body) -> list[object]:
+        tables = request["RequestItems"]
+        assert isinstance(tables, dict)
+        return [marker(_key(key), self._version) for key in tables[TABLE]["Keys"]]
+
+
+def headers(body: bytes) -> dict[str, str]:
+    """The headers of an answer."""
+    return {
+        "Content-Type": "application/x-amz-json-1.1",
+        "Content-Length": str(len(body)),
+        "Date": format_datetime(datetime.now(UTC), usegmt=True),
+        "x-amzn-RequestId": "b7a6c5d4-e3f2-4190-8a7b-6c5d4e3f2a1b",
+        "x-amz-crc32": str(zlib.crc32(body)),
+    }
+
+
+def canned(client: object, answers: Answers | None = None) -> None:
+    """Let a boto3 client be answered before it sends."""
+    served = answers or Answers()
+
+    def answered(request: AWSPreparedRequest, **_event: object) -> AWSResponse:
+        target, body = str(request.headers["X-Amz-Target"].decode()), request.body
+        assert isinstance(body, bytes)
+        content = json.dumps(served.answer(target.rpartition(".")[2], json.loads(body))).encode()
+        return AWSResponse(request.url, 200, headers(content), _Raw(content))
+
+    client.meta.events.register("before-send", answered)  # type: ignore[attr-defined] # any boto3 client
+
+
+def secrets_manager(answers: Answers | None = None) -> SecretsManagerClient:
+    """A boto3 client for Secrets Manager whose answers are canned."""
+    client = boto3.client(
+        "secretsmanager",
+        region_name=REGION,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+    canned(client, answers)
+    return client
+
+
+@contextmanager
+def endpoint(moves_every: int = 0) -> Iterator[str]:
+    """The URL of an endpoint for both services, served by a process that ends with this one."""
+    command = [sys.executable, "-m", "benchmarks.aws", str(moves_every)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield f"http://{LOCALHOST}:{int(server.stdout.readline())}"
+        finally:
+            server.kill()
+
+
+class _Raw(io.BytesIO):
+    """The raw answer, as botocore reads one."""
+
+    def stream(self, **_options: object) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _name(request: Body) -> str:
+    return str(request["SecretId"]).removeprefix(KEY_PREFIX).removesuffix("-AbCdEf")
+
+
+def _key(key: object) -> str:
+    assert isinstance(key, dict)
+    return str(key["pk"]["S"])
+
+
+def _handler(answers: Answers) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def do_POST(self) -> None:
+            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps(answers.answer(operation, request)).encode()
+            self.send_response_only(200)
+            for name, value in headers(body).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    return Handler
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the standard input closes; the first line of the output is the port."""
+    server = ThreadingHTTPServer((LOCALHOST, 0), _handler(Answers(int(arguments[0]))))
+    server.daemon_threads = True
+    print(server.server_address[1], flush=True)
+    server.timeout = 0.5
+    _serve(server)
+
+
+def _serve(server: ThreadingHTTPServer) -> None:
+    import threading
+
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

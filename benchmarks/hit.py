@@ -1,0 +1,156 @@
+"""What a hit costs, alone and from eight threads at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import Final
+
+import aws_secretsmanager_caching
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from cachetools import TTLCache, cached
+
+from benchmarks.aws import NAME, VALUE, secrets_manager
+from benchmarks.results import Part, Parts, Row, ratio, row
+from benchmarks.timing import Take, interleaved, nanoseconds
+from keyturn import SecretCache
+
+FLOOR: Final = "floor: one dict look-up, one clock reading"
+GET: Final = "keyturn get"
+STRING: Final = "keyturn get_secret_string"
+UPSTREAM: Final = "aws-secretsmanager-caching"
+POWERTOOLS: Final = "Powertools parameters"
+CACHETOOLS: Final = "cachetools TTLCache and a lock"
+BOTO3: Final = "boto3, no cache (no network)"
+
+THREADS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many samples; `hits` per thread and sample of the threaded measurement."""
+
+    rounds: int
+    thread_rounds: int
+    hits: int
+
+
+FULL: Final = Plan(rounds=100, thread_rounds=20, hits=40_000)
+QUICK: Final = Plan(rounds=15, thread_rounds=5, hits=20_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One way to read a warm secret: the statement, and the `subject` of it."""
+
+    statement: str
+    subject: object
+    read: Callable[[str], object]
+
+
+def subjects() -> dict[str, Subject]:
+    """All, warmed up with the same full answer, each as its documentation uses it."""
+    keyturn = SecretCache(secrets_manager())
+    upstream = aws_secretsmanager_caching.SecretCache(client=secrets_manager())
+    powertools = SecretsProvider(boto3_client=secrets_manager())
+    client = secrets_manager()
+
+    def fetch(secret_id: str) -> str:
+        return client.get_secret_value(SecretId=secret_id)["SecretString"]
+
+    ttl_cached = cached(TTLCache(1024, 300), lock=threading.Lock())(fetch)
+    entries, now = {NAME: VALUE}, time.time
+
+    def floor(secret_id: str) -> tuple[str | None, float]:
+        return entries.get(secret_id), now()
+
+    found = {
+        FLOOR: Subject("subject(name)", floor, floor),
+        GET: Subject("subject.get(name)", keyturn, keyturn.get),
+        STRING: Subject("subject.get_secret_string(name)", keyturn, keyturn.get_secret_string),
+        CACHETOOLS: Subject("subject(name)", ttl_cached, ttl_cached),
+        POWERTOOLS: Subject("subject.get(name, max_age=300)", powertools, partial(powertools.get, max_age=300)),
+        UPSTREAM: Subject("subject.get_secret_string(name)", upstream, upstream.get_secret_string),
+        BOTO3: Subject("subject(name)", fetch, fetch),
+    }
+    for subject in found.values():
+        subject.read(NAME)
+    return found
+
+
+def measure(plan: Plan) -> Parts:
+    """Both parts."""
+    found = subjects()
+    return {"hit": hits(plan, found), "threads": threads(plan, found)}
+
+
+def hits(plan: Plan, found: dict[str, Subject]) -> Part:
+    """Nanoseconds per hit of one thread."""
+    takes = {name: nanoseconds(one.statement, subject=one.subject, name=NAME) for name, one in found.items()}
+    samples = interleaved(takes, plan.rounds)
+    rows = [row(name, "ns", taken) for name, taken in samples.items()]
+    ns = {one.name: one.median for one in rows}
+    return Part(
+        "A hit",
+        f"{plan.rounds} samples of 10 ms each, in turn. Every cache was filled by a boto3 client with the same "
+        "full answer (ResponseMetadata, headers) and is called as its documentation shows, at a TTL that "
+        "does not end. Powertools is its SecretsProvider; cachetools is `cached(TTLCache, lock=Lock())`.",
+        tuple(rows),
+        (
+            ratio("get / floor", ns[GET] / ns[FLOOR], "at most", 1.5),
+            ratio("aws-secretsmanager-caching / get", ns[UPSTREAM] / ns[GET], "at least", 100),
+            ratio("Powertools / get", ns[POWERTOOLS] / ns[GET], "at least", 5),
+        ),
+        notes=("Without a cache each read is an HTTPS call besides: milliseconds that are not in this figure.",),
+    )
+
+
+def threads(plan: Plan, found: dict[str, Subject]) -> Part:
+    """What eight threads reach together, as a share of what one thread reaches alone."""
+    found = {name: one for name, one in found.items() if name != BOTO3}
+    takes: dict[str, Take] = {}
+    for name, one in found.items():
+        # The slow ones need fewer calls for a sample of the same length.
+        hits = max(500, min(plan.hits, round(plan.hits * 200 / nanoseconds("subject(name)", subject=one.read, name=NAME)())))
+        takes[name] = partial(kept, one.read, hits)
+    samples = interleaved(takes, plan.thread_rounds)
+    rows: list[Row] = [row(name, "x of one thread", taken) for name, taken in samples.items()]
+    share = {name: median(taken) for name, taken in samples.items()}
+    return Part(
+        f"Hits from {THREADS} threads at once",
+        f"{plan.thread_rounds} samples, in turn: hits per second of {THREADS} threads together, over those of "
+        "one thread in the same sample.",
+        tuple(rows),
+        (ratio("get keeps / floor keeps", share[GET] / share[FLOOR], "at least", 0.9),),
+    )
+
+
+def kept(read: Callable[[str], object], hits: int) -> float:
+    """The throughput of all threads together over that of one."""
+    alone_s = _seconds(read, hits * THREADS, 1)
+    return alone_s / _seconds(read, hits, THREADS)
+
+
+def _seconds(read: Callable[[str], object], hits: int, number: int) -> float:
+    barrier = threading.Barrier(number + 1)
+
+    def work() -> None:
+        barrier.wait()
+        for _ in range(hits):
+            read(NAME)
+        barrier.wait()
+
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(number)]
+    for worker in workers:
+        worker.start()
+    barrier.wait()
+    started_s = time.perf_counter()
+    barrier.wait()
+    seconds = time.perf_counter() - started_s
+    for worker in workers:
+        worker.join()
+    return seconds
