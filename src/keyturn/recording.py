@@ -9,10 +9,10 @@ has left, which counts only if the hint names it or a second answer a settle tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from keyturn.errors import (
     AccessDeniedError,
@@ -64,6 +64,17 @@ class ParameterHint:
     token: str
     deleted: bool = False
     reason: str = ""
+
+
+class Move(NamedTuple):
+    """AWSCURRENT, from the version in the marker to the version in an answer.
+
+    Two answers mean the same only if they would make the same move: between them an event may have
+    moved the marker on, and the second may still be from before that.
+    """
+
+    was: str | None
+    to: str | None
 
 
 class Outcome(Enum):
@@ -167,6 +178,12 @@ def moves_back(before: Marker | None, described: Described) -> bool:
     return current != before.stages.get(AWSCURRENT) and current in before.left
 
 
+def _move(before: Marker | None, described: Described | None) -> Move:
+    """What an answer (None: there is no such secret) would do to AWSCURRENT."""
+    was = before.stages.get(AWSCURRENT) if before is not None else None
+    return Move(was, described.stages.get(AWSCURRENT) if described is not None else None)
+
+
 def shows(described: Described, hint: Hint) -> bool:
     """Whether the answer shows what the hint says; one without a version or label is not waited for."""
     if hint.version_id is None or hint.stage is None or described.deleted:
@@ -225,11 +242,11 @@ def _hinted_key(hint: Hint) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One reading of a marker and its secret, and what was written of it."""
+    """One reading of a marker and its secret, the move between them, and what was written of it."""
 
     before: Marker | None
     marker: Marker | None
-    current: str | None = None
+    move: Move | None = None
     written: bool = False
     settled: bool = True
 
@@ -255,17 +272,13 @@ class Recorder:
         Raises `SecretError` or `MarkerTableError`; the same hint may then be given again, as it may
         at any time.
         """
-        is_named = hint.stage == AWSCURRENT and hint.version_id is not None
-        believed = {hint.version_id} if is_named else set()
         delays_s = [0.0, *(self.settle_s * share for share in _SETTLE_SHARES)]
         written = False
         look = first = _Look(None, None)
         for number, delay_s in enumerate(delays_s, start=1):
             if delay_s:
                 self.sleep(delay_s)
-            if number == len(delays_s):
-                believed.add(first.current)
-            look = self.look_again(hint, believed)
+            look = self.look_again(hint, first.move if number == len(delays_s) else None)
             first = look if number == 1 else first
             written = written or look.written
             if look.settled:
@@ -276,12 +289,13 @@ class Recorder:
         """Put the event's token into a parameter's marker; an event that is there already writes nothing."""
         return self._until_written(lambda: self._record_parameter(hint))
 
-    def look_again(self, hint: Hint, believed: Collection[str | None]) -> _Look:
+    def look_again(self, hint: Hint, seen_before: Move | None) -> _Look:
         """Read marker and secret once and write what is new.
 
-        AWSCURRENT moves back only to a version in `believed`; else nothing is written.
+        AWSCURRENT moves back only to the version that the hint names, or when the very same move was
+        `seen_before`; else nothing is written.
         """
-        return self._until_written(lambda: self._look(hint, believed))
+        return self._until_written(lambda: self._look(hint, seen_before))
 
     def find(self, secret_id: str, key: str | None) -> Described | None:
         """The secret of this id, else the one that now has the same name, else None."""
@@ -292,19 +306,20 @@ class Recorder:
         renewed = self._describe(key.partition(":secret:")[2])
         return renewed if renewed is not None and secret_key(renewed.arn, renewed.name) == key else None
 
-    def _look(self, hint: Hint, believed: Collection[str | None]) -> _Look:
+    def _look(self, hint: Hint, seen_before: Move | None) -> _Look:
         seen, described = self._observe(hint)
         before = seen.marker if seen is not None else None
         if seen is None or described is None:
             return self._bury(hint, seen)
-        current = described.stages.get(AWSCURRENT)
-        if moves_back(before, described) and current not in believed:
-            return _Look(before, before, current, settled=False)
+        move = _move(before, described)
+        is_named = hint.stage == AWSCURRENT and hint.version_id == move.to
+        if moves_back(before, described) and move != seen_before and not is_named:
+            return _Look(before, before, move, settled=False)
         after = marker_after(before, described, hint, self.wall())
         if before is not None and agrees(before, described) and before.step == after.step:
-            return _Look(before, before, current, settled=shows(described, hint))
+            return _Look(before, before, move, settled=shows(described, hint))
         self.store.write([(seen, after)])
-        return _Look(before, after, current, written=True, settled=shows(described, hint))
+        return _Look(before, after, move, written=True, settled=shows(described, hint))
 
     def _observe(self, hint: Hint) -> tuple[Seen | None, Described | None]:
         """The marker, and what DescribeSecret said after it was read.
@@ -406,7 +421,7 @@ class Sweeper:
         By then an event that was under way has arrived, and does not count as lost.
         """
         swept = Swept()
-        contradicted: list[tuple[Marker, str | None]] = []
+        contradicted: list[tuple[Marker, Move]] = []
         for marker in doubtful:
             if self.time_is_up():
                 return replace(swept, in_time=False)
@@ -416,23 +431,23 @@ class Sweeper:
                 swept += Swept(failed=1)
                 continue
             if not agrees(marker, described):
-                current = described.stages.get(AWSCURRENT) if described is not None else None
-                contradicted.append((marker, current))
+                contradicted.append((marker, _move(marker, described)))
         if contradicted:
             self.recorder.sleep(self.recorder.settle_s)
-        for marker, current in contradicted:
+        for marker, move in contradicted:
             if self.time_is_up():
                 return replace(swept, in_time=False)
-            swept += self._correct(marker, current)
+            swept += self._correct(marker, move)
         return swept
 
-    def _correct(self, marker: Marker, current: str | None) -> Swept:
+    def _correct(self, marker: Marker, move: Move) -> Swept:
         try:
-            look = self.recorder.look_again(Hint(marker.arn, reason="sweep"), {current})
+            look = self.recorder.look_again(Hint(marker.arn, reason="sweep"), move)
         except SecretError:
             return Swept(failed=1)
         if not look.settled:
-            return Swept(failed=1)
+            # If the marker has changed since, somebody else has looked at the secret meanwhile.
+            return Swept(failed=int(look.before == marker))
         if not look.written or look.before is None or look.marker is None:
             return Swept()
         return Swept(corrected=1, found_by_sweep=int(should_have_been_announced(look.before, look.marker)))
@@ -476,7 +491,7 @@ class Sweeper:
 
     def _first_alone(self, marker: Marker) -> Swept:
         try:
-            look = self.recorder.look_again(Hint(marker.arn, reason=marker.reason), ())
+            look = self.recorder.look_again(Hint(marker.arn, reason=marker.reason), None)
         except SecretError:
             return Swept(failed=1)
         return Swept(first=int(look.written), failed=int(not look.settled))

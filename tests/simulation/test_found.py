@@ -1,12 +1,22 @@
-"""What the simulation has found in the cache, each as small as it gets."""
+"""What the simulation has found, each as small as it gets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 import pytest
 
+from keyturn import SecretCache
 from keyturn.cache import Cache
 from keyturn.errors import AccessDeniedError
 from keyturn.freshness import Limits
+from keyturn.recording import Hint, Recorder
+from keyturn.testing.fakes import FakeMarkers, FakeSecretsManager
+from keyturn.values import Described, Marker, SecretVersion
+from tests.simulation.hosts import HostClock
+from tests.simulation.scheduler import Machine, Scheduler
+from tests.simulation.threads import cooperative
 from tests.world import NAME, World
 
 
@@ -100,3 +110,95 @@ def test_a_check_in_flight_takes_nothing_from_others() -> None:
     world.clock.advance(5)
     cache.get(NAME)
     assert ([True], reads) == (told, world.reads)
+
+
+def test_a_copy_whose_marker_has_just_moved_keeps_its_long_bound_until_the_answer() -> None:
+    """While the first answer is on its way the others are served what was covered, and status says so."""
+    world = World()
+    cache = world.covered()
+    world.pass_time(cache, 400, sweep=True)
+    world.rotate("v2", "two")
+    told: list[float] = []
+    world.secrets.fail = lambda _: told.append(cache.status().secrets[0].bound_s)
+    world.clock.advance(5)
+    cache.get(NAME)
+    assert told[0] > 3600
+
+
+@dataclass
+class SlowSecrets:
+    """A source that takes a second for each answer."""
+
+    scheduler: Scheduler
+    secrets: FakeSecretsManager
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        self.scheduler.pause(1.0)
+        return self.secrets.read(secret_id, stage=stage, version_id=version_id)
+
+
+def test_nobody_is_served_a_copy_that_idled_past_its_bound() -> None:
+    """After an hour of idling two callers come at once: one asks, the other waits for the answer."""
+    world, scheduler, got = World(), Scheduler(), list[str]()
+    with cooperative(scheduler):
+        cache = SecretCache(
+            source=SlowSecrets(scheduler, world.secrets), clock=HostClock(scheduler), random=lambda: 0.0
+        )
+
+        def get() -> None:
+            got.append(cache.get(NAME).version_id)
+
+        scheduler.spawn("first", Machine("host"), get)
+        scheduler.run(2)
+        world.rotate("v2", "two")
+        for name in ("asks", "waits"):
+            scheduler.spawn(name, Machine("host"), get, after_s=3600)
+        scheduler.run(3700)
+    assert ["v1", "v2", "v2"] == got
+
+
+@dataclass
+class OldCatalog:
+    """A catalog that still answers from before a move."""
+
+    described: Described
+
+    def describe(self, secret_id: str) -> Described:
+        return self.described
+
+    def list(self) -> Iterator[Described]:
+        yield self.described
+
+
+@dataclass
+class Meanwhile:
+    """A sleep during which the listener of an event moves the marker on."""
+
+    table: FakeMarkers
+    after: Marker
+    naps_s: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        if not self.naps_s:
+            self.table.write([(self.table.look(self.after.key), self.after)])
+        self.naps_s.append(seconds)
+
+
+def test_an_answer_from_before_a_move_does_not_confirm_one_from_after_it() -> None:
+    """Two looks that say v1 are no roll-back when the marker moved on to v2 between them."""
+    world = World()
+    described = Described(world.arn, NAME, {"AWSCURRENT": "v1"})
+    world.table.set(world.key, world.arn, described.stages)
+    after = Marker(world.key, world.arn, {"AWSCURRENT": "v2"}, left=("v1",))
+    recorder = Recorder(
+        OldCatalog(described),
+        world.table,
+        settle_s=6.0,
+        sleep=Meanwhile(world.table, after).sleep,
+        random=lambda: 0.0,
+        wall=world.clock.wall,
+    )
+    recorder.record(Hint(world.arn, NAME, "v3", "AWSPENDING"))
+    marker = world.table.look(world.key).marker
+    assert marker is not None
+    assert "v2" == marker.stages["AWSCURRENT"]
