@@ -19,7 +19,7 @@ from keyturn.names import checked_secret_id, is_secret_arn, secret_key
 from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.refresh import GONE, Reading, backoff_s, failed, refreshed
 from keyturn.shelf import HitKey, Secret, Shelf, as_asked, hit_key
-from keyturn.status import CacheStatus, held_status, table_status
+from keyturn.status import CacheStatus, held_bound_s, held_status, table_status
 from keyturn.values import AWSCURRENT, AWSPENDING, Instant, Marker, SecretVersion
 from keyturn.watch import TableView, TableWatch
 
@@ -103,7 +103,7 @@ class Cache:
                 if flight is None:
                     self._flights[key] = threading.Event()
                     break
-                if held is not None and servable_for_s(held[1], now, self._limits) > 0:
+                if held is not None and self._is_servable(*held, now):
                     return as_asked(held[1].version, secret_id)
             flight.wait()
         with self._flying(key):
@@ -329,6 +329,11 @@ class Cache:
             return False
         # Fresh, but invalidated: that alone makes it due only so often.
         return secret.forced is None or secret.forced.age_s(now) >= self._limits.min_refresh_interval_s
+
+    def _is_servable(self, secret: Secret, holding: Holding, now: Instant) -> bool:
+        """Whether callers may have this while it is refreshed; what idled past its bound they wait for."""
+        limit_s = held_bound_s(secret, holding, self._view(), now, self._limits)
+        return holding.confirmed.age_s(now) <= limit_s and servable_for_s(holding, now, self._limits) > 0
 
     def _fresh_for_s(
         self, secret: Secret, holding: Holding, now: Instant, generation: int | None = None

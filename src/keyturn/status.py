@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyturn.freshness import Holding, Limits, agrees, bound_s
+from keyturn.freshness import Holding, Limits, agrees, bound_s, disputed
 from keyturn.shelf import Secret
 from keyturn.values import AWSPENDING, Instant
 from keyturn.watch import TableView
@@ -71,8 +71,6 @@ def held_status(
 ) -> HeldStatus:
     """One stage's part."""
     obstacle = _uncovered_because(secret, holding, view, now, limits)
-    # While the table is in trouble a copy is not covered, but still trusted for a short TTL.
-    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
     trouble = holding.trouble
     return HeldStatus(
         secret_ids=tuple(sorted(secret.aliases)),
@@ -83,9 +81,23 @@ def held_status(
         age_s=holding.confirmed.age_s(now),
         covered=obstacle is None,
         why=obstacle or "the marker agrees and the sweep is recent",
-        bound_s=bound_s(holding, covered=trusted, limits=limits),
+        bound_s=held_bound_s(secret, holding, view, now, limits),
         last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
     )
+
+
+def held_bound_s(
+    secret: Secret, holding: Holding, view: TableView | None, now: Instant, limits: Limits
+) -> float:
+    """How old, in seconds, what is served of this stage can be at worst.
+
+    The long bound holds a little longer than the cover: while the table is in trouble its last word is
+    trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
+    """
+    obstacle = _uncovered_because(secret, holding, view, now, limits)
+    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
+    has_moved = view is not None and disputed(view.marker(secret.key), holding)
+    return bound_s(holding, covered=trusted or has_moved, limits=limits)
 
 
 def _uncovered_because(

@@ -267,7 +267,7 @@ class Gremlins:
         reader = self._reader()
         reader.host.kill()
         reader.cache.after_fork()
-        reader.host.clock.disturbed_s = self.scheduler.now_s
+        reader.host.clock.step(0.0)
         reader.start()
 
     def _replaced(self) -> None:

@@ -29,7 +29,7 @@ class HostClock:
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back."""
         self._offset_s += seconds
-        self.disturbed_s = self._scheduler.now_s
+        self.disturbed_s = max(self.disturbed_s, self._scheduler.now_s)
         # Time that passed in a freeze and was then taken back from the wall clock shows on neither clock.
         self.hidden_s += max(0.0, -seconds)
 
@@ -51,7 +51,7 @@ class Host:
     def freeze(self, seconds: float, *, stops_monotonic: bool) -> None:
         """Nothing of this host runs for so long."""
         self.machine.thaws_at_s = self._scheduler.now_s + seconds
-        self.clock.disturbed_s = self.machine.thaws_at_s
+        self.clock.disturbed_s = max(self.clock.disturbed_s, self.machine.thaws_at_s)
         if stops_monotonic:
             self.clock.stop_monotonic(seconds)
 

@@ -134,13 +134,11 @@ class Serving:
         age_s = served.begun_s - moved.start_s
         if age_s <= 0:
             return
-        bound_s = self._bound_s(served.reader, version.arn, served.stage)
+        bound_s, why = self._bound_s(served.reader, version.arn, served.stage)
         allowed_s = bound_s * bounds.DRIFT + self._hidden_s(served.reader)
-        require(
-            age_s <= allowed_s,
-            "bound",
-            f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s",
-        )
+        if age_s > allowed_s:
+            what = f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s, since {why}"
+            raise BrokenPromiseError("bound", what)
         if served.stage == AWSPENDING or not self._reader_is_well(served.reader, moved.start_s):
             return
         name = version.name
@@ -159,13 +157,12 @@ class Serving:
             f"{_what(served)} {age_s:.1f} s after it moved, promised {promised_s:.1f} s",
         )
 
-    def _bound_s(self, reader: Reader, arn: str, stage: str) -> float:
-        """What the reader's own status says, at the time of serving."""
+    def _bound_s(self, reader: Reader, arn: str, stage: str) -> tuple[float, str]:
+        """What the reader's own status says, at the time of serving, and why."""
         for held in reader.cache.status().secrets:
             if (held.arn, held.stage) == (arn, stage):
-                return held.bound_s
-        # It was forgotten while it was read: nobody holds it, and it is as old as one answer.
-        return READ_LAG_S
+                return held.bound_s, held.why
+        return READ_LAG_S, "it was forgotten while it was read"
 
     def _reader_is_well(self, reader: Reader, moved_s: float) -> bool:
         calm_s = self.weather.calm_since(SECRETS, TABLE, TAMPER)
