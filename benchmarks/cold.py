@@ -1,0 +1,181 @@
+"""From nothing to the first secret: in a fresh process, and as the INIT of a Lambda function."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from benchmarks import rie
+from benchmarks.aws import CREDENTIALS, NAME, endpoint
+from benchmarks.results import Part, Parts, Ratio, counted, ratio, row
+from benchmarks.timing import interleaved
+
+KEYTURN: Final = "keyturn"
+KEYTURN_TABLE: Final = "keyturn with a marker table"
+UPSTREAM: Final = "aws-secretsmanager-caching"
+BOTO3: Final = "boto3"
+POWERTOOLS: Final = "Powertools parameters"
+PYDANTIC: Final = "pydantic-settings, AWS source"
+
+PROGRAMS: Final[Mapping[str, str]] = {
+    KEYTURN: """
+from keyturn import SecretCache
+secret = SecretCache().get_secret_string(NAME)
+""",
+    KEYTURN_TABLE: """
+from keyturn import SecretCache
+secret = SecretCache(marker_table="keyturn-markers").get_secret_string(NAME)
+""",
+    UPSTREAM: """
+from aws_secretsmanager_caching import SecretCache
+secret = SecretCache().get_secret_string(NAME)
+""",
+    BOTO3: """
+import boto3
+secret = boto3.client("secretsmanager").get_secret_value(SecretId=NAME)["SecretString"]
+""",
+    POWERTOOLS: """
+from aws_lambda_powertools.utilities import parameters
+secret = parameters.get_secret(NAME)
+""",
+    PYDANTIC: """
+from pydantic_settings import AWSSecretsManagerSettingsSource, BaseSettings
+class Settings(BaseSettings):
+    password: str
+    @classmethod
+    def settings_customise_sources(cls, settings_cls, **sources):
+        return (AWSSecretsManagerSettingsSource(settings_cls, NAME),)
+    model_config = {"extra": "ignore"}
+secret = Settings().password
+""",
+}
+"""Each as its documentation begins, with clients of its own making."""
+
+TIMED: Final = """
+import time; started_s = time.perf_counter()
+import sys; before = set(sys.modules)
+NAME = {name!r}
+{program}
+print(time.perf_counter() - started_s, len(secret), *set(sys.modules) - before)
+"""
+
+NOT_NEEDED: Final = ("pydantic", "boto3", "aws_secretsmanager_caching", "keyturn.markers", "keyturn.recording")
+"""Modules that the first get has no use for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many processes of each kind."""
+
+    processes: int
+    inits: int
+
+
+FULL: Final = Plan(processes=25, inits=12)
+QUICK: Final = Plan(processes=4, inits=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One fresh process: milliseconds to the secret, and the modules loaded on the way."""
+
+    ms: float
+    modules: frozenset[str]
+
+
+def measure(plan: Plan) -> Parts:
+    """The one part."""
+    with endpoint() as url:
+        started = processes(plan, url)
+        loaded = start(PROGRAMS[KEYTURN_TABLE], os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url})
+        inits = rie_inits(plan, url) if rie.is_there() else {}
+    rows = [row(name, "ms", ms, "fresh process") for name, ms in started.items()]
+    rows += [row(name, "ms", ms, "INIT in Lambda's emulator") for name, ms in inits.items()]
+    rows.append(counted("modules that keyturn loads and does not need", "modules", len(not_needed(loaded))))
+    part = Part(
+        "Cold start, to the first secret",
+        f"{plan.processes} fresh processes of each kind in turn, from the first line of the program to the secret, "
+        "bytecode compiled before; each with a client of its own making, against a stub of Secrets Manager on "
+        "127.0.0.1 that answers at once. INIT is the emulator's own figure for a handler module that reads the "
+        "secret when it is loaded.",
+        tuple(rows),
+        (*targets(started, ""), *(targets(inits, " INIT") if inits else ())),
+        notes=(
+            "TLS, DNS and credentials from a role are not in it: alike for all but aws-secretsmanager-caching, "
+            "which makes two calls (DescribeSecret, GetSecretValue) where the others make one.",
+            *(() if inits else ("Lambda's emulator was not there, so INIT was not measured.",)),
+        ),
+    )
+    return {"cold_start": part}
+
+
+def targets(ms: Mapping[str, list[float]], suffix: str) -> tuple[Ratio, ...]:
+    """keyturn, with a marker table, against the peers."""
+    middle = {name: median(taken) for name, taken in ms.items()}
+    ours = middle[KEYTURN_TABLE]
+    return (
+        ratio(f"keyturn - aws-secretsmanager-caching{suffix}", ours - middle[UPSTREAM], "at most", 10, "ms"),
+        ratio(f"keyturn / boto3{suffix}", ours / middle[BOTO3], "at most", 1),
+        ratio(f"keyturn / Powertools{suffix}", ours / middle[POWERTOOLS], "at most", 1),
+    )
+
+
+def processes(plan: Plan, url: str) -> dict[str, list[float]]:
+    """Milliseconds of fresh processes, in turn."""
+    environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url}
+    takes: dict[str, Callable[[], float]] = {}
+    for name, program in PROGRAMS.items():
+        start(program, environment)
+        takes[name] = partial(_ms, program, environment)
+    return interleaved(takes, plan.processes)
+
+
+def start(program: str, environment: Mapping[str, str]) -> Start:
+    """Run one program in a fresh process."""
+    code = TIMED.format(name=NAME, program=program)
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    seconds, _length, *modules = answer.stdout.split()
+    return Start(float(seconds) * 1000, frozenset(modules))
+
+
+def not_needed(started: Start) -> list[str]:
+    """What was loaded without need: a module of `NOT_NEEDED`, or one inside it."""
+    return [
+        module
+        for module in started.modules
+        if any(module == one or module.startswith(f"{one}.") for one in NOT_NEEDED)
+    ]
+
+
+def rie_inits(plan: Plan, url: str) -> dict[str, list[float]]:
+    """Milliseconds of INIT, in turn."""
+    environment = CREDENTIALS | {"AWS_ENDPOINT_URL": url}
+    with TemporaryDirectory() as folder:
+        takes: dict[str, Callable[[], float]] = {}
+        for number, (name, program) in enumerate(PROGRAMS.items()):
+            module = f"function{number}"
+            text = f"NAME = {NAME!r}\n{program}\ndef handler(event, context): return len(secret)\n"
+            Path(folder, f"{module}.py").write_text(text, "utf-8")
+            takes[name] = partial(_init_ms, f"{module}.handler", Path(folder), environment)
+            takes[name]()
+        return interleaved(takes, plan.inits)
+
+
+def _ms(program: str, environment: Mapping[str, str]) -> float:
+    return start(program, environment).ms
+
+
+def _init_ms(handler: str, folder: Path, environment: Mapping[str, str]) -> float:
+    with rie.function(handler, [folder], environment) as one:
+        one.invoke({})
+        return one.init_ms()
+

@@ -1,0 +1,138 @@
+"""AWS's runtime interface emulator: a Lambda function as a plain process, INIT and all.
+
+The program comes with the package aws-sam-cli and runs AWS's own Python runtime client, awslambdaric.
+`make bench` puts both into `FOLDER`, apart from the environment: aws-sam-cli's dependencies are not wanted.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from keyturn.testing.embedded import LOCALHOST, free_port
+
+FOLDER: Final = Path(os.environ.get("KEYTURN_BENCH_RIE", "build/bench/rie")).absolute()
+START_TIMEOUT_S: Final = 20
+INIT: Final = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
+
+
+def program() -> Path:
+    """The emulator for this processor."""
+    kind = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    return FOLDER / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{kind}"
+
+
+def is_there() -> bool:
+    """Whether the emulator and its runtime client are installed."""
+    return program().is_file() and (FOLDER / "awslambdaric").is_dir()
+
+
+class NoInitReportError(RuntimeError):
+    """The emulator said nothing of INIT; the message has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A running function: its port and its log."""
+
+    port: int
+    log: Path
+
+    def invoke(self, event: object) -> object:
+        """The function's answer; the first call causes INIT."""
+        connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=60)
+        with closing(connection):
+            body = json.dumps(event)
+            connection.request("POST", "/2015-03-31/functions/function/invocations", body)
+            answer: object = json.loads(connection.getresponse().read())
+            return answer
+
+    def init_ms(self) -> float:
+        """What the emulator says that INIT took, in milliseconds."""
+        text = self.log.read_text("utf-8", "replace")
+        found = INIT.search(text)
+        if found is None:
+            raise NoInitReportError(text[-1000:])
+        return float(found[1])
+
+    def processes(self) -> list[int]:
+        """The ids of the runtime's own processes (Linux)."""
+        with suppress(OSError):
+            children = Path("/proc").glob("[0-9]*/environ")
+            wanted = f"AWS_LAMBDA_RUNTIME_API={LOCALHOST}:{self.port + 1}".encode()
+            return [int(one.parent.name) for one in children if wanted in _bytes(one)]
+        return []
+
+
+@contextmanager
+def function(handler: str, paths: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Function]:
+    """A function whose code is on `paths`, in an emulator of its own, gone with the block."""
+    everything = [*map(str, paths), *sys.path, str(FOLDER)]
+    variables = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.pathsep.join(path for path in everything if path),
+        "AWS_LAMBDA_FUNCTION_NAME": "bench",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "300",
+        **environment,
+    }
+    port, runtime_port = _two_ports()
+    command = [
+        *(str(program()), "--log-level", "info"),
+        *("--runtime-interface-emulator-address", f"{LOCALHOST}:{port}"),
+        *("--runtime-api-address", f"{LOCALHOST}:{runtime_port}"),
+        *(sys.executable, "-m", "awslambdaric", handler),
+    ]
+    with NamedTemporaryFile() as log:
+        with subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True) as emulator:
+            try:
+                _wait(port)
+                yield Function(port, Path(log.name))
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(emulator.pid, signal.SIGKILL)
+
+
+def _two_ports() -> tuple[int, int]:
+    """A free port, and the next one free as well."""
+    while True:
+        port = free_port()
+        with suppress(OSError):
+            import socket
+
+            with socket.socket() as probe:
+                probe.bind((LOCALHOST, port + 1))
+            return port, port + 1
+
+
+def _wait(port: int) -> None:
+    """Wait until the emulator listens; `TimeoutError` if it does not."""
+    late_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < late_s:
+        with suppress(OSError):
+            connection = http.client.HTTPConnection(LOCALHOST, port, timeout=1)
+            with closing(connection):
+                connection.connect()
+                return
+        time.sleep(0.01)
+    raise TimeoutError("the runtime interface emulator does not listen")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
