@@ -1,0 +1,260 @@
+"""What a check of the marker table costs: its request, its wait, and what others feel of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+from typing import Final
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.config import Config
+
+from benchmarks.aws import CREDENTIALS, NAME, TABLE, Answers, canned, endpoint
+from benchmarks.results import Part, Parts, Row, counted, percentile, ratio, row
+from benchmarks.timing import interleaved
+from keyturn import SecretCache
+from keyturn.testing.embedded import REGION
+from keyturn.testing.fakes import FakeClock
+
+INTERVAL_S: Final = 5.0
+READ_UNIT_BYTES: Final = 4096
+HELD: Final = (1, 10, 100, 1000)
+POLL_INTERVAL_S: Final = 0.02
+"""Far below any sensible interval, so that the poller is at work for much of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many checks are timed; for how long, and how often in turn, gets are timed beside the poller."""
+
+    checks: int
+    background_s: float
+    background_rounds: int
+
+
+FULL: Final = Plan(checks=300, background_s=3, background_rounds=5)
+QUICK: Final = Plan(checks=40, background_s=0.7, background_rounds=2)
+
+
+def measure(plan: Plan) -> Parts:
+    """The one part."""
+    background = gets_beside_the_poller(plan)
+    quiet, busy = (median(one.p99_ns for one in taken) for taken in background.values())
+    with endpoint() as url:
+        inline = inline_ms(plan, url)
+    requests = {held: wire(held) for held in HELD}
+    part = Part(
+        "A check",
+        "Real boto3 clients throughout. Requests and bytes (headers included) of a check that finds nothing new, "
+        "by what the process holds. The wait: the one get that checks, against a stub on 127.0.0.1 that answers "
+        "at once, so it is the client's own time; the network comes on top, alike for all three. Gets beside the "
+        f"poller: each timed by itself, with the poller checking every {POLL_INTERVAL_S:g} s and the secret "
+        "rotating at every tenth check, against a poller that sleeps.",
+        (
+            *(one for held, seen in requests.items() for one in wire_rows(held, seen)),
+            *(row(name, "ms", taken) for name, taken in inline.items()),
+            *(one for name, taken in background.items() for one in background_rows(name, taken)),
+        ),
+        (
+            ratio("requests per check", max(one.requests for one in requests.values()), "at most", 1, "requests"),
+            ratio("read units per check", max(one.units for one in requests.values()), "at most", 0.5, "units"),
+            ratio("p99 of get, poller busy / asleep", busy / quiet, "at most", 3),
+        ),
+        notes=(
+            "Read units are computed by DynamoDB's rule from the answer's size: half a unit for up to 4 KB read "
+            "eventually consistent (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
+            "read-write-operations.html). The network to AWS is not measured.",
+        ),
+    )
+    return {"check": part}
+
+
+# The request
+
+
+@dataclass(slots=True)
+class Wire:
+    """What went over the wire: requests, bytes each way, and read units."""
+
+    requests: int = 0
+    sent: int = 0
+    received: int = 0
+    units: float = 0.0
+
+
+@dataclass(slots=True)
+class Tapped:
+    """A clock, and a cache that holds `held` secrets with a marker table, all its requests counted."""
+
+    held: int
+    clock: FakeClock = field(default_factory=FakeClock)
+    wire: Wire = field(default_factory=Wire)
+
+    def cache(self, url: str | None = None) -> SecretCache:
+        """The cache, warm and checked once."""
+        clients = [_client(service, url) for service in ("secretsmanager", "dynamodb")]
+        if url is None:
+            answers = Answers()
+            for client in clients:
+                canned(client, answers)
+        for client in clients:
+            client.meta.events.register_first("before-send", self._sent)  # type: ignore[attr-defined]
+            client.meta.events.register("after-call", self._received)  # type: ignore[attr-defined]
+        cache = SecretCache(
+            clients[0],
+            marker_table=TABLE,
+            dynamodb_client=clients[1],
+            check_interval_s=INTERVAL_S,
+            max_secrets=self.held,
+            clock=self.clock,
+            random=lambda: 0.0,
+        )
+        for number in range(self.held):
+            cache.get(f"{NAME}-{number}")
+        self.clock.advance(INTERVAL_S)
+        cache.get(f"{NAME}-0")
+        return cache
+
+    def _sent(self, request: AWSPreparedRequest, **_event: object) -> None:
+        body = request.body
+        length = len(body) if isinstance(body, bytes) else 0
+        self.wire.requests += 1
+        self.wire.sent += length + sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+
+    def _received(self, http_response: object, parsed: dict[str, object], **_event: object) -> None:
+        content, headers = getattr(http_response, "content", b""), getattr(http_response, "headers", {})
+        self.wire.received += len(content) + sum(len(name) + len(text) + 4 for name, text in headers.items())
+        if "Item" in parsed:
+            self.wire.units += 0.5 * -(-len(content) // READ_UNIT_BYTES)
+
+
+def wire(held: int) -> Wire:
+    """What one check sends and receives when nothing has changed."""
+    tapped = Tapped(held)
+    cache = tapped.cache()
+    tapped.wire = Wire()
+    tapped.clock.advance(INTERVAL_S)
+    cache.get(f"{NAME}-0")
+    return tapped.wire
+
+
+def wire_rows(held: int, seen: Wire) -> tuple[Row, ...]:
+    """The figures of one check."""
+    note = f"{held} held"
+    return (
+        counted("requests of a check", "requests", seen.requests, note),
+        counted("bytes sent", "bytes", seen.sent, note),
+        counted("bytes received", "bytes", seen.received, note),
+        counted("consumed capacity", "read units", seen.units, note),
+    )
+
+
+# The wait
+
+
+def inline_ms(plan: Plan, url: str) -> dict[str, list[float]]:
+    """Milliseconds of the get that checks, beside those of the calls that peers make to be fresh."""
+    tapped = Tapped(1)
+    cache, client = tapped.cache(url), _client("secretsmanager", url)
+
+    def check() -> float:
+        tapped.clock.advance(INTERVAL_S)
+        return _ms(lambda: cache.get(f"{NAME}-0"))
+
+    def ask(operation: str) -> float:
+        call = getattr(client, operation)
+        return _ms(lambda: call(SecretId=NAME))
+
+    takes = {
+        "the get that checks (GetItem)": check,
+        "a read again (GetSecretValue), as Powertools and boto3 do": partial(ask, "get_secret_value"),
+        "DescribeSecret, as aws-secretsmanager-caching does": partial(ask, "describe_secret"),
+    }
+    for take in takes.values():
+        take()
+    return interleaved(takes, plan.checks)
+
+
+def _ms(call: object) -> float:
+    assert callable(call)
+    started_s = time.perf_counter()
+    call()
+    return (time.perf_counter() - started_s) * 1000
+
+
+# Beside the poller
+
+
+@dataclass(frozen=True, slots=True)
+class Gets:
+    """The times of many gets, one by one, in nanoseconds."""
+
+    median_ns: float
+    p99_ns: float
+    p999_ns: float
+    worst_ns: float
+    checks: int
+
+
+def gets_beside_the_poller(plan: Plan) -> dict[str, list[Gets]]:
+    """Gets while the poller sleeps, and while it checks and refreshes, in turn."""
+    taken: dict[str, list[Gets]] = {"poller asleep": [], "poller busy": []}
+    with endpoint(moves_every=10) as url:
+        for _ in range(plan.background_rounds):
+            for name, interval_s in zip(taken, (3600.0, POLL_INTERVAL_S), strict=True):
+                taken[name].append(gets(url, interval_s, plan.background_s))
+    return taken
+
+
+def gets(url: str, interval_s: float, seconds: float) -> Gets:
+    """Time every get for some seconds."""
+    tapped = Tapped(1)
+    clients = [_client(service, url) for service in ("secretsmanager", "dynamodb")]
+    for client in clients:
+        client.meta.events.register("before-send", tapped._sent)  # type: ignore[attr-defined] # noqa: SLF001
+    cache = SecretCache(
+        clients[0],
+        marker_table=TABLE,
+        dynamodb_client=clients[1],
+        check_interval_s=interval_s,
+        # Fresh for longer than the window of the longest interval, so that every get can be a hit.
+        covered_ttl_s=6 * 3600,
+        uncovered_ttl_s=6 * 3600,
+        background=True,
+    )
+    with cache:
+        cache.get(NAME)
+        get, now = cache.get, time.perf_counter_ns
+        times: list[int] = []
+        late_ns = now() + int(seconds * 1e9)
+        while (started_ns := now()) < late_ns:
+            get(NAME)
+            times.append(now() - started_ns)
+    return Gets(
+        median(times), percentile(times, 0.99), percentile(times, 0.999), max(times), tapped.wire.requests
+    )
+
+
+def background_rows(name: str, taken: list[Gets]) -> tuple[Row, ...]:
+    """The figures of the gets beside the poller."""
+    return (
+        row(f"get, {name}: median", "ns", [one.median_ns for one in taken]),
+        row(f"get, {name}: p99", "ns", [one.p99_ns for one in taken]),
+        row(f"get, {name}: p99.9", "ns", [one.p999_ns for one in taken]),
+        row(f"get, {name}: worst", "ns", [one.worst_ns for one in taken]),
+        row(f"requests meanwhile, {name}", "requests", [one.checks for one in taken]),
+    )
+
+
+def _client(service: str, url: str | None) -> object:
+    return boto3.client(  # type: ignore[call-overload] # the service is a variable
+        service,
+        region_name=REGION,
+        endpoint_url=url,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(retries={"mode": "standard"}),
+    )
