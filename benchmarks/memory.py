@@ -1,0 +1,191 @@
+"""What a cache needs per secret it holds, over the secret's own text."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import threading
+import tracemalloc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from benchmarks.aws import NAME, TABLE, VALUE, Answers, headers
+from benchmarks.results import Part, Parts, counted, ratio
+from keyturn import SecretCache
+from keyturn.testing.embedded import REGION
+from keyturn.testing.fakes import FakeClock
+
+KEYTURN: Final = "keyturn"
+KEYTURN_TABLE: Final = "keyturn with markers"
+UPSTREAM: Final = "aws-secretsmanager-caching"
+POWERTOOLS: Final = "Powertools parameters"
+CACHETOOLS: Final = "cachetools TTLCache of texts"
+
+INTERVAL_S: Final = 5.0
+DATES: Final = ("CreatedDate", "LastAccessedDate", "LastChangedDate", "LastRotatedDate")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many secrets are held."""
+
+    secrets: int
+
+
+FULL: Final = Plan(secrets=10_000)
+QUICK: Final = Plan(secrets=1_000)
+
+
+class Client:
+    """A client whose answers are new objects each time, as botocore's are."""
+
+    def __init__(self) -> None:
+        self._answers = Answers()
+
+    def get_secret_value(self, **request: object) -> Mapping[str, object]:
+        return self._answer("GetSecretValue", request)
+
+    def describe_secret(self, **request: object) -> Mapping[str, object]:
+        return self._answer("DescribeSecret", request)
+
+    def get_item(self, **request: object) -> Mapping[str, object]:
+        return self._answer("GetItem", request)
+
+    def batch_get_item(self, **request: object) -> Mapping[str, object]:
+        return self._answer("BatchGetItem", request)
+
+    def _answer(self, operation: str, request: Mapping[str, object]) -> Mapping[str, object]:
+        body = json.dumps(self._answers.answer(operation, request)).encode()
+        answer: dict[str, object] = json.loads(body)
+        for name in DATES:
+            if name in answer:
+                answer[name] = datetime.fromtimestamp(float(str(answer[name])), UTC)
+        lower = {name.lower(): text for name, text in headers(body).items()}
+        request_id = lower["x-amzn-requestid"]
+        meta = {"RequestId": request_id, "HTTPStatusCode": 200, "HTTPHeaders": lower, "RetryAttempts": 0}
+        return answer | {"ResponseMetadata": meta}
+
+
+def measure(plan: Plan) -> Parts:
+    """The one part."""
+    kib = {name: in_a_process(name, plan.secrets) / 1024 for name in HOLDERS}
+    part = Part(
+        "Memory per held secret",
+        f"{plan.secrets:,} secrets of {len(VALUE)} characters in a fresh process for each cache: what tracemalloc "
+        "counts after they were read, less their own texts, divided by their number. The answers are new objects, "
+        "with ResponseMetadata and headers, as botocore's are.",
+        tuple(counted(name, "KiB", taken) for name, taken in kib.items()),
+        (
+            ratio("keyturn per secret", kib[KEYTURN], "at most", 2, "KiB"),
+            ratio("keyturn with markers per secret", kib[KEYTURN_TABLE], "at most", 2, "KiB"),
+        ),
+        notes=(
+            "cachetools and Powertools keep the text alone; keyturn keeps what tells versions apart and is shown "
+            "by status(). What malloc adds to what Python asks for is not counted, alike for all.",
+        ),
+    )
+    return {"memory": part}
+
+
+def in_a_process(name: str, secrets: int) -> float:
+    """Bytes per secret over its text, of one cache in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", name, str(secrets)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return float(answer.stdout)
+
+
+def bytes_per_secret(name: str, secrets: int) -> float:
+    """The same, in this process."""
+    names = [f"{NAME}-{number}" for number in range(secrets)]
+    # What is made once, for the first secret, is not what a secret costs.
+    read = HOLDERS[name](secrets + 1)
+    read([f"{NAME}-first"])
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    read(names)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    return (after - before) / secrets - sys.getsizeof(VALUE)
+
+
+Read = Callable[[list[str]], object]
+
+
+def keyturn(secrets: int) -> Read:
+    """Without a marker table."""
+    cache = SecretCache(Client(), max_secrets=secrets)
+    return lambda names: [cache.get(name).version_id for name in names][:0]
+
+
+def keyturn_with_markers(secrets: int) -> Read:
+    """With a marker read for every secret."""
+    clock, client = FakeClock(), Client()
+    cache = SecretCache(
+        client, marker_table=TABLE, dynamodb_client=client, max_secrets=secrets, clock=clock
+    )
+
+    def read(names: list[str]) -> None:
+        for name in names:
+            cache.get(name)
+        clock.advance(INTERVAL_S)
+        cache.get(names[0])
+        markers = cache.status().secrets
+        assert all(one.covered for one in markers), markers[0].why
+
+    return read
+
+
+def upstream(secrets: int) -> Read:
+    """aws-secretsmanager-caching."""
+    from aws_secretsmanager_caching import SecretCache as Upstream
+    from aws_secretsmanager_caching import SecretCacheConfig
+
+    cache = Upstream(SecretCacheConfig(max_cache_size=secrets), Client())
+    return lambda names: [cache.get_secret_string(name) for name in names][:0]
+
+
+def powertools(_secrets: int) -> Read:
+    """Powertools parameters."""
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+    # Its constructor wants a client of boto3's, its reads any.
+    provider = SecretsProvider(boto3_client=_boto3_client())
+    provider.client = Client()
+    return lambda names: [provider.get(name, max_age=3600) for name in names][:0]
+
+
+def cachetools(secrets: int) -> Read:
+    """cachetools, holding texts."""
+    from cachetools import TTLCache, cached
+
+    client = Client()
+
+    @cached(TTLCache(secrets, 3600), lock=threading.Lock())
+    def fetch(name: str) -> object:
+        return client.get_secret_value(SecretId=name)["SecretString"]
+
+    return lambda names: [fetch(name) for name in names][:0]
+
+
+HOLDERS: Final[Mapping[str, Callable[[int], Read]]] = {
+    KEYTURN: keyturn,
+    KEYTURN_TABLE: keyturn_with_markers,
+    UPSTREAM: upstream,
+    POWERTOOLS: powertools,
+    CACHETOOLS: cachetools,
+}
+
+
+def _boto3_client() -> object:
+    import boto3
+
+    return boto3.client("secretsmanager", region_name=REGION)
+
+
+if __name__ == "__main__":
+    print(bytes_per_secret(sys.argv[1], int(sys.argv[2])))
