@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -61,22 +61,26 @@ class Login:
         that pool (for a look-up of the host) while all its threads wait for one another's outcome.
         """
         loop = asyncio.get_running_loop()
-        attempts: list[Future[_T]] = []
+        attempts: list[asyncio.Task[object] | None] = []
+        is_cancelled = False
 
         async def attempt(version: SecretVersion) -> _T:
+            if is_cancelled:
+                raise asyncio.CancelledError
+            attempts.append(asyncio.current_task())
             return await connect(version)
 
-        def connect_on_loop(version: SecretVersion) -> _T:
-            attempts.append(asyncio.run_coroutine_threadsafe(attempt(version), loop))
-            return attempts[-1].result()
+        def attempt_on_loop(version: SecretVersion) -> _T:
+            return asyncio.run_coroutine_threadsafe(attempt(version), loop).result()
 
         executor = ThreadPoolExecutor(1, thread_name_prefix="keyturn-login")
         try:
-            return await loop.run_in_executor(executor, self, connect_on_loop)
+            return await loop.run_in_executor(executor, self, attempt_on_loop)
         except asyncio.CancelledError:
             # The attempt in flight ends with the caller, so that no connection is left to nobody.
-            for one in attempts:
-                one.cancel()
+            is_cancelled = True
+            for task in filter(None, attempts):
+                task.cancel()
             raise
         finally:
             executor.shutdown(wait=False)

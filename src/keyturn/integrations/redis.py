@@ -1,19 +1,16 @@
 """redis-py: every new connection authenticates through keyturn's login.
 
-    client = redis.Redis(host="cache.internal", ssl=True, redis_connect_func=log_in(login))
-    client = redis.asyncio.Redis(host="cache.internal", redis_connect_func=async_log_in(login))
+    pool = redis.ConnectionPool(connection_class=connection_class(login), host="cache.internal")
+    client = redis.Redis.from_pool(pool)
 
 A `CredentialProvider` is only asked for credentials and never hears that they were refused, so it
-cannot go on to the next version. `redis_connect_func` can: a refused AUTH leaves the connection open.
-Host and port are the caller's, since the connection is there before any version is tried.
+cannot go on to the next version; a class of connections can. Host and port are the caller's. For TLS
+give `redis.SSLConnection` as the base. There is none for asyncio yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from redis.asyncio.connection import AbstractConnection as AsyncConnection
-from redis.connection import AbstractConnection
+from redis.connection import AbstractConnection, Connection
 from redis.credentials import UsernamePasswordCredentialProvider
 
 from keyturn.integrations.arguments import REDIS, arguments
@@ -21,30 +18,19 @@ from keyturn.integrations.login import Login
 from keyturn.values import SecretVersion
 
 
-def log_in(login: Login) -> Callable[[AbstractConnection], None]:
-    """What to give `redis.Redis` or a pool as `redis_connect_func`."""
+def connection_class(login: Login, base: type[AbstractConnection] = Connection) -> type[AbstractConnection]:
+    """The class to give `redis.ConnectionPool(connection_class=...)`; it raises `LoginRefusedError`."""
 
-    def connect(connection: AbstractConnection) -> None:
-        def attempt(version: SecretVersion) -> None:
-            connection.credential_provider = _credentials(version)
-            connection.on_connect()  # type: ignore[no-untyped-call] # redis-py annotates in part
+    class LoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
+        # redis-py comes here for every new connection, also for one that it has lost.
+        def connect_check_health(self, *args: object, **kwargs: object) -> None:
+            def attempt(version: SecretVersion) -> None:
+                self.credential_provider = _credentials(version)
+                super(LoginConnection, self).connect_check_health(*args, **kwargs)
 
-        login(attempt)
+            login(attempt)
 
-    return connect
-
-
-def async_log_in(login: Login) -> Callable[[AsyncConnection], Awaitable[None]]:
-    """The same for `redis.asyncio`."""
-
-    async def connect(connection: AsyncConnection) -> None:
-        async def attempt(version: SecretVersion) -> None:
-            connection.credential_provider = _credentials(version)
-            await connection.on_connect()
-
-        await login.awaiting(attempt)
-
-    return connect
+    return LoginConnection
 
 
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:

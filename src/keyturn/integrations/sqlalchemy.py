@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.util import await_only, greenlet_spawn
 
@@ -36,7 +36,7 @@ def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
     Raises `ConfigurationError` for a dialect that takes no user and password by name, as pyodbc's.
     """
     sync_engine = _sync(engine)
-    names = _names(sync_engine.dialect, sync_engine.url.drivername)
+    names = _names(sync_engine)
 
     def do_connect(
         dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[object], given: Mapping[str, object]
@@ -74,12 +74,20 @@ def _sync(engine: Engine | AsyncEngine) -> Engine:
     return engine if isinstance(engine, Engine) else engine.sync_engine
 
 
-def _names(dialect: Dialect, drivername: str) -> Names:
-    """How this dialect names the fields of a login: asked by a URL that has them for its values."""
-    url = URL.create(drivername, "username", "password", "host", 54321, "dbname")
-    _, parameters = dialect.create_connect_args(url)
+def _names(engine: Engine) -> Names:
+    """How the engine's dialect names the fields of a login: asked by a URL that has them for its values."""
+    url = engine.url.set(
+        username="username",
+        password="password",  # noqa: S106 # a name, and no password
+        host="host",
+        port=54321,
+        database="dbname",
+    )
+    _, parameters = engine.dialect.create_connect_args(url)
     field_of = {"54321": "port"} | {field: field for field in ("username", "password", "host", "dbname")}
     names = {field_of[str(value)]: name for name, value in parameters.items() if str(value) in field_of}
     if not names.keys() >= set(CREDENTIALS):
-        raise ConfigurationError(f"{drivername} takes user and password in another way than by name")
+        raise ConfigurationError(
+            f"{engine.url.drivername} takes user and password in another way than by name"
+        )
     return names

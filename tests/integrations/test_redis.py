@@ -1,0 +1,121 @@
+"""redis-py: connections that authenticate by login, against a server that takes one password."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from keyturn import LoginRefusedError
+from keyturn.integrations.redis import connection_class
+from tests.integrations.conftest import Account
+
+
+class Talk(socketserver.StreamRequestHandler):
+    """As much of the protocol as a client needs to log in and say PING."""
+
+    def handle(self) -> None:
+        self.is_in = False
+        while command := self.command():
+            self.wfile.write(self.answer([word.upper() for word in command[:1]] + command[1:]))
+
+    def command(self) -> list[str]:
+        header = self.rfile.readline().strip()
+        words = []
+        for _ in range(int(header[1:] or 0)):
+            length = int(self.rfile.readline()[1:])
+            words.append(self.rfile.read(length + 2)[:-2].decode())
+        return words
+
+    def answer(self, command: list[str]) -> bytes:
+        server = self.server
+        assert isinstance(server, Server)
+        if "AUTH" in command:
+            at = command.index("AUTH")
+            server.tried.append(command[at + 2])
+            self.is_in = command[at + 1 : at + 3] == ["app", server.password]
+            if not self.is_in:
+                return b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+            return b"+OK\r\n" if at == 0 else b"%1\r\n+proto\r\n:3\r\n"
+        if not self.is_in:
+            return b"-NOAUTH Authentication required.\r\n"
+        return b"+PONG\r\n" if command[0] == "PING" else b"+OK\r\n"
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Notes each password that it was given."""
+
+    daemon_threads = True
+    password = "one"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Talk)
+        self.tried: list[str] = []
+
+    @property
+    def port(self) -> int:
+        address = self.server_address
+        assert isinstance(address, tuple)
+        return int(address[1])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """The server, on a free port."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def account(server: Server) -> Account:
+    """An account of that server, in the window."""
+    account = Account({"username": "app"})
+    account.store("two", "v2", "AWSPENDING")
+    server.password = "two"
+    return account
+
+
+def connected(server: Server, account: Account, protocol: int = 3) -> redis.Redis:
+    """A client whose pool is empty."""
+    kind = connection_class(account.login)
+    pool = redis.ConnectionPool(connection_class=kind, host="127.0.0.1", port=server.port, protocol=protocol)
+    return redis.Redis.from_pool(pool)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_connection_in_the_window(server: Server, account: Account, protocol: int) -> None:
+    """AWSCURRENT is refused, AWSPENDING goes through; the next connection goes straight to it."""
+    for tried in (["one", "two"], ["two"]):
+        server.tried.clear()
+        client = connected(server, account, protocol=protocol)
+        assert client.ping()
+        client.close()
+        assert tried == server.tried
+
+
+def test_a_lost_connection_logs_in_again(server: Server, account: Account) -> None:
+    """A connection of the pool that was lost comes back with the version accepted by then."""
+    server.password = "one"
+    client = connected(server, account)
+    assert client.ping()
+    server.password = "two"
+    client.connection_pool.disconnect()
+    assert client.ping()
+    assert ["one", "one", "two"] == server.tried
+    client.close()
+
+
+def test_a_refused_login_is_told(server: Server, account: Account) -> None:
+    """No version is accepted: the error names them."""
+    server.password = "three"
+    client = connected(server, account)
+    with pytest.raises(LoginRefusedError, match=r"version v1 .* version v2 "):
+        client.ping()
+    client.close()
