@@ -1,0 +1,410 @@
+"""A fleet of warm environments around one rotation: the production client in virtual time."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from math import ceil, inf
+from typing import Final
+
+from benchmarks.prices import (
+    GET_SECRET_VALUE_PER_S_MAX,
+    HEAD_READS_PER_S_MAX,
+    MARKER_READS_PER_S_MAX,
+    MONTH_S,
+    READ_UNIT,
+    SECRETS_MANAGER_CALL,
+)
+from benchmarks.results import Curve, Part, Parts, Plot, Row, counted, ratio
+from keyturn import KeyturnError, MarkerTableError, SecretCache, UnavailableError
+from keyturn.names import secret_key
+from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
+from keyturn.values import Head, MarkersRead
+
+NAME: Final = "prod/orders/database"
+INTERVALS_S: Final = (1.0, 5.0, 15.0, 60.0)
+DEFAULT_INTERVAL_S: Final = 5.0
+REQUESTS_PER_INTERVAL: Final = 5
+WARM_INTERVALS: Final = 2
+LATE_S: Final = 150
+"""Nobody waits longer for the last environment."""
+
+BATCH_MAX: Final = 100
+MOVES_PER_ROTATION: Final = 1
+ROTATION_DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The sizes of fleets; secrets held and markers in the table, for the growth."""
+
+    fleets: tuple[int, ...]
+    held: tuple[int, ...]
+    markers: tuple[int, ...]
+
+
+FULL: Final = Plan((10, 100, 1_000, 10_000, 20_000, 50_000), (1, 10, 100, 1_000), (10, 100, 1_000, 10_000))
+QUICK: Final = Plan((10, 300, 3_000), (1, 10, 100), (10, 100, 1_000))
+
+
+@dataclass(slots=True)
+class Quota:
+    """How often something was asked in each second, and that no more than `most` a second are answered."""
+
+    clock: FakeClock
+    most: float = inf
+    asked: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
+
+    def exceeded(self) -> bool:
+        """Count one call; whether it is one too many in its second."""
+        second = int(self.clock.wall_s)
+        self.asked[second] += 1
+        if self.asked[second] <= self.most:
+            return False
+        self.refused += 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One fleet around one rotation; `last_s` and `median_s` from the marker to the first use."""
+
+    environments: int
+    interval_s: float
+    head_reads_per_s: float
+    head_reads_peak: int
+    markers_peak: int
+    values_peak: int
+    values: int
+    median_s: float
+    last_s: float
+    refused: int
+    failed: int
+
+    @property
+    def dollars_per_month(self) -> float:
+        """The checks of a month, by the rate that was seen."""
+        return self.head_reads_per_s * MONTH_S * READ_UNIT / 2
+
+
+class LimitedMarkers(FakeMarkers):
+    """The marker table, which throttles reads of its one head and of the one marker, and counts markers."""
+
+    def __init__(self, clock: FakeClock, heads_max: float = inf, markers_max: float = inf) -> None:
+        super().__init__(clock)
+        self.heads, self.markers = Quota(clock, heads_max), Quota(clock, markers_max)
+        self.markers_read = 0
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        if self.heads.exceeded():
+            raise MarkerTableError("markers", "throttled")
+        return super().read_head(consistent=consistent)
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        self.markers_read += len(keys)
+        if self.markers.exceeded():
+            raise MarkerTableError("markers", "throttled")
+        return super().read_markers(keys)
+
+
+class World:
+    """A rotated secret, its marker, the quotas of AWS, and a fleet that shares one clock."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.secrets, self.table = FakeSecretsManager(self.clock), LimitedMarkers(self.clock)
+        self.arn = self.secrets.create(NAME, "one", "v1")
+        self.key = secret_key(self.arn, NAME)
+        self.table.set(self.key, self.arn, {"AWSCURRENT": "v1"})
+        self.table.sweep(as_of_s=self.clock.wall_s)
+        self.values = Quota(self.clock)
+        self.secrets.fail = self._failure
+
+    def limit(self) -> None:
+        """From now on the quotas hold (not while the fleet starts)."""
+        self.table.heads = Quota(self.clock, HEAD_READS_PER_S_MAX)
+        self.table.markers = Quota(self.clock, MARKER_READS_PER_S_MAX)
+        self.values = Quota(self.clock, GET_SECRET_VALUE_PER_S_MAX)
+
+    def rotate(self) -> None:
+        """AWSCURRENT moves, and its marker is written at once."""
+        self.secrets.put(NAME, "two", "v2")
+        self.table.set(self.key, self.arn, {"AWSCURRENT": "v2", "AWSPREVIOUS": "v1"})
+
+    def _failure(self, secret_id: str) -> Exception | None:
+        return UnavailableError(secret_id, "throttled") if self.values.exceeded() else None
+
+
+def measure(plan: Plan) -> Parts:
+    """The one part."""
+    # Thousands of throttled environments say so, each once; here they are counted instead.
+    logging.getLogger("keyturn").setLevel(logging.ERROR)
+    outcomes = [fleet(size, interval_s) for interval_s in INTERVALS_S for size in plan.fleets]
+    held = {number: held_cost(number) for number in plan.held}
+    by_default = [one for one in outcomes if one.interval_s == DEFAULT_INTERVAL_S]
+    part = Part(
+        "Fleets",
+        "SecretCache itself in virtual time, with the in-memory peers of keyturn.testing: environments with one "
+        f"secret, each asked {REQUESTS_PER_INTERVAL} times per check interval at its own moments; then one "
+        "rotation, whose marker is written at once. Beyond 6,000 reads of the head, 3,000 of the marker or 10,000 "
+        "GetSecretValue a second the peers throttle, as AWS does. (Each of these is the busiest second.)",
+        tuple(made for one in by_default for made in rows(one)) + held_rows(held),
+        (
+            ratio(
+                "last first use / check interval, where nothing is throttled",
+                max(one.last_s / one.interval_s for one in outcomes if not one.refused),
+                "at most",
+                1 + 1 / REQUESTS_PER_INTERVAL + 0.1,
+            ),
+            ratio(
+                "GetSecretValue per environment and rotation",
+                max(one.values / one.environments for one in outcomes if not one.refused),
+                "at most",
+                1,
+                "calls",
+            ),
+            ratio("failed gets", sum(one.failed for one in outcomes), "at most", 0, "gets"),
+        ),
+        (*fleet_plots(outcomes), *growth_plots(plan, held)),
+        (
+            f"The first wall is {MARKER_READS_PER_S_MAX:,} strongly consistent reads a second of the marker that "
+            f"moved, the second {HEAD_READS_PER_S_MAX:,} reads a second of the head. In environments: "
+            + "; ".join(f"{walls(one)} at {one:g} s" for one in INTERVALS_S)
+            + ". Beyond them checks are throttled, the known version is served, and the notice is later; no get "
+            "fails. What to do there: a longer check interval, or one table for each part of the fleet.",
+            f"After a move an environment reads the markers of all it holds, a read unit each, {BATCH_MAX} a request.",
+        ),
+    )
+    return {"fleet": part}
+
+
+def walls(interval_s: float) -> str:
+    """At how many environments the two walls stand."""
+    first, second = (round(most * interval_s) for most in (MARKER_READS_PER_S_MAX, HEAD_READS_PER_S_MAX))
+    return f"{first:,} and {second:,}"
+
+
+# One fleet
+
+
+def fleet(environments: int, interval_s: float) -> Outcome:
+    """One fleet: it starts, settles, sees one rotation, and goes on until all have used the new version."""
+    world, chance = World(), random.Random(environments)
+    caches = [
+        SecretCache(
+            source=world.secrets,
+            markers=world.table,
+            check_interval_s=interval_s,
+            clock=world.clock,
+            random=chance.random,
+        )
+        for _ in range(environments)
+    ]
+    walk = Walk(world.clock, caches, interval_s, chance)
+    for _ in range((1 + WARM_INTERVALS) * REQUESTS_PER_INTERVAL):
+        walk.round()
+    world.limit()
+    world.rotate()
+    rotated_s = world.clock.wall_s
+    uses = sorted(walk.until_used(rotated_s, ceil(LATE_S / interval_s * REQUESTS_PER_INTERVAL)))
+    heads, markers, values = world.table.heads, world.table.markers, world.values
+    return Outcome(
+        environments,
+        interval_s,
+        head_reads_per_s=heads.asked.total() / (world.clock.wall_s - rotated_s),
+        head_reads_peak=max(heads.asked.values()),
+        markers_peak=max(markers.asked.values()),
+        values_peak=max(values.asked.values()),
+        values=values.asked.total(),
+        median_s=uses[len(uses) // 2],
+        last_s=uses[-1] if len(uses) == environments else inf,
+        refused=heads.refused + markers.refused + values.refused,
+        failed=walk.failed,
+    )
+
+
+class Walk:
+    """Asks every environment once per round, at its own moment in it; time passes in between.
+
+    Environments start spread over one check interval, which is some rounds.
+    """
+
+    def __init__(
+        self, clock: FakeClock, caches: list[SecretCache], interval_s: float, chance: random.Random
+    ) -> None:
+        starts = [(divmod(chance.random() * REQUESTS_PER_INTERVAL, 1), cache) for cache in caches]
+        self._turns = sorted(((phase, first, cache) for (first, phase), cache in starts), key=lambda one: one[0])
+        self._clock = clock
+        self._round_s = interval_s / REQUESTS_PER_INTERVAL
+        self._rounds = 0
+        self.failed = 0
+
+    def round(self) -> list[str]:
+        """One get of each that has started; the version ids in their order."""
+        begun_s, seen = self._clock.wall_s, []
+        for phase, first, cache in self._turns:
+            if self._rounds >= first:
+                self._clock.advance(begun_s + phase * self._round_s - self._clock.wall_s)
+                seen.append(self._version_id(cache))
+        self._clock.advance(begun_s + self._round_s - self._clock.wall_s)
+        self._rounds += 1
+        return seen
+
+    def until_used(self, rotated_s: float, rounds: int) -> list[float]:
+        """Ask until all have the new version: how long each took, seconds."""
+        uses: dict[int, float] = {}
+        for _ in range(rounds):
+            begun_s = self._clock.wall_s
+            for number, version_id in enumerate(self.round()):
+                if version_id == "v2":
+                    uses.setdefault(number, begun_s + self._turns[number][0] * self._round_s - rotated_s)
+            if len(uses) == len(self._turns):
+                break
+        return list(uses.values())
+
+    def _version_id(self, cache: SecretCache) -> str:
+        try:
+            return cache.get(NAME).version_id
+        except KeyturnError:
+            self.failed += 1
+            return ""
+
+
+def rows(one: Outcome) -> tuple[Row, ...]:
+    """The figures of one fleet."""
+    note = f"{one.environments:,} environments, interval {one.interval_s:g} s"
+    return (
+        counted("reads of the head a second, peak", "reads/s", one.head_reads_peak, note),
+        counted("reads of the marker a second, peak", "reads/s", one.markers_peak, note),
+        counted("GetSecretValue a second after the rotation, peak", "calls/s", one.values_peak, note),
+        counted("time to the median first use", "s", one.median_s, note),
+        counted("time until the last has it", "s", one.last_s, note),
+        counted("throttled", "calls", one.refused, note),
+        counted("checks of a month", "$", one.dollars_per_month, note),
+    )
+
+
+# Growth
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One environment that holds so many secrets: its requests per check, and after one of them moved."""
+
+    requests_per_check: float
+    markers_read: int
+    marker_requests: int
+    values: int
+
+
+def held_cost(held: int) -> Held:
+    """Count the calls of one environment with `held` secrets through checks and one move."""
+    clock = FakeClock()
+    secrets, table = FakeSecretsManager(clock), LimitedMarkers(clock)
+    for number in range(held):
+        arn = secrets.create(f"{NAME}-{number}", "one", "v1")
+        table.set(secret_key(arn, f"{NAME}-{number}"), arn, {"AWSCURRENT": "v1"})
+    table.sweep(as_of_s=clock.wall_s)
+    cache = SecretCache(source=secrets, markers=table, clock=clock, random=lambda: 0.0, max_secrets=held)
+    ids = [f"{NAME}-{number}" for number in range(held)]
+
+    def check() -> None:
+        clock.advance(DEFAULT_INTERVAL_S)
+        for secret_id in ids:
+            cache.get(secret_id)
+
+    check()
+    check()
+    table.calls.clear()
+    for _ in range(10):
+        check()
+    requests_per_check = table.calls.total() / 10
+    secrets.put(ids[0], "two", "v2")
+    table.set(next(iter(table.items)), next(iter(table.items.values())).arn, {"AWSCURRENT": "v2"})
+    table.markers_read = 0
+    secrets.calls.clear()
+    check()
+    return Held(requests_per_check, table.markers_read, ceil(table.markers_read / BATCH_MAX), secrets.calls["GetSecretValue"])
+
+
+def held_rows(held: dict[int, Held]) -> tuple[Row, ...]:
+    """The figures by secrets held."""
+    return tuple(
+        made
+        for number, one in held.items()
+        for made in (
+            counted("requests per check", "requests", one.requests_per_check, f"{number:,} held"),
+            counted("read units after one of them moved", "units", one.markers_read, f"{number:,} held"),
+            counted("GetSecretValue after one of them moved", "calls", one.values, f"{number:,} held"),
+        )
+    )
+
+
+def fleet_plots(outcomes: list[Outcome]) -> tuple[Plot, ...]:
+    """The walls, and the time until the last has it."""
+
+    def curves(y: str) -> tuple[Curve, ...]:
+        made = []
+        for interval_s in INTERVALS_S:
+            taken = [one for one in outcomes if one.interval_s == interval_s and one.last_s < inf]
+            x, values = [one.environments for one in taken], [getattr(one, y) for one in taken]
+            made.append(Curve(f"interval {interval_s:g} s", tuple(map(float, x)), tuple(map(float, values))))
+        return tuple(made)
+
+    return (
+        Plot(
+            "fleet-reads",
+            "Reads of the head in the busiest second",
+            "environments",
+            "reads/s",
+            curves("head_reads_peak"),
+            HEAD_READS_PER_S_MAX,
+            "6,000: one item's limit",
+        ),
+        Plot(
+            "fleet-values",
+            "GetSecretValue in the busiest second after a rotation",
+            "environments",
+            "calls/s",
+            curves("values_peak"),
+            GET_SECRET_VALUE_PER_S_MAX,
+            "10,000: the account's limit",
+        ),
+        Plot("fleet-cost", "Checks of a fleet", "environments", "$ a month", curves("dollars_per_month")),
+        Plot(
+            "fleet-last",
+            "From the marker until the last environment has the new version",
+            "environments",
+            "seconds",
+            curves("last_s"),
+        ),
+    )
+
+
+def growth_plots(plan: Plan, held: dict[int, Held]) -> tuple[Plot, ...]:
+    """Dollars a month of one environment by the markers in the table that rotate, and by what it holds."""
+    checks = MONTH_S / DEFAULT_INTERVAL_S * READ_UNIT / 2
+    curves = [
+        Curve(
+            f"{number:,} secrets held",
+            tuple(map(float, plan.markers)),
+            tuple(
+                checks + markers * MOVES_PER_ROTATION * one.markers_read * READ_UNIT + number * SECRETS_MANAGER_CALL
+                for markers in plan.markers
+            ),
+        )
+        for number, one in held.items()
+    ]
+    return (
+        Plot(
+            "fleet-growth",
+            f"One environment by what the table holds, each secret rotating every {ROTATION_DAYS} days",
+            "markers in the table",
+            "$ a month",
+            tuple(curves),
+        ),
+    )

@@ -1,0 +1,27 @@
+"""List prices, quotas and what a month is: us-east-1, 2026.
+
+https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/
+https://aws.amazon.com/lambda/pricing/
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SECRETS_MANAGER_CALL: Final = 0.05 / 10_000
+READ_UNIT: Final = 0.125 / 1e6
+WRITE_UNIT: Final = 0.625 / 1e6
+LAMBDA_REQUEST: Final = 0.20 / 1e6
+LAMBDA_GB_S: Final = 0.0000133334
+"""arm64, as the template deploys it."""
+
+HEAD_READS_PER_S_MAX: Final = 6_000
+"""Eventually consistent reads of one item: a partition gives 3,000 read units a second."""
+
+MARKER_READS_PER_S_MAX: Final = 3_000
+"""Strongly consistent reads of one item, by the same rule."""
+
+GET_SECRET_VALUE_PER_S_MAX: Final = 10_000
+MONTH_S: Final = 30 * 86_400
