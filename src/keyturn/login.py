@@ -108,6 +108,30 @@ class _Success:
     refused: Instant | None = None
 
 
+class _Probe:
+    """Lets one thread at a time try a version."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for other threads; not for this one, whose other attempt could then never end.
+
+        A thread has two where tasks of an event loop take turns in it.
+        """
+        if self._thread == threading.get_ident():
+            yield
+            return
+        with self._lock:
+            self._thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._thread = None
+
+
 class Attempt:
     """One try to log in with one version: `with attempt as version: …`.
 
@@ -174,7 +198,7 @@ class Logins:
     def reset_locks(self) -> None:
         """For a forked child, whose parent's threads are gone."""
         self._lock = threading.Lock()
-        self._probes: dict[Identity, threading.Lock] = {}
+        self._probes: dict[Identity, _Probe] = {}
 
     def forget(self) -> None:
         """Drop the versions and refusals remembered."""
@@ -257,8 +281,8 @@ class Logins:
             yield True
             return
         with self._lock:
-            probe = self._probes.setdefault(version.identity, threading.Lock())
-        with probe:
+            probe = self._probes.setdefault(version.identity, _Probe())
+        with probe.alone():
             if not self._is_proven(version):
                 yield not self._is_refused(version) or self._take_second_try(version)
                 return

@@ -358,3 +358,22 @@ def test_a_decorated_function_is_called_with_the_version(client: Client) -> None
 
     assert ("connected with v2", "orders", True) == connect("orders", read_only=True)
     assert "connect" == connect.__name__
+
+
+def test_attempts_of_one_thread_do_not_wait_for_each_other(world: World) -> None:
+    """Two logins that one thread has in progress, as tasks of an event loop are, both come to an end."""
+    one = Client(world)
+    connected: list[str] = []
+
+    def log_in(nested: int) -> None:
+        for attempt in one.cache.login_attempts(NAME, is_refused=lambda error: True):
+            with attempt as version:
+                if nested:
+                    log_in(nested - 1)
+                connected.append(one.server.connect(version))
+
+    thread = threading.Thread(target=log_in, args=(1,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert ["connected with v1"] * 2 == connected
