@@ -86,7 +86,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, help="run this one seed")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every step")
-    parser.add_argument("--keep-going", action="store_true", help="run all seeds, also after a broken promise")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="run all seeds, also after a broken promise"
+    )
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -124,9 +126,16 @@ def _run(seeds: range, jobs: int, *, keep_going: bool) -> int:
     """Run the seeds in processes, show how far they are, and sum up."""
     started_s, summary = time.monotonic(), Summary()
     command = [sys.executable, "-m", "tests.simulation", "--json", "--jobs", str(jobs)]
-    command += ["--first", str(seeds.start), "--seeds", str(len(seeds)), *(["--keep-going"] if keep_going else [])]
+    command += [
+        "--first",
+        str(seeds.start),
+        "--seeds",
+        str(len(seeds)),
+        *(["--keep-going"] if keep_going else []),
+    ]
     workers = [
-        subprocess.Popen([*command, "--share", str(share)], stdout=subprocess.PIPE, text=True) for share in range(jobs)
+        subprocess.Popen([*command, "--share", str(share)], stdout=subprocess.PIPE, text=True)
+        for share in range(jobs)
     ]
     try:
         for told in _told_by(workers):

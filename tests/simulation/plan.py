@@ -25,13 +25,14 @@ DEFAULTS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class ReaderPlan:
-    """One reader: its limits, how its clock is wrong, how often it gets."""
+    """One reader: its limits, how its clock is wrong, how often it gets, and what."""
 
     limits: dict[str, float]
     background: bool
     skew_s: float
     drift: float
     mean_gap_s: float
+    only_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +74,6 @@ def _reader(random: Random) -> ReaderPlan:
         background=random.random() < 0.25,
         skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
         drift=random.uniform(-2e-4, 2e-4),
-        mean_gap_s=random.choice((2.0, 5.0, 12.0)),
+        mean_gap_s=random.choice((0.8, 3.0, 5.0, 12.0)),
+        only_current=random.random() < 0.3,
     )

@@ -45,6 +45,7 @@ class Reader:
     reborn: Callable[[Reader], None]
     counted: Counter[str]
     mean_gap_s: float
+    only_current: bool
     cache: SecretCache
     born_s: float = 0.0
     quiet: bool = False
@@ -82,7 +83,8 @@ class Reader:
             self.scheduler.pause(self.random.expovariate(1 / self.mean_gap_s))
             if self.quiet:
                 continue
-            secret_id, stage = self.random.choice(self.ids()), self.random.choice(STAGES)
+            secret_id = self.random.choice(self.ids())
+            stage = AWSCURRENT if self.only_current else self.random.choice(STAGES)
             if self.random.random() < 0.002:
                 self._storm(secret_id)
             if self.random.random() < 0.002:

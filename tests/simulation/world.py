@@ -170,7 +170,7 @@ class World:
             said = getattr(outcome, "version_id", None) or type(outcome).__name__
             self.say(f"{served.reader.host.name} got {served.stage} of {served.secret_id}: {said}")
         self.serving.served(served)
-        if isinstance(served.outcome, Exception) or self.counted["gets"] % 40 == 0:
+        if self.counted["gets"] % (10 if isinstance(served.outcome, Exception) else 150) == 0:
             secrecy.served(served)
 
     def _reborn(self, reader: Reader) -> None:
@@ -220,6 +220,7 @@ class World:
             reborn=self._reborn,
             counted=self.counted,
             mean_gap_s=plan.mean_gap_s,
+            only_current=plan.only_current,
             cache=make(),
         )
 
@@ -246,7 +247,9 @@ class World:
         return [*NAMES, *NAMES, *(ARN_PREFIX + name for name in NAMES), *arns]
 
     def _invalidated(self, reader: Reader, secret_id: str) -> None:
-        self.cost.invalidated(reader, self.service.name_by_id.get(secret_id, secret_id))
+        name = self.service.name_by_id.get(secret_id, secret_id)
+        self.cost.invalidated(reader, name)
+        self.serving.invalidated(reader, name)
 
     # Living
 

@@ -18,7 +18,7 @@ from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span, State
 from tests.simulation.reader import Reader, Served
-from tests.simulation.scheduler import Actor, Scheduler
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 from tests.simulation.weather import EVENTS, LISTENER, SECRETS, SWEEPS, TABLE, TAMPER, Weather
 
 ERROR_MEMORY_S = READ_LAG_S + 2.0
@@ -44,6 +44,8 @@ class Position:
 class Told:
     """What Secrets Manager last told a host of a secret's stage (true seconds)."""
 
+    asked_s: float = 0.0
+    invalidated: bool = False
     gone_to: Actor | None = None
     denied_to: Actor | None = None
     denied_s: float | None = None
@@ -68,6 +70,7 @@ class Serving:
         """Hear what a host was told."""
         told = self.told.setdefault((answer.host, answer.name, answer.stage), Told())
         outcome = answer.outcome
+        told.asked_s, told.invalidated = self.scheduler.now_s, False
         if isinstance(outcome, SecretVersion):
             told.gone_to = told.denied_to = told.denied_s = None
         elif isinstance(outcome, AccessDeniedError):
@@ -78,6 +81,14 @@ class Serving:
         elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
             told.gone_to = self.scheduler.running
             self.forgotten(answer.host, answer.name)
+
+    def invalidated(self, reader: Reader, name: str) -> None:
+        """A reader was told to ask again: it must, unless it has just asked or is in trouble."""
+        told = self.told.get((reader.host.name, name, AWSCURRENT))
+        if told is None or reader.host.clock.disturbed_s + bounds.REST_S > self.scheduler.now_s:
+            return
+        rested = max(told.asked_s, self.weather.calm_since(SECRETS)) + bounds.REST_S
+        told.invalidated = rested < self.scheduler.now_s
 
     def forgotten(self, host: str, name: str | None = None, stage: str | None = None) -> None:
         """A process that has lost what it knew may begin anew."""
@@ -98,6 +109,9 @@ class Serving:
             return
         version = served.outcome
         self._identity(served, version, name)
+        # The only flight may be another thread's, and then its answer is on its way.
+        if told.invalidated and served.stage == AWSCURRENT and served.begun_s == self.scheduler.now_s:
+            raise BrokenPromiseError("invalidation", f"{_what(served)} without asking, although invalidated")
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
         self._not_denied(served, told)
         spans = self.service.label(name, served.stage)
@@ -139,23 +153,42 @@ class Serving:
         if age_s > allowed_s:
             what = f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s, since {why}"
             raise BrokenPromiseError("bound", what)
-        if served.stage == AWSPENDING or not self._reader_is_well(served.reader, moved.start_s):
+        if served.stage != AWSPENDING:
+            self._fresh(served, version, spans, last)
+
+    def _fresh(self, served: Served, version: SecretVersion, spans: list[Span], last: int) -> None:
+        """Whether a stale answer is as fresh as what was in order since the move promises."""
+        moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
+        reader, limits = served.reader, served.reader.limits
+        if not self._reader_is_well(reader, moved.start_s):
             return
         name = version.name
         holders = [span.holder for span in spans[:last]]
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
-        limits = served.reader.limits
-        promised_s, promise = bounds.by_lease_s(limits["check_interval_s"], back=back), "lease"
-        if self._sweeps_reach(name, moved.start_s):
-            promised_s, promise = bounds.by_sweep_s(limits["check_interval_s"], back=back), "sweep"
-        if self._events_reach(name, spans, last):
-            promised_s, promise = bounds.by_event_s(limits["check_interval_s"], back=back), "event"
+        promised_s, promise = self._promised(name, spans, last, limits["check_interval_s"], back=back)
+        checked_s = reader.cache.status().table.checked_age_s
+        if checked_s is None or checked_s > age_s + 1:
+            short_s = limits["uncovered_ttl_s"] + bounds.by_event_s(limits["check_interval_s"], back=back)
+            promised_s, promise = min((promised_s, promise), (short_s, "outage"))
         self.late(promise, age_s / promised_s)
         require(
             age_s <= promised_s,
             f"freshness by {promise}",
             f"{_what(served)} {age_s:.1f} s after it moved, promised {promised_s:.1f} s",
         )
+
+    def _promised(
+        self, name: str, spans: list[Span], last: int, interval_s: float, *, back: bool
+    ) -> tuple[float, str]:
+        """In how many seconds a move is noticed, and by what."""
+        moved_s = spans[last + 1].start_s
+        if self.weather.calm_since(TABLE, TAMPER) + bounds.REST_S >= moved_s:
+            return NEVER_S, "nothing"
+        if self._events_reach(name, spans, last):
+            return bounds.by_event_s(interval_s, back=back), "event"
+        if self._sweeps_reach(name, moved_s):
+            return bounds.by_sweep_s(interval_s, back=back), "sweep"
+        return bounds.by_lease_s(interval_s, back=back), "lease"
 
     def _bound_s(self, reader: Reader, arn: str, stage: str) -> tuple[float, str]:
         """What the reader's own status says, at the time of serving, and why."""
@@ -165,7 +198,7 @@ class Serving:
         return READ_LAG_S, "it was forgotten while it was read"
 
     def _reader_is_well(self, reader: Reader, moved_s: float) -> bool:
-        calm_s = self.weather.calm_since(SECRETS, TABLE, TAMPER)
+        calm_s = self.weather.calm_since(SECRETS)
         return calm_s + bounds.REST_S < moved_s and reader.host.clock.disturbed_s + 1 < moved_s
 
     def _sweeps_reach(self, name: str, moved_s: float) -> bool:

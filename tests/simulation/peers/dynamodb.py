@@ -148,7 +148,8 @@ class TableClient:
         def effect() -> Answer:
             self._permit(*keys)
             left = [key for key in keys if self.wire.weather.hits(self.undelivered, "keys left unprocessed")]
-            items = [item for key in keys if key not in left and (item := self.table.item(key)) is not None]
+            read = self.table.item if request["ConsistentRead"] is True else self.table.seen
+            items = [item for key in keys if key not in left and (item := read(key)) is not None]
             again = {name: {**request, "Keys": [{"pk": {"S": key}} for key in left]}} if left else {}
             return self._answer({"Responses": {name: items}, "UnprocessedKeys": again})
 

@@ -1,0 +1,312 @@
+"""Deliberate bugs, each a small change of the source, and each to be caught by a checker.
+
+A bug that is not caught means that a checker sleeps; one that does not apply, that the code has
+moved on and the bug has to be planted anew. `tools/plant_bugs.py` plants and runs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """In `file`, `old` (which occurs once) becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+_CACHE: Final = "src/keyturn/cache.py"
+_FRESHNESS: Final = "src/keyturn/freshness.py"
+_MARKERS: Final = "src/keyturn/markers.py"
+_RECORDING: Final = "src/keyturn/recording.py"
+_REFRESH: Final = "src/keyturn/refresh.py"
+_SHELF: Final = "src/keyturn/shelf.py"
+_VALUES: Final = "src/keyturn/values.py"
+_WATCH: Final = "src/keyturn/watch.py"
+
+BUGS: Final = (
+    # What is believed
+    Bug(
+        "the marker is believed without asking",
+        _REFRESH,
+        "    answer = reading.read(None)\n",
+        "    if marker is not None and marker.stages.get(held.stage) not in (None, held.version.version_id):\n"
+        "        told = replace(held.version, version_id=marker.stages[held.stage])\n"
+        "        return held.moved_to(told, reading.begun, reading.generation)\n"
+        "    answer = reading.read(None)\n",
+    ),
+    Bug(
+        "no answer is doubted",
+        _REFRESH,
+        "    if held.goes_back(answer):\n        return _doubted(held, answer, reading)\n",
+        "",
+    ),
+    Bug(
+        "only versions that were seen to leave are doubted, not older ones",
+        _FRESHNESS,
+        "        return was_left or (mine is not None and other is not None and other < mine)\n",
+        "        return was_left and (mine, other) != ()\n",
+    ),
+    Bug(
+        "a doubted answer is believed when it is repeated a moment later",
+        _REFRESH,
+        "    doubt, settle_s = held.doubt, reading.limits.settle_s\n",
+        "    doubt, settle_s = held.doubt, 0.2\n",
+    ),
+    Bug(
+        "an idle copy is doubted for as long as a busy one",
+        _REFRESH,
+        "    if held.confirmed.age_s(reading.begun) >= 2 * settle_s:\n",
+        "    if held.confirmed.age_s(reading.begun) >= 1e9:\n",
+    ),
+    Bug(
+        "a namesake under another ARN is not doubted",
+        _REFRESH,
+        "    if held.goes_back(answer):\n        return _doubted(held, answer, reading)\n",
+        "    if answer.arn == held.version.arn and held.goes_back(answer):\n"
+        "        return _doubted(held, answer, reading)\n",
+    ),
+    # How long it is fresh
+    Bug(
+        "the generation is not looked at",
+        _FRESHNESS,
+        "    if holding.generation != generation or disputed",
+        "    if disputed",
+    ),
+    Bug(
+        "a copy without a marker has the long TTL",
+        _FRESHNESS,
+        "    if assurance is None or not agrees(marker, holding):\n        return short_s\n",
+        "    if assurance is None or (marker is not None and not agrees(marker, holding)):\n        return short_s\n",
+    ),
+    Bug(
+        "a copy is covered although its marker names another version",
+        _FRESHNESS,
+        "    if assurance is None or not agrees(marker, holding):\n        return short_s\n",
+        "    if assurance is None or marker is None:\n        return short_s\n",
+    ),
+    Bug(
+        "a pending version has the short TTL",
+        _FRESHNESS,
+        "    if holding.stage == AWSPENDING:\n        return min(limits.check_interval_s, limits.uncovered_ttl_s) - age_s\n",
+        "",
+    ),
+    Bug(
+        "the lease never ends",
+        _FRESHNESS,
+        "        lease_left_s = limits.lease_s * limits.spread - swept_s",
+        "        lease_left_s = 1e9 * limits.lease_s - swept_s",
+    ),
+    Bug(
+        "a table that stopped answering is trusted for ever",
+        _FRESHNESS,
+        "        return min(lease_left_s, limits.uncovered_ttl_s * limits.spread - since_check_s)\n",
+        "        return lease_left_s + since_check_s\n",
+    ),
+    Bug(
+        "ages are measured by the monotonic clock alone",
+        _VALUES,
+        "        return max(wall_s, now.monotonic_s - self.monotonic_s)\n",
+        "        return now.monotonic_s - self.monotonic_s\n",
+    ),
+    Bug(
+        "the hit path does not look at the lower end of its window",
+        "src/keyturn/client.py",
+        "window.opens_at <= self._now() < window.closes_at",
+        "self._now() < window.closes_at",
+    ),
+    Bug(
+        "the hit path serves what does not stay fresh until the window ends",
+        _CACHE,
+        "            if self._fresh_for_s(secret, holding, begun) < self._window_s:\n",
+        "            if self._fresh_for_s(secret, holding, begun) < -1e9:\n",
+    ),
+    Bug(
+        "a denied copy is served while it is fresh",
+        _FRESHNESS,
+        " or disputed(marker, holding) or holding.is_denied:\n",
+        " or disputed(marker, holding):\n",
+    ),
+    Bug(
+        "a denied copy is served as long as a stale one",
+        _FRESHNESS,
+        "    return min(left_s, limits.max_denied_s - trouble.denied_since.age_s(now))\n",
+        "    return left_s\n",
+    ),
+    # When it is asked
+    Bug(
+        "a marker that disagrees is asked about for ever",
+        _REFRESH,
+        "    settled = behind or asked >= ASKS_PER_MARKER_MAX\n",
+        "    settled = behind\n",
+    ),
+    Bug(
+        "asking again has no back-off",
+        _REFRESH,
+        "    return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)\n",
+        "    return told\n",
+    ),
+    Bug(
+        "a marker that disagrees is asked about once",
+        _REFRESH,
+        "    settled = behind or asked >= ASKS_PER_MARKER_MAX\n",
+        "    settled = True\n",
+    ),
+    Bug(
+        "forced refreshes are not limited",
+        _CACHE,
+        "        return secret.forced is None or secret.forced.age_s(now) >= self._limits.min_refresh_interval_s\n",
+        "        return True\n",
+    ),
+    Bug(
+        "a secret that is gone is served on, as if the call had failed",
+        _CACHE,
+        "        except StageNotFoundError as error:\n            with self._lock:\n"
+        "                self.shelf.drop(secret, held)\n            raise error.about(secret_id) from error\n"
+        "        except GONE as error:\n            with self._lock:\n"
+        "                self.shelf.forget(secret)\n            raise error.about(secret_id) from error\n",
+        "",
+    ),
+    Bug(
+        "AWSPENDING is read ahead",
+        _CACHE,
+        "                if holding.stage != AWSPENDING\n",
+        "",
+    ),
+    Bug(
+        "others are served whatever is there while one refreshes",
+        _CACHE,
+        "        return holding.confirmed.age_s(now) <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
+        "        return limit_s >= 0 and servable_for_s(holding, now, self._limits) > 0\n",
+    ),
+    Bug(
+        "a check is made at every miss",
+        _CACHE,
+        "        return self._opened is None or self._opened.age_s(self._now()) >= self._window_s\n",
+        "        return self._opened is None or self._opened.age_s(self._now()) >= 0\n",
+    ),
+    Bug(
+        "a lower counter is ignored for ever",
+        _WATCH,
+        "        return self._markers.read_head(consistent=True)\n",
+        "        return seen\n",
+    ),
+    Bug(
+        "a lower counter is read consistently again and again",
+        _WATCH,
+        "        return self._markers.read_head(consistent=True)\n",
+        "        self._markers.read_head(consistent=True)\n        return self._markers.read_head(consistent=True)\n",
+    ),
+    Bug(
+        "the markers are not read when the head has moved",
+        _WATCH,
+        "        known = frozenset[str]() if has_moved else before.known & held\n",
+        "        known = before.known & held if has_moved else before.known & held\n",
+    ),
+    # Whose it is
+    Bug(
+        "secrets are kept by their name",
+        _SHELF,
+        "            key = secret_key(version.arn, version.name)\n"
+        "            secret = Secret(version.arn, version.name, key, aliases={version.arn, key})\n",
+        "            key = secret_key(version.arn, version.name)\n"
+        "            by_name = next((one for one in self._secrets.values() if one.name == version.name), None)\n"
+        "            secret = by_name or Secret(version.arn, version.name, key, aliases={version.arn, key})\n",
+    ),
+    Bug(
+        "a suffix is stripped by its pattern",
+        "src/keyturn/names.py",
+        '    return arn[:-SUFFIX_LENGTH] if arn[:-SUFFIX_LENGTH].endswith(f":secret:{name}") else arn\n',
+        '    return __import__("re").sub(r"(-[A-Za-z0-9]{6})+$", "", arn)\n',
+    ),
+    Bug(
+        "a secret is always read by its full ARN",
+        _SHELF,
+        "        return min(self.names, default=self.arn)\n",
+        "        return self.arn\n",
+    ),
+    # What is written
+    Bug(
+        "the marker is read after the secret",
+        _RECORDING,
+        "            seen = self.store.look(key) if key is not None else None\n"
+        "            described = self.find(hint.secret_id, key)\n",
+        "            described = self.find(hint.secret_id, key)\n"
+        "            seen = self.store.look(key) if key is not None else None\n",
+    ),
+    Bug(
+        "markers are written without a condition",
+        _MARKERS,
+        '        return {"Put": {"TableName": self._table, "Item": item, **seen.mark.condition()}}\n',
+        '        return {"Put": {"TableName": self._table, "Item": item}}\n',
+    ),
+    Bug(
+        "markers are read eventually consistent",
+        _MARKERS,
+        '            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}\n',
+        '            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": False}\n',
+    ),
+    Bug(
+        "the head is not in the transaction",
+        _MARKERS,
+        "        items = [*(self._put(seen, marker) for seen, marker in changes), self._head_move()]\n",
+        "        items = [*(self._put(seen, marker) for seen, marker in changes)]\n",
+    ),
+    Bug(
+        "AWSCURRENT goes back in the marker at one word of DescribeSecret",
+        _RECORDING,
+        "        if moves_back(before, described) and move != seen_before and not is_named:\n",
+        "        if moves_back(before, described) and False:\n",
+    ),
+    Bug(
+        "two looks at different markers confirm each other",
+        _RECORDING,
+        "        if moves_back(before, described) and move != seen_before and not is_named:\n",
+        "        said = seen_before.to if seen_before is not None else None\n"
+        "        if moves_back(before, described) and move.to != said and not is_named:\n",
+    ),
+    Bug(
+        "a hinted version that is not shown yet is not waited for",
+        _RECORDING,
+        "        return _Look(before, before, move, settled=shows(described, hint))",
+        "        return _Look(before, before, move, settled=True)",
+    ),
+    Bug(
+        "a tombstone is written without a look by name",
+        _RECORDING,
+        "        if found is not None or key is None:\n            return found\n",
+        "        return found\n",
+    ),
+    Bug(
+        "the lease is renewed as of the sweep's end",
+        _RECORDING,
+        "        self.lease.renew(started_s - LIST_LAG_S)\n",
+        "        self.lease.renew(self.lease.now_s() - 1)\n",
+    ),
+    Bug(
+        "the lease is renewed although the sweep is incomplete",
+        _RECORDING,
+        "        if swept.failed or not swept.in_time:\n            return swept\n",
+        "",
+    ),
+    Bug(
+        "the sweep believes the list",
+        _RECORDING,
+        "                described = self.recorder.find(marker.arn, marker.key)\n",
+        "                described = next(\n"
+        "                    (one for one in self.recorder.catalog.list() if one.arn == marker.arn), None\n"
+        "                )\n",
+    ),
+    # What leaves
+    Bug(
+        "a value is in the repr of its version",
+        _VALUES,
+        "    string: str | None = field(default=None, repr=False)\n",
+        "    string: str | None = field(default=None)\n",
+    ),
+)
