@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
-from keyturn.login import Accept, same_host
+from keyturn.login import LoginOptions
 from keyturn.refusals import is_refused
 from keyturn.values import SecretVersion
 
@@ -26,32 +26,31 @@ class Opened:
     current: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
 class Login:
-    """A cache, a secret of it, and the policy of `SecretCache.login` with the same defaults.
+    """A cache, the id of a secret of it, and how to log in with it: the options of `SecretCache.login`.
 
     `is_refused` is `keyturn.refusals.is_refused` unless given. Threads and tasks may share it.
     """
 
-    cache: SecretCache
-    secret_id: str
-    is_refused: Callable[[Exception], bool] = is_refused
-    accept: Accept = same_host
-    previous: bool = False
-    budget_s: float = 10.0
-    remaining_s: Callable[[], float] | None = None
+    def __init__(
+        self,
+        cache: SecretCache,
+        secret_id: str,
+        *,
+        is_refused: Callable[[Exception], bool] = is_refused,
+        **options: Unpack[LoginOptions],
+    ) -> None:
+        self._cache = cache
+        self._secret_id = secret_id
+        self._is_refused = is_refused
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"Login({self._secret_id!r})"
 
     def __call__(self, connect: Callable[[SecretVersion], _T]) -> _T:
         """What `connect` returns for the first version accepted; errors as of `SecretCache.login`."""
-        return self.cache.login(
-            self.secret_id,
-            connect,
-            is_refused=self.is_refused,
-            accept=self.accept,
-            previous=self.previous,
-            budget_s=self.budget_s,
-            remaining_s=self.remaining_s,
-        )
+        return self._cache.login(self._secret_id, connect, is_refused=self._is_refused, **self._options)
 
     async def awaiting(self, connect: Callable[[SecretVersion], Awaitable[_T]]) -> _T:
         """The same for a `connect` that is awaited, on the running loop.
@@ -99,5 +98,5 @@ class Login:
 
     def _current(self) -> tuple[str, str] | None:
         with suppress(SecretError):
-            return self.cache.get(self.secret_id).identity
+            return self._cache.get(self._secret_id).identity
         return None
