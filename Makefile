@@ -5,10 +5,11 @@ VENV   := .venv
 STAMP  := $(VENV)/.installed
 RUN    := $(VENV)/bin/python
 ARGS   ?=
+SEEDS  ?= 1000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test demo lint format listener clean
+.PHONY: help test demo simulate bugs lint format listener clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +19,12 @@ test: $(STAMP) ## run all tests (ARGS='-m "not e2e"' leaves out those that start
 
 demo: $(STAMP) ## rotate a password under a fleet of workers, and compare who notices when
 	$(RUN) -m keyturn.demo $(ARGS)
+
+simulate: $(STAMP) ## run SEEDS=1000 worlds of faults (ARGS='--seed 7 --trace' replays one of them)
+	$(RUN) -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+bugs: $(STAMP) ## plant each deliberate bug in a copy of the source, and see the simulation catch it
+	$(RUN) tools/plant_bugs.py $(ARGS)
 
 lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .

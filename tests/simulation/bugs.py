@@ -35,7 +35,8 @@ BUGS: Final = (
         "the marker is believed without asking",
         _REFRESH,
         "    answer = reading.read(None)\n",
-        "    if marker is not None and marker.stages.get(held.stage) not in (None, held.version.version_id):\n"
+        "    if marker is not None and marker.stages.get(held.stage) not in "
+        "(None, held.version.version_id):\n"
         "        told = replace(held.version, version_id=marker.stages[held.stage])\n"
         "        return held.moved_to(told, reading.begun, reading.generation)\n"
         "    answer = reading.read(None)\n",
@@ -82,7 +83,8 @@ BUGS: Final = (
         "a copy without a marker has the long TTL",
         _FRESHNESS,
         "    if assurance is None or not agrees(marker, holding):\n        return short_s\n",
-        "    if assurance is None or (marker is not None and not agrees(marker, holding)):\n        return short_s\n",
+        "    if assurance is None or (marker is not None and not "
+        "agrees(marker, holding)):\n        return short_s\n",
     ),
     Bug(
         "a copy is covered although its marker names another version",
@@ -93,7 +95,8 @@ BUGS: Final = (
     Bug(
         "a pending version has the short TTL",
         _FRESHNESS,
-        "    if holding.stage == AWSPENDING:\n        return min(limits.check_interval_s, limits.uncovered_ttl_s) - age_s\n",
+        "    if holding.stage == AWSPENDING:\n        return "
+        "min(limits.check_interval_s, limits.uncovered_ttl_s) - age_s\n",
         "",
     ),
     Bug(
@@ -148,7 +151,8 @@ BUGS: Final = (
     Bug(
         "asking again has no back-off",
         _REFRESH,
-        "    return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)\n",
+        "    return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 "
+        "** (asked - 1), reading.begun)\n",
         "    return told\n",
     ),
     Bug(
@@ -160,7 +164,8 @@ BUGS: Final = (
     Bug(
         "forced refreshes are not limited",
         _CACHE,
-        "        return secret.forced is None or secret.forced.age_s(now) >= self._limits.min_refresh_interval_s\n",
+        "        return secret.forced is None or secret.forced.age_s(now) >= "
+        "self._limits.min_refresh_interval_s\n",
         "        return True\n",
     ),
     Bug(
@@ -181,7 +186,8 @@ BUGS: Final = (
     Bug(
         "others are served whatever is there while one refreshes",
         _CACHE,
-        "        return holding.confirmed.age_s(now) <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
+        "        return holding.confirmed.age_s(now) <= limit_s and "
+        "servable_for_s(holding, now, self._limits) > 0\n",
         "        return limit_s >= 0 and servable_for_s(holding, now, self._limits) > 0\n",
     ),
     Bug(
@@ -200,7 +206,8 @@ BUGS: Final = (
         "a lower counter is read consistently again and again",
         _WATCH,
         "        return self._markers.read_head(consistent=True)\n",
-        "        self._markers.read_head(consistent=True)\n        return self._markers.read_head(consistent=True)\n",
+        "        self._markers.read_head(consistent=True)\n        return "
+        "self._markers.read_head(consistent=True)\n",
     ),
     Bug(
         "the markers are not read when the head has moved",
@@ -215,8 +222,10 @@ BUGS: Final = (
         "            key = secret_key(version.arn, version.name)\n"
         "            secret = Secret(version.arn, version.name, key, aliases={version.arn, key})\n",
         "            key = secret_key(version.arn, version.name)\n"
-        "            by_name = next((one for one in self._secrets.values() if one.name == version.name), None)\n"
-        "            secret = by_name or Secret(version.arn, version.name, key, aliases={version.arn, key})\n",
+        "            by_name = next((one for one in self._secrets.values() if "
+        "one.name == version.name), None)\n"
+        "            secret = by_name or Secret(version.arn, version.name, "
+        "key, aliases={version.arn, key})\n",
     ),
     Bug(
         "a suffix is stripped by its pattern",

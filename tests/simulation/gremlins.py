@@ -121,16 +121,14 @@ class Gremlins:
         name = self.random.choice(sorted(self.service.states))
         arn = self.random.choice([known for known, of in self.service.name_by_id.items() if of == name])
         version_id = f"v{self.random.randrange(1, 9)}"
-        for event in self.random.sample(
-            [
-                events.label_updated(arn, name, "AWSCURRENT", version_id),
-                events.label_updated(ARN_PREFIX + "nobody-abcdef", "nobody", "AWSCURRENT", "v1"),
-                events.api_call("DeleteSecret", arn, {"secretId": name}),
-                {"detail-type": "Secret Label Updated", "detail": None},
-                {"keyturn": "announce", "secret_id": name, "version_id": version_id, "step": "finishSecret"},
-            ],
-            2,
-        ):
+        forged: list[events.Event] = [
+            events.label_updated(arn, name, "AWSCURRENT", version_id),
+            events.label_updated(ARN_PREFIX + "nobody-abcdef", "nobody", "AWSCURRENT", "v1"),
+            events.api_call("DeleteSecret", arn, {"secretId": name}),
+            {"detail-type": "Secret Label Updated", "detail": None},
+            {"keyturn": "announce", "secret_id": name, "version_id": version_id, "step": "finishSecret"},
+        ]
+        for event in self.random.sample(forged, 2):
             self.function.invoke(event, self.random.random())
 
     # Secrets Manager

@@ -21,7 +21,7 @@ from tests.world import NAME, World
 
 
 def test_a_label_that_went_back_while_nobody_looked_is_believed_at_once() -> None:
-    """An answer given long after a copy was confirmed is not from before it: the bound holds for idle readers."""
+    """An answer long after a copy was confirmed is not from before it: the bound holds for idle readers."""
     world = World()
     world.rotate("v2", "two", mark=False)
     cache = world.cache(table=False)

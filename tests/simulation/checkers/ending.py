@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keyturn.markers import HEAD_KEY, head_of, marker_of
-from keyturn.values import AWSCURRENT, AWSPREVIOUS, SecretVersion
+from keyturn.values import AWSCURRENT, AWSPREVIOUS
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
 from tests.simulation.hosts import EPOCH_S

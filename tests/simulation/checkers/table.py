@@ -40,7 +40,7 @@ class Items:
             self._renewed(self.swept_as_of_s)
 
     def _renewed(self, as_of_s: float) -> None:
-        """The lease claims that what happened before that moment is in the markers: is it?"""
+        """The lease claims that what happened before that moment is in the markers: see whether it is."""
         if self.weather.active[TAMPER] or self.weather.ended_s.get(TAMPER, 0.0) > as_of_s + LIST_LAG_S - 1:
             return
         if TAMPER in self.weather.lasting:

@@ -239,17 +239,11 @@ def _key(item: Item) -> str:
 
 
 def _error(code: str, *, status: int = 400) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": ""}, "ResponseMetadata": _meta(status)}, "Call")
+    answer = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "Call")  # type: ignore[arg-type] # the shape that botocore gives it
 
 
 def _cancelled(codes: Sequence[str]) -> ClientError:
-    response = {
-        "Error": {"Code": "TransactionCanceledException", "Message": ""},
-        "CancellationReasons": [{"Code": code} for code in codes],
-        "ResponseMetadata": _meta(400),
-    }
-    return ClientError(response, "TransactWriteItems")  # type: ignore[arg-type] # as botocore makes it
-
-
-def _meta(status: int) -> dict[str, object]:
-    return {"HTTPStatusCode": status}
+    error = _error("TransactionCanceledException")
+    error.response["CancellationReasons"] = [{"Code": code} for code in codes]
+    return error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -255,7 +255,7 @@ class SecretsLine:
             raise AccessDeniedError(secret_id)
         return Described(state.arn, state.name, dict(state.stages), state.deleted)
 
-    def _listed(self) -> list[Described]:
+    def _listed(self) -> Sequence[Described]:
         seen = (self.service.seen(name, LIST_LAG_S)[1] for name in self.service.states)
         return [
             Described(one.arn, one.name, dict(one.stages), one.deleted) for one in seen if one is not None
