@@ -56,7 +56,7 @@ def planned(random: Random, faults: list[str]) -> Plan:
     chosen = random.sample(faults, random.randrange(2, 8)) if random.random() > 1 / 8 else []
     return Plan(
         rotations=100 // len(NAMES) + 1,
-        mean_gap_s=random.choice((15.0, 30.0, 60.0)),
+        mean_gap_s=random.choice((10.0, 25.0, 45.0)),
         stale=random.choice((0.0, 0.3, 0.8)),
         trail=random.random() < 0.5,
         announced=random.random() < 0.4,
