@@ -20,6 +20,8 @@ from tests.world import NAME, World
 PATIENCE_S = 10
 """Only a deadlock makes a test wait this long."""
 
+EVICTED, KEPT, FORGOTTEN = "interleavings/evicted", "interleavings/kept", "interleavings/forgotten"
+
 # A forked child of a process with threads is what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -98,9 +100,10 @@ def gated(world: World) -> Gated:
 
 
 def values_in_memory() -> set[str]:
-    """The names of the secrets of which this process still holds a value anywhere."""
+    """The names, of those that only this file uses, of which this process still holds a value."""
     gc.collect()
-    return {one.name for one in gc.get_objects() if isinstance(one, SecretVersion)}
+    held = {one.name for one in gc.get_objects() if isinstance(one, SecretVersion)}
+    return held & {EVICTED, KEPT, FORGOTTEN}
 
 
 def test_no_lock_is_held_during_io(world: World) -> None:
@@ -137,22 +140,24 @@ def test_no_lock_is_held_during_io(world: World) -> None:
 
 def test_a_secret_evicted_while_it_is_refreshed_leaves_nothing_behind(gated: Gated) -> None:
     """The refresh's caller gets the new version; what was forgotten meanwhile stays forgotten."""
-    gated.world.secrets.create("other", "o")
+    for name in (EVICTED, KEPT):
+        gated.world.secrets.create(name, "one")
     cache = gated.cache(max_secrets=1)
-    cache.get(NAME)
-    gated.world.rotate("v2", "two")
-    gated.world.clock.advance(5)
+    cache.get(EVICTED)
+    gated.world.secrets.put(EVICTED, "two", "v2")
+    cache.invalidate(EVICTED)
     gated.reading.close()
     with ThreadPoolExecutor(1) as pool:
-        refreshing = pool.submit(cache.get_secret_string, NAME)
+        refreshing = pool.submit(cache.get_secret_string, EVICTED)
         assert gated.reading.somebody_waits()
         held_back, gated.reading = gated.reading, Gate()
-        assert "o" == cache.get_secret_string("other")
+        assert "one" == cache.get_secret_string(KEPT)
         held_back.open()
         assert "two" == refreshing.result(PATIENCE_S)
     (kept,) = cache.status().secrets
-    assert {kept.name} == values_in_memory()
-    assert ["two", "o"] == [cache.get_secret_string(NAME), cache.get_secret_string("other")]
+    assert KEPT == kept.name
+    assert {KEPT} == values_in_memory()
+    assert ["two", "one"] == [cache.get_secret_string(name) for name in (EVICTED, KEPT)]
 
 
 def test_an_invalidation_during_a_check_is_not_lost(gated: Gated) -> None:
@@ -190,12 +195,13 @@ def test_a_check_during_a_refresh_waits_for_nobody(gated: Gated) -> None:
 
 def test_forgetting_during_a_refresh_brings_nothing_back(gated: Gated) -> None:
     """A refresh that lands after `forget` answers its caller and leaves no value behind."""
+    gated.world.secrets.create(FORGOTTEN, "one")
     cache = gated.cache()
-    cache.get(NAME)
-    cache.invalidate(NAME)
+    cache.get(FORGOTTEN)
+    cache.invalidate(FORGOTTEN)
     gated.reading.close()
     with ThreadPoolExecutor(1) as pool:
-        refreshing = pool.submit(cache.get_secret_string, NAME)
+        refreshing = pool.submit(cache.get_secret_string, FORGOTTEN)
         assert gated.reading.somebody_waits()
         cache.forget()
         gated.reading.open()

@@ -1,0 +1,129 @@
+"""Whoever can write the marker table: what it costs a reader, for how long, and what it can never do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from keyturn import SecretCache
+from keyturn.values import Head, Marker
+from tests.world import NAME, World, held
+
+CHECK_INTERVAL_S = 5
+MINUTE_S = 60
+READS_PER_INTERVAL_MAX = 6
+"""A new forgery is followed by one pinned read, and by reads by stage at 0, 0.25, 0.75, 1.75 and 3.75 s."""
+
+TABLE_READS_PER_INTERVAL_MAX = 3
+"""The head, once more consistently if its counter went back, and the markers."""
+
+
+def forge(world: World, number: int, **fields: object) -> None:
+    """A new marker of the secret, and a head that moved with it and was swept just now."""
+    marker = Marker(world.key, world.arn, {"AWSCURRENT": f"forged-{number}"}, epoch="forged", sequence=number)
+    world.table.items[world.key] = replace(marker, **fields)  # type: ignore[arg-type] # as the test gives it
+    world.table.head = Head("forged", number, world.clock.wall_s)
+
+
+def read_for(world: World, cache: SecretCache, seconds: float, *, step_s: float = 0.05) -> set[str]:
+    """What a busy process is given in this time."""
+    given = set()
+    for _ in range(round(seconds / step_s)):
+        world.clock.advance(step_s)
+        given.add(cache.get_secret_string(NAME))
+    return given
+
+
+def test_new_forgeries_all_the_time_cost_a_bounded_number_of_calls(world: World) -> None:
+    """A marker forged anew twice a second: at most 6 GetSecretValue and 3 table reads per check interval."""
+    cache = world.covered()
+    world.secrets.calls.clear()
+    world.table.calls.clear()
+    for number in range(1, 2 * MINUTE_S + 1):
+        forge(world, number)
+        assert {"one"} == read_for(world, cache, 0.5)
+    intervals = MINUTE_S / CHECK_INTERVAL_S
+    assert intervals <= world.reads <= READS_PER_INTERVAL_MAX * intervals + READS_PER_INTERVAL_MAX
+    table_reads = sum(world.table.calls.values())
+    assert table_reads <= TABLE_READS_PER_INTERVAL_MAX * (intervals + 1)
+
+
+def test_a_head_forged_all_the_time_costs_table_reads_only(world: World) -> None:
+    """A head that moves and goes back without a marker: no GetSecretValue, 3 table reads per interval."""
+    cache = world.covered()
+    head = world.table.head
+    assert head is not None
+    world.secrets.calls.clear()
+    world.table.calls.clear()
+    for number in range(MINUTE_S):
+        world.table.head = replace(head, counter=1000 - number % 7)
+        world.table.sweep()
+        assert {"one"} == read_for(world, cache, 1)
+    assert 0 == world.reads
+    table_reads = sum(world.table.calls.values())
+    assert table_reads <= TABLE_READS_PER_INTERVAL_MAX * (MINUTE_S / CHECK_INTERVAL_S + 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stages": {"AWSCURRENT": "v1"}},
+        {"stages": {}},
+        {"deleted": True},
+        {"arn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:foreign-AbCdEf"},
+    ],
+    ids=["an old version", "no stage", "a tombstone", "a foreign ARN"],
+)
+def test_no_forgery_brings_an_old_or_foreign_value(world: World, fields: dict[str, object]) -> None:
+    """Markers of an old version, of nothing, of another secret: the current value is served throughout."""
+    world.secrets.create("foreign", "theirs")
+    cache = world.covered()
+    world.rotate("v2", "two")
+    world.clock.advance(CHECK_INTERVAL_S)
+    assert "two" == cache.get_secret_string(NAME)
+    for number in range(1, 20):
+        forge(world, number, **fields)
+        assert {"two"} == read_for(world, cache, CHECK_INTERVAL_S)
+
+
+def test_a_forgery_ends_with_the_listeners_next_word(world: World) -> None:
+    """Once the true marker is back, the reader is covered again and asks no more."""
+    cache = world.covered()
+    forge(world, 7)
+    read_for(world, cache, MINUTE_S)
+    world.table.head = None
+    world.table.items.clear()
+    world.mark()
+    read_for(world, cache, 2 * CHECK_INTERVAL_S)
+    world.secrets.calls.clear()
+    read_for(world, cache, MINUTE_S, step_s=1)
+    assert held(cache).covered
+    assert 0 == world.reads
+
+
+def test_a_suppressed_notice_is_late_by_the_long_ttl_at_most(world: World) -> None:
+    """Marker and lease forged to say that nothing changed: the move is noticed within `bound_s`."""
+    cache = world.covered()
+    bound_s = held(cache).bound_s
+    world.rotate("v2", "two", mark=False)
+    moved_s = world.clock.wall_s
+    while "two" != cache.get_secret_string(NAME):
+        world.clock.advance(CHECK_INTERVAL_S)
+        world.table.sweep(world.clock.wall_s)
+        assert world.clock.wall_s - moved_s <= bound_s
+    late_s = world.clock.wall_s - moved_s
+    assert 3500 < late_s <= 3600
+    assert late_s <= bound_s
+
+
+def test_a_deleted_table_is_as_good_as_none(world: World) -> None:
+    """Whoever empties the table leaves the short TTL: the move is noticed within 300 s and a check."""
+    cache = world.covered()
+    world.table.items.clear()
+    world.table.head = None
+    world.rotate("v2", "two", mark=False)
+    moved_s = world.clock.wall_s
+    while "two" != cache.get_secret_string(NAME):
+        world.clock.advance(CHECK_INTERVAL_S)
+    assert world.clock.wall_s - moved_s <= 300 + CHECK_INTERVAL_S

@@ -1,0 +1,123 @@
+"""Whoever holds a role of the stack: what an account that enforces IAM lets them do, and what not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from keyturn.demo.stage import STACK, Stack, deploy
+from keyturn.demo.story import ROOT, build_listener
+from keyturn.testing.embedded import EmbeddedAws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+pytestmark = pytest.mark.e2e
+
+NAME = "prod/db"
+KEY = {"pk": {"S": "head"}}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Somebody with the temporary credentials of a role."""
+
+    session: boto3.Session
+    table: str
+
+    @property
+    def secrets(self) -> SecretsManagerClient:
+        return self.session.client("secretsmanager")
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        return self.session.client("dynamodb")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """The template, deployed into an account that enforces IAM, and one secret."""
+    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.environment.items():
+            patch.setenv(name, value)
+        stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
+        boto3.client("secretsmanager").create_secret(Name=NAME, SecretString="one")
+        stack.sweep()
+        yield stack
+
+
+def assumed(role_arn: str, stack: Stack) -> Holder:
+    """The holder of this role."""
+    lent = boto3.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="somebody")["Credentials"]
+    session = boto3.Session(lent["AccessKeyId"], lent["SecretAccessKey"], lent["SessionToken"])
+    return Holder(session, stack.marker_table)
+
+
+@pytest.fixture(scope="module")
+def listener(stack: Stack) -> Holder:
+    """Whoever holds the listener's role."""
+    function = boto3.client("lambda").get_function_configuration(FunctionName=stack.listener)
+    return assumed(function["Role"], stack)
+
+
+@pytest.fixture(scope="module")
+def reader(stack: Stack) -> Holder:
+    """Whoever holds a role with the stack's reader policy and the right to read the one secret."""
+    outputs = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+    (policy_arn,) = (one["OutputValue"] for one in outputs if one["OutputKey"] == "ReaderPolicyArn")
+    roles = boto3.client("iam")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+    }
+    role = roles.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    roles.attach_role_policy(RoleName="reader", PolicyArn=policy_arn)
+    arn = boto3.client("secretsmanager").describe_secret(SecretId=NAME)["ARN"]
+    may_read = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": arn}
+    document = {"Version": "2012-10-17", "Statement": [may_read]}
+    roles.put_role_policy(RoleName="reader", PolicyName="one", PolicyDocument=json.dumps(document))
+    return assumed(role["Arn"], stack)
+
+
+def is_denied(call: Callable[[], object]) -> bool:
+    """Whether a policy refuses this call."""
+    try:
+        call()
+    except ClientError as error:
+        return error.response["Error"]["Code"].startswith("AccessDenied")
+    return False
+
+
+def test_the_listeners_role_cannot_read_or_change_a_secret(listener: Holder) -> None:
+    """It sees ids and labels; every call that gives or changes a value is denied."""
+    assert listener.secrets.describe_secret(SecretId=NAME)["VersionIdsToStages"]
+    secrets = listener.secrets
+    assert is_denied(lambda: secrets.get_secret_value(SecretId=NAME))
+    assert is_denied(lambda: secrets.batch_get_secret_value(SecretIdList=[NAME]))
+    assert is_denied(lambda: secrets.put_secret_value(SecretId=NAME, SecretString="x"))
+    assert is_denied(lambda: secrets.delete_secret(SecretId=NAME))
+
+
+def test_the_listeners_role_cannot_remove_the_table(listener: Holder) -> None:
+    """It writes items; it can neither delete one nor the table."""
+    table = listener.table
+    assert listener.dynamodb.get_item(TableName=table, Key=KEY)["Item"]
+    assert is_denied(lambda: listener.dynamodb.delete_item(TableName=table, Key=KEY))
+    assert is_denied(lambda: listener.dynamodb.delete_table(TableName=table))
+
+
+def test_a_readers_role_cannot_write_the_table(reader: Holder) -> None:
+    """It reads head, markers and its own secret; it can forge nothing and list nobody else's."""
+    table = reader.table
+    assert "one" == reader.secrets.get_secret_value(SecretId=NAME)["SecretString"]
+    assert reader.dynamodb.get_item(TableName=table, Key=KEY)["Item"]
+    assert is_denied(lambda: reader.dynamodb.put_item(TableName=table, Item=KEY))
+    assert is_denied(lambda: reader.dynamodb.scan(TableName=table))
+    assert is_denied(lambda: reader.secrets.describe_secret(SecretId=NAME))
