@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import boto3
 
-from benchmarks.results import Curve, Part, Parts, Plot, percentile, ratio, row
+from benchmarks.results import Curve, Part, Parts, Plot, Size, percentile, ratio, row
 from keyturn import SecretCache
 from keyturn.demo.stage import Stack, deploy
 from keyturn.demo.story import ROOT, build_listener, environment
@@ -40,14 +40,17 @@ class Plan:
     rotations: int
 
 
-FULL: Final = Plan(rotations=200)
-QUICK: Final = Plan(rotations=8)
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan(rotations=200),
+    "quick": Plan(rotations=8),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One rotation, in epoch seconds: AWSCURRENT moves, the listener decides on the marker, the marker
-    is seen in the table, a check begins, the new version is served."""
+    is seen in the table, a check begins, the new version is served.
+    """
 
     moved_s: float
     decided_s: float
@@ -113,8 +116,9 @@ class Reader:
             self.uses.setdefault(version_id, (begun_s, time.time()))
 
 
-def measure(plan: Plan) -> Parts:
+def measure(size: Size) -> Parts:
     """The one part."""
+    plan = PLANS[size]
     with EmbeddedAws() as aws, environment(aws):
         stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
         client = boto3.client("secretsmanager")

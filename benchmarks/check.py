@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
@@ -13,7 +14,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 
 from benchmarks.aws import CREDENTIALS, NAME, TABLE, Answers, canned, endpoint
-from benchmarks.results import Part, Parts, Row, counted, percentile, ratio, row
+from benchmarks.results import Part, Parts, Row, Size, counted, percentile, ratio, row
 from benchmarks.timing import interleaved
 from keyturn import SecretCache
 from keyturn.testing.embedded import REGION
@@ -35,12 +36,15 @@ class Plan:
     background_rounds: int
 
 
-FULL: Final = Plan(checks=300, background_s=3, background_rounds=5)
-QUICK: Final = Plan(checks=40, background_s=0.7, background_rounds=2)
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan(checks=300, background_s=3, background_rounds=5),
+    "quick": Plan(checks=40, background_s=0.7, background_rounds=2),
+}
 
 
-def measure(plan: Plan) -> Parts:
+def measure(size: Size) -> Parts:
     """The one part."""
+    plan = PLANS[size]
     background = gets_beside_the_poller(plan)
     quiet, busy = (median(one.p99_ns for one in taken) for taken in background.values())
     with endpoint() as url:
@@ -59,8 +63,12 @@ def measure(plan: Plan) -> Parts:
             *(one for name, taken in background.items() for one in background_rows(name, taken)),
         ),
         (
-            ratio("requests per check", max(one.requests for one in requests.values()), "at most", 1, "requests"),
-            ratio("read units per check", max(one.units for one in requests.values()), "at most", 0.5, "units"),
+            ratio(
+                "requests per check", max(one.requests for one in requests.values()), "at most", 1, "requests"
+            ),
+            ratio(
+                "read units per check", max(one.units for one in requests.values()), "at most", 0.5, "units"
+            ),
             ratio("p99 of get, poller busy / asleep", busy / quiet, "at most", 3),
         ),
         notes=(

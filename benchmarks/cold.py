@@ -15,7 +15,7 @@ from typing import Final
 
 from benchmarks import rie
 from benchmarks.aws import CREDENTIALS, NAME, endpoint
-from benchmarks.results import Part, Parts, Ratio, counted, ratio, row
+from benchmarks.results import Part, Parts, Ratio, Size, counted, ratio, row
 from benchmarks.timing import interleaved
 
 KEYTURN: Final = "keyturn"
@@ -67,7 +67,13 @@ NAME = {name!r}
 print(time.perf_counter() - started_s, len(secret), *set(sys.modules) - before)
 """
 
-NOT_NEEDED: Final = ("pydantic", "boto3", "aws_secretsmanager_caching", "keyturn.markers", "keyturn.recording")
+NOT_NEEDED: Final = (
+    "pydantic",
+    "boto3",
+    "aws_secretsmanager_caching",
+    "keyturn.markers",
+    "keyturn.recording",
+)
 """Modules that the first get has no use for."""
 
 
@@ -79,8 +85,10 @@ class Plan:
     inits: int
 
 
-FULL: Final = Plan(processes=25, inits=12)
-QUICK: Final = Plan(processes=4, inits=2)
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan(processes=25, inits=12),
+    "quick": Plan(processes=4, inits=2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +99,9 @@ class Start:
     modules: frozenset[str]
 
 
-def measure(plan: Plan) -> Parts:
+def measure(size: Size) -> Parts:
     """The one part."""
+    plan = PLANS[size]
     with endpoint() as url:
         started = processes(plan, url)
         loaded = start(PROGRAMS[KEYTURN_TABLE], os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url})
@@ -178,4 +187,3 @@ def _init_ms(handler: str, folder: Path, environment: Mapping[str, str]) -> floa
     with rie.function(handler, [folder], environment) as one:
         one.invoke({})
         return one.init_ms()
-

@@ -23,7 +23,7 @@ from benchmarks.prices import (
     SECRETS_MANAGER_CALL,
     WRITE_UNIT,
 )
-from benchmarks.results import Curve, Part, Parts, Plot, counted, ratio
+from benchmarks.results import Curve, Part, Parts, Plot, Size, counted, ratio
 from keyturn import SecretCache
 from keyturn.markers import MarkerTable
 from keyturn.names import secret_key
@@ -113,8 +113,8 @@ def run(seconds: float) -> float:
     return LAMBDA_REQUEST + seconds * MEMORY_GB * LAMBDA_GB_S
 
 
-def measure() -> Parts:
-    """The one part; it only counts, so it has one size."""
+def measure(_size: Size) -> Parts:
+    """The one part; it only counts, so both sizes are the same."""
     event, sweep = listener_calls()
     bills = {one: Bill(environment_calls(one), event, sweep) for one in INTERVALS_S}
     bill = bills[DEFAULT_INTERVAL_S]
@@ -126,7 +126,10 @@ def measure() -> Parts:
         if environments >= FROM_ENVIRONMENTS
     ]
     rows = [
-        *(counted(f"{call}, one environment", "calls/month", number) for call, number in bill.environment.items()),
+        *(
+            counted(f"{call}, one environment", "calls/month", number)
+            for call, number in bill.environment.items()
+        ),
         *(counted(f"{call}, one event", "calls", number) for call, number in event.items()),
         *(counted(f"{call}, one sweep", "calls", number) for call, number in sweep.items()),
         counted("one environment", "$/month", dollars(bill.environment)),
@@ -239,7 +242,10 @@ def listener_calls() -> tuple[dict[str, float], dict[str, float]]:
 @contextmanager
 def _deployed() -> Iterator[tuple[Listener, object, Counter[str]]]:
     """The listener on moto, its calls counted."""
-    client, database = boto3.client("secretsmanager", region_name=REGION), boto3.client("dynamodb", region_name=REGION)
+    client, database = (
+        boto3.client("secretsmanager", region_name=REGION),
+        boto3.client("dynamodb", region_name=REGION),
+    )
     database.create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
@@ -260,7 +266,11 @@ def _deployed() -> Iterator[tuple[Listener, object, Counter[str]]]:
         one.meta.events.register_first("before-send", sent)
     clock = FakeClock()
     table = MarkerTable(
-        cast("DynamoDBClient", database), TABLE, new_epoch=lambda: "e", sleep=clock.advance, random=lambda: 0.0
+        cast("DynamoDBClient", database),
+        TABLE,
+        new_epoch=lambda: "e",
+        sleep=clock.advance,
+        random=lambda: 0.0,
     )
     catalog = SecretsManagerCatalog(cast("CatalogClient", client))
     recorder = Recorder(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from math import ceil, inf
 from typing import Final
 
@@ -18,7 +18,7 @@ from benchmarks.prices import (
     READ_UNIT,
     SECRETS_MANAGER_CALL,
 )
-from benchmarks.results import Curve, Part, Parts, Plot, Row, counted, ratio
+from benchmarks.results import Curve, Part, Parts, Plot, Row, Size, counted, ratio
 from keyturn import KeyturnError, MarkerTableError, SecretCache, UnavailableError
 from keyturn.names import secret_key
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
@@ -32,6 +32,7 @@ WARM_INTERVALS: Final = 2
 LATE_S: Final = 150
 """Nobody waits longer for the last environment."""
 
+BURST_S: Final = 0.1
 BATCH_MAX: Final = 100
 MOVES_PER_ROTATION: Final = 1
 ROTATION_DAYS: Final = 30
@@ -46,24 +47,32 @@ class Plan:
     markers: tuple[int, ...]
 
 
-FULL: Final = Plan((10, 100, 1_000, 10_000, 20_000, 50_000), (1, 10, 100, 1_000), (10, 100, 1_000, 10_000))
-QUICK: Final = Plan((10, 300, 3_000), (1, 10, 100), (10, 100, 1_000))
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan((10, 100, 1_000, 10_000, 20_000, 50_000), (1, 10, 100, 1_000), (10, 100, 1_000, 10_000)),
+    "quick": Plan((10, 300, 3_000), (1, 10, 100), (10, 100, 1_000)),
+}
 
 
-@dataclass(slots=True)
 class Quota:
-    """How often something was asked in each second, and that no more than `most` a second are answered."""
+    """How often something was asked in each second, and that only `per_s` are answered.
 
-    clock: FakeClock
-    most: float = inf
-    asked: Counter[int] = field(default_factory=Counter)
-    refused: int = 0
+    A token bucket of a tenth of a second: who is refused depends on the moment, not on who comes first.
+    """
+
+    def __init__(self, clock: FakeClock, per_s: float = inf) -> None:
+        self._clock, self._per_s = clock, per_s
+        self._left, self._at_s = per_s * BURST_S, clock.wall_s
+        self.asked: Counter[int] = Counter()
+        self.refused = 0
 
     def exceeded(self) -> bool:
-        """Count one call; whether it is one too many in its second."""
-        second = int(self.clock.wall_s)
-        self.asked[second] += 1
-        if self.asked[second] <= self.most:
+        """Count one call; whether it is one too many."""
+        now_s = self._clock.wall_s
+        self.asked[int(now_s)] += 1
+        self._left = min(self._per_s * BURST_S, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        if self._left >= 1 or self._per_s == inf:
+            self._left -= 1
             return False
         self.refused += 1
         return True
@@ -139,8 +148,9 @@ class World:
         return UnavailableError(secret_id, "throttled") if self.values.exceeded() else None
 
 
-def measure(plan: Plan) -> Parts:
+def measure(size: Size) -> Parts:
     """The one part."""
+    plan = PLANS[size]
     # Thousands of throttled environments say so, each once; here they are counted instead.
     logging.getLogger("keyturn").setLevel(logging.ERROR)
     outcomes = [fleet(size, interval_s) for interval_s in INTERVALS_S for size in plan.fleets]
@@ -237,7 +247,9 @@ class Walk:
         self, clock: FakeClock, caches: list[SecretCache], interval_s: float, chance: random.Random
     ) -> None:
         starts = [(divmod(chance.random() * REQUESTS_PER_INTERVAL, 1), cache) for cache in caches]
-        self._turns = sorted(((phase, first, cache) for (first, phase), cache in starts), key=lambda one: one[0])
+        self._turns = sorted(
+            ((phase, first, cache) for (first, phase), cache in starts), key=lambda one: one[0]
+        )
         self._clock = clock
         self._round_s = interval_s / REQUESTS_PER_INTERVAL
         self._rounds = 0
@@ -328,7 +340,12 @@ def held_cost(held: int) -> Held:
     table.markers_read = 0
     secrets.calls.clear()
     check()
-    return Held(requests_per_check, table.markers_read, ceil(table.markers_read / BATCH_MAX), secrets.calls["GetSecretValue"])
+    return Held(
+        requests_per_check,
+        table.markers_read,
+        ceil(table.markers_read / BATCH_MAX),
+        secrets.calls["GetSecretValue"],
+    )
 
 
 def held_rows(held: dict[int, Held]) -> tuple[Row, ...]:
@@ -393,7 +410,9 @@ def growth_plots(plan: Plan, held: dict[int, Held]) -> tuple[Plot, ...]:
             f"{number:,} secrets held",
             tuple(map(float, plan.markers)),
             tuple(
-                checks + markers * MOVES_PER_ROTATION * one.markers_read * READ_UNIT + number * SECRETS_MANAGER_CALL
+                checks
+                + markers * MOVES_PER_ROTATION * one.markers_read * READ_UNIT
+                + number * SECRETS_MANAGER_CALL
                 for markers in plan.markers
             ),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from cachetools import TTLCache, cached
 
 from benchmarks.aws import NAME, VALUE, secrets_manager
-from benchmarks.results import Part, Parts, Row, ratio, row
+from benchmarks.results import Part, Parts, Row, Size, ratio, row
 from benchmarks.timing import Take, interleaved, nanoseconds
 from keyturn import SecretCache
 
@@ -39,8 +39,10 @@ class Plan:
     hits: int
 
 
-FULL: Final = Plan(rounds=100, thread_rounds=20, hits=40_000)
-QUICK: Final = Plan(rounds=15, thread_rounds=5, hits=20_000)
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan(rounds=100, thread_rounds=20, hits=40_000),
+    "quick": Plan(rounds=15, thread_rounds=5, hits=20_000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ def subjects() -> dict[str, Subject]:
         GET: Subject("subject.get(name)", keyturn, keyturn.get),
         STRING: Subject("subject.get_secret_string(name)", keyturn, keyturn.get_secret_string),
         CACHETOOLS: Subject("subject(name)", ttl_cached, ttl_cached),
-        POWERTOOLS: Subject("subject.get(name, max_age=300)", powertools, partial(powertools.get, max_age=300)),
+        POWERTOOLS: Subject(
+            "subject.get(name, max_age=300)", powertools, partial(powertools.get, max_age=300)
+        ),
         UPSTREAM: Subject("subject.get_secret_string(name)", upstream, upstream.get_secret_string),
         BOTO3: Subject("subject(name)", fetch, fetch),
     }
@@ -82,8 +86,9 @@ def subjects() -> dict[str, Subject]:
     return found
 
 
-def measure(plan: Plan) -> Parts:
+def measure(size: Size) -> Parts:
     """Both parts."""
+    plan = PLANS[size]
     found = subjects()
     return {"hit": hits(plan, found), "threads": threads(plan, found)}
 
@@ -105,7 +110,9 @@ def hits(plan: Plan, found: dict[str, Subject]) -> Part:
             ratio("aws-secretsmanager-caching / get", ns[UPSTREAM] / ns[GET], "at least", 100),
             ratio("Powertools / get", ns[POWERTOOLS] / ns[GET], "at least", 5),
         ),
-        notes=("Without a cache each read is an HTTPS call besides: milliseconds that are not in this figure.",),
+        notes=(
+            "Without a cache each read is an HTTPS call besides: milliseconds that are not in this figure.",
+        ),
     )
 
 
@@ -115,7 +122,13 @@ def threads(plan: Plan, found: dict[str, Subject]) -> Part:
     takes: dict[str, Take] = {}
     for name, one in found.items():
         # The slow ones need fewer calls for a sample of the same length.
-        hits = max(500, min(plan.hits, round(plan.hits * 200 / nanoseconds("subject(name)", subject=one.read, name=NAME)())))
+        hits = max(
+            500,
+            min(
+                plan.hits,
+                round(plan.hits * 200 / nanoseconds("subject(name)", subject=one.read, name=NAME)()),
+            ),
+        )
         takes[name] = partial(kept, one.read, hits)
     samples = interleaved(takes, plan.thread_rounds)
     rows: list[Row] = [row(name, "x of one thread", taken) for name, taken in samples.items()]

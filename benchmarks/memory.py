@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from benchmarks.aws import NAME, TABLE, VALUE, Answers, headers
-from benchmarks.results import Part, Parts, counted, ratio
+from benchmarks.results import Part, Parts, Size, counted, ratio
 from keyturn import SecretCache
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock
@@ -36,8 +36,10 @@ class Plan:
     secrets: int
 
 
-FULL: Final = Plan(secrets=10_000)
-QUICK: Final = Plan(secrets=1_000)
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan(secrets=10_000),
+    "quick": Plan(secrets=1_000),
+}
 
 
 class Client:
@@ -70,8 +72,9 @@ class Client:
         return answer | {"ResponseMetadata": meta}
 
 
-def measure(plan: Plan) -> Parts:
+def measure(size: Size) -> Parts:
     """The one part."""
+    plan = PLANS[size]
     kib = {name: in_a_process(name, plan.secrets) / 1024 for name in HOLDERS}
     part = Part(
         "Memory per held secret",
@@ -125,9 +128,7 @@ def keyturn(secrets: int) -> Read:
 def keyturn_with_markers(secrets: int) -> Read:
     """With a marker read for every secret."""
     clock, client = FakeClock(), Client()
-    cache = SecretCache(
-        client, marker_table=TABLE, dynamodb_client=client, max_secrets=secrets, clock=clock
-    )
+    cache = SecretCache(client, marker_table=TABLE, dynamodb_client=client, max_secrets=secrets, clock=clock)
 
     def read(names: list[str]) -> None:
         for name in names:

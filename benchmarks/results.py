@@ -30,6 +30,9 @@ PACKAGES: Final = (
 )
 
 
+Size = Literal["full", "quick"]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One figure: the median of `samples` measurements with their 10th and 90th percentile."""
@@ -111,7 +114,7 @@ class Run:
     """When and on what one part was measured, and how long that took."""
 
     date: str
-    size: Literal["full", "quick"]
+    size: Size
     seconds: float
     machine: Machine
     versions: Mapping[str, str]
@@ -148,7 +151,9 @@ def rounded(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def ratio(name: str, value: float, kind: Literal["at most", "at least"], limit: float, unit: str = "x") -> Ratio:
+def ratio(
+    name: str, value: float, kind: Literal["at most", "at least"], limit: float, unit: str = "x"
+) -> Ratio:
     """A comparison with its target."""
     return Ratio(name, rounded(value), kind, limit, unit)
 
@@ -171,7 +176,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def run(size: Literal["full", "quick"], seconds: float) -> Run:
+def run(size: Size, seconds: float) -> Run:
     """A run of today, here."""
     return Run(date.today().isoformat(), size, round(seconds, 1), machine(), versions())  # noqa: DTZ011
 

@@ -12,20 +12,21 @@ import os
 import platform
 import re
 import signal
-import subprocess
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
-from keyturn.testing.embedded import LOCALHOST, free_port
+from keyturn.testing.embedded import LOCALHOST, free_port, new_folder
+from keyturn.testing.guard import Guard, Task
 
 FOLDER: Final = Path(os.environ.get("KEYTURN_BENCH_RIE", "build/bench/rie")).absolute()
 START_TIMEOUT_S: Final = 20
+INVOKE_TIMEOUT_S: Final = 300
 INIT: Final = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 
 
@@ -53,7 +54,7 @@ class Function:
 
     def invoke(self, event: object) -> object:
         """The function's answer; the first call causes INIT."""
-        connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=60)
+        connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=INVOKE_TIMEOUT_S)
         with closing(connection):
             body = json.dumps(event)
             connection.request("POST", "/2015-03-31/functions/function/invocations", body)
@@ -96,14 +97,13 @@ def function(handler: str, paths: Sequence[Path], environment: Mapping[str, str]
         *("--runtime-api-address", f"{LOCALHOST}:{runtime_port}"),
         *(sys.executable, "-m", "awslambdaric", handler),
     ]
-    with NamedTemporaryFile() as log:
-        with subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True) as emulator:
-            try:
-                _wait(port)
-                yield Function(port, Path(log.name))
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(emulator.pid, signal.SIGKILL)
+    folder = new_folder("keyturn-rie-")
+    guard = Guard(Task(str(folder), [command], signal.SIGKILL), variables)
+    try:
+        _wait(port)
+        yield Function(port, folder / "log")
+    finally:
+        guard.stop()
 
 
 def _two_ports() -> tuple[int, int]:
@@ -111,8 +111,6 @@ def _two_ports() -> tuple[int, int]:
     while True:
         port = free_port()
         with suppress(OSError):
-            import socket
-
             with socket.socket() as probe:
                 probe.bind((LOCALHOST, port + 1))
             return port, port + 1

@@ -1,0 +1,159 @@
+"""`python -m benchmarks [--quick] [--only hit,cold,...]`: measure, and write `build/bench`.
+
+Each measurement runs in a process of its own, with a bound on its time. What was not asked for keeps
+the figures of the run before; `runs` says of which run each part is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from benchmarks import results
+from benchmarks.aws import CREDENTIALS
+from benchmarks.plots import draw
+from benchmarks.results import Parts, Results, Size
+
+STOP_TIMEOUT_S = 10
+
+BOUNDS_S: Final[Mapping[str, Mapping[Size, float]]] = {
+    "hit": {"full": 120, "quick": 30},
+    "cold": {"full": 240, "quick": 45},
+    "check": {"full": 90, "quick": 30},
+    "chain": {"full": 420, "quick": 45},
+    "memory": {"full": 120, "quick": 30},
+    "fleet": {"full": 400, "quick": 30},
+    "cost": {"full": 60, "quick": 30},
+    "listener": {"full": 400, "quick": 45},
+}
+"""The modules that measure, and how long each may take at most."""
+
+
+class MeasurementFailedError(RuntimeError):
+    """A measurement ended with an error or ran out of time; the message says which."""
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is asked for; 1 if a measurement failed, the others' figures are written all the same."""
+    asked = parsed(arguments)
+    size: Size = "quick" if asked.quick else "full"
+    if asked.child is not None:
+        return child(asked.only[0], size, asked.child)
+    kept, failures = results.read(), []
+    for name in asked.only:
+        try:
+            measured = measure(name, size)
+        except MeasurementFailedError as error:
+            failures.append(str(error))
+            say(f"  {error}")
+            continue
+        kept = Results(kept.runs | measured.runs, kept.parts | measured.parts)
+        results.write(kept)
+        tell(measured)
+    for path in draw(kept.parts, results.FOLDER):
+        say(f"wrote {path}")
+    say(f"wrote {results.PATH}")
+    return 1 if failures else 0
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small samples, in about a minute")
+    parser.add_argument(
+        "--only", type=names, default=list(BOUNDS_S), metavar="NAMES", help=", ".join(BOUNDS_S)
+    )
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def names(text: str) -> list[str]:
+    """Names of measurements, separated by commas; `ArgumentTypeError` for another one."""
+    found = text.split(",")
+    unknown = [name for name in found if name not in BOUNDS_S]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such measurement: {', '.join(unknown)}")
+    return found
+
+
+def measure(name: str, size: Size) -> Results:
+    """One measurement in a process of its own."""
+    bound_s = BOUNDS_S[name][size]
+    say(f"{name}: at most {bound_s:g} s")
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "part.json")
+        command = [sys.executable, "-m", "benchmarks", "--only", name, "--child", str(path)]
+        command += ["--quick"] if size == "quick" else []
+        environment = {
+            key: text for key, text in os.environ.items() if not key.startswith("AWS_")
+        } | CREDENTIALS
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, start_new_session=True
+        ) as process:
+            try:
+                code = process.wait(bound_s)
+            except subprocess.TimeoutExpired:
+                raise MeasurementFailedError(f"{name} took more than {bound_s:g} s") from None
+            finally:
+                _end(process)
+        if code:
+            raise MeasurementFailedError(f"{name} ended with {code}")
+        return results.read(path)
+
+
+def child(name: str, size: Size, path: Path) -> int:
+    """Measure in this process and write only this."""
+    started_s = time.monotonic()
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    # Only this one is loaded: no measurement pays for the imports of another.
+    measure_it: Callable[[Size], Parts] = import_module(f"benchmarks.{name}").measure
+    parts = measure_it(size)
+    run = results.run(size, time.monotonic() - started_s)
+    results.write(Results(dict.fromkeys(parts, run), parts), path)
+    return 0
+
+
+def tell(measured: Results) -> None:
+    """The comparisons of what was measured."""
+    for key, part in measured.parts.items():
+        say(f"  {part.title}: {measured.runs[key].seconds:g} s")
+        for one in part.ratios:
+            verdict = "met" if one.met else "MISSED"
+            say(f"    {one.name}: {one.value:g} {one.unit}, {one.kind} {one.limit:g}: {verdict}")
+
+
+def say(line: str) -> None:
+    """Show progress."""
+    print(line, flush=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt the measurement so that it stops what it started; kill its session if it does not."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_with_the_parent() -> None:
+    """Interrupt this process when the standard input closes: the parent is gone."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,187 @@
+"""The rotation listener as Lambda runs it: INIT, events, memory, and a sweep of a large account."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import boto3
+
+from benchmarks import rie
+from benchmarks.aws import NAME, TABLE
+from benchmarks.results import Part, Parts, Row, Size, counted, ratio, row
+from keyturn.demo.story import build_listener, environment
+from keyturn.testing.embedded import EmbeddedAws
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+HANDLER: Final = "rotation_listener.handler.handler"
+TIMEOUT_S: Final = 300
+"""What the template gives one run."""
+
+SHARE: Final = 256 / 1769
+"""Of one processor: what the template's 256 MB get.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many cold starts, events, and secrets in the sweep."""
+
+    inits: int
+    events: int
+    secrets: int
+
+
+PLANS: Final[Mapping[Size, Plan]] = {
+    "full": Plan(inits=10, events=300, secrets=10_000),
+    "quick": Plan(inits=1, events=30, secrets=200),
+}
+
+
+def measure(size: Size) -> Parts:
+    """The one part."""
+    plan = PLANS[size]
+    if not rie.is_there():
+        return {"listener": Part("The listener", "Not measured: Lambda's emulator was not there.")}
+    with EmbeddedAws() as aws, environment(aws), package() as folder:
+        client = boto3.client("secretsmanager")
+        _make_table()
+        variables = aws.environment | {"KEYTURN_MARKER_TABLE": TABLE, "KEYTURN_SETTLE_S": "0"}
+        arn = client.create_secret(Name=NAME, SecretString="0")["ARN"]
+        cold = [_cold(folder, variables, client, arn) for _ in range(plan.inits)]
+        with rie.function(HANDLER, [folder], variables) as function:
+            rows = [*cold_rows(cold), *_events(function, plan, client, arn)]
+            sweeps = _sweeps(function, plan, client)
+    part = Part(
+        "The listener",
+        f"The shipped zip under Lambda's emulator, against an embedded AWS (ministack). {plan.events} events, each "
+        "after a real put of a new version, one at a time as one environment takes them; then sweeps of an account "
+        f"of {plan.secrets:,} secrets.",
+        (*rows, *sweeps),
+        (
+            ratio(
+                f"the longer sweep of {plan.secrets:,} secrets / the function's time-out",
+                max(one.median for one in sweeps) / TIMEOUT_S,
+                "at most",
+                1,
+            ),
+        ),
+        notes=(
+            "Calls answer in 1 to 3 ms here; on AWS each takes some 5 to 20 ms, so an event takes about 4 of "
+            "them and a first sweep one DescribeSecret per secret, one after the other. Lambda gives 256 MB a "
+            "seventh of a processor, the emulator a whole one: the estimates stretch the processor's time by that, "
+            "and not the waiting. A sweep that runs out of time is continued by the next. An account's events arrive in as many environments "
+            "as there are events at a time.",
+        ),
+    )
+    return {"listener": part}
+
+
+@contextmanager
+def package() -> Iterator[Path]:
+    """The unpacked zip."""
+    with TemporaryDirectory() as folder:
+        with zipfile.ZipFile(build_listener()) as archive:
+            archive.extractall(folder)
+        yield Path(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """One cold start: INIT, and the first event, which makes the clients (milliseconds)."""
+
+    init_ms: float
+    first_ms: float
+
+
+def _cold(folder: Path, variables: dict[str, str], client: SecretsManagerClient, arn: str) -> Cold:
+    with rie.function(HANDLER, [folder], variables) as function:
+        first_ms = _event_ms(function, client, arn)
+        init_ms = function.init_ms()
+        return Cold(init_ms, first_ms - init_ms)
+
+
+def cold_rows(cold: list[Cold]) -> list[Row]:
+    """The figures of the cold starts."""
+    return [
+        row("INIT", "ms", [one.init_ms for one in cold]),
+        row("first event, after INIT", "ms", [one.first_ms for one in cold]),
+    ]
+
+
+def _events(function: rie.Function, plan: Plan, client: SecretsManagerClient, arn: str) -> list[Row]:
+    _event_ms(function, client, arn)
+    warm = [_event_ms(function, client, arn) for _ in range(plan.events)]
+    made = [
+        row("warm event", "ms", warm),
+        row("events a second, one environment", "events/s", [1000 / one for one in warm]),
+    ]
+    peaks = [peak for pid in function.processes() if (peak := _peak_mib(pid))]
+    return made + [counted("memory, peak", "MiB", max(peaks))] if peaks else made
+
+
+def _event_ms(function: rie.Function, client: SecretsManagerClient, arn: str) -> float:
+    """Milliseconds of one event that tells of a new version."""
+    put = client.put_secret_value(SecretId=arn, SecretString="1")
+    detail = {"name": NAME, "labelUpdated": "AWSCURRENT", "versionId": put["VersionId"]}
+    event = {"detail-type": "Secret Label Updated", "id": "1", "resources": [arn], "detail": detail}
+    return _written_ms(function, event, "written")
+
+
+def _sweeps(function: rie.Function, plan: Plan, client: SecretsManagerClient) -> list[Row]:
+    for number in range(plan.secrets - 1):
+        client.create_secret(Name=f"{NAME}-{number}", SecretString="0")
+    size, made = f"{plan.secrets:,} secrets", []
+    for name in ("first sweep, which makes the markers", "sweep when nothing changed"):
+        before_s = _processor_s(function)
+        took_s = _written_ms(function, {"keyturn": "sweep"}, "swept") / 1000
+        busy_s = _processor_s(function) - before_s
+        made.append(counted(name, "s", took_s, size))
+        made.append(counted(f"{name}: at 256 MB, estimated", "s", took_s - busy_s + busy_s / SHARE, size))
+    return made
+
+
+def _written_ms(function: rie.Function, event: object, outcome: str) -> float:
+    """Milliseconds of one run that must end so."""
+    started_s = time.perf_counter()
+    answer = function.invoke(event)
+    took_ms = (time.perf_counter() - started_s) * 1000
+    assert isinstance(answer, dict)
+    assert answer.get("outcome") == outcome, answer
+    return took_ms
+
+
+def _peak_mib(pid: int) -> float:
+    """The most memory that a process has had resident (Linux), 0 if it is not known."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    except OSError:
+        return 0.0
+    return sum(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def _processor_s(function: rie.Function) -> float:
+    """Seconds of processor time that the runtime has used so far (Linux)."""
+    used = 0.0
+    for pid in function.processes():
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+def _make_table() -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+    )

@@ -1,0 +1,192 @@
+"""The plots of a run as SVG: lines over logarithmic axes, and bars. Legible on a light and a dark ground."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from math import ceil, floor, log10
+from pathlib import Path
+from typing import Final
+
+from benchmarks.results import Curve, Part, Parts, Plot, Row
+
+WIDTH: Final = 860
+HEIGHT: Final = 440
+LEFT: Final = 96
+RIGHT: Final = 210
+TOP: Final = 64
+BOTTOM: Final = 62
+BAR: Final = 22
+BAR_STEP: Final = 36
+BAR_LEFT: Final = 320
+BAR_RIGHT: Final = 130
+
+COLOURS: Final = ("#2f81c9", "#2f9e6e", "#c98a1b", "#a35fc0", "#d1495b")
+
+STYLE: Final = "\n".join(
+    (
+        """
+  text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
+  .ground { fill: #ffffff } .title { font-size: 17px; font-weight: 600 } .quiet { fill: #59636e }
+  .grid { stroke: #d1d9e0; stroke-width: 0.8 } .limit { stroke: #d1242f; stroke-dasharray: 5 4 }
+  .over { fill: #d1242f } .bar { fill: #8fa3b8 } .ours { fill: #2f9e6e } .spread { stroke: #1f2328 }
+  polyline { fill: none; stroke-width: 2.2 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 } .ground { fill: #0d1117 } .quiet { fill: #9198a1 } .grid { stroke: #30363d }
+    .limit { stroke: #ff6a62 } .over { fill: #ff6a62 } .bar { fill: #5b6b7d } .spread { stroke: #e6edf3 }
+  }""",
+        *(
+            f"  polyline.c{n} {{ stroke: {colour} }} circle.c{n}, rect.c{n} {{ fill: {colour} }}"
+            for n, colour in enumerate(COLOURS)
+        ),
+    )
+)
+
+BARS: Final = {
+    "hit": ("ns", "", "One hit, nanoseconds (logarithmic)"),
+    "cold_start": ("ms", "fresh process", "Fresh process to the first secret, milliseconds"),
+    "memory": ("KiB", "", "Memory per held secret over its text, KiB"),
+}
+"""Parts drawn as bars: the unit and the note of the rows, and the title."""
+
+
+def draw(parts: Parts, folder: Path) -> list[Path]:
+    """Write every plot there is; their paths."""
+    made = {plot.name: lines(plot) for part in parts.values() for plot in part.plots}
+    made |= {key: bars(*BARS[key], part) for key, part in parts.items() if key in BARS}
+    for name, svg in made.items():
+        folder.joinpath(f"{name}.svg").write_text(svg, "utf-8")
+    return [folder / f"{name}.svg" for name in made]
+
+
+def document(width: float, height: float, content: Iterable[str]) -> str:
+    """A whole picture."""
+    return "\n".join(
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img">',
+            f"<style>{STYLE}\n</style>",
+            f'<rect class="ground" width="{width:g}" height="{height:g}"/>',
+            *content,
+            "</svg>\n",
+        )
+    )
+
+
+# Lines
+
+
+class Axis:
+    """One axis: values to places, logarithmic where they span more than a factor of 50."""
+
+    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
+        low, high = min(values), max(values)
+        self._is_log = low > 0 and high / low > 50
+        self._start, self._end = start, end
+        if self._is_log:
+            self._low, self._high = floor(log10(low) + 1e-9), ceil(log10(high) - 1e-9)
+            self.ticks = [10.0**power for power in range(self._low, self._high + 1)]
+        else:
+            step = nice(high / 5)
+            self._low, self._high = 0, ceil(high / step - 1e-9) * step
+            self.ticks = [step * number for number in range(round(self._high / step) + 1)]
+
+    def place(self, value: float) -> float:
+        """Where a value lies."""
+        at = log10(value) if self._is_log else value
+        return round(self._start + (at - self._low) / (self._high - self._low) * (self._end - self._start), 1)
+
+
+def nice(step: float) -> float:
+    """The next step of 1, 2, 2.5 or 5 times a power of ten."""
+    power = 10.0 ** floor(log10(step))
+    return next(power * one for one in (1, 2, 2.5, 5, 10) if power * one >= step - 1e-12)
+
+
+def lines(plot: Plot) -> str:
+    """The curves of a plot."""
+    limits = [plot.limit] if plot.limit is not None else []
+    x = Axis([one for curve in plot.curves for one in curve.x], LEFT, WIDTH - RIGHT)
+    y = Axis([one for curve in plot.curves for one in curve.y] + limits, HEIGHT - BOTTOM, TOP)
+    return document(
+        WIDTH,
+        HEIGHT,
+        [
+            text(24, 32, plot.title, "title"),
+            *grid(plot, x, y),
+            *limit(plot, y),
+            *(part for number, curve in enumerate(plot.curves) for part in line(number, curve, x, y)),
+            *names(plot.curves),
+        ],
+    )
+
+
+def grid(plot: Plot, x: Axis, y: Axis) -> Iterator[str]:
+    """The axes."""
+    for tick in x.ticks:
+        yield segment("grid", x.place(tick), TOP, x.place(tick), HEIGHT - BOTTOM)
+        yield text(x.place(tick), HEIGHT - BOTTOM + 20, f"{tick:,g}", "quiet", "middle")
+    for tick in y.ticks:
+        yield segment("grid", LEFT, y.place(tick), WIDTH - RIGHT, y.place(tick))
+        yield text(LEFT - 8, y.place(tick) + 4, f"{tick:,g}", "quiet", "end")
+    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, plot.x, "quiet", "middle")
+    yield text(LEFT - 8, TOP - 10, plot.y, "quiet", "end")
+
+
+def limit(plot: Plot, y: Axis) -> Iterator[str]:
+    """The line to stay below."""
+    if plot.limit is not None:
+        place = y.place(plot.limit)
+        yield segment("limit", LEFT, place, WIDTH - RIGHT, place)
+        yield text(LEFT + 6, place - 6, plot.limit_name, "over")
+
+
+def line(number: int, curve: Curve, x: Axis, y: Axis) -> Iterator[str]:
+    """One curve, with its points where they are few."""
+    places = [(x.place(at), y.place(value)) for at, value in zip(curve.x, curve.y, strict=True)]
+    points = " ".join(f"{left:g},{down:g}" for left, down in places)
+    colour = f"c{number % len(COLOURS)}"
+    yield f'<polyline class="{colour}" points="{points}"/>'
+    for left, down in places if len(places) < 15 else ():
+        yield f'<circle class="{colour}" cx="{left:g}" cy="{down:g}" r="3.4"/>'
+
+
+def names(curves: Sequence[Curve]) -> Iterator[str]:
+    """Which colour is which."""
+    for number, curve in enumerate(curves):
+        down = TOP + 8 + number * 24
+        yield f'<rect class="c{number % len(COLOURS)}" x="{WIDTH - RIGHT + 18}" y="{down}" width="16" height="4"/>'
+        yield text(WIDTH - RIGHT + 42, down + 7, curve.name)
+
+
+# Bars
+
+
+def bars(unit: str, note: str, title: str, part: Part) -> str:
+    """Medians as bars with their spread, the fastest first."""
+    rows = sorted(
+        (one for one in part.rows if one.unit == unit and one.note == note), key=lambda one: one.median
+    )
+    values = [value for one in rows for value in (one.low, one.median, one.high)]
+    axis = Axis(values, BAR_LEFT, WIDTH - BAR_RIGHT)
+    content = (part for number, one in enumerate(rows) for part in bar(number, one, axis))
+    return document(WIDTH, TOP + len(rows) * BAR_STEP + 16, [text(24, 32, title, "title"), *content])
+
+
+def bar(number: int, one: Row, axis: Axis) -> Iterator[str]:
+    """One row."""
+    down, end = TOP + number * BAR_STEP, axis.place(one.median)
+    kind = "ours" if one.name.startswith("keyturn") else "bar"
+    yield text(BAR_LEFT - 10, down + 16, one.name, anchor="end")
+    yield f'<rect class="{kind}" x="{BAR_LEFT}" y="{down}" width="{max(end - BAR_LEFT, 1):g}" height="{BAR}" rx="2"/>'
+    yield segment("spread", axis.place(one.low), down + BAR / 2, axis.place(one.high), down + BAR / 2)
+    yield text(max(end, axis.place(one.high)) + 8, down + 16, f"{one.median:,g} {one.unit}")
+
+
+def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
+    """Words at a place; `kind` is a class of the style."""
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def segment(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    """A line; `kind` is a class of the style."""
+    return f'<line class="{kind}" x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}"/>'
