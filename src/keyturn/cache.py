@@ -95,6 +95,7 @@ class Cache:
                 now = self._now()
                 held = self.shelf.find(secret_id, stage)
                 if held is not None and not self._due(*held, now):
+                    self._must_be_fit(secret_id, *held, now)
                     return self._serve(secret_id, *held, now)
                 if held is None:
                     self._raise_refusal(secret_id, stage, now)
@@ -352,16 +353,23 @@ class Cache:
     def _serve(self, secret_id: str, secret: Secret, holding: Holding, now: Instant) -> SecretVersion:
         """Hand out a version, through the hit path from now on if it stays fresh until the window ends."""
         version = as_asked(holding.version, secret_id)
-        fresh_s = self._fresh_for_s(secret, holding, now)
-        # An invalidation makes a copy be asked for again, not unfit to be served until it is.
-        is_old = self._fresh_for_s(secret, holding, now, holding.generation) <= 0
-        if is_old and servable_for_s(holding, now, self._limits) <= 0:
-            trouble = holding.trouble
-            error = trouble.error if trouble is not None else UnavailableError
-            raise error(secret_id, trouble.detail if trouble is not None else "its copy is too old")
-        if now.wall_s + fresh_s >= self.shelf.window.closes_at:
+        if now.wall_s + self._fresh_for_s(secret, holding, now) >= self.shelf.window.closes_at:
             self.shelf.add_hit(version, holding.stage)
         return version
+
+    def _must_be_fit(self, secret_id: str, secret: Secret, holding: Holding, now: Instant) -> None:
+        """Raise why the last refresh failed if that was too long ago to go on serving.
+
+        An invalidation makes a copy be asked for again, not unfit to be served until it is.
+        """
+        if self._fresh_for_s(secret, holding, now, holding.generation) > 0:
+            return
+        if servable_for_s(holding, now, self._limits) > 0:
+            return
+        trouble = holding.trouble
+        if trouble is None:
+            raise UnavailableError(secret_id, "its copy is too old")
+        raise trouble.error(secret_id, trouble.detail)
 
     def _land(self, secret_id: str, secret: Secret, holding: Holding, basis: Holding | None) -> SecretVersion:
         """Keep what a read brought and serve what is held then.

@@ -9,17 +9,16 @@ Three questions, each one function:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 
 from keyturn.errors import ConfigurationError
-from keyturn.values import AWSPENDING, Head, Instant, Marker, SecretVersion
+from keyturn.values import AWSPENDING, LEFT_MAX, Head, Instant, Marker, SecretVersion
 
 HTTP_DATE_RESOLUTION_S = 1.0
 """An HTTP `Date` is cut to whole seconds, so an age measured with it may be this much too small."""
 
-LEFT_VERSIONS_MAX = 20
-"""Version ids remembered as left by a label. Secrets Manager keeps about 100 versions of a secret."""
+LONGEST_S = 1e9
+"""No duration is longer than this: some 30 years."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,8 @@ class Limits:
             value = getattr(self, limit.name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise ConfigurationError(f"{limit.name} is a {type(value).__name__}, not a number")
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigurationError(f"{limit.name} is {value!r}; it must be finite and not negative")
+            if not 0 <= value <= LONGEST_S:
+                raise ConfigurationError(f"{limit.name} is out of range: it must be 0 to {LONGEST_S:g}")
         if self.check_interval_s <= 0:
             raise ConfigurationError("check_interval_s must be above 0; 1 is a good smallest value")
         if not (isinstance(self.max_secrets, int) and self.max_secrets >= 1):
@@ -154,7 +153,7 @@ class Holding:
         if version.arn != self.version.arn:
             return Holding(self.stage, version, begun, generation)
         left = (*(old for old in self.left if old != version.version_id), self.version.version_id)
-        return Holding(self.stage, version, begun, generation, left[-LEFT_VERSIONS_MAX:])
+        return Holding(self.stage, version, begun, generation, left[-LEFT_MAX:])
 
     def confirmed_by(self, version: SecretVersion, begun: Instant, generation: int) -> Holding:
         """Secrets Manager says that the label is where it was."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keyturn import ConfigurationError, SecretCache
@@ -45,7 +45,6 @@ def test_any_limits_work_or_are_refused_by_name(settings: dict[str, object]) -> 
     assert limits.uncovered_ttl_s <= limits.covered_ttl_s
 
 
-@pytest.mark.xfail(reason="an integer beyond the largest float is not caught", strict=False)
 def test_a_number_beyond_every_float_is_refused() -> None:
     """An integer that cannot be compared with a clock is a `ConfigurationError` too."""
     with pytest.raises(ConfigurationError, match="max_stale_s"):
@@ -56,7 +55,6 @@ def test_a_number_beyond_every_float_is_refused() -> None:
 def test_any_cache_serves_or_is_refused(settings: dict[str, object]) -> None:
     """The public constructor is as strict: a cache that was made serves."""
     settings.pop("max_backoff_s", None)
-    assume(settings.get("max_stale_s") != 0)
     secrets = FakeSecretsManager()
     secrets.create("prod/db", "one")
     try:
@@ -68,7 +66,6 @@ def test_any_cache_serves_or_is_refused(settings: dict[str, object]) -> None:
     assert cache.status().secrets[0].bound_s >= 0
 
 
-@pytest.mark.xfail(reason="what was read just now counts as too old where no age is allowed", strict=False)
 def test_no_staleness_at_all_still_serves_what_was_just_read() -> None:
     """With every age limit at 0 each `get` is a read, and what it brings is served."""
     secrets = FakeSecretsManager()

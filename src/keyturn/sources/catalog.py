@@ -88,6 +88,7 @@ def _labels(version_ids_to_stages: object) -> dict[str, str]:
         label: version_id
         for version_id, labels in version_ids_to_stages.items()
         for label in (labels if isinstance(labels, list) else ())
+        if isinstance(label, str) and isinstance(version_id, str)
     }
 
 

@@ -89,10 +89,18 @@ def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
         stages=frozenset(label for label in stages if isinstance(label, str))
         if isinstance(stages, Iterable)
         else frozenset(),
-        created_s=created.timestamp() if isinstance(created, datetime) else None,
+        created_s=_epoch_s(created) if isinstance(created, datetime) else None,
         string=string if isinstance(string, str) else None,
         binary=binary if isinstance(binary, bytes) else None,
     )
+
+
+def _epoch_s(moment: datetime) -> float | None:
+    """Epoch seconds, or None for a moment that this platform's clock cannot express."""
+    try:
+        return moment.timestamp()
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def _unusable(secret_id: str, detail: str) -> SecretError:
