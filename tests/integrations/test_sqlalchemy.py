@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from unittest.mock import MagicMock
 
@@ -81,8 +82,10 @@ def test_a_superseded_connection_retires_by_choice(account: DatabaseAccount) -> 
 
 @pytest.mark.parametrize("url", ["postgresql+asyncpg://", "postgresql+psycopg_async://"])
 def test_an_async_engine(account: DatabaseAccount, url: str) -> None:
-    """Twelve tasks at once in the window, cold: each gets its connection, and the loop is never blocked."""
+    """Twelve tasks at once in the window, cold: each gets its connection; no secret is read on the loop."""
     account.open_window()
+    readers: set[int] = set()
+    account.secrets.fail = lambda _: readers.add(threading.get_ident())
 
     async def use(engine: AsyncEngine) -> int:
         async with engine.connect() as connection:
@@ -99,6 +102,8 @@ def test_an_async_engine(account: DatabaseAccount, url: str) -> None:
         return len(set(pids))
 
     assert 12 == asyncio.run(asyncio.wait_for(run(), 60))
+    assert readers
+    assert threading.get_ident() not in readers
 
 
 @pytest.mark.parametrize(
