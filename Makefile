@@ -6,10 +6,14 @@ STAMP  := $(VENV)/.installed
 RUN    := $(VENV)/bin/python
 ARGS   ?=
 SEEDS  ?= 1000
+SECONDS ?= 60
+
+# What may be installed beside us; the last two are of extras and tools, and nothing of them is shipped.
+LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test demo simulate bugs lint format listener clean
+.PHONY: help test demo simulate bugs faults soak audit lint format listener clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +29,15 @@ simulate: $(STAMP) ## run SEEDS=1000 worlds of faults (ARGS='--seed 7 --trace' r
 
 bugs: $(STAMP) ## plant each deliberate bug in a copy of the source, and see the simulation catch it
 	$(RUN) tools/plant_bugs.py $(ARGS)
+
+faults: $(STAMP) ## break calls, listener, table and account on the real chain; prints what it cost
+	$(RUN) -m pytest tests/faults $(ARGS)
+
+soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
+	$(RUN) -m tests.soak $(SECONDS)
+
+audit: $(STAMP) ## list the licence of every package, and fail on one that is not allowed
+	$(VENV)/bin/pip-licenses --order=license --partial-match --allow-only='$(LICENCES)'
 
 lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
