@@ -72,7 +72,9 @@ def plant(bug: Bug, seeds: int) -> Outcome:
 def _caught(bug: Bug, folder: str, seeds: int) -> Outcome:
     environment = {**os.environ, "PYTHONPATH": f"{folder}/src{os.pathsep}{folder}", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", "--seeds", str(seeds)]
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    ran = subprocess.run(  # noqa: S603 - our own command
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     found = re.search(r"BROKEN in seed (\d+): (.*)", ran.stderr)
     if found is not None:
         return Outcome(bug, found[2], f"seed {found[1]}")

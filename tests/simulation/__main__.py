@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,7 +107,12 @@ def _replay(seed: int, *, trace: bool) -> int:
 def _work(seeds: range, *, keep_going: bool) -> int:
     for seed in seeds:
         report = simulate(seed)
-        print(json.dumps(_told(report)), flush=True)
+        try:
+            print(json.dumps(_told(report)), flush=True)
+        except BrokenPipeError:
+            # The parent is gone; what is left in the buffer must not fail once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         if report.broken is not None and not keep_going:
             return 1
     return 0
@@ -124,6 +130,8 @@ def _told(report: Report) -> Told:
 
 def _run(seeds: range, jobs: int, *, keep_going: bool) -> int:
     """Run the seeds in processes, show how far they are, and sum up."""
+    # Ended politely, it takes its workers with it; killed, they end at their next seed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     started_s, summary = time.monotonic(), Summary()
     command = [sys.executable, "-m", "tests.simulation", "--json", "--jobs", str(jobs)]
     command += [
