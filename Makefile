@@ -5,6 +5,8 @@ VENV   := .venv
 STAMP  := $(VENV)/.installed
 RUN    := $(VENV)/bin/python
 ARGS   ?=
+QUICK  ?=
+RIE    := build/bench/rie
 SEEDS  ?= 1000
 SECONDS ?= 60
 
@@ -13,7 +15,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test demo simulate bugs faults soak audit lint format listener clean
+.PHONY: help test bench demo simulate bugs faults soak audit lint format listener clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +41,10 @@ soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it gro
 audit: $(STAMP) ## list the licence of every package, and fail on one that is not allowed
 	$(VENV)/bin/pip-licenses --order=license --partial-match --allow-only='$(LICENCES)'
 
+bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in one); build/bench/results.json, plots
+	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+	$(RUN) -m benchmarks.markdown > build/bench/performance.md
+
 lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -55,6 +61,13 @@ listener: $(STAMP) ## build build/rotation_listener.zip, byte for byte the same 
 clean: ## remove all that was made
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
+# Lambda's emulator comes with aws-sam-cli, whose own dependencies are not wanted.
+$(RIE): $(STAMP)
+	@rm -rf $@
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@.new \
+	  aws-sam-cli awslambdaric simplejson snapshot-restore-py
+	@mv $@.new $@
+
 # The stamp is the last thing written, so an interrupted installation starts again.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -65,5 +78,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-	  --editable '.[demo,dev,testing]'
+	  --editable '.[bench,demo,dev,testing]'
 	@touch $@

@@ -87,7 +87,7 @@ class Plan:
 
 PLANS: Final[Mapping[Size, Plan]] = {
     "full": Plan(processes=25, inits=12),
-    "quick": Plan(processes=4, inits=2),
+    "quick": Plan(processes=3, inits=1),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Final
 Take = Callable[[], float]
 """Takes one sample of one subject."""
 
-SAMPLE_S: Final = 0.01
+SAMPLE_S: Final = 0.003
 
 
 def interleaved(subjects: Mapping[str, Take], rounds: int) -> dict[str, list[float]]:
@@ -24,7 +24,7 @@ def interleaved(subjects: Mapping[str, Take], rounds: int) -> dict[str, list[flo
 
 
 def nanoseconds(statement: str, **names: object) -> Take:
-    """Takes samples of some 10 ms of how many nanoseconds a statement needs; `names` are its locals.
+    """Takes samples of some 3 ms of how many nanoseconds a statement needs; `names` are its locals.
 
     Garbage is collected as in a program.
     """

@@ -1,0 +1,140 @@
+"""`python -m benchmarks.markdown [--summary]`: docs/performance.md, or its summary, from results.json alone.
+
+python -m benchmarks.markdown > docs/performance.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks import results
+from benchmarks.results import Part, Ratio, Results, Row, Run
+
+ORDER: Final = (
+    "hit",
+    "threads",
+    "cold_start",
+    "check",
+    "rotation",
+    "memory",
+    "fleet",
+    "cost",
+    "listener",
+)
+
+INTRODUCTION: Final = """# Performance
+
+What keyturn costs and what its peers cost, measured in one run by `make bench`, which writes
+`build/bench/results.json` and the plots. This page is made from that file by
+`python -m benchmarks.markdown`; no figure is typed. Each figure is a median with its 10th and 90th
+percentile; what is counted or computed has none. Peers are at their released versions, each as its
+documentation uses it."""
+
+
+def page(found: Results) -> str:
+    """The whole page."""
+    parts = [(key, found.parts[key]) for key in ORDER if key in found.parts]
+    sections = (section(part, found.runs[key]) for key, part in parts)
+    return "\n\n".join((INTRODUCTION, summary(found), *sections)) + "\n"
+
+
+def summary(found: Results) -> str:
+    """Every comparison that has a target, with when and on what it was measured."""
+    ratios = [
+        (found.parts[key].title, one)
+        for key in ORDER
+        if key in found.parts
+        for one in found.parts[key].ratios
+    ]
+    table = [line(("what", "measured", "target", "")), line(("---", "---:", "---:", "---"))]
+    table += [line((f"{title}: {one.name}", value(one), target(one), verdict(one))) for title, one in ratios]
+    return "\n".join((*measured(found), "", *table))
+
+
+def measured(found: Results) -> Iterator[str]:
+    """When and on what; several sentences if the parts are of several runs."""
+    seen = {}
+    for key in ORDER:
+        if key in found.runs:
+            run = found.runs[key]
+            seen[run.date, run.size, run.machine.processor] = run
+    for run in seen.values():
+        packages = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+        yield (
+            f"Measured on {run.date} ({run.size} run): {run.machine.system}, {run.machine.processor}, "
+            f"{run.machine.processors} processors, Python {run.machine.python}; {packages}."
+        )
+
+
+def section(part: Part, run: Run) -> str:
+    """One measurement."""
+    table = [line(("", "median", "10 %", "90 %", "")), line(("---", "---:", "---:", "---:", "---"))]
+    table += [line(cells(row)) for row in part.rows]
+    notes = [f"- {note}" for note in part.notes]
+    blocks = [f"## {part.title}", part.how, *(["\n".join(table)] if part.rows else [])]
+    blocks += ["\n".join(curves(part))] if part.plots else []
+    blocks += ["\n".join(notes)] if notes else []
+    return "\n\n".join([*blocks, f"({run.size} run of {run.seconds:g} s with what was measured beside it)"])
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One figure's cells."""
+    spread = (number(row.low), number(row.high)) if row.samples > 1 else ("", "")
+    return (row.name, f"{number(row.median)} {row.unit}", *spread, row.note)
+
+
+def curves(part: Part) -> Iterator[str]:
+    """The plots as tables, one row for each curve; long curves stay in the picture."""
+    for plot in part.plots:
+        x = plot.curves[0].x
+        if len(x) > 15 or any(curve.x != x for curve in plot.curves):
+            continue
+        yield f"**{plot.title}** ({plot.y})\n"
+        yield line((plot.x, *(number(one) for one in x)))
+        yield line(("---", *("---:" for _ in x)))
+        for curve in plot.curves:
+            yield line((curve.name, *(number(one) for one in curve.y)))
+        yield ""
+
+
+def value(one: Ratio) -> str:
+    """What was measured."""
+    return f"{number(one.value)} {one.unit}"
+
+
+def target(one: Ratio) -> str:
+    """What it should be."""
+    return f"{'≤' if one.kind == 'at most' else '≥'} {number(one.limit)}"
+
+
+def verdict(one: Ratio) -> str:
+    """Whether it is."""
+    return "met" if one.met else "**missed**"
+
+
+def number(figure: float) -> str:
+    """A figure with the digits that it has."""
+    return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.4g}"
+
+
+def line(texts: Iterable[str]) -> str:
+    """One line of a table."""
+    return "| " + " | ".join(one.replace("|", "\\|") for one in texts) + " |"
+
+
+def main(arguments: list[str]) -> None:
+    """Print what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.markdown", description=__doc__)
+    parser.add_argument("--summary", action="store_true", help="only the comparisons, for the README")
+    parser.add_argument("results", type=Path, nargs="?", default=results.PATH)
+    asked = parser.parse_args(arguments)
+    found = results.read(asked.results)
+    print(summary(found) if asked.summary else page(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
