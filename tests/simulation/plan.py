@@ -10,7 +10,7 @@ NAMES = ("prod/db", "prod/db-abcdef", "api")
 
 LIMITS: tuple[dict[str, float], ...] = (
     {},
-    {"check_interval_s": 2.0, "uncovered_ttl_s": 60.0, "covered_ttl_s": 900.0, "max_denied_s": 60.0},
+    {"check_interval_s": 3.0, "uncovered_ttl_s": 60.0, "covered_ttl_s": 900.0, "max_denied_s": 60.0},
     {"check_interval_s": 10.0, "max_stale_s": 900.0},
 )
 DEFAULTS: dict[str, float] = {
@@ -74,6 +74,6 @@ def _reader(random: Random) -> ReaderPlan:
         background=random.random() < 0.25,
         skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
         drift=random.uniform(-2e-4, 2e-4),
-        mean_gap_s=random.choice((0.8, 3.0, 5.0, 12.0)),
+        mean_gap_s=random.choice((1.0, 4.0, 8.0, 15.0)),
         only_current=random.random() < 0.3,
     )

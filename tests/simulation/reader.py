@@ -95,7 +95,7 @@ class Reader:
         """Every login fails, and every failure invalidates."""
         self.counted["storms of invalidations"] += 1
         for _ in range(self.random.randrange(1, 30)):
-            self.invalidated(self, secret_id)
-            self.cache.invalidate(secret_id)
+            if self.cache.invalidate(secret_id):
+                self.invalidated(self, secret_id)
             self.get(secret_id, AWSCURRENT)
             self.scheduler.pause(0.2 * self.random.random())

@@ -249,7 +249,7 @@ class World:
     def _invalidated(self, reader: Reader, secret_id: str) -> None:
         name = self.service.name_by_id.get(secret_id, secret_id)
         self.cost.invalidated(reader, name)
-        self.serving.invalidated(reader, name)
+        self.serving.invalidated(reader, name, secret_id)
 
     # Living
 
@@ -343,7 +343,7 @@ class World:
             for name in NAMES:
                 for stage in ("AWSCURRENT", "AWSPREVIOUS"):
                     reader.get(name, stage)
-            self.scheduler.pause(2.0)
+            self.scheduler.pause(4.0)
 
 
 def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:

@@ -45,7 +45,7 @@ class Told:
     """What Secrets Manager last told a host of a secret's stage (true seconds)."""
 
     asked_s: float = 0.0
-    invalidated: bool = False
+    invalidated: str | None = None
     gone_to: Actor | None = None
     denied_to: Actor | None = None
     denied_s: float | None = None
@@ -70,7 +70,7 @@ class Serving:
         """Hear what a host was told."""
         told = self.told.setdefault((answer.host, answer.name, answer.stage), Told())
         outcome = answer.outcome
-        told.asked_s, told.invalidated = self.scheduler.now_s, False
+        told.asked_s, told.invalidated = self.scheduler.now_s, None
         if isinstance(outcome, SecretVersion):
             told.gone_to = told.denied_to = told.denied_s = None
         elif isinstance(outcome, AccessDeniedError):
@@ -82,13 +82,13 @@ class Serving:
             told.gone_to = self.scheduler.running
             self.forgotten(answer.host, answer.name)
 
-    def invalidated(self, reader: Reader, name: str) -> None:
+    def invalidated(self, reader: Reader, name: str, secret_id: str) -> None:
         """A reader was told to ask again: it must, unless it has just asked or is in trouble."""
         told = self.told.get((reader.host.name, name, AWSCURRENT))
         if told is None or reader.host.clock.disturbed_s + bounds.REST_S > self.scheduler.now_s:
             return
         rested = max(told.asked_s, self.weather.calm_since(SECRETS)) + bounds.REST_S
-        told.invalidated = rested < self.scheduler.now_s
+        told.invalidated = secret_id if rested < self.scheduler.now_s else None
 
     def forgotten(self, host: str, name: str | None = None, stage: str | None = None) -> None:
         """A process that has lost what it knew may begin anew."""
@@ -110,7 +110,8 @@ class Serving:
         version = served.outcome
         self._identity(served, version, name)
         # The only flight may be another thread's, and then its answer is on its way.
-        if told.invalidated and served.stage == AWSCURRENT and served.begun_s == self.scheduler.now_s:
+        is_same = (told.invalidated, served.stage) == (served.secret_id, AWSCURRENT)
+        if is_same and served.begun_s == self.scheduler.now_s:
             raise BrokenPromiseError("invalidation", f"{_what(served)} without asking, although invalidated")
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
         self._not_denied(served, told)
