@@ -135,7 +135,6 @@ READS = ("secretsmanager", "GetSecretValue")
 CHECKS = ("dynamodb", "GetItem")
 BREAKS: dict[str, list[Rule]] = {
     "GetSecretValue throttled": [on(*READS, error={"code": "ThrottlingException"})],
-    "GetSecretValue 500": [on(*READS, error={"code": "InternalServiceError", "status": 500})],
     "GetSecretValue slow (1 s)": [on(*READS, latency=1000)],
     "GetSecretValue reset": [on(*READS, reset=True)],
     "GetSecretValue truncated": [on(*READS, response=TRUNCATED)],
@@ -143,7 +142,9 @@ BREAKS: dict[str, list[Rule]] = {
     "GetItem timed out": [on(*CHECKS, latency=1500)],
     "GetItem reset": [on(*CHECKS, reset=True)],
     "GetItem truncated": [on(*CHECKS, response=TRUNCATED)],
-    "a third of all resets": [{"service": "*", **READER, "reset": True, "probability": 0.33}],
+    "one of three calls reset": [
+        {"service": "*", **READER, "reset": True, "sequence": {"fail": 1, "pass": 2}}
+    ],
 }
 
 

@@ -80,12 +80,14 @@ def test_events_of_versions_that_nobody_made_cost_five_looks_each(world: World) 
 
 
 def test_events_of_secrets_that_do_not_exist_make_no_items(world: World) -> None:
-    """The table grows with secrets, not with events."""
+    """The table grows with secrets, not with events; each costs a look by ARN and one by name."""
     one = listener(world)
+    world.secrets.calls.clear()
     for number in range(FLOOD):
         arn = world.arn.replace(NAME, f"nobody/{number}")
         one.handle(native(arn, "v1", f"nobody/{number}"), lambda: False)
     assert {} == world.table.items
+    assert 2 * FLOOD == world.secrets.calls["DescribeSecret"]
 
 
 def test_a_forged_rollback_says_only_what_secrets_manager_says(world: World) -> None:
