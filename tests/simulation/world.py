@@ -9,9 +9,11 @@ from functools import partial
 from random import Random
 
 from keyturn.client import SecretCache
+from keyturn.errors import SecretError
 from keyturn.markers import MarkerTable
 from keyturn.recording import Hint, Recorder
-from rotation_listener.events import parse
+from keyturn.values import SecretVersion
+from rotation_listener.events import Parsed, parse
 from rotation_listener.listener import Listener, Settings
 from tests.simulation.checkers import secrecy
 from tests.simulation.checkers.bounds import SWEEP_EVERY_S
@@ -108,10 +110,10 @@ class World:
 
     # Telling
 
-    def say(self, text: str) -> None:
+    def say(self, *parts: object) -> None:
         """A line of the trace."""
         if self.trace is not None:
-            self.trace(f"{self.scheduler.now_s:10.3f}  {text}")
+            self.trace(f"{self.scheduler.now_s:10.3f}  {' '.join(map(str, parts))}")
 
     def _late(self, promise: str, share: float) -> None:
         self.tightest[promise] = max(share, self.tightest.get(promise, 0.0))
@@ -122,26 +124,27 @@ class World:
         hint = parse(event)
         if isinstance(hint, Hint):
             self.cost.happened(self.service.name_by_id.get(hint.secret_id, hint.secret_id))
-            self.say(f"Secrets Manager: {hint.reason} {hint.secret_id} {hint.stage} {hint.version_id}")
+            self.say("Secrets Manager:", hint.reason, hint.secret_id, hint.stage, hint.version_id)
         self.counted["events"] += 1
         self.bus.publish(event)
 
     def _written(self, key: str, item: Mapping[str, object]) -> None:
-        self.say(f"table: {item}")
+        self.say("table:", item)
         self.items.written(key, item)
 
     def _event_begun(self, event: Event) -> None:
-        self.say(f"listener begins: {parse(event)}")
-        self._muddle(event)
+        hint = parse(event)
+        self.say("listener begins:", hint)
+        self._muddle(hint)
 
     def _event_ended(self, event: Event, answer: Mapping[str, object] | BaseException) -> None:
-        self.say(f"listener ended: {answer!r} {parse(event)}")
-        self.counted["listener invocations"] += 1
-        self._muddle(event)
-
-    def _muddle(self, event: Event) -> None:
-        """An event that names a version which is not current (any more) can hold up the marker."""
         hint = parse(event)
+        self.say("listener ended:", answer, hint)
+        self.counted["listener invocations"] += 1
+        self._muddle(hint)
+
+    def _muddle(self, hint: Parsed) -> None:
+        """An event that names a version which is not current (any more) can hold up the marker."""
         if not isinstance(hint, Hint) or hint.version_id is None:
             return
         name = self.service.name_by_id.get(hint.secret_id, hint.secret_id)
@@ -151,24 +154,18 @@ class World:
 
     def _answered(self, answer: Answered) -> None:
         self.calls.setdefault(answer.host, Counter())["GetSecretValue"] += 1
-        if self.trace is not None:
-            outcome = answer.outcome
-            said = getattr(outcome, "version_id", None) or type(outcome).__name__
-            pinned = " (pinned)" if answer.pinned else ""
-            self.say(f"{answer.host} read {answer.stage} of {answer.secret_id}{pinned}: {said}")
+        pinned = "(pinned)" if answer.pinned else ""
+        self.say(answer.host, "read", answer.stage, "of", answer.secret_id, pinned, _said(answer.outcome))
         self.serving.answered(answer)
         self.cost.answered(answer)
 
     def _asked(self, host: str, label: str) -> None:
         self.calls.setdefault(host, Counter())[label] += 1
-        self.say(f"{host} asks the table: {label}")
+        self.say(host, "asks the table:", label)
         self.cost.table_asked(host, label)
 
     def _served(self, served: Served) -> None:
-        if self.trace is not None:
-            outcome = served.outcome
-            said = getattr(outcome, "version_id", None) or type(outcome).__name__
-            self.say(f"{served.reader.host.name} got {served.stage} of {served.secret_id}: {said}")
+        self.say(served.reader.host.name, "got", served.stage, "of", served.secret_id, _said(served.outcome))
         self.serving.served(served)
         if self.counted["gets"] % (10 if isinstance(served.outcome, Exception) else 150) == 0:
             secrecy.served(served)
@@ -344,6 +341,11 @@ class World:
                 for stage in ("AWSCURRENT", "AWSPREVIOUS"):
                     reader.get(name, stage)
             self.scheduler.pause(4.0)
+
+
+def _said(outcome: SecretVersion | SecretError) -> str:
+    """An answer in one word."""
+    return outcome.version_id if isinstance(outcome, SecretVersion) else type(outcome).__name__
 
 
 def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
