@@ -76,10 +76,9 @@ def collect(lines: Iterator[str], samples: list[Sample]) -> None:
 
 def told(rotations: int, samples: Sequence[Sample]) -> int:
     """Print the table; the exit status."""
-    found = list(growths(samples))
-    print(f"{rotations} rotations, {samples[-1].gets} turns of the reader, {samples[-1].seconds:.0f} s")  # noqa: T201
-    for line in table(found):
-        print(line)  # noqa: T201
+    found, last = list(growths(samples)), samples[-1]
+    title = f"{rotations} rotations, {last.gets} turns of the reader, {last.seconds:.0f} s"
+    sys.stdout.write("\n".join([title, *table(found), ""]))
     return int(any(growth.is_too_much for growth in found))
 
 

@@ -41,7 +41,9 @@ def main(marker_table: str, names: Sequence[str]) -> None:
             pool.submit(use, caches, names, turn, ended)
         threading.Thread(target=wait_for_end_of_input, args=[ended], daemon=True).start()
         while not ended.wait(1):
-            print(json.dumps(sample(caches, begun_s, sum(turn[0] for turn in turns))), flush=True)  # noqa: T201
+            now = sample(caches, begun_s, sum(turn[0] for turn in turns))
+            sys.stdout.write(json.dumps(now) + "\n")
+            sys.stdout.flush()
     for cache in caches:
         cache.close()
 
