@@ -63,7 +63,7 @@ clean: ## remove all that was made
 
 # Lambda's emulator comes with aws-sam-cli, whose own dependencies are not wanted.
 $(RIE): $(STAMP)
-	@rm -rf $@
+	@rm -rf $@ $@.new
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@.new \
 	  aws-sam-cli awslambdaric simplejson snapshot-restore-py
 	@mv $@.new $@

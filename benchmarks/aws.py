@@ -10,6 +10,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 
 from keyturn.testing.embedded import LOCALHOST, REGION
 
@@ -125,7 +127,7 @@ def marker(key: str, version: int = 1) -> dict[str, object]:
 
 
 class Answers:
-    """Secrets Manager and DynamoDB; the secret is rotated at every `moves_every`-th read of the head (0: never)."""
+    """Secrets Manager and DynamoDB; every `moves_every`-th read of the head rotates the secret (0: none)."""
 
     def __init__(self, moves_every: int = 0) -> None:
         self._moves_every = moves_every
@@ -171,10 +173,11 @@ def canned(client: object, answers: Answers | None = None) -> None:
     served = answers or Answers()
 
     def answered(request: AWSPreparedRequest, **_event: object) -> AWSResponse:
-        target, body = str(request.headers["X-Amz-Target"].decode()), request.body
+        target, body = request.headers["X-Amz-Target"], request.body
+        assert isinstance(target, bytes)
         assert isinstance(body, bytes)
-        content = json.dumps(served.answer(target.rpartition(".")[2], json.loads(body))).encode()
-        return AWSResponse(request.url, 200, headers(content), _Raw(content))
+        content = json.dumps(served.answer(target.decode().rpartition(".")[2], json.loads(body))).encode()
+        return AWSResponse(request.url, 200, _http(headers(content)), _Raw(content))
 
     client.meta.events.register("before-send", answered)  # type: ignore[attr-defined] # any boto3 client
 
@@ -208,6 +211,13 @@ class _Raw(io.BytesIO):
 
     def stream(self, **_options: object) -> Iterator[bytes]:
         yield self.read()
+
+
+def _http(named: Mapping[str, str]) -> HTTPHeaders:
+    found = HTTPHeaders()
+    for name, text in named.items():
+        found[name] = text
+    return found
 
 
 def _name(request: Body) -> str:
@@ -245,13 +255,6 @@ def main(arguments: list[str]) -> None:
     server = ThreadingHTTPServer((LOCALHOST, 0), _handler(Answers(int(arguments[0]))))
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
-    server.timeout = 0.5
-    _serve(server)
-
-
-def _serve(server: ThreadingHTTPServer) -> None:
-    import threading
-
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
 

@@ -48,8 +48,10 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One rotation, in epoch seconds: AWSCURRENT moves, the listener decides on the marker, the marker
-    is seen in the table, a check begins, the new version is served.
+    """One rotation, in epoch seconds.
+
+    AWSCURRENT moves, the listener decides on the marker, the marker is seen in the table, a check
+    begins, the new version is served.
     """
 
     moved_s: float
@@ -183,20 +185,23 @@ def part(first: Turn, turns: list[Turn]) -> Part:
     hops_p99_s = percentile([one.hops_s for one in turns], 0.99)
     return Part(
         "From the label's move to the first use",
-        f"{len(turns)} rotations by the four steps, at random phases of a check interval of {CHECK_INTERVAL_S:g} "
-        "s, on an embedded AWS (ministack): UpdateSecretVersionStage is sent, the native event goes through "
-        "EventBridge, the deployed listener runs as a Lambda, writes the marker, and a warm reader that is asked "
-        f"every {READ_EVERY_S * 1000:g} ms uses the new version. The table is looked at every "
-        f"{PROBE_EVERY_S * 1000:g} ms, which is the resolution of the second hop.",
-        tuple(
-            made
-            for name, taken in hops.items()
-            for made in (
-                row(name, "ms", [one * 1000 for one in taken]),
-                row(f"{name}, p99", "ms", [percentile(taken, 0.99) * 1000]),
-            )
-        )
-        + (row("total with the listener's cold start", "ms", [first.total_s * 1000]),),
+        f"{len(turns)} rotations by the four steps, at random phases of a check interval of "
+        f"{CHECK_INTERVAL_S:g} s, on an embedded AWS (ministack): UpdateSecretVersionStage is sent, the "
+        "native event goes through EventBridge, the deployed listener runs as a Lambda, writes the "
+        f"marker, and a warm reader that is asked every {READ_EVERY_S * 1000:g} ms uses the new version. "
+        f"The table is looked at every {PROBE_EVERY_S * 1000:g} ms, which is the resolution of the second "
+        "hop.",
+        (
+            *tuple(
+                made
+                for name, taken in hops.items()
+                for made in (
+                    row(name, "ms", [one * 1000 for one in taken]),
+                    row(f"{name}, p99", "ms", [percentile(taken, 0.99) * 1000]),
+                )
+            ),
+            row("total with the listener's cold start", "ms", [first.total_s * 1000]),
+        ),
         (
             ratio("p99 of all hops without the wait", hops_p99_s * 1000, "at most", HOPS_MAX_S * 1000, "ms"),
             ratio(
@@ -217,7 +222,10 @@ def part(first: Turn, turns: list[Turn]) -> Part:
             ),
         ),
         (
-            "An emulator's delivery on one machine. AWS states no latency for its native event, and EventBridge's "
-            "own delivery takes longer there; the wait for the check, most of the total, is the same.",
+            (
+                "An emulator's delivery on one machine. AWS states no latency for its native event, and "
+                "EventBridge's own delivery takes longer there; the wait for the check, most of the "
+                "total, is the same."
+            ),
         ),
     )

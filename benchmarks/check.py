@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from array import array
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
@@ -15,7 +17,7 @@ from botocore.config import Config
 
 from benchmarks.aws import CREDENTIALS, NAME, TABLE, Answers, canned, endpoint
 from benchmarks.results import Part, Parts, Row, Size, counted, percentile, ratio, row
-from benchmarks.timing import interleaved
+from benchmarks.timing import Take, interleaved
 from keyturn import SecretCache
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock
@@ -23,8 +25,14 @@ from keyturn.testing.fakes import FakeClock
 INTERVAL_S: Final = 5.0
 READ_UNIT_BYTES: Final = 4096
 HELD: Final = (1, 10, 100, 1000)
-POLL_INTERVAL_S: Final = 0.02
-"""Far below any sensible interval, so that the poller is at work for much of the time."""
+POLL_INTERVAL_S: Final = 0.1
+"""Far below any sensible interval, so that there are many checks."""
+
+LONG_INTERVAL_S: Final = 3600.0
+ASLEEP: Final = "poller asleep"
+BUSY: Final = "poller at work"
+CHECKING: Final = "during a check"
+REFRESHING: Final = "during a refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(checks=300, background_s=3, background_rounds=5),
+    "full": Plan(checks=300, background_s=1, background_rounds=9),
     "quick": Plan(checks=40, background_s=0.7, background_rounds=2),
 }
 
@@ -46,17 +54,18 @@ def measure(size: Size) -> Parts:
     """The one part."""
     plan = PLANS[size]
     background = gets_beside_the_poller(plan)
-    quiet, busy = (median(one.p99_ns for one in taken) for taken in background.values())
+    p99 = {name: median(one.share_ns(0.99) for one in taken) for name, taken in background.items()}
     with endpoint() as url:
         inline = inline_ms(plan, url)
     requests = {held: wire(held) for held in HELD}
     part = Part(
         "A check",
-        "Real boto3 clients throughout. Requests and bytes (headers included) of a check that finds nothing new, "
-        "by what the process holds. The wait: the one get that checks, against a stub on 127.0.0.1 that answers "
-        "at once, so it is the client's own time; the network comes on top, alike for all three. Gets beside the "
-        f"poller: each timed by itself, with the poller checking every {POLL_INTERVAL_S:g} s and the secret "
-        "rotating at every tenth check, against a poller that sleeps.",
+        "Real boto3 clients throughout. Requests and bytes (headers included) of a check that finds "
+        "nothing new, by what the process holds. The wait: the one get that checks, against a stub on "
+        "127.0.0.1 that answers at once, so it is the client's own time; the network comes on top, alike "
+        "for all three. Gets beside the poller: each timed by itself, while the poller sleeps and while it "
+        f"checks every {POLL_INTERVAL_S:g} s with a rotation at every other check; of these also those "
+        "alone that fell into a check, or into the GetSecretValue after a move.",
         (
             *(one for held, seen in requests.items() for one in wire_rows(held, seen)),
             *(row(name, "ms", taken) for name, taken in inline.items()),
@@ -69,12 +78,16 @@ def measure(size: Size) -> Parts:
             ratio(
                 "read units per check", max(one.units for one in requests.values()), "at most", 0.5, "units"
             ),
-            ratio("p99 of get, poller busy / asleep", busy / quiet, "at most", 3),
+            ratio("p99 of get, poller at work / asleep", p99[BUSY] / p99[ASLEEP], "at most", 3),
+            ratio("p99 of get, during a check / asleep", p99[CHECKING] / p99[ASLEEP], "at most", 3),
+            ratio("p99 of get, during a refresh / asleep", p99[REFRESHING] / p99[ASLEEP], "at most", 3),
         ),
         notes=(
-            "Read units are computed by DynamoDB's rule from the answer's size: half a unit for up to 4 KB read "
-            "eventually consistent (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
-            "read-write-operations.html). The network to AWS is not measured.",
+            (
+                "Read units are computed by DynamoDB's rule from the answer's size: half a unit for up to "
+                "4 KB read eventually consistent. The network to AWS is not measured. "
+                "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html"
+            ),
         ),
     )
     return {"check": part}
@@ -176,7 +189,7 @@ def inline_ms(plan: Plan, url: str) -> dict[str, list[float]]:
         call = getattr(client, operation)
         return _ms(lambda: call(SecretId=NAME))
 
-    takes = {
+    takes: dict[str, Take] = {
         "the get that checks (GetItem)": check,
         "a read again (GetSecretValue), as Powertools and boto3 do": partial(ask, "get_secret_value"),
         "DescribeSecret, as aws-secretsmanager-caching does": partial(ask, "describe_secret"),
@@ -198,35 +211,55 @@ def _ms(call: object) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Gets:
-    """The times of many gets, one by one, in nanoseconds."""
+    """The times of many gets, one by one, in nanoseconds, and how many calls the poller made."""
 
-    median_ns: float
-    p99_ns: float
-    p999_ns: float
-    worst_ns: float
-    checks: int
+    times_ns: Sequence[int]
+    calls: int
+
+    def share_ns(self, share: float) -> float:
+        return percentile(self.times_ns, share)
+
+
+@dataclass(slots=True)
+class Flights:
+    """When calls of a client were under way: from their arguments to their parsed answer (nanoseconds)."""
+
+    begun_ns: list[int] = field(default_factory=list)
+    ended_ns: list[int] = field(default_factory=list)
+
+    def watch(self, client: object) -> None:
+        """Take down every call of this client."""
+        events = client.meta.events  # type: ignore[attr-defined] # any boto3 client
+        events.register("provide-client-params", lambda **_: self.begun_ns.append(time.perf_counter_ns()))
+        events.register("after-call", lambda **_: self.ended_ns.append(time.perf_counter_ns()))
+
+    def among(self, begun: Sequence[int], ended: Sequence[int]) -> list[int]:
+        """How long those took that overlap with a call."""
+        found: list[int] = []
+        for first_ns, last_ns in zip(self.begun_ns, self.ended_ns, strict=False):
+            overlap = slice(bisect(ended, first_ns), bisect(begun, last_ns))
+            found += [end - start for start, end in zip(begun[overlap], ended[overlap], strict=True)]
+        return found
 
 
 def gets_beside_the_poller(plan: Plan) -> dict[str, list[Gets]]:
     """Gets while the poller sleeps, and while it checks and refreshes, in turn."""
-    taken: dict[str, list[Gets]] = {"poller asleep": [], "poller busy": []}
-    with endpoint(moves_every=10) as url:
+    taken: dict[str, list[Gets]] = {ASLEEP: [], BUSY: [], CHECKING: [], REFRESHING: []}
+    with endpoint(moves_every=2) as url:
         for _ in range(plan.background_rounds):
-            for name, interval_s in zip(taken, (3600.0, POLL_INTERVAL_S), strict=True):
-                taken[name].append(gets(url, interval_s, plan.background_s))
+            taken[ASLEEP].append(gets(url, LONG_INTERVAL_S, plan.background_s)[BUSY])
+            for name, found in gets(url, POLL_INTERVAL_S, plan.background_s).items():
+                taken[name].append(found)
     return taken
 
 
-def gets(url: str, interval_s: float, seconds: float) -> Gets:
-    """Time every get for some seconds."""
-    tapped = Tapped(1)
-    clients = [_client(service, url) for service in ("secretsmanager", "dynamodb")]
-    for client in clients:
-        client.meta.events.register("before-send", tapped._sent)  # type: ignore[attr-defined] # noqa: SLF001
+def gets(url: str, interval_s: float, seconds: float) -> dict[str, Gets]:
+    """Time every get for some seconds: all, those during checks, and those during refreshes."""
+    clients = {CHECKING: _client("dynamodb", url), REFRESHING: _client("secretsmanager", url)}
     cache = SecretCache(
-        clients[0],
+        clients[REFRESHING],
         marker_table=TABLE,
-        dynamodb_client=clients[1],
+        dynamodb_client=clients[CHECKING],
         check_interval_s=interval_s,
         # Fresh for longer than the window of the longest interval, so that every get can be a hit.
         covered_ttl_s=6 * 3600,
@@ -235,25 +268,36 @@ def gets(url: str, interval_s: float, seconds: float) -> Gets:
     )
     with cache:
         cache.get(NAME)
-        get, now = cache.get, time.perf_counter_ns
-        times: list[int] = []
-        late_ns = now() + int(seconds * 1e9)
-        while (started_ns := now()) < late_ns:
-            get(NAME)
-            times.append(now() - started_ns)
-    return Gets(
-        median(times), percentile(times, 0.99), percentile(times, 0.999), max(times), tapped.wire.requests
-    )
+        flights = {name: Flights() for name in clients}
+        for name, client in clients.items():
+            flights[name].watch(client)
+        timed = timed_gets(cache, seconds)
+    calls = sum(len(one.ended_ns) for one in flights.values())
+    during = {name: Gets(one.among(*timed), len(one.ended_ns)) for name, one in flights.items()}
+    return {BUSY: Gets([end - start for start, end in zip(*timed, strict=True)], calls), **during}
+
+
+def timed_gets(cache: SecretCache, seconds: float) -> tuple[array[int], array[int]]:
+    """When each of many gets began and ended."""
+    begun, ended = array("q"), array("q")
+    get, now = cache.get, time.perf_counter_ns
+    late_ns = now() + int(seconds * 1e9)
+    while (started_ns := now()) < late_ns:
+        get(NAME)
+        ended.append(now())
+        begun.append(started_ns)
+    return begun, ended
 
 
 def background_rows(name: str, taken: list[Gets]) -> tuple[Row, ...]:
     """The figures of the gets beside the poller."""
     return (
-        row(f"get, {name}: median", "ns", [one.median_ns for one in taken]),
-        row(f"get, {name}: p99", "ns", [one.p99_ns for one in taken]),
-        row(f"get, {name}: p99.9", "ns", [one.p999_ns for one in taken]),
-        row(f"get, {name}: worst", "ns", [one.worst_ns for one in taken]),
-        row(f"requests meanwhile, {name}", "requests", [one.checks for one in taken]),
+        row(f"get, {name}: median", "ns", [one.share_ns(0.5) for one in taken]),
+        row(f"get, {name}: p99", "ns", [one.share_ns(0.99) for one in taken]),
+        row(f"get, {name}: p99.9", "ns", [one.share_ns(0.999) for one in taken]),
+        row(f"get, {name}: worst", "ns", [one.share_ns(1.0) for one in taken]),
+        row(f"gets timed, {name}", "gets", [len(one.times_ns) for one in taken]),
+        row(f"calls of the poller, {name}", "calls", [one.calls for one in taken]),
     )
 
 

@@ -111,15 +111,18 @@ def measure(size: Size) -> Parts:
     rows.append(counted("modules that keyturn loads and does not need", "modules", len(not_needed(loaded))))
     part = Part(
         "Cold start, to the first secret",
-        f"{plan.processes} fresh processes of each kind in turn, from the first line of the program to the secret, "
-        "bytecode compiled before; each with a client of its own making, against a stub of Secrets Manager on "
-        "127.0.0.1 that answers at once. INIT is the emulator's own figure for a handler module that reads the "
-        "secret when it is loaded.",
+        f"{plan.processes} fresh processes of each kind in turn, from the first line of the program to the "
+        "secret, bytecode compiled before; each with a client of its own making, against a stub of "
+        "Secrets Manager on 127.0.0.1 that answers at once. INIT is the emulator's own figure for a "
+        "handler module that reads the secret when it is loaded.",
         tuple(rows),
         (*targets(started, ""), *(targets(inits, " INIT") if inits else ())),
         notes=(
-            "TLS, DNS and credentials from a role are not in it: alike for all but aws-secretsmanager-caching, "
-            "which makes two calls (DescribeSecret, GetSecretValue) where the others make one.",
+            (
+                "TLS, DNS and credentials from a role are not in it: alike for all but "
+                "aws-secretsmanager-caching, which makes two calls (DescribeSecret, GetSecretValue) where "
+                "the others make one."
+            ),
             *(() if inits else ("Lambda's emulator was not there, so INIT was not measured.",)),
         ),
     )

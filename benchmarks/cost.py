@@ -34,6 +34,8 @@ from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 from rotation_listener.listener import Listener, Settings
 
 if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
     from keyturn.markers import DynamoDBClient
     from keyturn.sources.catalog import CatalogClient
 
@@ -139,9 +141,10 @@ def measure(_size: Size) -> Parts:
     ]
     part = Part(
         f"Cost against polling, both at {DEFAULT_INTERVAL_S:g} s",
-        "Calls counted on production code: SecretCache through the life of an environment in virtual time (cold "
-        "start, checks, hourly re-reads, a rotation a month), the listener and its sweep on moto. List prices of "
-        "us-east-1 in 2026. The listener's durations are assumed, several times what was measured.",
+        "Calls counted on production code: SecretCache through the life of an environment in virtual time "
+        "(cold start, checks, hourly re-reads, a rotation a month), the listener and its sweep on moto. "
+        "List prices of us-east-1 in 2026. The listener's durations are assumed, several times what was "
+        "measured.",
         tuple(rows),
         (
             ratio(
@@ -153,9 +156,12 @@ def measure(_size: Size) -> Parts:
         ),
         plots(bills),
         (
-            "Not counted: the template's two alarms and one metric ($0.50 a month an account, none within "
-            "CloudWatch's free ten of each), log and table storage (cents), the time that callers wait for a "
-            "check or a poll, and a customer's KMS key, which makes polling $8 instead of $5 per million.",
+            (
+                "Not counted: the template's two alarms and one metric ($0.50 a month an account, none "
+                "within CloudWatch's free ten of each), log and table storage (cents), the time that "
+                "callers wait for a check or a poll, and a customer's KMS key, which makes polling $8 "
+                "instead of $5 per million."
+            ),
         ),
     )
     return {"cost": part}
@@ -240,7 +246,7 @@ def listener_calls() -> tuple[dict[str, float], dict[str, float]]:
 
 
 @contextmanager
-def _deployed() -> Iterator[tuple[Listener, object, Counter[str]]]:
+def _deployed() -> Iterator[tuple[Listener, SecretsManagerClient, Counter[str]]]:
     """The listener on moto, its calls counted."""
     client, database = (
         boto3.client("secretsmanager", region_name=REGION),

@@ -159,10 +159,11 @@ def measure(size: Size) -> Parts:
     by_default = [one for one in outcomes if one.interval_s == DEFAULT_INTERVAL_S]
     part = Part(
         "Fleets",
-        "SecretCache itself in virtual time, with the in-memory peers of keyturn.testing: environments with one "
-        f"secret, each asked {REQUESTS_PER_INTERVAL} times per check interval at its own moments; then one "
-        "rotation, whose marker is written at once. Beyond 6,000 reads of the head, 3,000 of the marker or 10,000 "
-        "GetSecretValue a second the peers throttle, as AWS does. (Each of these is the busiest second.)",
+        "SecretCache itself in virtual time, with the in-memory peers of keyturn.testing: environments "
+        f"with one secret, each asked {REQUESTS_PER_INTERVAL} times per check interval at its own moments; "
+        "then one rotation, whose marker is written at once. Beyond 6,000 reads of the head, 3,000 of the "
+        "marker or 10,000 GetSecretValue a second the peers throttle, as AWS does. (Each of these is the "
+        "busiest second.)",
         tuple(made for one in by_default for made in rows(one)) + held_rows(held),
         (
             ratio(
@@ -182,12 +183,16 @@ def measure(size: Size) -> Parts:
         ),
         (*fleet_plots(outcomes), *growth_plots(plan, held)),
         (
-            f"The first wall is {MARKER_READS_PER_S_MAX:,} strongly consistent reads a second of the marker that "
-            f"moved, the second {HEAD_READS_PER_S_MAX:,} reads a second of the head. In environments: "
+            f"The first wall is {MARKER_READS_PER_S_MAX:,} strongly consistent reads a second of the "
+            f"marker that moved, the second {HEAD_READS_PER_S_MAX:,} reads a second of the head. In "
+            "environments: "
             + "; ".join(f"{walls(one)} at {one:g} s" for one in INTERVALS_S)
-            + ". Beyond them checks are throttled, the known version is served, and the notice is later; no get "
-            "fails. What to do there: a longer check interval, or one table for each part of the fleet.",
-            f"After a move an environment reads the markers of all it holds, a read unit each, {BATCH_MAX} a request.",
+            + ". Beyond them checks are throttled, the known version is served, and the notice is later; no "
+            "get fails. What to do there: a longer check interval, or one table for each part of the fleet.",
+            (
+                "After a move an environment reads the markers of all it holds, a read unit each, "
+                f"{BATCH_MAX} a request."
+            ),
         ),
     )
     return {"fleet": part}

@@ -63,9 +63,9 @@ def measure(size: Size) -> Parts:
             sweeps = _sweeps(function, plan, client)
     part = Part(
         "The listener",
-        f"The shipped zip under Lambda's emulator, against an embedded AWS (ministack). {plan.events} events, each "
-        "after a real put of a new version, one at a time as one environment takes them; then sweeps of an account "
-        f"of {plan.secrets:,} secrets.",
+        f"The shipped zip under Lambda's emulator, against an embedded AWS (ministack). {plan.events} "
+        "events, each after a real put of a new version, one at a time as one environment takes them; "
+        f"then sweeps of an account of {plan.secrets:,} secrets.",
         (*rows, *sweeps),
         (
             ratio(
@@ -76,11 +76,14 @@ def measure(size: Size) -> Parts:
             ),
         ),
         notes=(
-            "Calls answer in 1 to 3 ms here; on AWS each takes some 5 to 20 ms, so an event takes about 4 of "
-            "them and a first sweep one DescribeSecret per secret, one after the other. Lambda gives 256 MB a "
-            "seventh of a processor, the emulator a whole one: the estimates stretch the processor's time by that, "
-            "and not the waiting. A sweep that runs out of time is continued by the next. An account's events arrive in as many environments "
-            "as there are events at a time.",
+            (
+                "Calls answer in 1 to 3 ms here; on AWS each takes some 5 to 20 ms, so an event takes "
+                "about 4 of them and a first sweep one DescribeSecret per secret, one after the other. "
+                "Lambda gives 256 MB a seventh of a processor, the emulator a whole one: the estimates "
+                "stretch the processor's time by that, and not the waiting. A sweep that runs out of time "
+                "is continued by the next. An account's events arrive in as many environments as there "
+                "are events at a time."
+            ),
         ),
     )
     return {"listener": part}
@@ -126,7 +129,7 @@ def _events(function: rie.Function, plan: Plan, client: SecretsManagerClient, ar
         row("events a second, one environment", "events/s", [1000 / one for one in warm]),
     ]
     peaks = [peak for pid in function.processes() if (peak := _peak_mib(pid))]
-    return made + [counted("memory, peak", "MiB", max(peaks))] if peaks else made
+    return [*made, counted("memory, peak", "MiB", max(peaks))] if peaks else made
 
 
 def _event_ms(function: rie.Function, client: SecretsManagerClient, arn: str) -> float:

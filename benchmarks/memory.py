@@ -11,13 +11,16 @@ import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from benchmarks.aws import NAME, TABLE, VALUE, Answers, headers
 from benchmarks.results import Part, Parts, Size, counted, ratio
 from keyturn import SecretCache
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 KEYTURN: Final = "keyturn"
 KEYTURN_TABLE: Final = "keyturn with markers"
@@ -78,17 +81,20 @@ def measure(size: Size) -> Parts:
     kib = {name: in_a_process(name, plan.secrets) / 1024 for name in HOLDERS}
     part = Part(
         "Memory per held secret",
-        f"{plan.secrets:,} secrets of {len(VALUE)} characters in a fresh process for each cache: what tracemalloc "
-        "counts after they were read, less their own texts, divided by their number. The answers are new objects, "
-        "with ResponseMetadata and headers, as botocore's are.",
+        f"{plan.secrets:,} secrets of {len(VALUE)} characters in a fresh process for each cache: what "
+        "tracemalloc counts after they were read, less their own texts, divided by their number. The "
+        "answers are new objects, with ResponseMetadata and headers, as botocore's are.",
         tuple(counted(name, "KiB", taken) for name, taken in kib.items()),
         (
             ratio("keyturn per secret", kib[KEYTURN], "at most", 2, "KiB"),
             ratio("keyturn with markers per secret", kib[KEYTURN_TABLE], "at most", 2, "KiB"),
         ),
         notes=(
-            "cachetools and Powertools keep the text alone; keyturn keeps what tells versions apart and is shown "
-            "by status(). What malloc adds to what Python asks for is not counted, alike for all.",
+            (
+                "cachetools and Powertools keep the text alone; keyturn keeps what tells versions apart "
+                "and is shown by status(). What malloc adds to what Python asks for is not counted, alike "
+                "for all."
+            ),
         ),
     )
     return {"memory": part}
@@ -146,17 +152,20 @@ def upstream(secrets: int) -> Read:
     from aws_secretsmanager_caching import SecretCache as Upstream
     from aws_secretsmanager_caching import SecretCacheConfig
 
-    cache = Upstream(SecretCacheConfig(max_cache_size=secrets), Client())
-    return lambda names: [cache.get_secret_string(name) for name in names][:0]
+    config = SecretCacheConfig(max_cache_size=secrets)  # type: ignore[no-untyped-call] # it has no types
+    cache = Upstream(config, Client())  # type: ignore[no-untyped-call] # it has no types
+    get: Callable[[str], object] = cache.get_secret_string
+    return lambda names: [get(name) for name in names][:0]
 
 
 def powertools(_secrets: int) -> Read:
     """Powertools parameters."""
+    import boto3
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
     # Its constructor wants a client of boto3's, its reads any.
-    provider = SecretsProvider(boto3_client=_boto3_client())
-    provider.client = Client()
+    provider = SecretsProvider(boto3_client=boto3.client("secretsmanager", region_name=REGION))
+    provider.client = cast("SecretsManagerClient", Client())
     return lambda names: [provider.get(name, max_age=3600) for name in names][:0]
 
 
@@ -180,12 +189,6 @@ HOLDERS: Final[Mapping[str, Callable[[int], Read]]] = {
     POWERTOOLS: powertools,
     CACHETOOLS: cachetools,
 }
-
-
-def _boto3_client() -> object:
-    import boto3
-
-    return boto3.client("secretsmanager", region_name=REGION)
 
 
 if __name__ == "__main__":

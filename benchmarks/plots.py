@@ -82,12 +82,14 @@ class Axis:
         low, high = min(values), max(values)
         self._is_log = low > 0 and high / low > 50
         self._start, self._end = start, end
+        self._low, self._high = 0.0, 1.0
         if self._is_log:
-            self._low, self._high = floor(log10(low) + 1e-9), ceil(log10(high) - 1e-9)
-            self.ticks = [10.0**power for power in range(self._low, self._high + 1)]
+            first, last = floor(log10(low) + 1e-9), ceil(log10(high) - 1e-9)
+            self._low, self._high = first, last
+            self.ticks = [10.0**power for power in range(first, last + 1)]
         else:
             step = nice(high / 5)
-            self._low, self._high = 0, ceil(high / step - 1e-9) * step
+            self._high = ceil(high / step - 1e-9) * step
             self.ticks = [step * number for number in range(round(self._high / step) + 1)]
 
     def place(self, value: float) -> float:
@@ -129,7 +131,7 @@ def grid(plot: Plot, x: Axis, y: Axis) -> Iterator[str]:
         yield segment("grid", LEFT, y.place(tick), WIDTH - RIGHT, y.place(tick))
         yield text(LEFT - 8, y.place(tick) + 4, f"{tick:,g}", "quiet", "end")
     yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, plot.x, "quiet", "middle")
-    yield text(LEFT - 8, TOP - 10, plot.y, "quiet", "end")
+    yield text(24, TOP - 10, plot.y, "quiet")
 
 
 def limit(plot: Plot, y: Axis) -> Iterator[str]:
@@ -154,7 +156,7 @@ def names(curves: Sequence[Curve]) -> Iterator[str]:
     """Which colour is which."""
     for number, curve in enumerate(curves):
         down = TOP + 8 + number * 24
-        yield f'<rect class="c{number % len(COLOURS)}" x="{WIDTH - RIGHT + 18}" y="{down}" width="16" height="4"/>'
+        yield box(f"c{number % len(COLOURS)}", WIDTH - RIGHT + 18, down, 16, 4)
         yield text(WIDTH - RIGHT + 42, down + 7, curve.name)
 
 
@@ -177,7 +179,7 @@ def bar(number: int, one: Row, axis: Axis) -> Iterator[str]:
     down, end = TOP + number * BAR_STEP, axis.place(one.median)
     kind = "ours" if one.name.startswith("keyturn") else "bar"
     yield text(BAR_LEFT - 10, down + 16, one.name, anchor="end")
-    yield f'<rect class="{kind}" x="{BAR_LEFT}" y="{down}" width="{max(end - BAR_LEFT, 1):g}" height="{BAR}" rx="2"/>'
+    yield box(kind, BAR_LEFT, down, max(end - BAR_LEFT, 1), BAR)
     yield segment("spread", axis.place(one.low), down + BAR / 2, axis.place(one.high), down + BAR / 2)
     yield text(max(end, axis.place(one.high)) + 8, down + 16, f"{one.median:,g} {one.unit}")
 
@@ -185,6 +187,11 @@ def bar(number: int, one: Row, axis: Axis) -> Iterator[str]:
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
     """Words at a place; `kind` is a class of the style."""
     return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def box(kind: str, x: float, y: float, width: float, height: float) -> str:
+    """A filled rectangle; `kind` is a class of the style."""
+    return f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="2"/>'
 
 
 def segment(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from timeit import Timer
 from typing import Final
 
@@ -21,6 +22,11 @@ def interleaved(subjects: Mapping[str, Take], rounds: int) -> dict[str, list[flo
         for name in names[first:] + names[:first]:
             samples[name].append(subjects[name]())
     return samples
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios, round by round: a busy moment slows both sides of one round."""
+    return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def nanoseconds(statement: str, **names: object) -> Take:
