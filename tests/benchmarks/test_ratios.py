@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 
 from benchmarks import hit
+from benchmarks.aws import NAME
 from benchmarks.results import ratio
 from benchmarks.timing import interleaved, nanoseconds, paired
 
