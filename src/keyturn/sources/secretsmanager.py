@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
@@ -86,7 +87,7 @@ def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
         arn=arn,
         name=name,
         version_id=version_id,
-        stages=frozenset(label for label in stages if isinstance(label, str))
+        stages=_shared(frozenset(label for label in stages if isinstance(label, str)))
         if isinstance(stages, Iterable)
         else frozenset(),
         created_s=_epoch_s(created) if isinstance(created, datetime) else None,
@@ -101,6 +102,12 @@ def _epoch_s(moment: datetime) -> float | None:
         return moment.timestamp()
     except (OverflowError, OSError, ValueError):
         return None
+
+
+@lru_cache(maxsize=64)
+def _shared(labels: frozenset[str]) -> frozenset[str]:
+    """The same set for all versions with these labels: nearly every version has one of a few."""
+    return labels
 
 
 def _unusable(secret_id: str, detail: str) -> SecretError:
