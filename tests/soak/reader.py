@@ -37,13 +37,14 @@ def main(marker_table: str, names: Sequence[str]) -> None:
     begun_s = time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
         turns = [[0] for _ in range(THREADS)]
-        for turn in turns:
-            pool.submit(use, caches, names, turn, ended)
+        uses = [pool.submit(use, caches, names, turn, ended) for turn in turns]
         threading.Thread(target=wait_for_end_of_input, args=[ended], daemon=True).start()
         while not ended.wait(1):
             now = sample(caches, begun_s, sum(turn[0] for turn in turns))
             sys.stdout.write(json.dumps(now) + "\n")
             sys.stdout.flush()
+        for one in uses:
+            one.result()
     for cache in caches:
         cache.close()
 
