@@ -43,7 +43,6 @@ audit: $(STAMP) ## list the licence of every package, and fail on one that is no
 
 bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in one); build/bench/results.json, plots
 	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
-	$(RUN) -m benchmarks.markdown > build/bench/performance.md
 
 lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .

@@ -21,7 +21,7 @@ from typing import Final
 
 from benchmarks import results
 from benchmarks.aws import CREDENTIALS
-from benchmarks.plots import draw
+from benchmarks.markdown import publish
 from benchmarks.results import Parts, Results, Size
 
 STOP_TIMEOUT_S = 10
@@ -60,9 +60,8 @@ def main(arguments: list[str]) -> int:
         kept = Results(kept.runs | measured.runs, kept.parts | measured.parts)
         results.write(kept)
         tell(measured)
-    for path in draw(kept.parts, results.FOLDER):
-        say(f"wrote {path}")
-    say(f"wrote {results.PATH}")
+    publish(kept, results.FOLDER)
+    say(f"wrote {results.PATH}, {results.FOLDER}/performance.md and its plots")
     return 1 if failures else 0
 
 

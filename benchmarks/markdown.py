@@ -1,6 +1,7 @@
-"""`python -m benchmarks.markdown [--summary]`: docs/performance.md, or its summary, from results.json alone.
+"""The results as a page with plots, or their summary as a table, from results.json alone.
 
-python -m benchmarks.markdown > docs/performance.md
+python -m benchmarks.markdown docs          writes docs/performance.md and docs/performance/*.svg
+python -m benchmarks.markdown --summary     prints the comparisons that have a target
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks import results
+from benchmarks import plots, results
 from benchmarks.results import Part, Ratio, Results, Row, Run
 
 ORDER: Final = (
@@ -26,11 +27,13 @@ ORDER: Final = (
     "listener",
 )
 
+PICTURES: Final = "performance"
+
 INTRODUCTION: Final = """# Performance
 
 What keyturn costs and what its peers cost, measured in one run by `make bench`, which writes
 `build/bench/results.json` and the plots. This page is made from that file by
-`python -m benchmarks.markdown`; no figure is typed. Each figure is a median with its 10th and 90th
+`python -m benchmarks.markdown docs`; no figure is typed. Each figure is a median with its 10th and 90th
 percentile; what is counted or computed has none. Peers are at their released versions, each as its
 documentation uses it."""
 
@@ -38,7 +41,7 @@ documentation uses it."""
 def page(found: Results) -> str:
     """The whole page."""
     parts = [(key, found.parts[key]) for key in ORDER if key in found.parts]
-    sections = (section(part, found.runs[key]) for key, part in parts)
+    sections = (section(key, part, found.runs[key]) for key, part in parts)
     return "\n\n".join((INTRODUCTION, summary(found), *sections)) + "\n"
 
 
@@ -70,12 +73,13 @@ def measured(found: Results) -> Iterator[str]:
         )
 
 
-def section(part: Part, run: Run) -> str:
+def section(key: str, part: Part, run: Run) -> str:
     """One measurement."""
     table = [line(("", "median", "10 %", "90 %", "")), line(("---", "---:", "---:", "---:", "---"))]
     table += [line(cells(row)) for row in part.rows]
     notes = [f"- {note}" for note in part.notes]
-    blocks = [f"## {part.title}", part.how, *(["\n".join(table)] if part.rows else [])]
+    pictures = [f"![{title}]({PICTURES}/{name}.svg)" for name, title in plots.titles(key, part).items()]
+    blocks = [f"## {part.title}", part.how, *pictures, *(["\n".join(table)] if part.rows else [])]
     blocks += ["\n".join(curves(part))] if part.plots else []
     blocks += ["\n".join(notes)] if notes else []
     return "\n\n".join([*blocks, f"({run.size} run of {run.seconds:g} s with what was measured beside it)"])
@@ -127,13 +131,25 @@ def line(texts: Iterable[str]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what is asked for."""
+    """Write the page, or print the summary."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.markdown", description=__doc__)
     parser.add_argument("--summary", action="store_true", help="only the comparisons, for the README")
-    parser.add_argument("results", type=Path, nargs="?", default=results.PATH)
+    parser.add_argument("--results", type=Path, default=results.PATH)
+    parser.add_argument("folder", type=Path, nargs="?", default=results.FOLDER)
     asked = parser.parse_args(arguments)
     found = results.read(asked.results)
-    print(summary(found) if asked.summary else page(found))
+    if asked.summary:
+        print(summary(found))
+    else:
+        publish(found, asked.folder)
+
+
+def publish(found: Results, folder: Path) -> None:
+    """Write the page and its plots."""
+    pictures = folder / PICTURES
+    pictures.mkdir(parents=True, exist_ok=True)
+    plots.draw(found.parts, pictures)
+    folder.joinpath(f"{PICTURES}.md").write_text(page(found), "utf-8")
 
 
 if __name__ == "__main__":

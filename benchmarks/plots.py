@@ -59,6 +59,11 @@ def draw(parts: Parts, folder: Path) -> list[Path]:
     return [folder / f"{name}.svg" for name in made]
 
 
+def titles(key: str, part: Part) -> dict[str, str]:
+    """The plots of one part: their titles by their names."""
+    return ({key: BARS[key][-1]} if key in BARS else {}) | {plot.name: plot.title for plot in part.plots}
+
+
 def document(width: float, height: float, content: Iterable[str]) -> str:
     """A whole picture."""
     return "\n".join(
