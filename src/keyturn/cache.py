@@ -118,6 +118,11 @@ class Cache:
         """
         with self._lock:
             self._refusals.clear()
+        return self._outdate(secret_id)
+
+    def _outdate(self, secret_id: str) -> bool:
+        """Let no stage of this secret count as fresh; whether it is held."""
+        with self._lock:
             secret = self.shelf.secret(secret_id)
             if secret is None:
                 return False
@@ -139,7 +144,7 @@ class Cache:
                 self._check()
             finally:
                 self._checking.release()
-        self.invalidate(secret_id)
+        self._outdate(secret_id)
         return self.get(secret_id, AWSCURRENT)
 
     def evidence(self, secret_id: str) -> Evidence:

@@ -43,6 +43,18 @@ class MarkerTableError(KeyturnError):
         self.detail = detail
         self.denied = denied
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_table, (type(self), self.table, self.detail, self.denied)
+
+
+def _rebuild_table(
+    kind: type[MarkerTableError],
+    table: str,
+    detail: str,
+    denied: bool,  # noqa: FBT001 # as pickled
+) -> MarkerTableError:
+    return kind(table, detail, denied=denied)
+
 
 class MarkerConflictError(MarkerTableError):
     """The marker changed between its reading and its writing; nothing was written."""

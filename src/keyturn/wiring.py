@@ -31,6 +31,9 @@ SETTLE_S = 6.0
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
 """Connect and read time-outs of the Secrets Manager client that keyturn makes. botocore's own are 60 s."""
 
+SECRETS_ATTEMPTS, TABLE_ATTEMPTS = 3, 2
+"""Tries of one call, botocore's own retries included: a check that failed comes again by itself."""
+
 TABLE_TIMEOUTS_S = (1.0, 1.0)
 """The same for the marker table: a check rides on a request, and missing one costs little."""
 
@@ -86,7 +89,13 @@ class LateMarkers:
         return self._table().read_markers(keys)
 
 
-def make_client(service: str, timeouts_s: tuple[float, float], region: str | None = None) -> object:
+def make_client(
+    service: str,
+    timeouts_s: tuple[float, float],
+    region: str | None = None,
+    *,
+    attempts: int = SECRETS_ATTEMPTS,
+) -> object:
     """A client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms."""
     from botocore.config import Config
     from botocore.session import get_session
@@ -95,7 +104,7 @@ def make_client(service: str, timeouts_s: tuple[float, float], region: str | Non
     config = Config(
         connect_timeout=connect_s,
         read_timeout=read_s,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         user_agent_extra="keyturn",
         tcp_keepalive=True,
     )
@@ -130,7 +139,11 @@ def late_table(table: str, client: object, region: str | None) -> MarkerReader:
     """A reader of the marker table that is loaded, with its client if None, at the first check."""
 
     def make() -> MarkerTable:
-        found = make_client("dynamodb", TABLE_TIMEOUTS_S, region) if client is None else client
+        found = (
+            make_client("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS)
+            if client is None
+            else client
+        )
         return marker_table(table, found)
 
     return LateMarkers(Once(make))

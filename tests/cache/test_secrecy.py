@@ -12,6 +12,7 @@ import traceback
 import pytest
 
 from keyturn import (
+    MarkerConflictError,
     SecretFormatError,
     SecretKindError,
     SecretNotFoundError,
@@ -134,3 +135,5 @@ def test_errors_survive_pickling() -> None:
     error = pickle.loads(pickle.dumps(UnavailableError(NAME, "throttled")))  # noqa: S301 # our own
     assert (NAME, "throttled") == (error.secret_id, error.detail)
     assert json.dumps(str(error)) == json.dumps(str(UnavailableError(NAME, "throttled")))
+    table = pickle.loads(pickle.dumps(MarkerConflictError("markers", "moved")))  # noqa: S301 # our own
+    assert (MarkerConflictError, "markers", "moved") == (type(table), table.table, table.detail)

@@ -377,3 +377,15 @@ def test_attempts_of_one_thread_do_not_wait_for_each_other(world: World) -> None
     thread.join(10)
     assert not thread.is_alive()
     assert ["connected with v1"] * 2 == connected
+
+
+def test_a_storm_of_refused_logins_reads_each_stage_once(world: World) -> None:
+    """32 callers refused at once: one forced read, and one of AWSPENDING, not one per caller."""
+    one = Client(world, server=Server(accepts=set()))
+    with pytest.raises(LoginRefusedError):
+        one.login(budget_s=0)
+    reads = world.reads
+    for _ in range(32):
+        with pytest.raises(LoginRefusedError):
+            one.login(budget_s=0)
+    assert world.reads - reads <= 2

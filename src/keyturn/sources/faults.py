@@ -141,11 +141,18 @@ def fault_of(error: Exception) -> Fault | None:
         | SSOError,
     ):
         return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)))
-    if isinstance(error, ResponseParserError):
+    if isinstance(error, ResponseParserError | UnicodeDecodeError):
         return Fault(FaultKind.UNAVAILABLE, name)
     if isinstance(error, BotoCoreError):
         return Fault(FaultKind.UNAVAILABLE, name, _one_line(str(error)))
     return None
+
+
+def quotes_the_body(error: Exception) -> bool:
+    """Whether the error carries the answer's body, which may be the secret: it must be no cause."""
+    from botocore.parsers import ResponseParserError
+
+    return isinstance(error, ResponseParserError | UnicodeDecodeError)
 
 
 def secret_error(error: Exception, secret_id: str) -> SecretError | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
-from keyturn.sources.faults import secret_error
+from keyturn.sources.faults import quotes_the_body, secret_error
 from keyturn.values import AWSCURRENT, SecretVersion
 
 
@@ -54,7 +54,7 @@ class SecretsManagerSource:
             failure = secret_error(error, secret_id)
             if failure is None:
                 raise
-            if not _quotes_the_body(error):
+            if not quotes_the_body(error):
                 raise failure from error
         else:
             return _parsed(answer, secret_id)
@@ -66,12 +66,6 @@ class SecretsManagerSource:
         if version_id is None:
             return client.get_secret_value(SecretId=secret_id, VersionStage=stage)
         return client.get_secret_value(SecretId=secret_id, VersionId=version_id, VersionStage=stage)
-
-
-def _quotes_the_body(error: Exception) -> bool:
-    from botocore.parsers import ResponseParserError
-
-    return isinstance(error, ResponseParserError)
 
 
 def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
