@@ -246,7 +246,7 @@ class World:
     def _invalidated(self, reader: Reader, secret_id: str) -> None:
         name = self.service.name_by_id.get(secret_id, secret_id)
         self.cost.invalidated(reader, name)
-        self.serving.invalidated(reader, name, secret_id)
+        self.serving.invalidated(reader, secret_id)
 
     # Living
 

@@ -44,8 +44,7 @@ class Position:
 class Told:
     """What Secrets Manager last told a host of a secret's stage (true seconds)."""
 
-    asked_s: float = 0.0
-    invalidated: str | None = None
+    begun_s: float = 0.0
     gone_to: Actor | None = None
     denied_to: Actor | None = None
     denied_s: float | None = None
@@ -61,6 +60,7 @@ class Serving:
     undescribed: frozenset[str]
     muddled_s: dict[str, float] = field(default_factory=dict)
     positions: dict[Key, Position] = field(default_factory=dict)
+    invalidated_s: dict[tuple[str, str], float] = field(default_factory=dict)
     told: dict[Key, Told] = field(default_factory=dict)
     late: Callable[[str, float], None] = lambda _name, _age_s: None
 
@@ -70,7 +70,7 @@ class Serving:
         """Hear what a host was told."""
         told = self.told.setdefault((answer.host, answer.name, answer.stage), Told())
         outcome = answer.outcome
-        told.asked_s, told.invalidated = self.scheduler.now_s, None
+        told.begun_s = max(told.begun_s, answer.begun_s)
         if isinstance(outcome, SecretVersion):
             told.gone_to = told.denied_to = told.denied_s = None
         elif isinstance(outcome, AccessDeniedError):
@@ -82,13 +82,9 @@ class Serving:
             told.gone_to = self.scheduler.running
             self.forgotten(answer.host, answer.name)
 
-    def invalidated(self, reader: Reader, name: str, secret_id: str) -> None:
-        """A reader was told to ask again: it must, unless it has just asked or is in trouble."""
-        told = self.told.get((reader.host.name, name, AWSCURRENT))
-        if told is None or reader.host.clock.disturbed_s + bounds.REST_S > self.scheduler.now_s:
-            return
-        rested = max(told.asked_s, self.weather.calm_since(SECRETS)) + bounds.REST_S
-        told.invalidated = secret_id if rested < self.scheduler.now_s else None
+    def invalidated(self, reader: Reader, secret_id: str) -> None:
+        """A reader was told to ask again."""
+        self.invalidated_s[reader.host.name, secret_id] = self.scheduler.now_s
 
     def forgotten(self, host: str, name: str | None = None, stage: str | None = None) -> None:
         """A process that has lost what it knew may begin anew."""
@@ -109,10 +105,7 @@ class Serving:
             return
         version = served.outcome
         self._identity(served, version, name)
-        # The only flight may be another thread's, and then its answer is on its way.
-        is_same = (told.invalidated, served.stage) == (served.secret_id, AWSCURRENT)
-        if is_same and served.begun_s == self.scheduler.now_s:
-            raise BrokenPromiseError("invalidation", f"{_what(served)} without asking, although invalidated")
+        self._asked_again(served, told)
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
         self._not_denied(served, told)
         spans = self.service.label(name, served.stage)
@@ -133,6 +126,17 @@ class Serving:
         stored = self.service.versions.get((version.arn, version.version_id))
         mixed = stored is None or stored.value != version.string or served.stage not in version.stages
         require(not mixed, "safety", f"{_what(served)} is a mix of versions")
+
+    def _asked_again(self, served: Served, told: Told) -> None:
+        """After an invalidation only reads that were begun later count, once the pauses are over."""
+        reader, since_s = served.reader, self.invalidated_s.get((served.reader.host.name, served.secret_id))
+        if since_s is None or served.stage != AWSCURRENT or told.begun_s >= since_s:
+            return
+        troubled_s = max(since_s, self.weather.calm_since(SECRETS), reader.host.clock.disturbed_s)
+        late_s = served.begun_s - troubled_s
+        require(
+            late_s < bounds.REST_S, "invalidation", f"{_what(served)} {late_s:.1f} s after it was invalidated"
+        )
 
     def _not_denied(self, served: Served, told: Told) -> None:
         reader = served.reader

@@ -59,13 +59,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One GetSecretValue of a host: what was asked, and how it ended."""
+    """One GetSecretValue of a host: what was asked and when (true seconds), and how it ended."""
 
     host: str
     secret_id: str
     name: str
     stage: str
     pinned: bool
+    begun_s: float
     outcome: SecretVersion | SecretError
 
 
@@ -213,6 +214,7 @@ class SecretsLine:
         """GetSecretValue."""
         self.service.calls["GetSecretValue"] += 1
         name = self.service.name_by_id.get(secret_id, secret_id)
+        begun_s = self.wire.scheduler.now_s
         outcome: SecretVersion | SecretError
         try:
             outcome = self.wire.call(
@@ -222,7 +224,7 @@ class SecretsLine:
         except SecretError as error:
             outcome = error
         pinned = version_id is not None
-        self.told(Answered(self.wire.host.name, secret_id, name, stage, pinned, outcome))
+        self.told(Answered(self.wire.host.name, secret_id, name, stage, pinned, begun_s, outcome))
         if isinstance(outcome, SecretError):
             raise outcome
         return outcome
