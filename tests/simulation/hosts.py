@@ -49,7 +49,9 @@ class Host:
         self._scheduler = scheduler
 
     def freeze(self, seconds: float, *, stops_monotonic: bool) -> None:
-        """Nothing of this host runs for so long."""
+        """Nothing of this host runs for so long; one that is frozen already stays as it is."""
+        if self.machine.thaws_at_s > self._scheduler.now_s:
+            return
         self.machine.thaws_at_s = self._scheduler.now_s + seconds
         self.clock.disturbed_s = max(self.clock.disturbed_s, self.machine.thaws_at_s)
         if stops_monotonic:

@@ -315,6 +315,7 @@ class World:
         self.table.exists = True
         for reader in self.readers:
             reader.quiet = True
+        self._spawn("one move more", self._move_each)
         thawed_s = max(self.scheduler.now_s, *(reader.host.machine.thaws_at_s for reader in self.readers))
         self.scheduler.run(thawed_s + HEALED_AFTER_S)
         ending = Ending(self.service, self.plan.undescribed)
@@ -325,6 +326,12 @@ class World:
         self.scheduler.run(self.scheduler.now_s + 3 * QUIET_S)
         ending.table(self.table.items(), self.scheduler.now_s)
         ending.listener(self.function.waiting)
+
+    def _move_each(self) -> None:
+        """A forged or restored head may hide what has changed, until the next move of anything."""
+        for name in NAMES:
+            self.service.move(name, "blue", None)
+            self.service.move(name, "blue", self.service.held(name).stages["AWSCURRENT"])
 
     def _end(self, ending: Ending, reader: Reader) -> None:
         self._get_all(reader, QUIET_S)

@@ -47,7 +47,6 @@ class Told:
     begun_s: float = 0.0
     gone_to: Actor | None = None
     denied_to: Actor | None = None
-    denied_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +60,7 @@ class Serving:
     muddled_s: dict[str, float] = field(default_factory=dict)
     positions: dict[Key, Position] = field(default_factory=dict)
     invalidated_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    denied_s: dict[Key, float] = field(default_factory=dict)
     told: dict[Key, Told] = field(default_factory=dict)
     late: Callable[[str, float], None] = lambda _name, _age_s: None
 
@@ -72,7 +72,8 @@ class Serving:
         outcome = answer.outcome
         told.begun_s = max(told.begun_s, answer.begun_s)
         if isinstance(outcome, SecretVersion):
-            told.gone_to = told.denied_to = told.denied_s = None
+            told.gone_to = told.denied_to = None
+            self.denied_s.pop((answer.host, outcome.arn, answer.stage), None)
         elif isinstance(outcome, AccessDeniedError):
             told.denied_to = self.scheduler.running
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
@@ -107,7 +108,7 @@ class Serving:
         self._identity(served, version, name)
         self._asked_again(served, told)
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
-        self._not_denied(served, told)
+        self._not_denied(served, version, told)
         spans = self.service.label(name, served.stage)
         holder = (version.arn, version.version_id)
         last = next((at for at in range(len(spans) - 1, -1, -1) if spans[at].holder == holder), None)
@@ -138,15 +139,15 @@ class Serving:
             late_s < bounds.REST_S, "invalidation", f"{_what(served)} {late_s:.1f} s after it was invalidated"
         )
 
-    def _not_denied(self, served: Served, told: Told) -> None:
-        reader = served.reader
-        if told.denied_to is self.scheduler.running and told.denied_s is None:
-            told.denied_s = served.begun_s
-        if told.denied_s is None or told.denied_s <= reader.born_s:
-            return
-        denied_s = served.begun_s - told.denied_s
+    def _not_denied(self, served: Served, version: SecretVersion, told: Told) -> None:
+        reader, key = served.reader, (served.reader.host.name, version.arn, served.stage)
+        if told.denied_to is self.scheduler.running:
+            self.denied_s.setdefault(key, served.begun_s)
+        since_s = self.denied_s.get(key, NEVER_S)
         allowed_s = reader.limits["max_denied_s"] * bounds.DRIFT + self._hidden_s(reader) + 1.0
-        require(denied_s <= allowed_s, "denied", f"{_what(served)} {denied_s:.1f} s after the first denial")
+        if served.begun_s - since_s > allowed_s and since_s > reader.born_s:
+            denied_s = served.begun_s - since_s
+            raise BrokenPromiseError("denied", f"{_what(served)} {denied_s:.1f} s after the first denial")
 
     def _stale(self, served: Served, version: SecretVersion, spans: list[Span], last: int) -> None:
         moved = spans[last + 1]
@@ -164,10 +165,11 @@ class Serving:
     def _fresh(self, served: Served, version: SecretVersion, spans: list[Span], last: int) -> None:
         """Whether a stale answer is as fresh as what was in order since the move promises."""
         moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
-        reader, limits = served.reader, served.reader.limits
-        if not self._reader_is_well(reader, moved.start_s):
+        reader, limits, name = served.reader, served.reader.limits, version.name
+        # While one thread asks, the others get what there is.
+        is_asking = self.service.flying[reader.host.name, name, served.stage] > 0
+        if is_asking or not self._reader_is_well(reader, moved.start_s):
             return
-        name = version.name
         holders = [span.holder for span in spans[:last]]
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
         promised_s, promise = self._promised(name, spans, last, limits["check_interval_s"], back=back)

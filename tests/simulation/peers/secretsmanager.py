@@ -79,6 +79,7 @@ class SecretsManager:
         self._publish = publish
         self.stale = 0.3
         self.calls: Counter[str] = Counter()
+        self.flying: Counter[tuple[str, str, str]] = Counter()
         self.states: dict[str, list[tuple[float, State | None]]] = {}
         self.spans: dict[tuple[str, str], list[Span]] = {}
         self.versions: dict[tuple[str, str], Stored] = {}
@@ -214,7 +215,8 @@ class SecretsLine:
         """GetSecretValue."""
         self.service.calls["GetSecretValue"] += 1
         name = self.service.name_by_id.get(secret_id, secret_id)
-        begun_s = self.wire.scheduler.now_s
+        begun_s, flight = self.wire.scheduler.now_s, (self.wire.host.name, name, stage)
+        self.service.flying[flight] += 1
         outcome: SecretVersion | SecretError
         try:
             outcome = self.wire.call(
@@ -223,6 +225,7 @@ class SecretsLine:
             )
         except SecretError as error:
             outcome = error
+        self.service.flying[flight] -= 1
         pinned = version_id is not None
         self.told(Answered(self.wire.host.name, secret_id, name, stage, pinned, begun_s, outcome))
         if isinstance(outcome, SecretError):
