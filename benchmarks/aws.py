@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 NAME: Final = "prod/orders/database"
 TABLE: Final = "keyturn-markers"
 KEY_PREFIX: Final = f"arn:aws:secretsmanager:{REGION}:111122223333:secret:"
+HEAD_KEY: Final = "head"
+LIST_PAGE: Final = 100
+SCAN_PAGE: Final = 1500
+"""About what 1 MB holds."""
+
 CREATED_S: Final = 1_790_000_000.123
 VALUE: Final = json.dumps(
     {
@@ -98,6 +103,12 @@ def described(name: str, version: int = 1) -> dict[str, object]:
     }
 
 
+def listed(name: str) -> dict[str, object]:
+    """A secret in ListSecrets' answer."""
+    found = described(name)
+    return found | {"SecretVersionsToStages": found.pop("VersionIdsToStages")}
+
+
 def head(counter: int) -> dict[str, object]:
     """The head item of a marker table that was swept a moment ago."""
     return {
@@ -157,6 +168,53 @@ class Answers:
         return [marker(_key(key), self._version) for key in tables[TABLE]["Keys"]]
 
 
+class LargeAccount:
+    """So many secrets, and a marker table that takes what it is given; both find each of them at once."""
+
+    def __init__(self, secrets: int) -> None:
+        self._names = [f"{NAME}-{number}" for number in range(secrets)]
+        self._items: dict[str, Body] = {}
+        self._keys: list[str] = []
+
+    def answer(self, operation: str, request: Body) -> Body:
+        """The body of one answer; `LookupError` for an operation that nobody should call."""
+        match operation:
+            case "DescribeSecret":
+                return described(_name(request))
+            case "ListSecrets":
+                return self._listed(int(str(request.get("NextToken", 0))))
+            case "Scan":
+                return self._scanned(request.get("ExclusiveStartKey"))
+            case "GetItem":
+                item = self._items.get(_key(request["Key"]))
+                return {"Item": item} if item else {}
+            case "TransactWriteItems":
+                return self._written(request["TransactItems"])
+            case "PutItem" | "UpdateItem":
+                self._items[HEAD_KEY] = head(1)
+                return {}
+        raise LookupError(operation)
+
+    def _listed(self, start: int) -> Body:
+        page = self._names[start : start + LIST_PAGE]
+        more = {"NextToken": str(start + LIST_PAGE)} if start + LIST_PAGE < len(self._names) else {}
+        return {"SecretList": [listed(name) for name in page], **more}
+
+    def _scanned(self, after: object) -> Body:
+        start = self._keys.index(_key(after)) + 1 if after else 0
+        page = self._keys[start : start + SCAN_PAGE]
+        more = {"LastEvaluatedKey": {"pk": {"S": page[-1]}}} if start + SCAN_PAGE < len(self._keys) else {}
+        return {"Items": [self._items[key] for key in page], **more}
+
+    def _written(self, writes: object) -> Body:
+        assert isinstance(writes, list)
+        items = [write["Put"]["Item"] for write in writes if "Put" in write]
+        self._items.update((_key(item), item) for item in items)
+        self._items[HEAD_KEY] = head(1)
+        self._keys = sorted(self._items.keys() - {HEAD_KEY})
+        return {}
+
+
 def headers(body: bytes) -> dict[str, str]:
     """The headers of an answer."""
     return {
@@ -195,9 +253,12 @@ def secrets_manager(answers: Answers | None = None) -> SecretsManagerClient:
 
 
 @contextmanager
-def endpoint(moves_every: int = 0) -> Iterator[str]:
-    """The URL of an endpoint for both services, served by a process that ends with this one."""
-    command = [sys.executable, "-m", "benchmarks.aws", str(moves_every)]
+def endpoint(moves_every: int = 0, *, secrets: int = 0) -> Iterator[str]:
+    """The URL of an endpoint for both services, served by a process that ends with this one.
+
+    It answers as `Answers`, or with `secrets` as a `LargeAccount`.
+    """
+    command = [sys.executable, "-m", "benchmarks.aws", str(moves_every), str(secrets)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -229,7 +290,7 @@ def _key(key: object) -> str:
     return str(key["pk"]["S"])
 
 
-def _handler(answers: Answers) -> type[BaseHTTPRequestHandler]:
+def _handler(answers: Answers | LargeAccount) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -252,7 +313,9 @@ def _handler(answers: Answers) -> type[BaseHTTPRequestHandler]:
 
 def main(arguments: list[str]) -> None:
     """Serve until the standard input closes; the first line of the output is the port."""
-    server = ThreadingHTTPServer((LOCALHOST, 0), _handler(Answers(int(arguments[0]))))
+    moves_every, secrets = map(int, arguments)
+    answers = LargeAccount(secrets) if secrets else Answers(moves_every)
+    server = ThreadingHTTPServer((LOCALHOST, 0), _handler(answers))
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -29,8 +29,9 @@ INTERVALS_S: Final = (1.0, 5.0, 15.0, 60.0)
 DEFAULT_INTERVAL_S: Final = 5.0
 REQUESTS_PER_INTERVAL: Final = 5
 WARM_INTERVALS: Final = 2
+LATE_INTERVALS: Final = 30
 LATE_S: Final = 150
-"""Nobody waits longer for the last environment."""
+"""Nobody waits longer for the last environment: so many intervals, and so long."""
 
 BURST_S: Final = 0.1
 BATCH_MAX: Final = 100
@@ -226,7 +227,9 @@ def fleet(environments: int, interval_s: float) -> Outcome:
     world.limit()
     world.rotate()
     rotated_s = world.clock.wall_s
-    uses = sorted(walk.until_used(rotated_s, ceil(LATE_S / interval_s * REQUESTS_PER_INTERVAL)))
+    uses = sorted(
+        walk.until_used(rotated_s, ceil(min(LATE_S / interval_s, LATE_INTERVALS) * REQUESTS_PER_INTERVAL))
+    )
     heads, markers, values = world.table.heads, world.table.markers, world.values
     return Outcome(
         environments,
