@@ -7,6 +7,7 @@ while others go on. Who runs next depends on virtual time alone: a seed repeats 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -52,7 +53,7 @@ class Scheduler:
         self._queue: list[tuple[float, int, int, Actor]] = []
         self._numbers = count()
         self._hub = getcurrent()
-        self._dead: list[Actor] = []
+        self._actors: list[Actor] = []
         self._running: Actor | None = None
 
     @property
@@ -65,6 +66,7 @@ class Scheduler:
     def spawn(self, name: str, machine: Machine, run: Callable[[], None], after_s: float = 0.0) -> Actor:
         """Start an actor; what it raises ends the simulation."""
         actor = Actor(name, machine, greenlet(run, parent=self._hub), machine.generation)
+        self._actors.append(actor)
         self._push(self.now_s + after_s, actor)
         return actor
 
@@ -75,7 +77,6 @@ class Scheduler:
             at_s, _, woken, actor = heappop(self._queue)
             if actor.generation != actor.machine.generation:
                 # A killed process runs nothing more, not even what is to run finally.
-                self._dead.append(actor)
                 continue
             if woken != actor.woken:
                 continue
@@ -87,6 +88,14 @@ class Scheduler:
             actor.green.switch()
             self._running = None
         self.now_s = until_s
+
+    def close(self) -> None:
+        """End every actor that still waits: a suspended greenlet would keep its whole world in memory."""
+        self._queue.clear()
+        for actor in self._actors:
+            with suppress(Exception):
+                actor.green.throw()
+        self._actors.clear()
 
     def pause(self, seconds: float) -> None:
         """Wait, while others run."""

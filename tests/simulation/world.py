@@ -364,6 +364,8 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
             world.live()
         except BrokenPromiseError as error:
             broken = error
+        finally:
+            scheduler.close()
     world.counted.update({f"fault: {name}": number for name, number in world.weather.counted.items()})
     world.counted.update(world.service.calls)
     world.counted.update({f"table: {name}": number for name, number in world.table.calls.items()})
