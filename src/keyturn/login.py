@@ -227,7 +227,8 @@ class Logins:
                     if attempt.refusal is not None:
                         refusals.add(version, type(attempt.refusal).__name__, attempt.refusal)
             pause_s = next(pauses)
-            if not (self._is_moving(secret_id, current) and self._may_wait(begun, pause_s, policy)):
+            is_moving = self._is_moving(secret_id, current) or self._may_have_crossed(refusals)
+            if not (is_moving and self._may_wait(begun, pause_s, policy)):
                 raise LoginRefusedError(secret_id, str(refusals)) from refusals.last
             self._sleep(pause_s)
 
@@ -304,7 +305,7 @@ class Logins:
         refusal = self._refusals.get(version.identity)
         if refusal is None or refusal.at.age_s(self._now()) >= REFUSED_S:
             return False
-        return refusal.mark == self._versions.evidence(version.arn).mark
+        return not _has_moved(refusal.mark, self._versions.evidence(version.arn).mark)
 
     def _take_second_try(self, version: SecretVersion) -> bool:
         """The one try that a refused version gets after a settle time: it can have become right."""
@@ -325,7 +326,7 @@ class Logins:
                 self._refusals.clear()
                 self._probes.clear()
             before = self._refusals.get(version.identity)
-            if before is None or before.mark != mark or before.at.age_s(now) >= REFUSED_S:
+            if before is None or _has_moved(before.mark, mark) or before.at.age_s(now) >= REFUSED_S:
                 self._refusals[version.identity] = _Refusal(now, mark)
             success = self._successes.get(version.arn)
             if (
@@ -362,6 +363,15 @@ class Logins:
             return False
         return success.refused is None or success.refused.age_s(self._now()) < REFUSED_S
 
+    def _may_have_crossed(self, refusals: _Refusals) -> bool:
+        """Whether the server may have gone from one version to another between our tries of them.
+
+        Then the one refused first is right now: wait until each had its second try.
+        """
+        remembered = [self._refusals.get(identity) for identity in refusals.said]
+        open_tries = [one for one in remembered if one is not None and not one.tried_again]
+        return len(refusals.said) > 1 and bool(open_tries)
+
     def _may_wait(self, begun: Instant, pause_s: float, policy: Policy) -> bool:
         if begun.age_s(self._now()) + pause_s > policy.budget_s:
             return False
@@ -376,15 +386,20 @@ class _Refusals:
 
     def __init__(self) -> None:
         self.last: Exception | None = None
-        self._said: dict[str, str] = {}
+        self.said: dict[Identity, str] = {}
 
     def add(self, version: SecretVersion, said: str, error: Exception | None = None) -> None:
         labels = ", ".join(sorted(version.stages)) or "no label"
-        self._said.setdefault(f"version {version.version_id} ({labels})", said)
+        self.said.setdefault(version.identity, f"version {version.version_id} ({labels}): {said}")
         self.last = error or self.last
 
     def __str__(self) -> str:
-        return "; ".join(f"{version}: {said}" for version, said in self._said.items())
+        return "; ".join(self.said.values())
+
+
+def _has_moved(before: tuple[str, int] | None, now: tuple[str, int] | None) -> bool:
+    """Whether the marker is another one; one that was only read later is not."""
+    return before is not None and now is not None and before != now
 
 
 def _pauses_s(random: Callable[[], float]) -> Iterator[float]:

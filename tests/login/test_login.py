@@ -389,3 +389,34 @@ def test_a_storm_of_refused_logins_reads_each_stage_once(world: World) -> None:
         with pytest.raises(LoginRefusedError):
             one.login(budget_s=0)
     assert world.reads - reads <= 2
+
+
+def test_a_server_that_changes_between_two_tries_is_tried_again(world: World) -> None:
+    """A roll-back crosses a cold login: each version is refused at its moment, the second try succeeds."""
+    world.rotate("v2", "two")
+    world.clock.advance(60)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    one = Client(world, server=Server(accepts={"two"}))
+    connect = one.server.connect
+
+    def crossing(version: SecretVersion) -> str:
+        try:
+            return connect(version)
+        finally:
+            one.server.accepts = {"one"}
+
+    one.server.connect = crossing  # type: ignore[method-assign]
+    assert "connected with v1" == one.login(previous=True)
+    assert ["v1", "v2", "v1"] == one.server.tried()
+    assert 6 <= one.slept_s <= 10
+
+
+def test_two_wrong_passwords_are_waited_for_once(world: World) -> None:
+    """When both had their second try, the next callers fail at once."""
+    world.rotate("v2", "two")
+    one = Client(world, server=Server(accepts=set()))
+    for _ in range(5):
+        with pytest.raises(LoginRefusedError):
+            one.login(previous=True)
+    assert 4 == len(one.server.tried())
+    assert one.slept_s <= 10
