@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -81,7 +82,9 @@ def test_any_answer_is_a_version_or_an_error_without_its_content(answer: dict[st
     assert (got.string is None) != (got.binary is None)
     assert (answer["ARN"], answer["VersionId"]) == got.identity
     assert all(isinstance(label, str) for label in got.stages)
-    assert got.string is None or len(got.string) < 8 or got.string not in repr(got)
+    # What is no secret may by chance be the same text, and is shown.
+    shown = repr(replace(got, arn="", name="", version_id="", stages=frozenset()))
+    assert got.string is None or len(got.string) < 8 or got.string not in shown
 
 
 @given(answers.map(lambda answer: {"Error": answer, **answer}) | st.dictionaries(st.text(), json_values))
