@@ -48,6 +48,11 @@ class Host:
         self.clock = clock or HostClock(scheduler)
         self._scheduler = scheduler
 
+    @property
+    def process(self) -> tuple[str, int]:
+        """This host's present process; what another one left behind is none of its business."""
+        return self.name, self.machine.generation
+
     def freeze(self, seconds: float, *, stops_monotonic: bool) -> None:
         """Nothing of this host runs for so long; one that is frozen already stays as it is."""
         if self.machine.thaws_at_s > self._scheduler.now_s:

@@ -121,7 +121,7 @@ class Rotator:
                 self.service.restore(self.name)
             case "purged and created again":
                 self.service.purge(self.name)
-                self._wait()
+                self.scheduler.pause(self.random.expovariate(1 / self.random.choice((1.0, 1.0, 200.0))))
                 self.numbers = count(1)
                 self.begin()
 

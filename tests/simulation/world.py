@@ -101,7 +101,12 @@ class World:
         self.service.stale = self.plan.stale
         self.bus = Bus(self.scheduler, self.random, self.weather, self.function, self.plan.trail)
         self.serving = Serving(
-            self.scheduler, self.service, self.weather, self.plan.undescribed, late=self._late
+            self.scheduler,
+            self.service,
+            self.weather,
+            self.plan.undescribed,
+            checks=lambda reader: self.table.flying[reader.host.process] > 0,
+            late=self._late,
         )
         self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.wrote)
         self.function.listeners += [self._listener(number) for number in range(3)]

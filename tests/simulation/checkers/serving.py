@@ -57,6 +57,7 @@ class Serving:
     service: SecretsManager
     weather: Weather
     undescribed: frozenset[str]
+    checks: Callable[[Reader], bool]
     muddled_s: dict[str, float] = field(default_factory=dict)
     positions: dict[Key, Position] = field(default_factory=dict)
     invalidated_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -166,9 +167,9 @@ class Serving:
         """Whether a stale answer is as fresh as what was in order since the move promises."""
         moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
         reader, limits, name = served.reader, served.reader.limits, version.name
-        # While one thread asks, the others get what there is.
-        is_asking = self.service.flying[reader.host.name, name, served.stage] > 0
-        if is_asking or not self._reader_is_well(reader, moved.start_s):
+        # While one thread asks or checks, the others get what there is.
+        is_asking = self.service.flying[reader.host.process, name, served.stage] > 0
+        if is_asking or self.checks(reader) or not self._reader_is_well(reader, moved.start_s):
             return
         holders = [span.holder for span in spans[:last]]
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from keyturn.markers import HEAD_KEY, head_of, marker_of
+from keyturn.markers import HEAD_KEY, NUMBER_MAX, head_of, marker_of
 from keyturn.names import is_secret_arn
 from keyturn.values import Marker
 from tests.simulation.checkers import secrecy
@@ -14,6 +14,9 @@ from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers.secretsmanager import LIST_LAG_S, SecretsManager, State
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import TAMPER, Weather
+
+COUNTED_MAX = 10_000
+"""More writes than one simulation makes."""
 
 
 @dataclass(slots=True)
@@ -37,14 +40,14 @@ class Items:
         swept_s = head.swept_as_of_s if head is not None else None
         if swept_s is not None and swept_s - EPOCH_S != self.swept_as_of_s:
             self.swept_as_of_s = swept_s - EPOCH_S
-            self._renewed(self.swept_as_of_s)
+            self._renewed(self.swept_as_of_s, head.counter if head is not None else 0)
 
-    def _renewed(self, as_of_s: float) -> None:
+    def _renewed(self, as_of_s: float, counter: int) -> None:
         """The lease claims that what happened before that moment is in the markers: see whether it is."""
         if self.weather.active[TAMPER] or self.weather.ended_s.get(TAMPER, 0.0) > as_of_s + LIST_LAG_S - 1:
             return
-        if TAMPER in self.weather.lasting:
-            # A whole sweep since then: what was tampered with is mended.
+        if TAMPER in self.weather.lasting and counter < NUMBER_MAX - COUNTED_MAX:
+            # A whole sweep since then, and a counter that will not run over: all is mended.
             self.weather.lasting.discard(TAMPER)
             self.weather.struck(TAMPER)
         for key, item in self.items().items():

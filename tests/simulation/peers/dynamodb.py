@@ -38,6 +38,7 @@ class Table:
         self._wrote = wrote
         self._past: dict[str, list[tuple[float, Item | None]]] = {}
         self.calls: Counter[str] = Counter()
+        self.flying: Counter[tuple[str, int]] = Counter()
         self.exists = True
 
     def items(self) -> dict[str, Item]:
@@ -207,7 +208,12 @@ class TableClient:
     def _call(self, label: str, effect: Callable[[], Answer]) -> Answer:
         self.table.calls[label] += 1
         self.told(label)
-        return self.wire.call(lambda: self._present(effect), self._failure)
+        process = self.wire.host.process
+        self.table.flying[process] += 1
+        try:
+            return self.wire.call(lambda: self._present(effect), self._failure)
+        finally:
+            self.table.flying[process] -= 1
 
     def _present(self, effect: Callable[[], Answer]) -> Answer:
         if not self.table.exists:

@@ -79,7 +79,7 @@ class SecretsManager:
         self._publish = publish
         self.stale = 0.3
         self.calls: Counter[str] = Counter()
-        self.flying: Counter[tuple[str, str, str]] = Counter()
+        self.flying: Counter[tuple[tuple[str, int], str, str]] = Counter()
         self.states: dict[str, list[tuple[float, State | None]]] = {}
         self.spans: dict[tuple[str, str], list[Span]] = {}
         self.versions: dict[tuple[str, str], Stored] = {}
@@ -215,7 +215,7 @@ class SecretsLine:
         """GetSecretValue."""
         self.service.calls["GetSecretValue"] += 1
         name = self.service.name_by_id.get(secret_id, secret_id)
-        begun_s, flight = self.wire.scheduler.now_s, (self.wire.host.name, name, stage)
+        begun_s, flight = self.wire.scheduler.now_s, (self.wire.host.process, name, stage)
         self.service.flying[flight] += 1
         outcome: SecretVersion | SecretError
         try:
