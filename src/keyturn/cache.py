@@ -237,12 +237,13 @@ class Cache:
             if holding.version.arn == secret.arn:
                 return self._land(secret_id, secret, holding, held)
             self.shelf.forget(secret)
+            landed = holding.version
             for name in tuple(secret.names):
                 successor = self.shelf.claim(holding.version, name)
-                self._land(name, successor, holding, None)
+                landed = self._land(name, successor, holding, None)
             if secret_id == secret.arn or not secret.names:
                 raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")
-            return as_asked(holding.version, secret_id)
+            return as_asked(landed, secret_id)
 
     def _serve_despite(
         self, secret_id: str, secret: Secret, held: Holding, error: SecretError

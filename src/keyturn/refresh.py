@@ -127,17 +127,35 @@ def _still_disputed(
 
 
 def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
-    """The label seems to be back on a version that it left: believe it when it is said twice.
-
-    A copy that was confirmed longer ago than any answer can be late is no reason to doubt.
-    """
+    """The label seems to be back on a version that it left: believe it when it is said twice."""
     doubt, settle_s = held.doubt, reading.limits.settle_s
-    if held.confirmed.age_s(reading.begun) >= 2 * settle_s:
+    if _outlived(held, reading):
         return held.moved_to(answer, reading.begun, reading.generation)
+    held = _rebased(held, reading.begun)
     if doubt is None or not doubt.is_about(answer):
         doubt = Doubt(answer, reading.begun)
         return replace(held, doubt=doubt).paused_for(settle_s, reading.begun)
-    doubted_s = doubt.since.age_s(reading.begun)
+    doubted_s = reading.begun.monotonic_s - doubt.since.monotonic_s
     if doubted_s >= settle_s:
         return held.moved_to(answer, reading.begun, reading.generation)
     return held.paused_for(settle_s - doubted_s, reading.begun)
+
+
+def _rebased(held: Holding, now: Instant) -> Holding:
+    """The copy with its age by the monotonic clock if the wall clock was set back: it is to be served on."""
+    then = held.confirmed
+    if now.wall_s >= then.wall_s:
+        return held
+    passed_s = now.monotonic_s - then.monotonic_s
+    return replace(held, confirmed=Instant(now.wall_s - passed_s, then.monotonic_s))
+
+
+def _outlived(held: Holding, reading: Reading) -> bool:
+    """Whether the copy was confirmed longer ago than any answer can be late: no reason to doubt then.
+
+    By the monotonic clock, since a wall clock that is set proves nothing; but a freeze may stop that
+    one, so a copy that is past the short TTL by the wall clock counts as well.
+    """
+    now, then, limits = reading.begun, held.confirmed, reading.limits
+    passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s
+    return passed_s >= 2 * limits.settle_s or wall_s >= max(2 * limits.settle_s, limits.uncovered_ttl_s)

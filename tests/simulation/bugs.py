@@ -60,10 +60,16 @@ BUGS: Final = (
         "    doubt, settle_s = held.doubt, 0.2\n",
     ),
     Bug(
+        "a clock that is set back ends all doubts",
+        _REFRESH,
+        "    passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s\n",
+        "    passed_s, wall_s = then.age_s(now), now.wall_s - then.wall_s\n",
+    ),
+    Bug(
         "an idle copy is doubted for as long as a busy one",
         _REFRESH,
-        "    if held.confirmed.age_s(reading.begun) >= 2 * settle_s:\n",
-        "    if held.confirmed.age_s(reading.begun) >= 1e9:\n",
+        "    if _outlived(held, reading):\n",
+        "    if _outlived(held, reading) and False:\n",
     ),
     Bug(
         "a namesake under another ARN is not doubted",

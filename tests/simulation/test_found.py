@@ -202,3 +202,31 @@ def test_an_answer_from_before_a_move_does_not_confirm_one_from_after_it() -> No
     marker = world.table.look(world.key).marker
     assert marker is not None
     assert "v2" == marker.stages["AWSCURRENT"]
+
+
+def test_a_clock_that_is_set_back_ends_no_doubt() -> None:
+    """An old answer right after a move stays doubtful, whatever happens to the wall clock."""
+    world = World()
+    world.rotate("v2", "two", mark=False)
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.clock.step(-900)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    assert ["v2", "v2"] == [cache.get(NAME).version_id for _ in range(2)]
+    world.clock.step(-900)
+    assert "v2" == cache.get(NAME).version_id
+
+
+def test_who_finds_the_successor_gets_what_is_held_of_it() -> None:
+    """A name that turns out to mean a secret known by its ARN gets that one's version, doubts included."""
+    world = World()
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.clock.advance(290)
+    world.secrets.purge(NAME)
+    again = world.secrets.create(NAME, "anew", "v1")
+    world.rotate("v2", "two", mark=False)
+    cache.get(again)
+    world.clock.advance(10)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    assert ["v2", "v2"] == [cache.get(NAME).version_id for _ in range(2)]
