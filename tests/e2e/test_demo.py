@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.processes import eventually, processes_naming, temporary_folder
+from tests.testing.processes import eventually, heed_interrupts, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
 
@@ -41,8 +41,7 @@ def demo(folder: Path, output: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # A shell that runs the tests in the background has SIGINT ignored, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 # no threads here
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 # no threads here
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,11 @@ def temporary_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     folder.rmdir()
+
+
+def heed_interrupts() -> None:
+    """For `preexec_fn`: a background job has SIGINT ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def processes_naming(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres, EmbeddedServerError, usable_binaries
-from tests.testing.processes import eventually, processes_naming, temporary_folder
+from tests.testing.processes import eventually, heed_interrupts, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
 
@@ -93,7 +93,12 @@ def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_servers_end_with_their_parent(folder: Path, number: signal.Signals) -> None:
     """Whatever ends the process that started the servers, they end too and their folders go."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 # no threads here
+    ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "up\n"
         holder.send_signal(number)
