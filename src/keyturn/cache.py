@@ -20,7 +20,7 @@ from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.refresh import GONE, Reading, backoff_s, failed, refreshed
 from keyturn.shelf import HitKey, Secret, Shelf, as_asked, hit_key
 from keyturn.status import CacheStatus, held_bound_s, held_status, table_status
-from keyturn.values import AWSCURRENT, AWSPENDING, Instant, Marker, SecretVersion
+from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, Marker, SecretVersion
 from keyturn.watch import TableView, TableWatch
 
 log = logging.getLogger("keyturn")
@@ -158,9 +158,12 @@ class Cache:
             told = marker.stages.get(AWSPENDING) if marker is not None else None
             known = {told, pending.version.version_id if pending is not None else None}
             is_pending = bool(known - {None, current.version.version_id})
+            previous = secret.holdings.get(AWSPREVIOUS)
+            # AWSCURRENT moved between two reads: it was seen before, AWSPREVIOUS after.
+            has_crossed = previous is not None and previous.version.identity == current.version.identity
             return Evidence(
                 mark=(marker.epoch, marker.sequence) if marker is not None else None,
-                moving=is_pending or disputed(marker, current),
+                moving=is_pending or has_crossed or disputed(marker, current),
                 pending_is_set=is_pending and marker is not None and marker.step in STEPS_AFTER_SET,
                 doubted=current.doubt.version if current.doubt is not None else None,
             )

@@ -420,3 +420,21 @@ def test_two_wrong_passwords_are_waited_for_once(world: World) -> None:
             one.login(previous=True)
     assert 4 == len(one.server.tried())
     assert one.slept_s <= 10
+
+
+def test_a_label_that_moves_between_two_reads_is_looked_for_again(world: World) -> None:
+    """A roll-back crosses a cold login: AWSPREVIOUS is what AWSCURRENT was a moment ago, so look again."""
+    world.rotate("v2", "two")
+    world.clock.advance(60)
+    one = Client(world, server=Server(accepts={"one"}))
+    read = world.secrets.read
+
+    def crossing(secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        if stage == "AWSPREVIOUS":
+            world.secrets.move(NAME, "AWSCURRENT", "v1")
+        return read(secret_id, stage=stage, version_id=version_id)
+
+    world.secrets.read = crossing  # type: ignore[method-assign]
+    assert "connected with v1" == one.login(previous=True)
+    assert ["v2", "v1"] == one.server.tried()
+    assert one.slept_s < 4
