@@ -55,6 +55,7 @@ class Rotator:
     mean_gap_s: float
     counted: Counter[str]
     say: Callable[[str], None]
+    hinted: Callable[[str, str], None]
     rotations: int = 0
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     values: Iterator[int] = field(default_factory=lambda: count(1))
@@ -155,10 +156,12 @@ class Rotator:
     def _announce(self, version_id: str, step: str) -> None:
         if self.announcer is None or step == "testSecret":
             return
+        self.hinted(self.name, version_id)
         try:
             self.announcer.record(announcement(self._arn(), version_id=version_id, step=step))
         except KeyturnError:
             self.counted["announcements failed"] += 1
+        self.hinted(self.name, version_id)
 
     def _put_by_hand(self) -> None:
         value = self._value()

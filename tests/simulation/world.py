@@ -153,6 +153,7 @@ class World:
         if not isinstance(hint, Hint) or hint.version_id is None:
             return
         name = self.service.name_by_id.get(hint.secret_id, hint.secret_id)
+        self.items.hinted(name, hint.version_id)
         state = self.service.now(name)
         if state is None or state.stages.get(hint.stage or "AWSCURRENT") != hint.version_id:
             self.serving.muddled_s[name] = self.scheduler.now_s
@@ -300,6 +301,7 @@ class World:
             mean_gap_s=self.plan.mean_gap_s,
             counted=self.counted,
             say=self.say,
+            hinted=self.items.hinted,
         )
         self._spawn(f"creation of {name}", rotator.begin)
         return rotator

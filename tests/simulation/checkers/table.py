@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyturn.markers import HEAD_KEY, NUMBER_MAX, head_of, marker_of
 from keyturn.names import is_secret_arn
-from keyturn.values import Marker
+from keyturn.values import AWSCURRENT, Marker
 from tests.simulation.checkers import secrecy
-from tests.simulation.checkers.broken import require
+from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers.secretsmanager import LIST_LAG_S, SecretsManager, State
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import TAMPER, Weather
+
+HINTED_S = 15.0
+"""The longest that one hint is handled at a time."""
 
 COUNTED_MAX = 10_000
 """More writes than one simulation makes."""
@@ -29,18 +32,42 @@ class Items:
     items: Callable[[], Mapping[str, Mapping[str, object]]]
     wrote: Callable[[str], None]
     swept_as_of_s: float = 0.0
+    last: dict[str, tuple[Marker | None, int]] = field(default_factory=dict)
+    hinted_s: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def hinted(self, name: str, version_id: str) -> None:
+        """An event or announcement about this version is being handled."""
+        self.hinted_s[name, version_id] = self.scheduler.now_s
 
     def written(self, key: str, item: Mapping[str, object]) -> None:
         """Judge an item that was just written."""
         secrecy.no_canary(repr(item), "an item of the table")
         if key != HEAD_KEY:
-            self.wrote(self.service.name_by_id.get(key, key))
+            name = self.service.name_by_id.get(key, key)
+            self.wrote(name)
+            self._no_relapse(key, name, marker_of(item))
             return
         head = head_of(item)
         swept_s = head.swept_as_of_s if head is not None else None
         if swept_s is not None and swept_s - EPOCH_S != self.swept_as_of_s:
             self.swept_as_of_s = swept_s - EPOCH_S
             self._renewed(self.swept_as_of_s, head.counter if head is not None else 0)
+
+    def _no_relapse(self, key: str, name: str, marker: Marker | None) -> None:
+        """AWSCURRENT goes back to what a marker has left only in truth, or where a hint names it."""
+        before, at = self.last.get(key, (None, 0))
+        if self.weather.active[TAMPER] or TAMPER in self.weather.lasting or marker is None:
+            self.last.pop(key, None)
+            return
+        spans, holder = self.service.label(name, AWSCURRENT), (marker.arn, marker.stages.get(AWSCURRENT, ""))
+        found = next((one for one in range(at, len(spans)) if spans[one].holder == holder), None)
+        self.last[key] = (marker, at if found is None else found)
+        if found is not None or before is None or before.arn != marker.arn or holder[1] not in before.left:
+            return
+        hinted_s = self.scheduler.now_s - self.hinted_s.get((name, holder[1]), -HINTED_S)
+        if hinted_s >= HINTED_S:
+            what = f"of {name} went back to {holder[1]} from {before.stages.get(AWSCURRENT)}"
+            raise BrokenPromiseError("marker relapse", f"the marker {what}")
 
     def _renewed(self, as_of_s: float, counter: int) -> None:
         """The lease claims that what happened before that moment is in the markers: see whether it is."""
