@@ -25,14 +25,14 @@ DEFAULTS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class ReaderPlan:
-    """One reader: its limits, how its clock is wrong, how often it gets, and what."""
+    """One reader: its limits, how its clock is wrong, how often it gets; a steady one gets one secret."""
 
     limits: dict[str, float]
     background: bool
     skew_s: float
     drift: float
     mean_gap_s: float
-    only_current: bool
+    steady: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def planned(random: Random, faults: list[str]) -> Plan:
     return Plan(
         rotations=100 // len(NAMES) + 1,
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),
-        stale=random.choice((0.0, 0.3, 0.8)),
+        stale=random.choice((0.0, 0.3, 0.9)),
         trail=random.random() < 0.5,
         announced=random.random() < 0.4,
         alternating=random.random() < 0.5,
@@ -75,5 +75,5 @@ def _reader(random: Random) -> ReaderPlan:
         skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
         drift=random.uniform(-2e-4, 2e-4),
         mean_gap_s=random.choice((1.0, 4.0, 8.0, 15.0)),
-        only_current=random.random() < 0.3,
+        steady=random.random() < 0.3,
     )

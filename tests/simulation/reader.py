@@ -45,10 +45,11 @@ class Reader:
     reborn: Callable[[Reader], None]
     counted: Counter[str]
     mean_gap_s: float
-    only_current: bool
+    steady: bool
     cache: SecretCache
     born_s: float = 0.0
     quiet: bool = False
+    idle_until_s: float = 0.0
 
     def start(self) -> None:
         """Start the threads of a new process."""
@@ -83,12 +84,17 @@ class Reader:
             self.scheduler.pause(self.random.expovariate(1 / self.mean_gap_s))
             if self.quiet:
                 continue
-            secret_id = self.random.choice(self.ids())
-            stage = AWSCURRENT if self.only_current else self.random.choice(STAGES)
+            secret_id, stage = self.random.choice(self.ids()), self.random.choice(STAGES)
+            if self.steady:
+                secret_id, stage = self.ids()[0], AWSCURRENT
             if self.random.random() < 0.002:
                 self._storm(secret_id)
-            if self.random.random() < 0.002:
-                self.scheduler.pause(self.random.expovariate(1 / 200))
+            if self.random.random() < 0.004:
+                self.idle_until_s = self.scheduler.now_s + self.random.expovariate(1 / 200)
+            if self.idle_until_s > self.scheduler.now_s:
+                # All threads of an idle process come back at once, with the same wish.
+                self.scheduler.pause(self.idle_until_s - self.scheduler.now_s)
+                secret_id, stage = self.ids()[0], AWSCURRENT
             self.get(secret_id, stage)
 
     def _storm(self, secret_id: str) -> None:

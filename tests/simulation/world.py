@@ -223,7 +223,7 @@ class World:
             reborn=self._reborn,
             counted=self.counted,
             mean_gap_s=plan.mean_gap_s,
-            only_current=plan.only_current,
+            steady=plan.steady,
             cache=make(),
         )
 

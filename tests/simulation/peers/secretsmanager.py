@@ -195,7 +195,7 @@ class SecretsManager:
         """A moment within the bound, and the state then."""
         at_s = self._scheduler.now_s
         if self.states[name][-1][0] > at_s - lag_s and self._random.random() < self.stale:
-            at_s -= lag_s * self._random.random()
+            at_s -= lag_s * min(1.0, 1.4 * self._random.random())
         return at_s, self.at(name, at_s)
 
 
