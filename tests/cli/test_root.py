@@ -1,0 +1,101 @@
+"""The `keyturn` command itself: what it lists, loads and exits with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import ModuleType
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from keyturn import __version__
+from keyturn.cli.output import echo_json, json_option
+from keyturn.cli.root import COMMANDS, LazyGroup, Listed
+from keyturn.errors import ConfigurationError, KeyturnError, UnavailableError
+
+MADE = "keyturn_made_command"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str) -> Result:
+    """What `keyturn made ...` does, where `made` is this command."""
+    module = ModuleType(MADE)
+    vars(module)["command"] = command
+    monkeypatch.setitem(sys.modules, MADE, module)
+    group = LazyGroup(listed={"made": Listed(MADE, "Made for a test.")}, help="A test.")
+    return CliRunner().invoke(group, ["made", *arguments])
+
+
+def raising(error: Exception) -> click.Command:
+    """A command that fails like this."""
+
+    @click.command
+    def command() -> None:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("no marker table"), 2),
+        (UnavailableError("prod/db", "timed out"), 3),
+        (KeyturnError("something else"), 3),
+    ],
+)
+def test_each_error_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, error: KeyturnError, code: int
+) -> None:
+    """keyturn's own errors are one line on stderr and an exit code, without a traceback."""
+    result = run(monkeypatch, raising(error))
+    assert (code, "") == (result.exit_code, result.stdout)
+    assert str(error) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_command_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong name is refused with exit code 2."""
+    group = LazyGroup(listed={}, help="A test.")
+    assert CliRunner().invoke(group, ["nothing"]).exit_code == 2
+
+
+def test_the_help_lists_commands_without_loading_them() -> None:
+    """`keyturn --help` names each command and imports none: this one could not be."""
+    group = LazyGroup(listed={"made": Listed("keyturn.no_such_module", "Made for a test.")}, help="A test.")
+    result = CliRunner().invoke(group, ["--help"])
+    assert result.exit_code == 0
+    assert "made  Made for a test." in result.stdout
+
+
+def test_json_goes_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--json` answers with one document, readable by a program and by people."""
+
+    @click.command
+    @json_option
+    def command(*, as_json: bool) -> None:
+        echo_json({"asked": as_json})
+
+    assert run(monkeypatch, command, "--json").stdout == '{\n  "asked": true\n}\n'
+
+
+def test_every_listed_command_exists() -> None:
+    """Each name in the list loads and has a help of its own."""
+    group = LazyGroup(listed=COMMANDS, help="A test.")
+    exits = {name: CliRunner().invoke(group, [name, "--help"]).exit_code for name in COMMANDS}
+    assert exits == dict.fromkeys(COMMANDS, 0)
+
+
+def test_the_command_starts_without_an_aws_client() -> None:
+    """`python -m keyturn.cli --version` answers, and loads no AWS client and no server."""
+    probe = (
+        "import sys; from click.testing import CliRunner; from keyturn.cli.root import root; "
+        "print(CliRunner().invoke(root, ['--help']).exit_code, 'botocore' in sys.modules, "
+        "'fastapi' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["0", "False", "False"]
+    version = [sys.executable, "-m", "keyturn.cli", "--version"]
+    shown = subprocess.run(version, capture_output=True, text=True, check=True)
+    assert shown.stdout == f"keyturn, version {__version__}\n"
