@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.freshness import Evidence, Holding, Limits, disputed, fresh_for_s, servable_for_s
@@ -29,8 +29,7 @@ STEPS_AFTER_SET = ("setSecret", "testSecret")
 """Announced steps after which the server takes the pending version, and AWSCURRENT is still the old one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Refusal(NamedTuple):
     """A cold read that failed; for a moment the next callers hear of it without a call."""
 
     error: type[SecretError]

@@ -9,7 +9,8 @@ Three questions, each one function:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from keyturn.errors import ConfigurationError
 from keyturn.values import AWSPENDING, LEFT_MAX, Head, Instant, Marker, SecretVersion
@@ -61,8 +62,7 @@ class Limits:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Assurance:
+class Assurance(NamedTuple):
     """The last good check of the table: what the head said, and when the check was begun."""
 
     head: Head
@@ -88,8 +88,7 @@ class Assurance:
         return min(lease_left_s, limits.uncovered_ttl_s * limits.spread - since_check_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(NamedTuple):
     """A label was once read as being back on a version that it had left: perhaps an old answer."""
 
     version: SecretVersion
@@ -100,8 +99,7 @@ class Doubt:
         return self.version.identity == version.identity
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
+class Dispute(NamedTuple):
     """This marker disagrees with what Secrets Manager says; `asked` counts how often it was asked."""
 
     marker: Marker
@@ -109,8 +107,7 @@ class Dispute:
     settled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(NamedTuple):
     """Why the last refreshes failed. `denied_since`: the first refusal that no success followed."""
 
     error: type[Exception]
@@ -119,8 +116,7 @@ class Trouble:
     denied_since: Instant | None
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """One stage of one secret as this process holds it; replaced as a whole, never changed.
 
     `confirmed`: when the read was begun that last said "this version is on this stage".
@@ -157,8 +153,7 @@ class Holding:
 
     def confirmed_by(self, version: SecretVersion, begun: Instant, generation: int) -> Holding:
         """Secrets Manager says that the label is where it was."""
-        return replace(
-            self,
+        return self._replace(
             version=version,
             confirmed=max(self.confirmed, begun, key=lambda instant: instant.monotonic_s),
             generation=generation,
@@ -168,7 +163,7 @@ class Holding:
         )
 
     def paused_for(self, pause_s: float, now: Instant) -> Holding:
-        return replace(self, paused=now, pause_s=pause_s)
+        return self._replace(paused=now, pause_s=pause_s)
 
     @property
     def is_denied(self) -> bool:
@@ -180,8 +175,7 @@ class Holding:
         return self.paused is not None and self.paused.age_s(now) < self.pause_s
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What the cache and the marker know of a rotation that may be under way.
 
     `mark` changes with the marker. `moving`: a version other than the current one is pending, or the

@@ -11,9 +11,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
 from keyturn.freshness import Evidence, Limits
@@ -67,8 +66,7 @@ class LoginOptions(TypedDict, total=False):
     remaining_s: Callable[[], float] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """`LoginOptions` with their defaults, and what counts as refused."""
 
     is_refused: Callable[[Exception], bool]
@@ -90,8 +88,7 @@ class Versions(Protocol):
     def evidence(self, secret_id: str) -> Evidence: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Refusal(NamedTuple):
     """When this version was refused, at which state of the marker, and whether it got its second try."""
 
     at: Instant
@@ -99,8 +96,7 @@ class _Refusal:
     tried_again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Success:
+class _Success(NamedTuple):
     """The version that this process last logged in with, what was current then, since when it is refused."""
 
     version: SecretVersion
@@ -315,7 +311,7 @@ class Logins:
                 return False
             if refusal.at.age_s(self._now()) < self._limits.settle_s:
                 return False
-            self._refusals[version.identity] = replace(refusal, tried_again=True)
+            self._refusals[version.identity] = refusal._replace(tried_again=True)
             return True
 
     def remember_refusal(self, version: SecretVersion) -> None:
@@ -334,7 +330,7 @@ class Logins:
                 and success.refused is None
                 and success.version.identity == version.identity
             ):
-                self._successes[version.arn] = replace(success, refused=now)
+                self._successes[version.arn] = success._replace(refused=now)
 
     def remember_success(self, version: SecretVersion, current: SecretVersion) -> None:
         """The server took this version just now, while that one was current."""

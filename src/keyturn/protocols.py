@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
 
@@ -52,8 +51,7 @@ class Catalog(Protocol):
     def list(self) -> Iterator[Described]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A marker as a writer saw it: the condition of its write.
 
     `marker` is None when there is no item or only a broken one. `mark` is opaque to all but the

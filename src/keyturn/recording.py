@@ -342,7 +342,7 @@ class Recorder:
         before = seen.marker if seen is not None else None
         if seen is None or before is None or before.deleted or before.arn != hint.secret_id:
             return _Look(before, before)
-        after = replace(before, deleted=True, step=None, reason=hint.reason, changed_at_s=self.wall())
+        after = before._replace(deleted=True, step=None, reason=hint.reason, changed_at_s=self.wall())
         self.store.write([(seen, after)])
         return _Look(before, after, written=True)
 

@@ -8,7 +8,7 @@ eventually consistent, so such an answer counts when it is given twice, a settle
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from keyturn.errors import (
     AccessDeniedError,
@@ -34,8 +34,7 @@ DENIED = (AccessDeniedError, DecryptionError)
 """Answers that may be a revocation: the copy is served for `max_denied_s` only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One refresh: how to read, when it was begun, and of which generation.
 
     `read` takes a version id to pin the read to, or None to read by stage.
@@ -65,7 +64,7 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
     moved = held.moved_to(answer, reading.begun, reading.generation)
     if marker is not None and agrees(marker, held) and moved.version.arn == held.version.arn:
         # The marker named what was held and is now behind: Secrets Manager was asked, no need to ask again.
-        return replace(moved, dispute=Dispute(marker, 1, settled=True))
+        return moved._replace(dispute=Dispute(marker, 1, settled=True))
     return moved
 
 
@@ -77,7 +76,7 @@ def failed(held: Holding, error: SecretError, now: Instant, pause_s: float) -> H
         denied_since = now
     failures = before.failures + 1 if before else 1
     trouble = Trouble(type(error), error.detail, failures, denied_since)
-    return replace(held, trouble=trouble).paused_for(pause_s, now)
+    return held._replace(trouble=trouble).paused_for(pause_s, now)
 
 
 def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callable[[], float]) -> float:
@@ -122,7 +121,7 @@ def _still_disputed(
     asked = before.asked + 1 if before is not None and before.marker == marker else 1
     behind = pinned is not None and not _says_so(pinned, held) and AWSPENDING not in pinned.stages
     settled = behind or asked >= ASKS_PER_MARKER_MAX
-    told = replace(held, dispute=Dispute(marker, asked, settled))
+    told = held._replace(dispute=Dispute(marker, asked, settled))
     return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)
 
 
@@ -134,7 +133,7 @@ def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
     held = _rebased(held, reading.begun)
     if doubt is None or not doubt.is_about(answer):
         doubt = Doubt(answer, reading.begun)
-        return replace(held, doubt=doubt).paused_for(settle_s, reading.begun)
+        return held._replace(doubt=doubt).paused_for(settle_s, reading.begun)
     doubted_s = reading.begun.monotonic_s - doubt.since.monotonic_s
     if doubted_s >= settle_s:
         return held.moved_to(answer, reading.begun, reading.generation)
@@ -147,7 +146,7 @@ def _rebased(held: Holding, now: Instant) -> Holding:
     if now.wall_s >= then.wall_s:
         return held
     passed_s = now.monotonic_s - then.monotonic_s
-    return replace(held, confirmed=Instant(now.wall_s - passed_s, then.monotonic_s))
+    return held._replace(confirmed=Instant(now.wall_s - passed_s, then.monotonic_s))
 
 
 def _outlived(held: Holding, reading: Reading) -> bool:

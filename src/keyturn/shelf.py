@@ -27,7 +27,7 @@ def as_asked(version: SecretVersion, secret_id: str) -> SecretVersion:
     return version if version.secret_id == secret_id else replace(version, secret_id=secret_id)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Window:
     """What the hit path may serve, and between which two readings of the wall clock (seconds)."""
 
@@ -36,7 +36,7 @@ class Window:
     closes_at: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Secret:
     """One secret, by its full ARN.
 

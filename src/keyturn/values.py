@@ -67,8 +67,7 @@ class SecretVersion:
         raise SecretFormatError(self.secret_id, f"not JSON {where}".rstrip())
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """What DescribeSecret or ListSecrets says of a secret: never a value.
 
     `stages` maps each staging label to the id of the version that carries it.
@@ -80,8 +79,7 @@ class Described:
     deleted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(NamedTuple):
     """One secret's (or parameter's) item in the marker table: a hint to re-read, never a belief.
 
     `key` is the ARN without a secret's random suffix, `left` the versions that AWSCURRENT has
@@ -102,8 +100,7 @@ class Marker:
     sequence: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The table's one head item: `(epoch, counter)` moves with every marker.
 
     `swept_as_of_s`: everything that happened before this moment is in the markers (epoch seconds
@@ -117,11 +114,10 @@ class Head:
     answered_at_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MarkersRead:
+class MarkersRead(NamedTuple):
     """The answer to a read of several markers: each key is in exactly one of the four."""
 
-    found: Mapping[str, Marker] = field(default_factory=dict)
+    found: Mapping[str, Marker]
     absent: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 from keyturn.errors import MarkerTableError
 from keyturn.freshness import Assurance, Limits
@@ -15,8 +15,7 @@ from keyturn.values import Head, Instant, Marker, MarkersRead
 log = logging.getLogger("keyturn")
 
 
-@dataclass(frozen=True, slots=True)
-class TableView:
+class TableView(NamedTuple):
     """The table as of the last check.
 
     `markers`: the last marker read of each key held, None where there was none; `known`: the keys
@@ -24,12 +23,12 @@ class TableView:
     last good check; `trouble`: what is wrong with the table now.
     """
 
-    head: Head | None = None
-    assurance: Assurance | None = None
-    markers: Mapping[str, Marker | None] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
-    denied: Mapping[str, Instant] = field(default_factory=dict)
-    trouble: str | None = None
+    head: Head | None
+    assurance: Assurance | None
+    markers: Mapping[str, Marker | None]
+    known: frozenset[str]
+    denied: Mapping[str, Instant]
+    trouble: str | None
 
     def marker(self, key: str) -> Marker | None:
         """The marker last read; it may be behind."""
@@ -45,6 +44,10 @@ class TableView:
         return since is not None and since.age_s(now) < limits.uncovered_ttl_s
 
 
+UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
+"""Before the first check."""
+
+
 class TableWatch:
     """Checks the table. One thread at a time may call `check`; any may read `view`."""
 
@@ -54,11 +57,11 @@ class TableWatch:
         self._random = random
         self._failures = 0
         self._rest: tuple[Instant, float] | None = None
-        self.view = TableView()
+        self.view = UNSEEN
 
     def forget(self) -> None:
         """Know nothing, as before the first check."""
-        self._failures, self._rest, self.view = 0, None, TableView()
+        self._failures, self._rest, self.view = 0, None, UNSEEN
 
     def check(self, keys: Collection[str], begun: Instant) -> None:
         """One read of the head; the markers of `keys` only if it moved or they are not known.
@@ -82,7 +85,7 @@ class TableWatch:
         before = self.view
         head = self._head(before.head)
         if head is None:
-            self.view = replace(before, assurance=None)
+            self.view = before._replace(assurance=None)
             return "the marker table has no usable head item: has the listener run since it was made?"
         held = frozenset(keys)
         has_moved = before.head is None or (head.epoch, head.counter) != (
@@ -94,7 +97,7 @@ class TableWatch:
         markers = {key: marker for key, marker in before.markers.items() if key in held}
         denied = {key: since for key, since in before.denied.items() if key in held - asked}
         if asked:
-            read = self._read(asked, replace(before, known=known))
+            read = self._read(asked, before._replace(known=known))
             markers |= dict.fromkeys(read.absent | read.denied) | dict(read.found)
             known |= read.absent | read.found.keys()
             denied |= dict.fromkeys(read.denied, begun)
@@ -129,10 +132,10 @@ class TableWatch:
         )
         self._failures += 1
         self._rest = (begun, pause_s)
-        self.view = replace(self.view, trouble=trouble)
+        self.view = self.view._replace(trouble=trouble)
 
     def _answered(self) -> None:
         if self.view.trouble is not None:
             log.info("the marker table answers again")
         self._failures, self._rest = 0, None
-        self.view = replace(self.view, trouble=None)
+        self.view = self.view._replace(trouble=None)

@@ -200,4 +200,4 @@ def test_a_partial_answer_leaves_no_marker_unread(world: World) -> None:
 
 
 def _unread(keys: Collection[str]) -> MarkersRead:
-    return MarkersRead(unread=frozenset(keys))
+    return MarkersRead({}, unread=frozenset(keys))

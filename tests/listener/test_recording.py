@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 import pytest
 
@@ -134,7 +133,7 @@ def test_answers_that_disagree_are_left_to_the_sweep(world: World) -> None:
     for version_id in ("v0", "v1", "v2"):
         world.rotate(version_id)
         world.recorder.record(moved(world, version_id))
-    was_v0, was_v1 = (replace(world.described(), stages={AWSCURRENT: old}) for old in ("v0", "v1"))
+    was_v0, was_v1 = (world.described()._replace(stages={AWSCURRENT: old}) for old in ("v0", "v1"))
     world.catalog.late = deque([was_v0, was_v0, was_v0, was_v0, was_v1])
     done = world.recorder.record(Hint(world.arn))
     assert (Outcome.DEFERRED, "v2") == (done.outcome, world.current)
@@ -172,7 +171,7 @@ def test_endless_conflicts_end(world: World) -> None:
 
     def somebody_is_always_faster() -> None:
         seen = world.table.look(world.key)
-        world.table.write([(seen, replace(world.found(), reason="faster"))])
+        world.table.write([(seen, world.found()._replace(reason="faster"))])
 
     world.catalog.before_answer = somebody_is_always_faster
     with pytest.raises(MarkerConflictError):
@@ -316,7 +315,7 @@ def test_a_denied_look_is_an_error_and_writes_nothing(world: World) -> None:
 
 def test_a_secret_without_a_value_has_a_marker(world: World) -> None:
     """No labels yet is a fact as well."""
-    world.catalog.late.append(replace(world.described(), stages={}))
+    world.catalog.late.append(world.described()._replace(stages={}))
     world.recorder.record(Hint(world.arn))
     assert {} == world.found().stages
 

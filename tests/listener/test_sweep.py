@@ -141,7 +141,7 @@ def test_a_marker_of_another_account_is_buried(world: World) -> None:
     """A secret of the same name here does not vouch for a foreign one: a forged marker ends."""
     sweep(world)
     key = world.key.replace("111122223333", "999999999999")
-    forged = replace(world.found(), key=key, arn=world.arn.replace("111122223333", "999999999999"))
+    forged = world.found()._replace(key=key, arn=world.arn.replace("111122223333", "999999999999"))
     world.table.write([(world.table.absent(key), forged)])
     assert Swept(listed=1, corrected=1, renewed=True) == sweep(world)
     buried = world.table.look(key).marker

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,14 +65,14 @@ def test_a_write_is_one_transaction_with_the_head(world: World, table: MarkerTab
 def test_more_markers_than_fit_are_refused(table: MarkerTable) -> None:
     """A hundredth marker would leave no room for the head."""
     with pytest.raises(ValueError, match="99"):
-        table.write([(table.absent(f"arn:{n}"), replace(ONE, key=f"arn:{n}")) for n in range(100)])
+        table.write([(table.absent(f"arn:{n}"), ONE._replace(key=f"arn:{n}")) for n in range(100)])
 
 
 def test_each_write_moves_sequence_and_counter_once(table: MarkerTable) -> None:
     """The epoch stays, the sequence and the head's counter go up by one."""
     write(table, ONE)
     first, before = table.look(ONE.key).marker, head_of(table)
-    write(table, replace(ONE, stages={"AWSCURRENT": "v2"}))
+    write(table, ONE._replace(stages={"AWSCURRENT": "v2"}))
     second, after = table.look(ONE.key).marker, head_of(table)
     assert first is not None
     assert second is not None
@@ -87,7 +86,7 @@ def test_the_second_of_two_writers_loses(table: MarkerTable, *, is_there: bool) 
     if is_there:
         write(table, ONE)
     seen = table.look(ONE.key)
-    table.write([(seen, replace(ONE, stages={"AWSCURRENT": "won"}))])
+    table.write([(seen, ONE._replace(stages={"AWSCURRENT": "won"}))])
     other = marker("other")
     head = head_of(table)
     with pytest.raises(MarkerConflictError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from keyturn import SecretCache
@@ -22,7 +20,7 @@ TABLE_READS_PER_INTERVAL_MAX = 3
 def forge(world: World, number: int, **fields: object) -> None:
     """A new marker of the secret, and a head that moved with it and was swept just now."""
     marker = Marker(world.key, world.arn, {"AWSCURRENT": f"forged-{number}"}, epoch="forged", sequence=number)
-    world.table.items[world.key] = replace(marker, **fields)  # type: ignore[arg-type] # as the test gives it
+    world.table.items[world.key] = marker._replace(**fields)  # type: ignore[arg-type] # as the test gives it
     world.table.head = Head("forged", number, world.clock.wall_s)
 
 
@@ -57,7 +55,7 @@ def test_a_head_forged_all_the_time_costs_table_reads_only(world: World) -> None
     world.secrets.calls.clear()
     world.table.calls.clear()
     for number in range(MINUTE_S):
-        world.table.head = replace(head, counter=1000 - number % 7)
+        world.table.head = head._replace(counter=1000 - number % 7)
         world.table.sweep()
         assert {"one"} == read_for(world, cache, 1)
     assert 0 == world.reads

@@ -7,9 +7,8 @@ botocore's parser puts a body it cannot parse into the error's message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from keyturn.errors import (
     AccessDeniedError,
@@ -38,8 +37,7 @@ class FaultKind(Enum):
     ARGUMENT = "the call was never sent: an argument cannot be right"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One failed call. `code` is AWS's error code or botocore's class, `status` HTTP's (0: no answer)."""
 
     kind: FaultKind

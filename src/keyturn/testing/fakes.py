@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from keyturn.errors import (
@@ -171,12 +171,12 @@ class FakeMarkers:
     def sweep(self, as_of_s: float | None = None) -> None:
         """Renew the lease: by default as a sweep does that begins now, 300 s behind."""
         head = self.head or self._new_head()
-        self.head = replace(head, swept_as_of_s=self.clock.wall_s - 300 if as_of_s is None else as_of_s)
+        self.head = head._replace(swept_as_of_s=self.clock.wall_s - 300 if as_of_s is None else as_of_s)
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
         self.calls["head, consistent" if consistent else "head"] += 1
         self._fail()
-        return None if self.head is None else replace(self.head, answered_at_s=float(int(self.clock.wall_s)))
+        return None if self.head is None else self.head._replace(answered_at_s=float(int(self.clock.wall_s)))
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         self.calls["markers"] += 1
@@ -202,9 +202,9 @@ class FakeMarkers:
                 if seen.marker is not None
                 else (f"epoch-{next(self._epochs)}", 1)
             )
-            self.items[seen.key] = replace(marker, epoch=epoch, sequence=sequence)
+            self.items[seen.key] = marker._replace(epoch=epoch, sequence=sequence)
         head = self.head or self._new_head()
-        self.head = replace(head, counter=head.counter + 1)
+        self.head = head._replace(counter=head.counter + 1)
 
     def _new_head(self) -> Head:
         return Head(f"epoch-{next(self._epochs)}", 0)
