@@ -71,8 +71,11 @@ NOT_NEEDED: Final = (
     "pydantic",
     "boto3",
     "aws_secretsmanager_caching",
+    "keyturn.login",
     "keyturn.markers",
+    "keyturn.poller",
     "keyturn.recording",
+    "keyturn.status",
 )
 """Modules that the first get has no use for."""
 

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.freshness import Evidence, Holding, Limits, disputed, fresh_for_s, servable_for_s
@@ -19,9 +19,11 @@ from keyturn.names import checked_secret_id, is_secret_arn, secret_key
 from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.refresh import GONE, Reading, backoff_s, failed, refreshed
 from keyturn.shelf import HitKey, Secret, Shelf, as_asked, hit_key
-from keyturn.status import CacheStatus, held_bound_s, held_status, table_status
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, Marker, SecretVersion
-from keyturn.watch import TableView, TableWatch
+from keyturn.watch import TableView, TableWatch, held_bound_s
+
+if TYPE_CHECKING:
+    from keyturn.status import CacheStatus
 
 log = logging.getLogger("keyturn")
 
@@ -320,6 +322,9 @@ class Cache:
 
     def status(self) -> CacheStatus:
         """A snapshot of everything held, without a value."""
+        # Loaded when it is asked for: no `get` needs it.
+        from keyturn.status import CacheStatus, held_status, table_status
+
         with self._lock:
             now, view = self._now(), self._view()
             held = [held_status(*one, view, now, self._limits) for one in self.shelf.held()]
@@ -341,7 +346,7 @@ class Cache:
 
     def _is_servable(self, secret: Secret, holding: Holding, now: Instant) -> bool:
         """Whether callers may have this while it is refreshed; what idled past its bound they wait for."""
-        limit_s = held_bound_s(secret, holding, self._view(), now, self._limits)
+        limit_s = held_bound_s(secret.key, holding, self._view(), now, self._limits)
         return holding.confirmed.age_s(now) <= limit_s and servable_for_s(holding, now, self._limits) > 0
 
     def _fresh_for_s(

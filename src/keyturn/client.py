@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from keyturn.cache import Cache
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import Limits
-from keyturn.login import Attempt, LoginOptions, Logins, Policy
-from keyturn.poller import Poller
 from keyturn.protocols import Clock, MarkerReader, SecretSource
-from keyturn.status import CacheStatus
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.wiring import (
     SystemClock,
@@ -24,6 +22,12 @@ from keyturn.wiring import (
     system_sleep,
     watch_process,
 )
+
+if TYPE_CHECKING:
+    # Loaded when they are first used: a cold start has no use for them.
+    from keyturn.login import Attempt, LoginOptions, Logins
+    from keyturn.poller import Poller
+    from keyturn.status import CacheStatus
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -109,10 +113,12 @@ class SecretCache:
         )
         self._shelf = self._cache.shelf
         self._now = clock.wall
-        self._logins = Logins(
-            self._cache, limits=limits, clock=clock, sleep=sleep or system_sleep, random=random
+        self._make_logins = functools.partial(
+            _logins, self._cache, limits, clock, sleep or system_sleep, random
         )
-        self._poller = Poller(self._cache, limits.check_interval_s) if background else None
+        self._logins: Logins | None = None
+        self._logins_lock = threading.Lock()
+        self._poller = _poller(self._cache, limits) if background else None
         watch_process(self)
 
     def get(self, secret_id: str, stage: str = AWSCURRENT) -> SecretVersion:
@@ -178,8 +184,10 @@ class SecretCache:
         whatever the number of callers. Raises `LoginRefusedError` with the versions tried and the
         last refusal as its cause, or the `SecretError` of reading AWSCURRENT. Threads may share it.
         """
+        from keyturn.login import Policy
+
         policy = Policy(is_refused, **options)
-        return self._logins.attempts(secret_id, policy)
+        return self._made_logins().attempts(secret_id, policy)
 
     def logs_in(
         self,
@@ -234,16 +242,39 @@ class SecretCache:
     def after_fork(self) -> None:
         """In a forked child: new locks, no thread, nothing fresh. Called by itself."""
         self._cache.reset_locks()
-        self._logins.reset_locks()
+        self._logins_lock = threading.Lock()
+        if self._logins is not None:
+            self._logins.reset_locks()
         if self._poller is not None:
             self._poller.after_fork()
 
     def forget(self) -> None:
         """Drop everything held, as before the first `get`. Called around a SnapStart snapshot."""
         self._cache.forget()
-        self._logins.forget()
+        if self._logins is not None:
+            self._logins.forget()
+
+    def _made_logins(self) -> Logins:
+        with self._logins_lock:
+            if self._logins is None:
+                self._logins = self._make_logins()
+            return self._logins
 
     def _miss(self, secret_id: str, stage: str) -> SecretVersion:
         if self._poller is not None:
             self._poller.start()
         return self._cache.get(secret_id, stage)
+
+
+def _logins(
+    cache: Cache, limits: Limits, clock: Clock, sleep: Callable[[float], None], random: Callable[[], float]
+) -> Logins:
+    from keyturn.login import Logins
+
+    return Logins(cache, limits=limits, clock=clock, sleep=sleep, random=random)
+
+
+def _poller(cache: Cache, limits: Limits) -> Poller:
+    from keyturn.poller import Poller
+
+    return Poller(cache, limits.check_interval_s)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyturn.freshness import Holding, Limits, agrees, bound_s, disputed
+from keyturn.freshness import Holding, Limits
 from keyturn.shelf import Secret
-from keyturn.values import AWSPENDING, Instant
-from keyturn.watch import TableView
+from keyturn.values import Instant
+from keyturn.watch import TableView, held_bound_s, uncovered_because
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def held_status(
     secret: Secret, holding: Holding, view: TableView | None, now: Instant, limits: Limits
 ) -> HeldStatus:
     """One stage's part."""
-    obstacle = _uncovered_because(secret, holding, view, now, limits)
+    obstacle = uncovered_because(secret.key, holding, view, now, limits)
     trouble = holding.trouble
     return HeldStatus(
         secret_ids=tuple(sorted(secret.aliases)),
@@ -81,45 +81,6 @@ def held_status(
         age_s=holding.confirmed.age_s(now),
         covered=obstacle is None,
         why=obstacle or "the marker agrees and the sweep is recent",
-        bound_s=held_bound_s(secret, holding, view, now, limits),
+        bound_s=held_bound_s(secret.key, holding, view, now, limits),
         last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
     )
-
-
-def held_bound_s(
-    secret: Secret, holding: Holding, view: TableView | None, now: Instant, limits: Limits
-) -> float:
-    """How old, in seconds, what is served of this stage can be at worst.
-
-    The long bound holds a little longer than the cover: while the table is in trouble its last word is
-    trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
-    """
-    obstacle = _uncovered_because(secret, holding, view, now, limits)
-    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
-    has_moved = view is not None and disputed(view.marker(secret.key), holding)
-    return bound_s(holding, covered=trusted or has_moved, limits=limits)
-
-
-def _uncovered_because(
-    secret: Secret, holding: Holding, view: TableView | None, now: Instant, limits: Limits
-) -> str | None:
-    """The first reason for the short TTL, or None when the long one is in force."""
-    if holding.stage == AWSPENDING:
-        return "AWSPENDING is always read from Secrets Manager"
-    if view is None:
-        return "no marker table is used"
-    if view.trouble is not None:
-        return view.trouble
-    if view.assurance is None:
-        return "the table was not checked yet"
-    if view.is_denied(secret.key, now, limits):
-        return f"the marker may not be read: {secret.key}"
-    if secret.key not in view.known:
-        return "the marker was not read yet"
-    if view.marker(secret.key) is None:
-        return "the secret has no marker yet"
-    if not agrees(view.marker(secret.key), holding):
-        return "the marker names another version"
-    if view.assurance.lasts_s(now, limits) <= 0:
-        return "the last sweep is too long ago"
-    return None

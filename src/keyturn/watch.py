@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from keyturn.errors import MarkerTableError
-from keyturn.freshness import Assurance, Limits
+from keyturn.freshness import Assurance, Holding, Limits, agrees, bound_s, disputed
 from keyturn.protocols import MarkerReader
 from keyturn.refresh import backoff_s
-from keyturn.values import Head, Instant, Marker, MarkersRead
+from keyturn.values import AWSPENDING, Head, Instant, Marker, MarkersRead
 
 log = logging.getLogger("keyturn")
 
@@ -46,6 +46,43 @@ class TableView(NamedTuple):
 
 UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
 """Before the first check."""
+
+
+def held_bound_s(key: str, holding: Holding, view: TableView | None, now: Instant, limits: Limits) -> float:
+    """How old, in seconds, what is served of this stage can be at worst.
+
+    The long bound holds a little longer than the cover: while the table is in trouble its last word is
+    trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
+    """
+    obstacle = uncovered_because(key, holding, view, now, limits)
+    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
+    has_moved = view is not None and disputed(view.marker(key), holding)
+    return bound_s(holding, covered=trusted or has_moved, limits=limits)
+
+
+def uncovered_because(
+    key: str, holding: Holding, view: TableView | None, now: Instant, limits: Limits
+) -> str | None:
+    """The first reason for the short TTL, or None when the long one is in force."""
+    if holding.stage == AWSPENDING:
+        return "AWSPENDING is always read from Secrets Manager"
+    if view is None:
+        return "no marker table is used"
+    if view.trouble is not None:
+        return view.trouble
+    if view.assurance is None:
+        return "the table was not checked yet"
+    if view.is_denied(key, now, limits):
+        return f"the marker may not be read: {key}"
+    if key not in view.known:
+        return "the marker was not read yet"
+    if view.marker(key) is None:
+        return "the secret has no marker yet"
+    if not agrees(view.marker(key), holding):
+        return "the marker names another version"
+    if view.assurance.lasts_s(now, limits) <= 0:
+        return "the last sweep is too long ago"
+    return None
 
 
 class TableWatch:
