@@ -105,10 +105,13 @@ class Start:
 def measure(size: Size) -> Parts:
     """The one part."""
     plan = PLANS[size]
-    with endpoint() as url:
-        started = processes(plan, url)
-        loaded = start(PROGRAMS[KEYTURN_TABLE], os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url})
-        inits = rie_inits(plan, url) if rie.is_there() else {}
+    with endpoint() as url, TemporaryDirectory() as folder:
+        # Bytecode is kept even where the environment forbids it: what is installed has it.
+        bytecode = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+        variables = CREDENTIALS | {"AWS_ENDPOINT_URL": url} | bytecode
+        started = processes(plan, variables)
+        loaded = start(PROGRAMS[KEYTURN_TABLE], variables)
+        inits = rie_inits(plan, variables) if rie.is_there() else {}
     rows = [row(name, "ms", ms, "fresh process") for name, ms in started.items()]
     rows += [row(name, "ms", ms, "INIT in Lambda's emulator") for name, ms in inits.items()]
     rows.append(counted("modules that keyturn loads and does not need", "modules", len(not_needed(loaded))))
@@ -143,18 +146,18 @@ def targets(ms: Mapping[str, list[float]], suffix: str) -> tuple[Ratio, ...]:
     )
 
 
-def processes(plan: Plan, url: str) -> dict[str, list[float]]:
+def processes(plan: Plan, variables: Mapping[str, str]) -> dict[str, list[float]]:
     """Milliseconds of fresh processes, in turn."""
-    environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url}
     takes: dict[str, Callable[[], float]] = {}
     for name, program in PROGRAMS.items():
-        start(program, environment)
-        takes[name] = partial(_ms, program, environment)
+        start(program, variables)
+        takes[name] = partial(_ms, program, variables)
     return interleaved(takes, plan.processes)
 
 
-def start(program: str, environment: Mapping[str, str]) -> Start:
-    """Run one program in a fresh process."""
+def start(program: str, variables: Mapping[str, str]) -> Start:
+    """Run one program in a fresh process, with these environment variables besides our own."""
+    environment = {**os.environ, **variables}
     code = TIMED.format(name=NAME, program=program)
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
@@ -171,25 +174,24 @@ def not_needed(started: Start) -> list[str]:
     ]
 
 
-def rie_inits(plan: Plan, url: str) -> dict[str, list[float]]:
+def rie_inits(plan: Plan, variables: Mapping[str, str]) -> dict[str, list[float]]:
     """Milliseconds of INIT, in turn."""
-    environment = CREDENTIALS | {"AWS_ENDPOINT_URL": url}
     with TemporaryDirectory() as folder:
         takes: dict[str, Callable[[], float]] = {}
         for number, (name, program) in enumerate(PROGRAMS.items()):
             module = f"function{number}"
             text = f"NAME = {NAME!r}\n{program}\ndef handler(event, context): return len(secret)\n"
             Path(folder, f"{module}.py").write_text(text, "utf-8")
-            takes[name] = partial(_init_ms, f"{module}.handler", Path(folder), environment)
+            takes[name] = partial(_init_ms, f"{module}.handler", Path(folder), variables)
             takes[name]()
         return interleaved(takes, plan.inits)
 
 
-def _ms(program: str, environment: Mapping[str, str]) -> float:
-    return start(program, environment).ms
+def _ms(program: str, variables: Mapping[str, str]) -> float:
+    return start(program, variables).ms
 
 
-def _init_ms(handler: str, folder: Path, environment: Mapping[str, str]) -> float:
-    with rie.function(handler, [folder], environment) as one:
+def _init_ms(handler: str, folder: Path, variables: Mapping[str, str]) -> float:
+    with rie.function(handler, [folder], variables) as one:
         one.invoke({})
         return one.init_ms()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +12,9 @@ from benchmarks.cold import KEYTURN, KEYTURN_TABLE, POWERTOOLS, PROGRAMS, not_ne
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """The environment variables of a process that talks to a stub of Secrets Manager."""
+    """The variables of a process that talks to a stub of Secrets Manager."""
     with endpoint() as url:
-        yield os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url}
+        yield CREDENTIALS | {"AWS_ENDPOINT_URL": url}
 
 
 @pytest.mark.parametrize("program", [KEYTURN, KEYTURN_TABLE])
