@@ -26,7 +26,9 @@ class Listed:
     help: str
 
 
-COMMANDS: Mapping[str, Listed] = {}
+COMMANDS: Mapping[str, Listed] = {
+    "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
+}
 """Name -> sub-command, as listed by `keyturn --help`."""
 
 

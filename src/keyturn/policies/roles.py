@@ -1,0 +1,245 @@
+"""What each role needs: the reader, the listener, who announces, and the rotation function.
+
+- ListSecrets, DescribeParameters and GetRandomPassword know no resources: they are allowed on `*`.
+- DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and takes a request without keys
+  for one that fits. So it guards reads and writes by key; Scan is the listener's alone.
+- The keys that AWS manages (`aws/secretsmanager`, `aws/ssm`) need no statement. Others are allowed only
+  through the service, and for what it encrypts: that is their encryption context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keyturn.errors import ConfigurationError
+from keyturn.markers import HEAD_KEY
+from keyturn.policies.resources import (
+    Place,
+    key_alias,
+    key_arn,
+    marker_key,
+    parameter_resource,
+    path_resource,
+    resource_of,
+    secret_resource,
+    table_resource,
+    unique,
+)
+from keyturn.policies.statements import Conditions, Statement
+
+REFERENCE_PREFIX: Final = "/aws/reference/secretsmanager/"
+READS: Final = ("BatchGetItem", "GetItem")
+ANNOUNCES: Final = ("GetItem", "PutItem", "UpdateItem")
+KEEPS: Final = ("BatchGetItem", "GetItem", "PutItem", "Scan", "UpdateItem")
+ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+
+
+def reader(
+    place: Place,
+    *,
+    secrets: Sequence[str] = (),
+    stages: Sequence[str] = (),
+    parameters: Sequence[str] = (),
+    paths: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    key_aliases: Sequence[str] = (),
+    marker_table: str | None = None,
+) -> tuple[Statement, ...]:
+    """What a process needs to read these through a `SecretCache`.
+
+    Args:
+        place: where those are that are given by name.
+        secrets: names or ARNs; `*` in one stands for any characters.
+        stages: the only staging labels that may be asked for; empty means any.
+        parameters: names or ARNs, in the same way. A reference to a secret is that secret.
+        paths: what `get_parameters_by_path` is asked for.
+        keys: ARNs of the customer managed KMS keys that encrypt them.
+        key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
+        marker_table: name or ARN.
+
+    Raises `ConfigurationError` for what cannot be meant.
+    """
+    own = [name for name in parameters if not name.startswith(REFERENCE_PREFIX)]
+    referred = [_referred(name) for name in parameters if name.startswith(REFERENCE_PREFIX)]
+    secret_arns = unique(secret_resource(name, place) for name in (*secrets, *referred))
+    path_arns = unique(path_resource(path, place) for path in paths)
+    below = [arn.rstrip("/") + "/*" for arn in path_arns]
+    parameter_arns = unique([*(parameter_resource(name, place) for name in own), *below])
+    used = _keys(keys, key_aliases, place)
+    return (
+        *_read_secrets(secret_arns, stages),
+        *_read_parameters(parameter_arns, path_arns),
+        *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
+        *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
+    )
+
+
+def listener(
+    place: Place,
+    *,
+    marker_table: str,
+    prefixes: Sequence[str] = (),
+    parameters: bool = False,
+    log_group: str | None = None,
+    queue: str | None = None,
+) -> tuple[Statement, ...]:
+    """What the rotation listener needs; it can read no value.
+
+    Args:
+        place: where everything is.
+        marker_table: name or ARN.
+        prefixes: how the names of the watched secrets begin; empty means all secrets.
+        parameters: whether its sweep lists parameters as well.
+        log_group: ARN of its log group, ending in `:*` as CloudFormation gives it.
+        queue: ARN of the queue for events that it could not handle.
+
+    Raises `ConfigurationError` for what cannot be meant.
+    """
+    watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
+    statements = [
+        Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), watched),
+        Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
+        Statement("KeepMarkers", _on("dynamodb", KEEPS), (table_resource(marker_table, place),)),
+    ]
+    if parameters:
+        statements.append(Statement("ListParameters", ("ssm:DescribeParameters",), ("*",)))
+    if log_group is not None:
+        arn = resource_of("logs", log_group, "log group")
+        statements.append(Statement("WriteItsLog", _on("logs", ("CreateLogStream", "PutLogEvents")), (arn,)))
+    if queue is not None:
+        arn = resource_of("sqs", queue, "queue")
+        statements.append(Statement("SetFailuresAside", ("sqs:SendMessage",), (arn,)))
+    return tuple(statements)
+
+
+def announcer(place: Place, *, secrets: Sequence[str], marker_table: str) -> tuple[Statement, ...]:
+    """What `keyturn.announce` needs, called for these secrets; it can read no value.
+
+    It may write the markers of these secrets and no other. Raises `ConfigurationError` for what cannot
+    be meant.
+    """
+    arns = _some_secrets(secrets, place)
+    return (
+        Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), arns),
+        *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
+    )
+
+
+def rotation(
+    place: Place,
+    *,
+    secrets: Sequence[str],
+    admin_secrets: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    key_aliases: Sequence[str] = (),
+    marker_table: str | None = None,
+) -> tuple[Statement, ...]:
+    """What a rotation function needs to rotate these secrets, and to announce its steps.
+
+    Args:
+        place, secrets, keys, key_aliases: as for `reader`.
+        admin_secrets: those of the users who change others' passwords (`masterarn`); they are only read.
+        marker_table: name or ARN; without one nothing is announced.
+
+    Raises `ConfigurationError` for what cannot be meant.
+    """
+    arns = _some_secrets(secrets, place)
+    admins = unique(secret_resource(name, place) for name in admin_secrets)
+    used = _keys(keys, key_aliases, place)
+    return (
+        Statement("RotateSecrets", _on("secretsmanager", ROTATES), arns),
+        Statement("MakePasswords", ("secretsmanager:GetRandomPassword",), ("*",)),
+        *_read_secrets(admins, ()),
+        *_use_keys(used, ("kms:Decrypt", "kms:GenerateDataKey"), unique([*arns, *admins]), ()),
+        *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
+    )
+
+
+def _some_secrets(secrets: Sequence[str], place: Place) -> tuple[str, ...]:
+    if not secrets:
+        raise ConfigurationError("no secret is named")
+    return unique(secret_resource(name, place) for name in secrets)
+
+
+def _referred(name: str) -> str:
+    """The secret that a parameter's name refers to, without the stage or version id."""
+    return name.removeprefix(REFERENCE_PREFIX).partition(":")[0]
+
+
+def _on(service: str, actions: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{service}:{action}" for action in actions)
+
+
+def _read_secrets(arns: Sequence[str], stages: Sequence[str]) -> Iterator[Statement]:
+    only: Conditions = {"StringEquals": {"secretsmanager:VersionStage": stages}} if stages else {}
+    if arns:
+        yield Statement("ReadSecrets", ("secretsmanager:GetSecretValue",), arns, only)
+
+
+def _read_parameters(arns: Sequence[str], path_arns: Sequence[str]) -> Iterator[Statement]:
+    if arns:
+        yield Statement("ReadParameters", ("ssm:GetParameter", "ssm:GetParameters"), arns)
+    if path_arns:
+        yield Statement("ReadPaths", ("ssm:GetParametersByPath",), path_arns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """KMS keys as a statement names them: their ARNs, their Regions, and a condition of their own."""
+
+    sid: str
+    arns: Sequence[str]
+    regions: Sequence[str]
+    conditions: Conditions = field(default_factory=dict)
+
+
+def _keys(keys: Sequence[str], aliases: Sequence[str], place: Place) -> list[_Keys]:
+    used: list[_Keys] = []
+    if keys:
+        arns = [key_arn(key) for key in keys]
+        used.append(_Keys("Keys", [str(arn) for arn in arns], unique(arn.region for arn in arns)))
+    if aliases:
+        condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [*map(key_alias, aliases)]}}
+        used.append(_Keys("KeysByAlias", [place.arn("kms", "key/*", aliases[0])], [place.region], condition))
+    return used
+
+
+def _use_keys(
+    keys: Sequence[_Keys], actions: Sequence[str], secret_arns: Sequence[str], parameter_arns: Sequence[str]
+) -> Iterator[Statement]:
+    """The use of the keys through each service, for what it encrypts."""
+    if keys and not secret_arns and not parameter_arns:
+        raise ConfigurationError("a key is named, but no secret and no parameter that it encrypts")
+    services = (
+        ("UseSecret", "secretsmanager", "SecretARN", secret_arns),
+        ("UseParameter", "ssm", "PARAMETER_ARN", parameter_arns),
+    )
+    for key in keys:
+        for use, service, context, arns in services:
+            if arns:
+                conditions: Conditions = {
+                    "StringEquals": {
+                        "kms:ViaService": [f"{service}.{region}.amazonaws.com" for region in key.regions]
+                    },
+                    "StringLike": {f"kms:EncryptionContext:{context}": arns},
+                    **key.conditions,
+                }
+                yield Statement(use + key.sid, actions, key.arns, conditions)
+
+
+def _use_markers(
+    sid: str, actions: Sequence[str], table: str | None, place: Place, markers: Iterable[str]
+) -> Iterator[Statement]:
+    """The use of the table's head and of these markers."""
+    if table is None:
+        return
+    leading = (HEAD_KEY, *unique(markers))
+    operator = "StringLike" if any("*" in key for key in leading) else "StringEquals"
+    condition = {f"ForAllValues:{operator}": {"dynamodb:LeadingKeys": leading}}
+    yield Statement(sid, _on("dynamodb", actions), (table_resource(table, place),), condition)
+
+
+def _markers(secret_arns: Iterable[str]) -> list[str]:
+    return [marker_key(arn) for arn in secret_arns]

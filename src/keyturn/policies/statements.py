@@ -1,0 +1,65 @@
+"""Statements that allow something, and the document that IAM takes them in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keyturn.errors import ConfigurationError
+from keyturn.values import Json
+
+INLINE_LENGTH_MAX: Final = 10_240
+"""Characters, white space not counted, of all inline policies of one role (IAM's quotas)."""
+
+Conditions = Mapping[str, Mapping[str, Sequence[str]]]
+"""Operator -> condition key -> values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement that allows `actions` on `resources`."""
+
+    sid: str
+    actions: Sequence[str]
+    resources: Sequence[str]
+    conditions: Conditions = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Json]:
+        """As IAM writes it; a list of one is written as that one."""
+        conditions: dict[str, Json] = {
+            operator: {key: _one_or_all(values) for key, values in tests.items()}
+            for operator, tests in self.conditions.items()
+        }
+        return {
+            "Sid": self.sid,
+            "Effect": "Allow",
+            "Action": _one_or_all(self.actions),
+            "Resource": _one_or_all(self.resources),
+            **({"Condition": conditions} if conditions else {}),
+        }
+
+
+def document(statements: Sequence[Statement]) -> dict[str, Json]:
+    """The policy document, as PutRolePolicy takes it.
+
+    Raises `ConfigurationError` if it allows nothing, or is longer than a role's inline policies can be.
+    """
+    if not statements:
+        raise ConfigurationError("nothing is named that could be allowed: name a secret or a parameter")
+    made: dict[str, Json] = {
+        "Version": "2012-10-17",
+        "Statement": [statement.as_json() for statement in statements],
+    }
+    length = len(json.dumps(made, separators=(",", ":")))
+    if length > INLINE_LENGTH_MAX:
+        raise ConfigurationError(
+            f"the policy has {length} characters and a role's inline policies at most {INLINE_LENGTH_MAX}: "
+            "name groups (prod/*), or spread it over several roles"
+        )
+    return made
+
+
+def _one_or_all(values: Sequence[str]) -> Json:
+    return values[0] if len(values) == 1 else list(values)

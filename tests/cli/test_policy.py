@@ -1,0 +1,120 @@
+"""`keyturn policy`: what it prints is the role's policy, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from click.testing import CliRunner, Result
+
+from keyturn.cli.root import root
+from keyturn.policies import roles
+from keyturn.policies.resources import Place
+from keyturn.policies.statements import Statement, document
+
+PLACE = Place("eu-west-1", "111122223333")
+WHERE = ("--region", "eu-west-1", "--account", "111122223333")
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"
+KEYS = f"--key {KEY} --key-alias alias/x"
+TABLE = "--marker-table markers"
+LOG_GROUP = "arn:aws:logs:eu-west-1:111122223333:log-group:listener:*"
+QUEUE = "arn:aws:sqs:eu-west-1:111122223333:undelivered"
+NO_ENVIRONMENT = {"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "KEYTURN_MARKER_TABLE": ""}
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> Result:
+    """What `keyturn policy ...` does."""
+    return CliRunner().invoke(root, ["policy", *arguments], env=NO_ENVIRONMENT | (environment or {}))
+
+
+CASES: Sequence[tuple[str, Sequence[Statement]]] = (
+    (
+        f"reader --secret a --secret b --stage AWSCURRENT --parameter /p --path /q {TABLE} {KEYS}",
+        roles.reader(
+            PLACE,
+            secrets=["a", "b"],
+            stages=["AWSCURRENT"],
+            parameters=["/p"],
+            paths=["/q"],
+            keys=[KEY],
+            key_aliases=["alias/x"],
+            marker_table="markers",
+        ),
+    ),
+    (
+        f"listener {TABLE} --prefix prod/ --parameters --log-group {LOG_GROUP} --queue {QUEUE}",
+        roles.listener(
+            PLACE,
+            marker_table="markers",
+            prefixes=["prod/"],
+            parameters=True,
+            log_group=LOG_GROUP,
+            queue=QUEUE,
+        ),
+    ),
+    (
+        f"announcer --secret a {TABLE}",
+        roles.announcer(PLACE, secrets=["a"], marker_table="markers"),
+    ),
+    (
+        f"rotation --secret a --admin-secret b {TABLE} {KEYS}",
+        roles.rotation(
+            PLACE,
+            secrets=["a"],
+            admin_secrets=["b"],
+            keys=[KEY],
+            key_aliases=["alias/x"],
+            marker_table="markers",
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(("line", "statements"), CASES)
+def test_each_role_is_printed_with_every_option(line: str, statements: Sequence[Statement]) -> None:
+    """The answer is one JSON document, nothing else, with every option at its place."""
+    result = run(*line.split(), *WHERE)
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert document(statements) == json.loads(result.stdout)
+
+
+def test_region_and_table_come_from_the_environment() -> None:
+    """As everywhere: AWS's own variable, and keyturn's for the table."""
+    environment = {"AWS_REGION": "eu-west-1", "KEYTURN_MARKER_TABLE": "markers"}
+    told = run("reader", "--secret", "a", "--account", "111122223333", environment=environment)
+    assert json.loads(told.stdout) == document(roles.reader(PLACE, secrets=["a"], marker_table="markers"))
+
+
+def test_an_arn_needs_neither_region_nor_account() -> None:
+    """Whoever has ARNs names nothing twice."""
+    arn = "arn:aws-cn:secretsmanager:cn-north-1:111122223333:secret:a-AbCdEf"
+    assert arn in run("reader", "--secret", arn).stdout
+
+
+def test_the_partition_follows_the_region() -> None:
+    """China and GovCloud have ARNs of their own."""
+    told = run("reader", "--secret", "a", "--region", "cn-north-1", "--account", "111122223333")
+    assert "arn:aws-cn:secretsmanager:cn-north-1:" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("reader --secret prod/db --region eu-west-1", "in no account"),
+        ("reader --secret prod/db --account 111122223333", "in no Region"),
+        ("reader --secret prod/db --account 111122223333 --region nowhere", "not a Region"),
+        ("reader", "nothing is named"),
+        (f"reader --key arn:aws:kms:eu-west-1:111122223333:alias/x --secret {ARN}", "is an alias"),
+        ("listener", "--marker-table"),
+        ("announcer --marker-table markers", "--secret"),
+        ("rotation", "--secret"),
+        ("writer", "writer"),
+    ],
+)
+def test_what_cannot_work_is_a_usage_error(line: str, says: str) -> None:
+    """Exit code 2, nothing on stdout that could be attached, and what is wrong on stderr."""
+    result = run(*line.split())
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert says in result.stderr

@@ -1,0 +1,126 @@
+"""What IAM calls the things that a policy is about, and what cannot be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from keyturn.errors import ConfigurationError
+from keyturn.policies import roles
+from keyturn.policies.resources import (
+    Place,
+    key_alias,
+    key_arn,
+    marker_key,
+    parameter_resource,
+    path_resource,
+    secret_resource,
+    table_resource,
+)
+
+PLACE = Place("eu-west-1", "111122223333")
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+PARAMETER = "arn:aws:ssm:eu-west-1:111122223333:parameter"
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("named", "resource"),
+    [
+        ("prod/db", "prod/db-??????"),
+        ("/my-app/db", "/my-app/db-??????"),
+        ("db-AbCdEf", "db-AbCdEf-??????"),
+        ("prod/*", "prod/*"),
+        ("prod/*/db", "prod/*/db-??????"),
+        (f"{SECRET}prod/db-AbCdEf", "prod/db-AbCdEf"),
+        (f"{SECRET}prod/db-??????", "prod/db-??????"),
+        (f"{SECRET}prod/db", "prod/db-??????"),
+        (f"{SECRET}prod/*", "prod/*"),
+    ],
+)
+def test_a_secret_by_name_and_by_arn(named: str, resource: str) -> None:
+    """By name, any suffix of six and no longer name; a full ARN as it is; a leading slash stays."""
+    assert SECRET + resource == secret_resource(named, PLACE)
+
+
+def test_a_markers_key_is_the_arn_without_the_suffix() -> None:
+    """The key in a condition is the one that the listener writes under, whatever named the secret."""
+    for named in ("prod/db", f"{SECRET}prod/db", f"{SECRET}prod/db-AbCdEf"):
+        assert f"{SECRET}prod/db" == marker_key(secret_resource(named, PLACE))
+    assert f"{SECRET}prod/*" == marker_key(secret_resource("prod/*", PLACE))
+
+
+@pytest.mark.parametrize(
+    ("named", "resource"),
+    [
+        ("/prod/db", f"{PARAMETER}/prod/db"),
+        ("flat", f"{PARAMETER}/flat"),
+        ("/prod/*", f"{PARAMETER}/prod/*"),
+        (f"{PARAMETER}/prod/db", f"{PARAMETER}/prod/db"),
+        ("/aws/service/x/latest", "arn:aws:ssm:eu-west-1::parameter/aws/service/x/latest"),
+    ],
+)
+def test_a_parameter_has_one_slash(named: str, resource: str) -> None:
+    """The name's own slash is the one after `parameter`; what AWS publishes belongs to no account."""
+    assert resource == parameter_resource(named, PLACE)
+
+
+def test_a_public_parameter_needs_no_account() -> None:
+    """It belongs to none."""
+    named = "/aws/service/x/latest"
+    assert parameter_resource(named, PLACE) == parameter_resource(named, Place("eu-west-1"))
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"), [("/prod/app", "/prod/app"), ("/prod/app/", "/prod/app"), ("/", "/")]
+)
+def test_a_path_is_judged_by_itself(path: str, resource: str) -> None:
+    """GetParametersByPath is allowed on the path, not on what is below it."""
+    assert PARAMETER + resource == path_resource(path, PLACE)
+
+
+def test_other_partitions() -> None:
+    """The ARNs of GovCloud and China are theirs."""
+    place = Place("us-gov-west-1", "111122223333", "aws-us-gov")
+    assert secret_resource("x", place).startswith("arn:aws-us-gov:secretsmanager:us-gov-west-1:111122223333:")
+
+
+Make = Callable[[], object]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (partial(secret_resource, "prod/db", Place("eu-west-1")), "in no account"),
+        (partial(secret_resource, "prod/db", Place(account="111122223333")), "in no Region"),
+        (partial(Place, "eu-west-1", "1111-2222-3333"), "not 12 digits"),
+        (partial(secret_resource, "prod db", PLACE), "letters, digits"),
+        (partial(secret_resource, "", PLACE), "letters, digits"),
+        (partial(secret_resource, "arn:aws:secretsmanager", PLACE), "not a whole ARN"),
+        (partial(secret_resource, f"{PARAMETER}/x", PLACE), "not the ARN of a secret"),
+        (partial(parameter_resource, "//my-app/x", PLACE), "one slash"),
+        (partial(parameter_resource, f"{PARAMETER}//my-app/x", PLACE), "one slash"),
+        (partial(parameter_resource, "/my-app//x", PLACE), "single slashes"),
+        (partial(parameter_resource, "my-app/x", PLACE), "begins with one"),
+        (partial(parameter_resource, "/my-app/x:3", PLACE), "versions and labels"),
+        (partial(parameter_resource, f"{SECRET}x", PLACE), "not the ARN of a parameter"),
+        (partial(path_resource, "prod", PLACE), "begins with a slash"),
+        (partial(table_resource, "arn:aws:s3:::x", PLACE), "not the ARN of a table"),
+        (partial(table_resource, "x", PLACE), "3 to 255"),
+        (partial(key_arn, "arn:aws:kms:eu-west-1:111122223333:alias/my-app"), "is an alias"),
+        (partial(key_arn, "alias/my-app"), "is an alias"),
+        (partial(key_arn, "11111111-2222-3333-4444-555555555555"), "not the ARN of a KMS key"),
+        (partial(key_alias, "alias/aws/ssm"), "leave it out"),
+        (partial(key_alias, "my-app"), "alias/NAME"),
+        (partial(roles.reader, PLACE, keys=[KEY]), "no secret and no parameter"),
+        (partial(roles.announcer, PLACE, secrets=[], marker_table="markers"), "no secret is named"),
+        (partial(roles.rotation, PLACE, secrets=[]), "no secret is named"),
+        (partial(roles.listener, PLACE, marker_table="markers", queue="failures"), "not the ARN of a queue"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make: Make, says: str) -> None:
+    """A policy that would be silently without effect is an error that says what is wrong."""
+    with pytest.raises(ConfigurationError, match=says):
+        make()
