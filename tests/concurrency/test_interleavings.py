@@ -22,9 +22,6 @@ PATIENCE_S = 10
 
 EVICTED, KEPT, FORGOTTEN = "interleavings/evicted", "interleavings/kept", "interleavings/forgotten"
 
-# A forked child of a process with threads is what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-
 
 class RefusedError(Exception):
     """The server's 'wrong password'."""
