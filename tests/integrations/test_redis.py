@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socketserver
 import threading
 from collections.abc import Iterator
 
 import pytest
 import redis
+import redis.asyncio
 
 from keyturn import LoginRefusedError
-from keyturn.integrations.redis import connection_class
+from keyturn.integrations.redis import async_connection_class, connection_class
 from tests.integrations.conftest import Account
 
 
@@ -119,3 +121,33 @@ def test_a_refused_login_is_told(server: Server, account: Account) -> None:
     with pytest.raises(LoginRefusedError, match=r"version v1 .* version v2 "):
         client.ping()
     client.close()
+
+
+def test_an_open_connection_proves_nothing(server: Server, account: Account) -> None:
+    """Used while AWSCURRENT is already what the server refuses: the next one goes back to what worked."""
+    server.password = "one"
+    client = connected(server, account)
+    assert client.ping()
+    account.finish("v2")
+    assert client.ping()
+    client.connection_pool.disconnect()
+    assert client.ping()
+    assert ["one", "two", "one"] == server.tried
+    client.close()
+
+
+def test_an_async_connection_in_the_window(server: Server, account: Account) -> None:
+    """The same on an event loop: one refusal, and eight tasks get in; open connections log in no more."""
+
+    async def run() -> list[bool]:
+        pool = redis.asyncio.ConnectionPool(
+            connection_class=async_connection_class(account.login), host="127.0.0.1", port=server.port
+        )
+        async with redis.asyncio.Redis.from_pool(pool) as client:
+            said = [await client.ping(), await client.ping()]
+            return said + await asyncio.gather(*(client.ping() for _ in range(7)))
+
+    assert [True] * 9 == asyncio.run(asyncio.wait_for(run(), 60))
+    assert ["one", "two", "two"] == server.tried[:3]
+    assert {"two"} == set(server.tried[1:])
+    assert len(server.tried) <= 9

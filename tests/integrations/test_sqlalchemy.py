@@ -28,9 +28,10 @@ def backend(engine: sa.Engine) -> int:
         return pid
 
 
-def test_an_engine_in_the_window(account: DatabaseAccount) -> None:
+@pytest.mark.parametrize("url", ["postgresql+psycopg://", "postgresql+psycopg2://"])
+def test_an_engine_in_the_window(account: DatabaseAccount, url: str) -> None:
     """Between setSecret and finishSecret new connections are opened with AWSPENDING."""
-    engine = sa.create_engine("postgresql+psycopg://", pool_size=2)
+    engine = sa.create_engine(url, pool_size=2)
     log_in(engine, account.login)
     with engine.connect() as one:
         account.open_window()

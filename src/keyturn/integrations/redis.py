@@ -5,11 +5,12 @@
 
 A `CredentialProvider` is only asked for credentials and never hears that they were refused, so it
 cannot go on to the next version; a class of connections can. Host and port are the caller's. For TLS
-give `redis.SSLConnection` as the base. There is none for asyncio yet.
+give the `SSLConnection` of `redis` or `redis.asyncio` as the base.
 """
 
 from __future__ import annotations
 
+from redis.asyncio import connection as aio
 from redis.connection import AbstractConnection, Connection
 from redis.credentials import UsernamePasswordCredentialProvider
 
@@ -22,15 +23,34 @@ def connection_class(login: Login, base: type[AbstractConnection] = Connection) 
     """The class to give `redis.ConnectionPool(connection_class=...)`; it raises `LoginRefusedError`."""
 
     class LoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
-        # redis-py comes here for every new connection, also for one that it has lost.
+        # redis-py comes here at every check-out. An open connection has nothing to log in for, and
+        # would count as a success of a version that the server was never shown.
         def connect_check_health(self, *args: object, **kwargs: object) -> None:
             def attempt(version: SecretVersion) -> None:
                 self.credential_provider = _credentials(version)
                 super(LoginConnection, self).connect_check_health(*args, **kwargs)
 
-            login(attempt)
+            if self._sock is None:
+                login(attempt)
 
     return LoginConnection
+
+
+def async_connection_class(
+    login: Login, base: type[aio.AbstractConnection] = aio.Connection
+) -> type[aio.AbstractConnection]:
+    """The same for `redis.asyncio.ConnectionPool`."""
+
+    class AsyncLoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
+        async def connect_check_health(self, *args: object, **kwargs: object) -> None:
+            async def attempt(version: SecretVersion) -> None:
+                self.credential_provider = _credentials(version)
+                await super(AsyncLoginConnection, self).connect_check_health(*args, **kwargs)
+
+            if not self.is_connected:
+                await login.awaiting(attempt)
+
+    return AsyncLoginConnection
 
 
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:
