@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from keyturn.errors import (
         UnavailableError as UnavailableError,
     )
+    from keyturn.settings import KeyturnSettings as KeyturnSettings
     from keyturn.status import (
         CacheStatus as CacheStatus,
     )
@@ -89,6 +90,7 @@ _HOMES = {
         "StageNotFoundError",
         "UnavailableError",
     ),
+    "settings": ("KeyturnSettings",),
     "status": ("CacheStatus", "HeldStatus", "TableStatus"),
     "values": ("SecretVersion",),
 }
@@ -103,6 +105,7 @@ __all__ = [
     "HeldStatus",
     "InvalidSecretIdError",
     "KeyturnError",
+    "KeyturnSettings",
     "LoginRefusedError",
     "MarkerConflictError",
     "MarkerTableError",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from keyturn.cache import Cache
 from keyturn.errors import ConfigurationError
-from keyturn.freshness import Limits
+from keyturn.freshness import DEFAULTS, Limits
 from keyturn.protocols import Clock, MarkerReader, SecretSource
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.wiring import (
@@ -68,15 +68,15 @@ class SecretCache:
         *,
         marker_table: str | None = None,
         dynamodb_client: object = None,
-        check_interval_s: float = 5.0,
-        covered_ttl_s: float = 3600.0,
-        uncovered_ttl_s: float = 300.0,
-        lease_s: float = 1260.0,
-        max_stale_s: float = 21600.0,
-        max_denied_s: float = 300.0,
-        settle_s: float = 6.0,
-        min_refresh_interval_s: float = 1.0,
-        max_secrets: int = 1024,
+        check_interval_s: float = DEFAULTS.check_interval_s,
+        covered_ttl_s: float = DEFAULTS.covered_ttl_s,
+        uncovered_ttl_s: float = DEFAULTS.uncovered_ttl_s,
+        lease_s: float = DEFAULTS.lease_s,
+        max_stale_s: float = DEFAULTS.max_stale_s,
+        max_denied_s: float = DEFAULTS.max_denied_s,
+        settle_s: float = DEFAULTS.settle_s,
+        min_refresh_interval_s: float = DEFAULTS.min_refresh_interval_s,
+        max_secrets: int = DEFAULTS.max_secrets,
         background: bool = False,
         source: SecretSource | None = None,
         markers: MarkerReader | None = None,

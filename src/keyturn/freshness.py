@@ -10,7 +10,7 @@ Three questions, each one function:
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
 from keyturn.values import AWSPENDING, LEFT_MAX, Head, Instant, Marker, SecretVersion
@@ -60,6 +60,10 @@ class Limits:
                 f"covered_ttl_s ({self.covered_ttl_s}) is below uncovered_ttl_s ({self.uncovered_ttl_s}): "
                 "a secret with a marker needs the longer one"
             )
+
+
+DEFAULTS: Final = Limits()
+"""What is in force where nothing else was asked for: the one place where these numbers are written."""
 
 
 class Assurance(NamedTuple):

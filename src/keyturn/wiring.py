@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from keyturn.errors import ConfigurationError
+from keyturn.freshness import DEFAULTS
 from keyturn.protocols import MarkerReader, SecretSource
 from keyturn.values import Head, MarkersRead
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-MARKER_TABLE_VARIABLE = "KEYTURN_MARKER_TABLE"
+ENVIRONMENT_PREFIX = "KEYTURN_"
+MARKER_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLE"
 
-SETTLE_S = 6.0
+SETTLE_S = DEFAULTS.settle_s
 """How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)

@@ -1,0 +1,122 @@
+"""`KeyturnSettings`: the environment configures a cache, and says by name what cannot work."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn import ConfigurationError, KeyturnSettings, SecretCache
+from keyturn.freshness import Limits
+from keyturn.wiring import SETTLE_S
+from rotation_listener import listener
+
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
+
+PARTS = {"client", "dynamodb_client", "ssm_client", "markers", "clock", "sleep", "random"}
+"""Arguments of `SecretCache` that no text can express, besides its sources."""
+
+DRAWN_OR_FIXED = {"spread", "max_backoff_s"}
+"""Limits that nobody sets."""
+
+
+def rows() -> list[str]:
+    """The table that the page must have, made from the model."""
+    return [
+        f"| `KEYTURN_{name.upper()}` | {field.default:g} | {field.description} |"
+        if type(field.default) in (int, float)
+        else f"| `KEYTURN_{name.upper()}` | {str(field.default).lower()} | {field.description} |"
+        for name, field in KeyturnSettings.model_fields.items()
+    ]
+
+
+def test_the_page_has_the_table() -> None:
+    """docs/settings.md lists every variable with its default and meaning, in the model's order."""
+    table = [line for line in PAGE.splitlines() if line.startswith("| `KEYTURN_")]
+    assert rows() == table
+
+
+def test_every_setting_of_a_cache_is_a_variable() -> None:
+    """What `SecretCache` takes as a name or number is in the settings, with the same default."""
+    arguments = inspect.signature(SecretCache).parameters.values()
+    named = {
+        one.name: one.default
+        for one in arguments
+        if one.name not in PARTS and not one.name.endswith("source")
+    }
+    assert named == {name: field.default for name, field in KeyturnSettings.model_fields.items()}
+
+
+def test_a_number_is_written_once() -> None:
+    """Limits, cache, settings, `announce` and the listener agree on every default."""
+    limits = {one.name: one.default for one in fields(Limits) if one.name not in DRAWN_OR_FIXED}
+    assert limits.items() <= KeyturnSettings().model_dump().items()
+    assert {limits["settle_s"]} == {SETTLE_S, listener.SETTLE_S}
+
+
+def test_the_environment_configures_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable wins over the default, an argument over the variable; the cache is as they say."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", "markers")
+    monkeypatch.setenv("KEYTURN_CHECK_INTERVAL_S", "2.5")
+    monkeypatch.setenv("KEYTURN_BACKGROUND", "true")
+    settings = KeyturnSettings(background=False)
+    assert ("markers", 2.5, False) == (settings.marker_table, settings.check_interval_s, settings.background)
+    with settings.cache() as cache:
+        assert cache.status().table.used
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("KEYTURN_CHECK_INTERVAL_S", "five"),
+        ("KEYTURN_CHECK_INTERVAL_S", "0"),
+        ("KEYTURN_COVERED_TTL_S", "299"),
+        ("KEYTURN_LEASE_S", ""),
+        ("KEYTURN_MARKER_TABLE", ""),
+        ("KEYTURN_MAX_SECRETS", "1.5"),
+        ("KEYTURN_BACKGROUND", "perhaps"),
+        ("KEYTURN_SETTLE_S", "nan"),
+    ],
+)
+def test_an_error_names_the_variable(variable: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot work is a `ConfigurationError` that begins with the environment variable."""
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ConfigurationError, match=f"^{variable}"):
+        KeyturnSettings()
+
+
+def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two mistakes are told at once, and an argument that does not exist is one."""
+    monkeypatch.setenv("KEYTURN_LEASE_S", "long")
+    monkeypatch.setenv("KEYTURN_MAX_STALE_S", "short")
+    with pytest.raises(ConfigurationError, match=r"KEYTURN_LEASE_S.*KEYTURN_MAX_STALE_S"):
+        KeyturnSettings()
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match="check_intervall_s"):
+        KeyturnSettings(check_intervall_s=1)  # type: ignore[call-arg] # a slip, seen by mypy too
+
+
+def test_settings_cannot_be_changed() -> None:
+    """A cache was made from them: they stay as they are."""
+    with pytest.raises(ValueError, match="frozen"):
+        KeyturnSettings().lease_s = 1
+
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.floats().map(str)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(KeyturnSettings.model_fields)), texts, max_size=3))
+def test_any_environment_is_a_cache_or_refused(environment: dict[str, str]) -> None:
+    """Whatever the variables say, it is a cache that can be made, or a `ConfigurationError`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in environment.items():
+            patch.setenv(f"KEYTURN_{name.upper()}", text)
+        try:
+            settings = KeyturnSettings()
+        except ConfigurationError:
+            return
+        settings.cache().close()
