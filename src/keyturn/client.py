@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
 from keyturn.cache import Cache
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS, Limits
-from keyturn.protocols import Clock, MarkerReader, SecretSource
+from keyturn.protocols import CachedSource, Clock, MarkerReader, SecretSource
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.wiring import (
     SystemClock,
@@ -55,7 +55,8 @@ class SecretCache:
         max_secrets: secrets held at most; beyond, the one read longest ago is forgotten.
         background: start one thread that checks and refreshes ahead, so that no caller waits for
             it. For servers; in Lambda a thread is frozen between invocations.
-        source, markers: read through these instead of through clients.
+        source, markers: read through these instead of through clients. A source with a cache of its own
+            says so by `ttl_s`, which `bound_s` in `status()` includes.
         clock, sleep, random: where time, waiting (seconds) and jitter come from.
 
     Threads may share it; a forked child and a SnapStart restore start with nothing considered fresh.
@@ -85,6 +86,8 @@ class SecretCache:
         random: Callable[[], float] | None = None,
     ) -> None:
         clock, random = clock or SystemClock(), random or system_random
+        if source is None:
+            source = secrets_manager(client)
         limits = Limits(
             check_interval_s=check_interval_s,
             covered_ttl_s=covered_ttl_s,
@@ -95,12 +98,11 @@ class SecretCache:
             settle_s=settle_s,
             min_refresh_interval_s=min_refresh_interval_s,
             max_secrets=max_secrets,
+            source_ttl_s=source.ttl_s if isinstance(source, CachedSource) else 0.0,
             spread=1.0 - 0.2 * random(),
         )
         if marker_table is not None and not marker_table:
             raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
-        if source is None:
-            source = secrets_manager(client)
         if markers is None and marker_table is not None:
             markers = late_table(marker_table, dynamodb_client, region_of(client))
         self._cache = Cache(

@@ -26,6 +26,7 @@ LONGEST_S = 1e9
 class Limits:
     """Every duration of the cache, in seconds, and its size.
 
+    `source_ttl_s`: how long a cache behind the source answers with the past.
     `spread` (0.8 to 1, drawn once per process) shortens the short TTL and the lease, so that a fleet
     that loses its table does not turn to Secrets Manager in one moment.
     """
@@ -37,6 +38,7 @@ class Limits:
     max_stale_s: float = 21600.0
     max_denied_s: float = 300.0
     settle_s: float = 6.0
+    source_ttl_s: float = 0.0
     min_refresh_interval_s: float = 1.0
     max_backoff_s: float = 60.0
     max_secrets: int = 1024
@@ -60,6 +62,11 @@ class Limits:
                 f"covered_ttl_s ({self.covered_ttl_s}) is below uncovered_ttl_s ({self.uncovered_ttl_s}): "
                 "a secret with a marker needs the longer one"
             )
+
+    @property
+    def lag_s(self) -> float:
+        """For how long an answer may show the past: Secrets Manager's delay and that of a cache before it."""
+        return self.settle_s + self.source_ttl_s
 
 
 DEFAULTS: Final = Limits()
@@ -249,10 +256,10 @@ def bound_s(holding: Holding, *, covered: bool, limits: Limits) -> float:
 
     Worst means: no event arrives, the sweep is wrong, the marker is forged. Added to the TTL in
     force: one check interval (a wall clock set back inside the hit window can double that window),
-    the time for which Secrets Manager itself may answer with the past, and as much again when the
-    label went back to a version that it had left. The duration of a call in flight comes on top.
+    the time for which the source may answer with the past, and as much again when the label went
+    back to a version that it had left. The duration of a call in flight comes on top.
     """
-    own_s = limits.check_interval_s + 2 * limits.settle_s
+    own_s = limits.check_interval_s + 2 * limits.lag_s
     if holding.trouble is not None:
         return limits.max_stale_s + own_s
     if holding.stage == AWSPENDING:

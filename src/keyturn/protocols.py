@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
 
@@ -29,6 +29,14 @@ class SecretSource(Protocol):
         value fits `stage` (and `version_id`).
         """
         ...
+
+
+@runtime_checkable
+class CachedSource(SecretSource, Protocol):
+    """A source with a cache of its own before Secrets Manager: an answer may be `ttl_s` seconds old."""
+
+    @property
+    def ttl_s(self) -> float: ...
 
 
 class MarkerReader(Protocol):

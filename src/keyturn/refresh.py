@@ -51,7 +51,7 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
 
     The answer may be of another secret (another ARN) when the name was given to a new one.
     """
-    wanted = _wanted(held, marker)
+    wanted = _wanted(held, marker, reading.limits)
     pinned = _read_pinned(wanted, reading)
     if pinned is not None and _says_so(pinned, held) and not held.goes_back(pinned):
         return held.moved_to(pinned, reading.begun, reading.generation)
@@ -84,11 +84,15 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
     return random() * min(longest_s, first_s * 2.0 ** min(failures, 32))
 
 
-def _wanted(held: Holding, marker: Marker | None) -> str | None:
-    """The version to pin the read to, or None to read by stage; one pinned read per marker."""
+def _wanted(held: Holding, marker: Marker | None, limits: Limits) -> str | None:
+    """The version to pin the read to, or None to read by stage; one pinned read per marker.
+
+    A cache behind the source repeats what it said of the stage, but asked for a version it has to
+    ask: there every read that follows a marker is pinned.
+    """
     if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
         return None
-    followed = held.dispute is not None and held.dispute.marker == marker
+    followed = held.dispute is not None and held.dispute.marker == marker and not limits.source_ttl_s
     wanted = marker.stages.get(held.stage)
     return None if followed or wanted in held.left else wanted
 
@@ -127,17 +131,18 @@ def _still_disputed(
 
 def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:
     """The label seems to be back on a version that it left: believe it when it is said twice."""
-    doubt, settle_s = held.doubt, reading.limits.settle_s
+    doubt, lag_s, pause_s = held.doubt, reading.limits.lag_s, reading.limits.settle_s
     if _outlived(held, reading):
         return held.moved_to(answer, reading.begun, reading.generation)
     held = _rebased(held, reading.begun)
     if doubt is None or not doubt.is_about(answer):
         doubt = Doubt(answer, reading.begun)
-        return held._replace(doubt=doubt).paused_for(settle_s, reading.begun)
+        return held._replace(doubt=doubt).paused_for(pause_s, reading.begun)
     doubted_s = reading.begun.monotonic_s - doubt.since.monotonic_s
-    if doubted_s >= settle_s:
+    if doubted_s >= lag_s:
         return held.moved_to(answer, reading.begun, reading.generation)
-    return held.paused_for(settle_s - doubted_s, reading.begun)
+    # While a cache behind the source repeats itself, the next marker must not wait for it to end.
+    return held.paused_for(min(pause_s, lag_s - doubted_s), reading.begun)
 
 
 def _rebased(held: Holding, now: Instant) -> Holding:
@@ -157,4 +162,4 @@ def _outlived(held: Holding, reading: Reading) -> bool:
     """
     now, then, limits = reading.begun, held.confirmed, reading.limits
     passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s
-    return passed_s >= 2 * limits.settle_s or wall_s >= max(2 * limits.settle_s, limits.uncovered_ttl_s)
+    return passed_s >= 2 * limits.lag_s or wall_s >= max(2 * limits.lag_s, limits.uncovered_ttl_s)

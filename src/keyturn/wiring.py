@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keyturn.markers import DynamoDBClient, MarkerTable
     from keyturn.recording import Recorder
     from keyturn.sources.catalog import CatalogClient
+    from keyturn.sources.extension import ExtensionSettings
     from keyturn.sources.secretsmanager import SecretsManagerClient
 
 _T = TypeVar("_T")
@@ -122,6 +123,19 @@ def secrets_manager(client: object) -> SecretSource:
         made = Once(lambda: make_client("secretsmanager", SECRETS_TIMEOUTS_S))
         return SecretsManagerSource(lambda: cast("SecretsManagerClient", made()))
     return SecretsManagerSource(lambda: cast("SecretsManagerClient", client))
+
+
+def extension_settings() -> ExtensionSettings:
+    """How this environment's variables set up the Parameters and Secrets Extension."""
+    from keyturn.sources.extension import ExtensionSettings
+
+    return ExtensionSettings.from_environment(os.environ)
+
+
+def session_token() -> str:
+    """The token of this execution environment, now; a function under SnapStart has only the second."""
+    names = ("AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def marker_table(table: str, client: object) -> MarkerTable:

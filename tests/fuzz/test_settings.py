@@ -54,7 +54,8 @@ def test_a_number_beyond_every_float_is_refused() -> None:
 @given(st.dictionaries(st.sampled_from(DURATIONS), anything, max_size=3))
 def test_any_cache_serves_or_is_refused(settings: dict[str, object]) -> None:
     """The public constructor is as strict: a cache that was made serves."""
-    settings.pop("max_backoff_s", None)
+    for internal in ("max_backoff_s", "source_ttl_s"):
+        settings.pop(internal, None)
     secrets = FakeSecretsManager()
     secrets.create("prod/db", "one")
     try:

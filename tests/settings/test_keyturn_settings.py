@@ -20,8 +20,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
 PARTS = {"client", "dynamodb_client", "ssm_client", "markers", "clock", "sleep", "random"}
 """Arguments of `SecretCache` that no text can express, besides its sources."""
 
-DRAWN_OR_FIXED = {"spread", "max_backoff_s"}
-"""Limits that nobody sets."""
+DRAWN_OR_FIXED = {"spread", "max_backoff_s", "source_ttl_s"}
+"""Limits that nobody sets: drawn, fixed, or told by the source."""
 
 
 def rows() -> list[str]:

@@ -56,8 +56,8 @@ BUGS: Final = (
     Bug(
         "a doubted answer is believed when it is repeated a moment later",
         _REFRESH,
-        "    doubt, settle_s = held.doubt, reading.limits.settle_s\n",
-        "    doubt, settle_s = held.doubt, 0.2\n",
+        "    doubt, lag_s, pause_s = held.doubt, reading.limits.lag_s, reading.limits.settle_s\n",
+        "    doubt, lag_s, pause_s = held.doubt, 0.2, 0.2\n",
     ),
     Bug(
         "a clock that is set back ends all doubts",

@@ -1,4 +1,4 @@
-"""What went wrong in a call to AWS: botocore's errors as a small value, and as keyturn's errors.
+"""What went wrong in a call to AWS: the failure as a small value, and as keyturn's errors.
 
 Importing this module does not import botocore: when one of its errors is at hand, it is loaded.
 No text here ever holds a response body, since the body of a GetSecretValue holds the secret:
@@ -38,15 +38,27 @@ class FaultKind(Enum):
 
 
 class Fault(NamedTuple):
-    """One failed call. `code` is AWS's error code or botocore's class, `status` HTTP's (0: no answer)."""
+    """One failed call. `code` is AWS's error code or botocore's class, `status` HTTP's (0: no answer).
+
+    `advice`: what to do, where the way of the call makes that more than the kind can tell.
+    """
 
     kind: FaultKind
     code: str
     message: str = ""
     status: int = 0
+    advice: str | None = None
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code
+
+
+class CallFailedError(Exception):
+    """A call that was made without botocore failed; `fault` says how. Never leaves the sources as it is."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 _THROTTLES: Final = frozenset(
@@ -109,7 +121,9 @@ _ADVICE_KMS: Final = "allow kms:Decrypt on the secret's KMS key, in the role's p
 
 
 def fault_of(error: Exception) -> Fault | None:
-    """What botocore's `error` says, or None if it is not one of botocore's."""
+    """What the error of a call says, or None if it is neither botocore's nor a `CallFailedError`."""
+    if isinstance(error, CallFailedError):
+        return error.fault
     # Loaded long ago if the error is botocore's; importing this module must not cost it.
     from botocore.exceptions import (
         BotoCoreError,
@@ -148,13 +162,15 @@ def fault_of(error: Exception) -> Fault | None:
 
 def quotes_the_body(error: Exception) -> bool:
     """Whether the error carries the answer's body, which may be the secret: it must be no cause."""
+    if isinstance(error, CallFailedError):
+        return False
     from botocore.parsers import ResponseParserError
 
     return isinstance(error, ResponseParserError | UnicodeDecodeError)
 
 
 def secret_error(error: Exception, secret_id: str) -> SecretError | None:
-    """The `SecretError` for a failed call about `secret_id`, or None if `error` is not botocore's.
+    """The `SecretError` for a failed call about `secret_id`, or None if `error` is no call's.
 
     Built, not raised: `raise mapped from error`.
     """
@@ -163,21 +179,21 @@ def secret_error(error: Exception, secret_id: str) -> SecretError | None:
 
 
 def _secret_error(fault: Fault, secret_id: str) -> SecretError:
-    detail = str(fault)
+    detail, advice = str(fault), fault.advice
     match fault.kind:
         case FaultKind.DENIED:
-            advice = _ADVICE_KMS if "KMS" in fault.message else None
+            advice = advice or (_ADVICE_KMS if "KMS" in fault.message else None)
             return AccessDeniedError(secret_id, detail, advice=advice)
         case FaultKind.CREDENTIALS_WRONG:
-            return AccessDeniedError(secret_id, detail, advice=_ADVICE_CREDENTIALS)
+            return AccessDeniedError(secret_id, detail, advice=advice or _ADVICE_CREDENTIALS)
         case FaultKind.CREDENTIALS_EXPIRED:
-            return UnavailableError(secret_id, detail, advice=_ADVICE_CREDENTIALS)
+            return UnavailableError(secret_id, detail, advice=advice or _ADVICE_CREDENTIALS)
         case FaultKind.ARGUMENT:
             return InvalidSecretIdError(secret_id, detail)
         case FaultKind.REFUSED:
             return _refused(fault, secret_id)
         case FaultKind.THROTTLED | FaultKind.UNAVAILABLE:
-            return UnavailableError(secret_id, detail)
+            return UnavailableError(secret_id, detail, advice=advice)
 
 
 def _refused(fault: Fault, secret_id: str) -> SecretError:
@@ -195,7 +211,12 @@ def _refused(fault: Fault, secret_id: str) -> SecretError:
         return DecryptionError(secret_id, detail)
     if fault.code in ("InvalidParameterException", "ValidationException"):
         return InvalidSecretIdError(secret_id, detail)
-    return UnavailableError(secret_id, detail)
+    return UnavailableError(secret_id, detail, advice=fault.advice)
+
+
+def answered_fault(code: str, message: str, status: int) -> Fault:
+    """The fault of an answer with AWS's own error code and message, and HTTP's status."""
+    return Fault(_kind(code, status), code, _one_line(message), status)
 
 
 def _answered(response: object) -> Fault:
@@ -209,7 +230,7 @@ def _answered(response: object) -> Fault:
     if not isinstance(code, str) or not code.isidentifier():
         # Without a code of its own the answer was not AWS's JSON, and the "message" is its body.
         return Fault(_KIND_BY_STATUS.get(status, FaultKind.UNAVAILABLE), f"HTTP {status}", status=status)
-    return Fault(_kind(code, status), code, _one_line(message) if isinstance(message, str) else "", status)
+    return answered_fault(code, message if isinstance(message, str) else "", status)
 
 
 def _kind(code: str, status: int) -> FaultKind:

@@ -1,0 +1,20 @@
+"""AWS Lambda: secrets through the AWS Parameters and Secrets Lambda Extension, without an AWS SDK.
+
+from keyturn import SecretCache
+from keyturn.integrations.awslambda import extension_source
+
+cache = SecretCache(source=extension_source())
+"""
+
+from __future__ import annotations
+
+from keyturn.sources.extension import ExtensionSource
+from keyturn.wiring import extension_settings, session_token, system_sleep
+
+
+def extension_source() -> ExtensionSource:
+    """The function's extension as a source of secrets, as the environment variables set it up.
+
+    Loads no botocore. Raises `ConfigurationError` for a variable that AWS does not document so.
+    """
+    return ExtensionSource(extension_settings(), token=session_token, sleep=system_sleep)
