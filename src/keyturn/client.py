@@ -131,6 +131,13 @@ class SecretCache:
             return version
         return self._miss(secret_id, stage)
 
+    def peek(self, secret_id: str, stage: str = AWSCURRENT) -> SecretVersion | None:
+        """What `get` would return without asking anybody, or None: for callers that must not wait."""
+        window = self._shelf.window
+        version = window.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
+        is_fresh = version is not None and window.opens_at <= self._now() < window.closes_at
+        return version if is_fresh else None
+
     def get_secret_string(self, secret_id: str, stage: str = AWSCURRENT) -> str:
         """The text of `get`; `SecretKindError` for a binary secret."""
         return self.get(secret_id, stage).text()

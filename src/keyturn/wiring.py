@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from keyturn.errors import ConfigurationError
@@ -163,6 +163,11 @@ def late_table(table: str, client: object, region: str | None) -> MarkerReader:
         return marker_table(table, found)
 
     return LateMarkers(Once(make))
+
+
+def environment() -> Mapping[str, str]:
+    """The environment variables of this process."""
+    return os.environ
 
 
 def marker_table_name(given: str | None) -> str:

@@ -39,6 +39,7 @@ MODULES: Mapping[str, frozenset[str]] = {
             "keyturn.testing",
             "keyturn.demo",
             "keyturn.cli",
+            "keyturn.serve",
         }
     ),
     "listener": frozenset({"rotation_listener"}),

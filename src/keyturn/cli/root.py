@@ -11,6 +11,8 @@ import click
 from keyturn import __version__
 from keyturn.errors import ConfigurationError, KeyturnError
 
+EXIT_INTERRUPTED = 130
+
 
 class Unanswered(click.ClickException):
     """AWS or the marker table refused or did not answer: one line on stderr, and this exit code."""
@@ -28,6 +30,7 @@ class Listed:
 
 COMMANDS: Mapping[str, Listed] = {
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
+    "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
 }
 """Name -> sub-command, as listed by `keyturn --help`."""
 
@@ -71,6 +74,8 @@ class LazyGroup(click.Group):
             raise click.UsageError(str(error)) from error
         except KeyturnError as error:
             raise Unanswered(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
         return result
 
 

@@ -1,7 +1,6 @@
 """Secrets Manager as a `SecretSource`: GetSecretValue, and nothing else.
 
-AWS's API reference for GetSecretValue is the source of every field name here. The stage is always
-given, also with a version id: policies may be conditioned on `secretsmanager:VersionStage`.
+AWS's API reference for GetSecretValue is the source of every field name here.
 """
 
 from __future__ import annotations
@@ -25,7 +24,11 @@ class SecretsManagerClient(Protocol):
 
 
 class SecretsManagerSource:
-    """Reads versions through a client that is made at the first read. Threads may share it."""
+    """Reads versions through a client that is made at the first read. Threads may share it.
+
+    The stage is always given, also with a version id: policies may be conditioned on
+    `secretsmanager:VersionStage`.
+    """
 
     def __init__(self, client: Callable[[], SecretsManagerClient]) -> None:
         self._client = client
@@ -48,24 +51,35 @@ class SecretsManagerSource:
         return True
 
     def _read(self, secret_id: str, stage: str, version_id: str | None) -> SecretVersion:
-        try:
-            answer = self._answer(secret_id, stage, version_id)
-        except Exception as error:
-            failure = secret_error(error, secret_id)
-            if failure is None:
-                raise
-            if not quotes_the_body(error):
-                raise failure from error
-        else:
-            return _parsed(answer, secret_id)
-        # Neither cause nor context: the unreadable body may hold the secret, and error quotes it.
-        raise failure
-
-    def _answer(self, secret_id: str, stage: str, version_id: str | None) -> Mapping[str, object]:
-        client = self._client()
         if version_id is None:
-            return client.get_secret_value(SecretId=secret_id, VersionStage=stage)
-        return client.get_secret_value(SecretId=secret_id, VersionId=version_id, VersionStage=stage)
+            return _got(self._client, secret_id, VersionStage=stage)
+        return _got(self._client, secret_id, VersionId=version_id, VersionStage=stage)
+
+
+class VersionSource:
+    """Reads versions by their id alone, whatever labels they carry: here the `stage` is a version id."""
+
+    def __init__(self, client: Callable[[], SecretsManagerClient]) -> None:
+        self._client = client
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        """One GetSecretValue of the version `stage`; see `SecretSource.read`."""
+        return _got(self._client, secret_id, VersionId=version_id or stage)
+
+
+def _got(client: Callable[[], SecretsManagerClient], secret_id: str, **version: str) -> SecretVersion:
+    try:
+        answer = client().get_secret_value(SecretId=secret_id, **version)
+    except Exception as error:
+        failure = secret_error(error, secret_id)
+        if failure is None:
+            raise
+        if not quotes_the_body(error):
+            raise failure from error
+    else:
+        return _parsed(answer, secret_id)
+    # Neither cause nor context: the unreadable body may hold the secret, and error quotes it.
+    raise failure
 
 
 def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:

@@ -1,0 +1,94 @@
+"""The routes: what is asked of them goes to the reader, and what it reads or raises becomes an answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from keyturn.errors import SecretError
+from keyturn.serve.bodies import AgentSecret, ExtensionSecret, Fault, agent_secret, extension_secret
+from keyturn.serve.guard import log, route_of
+from keyturn.serve.openapi import AGENT_STATUSES, EXTENSION_STATUSES, Operation, document
+from keyturn.serve.queries import QueryError, SecretQuery, VersionQuery, parsed
+from keyturn.serve.reading import Reader
+from keyturn.serve.statuses import AGENT_PREFIX, INTERNAL, Answer, Api, answer_to
+
+OPERATIONS: Final = (
+    Operation("/secretsmanager/get", "A secret", SecretQuery, ExtensionSecret, EXTENSION_STATUSES),
+    Operation("/v1/{secretId}", "A secret, as the agent", VersionQuery, AgentSecret, AGENT_STATUSES),
+)
+
+
+def make_app(reader: Reader) -> Starlette:
+    """The application, to be put behind a `Guard`: it checks no token."""
+    described = document(OPERATIONS)
+
+    async def ping(_request: Request) -> Response:
+        return PlainTextResponse("healthy")
+
+    async def openapi(_request: Request) -> Response:
+        return JSONResponse(described)
+
+    async def secret(request: Request) -> Response:
+        asked = parsed(SecretQuery, request)
+        version = await reader.secret(asked.secret_id, asked)
+        return _json(extension_secret(version).model_dump_json())
+
+    async def secret_by_path(request: Request) -> Response:
+        secret_id = request.path_params["secret_id"]
+        if not secret_id:
+            raise QueryError("missing secret ID")
+        version = await reader.secret(secret_id, parsed(VersionQuery, request))
+        return _json(agent_secret(version).model_dump_json(exclude_unset=True))
+
+    app = Starlette(
+        routes=[
+            Route("/ping", ping, methods=["GET"]),
+            Route("/openapi.json", openapi, methods=["GET"]),
+            Route("/secretsmanager/get", secret, methods=["GET"]),
+            Route(AGENT_PREFIX + "{secret_id:path}", secret_by_path, methods=["GET"]),
+        ],
+        exception_handlers={
+            SecretError: _refused,
+            QueryError: _wrongly_asked,
+            HTTPException: _no_route,
+            Exception: _unforeseen,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _json(body: str, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+def _fault(answer: Answer, message: str | None, path: str) -> Response:
+    fault = Fault.model_validate({"__type": answer.code, "message": message})
+    body = fault.model_dump_json(by_alias=True, exclude_none=True)
+    return _json(body, answer.status(Api.of(path)))
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    path = request.scope["path"]
+    log.warning("%s: %s", route_of(path), error)
+    return _fault(answer_to(error), str(error), path)
+
+
+def _wrongly_asked(_request: Request, error: Exception) -> Response:
+    return PlainTextResponse(str(error), 400)
+
+
+def _no_route(_request: Request, _error: Exception) -> Response:
+    """The only error of the router itself: other methods than GET were refused before."""
+    return PlainTextResponse("Not found", 404)
+
+
+def _unforeseen(request: Request, _error: Exception) -> Response:
+    """The guard logs where it happened."""
+    return _fault(INTERNAL, None, request.scope["path"])

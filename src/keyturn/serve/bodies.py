@@ -1,0 +1,111 @@
+"""What is answered, field for field as AWS's own two servers do. The OpenAPI document comes from here.
+
+The extension marshals the Go SDK's structures: dates as RFC 3339, null for what is absent, an empty
+`ResultMetadata`. The agent leaves out what is absent, and writes dates as text of epoch seconds.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keyturn.values import SecretVersion
+
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+Rfc3339 = Annotated[str, Field(examples=["2023-12-28T14:57:31.359Z"])]
+EpochText = Annotated[str, Field(examples=["1569534789.046"])]
+Base64 = Annotated[str, Field(examples=["c2VjcmV0"])]
+
+
+class Nothing(BaseModel):
+    """An empty object."""
+
+    model_config = _STRICT
+
+
+class ExtensionSecret(BaseModel):
+    """A secret as the extension answers it; exactly one of SecretString and SecretBinary is not null."""
+
+    model_config = _STRICT
+
+    ARN: str
+    CreatedDate: Rfc3339 | None
+    Name: str
+    SecretBinary: Base64 | None = Field(repr=False)
+    SecretString: str | None = Field(repr=False)
+    VersionId: str
+    VersionStages: list[str]
+    ResultMetadata: Nothing = Nothing()
+
+
+class AgentSecret(BaseModel):
+    """A secret as the agent answers it; exactly one of SecretString and SecretBinary is present."""
+
+    model_config = _STRICT
+
+    ARN: str
+    Name: str
+    VersionId: str
+    SecretString: str = Field("", repr=False)
+    SecretBinary: Base64 = Field("", repr=False)
+    VersionStages: list[str]
+    CreatedDate: EpochText | None
+
+
+class Fault(BaseModel):
+    """An error as AWS's services answer it."""
+
+    model_config = _STRICT
+
+    type: Annotated[str, Field(alias="__type", examples=["ResourceNotFoundException"])]
+    message: str | None = None
+
+
+def extension_secret(version: SecretVersion) -> ExtensionSecret:
+    """The body on the extension's paths."""
+    return ExtensionSecret(
+        ARN=version.arn,
+        CreatedDate=_rfc3339(version.created_s),
+        Name=version.name,
+        SecretBinary=_base64(version.binary),
+        SecretString=version.string,
+        VersionId=version.version_id,
+        VersionStages=sorted(version.stages),
+    )
+
+
+def agent_secret(version: SecretVersion) -> AgentSecret:
+    """The body on the agent's path, to be dumped with `exclude_unset`."""
+    binary = _base64(version.binary)
+    value = {"SecretString": version.string} if binary is None else {"SecretBinary": binary}
+    return AgentSecret(
+        ARN=version.arn,
+        Name=version.name,
+        VersionId=version.version_id,
+        VersionStages=sorted(version.stages),
+        CreatedDate=_epoch_text(version.created_s),
+        **value,
+    )
+
+
+def _base64(binary: bytes | None) -> str | None:
+    return None if binary is None else b64encode(binary).decode("ascii")
+
+
+def _rfc3339(moment_s: float | None) -> str | None:
+    """A moment as Go writes it: UTC, and no more digits of a second than there are."""
+    if moment_s is None:
+        return None
+    moment = EPOCH + timedelta(milliseconds=round(moment_s * 1000))
+    fraction = f".{moment.microsecond // 1000:03d}".rstrip("0").rstrip(".")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def _epoch_text(moment_s: float | None) -> str | None:
+    return None if moment_s is None else f"{moment_s:.3f}".rstrip("0").rstrip(".")

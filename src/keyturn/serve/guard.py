@@ -1,0 +1,118 @@
+"""Who is let in: the checks before any route, in the agent's order, and the log of what was answered.
+
+The log names routes, statuses and kinds of errors: no path, query, header or message of an
+unforeseen error, any of which may hold what should not be in a log.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keyturn.serve.statuses import AGENT_PREFIX, BAD_TOKEN, Api
+from keyturn.serve.tokens import HEADERS
+
+log = logging.getLogger("keyturn.serve")
+
+PING: Final = "/ping"
+OPEN: Final = frozenset({PING, "/openapi.json"})
+"""Paths that tell nothing: they need no token."""
+
+PING_RESERVE: Final = 2
+"""Connections beyond the limit that a health check may use."""
+
+_TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADERS)
+_SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class Refusal(NamedTuple):
+    """A request that is not let in; the words are the agent's where it has any."""
+
+    status: int
+    words: str
+
+    def response(self) -> Response:
+        """The answer. The connection is closed: what comes next on it was not asked for either."""
+        headers = {"connection": "close"} | ({"allow": "GET"} if self.status == 405 else {})
+        return PlainTextResponse(self.words, self.status, headers)
+
+
+class Guard:
+    """Lets a request through to `app`, or answers it.
+
+    `connections` counts the open ones, this one included. Whatever `app` raises ends here.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, token: str, connections: Callable[[], int], max_connections: int
+    ) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._connections = connections
+        self._max_connections = max_connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope["method"], scope["path"], scope["headers"])
+        if refusal is not None:
+            log.warning("%s: %d %s", route_of(scope["path"]), refusal.status, refusal.words)
+            await refusal.response()(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, _logging(send, scope["path"]))
+        except Exception as error:  # noqa: BLE001 # its message may quote anything: only its place is logged
+            log.error("%s: %s", route_of(scope["path"]), _place_of(error))  # noqa: TRY400
+
+    def _refusal(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
+        limit = self._max_connections + (PING_RESERVE if path == PING else 0)
+        if self._connections() > limit:
+            return Refusal(429, "Connection limit exceeded")
+        names = {name for name, _ in headers}
+        if path != PING and b"x-forwarded-for" in names:
+            return Refusal(400, "Forwarded")
+        if path not in OPEN and not self._knows_the_token(headers):
+            return Refusal(BAD_TOKEN[Api.of(path)], "Bad Token")
+        if method != "GET":
+            return Refusal(405, "Not allowed")
+        if any(name in _SIZE_HEADERS and value != b"0" for name, value in headers):
+            return Refusal(413, "A request has no body")
+        return None
+
+    def _knows_the_token(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        given = (value for name, value in headers if name in _TOKEN_HEADERS)
+        return any(hmac.compare_digest(value, self._token) for value in given)
+
+
+def route_of(path: str) -> str:
+    """What a path is for, without what is in it."""
+    known = ("/secretsmanager/get", "/systemsmanager/parameters/get", *OPEN)
+    if path.startswith(AGENT_PREFIX):
+        return f"{AGENT_PREFIX}..."
+    return next((route for route in known if path.rstrip("/") == route), "no route")
+
+
+def _logging(send: Send, path: str) -> Send:
+    """`send`, and a line in the log for each answer if anybody listens."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return send
+
+    async def logged(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            log.debug("%s: %d", route_of(path), message["status"])
+        await send(message)
+
+    return logged
+
+
+def _place_of(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__} in {where}"

@@ -1,0 +1,92 @@
+"""The OpenAPI document, made of the models that parse the requests and build the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from keyturn import __version__
+from keyturn.serve.bodies import Fault
+from keyturn.serve.queries import SecretId
+from keyturn.serve.tokens import HEADERS
+
+Schema = Mapping[str, object]
+
+_REF: Final = "#/components/schemas/{model}"
+_TEXT: Final[Schema] = {"text/plain": {"schema": {"type": "string"}}}
+_FAULT: Final[Schema] = {"application/json": {"schema": {"$ref": _REF.format(model=Fault.__name__)}}}
+
+_ANY: Final[Mapping[str, tuple[str, Schema]]] = {
+    "400": ("The request cannot be right, or AWS says so of it", {**_TEXT, **_FAULT}),
+    "413": ("The request has a body", _TEXT),
+    "429": ("Too many connections", _TEXT),
+    "500": ("Something that nobody foresaw", _FAULT),
+    "503": ("AWS did not answer, and no known version may be served", _FAULT),
+}
+_NOT_LET_IN: Final = "No token, or a wrong one"
+EXTENSION_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {
+    **_ANY,
+    "401": (_NOT_LET_IN, _TEXT),
+    "403": ("A policy denies the read", _FAULT),
+}
+AGENT_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {**_ANY, "403": (_NOT_LET_IN, _TEXT)}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One GET: what it takes, and what it answers beside 200."""
+
+    path: str
+    summary: str
+    query: type[BaseModel]
+    answer: type[BaseModel]
+    statuses: Mapping[str, tuple[str, Schema]]
+
+
+def document(operations: Iterable[Operation]) -> dict[str, object]:
+    """The OpenAPI 3.1 document of these and of the health check."""
+    operations = tuple(operations)
+    answers: list[type[BaseModel]] = [*(one.answer for one in operations), Fault]
+    _, schemas = models_json_schema([(one, "serialization") for one in answers], ref_template=_REF)
+    ping = {
+        "summary": "Whether the server is up",
+        "security": [],
+        "responses": {"200": _response("Up", _TEXT)},
+    }
+    schemes = {name: {"type": "apiKey", "in": "header", "name": name} for name in HEADERS}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "keyturn serve", "version": __version__},
+        "paths": {"/ping": {"get": ping}} | {one.path: {"get": _described(one)} for one in operations},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": schemes},
+        "security": [{name: []} for name in HEADERS],
+    }
+
+
+def _described(one: Operation) -> Schema:
+    answer = {"application/json": {"schema": {"$ref": _REF.format(model=one.answer.__name__)}}}
+    refusals = {status: _response(*described) for status, described in sorted(one.statuses.items())}
+    return {
+        "summary": one.summary,
+        "parameters": list(_parameters(one)),
+        "responses": {"200": _response("Found", answer), **refusals},
+    }
+
+
+def _parameters(one: Operation) -> Iterator[Schema]:
+    if "{secretId}" in one.path:
+        schema = TypeAdapter(SecretId).json_schema()
+        yield {"name": "secretId", "in": "path", "required": True, "schema": schema}
+    asked = one.query.model_json_schema(by_alias=True)
+    for name, schema in asked["properties"].items():
+        # A parameter is there or not: that it is None by default is nobody's business but ours.
+        shown = {key: value for key, value in schema.items() if key not in ("title", "default")}
+        yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": shown}
+
+
+def _response(description: str, content: Schema) -> Schema:
+    return {"description": description, "content": content}

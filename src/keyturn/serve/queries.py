@@ -1,0 +1,76 @@
+"""What may be asked: the parameters of each route, parsed in one place and described from the same models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
+from starlette.requests import Request
+
+NAME_MAX: Final = 100
+"""Characters of an unknown parameter's name that are said back."""
+
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _flag(text: object) -> bool:
+    """The agent's truth values, in any case; pydantic knows more of them."""
+    value = _FLAGS.get(text.lower()) if isinstance(text, str) else None
+    if value is None:
+        raise ValueError("not true, 1, false or 0")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+SecretId = Annotated[str, Field(min_length=1, max_length=2048, examples=["prod/db"])]
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""What may be said back in a message and a log."""
+
+VersionId = Annotated[str, Field(min_length=1, max_length=64, pattern=_PRINTABLE)]
+Stage = Annotated[str, Field(min_length=1, max_length=256, pattern=_PRINTABLE, examples=["AWSCURRENT"])]
+
+_ASKED: Final = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class VersionQuery(BaseModel):
+    """Which version of a secret, and whether to ask Secrets Manager for it now."""
+
+    model_config = _ASKED
+
+    version_id: VersionId | SkipJsonSchema[None] = None
+    version_stage: Stage | SkipJsonSchema[None] = None
+    refresh_now: Flag = False
+
+
+class SecretQuery(VersionQuery):
+    """The same, and which secret: its name or ARN."""
+
+    secret_id: SecretId
+
+
+class QueryError(Exception):
+    """The parameters of a request are wrong; `str` says which, in the agent's words, and no value."""
+
+
+_Query = TypeVar("_Query", bound=BaseModel)
+
+
+def parsed(model: type[_Query], request: Request) -> _Query:
+    """The request's parameters, the last of those with the same name; `QueryError` for wrong ones."""
+    try:
+        return model.model_validate(dict(request.query_params), by_name=False, by_alias=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    # Without its cause: pydantic's error knows the values.
+    raise QueryError(_words(first["type"], str(first["loc"][0])[:NAME_MAX]))
+
+
+def _words(kind: str, name: str) -> str:
+    match kind:
+        case "missing" | "string_too_short":
+            return f"missing parameter {name}"
+        case "extra_forbidden":
+            return f"unknown parameter: {name}"
+    return f"invalid {name} value"
