@@ -84,3 +84,15 @@ def test_other_stages_hit_as_well(world: World) -> None:
     assert "one" == first.string
     assert first is cache.get(NAME, "AWSPREVIOUS")
     assert 1 == world.reads
+
+
+def test_a_peek_is_a_hit_or_nothing(world: World) -> None:
+    """`peek` gives what `get` would give without asking anybody, and asks nobody itself."""
+    cache = world.covered()
+    calls = world.reads, sum(world.table.calls.values())
+    assert cache.peek("prod/other") is None
+    assert cache.peek(NAME, "AWSPREVIOUS") is None
+    assert cache.peek(NAME) is cache.get(NAME)
+    world.clock.advance(5)
+    assert cache.peek(NAME) is None
+    assert calls == (world.reads, sum(world.table.calls.values()))

@@ -17,7 +17,9 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
+from keyturn.serve.bodies import agent_secret, extension_secret
 from keyturn.serve.statuses import ANSWERS, INTERNAL, answer_to
+from keyturn.values import SecretVersion
 from tests.serve.endpoint import AUTHORIZED, TOKEN, Endpoint
 from tests.world import NAME
 
@@ -201,9 +203,6 @@ def test_no_secret_and_no_token_is_logged(endpoint: Endpoint, caplog: pytest.Log
 
 def test_models_of_answers_show_no_value() -> None:
     """The value is not in the repr of what is answered, should anybody ever print it."""
-    from keyturn.serve.bodies import agent_secret, extension_secret
-    from keyturn.values import SecretVersion
-
     text = SecretVersion("a", "arn", "a", "v1", frozenset(), 0.0, string=CANARY)
     blob = SecretVersion("a", "arn", "a", "v1", frozenset(), 0.0, binary=CANARY.encode())
     shown = [repr(model(one)) for model in (agent_secret, extension_secret) for one in (text, blob)]
