@@ -1,7 +1,8 @@
 """AWS's answers, whole: every field, `ResponseMetadata` and HTTP headers, without an AWS.
 
 `answer` makes the body of one call; `canned` puts it under a real boto3 client, so that all but the
-network is the client's own work; `endpoint` serves it over HTTP on 127.0.0.1, from its own process.
+network is the client's own work; `endpoint` serves it over HTTP on 127.0.0.1, from its own process,
+and one secret as the Parameters and Secrets Extension would.
 """
 
 from __future__ import annotations
@@ -267,6 +268,12 @@ def endpoint(moves_every: int = 0, *, secrets: int = 0) -> Iterator[str]:
             server.kill()
 
 
+def variables(url: str) -> dict[str, str]:
+    """The environment variables of a process that talks to this endpoint."""
+    port = url.rpartition(":")[2]
+    return CREDENTIALS | {"AWS_ENDPOINT_URL": url, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": port}
+
+
 class _Raw(io.BytesIO):
     """The raw answer, as botocore reads one."""
 
@@ -296,10 +303,16 @@ def _handler(answers: Answers | LargeAccount) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
         wbufsize = -1
 
+        def do_GET(self) -> None:
+            created = datetime.fromtimestamp(CREATED_S, UTC).isoformat()
+            self._answer(json.dumps(secret_value(NAME) | {"CreatedDate": created}).encode())
+
         def do_POST(self) -> None:
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps(answers.answer(operation, request)).encode()
+            self._answer(json.dumps(answers.answer(operation, request)).encode())
+
+        def _answer(self, body: bytes) -> None:
             self.send_response_only(200)
             for name, value in headers(body).items():
                 self.send_header(name, value)

@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from benchmarks import rie
-from benchmarks.aws import CREDENTIALS, NAME, endpoint
+from benchmarks.aws import NAME, endpoint, variables
 from benchmarks.results import Part, Parts, Ratio, Size, counted, ratio, row
 from benchmarks.timing import interleaved
 
 KEYTURN: Final = "keyturn"
 KEYTURN_TABLE: Final = "keyturn with a marker table"
+KEYTURN_EXTENSION: Final = "keyturn through the Lambda extension"
 UPSTREAM: Final = "aws-secretsmanager-caching"
 BOTO3: Final = "boto3"
 POWERTOOLS: Final = "Powertools parameters"
@@ -33,6 +34,11 @@ secret = SecretCache().get_secret_string(NAME)
     KEYTURN_TABLE: """
 from keyturn import SecretCache
 secret = SecretCache(marker_table="keyturn-markers").get_secret_string(NAME)
+""",
+    KEYTURN_EXTENSION: """
+from keyturn import SecretCache
+from keyturn.integrations.awslambda import extension_source
+secret = SecretCache(source=extension_source()).get_secret_string(NAME)
 """,
     UPSTREAM: """
 from aws_secretsmanager_caching import SecretCache
@@ -108,13 +114,15 @@ def measure(size: Size) -> Parts:
     with endpoint() as url, TemporaryDirectory() as folder:
         # Bytecode is kept even where the environment forbids it: what is installed has it.
         bytecode = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
-        variables = CREDENTIALS | {"AWS_ENDPOINT_URL": url} | bytecode
-        started = processes(plan, variables)
-        loaded = start(PROGRAMS[KEYTURN_TABLE], variables)
-        inits = rie_inits(plan, variables) if rie.is_there() else {}
+        environment = variables(url) | bytecode
+        started = processes(plan, environment)
+        loaded = {name: start(PROGRAMS[name], environment) for name in (KEYTURN_TABLE, KEYTURN_EXTENSION)}
+        inits = rie_inits(plan, environment) if rie.is_there() else {}
     rows = [row(name, "ms", ms, "fresh process") for name, ms in started.items()]
     rows += [row(name, "ms", ms, "INIT in Lambda's emulator") for name, ms in inits.items()]
-    rows.append(counted("modules that keyturn loads and does not need", "modules", len(not_needed(loaded))))
+    needless = not_needed(loaded[KEYTURN_TABLE])
+    rows.append(counted("modules that keyturn loads and does not need", "modules", len(needless)))
+    rows += [counted(f"modules loaded: {name}", "modules", len(one.modules)) for name, one in loaded.items()]
     part = Part(
         "Cold start, to the first secret",
         f"{plan.processes} fresh processes of each kind in turn, from the first line of the program to the "
@@ -127,7 +135,8 @@ def measure(size: Size) -> Parts:
             (
                 "TLS, DNS and credentials from a role are not in it: alike for all but "
                 "aws-secretsmanager-caching, which makes two calls (DescribeSecret, GetSecretValue) where "
-                "the others make one."
+                "the others make one. Through the extension the call goes to a stub of it, which holds the "
+                "secret: its own start and its call to Secrets Manager come on top."
             ),
             *(() if inits else ("Lambda's emulator was not there, so INIT was not measured.",)),
         ),
@@ -146,21 +155,20 @@ def targets(ms: Mapping[str, list[float]], suffix: str) -> tuple[Ratio, ...]:
     )
 
 
-def processes(plan: Plan, variables: Mapping[str, str]) -> dict[str, list[float]]:
+def processes(plan: Plan, environment: Mapping[str, str]) -> dict[str, list[float]]:
     """Milliseconds of fresh processes, in turn."""
     takes: dict[str, Callable[[], float]] = {}
     for name, program in PROGRAMS.items():
-        start(program, variables)
-        takes[name] = partial(_ms, program, variables)
+        start(program, environment)
+        takes[name] = partial(_ms, program, environment)
     return interleaved(takes, plan.processes)
 
 
-def start(program: str, variables: Mapping[str, str]) -> Start:
+def start(program: str, environment: Mapping[str, str]) -> Start:
     """Run one program in a fresh process, with these environment variables besides our own."""
-    environment = {**os.environ, **variables}
     code = TIMED.format(name=NAME, program=program)
-    command = [sys.executable, "-c", code]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    command, whole = [sys.executable, "-c", code], {**os.environ, **environment}
+    answer = subprocess.run(command, env=whole, capture_output=True, text=True, check=True, timeout=60)
     seconds, _length, *modules = answer.stdout.split()
     return Start(float(seconds) * 1000, frozenset(modules))
 
@@ -174,7 +182,7 @@ def not_needed(started: Start) -> list[str]:
     ]
 
 
-def rie_inits(plan: Plan, variables: Mapping[str, str]) -> dict[str, list[float]]:
+def rie_inits(plan: Plan, environment: Mapping[str, str]) -> dict[str, list[float]]:
     """Milliseconds of INIT, in turn."""
     with TemporaryDirectory() as folder:
         takes: dict[str, Callable[[], float]] = {}
@@ -182,16 +190,16 @@ def rie_inits(plan: Plan, variables: Mapping[str, str]) -> dict[str, list[float]
             module = f"function{number}"
             text = f"NAME = {NAME!r}\n{program}\ndef handler(event, context): return len(secret)\n"
             Path(folder, f"{module}.py").write_text(text, "utf-8")
-            takes[name] = partial(_init_ms, f"{module}.handler", Path(folder), variables)
+            takes[name] = partial(_init_ms, f"{module}.handler", Path(folder), environment)
             takes[name]()
         return interleaved(takes, plan.inits)
 
 
-def _ms(program: str, variables: Mapping[str, str]) -> float:
-    return start(program, variables).ms
+def _ms(program: str, environment: Mapping[str, str]) -> float:
+    return start(program, environment).ms
 
 
-def _init_ms(handler: str, folder: Path, variables: Mapping[str, str]) -> float:
-    with rie.function(handler, [folder], variables) as one:
+def _init_ms(handler: str, folder: Path, environment: Mapping[str, str]) -> float:
+    with rie.function(handler, [folder], environment) as one:
         one.invoke({})
         return one.init_ms()

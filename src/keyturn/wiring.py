@@ -48,8 +48,9 @@ class SystemClock:
     monotonic = staticmethod(time.monotonic)
 
 
-system_random = random.random
-"""Jitter, uniform in [0, 1)."""
+system_random = random.SystemRandom().random
+"""Jitter, uniform in [0, 1). From the kernel: a generator's state would be the same in every clone of a
+SnapStart snapshot, and all of them would turn to AWS in the same moment."""
 
 system_sleep = time.sleep
 """Waits so many seconds."""

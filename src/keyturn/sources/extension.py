@@ -16,9 +16,8 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from keyturn.errors import ConfigurationError, StageNotFoundError, UnavailableError
 from keyturn.sources.faults import CallFailedError, Fault, FaultKind, answered_fault
@@ -62,8 +61,7 @@ _ADVICE_TOKENLESS: Final = "none was sent, since AWS_SESSION_TOKEN is not set: r
 _ADVICE_PORT: Final = f"something else than the extension listens on this port: check {_PORT}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtensionSettings:
+class ExtensionSettings(NamedTuple):
     """What a reader has to know of the extension's settings; durations in seconds.
 
     A TTL of 0: the extension caches nothing. Its other variables (MAX_CONNECTIONS, LOG_LEVEL) change
