@@ -169,10 +169,10 @@ class Cache:
                 doubted=current.doubt.version if current.doubt is not None else None,
             )
 
-    def refresh_ahead(self) -> None:
-        """Refresh what would not stay fresh until the window ends; errors stay in `status()`.
+    def _refresh_due(self, within_s: float) -> None:
+        """Refresh what is fresh for no longer than this, one after the other.
 
-        Not AWSPENDING: it never stays fresh, so it would be read for ever, used or not.
+        Errors stay in `status()`. AWSPENDING never stays fresh: it would be read for ever, used or not.
         """
         with self._lock:
             now = self._now()
@@ -180,17 +180,23 @@ class Cache:
                 (secret, holding)
                 for secret, holding in self.shelf.held()
                 if holding.stage != AWSPENDING
-                if self._fresh_for_s(secret, holding, now) < self._window_s and not holding.pauses(now)
-                if hit_key(secret.arn, holding.stage) not in self._flights
+                if self._fresh_for_s(secret, holding, now) <= within_s and not holding.pauses(now)
             ]
-            keys = [hit_key(secret.arn, holding.stage) for secret, holding in due]
-            self._flights.update((key, threading.Event()) for key in keys)
-        for key, (secret, holding) in zip(keys, due, strict=True):
-            with self._flying(key):
-                try:
-                    self._refresh(secret.arn, secret, holding)
-                except SecretError as error:
-                    log.warning("%s", error)
+        for secret, holding in due:
+            self._refresh_alone(secret, holding)
+
+    def _refresh_alone(self, secret: Secret, holding: Holding) -> None:
+        """Refresh this unless another thread does, or did."""
+        key = hit_key(secret.arn, holding.stage)
+        with self._lock:
+            if key in self._flights or secret.holdings.get(holding.stage) is not holding:
+                return
+            self._flights[key] = threading.Event()
+        with self._flying(key):
+            try:
+                self._refresh(secret.arn, secret, holding)
+            except SecretError as error:
+                log.warning("%s", error)
 
     def _load(self, secret_id: str, stage: str) -> SecretVersion:
         """The first read of a secret or stage under this id."""
@@ -292,31 +298,50 @@ class Cache:
         finally:
             self._checking.release()
 
-    def check(self) -> None:
-        """Check the table now, after any check in progress; never raises for the table's sake."""
+    def check_ahead(self) -> None:
+        """Check and refresh for the callers, from a thread of its own; never raises for the table's sake.
+
+        What the check finds to have moved is refreshed before the next window opens, so that callers
+        go on hitting what is known, as all but one do while any refresh flies: until the answer is
+        there, and no longer than the present window. What would leave the hit path at the next check
+        is refreshed after.
+        """
+        opened = self._opened
         with self._checking:
-            self._check()
+            begun = self._look()
+        self._refresh_due(0.0)
+        with self._lock:
+            # Unless a caller found the window at its end meanwhile, and has checked.
+            if self._opened is opened:
+                self._open_window(begun)
+        self._refresh_due(self._window_s + self._limits.check_interval_s)
 
     def _window_ended(self) -> bool:
         return self._opened is None or self._opened.age_s(self._now()) >= self._window_s
 
     def _check(self) -> None:
+        begun = self._look()
+        with self._lock:
+            self._open_window(begun)
+
+    def _look(self) -> Instant:
+        """Read what is to be read of the table; when that was begun."""
         begun = self._now()
         # With nothing held there is nothing to check: a cold start pays for one GetSecretValue only.
         if self._table is not None and len(self.shelf):
             with self._lock:
                 keys = self.shelf.keys()
             self._table.check(keys, begun)
-        with self._lock:
-            self._open_window(begun)
+        return begun
 
     def _open_window(self, begun: Instant) -> None:
         """Serve until the window ends what is fresh until then, and nothing else."""
+        now, closes_at = self._now(), begun.wall_s + self._window_s
         for secret, holding in self.shelf.held():
-            if self._fresh_for_s(secret, holding, begun) < self._window_s:
+            if not self._outlasts(closes_at, secret, holding, now):
                 self.shelf.drop_hits(secret, holding.stage)
         self._opened = begun
-        self.shelf.open(begun.wall_s, begun.wall_s + self._window_s)
+        self.shelf.open(begun.wall_s, closes_at)
 
     # Telling
 
@@ -363,10 +388,15 @@ class Cache:
             limits=self._limits,
         )
 
+    def _outlasts(self, closes_at: float, secret: Secret, holding: Holding, now: Instant) -> bool:
+        """Whether the holding is fresh, and stays so until then; that the window is over proves nothing."""
+        fresh_s = self._fresh_for_s(secret, holding, now)
+        return fresh_s > 0 and now.wall_s + fresh_s >= closes_at
+
     def _serve(self, secret_id: str, secret: Secret, holding: Holding, now: Instant) -> SecretVersion:
         """Hand out a version, through the hit path from now on if it stays fresh until the window ends."""
         version = as_asked(holding.version, secret_id)
-        if now.wall_s + self._fresh_for_s(secret, holding, now) >= self.shelf.window.closes_at:
+        if self._outlasts(self.shelf.window.closes_at, secret, holding, now):
             self.shelf.add_hit(version, holding.stage)
         return version
 

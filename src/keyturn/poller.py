@@ -49,8 +49,7 @@ class Poller:
             if cache is None:
                 return
             try:
-                cache.check()
-                cache.refresh_ahead()
+                cache.check_ahead()
             except Exception:
                 # The thread must outlive any fault; without it callers check inline, as ever.
                 log.exception("the background check failed; it is tried again in %g s", self._interval_s)

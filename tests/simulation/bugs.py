@@ -37,6 +37,7 @@ BUGS: Final = (
         "    answer = reading.read(None)\n",
         "    if marker is not None and marker.stages.get(held.stage) not in "
         "(None, held.version.version_id):\n"
+        "        from dataclasses import replace\n"
         "        told = replace(held.version, version_id=marker.stages[held.stage])\n"
         "        return held.moved_to(told, reading.begun, reading.generation)\n"
         "    answer = reading.read(None)\n",
@@ -132,8 +133,8 @@ BUGS: Final = (
     Bug(
         "the hit path serves what does not stay fresh until the window ends",
         _CACHE,
-        "            if self._fresh_for_s(secret, holding, begun) < self._window_s:\n",
-        "            if self._fresh_for_s(secret, holding, begun) < -1e9:\n",
+        "            if not self._outlasts(closes_at, secret, holding, now):\n",
+        "            if closes_at < 0:\n",
     ),
     Bug(
         "a denied copy is served while it is fresh",

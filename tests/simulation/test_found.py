@@ -59,8 +59,7 @@ def test_a_pending_version_that_nobody_asks_for_is_not_read_ahead() -> None:
     before = world.reads
     for _ in range(20):
         world.clock.advance(5)
-        cache.check()
-        cache.refresh_ahead()
+        cache.check_ahead()
     assert before == world.reads
 
 

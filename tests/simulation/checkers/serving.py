@@ -107,7 +107,7 @@ class Serving:
             return
         version = served.outcome
         self._identity(served, version, name)
-        self._asked_again(served, told)
+        self._asked_again(served, told, name)
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
         self._not_denied(served, version, told)
         spans = self.service.label(name, served.stage)
@@ -129,10 +129,12 @@ class Serving:
         mixed = stored is None or stored.value != version.string or served.stage not in version.stages
         require(not mixed, "safety", f"{_what(served)} is a mix of versions")
 
-    def _asked_again(self, served: Served, told: Told) -> None:
+    def _asked_again(self, served: Served, told: Told, name: str) -> None:
         """After an invalidation only reads that were begun later count, once the pauses are over."""
         reader, since_s = served.reader, self.invalidated_s.get((served.reader.host.name, served.secret_id))
         if since_s is None or served.stage != AWSCURRENT or told.begun_s >= since_s:
+            return
+        if self._is_asking(reader, name, served.stage):
             return
         troubled_s = max(since_s, self.weather.calm_since(SECRETS), reader.host.clock.disturbed_s)
         late_s = served.begun_s - troubled_s
@@ -167,9 +169,11 @@ class Serving:
         """Whether a stale answer is as fresh as what was in order since the move promises."""
         moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
         reader, limits, name = served.reader, served.reader.limits, version.name
-        # While one thread asks or checks, the others get what there is.
-        is_asking = self.service.flying[reader.host.process, name, served.stage] > 0
-        if is_asking or self.checks(reader) or not self._reader_is_well(reader, moved.start_s):
+        if (
+            self._is_asking(reader, name, served.stage)
+            or self.checks(reader)
+            or not self._reader_is_well(reader, moved.start_s)
+        ):
             return
         holders = [span.holder for span in spans[:last]]
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
@@ -184,6 +188,10 @@ class Serving:
             f"freshness by {promise}",
             f"{_what(served)} {age_s:.1f} s after it moved, promised {promised_s:.1f} s",
         )
+
+    def _is_asking(self, reader: Reader, name: str, stage: str) -> bool:
+        """Whether a thread of this process asks: the others get what there is meanwhile."""
+        return self.service.flying[reader.host.process, name, stage] > 0
 
     def _promised(
         self, name: str, spans: list[Span], last: int, interval_s: float, *, back: bool

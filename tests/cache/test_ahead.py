@@ -1,0 +1,184 @@
+"""A cache with a thread of its own: callers go on hitting while that thread checks and refreshes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from keyturn.cache import Cache
+from keyturn.errors import UnavailableError
+from keyturn.freshness import Limits
+from keyturn.values import SecretVersion
+from tests.world import NAME, World
+
+INTERVAL_S = 5.0
+WINDOW_S = 2 * INTERVAL_S
+OTHER = "prod/api"
+
+
+class Busy:
+    """A `SecretSource` during whose reads something happens; `asked` are the ids that were read."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.asked: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        self.asked.append(secret_id)
+        self.meanwhile()
+        return self._world.secrets.read(secret_id, stage=stage, version_id=version_id)
+
+
+class Server:
+    """A process whose background thread is driven by hand; it holds `prod/db`, which has a marker."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.source = Busy(self.world)
+        self.cache = Cache(
+            self.source,
+            self.world.table,
+            limits=Limits(),
+            clock=self.world.clock,
+            random=lambda: 0.0,
+            window_s=WINDOW_S,
+        )
+        self.world.mark()
+        self.cache.get(NAME, "AWSCURRENT")
+        self.turn()
+        self.source.asked.clear()
+
+    def turn(self, *, after_s: float = INTERVAL_S) -> None:
+        """What the thread does once per interval."""
+        self.world.clock.advance(after_s)
+        self.cache.check_ahead()
+
+    def hits(self, secret_id: str = NAME) -> str | None:
+        """The version that the hit path serves now, None where a get is a miss."""
+        window = self.cache.shelf.window
+        version = window.versions.get(secret_id)
+        is_open = window.opens_at <= self.world.clock.wall() < window.closes_at
+        return version.version_id if version is not None and is_open else None
+
+    def get(self, secret_id: str = NAME) -> str:
+        """The version that a caller is given who missed."""
+        return self.cache.get(secret_id, "AWSCURRENT").version_id
+
+
+@pytest.fixture
+def server() -> Server:
+    """A process that holds version v1, checked once."""
+    return Server()
+
+
+def test_callers_hit_the_known_version_until_the_answer_is_there(server: Server) -> None:
+    """A moved marker drops the copy with the answer of its one read, not before."""
+    server.get()
+    server.world.rotate("v2", "two")
+    seen: list[str | None] = []
+    server.source.meanwhile = lambda: seen.append(server.hits())
+    server.turn()
+    assert ["v1"] == seen
+    assert "v2" == server.hits(server.world.arn)
+    assert "v2" == server.get() == server.hits()
+    assert 1 == len(server.source.asked)
+
+
+def test_a_refresh_that_fails_ends_the_hits_at_once(server: Server) -> None:
+    """What moved and cannot be read leaves the hit path with the error; what is fresh goes on being hit."""
+    server.world.secrets.create(OTHER, "other")
+    for name in (NAME, OTHER):
+        server.get(name)
+    server.world.rotate("v2", "two")
+    server.world.secrets.fail = lambda secret_id: UnavailableError(secret_id, "down")
+    server.turn()
+    assert (None, "v1") == (server.hits(NAME), server.hits(OTHER))
+    assert "v1" == server.get(NAME)
+    assert server.hits(NAME) is None
+
+
+def test_a_refresh_that_hangs_keeps_the_known_version_no_longer_than_its_window(server: Server) -> None:
+    """One interval after the check a caller finds the window at its end and checks; that is not undone."""
+    server.get()
+    server.world.rotate("v2", "two")
+    server.world.clock.advance(-1)
+    seen: list[str | None] = []
+
+    def hang() -> None:
+        server.world.clock.advance(INTERVAL_S - 0.1)
+        seen.append(server.hits())
+        server.world.clock.advance(0.1)
+        seen.append(server.hits())
+        heads = server.world.table.calls["head"]
+        assert "v1" == server.get()
+        assert heads + 1 == server.world.table.calls["head"]
+        seen.append(server.hits())
+
+    server.source.meanwhile = hang
+    server.turn()
+    assert ["v1", None, None] == seen
+    opened_at = server.cache.shelf.window.opens_at
+    assert server.world.clock.wall() == opened_at
+    assert "v2" == server.get() == server.hits()
+
+
+def test_a_window_that_is_over_takes_nothing_in(server: Server) -> None:
+    """What is served although it is not fresh, while another thread checks, is no hit of a clock set back."""
+    server.world.table.set(server.world.key, server.world.arn, {"AWSCURRENT": "v2"})
+    server.turn()
+    seen: list[str | None] = []
+
+    def set_back() -> None:
+        assert "v1" == server.get()
+        server.world.clock.advance(-2)
+        seen.append(server.hits())
+
+    server.world.clock.advance(WINDOW_S + 1)
+    server.world.table.fail = set_back
+    server.turn(after_s=0)
+    assert [None] == seen
+
+
+def test_what_moved_is_read_before_what_grows_old(server: Server) -> None:
+    """Of several that are due the moved one is first, though the other has waited for longer."""
+    server.world.secrets.create(OTHER, "other")
+    server.get(OTHER)
+    for _ in range(56):
+        server.world.table.sweep()
+        server.turn()
+    server.source.asked.clear()
+    server.world.rotate("v2", "two")
+    server.world.clock.advance(-1)
+    server.turn()
+    assert [NAME, OTHER] == server.source.asked
+
+
+def test_what_grows_old_never_leaves_the_hit_path(server: Server) -> None:
+    """A copy without a marker is read again while it is still hit: an hour without a miss costs 12 reads."""
+    arn = server.world.secrets.create(OTHER, "other")
+    server.get(arn)
+    seen: set[str | None] = set()
+    server.source.meanwhile = lambda: seen.add(server.hits(arn))
+    for _ in range(720):
+        server.turn()
+        seen.add(server.hits(arn))
+    assert {"v1"} == seen
+    assert 12 == server.source.asked.count(arn) - 1
+
+
+def test_an_unforeseen_error_leaves_nobody_waiting(server: Server) -> None:
+    """The thread's own failure ends its flight, and what else was due is free for the callers."""
+    server.world.secrets.create(OTHER, "other")
+    server.get(OTHER)
+
+    def fail() -> None:
+        server.source.meanwhile = lambda: None
+        raise RuntimeError("unforeseen")
+
+    server.source.meanwhile = fail
+    with pytest.raises(RuntimeError):
+        server.turn(after_s=299)
+    assert "v1" == server.get(NAME)
+    assert "v1" == server.get(OTHER)
