@@ -15,7 +15,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test bench demo simulate bugs faults soak audit lint format listener clean
+.PHONY: help compat test bench demo simulate bugs faults soak audit lint format listener clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ faults: $(STAMP) ## break calls, listener, table and account on the real chain; 
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)
+
+compat: $(STAMP) ## run aws-secretsmanager-caching's own tests on keyturn.compat; pip downloads them
+	$(RUN) tools/compat.py
 
 audit: $(STAMP) ## list the licence of every package, and fail on one that is not allowed
 	$(VENV)/bin/pip-licenses --order=license --partial-match --allow-only='$(LICENCES)'

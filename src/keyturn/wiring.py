@@ -171,10 +171,15 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+def known_marker_table(given: str | None) -> str | None:
+    """The table's name or ARN: `given`, else from the environment, else None."""
+    return given or os.environ.get(MARKER_TABLE_VARIABLE) or None
+
+
 def marker_table_name(given: str | None) -> str:
-    """The table's name or ARN: `given`, else from the environment; `ConfigurationError` without one."""
-    table = given or os.environ.get(MARKER_TABLE_VARIABLE)
-    if not table:
+    """The same; `ConfigurationError` without one."""
+    table = known_marker_table(given)
+    if table is None:
         raise ConfigurationError(f"no marker table: pass marker_table or set {MARKER_TABLE_VARIABLE}")
     return table
 

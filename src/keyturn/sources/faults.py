@@ -7,6 +7,7 @@ botocore's parser puts a body it cannot parse into the error's message.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -176,6 +177,20 @@ def secret_error(error: Exception, secret_id: str) -> SecretError | None:
     """
     fault = fault_of(error)
     return None if fault is None else _secret_error(fault, secret_id)
+
+
+def asked(secret_id: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+    """The answer of a call about `secret_id`; botocore's error as a `SecretError` with it as the cause."""
+    try:
+        return call()
+    except Exception as error:
+        failure = secret_error(error, secret_id)
+        if failure is None:
+            raise
+        if not quotes_the_body(error):
+            raise failure from error
+    # Neither cause nor context: the unreadable body may hold the secret, and error quotes it.
+    raise failure
 
 
 def _secret_error(fault: Fault, secret_id: str) -> SecretError:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
-from keyturn.sources.faults import quotes_the_body, secret_error
+from keyturn.sources.faults import asked
 from keyturn.values import AWSCURRENT, SecretVersion
 
 
@@ -68,18 +68,8 @@ class VersionSource:
 
 
 def _got(client: Callable[[], SecretsManagerClient], secret_id: str, **version: str) -> SecretVersion:
-    try:
-        answer = client().get_secret_value(SecretId=secret_id, **version)
-    except Exception as error:
-        failure = secret_error(error, secret_id)
-        if failure is None:
-            raise
-        if not quotes_the_body(error):
-            raise failure from error
-    else:
-        return _parsed(answer, secret_id)
-    # Neither cause nor context: the unreadable body may hold the secret, and error quotes it.
-    raise failure
+    answer = asked(secret_id, lambda: client().get_secret_value(SecretId=secret_id, **version))
+    return _parsed(answer, secret_id)
 
 
 def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:

@@ -1,0 +1,77 @@
+"""`make compat`: aws-secretsmanager-caching's own tests, with `keyturn.compat.SecretCache` in its place.
+
+The tests are those of the release that `constraints.txt` pins, from its source distribution, which pip
+downloads to `build/compat`. All tests that make a cache have to pass; the others are about its internals.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import aws_secretsmanager_caching as upstream
+import pytest
+from aws_secretsmanager_caching import secret_cache
+
+from keyturn.compat import SecretCache
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "build" / "compat"
+NAME = "aws_secretsmanager_caching"
+
+TESTS = {"test_aws_secretsmanager_caching.py": 15, "test_cache_hook.py": 2, "test_decorators.py": 8}
+"""The files whose tests make a `SecretCache`, and how many tests they have in 1.2."""
+
+
+class Outcomes:
+    """Counts what became of the tests: a skipped one has not passed."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or not report.passed:
+            self.counts[report.outcome] += 1
+
+
+def tests() -> Path:
+    """The folder of the tests of the installed release; downloaded anew each time."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    release = f"{NAME}-{version(NAME)}"
+    command = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run(  # noqa: S603 # pip, of the running Python
+        [sys.executable, "-m", "pip", *command, "--dest", FOLDER, release.replace("-", "==")], check=True
+    )
+    with tarfile.open(FOLDER / f"{release}.tar.gz") as archive:
+        archive.extractall(FOLDER, filter="data")
+    return FOLDER / release / "test" / "unit"
+
+
+def main() -> int:
+    """Run them; 0 if as many as there are have passed."""
+    folder = tests()
+    # Without a Region one of the tests passes without having tested anything.
+    os.environ |= {"AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+    for module in (upstream, secret_cache):
+        vars(module)["SecretCache"] = SecretCache
+    outcomes = Outcomes()
+    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder)]
+    options += ["--import-mode=importlib", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
+    pytest.main([*options, *(str(folder / name) for name in TESTS)], [outcomes])
+    passed = {"passed": sum(TESTS.values())}
+    if outcomes.counts != passed:
+        print(f"expected {passed}, saw {dict(outcomes.counts)}", file=sys.stderr)
+        return 1
+    print(f"{sum(TESTS.values())} tests of {NAME} {version(NAME)} pass on keyturn.compat")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
