@@ -15,7 +15,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test bench demo simulate bugs faults soak audit lint format listener clean
+.PHONY: help compat test bench demo simulate bugs faults soak audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +58,10 @@ format: $(STAMP) ## format the code and mend what can be mended safely
 	$(VENV)/bin/ruff format .
 
 listener: $(STAMP) ## build build/rotation_listener.zip, byte for byte the same each time
-	$(RUN) tools/build_listener.py
+	$(RUN) -m tools.build_listener
+
+layer: $(STAMP) ## build build/keyturn_layer.zip, the library as a Lambda layer, the same each time
+	$(RUN) -m tools.build_layer
 
 clean: ## remove all that was made
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """Build the listener's deployment package, byte for byte the same from the same sources.
 
-    python tools/build_listener.py [OUTPUT]        (default: build/rotation_listener.zip)
+    python -m tools.build_listener [OUTPUT]        (default: build/rotation_listener.zip)
 
 In it: `rotation_listener`, and of `keyturn` the modules that it reaches by its imports. Lambda's
 Python runtime brings botocore.
@@ -9,11 +9,11 @@ Python runtime brings botocore.
 from __future__ import annotations
 
 import ast
-import hashlib
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from tools.zips import made, write_zip
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "rotation_listener.zip"
@@ -24,33 +24,10 @@ SOURCES: Mapping[str, Path] = {"keyturn": ROOT / "src", "rotation_listener": ROO
 SIZE_MAX = 100 * 1024
 """Bytes. A cold start fetches the package."""
 
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest date that a zip file can give its entries."""
-
-
-def main(arguments: list[str]) -> int:
-    """Write the package and say its path, size in bytes and hash."""
-    output = Path(arguments[0]) if arguments else OUTPUT
-    output.parent.mkdir(parents=True, exist_ok=True)
-    package = build(output)
-    if len(package) > SIZE_MAX:
-        print(f"{output}: {len(package)} bytes, at most {SIZE_MAX} are wanted", file=sys.stderr)
-        return 1
-    print(f"{output}: {len(package)} bytes, sha256 {hashlib.sha256(package).hexdigest()}")
-    return 0
-
 
 def build(output: Path) -> bytes:
     """Write the package to `output`; its bytes."""
-    files = {file.relative_to(base).as_posix(): file for base, file in _files()}
-    with zipfile.ZipFile(output, "w") as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix, wherever it is built: the permissions are Unix's.
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name].read_bytes(), compresslevel=9)
-    return output.read_bytes()
+    return write_zip(output, {file.relative_to(base).as_posix(): file for base, file in _files()})
 
 
 def _files() -> Iterator[tuple[Path, Path]]:
@@ -94,4 +71,4 @@ def _imported(file: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(made(Path(sys.argv[1]) if len(sys.argv) > 1 else OUTPUT, build, SIZE_MAX))

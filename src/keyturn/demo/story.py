@@ -133,10 +133,11 @@ def job(key: str, number: int, stack: Stack, plan: Plan) -> Job:
 
 def build_listener() -> Path:
     """Build the listener's zip by the tool that users build it with."""
-    tool = ROOT / "tools" / "build_listener.py"
-    if not tool.exists():
+    if not (ROOT / "tools" / "build_listener.py").exists():
         raise DeploymentError("the demonstration needs a checkout of the project: it builds the listener")
-    subprocess.run([sys.executable, tool], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "tools.build_listener"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
     return ROOT / "build" / "rotation_listener.zip"
 
 

@@ -1,0 +1,57 @@
+"""The Lambda layer: the same bytes each time, small, and enough beside botocore."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tools.build_layer import ROOT, SIZE_MAX, build
+
+RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import keyturn
+for name in set(keyturn.__all__) - {"KeyturnSettings"}:
+    getattr(keyturn, name)
+from keyturn.integrations.awslambda import extension_source
+keyturn.SecretCache(source=extension_source(), marker_table="markers")
+assert keyturn.__file__.startswith(sys.argv[1]), keyturn.__file__
+"""
+
+
+@pytest.fixture(scope="module")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly built layer."""
+    path = tmp_path_factory.mktemp("layer") / "layer.zip"
+    build(path)
+    return path
+
+
+def test_the_same_sources_give_the_same_bytes(layer: Path, tmp_path: Path) -> None:
+    """Built again, also in another process, the layer is the same: its hash names its content."""
+    other = tmp_path / "other" / "layer.zip"
+    command = [sys.executable, "-m", "tools.build_layer", str(other)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    assert other.read_bytes() == layer.read_bytes()
+
+
+def test_the_layer_is_small_and_holds_what_functions_use(layer: Path) -> None:
+    """Under `python/`, where Lambda looks; no tests, no servers, no command line."""
+    names = zipfile.ZipFile(layer).namelist()
+    assert layer.stat().st_size < SIZE_MAX
+    assert {"python/keyturn/__init__.py", "python/keyturn/rotation/function.py"} <= set(names)
+    assert [name for name in names if not name.startswith("python/keyturn/")] == []
+    assert not {"testing", "demo", "cli"} & {name.split("/")[2] for name in names}
+
+
+def test_every_public_name_works_with_the_layer_alone(layer: Path, tmp_path: Path) -> None:
+    """In a Python without any package; only `KeyturnSettings` needs pydantic beside it."""
+    with zipfile.ZipFile(layer) as archive:
+        archive.extractall(tmp_path)
+    command = [sys.executable, "-I", "-S", "-c", RUN, str(tmp_path / "python")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
