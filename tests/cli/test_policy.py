@@ -93,6 +93,19 @@ def test_an_arn_needs_neither_region_nor_account() -> None:
     assert arn in run("reader", "--secret", arn).stdout
 
 
+def test_for_a_template_everything_is_where_the_stack_is() -> None:
+    """Region, account and partition are left to CloudFormation, and the table to a parameter of it."""
+    told = run("reader", "--template", "--secret", "a", "--marker-table", "${MarkerTable}", *WHERE)
+    secret, markers = json.loads(told.stdout)["Statement"]
+    here = "${AWS::Region}:${AWS::AccountId}"
+    assert {"Fn::Sub": f"arn:${{AWS::Partition}}:secretsmanager:{here}:secret:a-??????"} == secret["Resource"]
+    assert {"Fn::Sub": f"arn:${{AWS::Partition}}:dynamodb:{here}:table/${{MarkerTable}}"} == markers[
+        "Resource"
+    ]
+    (keys,) = markers["Condition"]["ForAllValues:StringEquals"].values()
+    assert ["head", {"Fn::Sub": f"arn:${{AWS::Partition}}:secretsmanager:{here}:secret:a"}] == keys
+
+
 def test_the_partition_follows_the_region() -> None:
     """China and GovCloud have ARNs of their own."""
     told = run("reader", "--secret", "a", "--region", "cn-north-1", "--account", "111122223333")

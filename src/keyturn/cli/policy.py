@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -20,7 +21,8 @@ _F = TypeVar("_F", bound=Callable[..., object])
 def command() -> None:
     r"""Print the least-privilege IAM policy of a role.
 
-    What is named by its ARN needs neither Region nor account. Nothing is asked of AWS.
+    What is named by its ARN needs neither Region nor account. Nothing is asked of AWS. With --template the
+    table may be ${Name}, for a parameter of that name.
 
     \b
     Ready to be attached:
@@ -33,14 +35,29 @@ def _several(name: str, help_: str, *, required: bool = False) -> Callable[[_F],
     return click.option(name, multiple=True, required=required, help=f"{help_} Repeatable.")
 
 
-_region = click.option(
-    "--region",
-    default="",
-    envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
-    show_envvar=True,
-    help="Of what is named by name.",
-)
-_account = click.option("--account", default="", help="Of what is named by name: 12 digits.")
+def _placed(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say where everything is, passed as `place`."""
+
+    @click.option(
+        "--region",
+        default="",
+        envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+        show_envvar=True,
+        help="Of what is named by name.",
+    )
+    @click.option("--account", default="", help="Of what is named by name: 12 digits.")
+    @click.option(
+        "--template",
+        is_flag=True,
+        help="Print it for a CloudFormation or SAM template: all is where the stack is.",
+    )
+    @functools.wraps(function)
+    def placed(*, region: str, account: str, template: bool, **options: object) -> None:
+        function(place=Place.of_stack() if template else _place(region, account), **options)
+
+    return placed
+
+
 _keys = _several("--key", "ARN of a customer managed KMS key.")
 _aliases = _several("--key-alias", "Alias of such a key (alias/NAME), where its ARN is not known.")
 
@@ -67,10 +84,10 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
 @_keys
 @_aliases
 @_marker_table(required=False)
-@_region
-@_account
+@_placed
 def reader(
     *,
+    place: Place,
     secret: Sequence[str],
     stage: Sequence[str],
     parameter: Sequence[str],
@@ -78,13 +95,11 @@ def reader(
     key: Sequence[str],
     key_alias: Sequence[str],
     marker_table: str | None,
-    region: str,
-    account: str,
 ) -> None:
     """A process that reads secrets and parameters."""
     _echo(
         roles.reader(
-            _place(region, account),
+            place,
             secrets=secret,
             stages=stage,
             parameters=parameter,
@@ -102,22 +117,20 @@ def reader(
 @click.option("--parameters", is_flag=True, help="Its sweep lists parameters as well.")
 @click.option("--log-group", help="ARN of its log group, ending in :*")
 @click.option("--queue", help="ARN of the queue for events that it could not handle.")
-@_region
-@_account
+@_placed
 def listener(
     *,
+    place: Place,
     marker_table: str,
     prefix: Sequence[str],
     log_group: str | None,
     queue: str | None,
-    region: str,
-    account: str,
     parameters: bool,
 ) -> None:
     """The rotation listener; infra/template.yaml has this policy."""
     _echo(
         roles.listener(
-            _place(region, account),
+            place,
             marker_table=marker_table,
             prefixes=prefix,
             parameters=parameters,
@@ -130,11 +143,10 @@ def listener(
 @command.command
 @_secrets(required=True)
 @_marker_table(required=True)
-@_region
-@_account
-def announcer(secret: Sequence[str], marker_table: str, region: str, account: str) -> None:
+@_placed
+def announcer(place: Place, secret: Sequence[str], marker_table: str) -> None:
     """Whoever calls keyturn.announce."""
-    _echo(roles.announcer(_place(region, account), secrets=secret, marker_table=marker_table))
+    _echo(roles.announcer(place, secrets=secret, marker_table=marker_table))
 
 
 @command.command
@@ -143,22 +155,20 @@ def announcer(secret: Sequence[str], marker_table: str, region: str, account: st
 @_keys
 @_aliases
 @_marker_table(required=False)
-@_region
-@_account
+@_placed
 def rotation(
     *,
+    place: Place,
     secret: Sequence[str],
     admin_secret: Sequence[str],
     key: Sequence[str],
     key_alias: Sequence[str],
     marker_table: str | None,
-    region: str,
-    account: str,
 ) -> None:
     """A rotation function that announces its steps."""
     _echo(
         roles.rotation(
-            _place(region, account),
+            place,
             secrets=secret,
             admin_secrets=admin_secret,
             keys=key,

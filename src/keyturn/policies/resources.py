@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from keyturn.errors import ConfigurationError
 from keyturn.names import SUFFIX_LENGTH, Arn
@@ -27,7 +27,8 @@ PUBLIC_PREFIX: Final = "/aws/service/"
 _SECRET_NAME = re.compile(r"[\w/+=.@*-]{1,512}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"/?[\w.*-]+(/[\w.*-]+)*", re.ASCII)
 _SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})")
-_TABLE_NAME = re.compile(r"[\w.-]{3,255}", re.ASCII)
+_TABLE_NAME = re.compile(r"[\w.-]{3,255}|\$\{\w+\}", re.ASCII)
+_ACCOUNT = re.compile(r"[0-9]{12}|\$\{AWS::AccountId\}")
 _ALIAS = re.compile(r"alias/[\w/-]+", re.ASCII)
 
 
@@ -43,8 +44,13 @@ class Place:
     partition: str = "aws"
 
     def __post_init__(self) -> None:
-        if self.account and not re.fullmatch(r"[0-9]{12}", self.account):
+        if self.account and not _ACCOUNT.fullmatch(self.account):
             raise ConfigurationError(f"account {self.account!r} is not 12 digits")
+
+    @classmethod
+    def of_stack(cls) -> Self:
+        """Where a CloudFormation stack is, by its pseudo parameters: for `Fn::Sub` in a template."""
+        return cls("${AWS::Region}", "${AWS::AccountId}", "${AWS::Partition}")
 
     def arn(self, service: str, resource: str, named: str) -> str:
         """The ARN of what the caller named by name; `ConfigurationError` where that says too little."""
@@ -113,7 +119,7 @@ def path_resource(path: str, place: Place) -> str:
 
 
 def table_resource(named: str, place: Place) -> str:
-    """The resource of a DynamoDB table."""
+    """The resource of a DynamoDB table; `${Name}` is the one that a template's parameter names."""
     if named.startswith("arn:"):
         return resource_of("dynamodb", named, "table")
     _must_match(_TABLE_NAME, named, "a table's name has 3 to 255 letters, digits and .-_")

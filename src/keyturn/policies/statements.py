@@ -27,7 +27,10 @@ class Statement:
     conditions: Conditions = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
-        """As IAM writes it; a list of one is written as that one."""
+        """As IAM writes it; a list of one is written as that one.
+
+        What a template has to fill in (`${...}`) is written as CloudFormation's `Fn::Sub`.
+        """
         conditions: dict[str, Json] = {
             operator: {key: _one_or_all(values) for key, values in tests.items()}
             for operator, tests in self.conditions.items()
@@ -62,4 +65,9 @@ def document(statements: Sequence[Statement]) -> dict[str, Json]:
 
 
 def _one_or_all(values: Sequence[str]) -> Json:
-    return values[0] if len(values) == 1 else list(values)
+    written = [_filled_in(value) for value in values]
+    return written[0] if len(written) == 1 else written
+
+
+def _filled_in(value: str) -> Json:
+    return {"Fn::Sub": value} if "${" in value else value
