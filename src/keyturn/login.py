@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypedDict
 
@@ -132,7 +132,8 @@ class Attempt:
     """One try to log in with one version: `with attempt as version: …`.
 
     A refusal inside the block is kept and not raised; everything else is raised as it is. What came
-    of it is remembered when the block ends, since a caller may leave the loop right there.
+    of it is remembered, and the next thread's turn begins, when the block ends: a caller may leave the
+    loop right there, and keep its iterator.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Attempt:
         current: SecretVersion,
         is_refused: Callable[[Exception], bool],
         logins: Logins,
+        end_turn: Callable[[], None],
     ) -> None:
         self.version = version
         self.refusal: Exception | None = None
@@ -148,6 +150,7 @@ class Attempt:
         self._current = current
         self._is_refused = is_refused
         self._logins = logins
+        self._end_turn = end_turn
 
     def __enter__(self) -> SecretVersion:
         return self.version
@@ -155,12 +158,15 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None:
-            self.has_succeeded = True
-            self._logins.remember_success(self.version, self._current)
-        elif isinstance(error, Exception) and self._is_refused(error):
-            self.refusal = error
-            self._logins.remember_refusal(self.version)
+        try:
+            if error is None:
+                self.has_succeeded = True
+                self._logins.remember_success(self.version, self._current)
+            elif isinstance(error, Exception) and self._is_refused(error):
+                self.refusal = error
+                self._logins.remember_refusal(self.version)
+        finally:
+            self._end_turn()
         return self.refusal is not None
 
 
@@ -212,11 +218,11 @@ class Logins:
         while True:
             current = self._versions.get(secret_id, AWSCURRENT)
             for version in self._in_order(secret_id, current, policy):
-                with self._turn(version) as is_ours:
-                    if not is_ours:
+                with ExitStack() as turn:
+                    if not turn.enter_context(self._turn(version)):
                         refusals.add(version, "refused moments ago")
                         continue
-                    attempt = Attempt(version, current, policy.is_refused, self)
+                    attempt = Attempt(version, current, policy.is_refused, self, turn.close)
                     yield attempt
                     if attempt.has_succeeded:
                         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,6 +12,7 @@ from keyturn import SecretCache
 from keyturn.cache import Cache
 from keyturn.errors import AccessDeniedError
 from keyturn.freshness import Limits
+from keyturn.login import Attempt
 from keyturn.recording import Hint, Recorder
 from keyturn.testing.fakes import FakeMarkers, FakeSecretsManager
 from keyturn.values import Described, Marker, SecretVersion
@@ -229,3 +231,27 @@ def test_who_finds_the_successor_gets_what_is_held_of_it() -> None:
     world.clock.advance(10)
     world.secrets.move(NAME, "AWSCURRENT", "v1")
     assert ["v2", "v2"] == [cache.get(NAME).version_id for _ in range(2)]
+
+
+def test_a_loop_of_attempts_that_is_left_lets_the_others_in() -> None:
+    """Who leaves the loop but keeps its iterator, as a traceback does, holds no other thread up."""
+    world, scheduler, kept = World(), Scheduler(), list[Iterator[Attempt]]()
+    logged_in = list[str]()
+    with cooperative(scheduler):
+        cache = world.cache(table=False)
+
+        def leave() -> None:
+            kept.append(cache.login_attempts(NAME, is_refused=lambda _: False))
+            with suppress(TimeoutError), next(kept[0]):
+                raise TimeoutError
+
+        def log_in() -> None:
+            logged_in.append(
+                cache.login(NAME, lambda version: version.version_id, is_refused=lambda _: False)
+            )
+
+        scheduler.spawn("leaves", Machine("host"), leave)
+        scheduler.spawn("logs in", Machine("host"), log_in, after_s=1)
+        scheduler.run(10)
+    assert ["v1"] == logged_in
+    scheduler.close()

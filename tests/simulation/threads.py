@@ -1,4 +1,4 @@
-"""The part of `threading` that the cache uses, for actors instead of threads.
+"""The part of `threading` that the cache and its logins use, for actors instead of threads.
 
 Locks and events are the production code's own points of waiting, so several "threads" of one
 process interleave at them and at their I/O, in the order that the seed gives.
@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import keyturn.cache
+import keyturn.login
 import keyturn.poller
 from tests.simulation.scheduler import Scheduler, Waiting
 
@@ -88,14 +89,17 @@ class Threading:
     def Event(self) -> Event:  # noqa: N802 - threading's own
         return Event(self._scheduler)
 
+    def get_ident(self) -> int:
+        return id(self._scheduler.running)
+
     def Thread(self, target: Callable[[], None], name: str, daemon: bool) -> Thread:  # noqa: N802, FBT001
         return Thread(self._scheduler, target, name)
 
 
 @contextmanager
 def cooperative(scheduler: Scheduler) -> Iterator[None]:
-    """Let the cache and its poller use actors instead of threads."""
+    """Let the cache, its logins and its poller use actors instead of threads."""
     with ExitStack() as stack:
-        for module in (keyturn.cache, keyturn.poller):
+        for module in (keyturn.cache, keyturn.login, keyturn.poller):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
         yield
