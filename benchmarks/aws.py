@@ -20,6 +20,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import TYPE_CHECKING, Final
+from uuid import NAMESPACE_URL, uuid5
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -64,9 +65,9 @@ CREDENTIALS: Final = {
 Body = Mapping[str, object]
 
 
-def version_id(number: int) -> str:
-    """The version id of the `number`-th version of a secret."""
-    return f"7f1c3b1e-0000-4000-8000-{number:012d}"
+def version_id(arn: str, number: int) -> str:
+    """The version id of the `number`-th version of a secret: no two secrets share one, as on AWS."""
+    return str(uuid5(NAMESPACE_URL, f"{arn}/{number}"))
 
 
 def arn(name: str) -> str:
@@ -81,13 +82,14 @@ def secret_value(name: str, version: int = 1) -> dict[str, object]:
         "CreatedDate": CREATED_S + version,
         "Name": name,
         "SecretString": VALUE,
-        "VersionId": version_id(version),
+        "VersionId": version_id(arn(name), version),
         "VersionStages": ["AWSCURRENT"],
     }
 
 
 def described(name: str, version: int = 1) -> dict[str, object]:
     """DescribeSecret's answer for a secret that rotates."""
+    current, previous = (version_id(arn(name), number) for number in (version, version - 1))
     return {
         "ARN": arn(name),
         "CreatedDate": CREATED_S,
@@ -100,7 +102,7 @@ def described(name: str, version: int = 1) -> dict[str, object]:
         "RotationLambdaARN": f"arn:aws:lambda:{REGION}:111122223333:function:rotate-orders",
         "RotationRules": {"AutomaticallyAfterDays": 30},
         "Tags": [{"Key": "team", "Value": "orders"}],
-        "VersionIdsToStages": {version_id(version): ["AWSCURRENT"], version_id(version - 1): ["AWSPREVIOUS"]},
+        "VersionIdsToStages": {current: ["AWSCURRENT"], previous: ["AWSPREVIOUS"]},
     }
 
 
@@ -123,15 +125,16 @@ def head(counter: int) -> dict[str, object]:
 
 def marker(key: str, version: int = 1) -> dict[str, object]:
     """The marker of a secret."""
-    stages = {"AWSCURRENT": {"S": version_id(version)}, "AWSPREVIOUS": {"S": version_id(version - 1)}}
+    arn = f"{key}-AbCdEf"
+    current, previous = (version_id(arn, number) for number in (version, version - 1))
     return {
         "pk": {"S": key},
         "schema": {"N": "1"},
         "epoch": {"S": "fedcba9876543210"},
         "sequence": {"N": str(version)},
-        "arn": {"S": f"{key}-AbCdEf"},
-        "stages": {"M": stages},
-        "left": {"L": [{"S": version_id(version - 1)}]},
+        "arn": {"S": arn},
+        "stages": {"M": {"AWSCURRENT": {"S": current}, "AWSPREVIOUS": {"S": previous}}},
+        "left": {"L": [{"S": previous}]},
         "deleted": {"BOOL": False},
         "reason": {"S": "Secret Label Updated"},
         "changed_at_s": {"N": str(CREATED_S)},

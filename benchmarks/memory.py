@@ -81,7 +81,8 @@ def measure(size: Size) -> Parts:
     kib = {name: in_a_process(name, plan.secrets) / 1024 for name in HOLDERS}
     part = Part(
         "Memory per held secret",
-        f"{plan.secrets:,} secrets of {len(VALUE)} characters in a fresh process for each cache: what "
+        f"{plan.secrets:,} secrets of {len(VALUE)} characters, each with its own names and ids, in a fresh "
+        "process for each cache: what "
         "tracemalloc counts after they were read, less their own texts, divided by their number. The "
         "answers are new objects, with ResponseMetadata and headers, as botocore's are.",
         tuple(counted(name, "KiB", taken) for name, taken in kib.items()),

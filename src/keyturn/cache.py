@@ -220,8 +220,7 @@ class Cache:
         stage = held.stage
         with self._lock:
             begun, generation = self._now(), secret.generation
-            if secret_id != secret.arn:
-                secret.names.add(secret_id)
+            secret.use_name(secret_id)
             marker, ask_by = self._marker(secret), secret.asks_by()
             if held.generation != generation:
                 secret.forced = begun
@@ -248,7 +247,7 @@ class Cache:
                 return self._land(secret_id, secret, holding, held)
             self.shelf.forget(secret)
             landed = holding.version
-            for name in tuple(secret.names):
+            for name in secret.names:
                 successor = self.shelf.claim(holding.version, name)
                 landed = self._land(name, successor, holding, None)
             if secret_id == secret.arn or not secret.names:

@@ -36,6 +36,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
@@ -477,7 +478,7 @@ def _marker(item: Item) -> Marker:
         deleted=_flag(item, "deleted"),
         token=_text(item, "token", _TOKEN_LENGTH) if "token" in item else None,
         step=_text(item, "step", _STEP_LENGTH) if "step" in item else None,
-        reason=_text(item, "reason", _REASON_LENGTH, length_min=0) if "reason" in item else "",
+        reason=_shared(_text(item, "reason", _REASON_LENGTH, length_min=0)) if "reason" in item else "",
         changed_at_s=_moment(item, "changed_at_s") if "changed_at_s" in item else 0.0,
         epoch=_text(item, "epoch", _EPOCH_LENGTH),
         sequence=_whole(item, "sequence", least=1),
@@ -549,14 +550,20 @@ def _stages(item: Item) -> dict[str, str]:
     if not isinstance(stages, Mapping) or len(stages) > STAGES_MAX:
         raise _MisshapenError("stages")
     _require(all(isinstance(label, str) and 1 <= len(label) <= _LABEL_LENGTH for label in stages))
-    return {label: _text(stages, label, _VERSION_ID_LENGTH) for label in stages}
+    return {label: _shared(_text(stages, label, _VERSION_ID_LENGTH)) for label in stages}
 
 
 def _left(item: Item) -> tuple[str, ...]:
     left = _attribute(item, "left", "L") if "left" in item else []
     if not isinstance(left, list) or len(left) > LEFT_MAX:
         raise _MisshapenError("left")
-    return tuple(_text({"left": version_id}, "left", _VERSION_ID_LENGTH) for version_id in left)
+    return tuple(_shared(_text({"left": version_id}, "left", _VERSION_ID_LENGTH)) for version_id in left)
+
+
+@lru_cache(maxsize=64)
+def _shared(text: str) -> str:
+    """One text in place of equal ones: a marker names a version twice, and most have one of a few reasons."""
+    return text
 
 
 def _number(number: float) -> dict[str, object]:

@@ -85,6 +85,11 @@ def uncovered_because(
     return None
 
 
+def _kept(marker: Marker, key: str, arn: str) -> Marker:
+    """The marker with the texts that are held anyway instead of copies of its own."""
+    return marker._replace(key=key, arn=arn if marker.arn == arn else marker.arn)
+
+
 class TableWatch:
     """Checks the table. One thread at a time may call `check`; any may read `view`."""
 
@@ -100,11 +105,11 @@ class TableWatch:
         """Know nothing, as before the first check."""
         self._failures, self._rest, self.view = 0, None, UNSEEN
 
-    def check(self, keys: Collection[str], begun: Instant) -> None:
+    def check(self, keys: Mapping[str, str], begun: Instant) -> None:
         """One read of the head; the markers of `keys` only if it moved or they are not known.
 
-        Never raises for the table's sake: trouble is in `view`, logged once, and asked about ever
-        less often.
+        `keys` has the ARN held under each marker key. Never raises for the table's sake: trouble is in
+        `view`, logged once, and asked about ever less often.
         """
         if self._rest is not None and self._rest[0].age_s(begun) < self._rest[1]:
             return
@@ -117,7 +122,7 @@ class TableWatch:
         else:
             self._failed(trouble, begun)
 
-    def _look(self, keys: Collection[str], begun: Instant) -> str | None:
+    def _look(self, keys: Mapping[str, str], begun: Instant) -> str | None:
         """Read what is to be read; what is wrong with the table, if anything."""
         before = self.view
         head = self._head(before.head)
@@ -135,8 +140,9 @@ class TableWatch:
         denied = {key: since for key, since in before.denied.items() if key in held - asked}
         if asked:
             read = self._read(asked, before._replace(known=known))
-            markers |= dict.fromkeys(read.absent | read.denied) | dict(read.found)
-            known |= read.absent | read.found.keys()
+            found = {key: _kept(read.found[key], key, keys[key]) for key in asked if key in read.found}
+            markers |= dict.fromkeys(read.absent | read.denied) | found
+            known |= read.absent | found.keys()
             denied |= dict.fromkeys(read.denied, begun)
         self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
         return None

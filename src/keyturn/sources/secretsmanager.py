@@ -83,7 +83,8 @@ def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
     return SecretVersion(
         secret_id=secret_id,
         arn=arn,
-        name=name,
+        # One text is kept, not two.
+        name=secret_id if name == secret_id else name,
         version_id=version_id,
         stages=_shared(frozenset(label for label in stages if isinstance(label, str)))
         if isinstance(stages, Iterable)
