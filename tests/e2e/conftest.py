@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
+from keyturn.demo.stage import Stack, deploy
+from keyturn.demo.story import ROOT, build_listener
 from keyturn.testing.embedded import EmbeddedAws
 
 if TYPE_CHECKING:
@@ -43,3 +46,15 @@ def client(session: boto3.Session) -> Iterator[SecretsManagerClient]:
     client = session.client("secretsmanager")
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def listener_zip() -> Path:
+    """The listener as it is shipped."""
+    return build_listener()
+
+
+@pytest.fixture
+def stack(aws: EmbeddedAws, listener_zip: Path) -> Stack:
+    """The deployed template, in an empty account."""
+    return deploy(listener_zip, ROOT / "infra" / "template.yaml")

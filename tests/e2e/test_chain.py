@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
 from keyturn import SecretCache
-from keyturn.demo.stage import Stack, deploy
-from keyturn.demo.story import ROOT, build_listener
-from keyturn.testing.embedded import EmbeddedAws
+from keyturn.demo.stage import Stack
 from keyturn.testing.rotation import Rotation, StepFunctions
 
 if TYPE_CHECKING:
@@ -26,18 +23,6 @@ CHECK_INTERVAL_S = 0.5
 SETTLE_S = 1
 NOTICED_WITHIN_S = CHECK_INTERVAL_S + 1
 NAME = "app/db"
-
-
-@pytest.fixture(scope="session")
-def listener_zip() -> Path:
-    """The listener as it is shipped."""
-    return build_listener()
-
-
-@pytest.fixture
-def stack(aws: EmbeddedAws, listener_zip: Path) -> Stack:
-    """The deployed template, in an empty account."""
-    return deploy(listener_zip, ROOT / "infra" / "template.yaml")
 
 
 class Warm:

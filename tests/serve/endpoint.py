@@ -43,10 +43,9 @@ class Endpoint:
     connections: int = 1
 
     def __post_init__(self) -> None:
+        versions = FakeVersions(self.world.secrets)
         self.cache = self.world.cache()
-        self.versions = SecretCache(
-            source=FakeVersions(self.world.secrets), clock=self.world.clock, random=lambda: 0.0
-        )
+        self.versions = SecretCache(source=versions, clock=self.world.clock, random=lambda: 0.0)
         self.app = Guard(
             make_app(Reader(self.cache, self.versions, threads=4)),
             token=TOKEN,

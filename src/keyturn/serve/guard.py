@@ -27,6 +27,9 @@ OPEN: Final = frozenset({PING, "/openapi.json"})
 PING_RESERVE: Final = 2
 """Connections beyond the limit that a health check may use."""
 
+REQUEST_BYTES_MAX: Final = 32 * 1024
+"""A path, query and headers: the longest id, thrice for its percent-encoding, and a session token."""
+
 _TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADERS)
 _SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -61,7 +64,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope["method"], scope["path"], scope["headers"])
+        refusal = self._refusal(scope)
         if refusal is not None:
             log.warning("%s: %d %s", route_of(scope["path"]), refusal.status, refusal.words)
             await refusal.response()(scope, receive, send)
@@ -71,16 +74,20 @@ class Guard:
         except Exception as error:  # noqa: BLE001 # its message may quote anything: only its place is logged
             log.error("%s: %s", route_of(scope["path"]), _place_of(error))  # noqa: TRY400
 
-    def _refusal(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        path: str = scope["path"]
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
         limit = self._max_connections + (PING_RESERVE if path == PING else 0)
         if self._connections() > limit:
             return Refusal(429, "Connection limit exceeded")
+        if _size(scope) > REQUEST_BYTES_MAX:
+            return Refusal(431, "Request too large")
         names = {name for name, _ in headers}
         if path != PING and b"x-forwarded-for" in names:
             return Refusal(400, "Forwarded")
         if path not in OPEN and not self._knows_the_token(headers):
             return Refusal(BAD_TOKEN[Api.of(path)], "Bad Token")
-        if method != "GET":
+        if scope["method"] != "GET":
             return Refusal(405, "Not allowed")
         if any(name in _SIZE_HEADERS and value != b"0" for name, value in headers):
             return Refusal(413, "A request has no body")
@@ -89,6 +96,11 @@ class Guard:
     def _knows_the_token(self, headers: list[tuple[bytes, bytes]]) -> bool:
         given = (value for name, value in headers if name in _TOKEN_HEADERS)
         return any(hmac.compare_digest(value, self._token) for value in given)
+
+
+def _size(scope: Scope) -> int:
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + len(scope["path"]) + len(scope["query_string"])
 
 
 def route_of(path: str) -> str:

@@ -24,6 +24,7 @@ _ANY: Final[Mapping[str, tuple[str, Schema]]] = {
     "400": ("The request cannot be right, or AWS says so of it", {**_TEXT, **_FAULT}),
     "413": ("The request has a body", _TEXT),
     "429": ("Too many connections", _TEXT),
+    "431": ("The request is too large", _TEXT),
     "500": ("Something that nobody foresaw", _FAULT),
     "503": ("AWS did not answer, and no known version may be served", _FAULT),
 }
@@ -33,7 +34,11 @@ EXTENSION_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {
     "401": (_NOT_LET_IN, _TEXT),
     "403": ("A policy denies the read", _FAULT),
 }
-AGENT_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {**_ANY, "403": (_NOT_LET_IN, _TEXT)}
+AGENT_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {
+    **_ANY,
+    "403": (_NOT_LET_IN, _TEXT),
+    "404": ("A line break in the id: no path of this API", _TEXT),
+}
 
 
 @dataclass(frozen=True, slots=True)

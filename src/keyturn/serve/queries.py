@@ -24,10 +24,10 @@ def _flag(text: object) -> bool:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-SecretId = Annotated[str, Field(min_length=1, max_length=2048, examples=["prod/db"])]
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """What may be said back in a message and a log."""
 
+SecretId = Annotated[str, Field(min_length=1, max_length=2048, pattern=_PRINTABLE, examples=["prod/db"])]
 VersionId = Annotated[str, Field(min_length=1, max_length=64, pattern=_PRINTABLE)]
 Stage = Annotated[str, Field(min_length=1, max_length=256, pattern=_PRINTABLE, examples=["AWSCURRENT"])]
 

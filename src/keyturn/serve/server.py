@@ -11,7 +11,7 @@ import uvicorn
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.serve.app import make_app
-from keyturn.serve.guard import Guard, log
+from keyturn.serve.guard import REQUEST_BYTES_MAX, Guard, log
 from keyturn.serve.reading import Reader
 from keyturn.settings import KeyturnSettings
 from keyturn.sources.secretsmanager import VersionSource
@@ -20,8 +20,8 @@ from keyturn.wiring import SECRETS_TIMEOUTS_S, make_client
 if TYPE_CHECKING:
     from keyturn.sources.secretsmanager import SecretsManagerClient
 
-REQUEST_BYTES_MAX: Final = 32 * 1024
-"""A request's line and headers: the longest id, thrice for its percent-encoding, and a session token."""
+BACKLOG: Final = 128
+"""Connections that wait to be taken."""
 
 IDLE_S, ENDING_S = 60, 10
 """How long a connection may be idle, and how long answers under way may take when the server is ended."""
@@ -58,7 +58,7 @@ def serve(port: int, token: str, settings: KeyturnSettings, limits: Limits) -> N
 
 
 def loopback_sockets(port: int) -> list[socket.socket]:
-    """Sockets bound to 127.0.0.1 and, where there is IPv6, ::1; port 0 takes a free one.
+    """Sockets that listen on 127.0.0.1 and, where there is IPv6, ::1; port 0 takes a free one.
 
     What they send cannot leave the host: a packet may go one hop. `ConfigurationError` if the port is
     not to be had. There is no way to bind to another interface.
@@ -84,6 +84,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
         else:
             made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
         made.bind((address, port))
+        made.listen(BACKLOG)
     except OSError as error:
         made.close()
         raise ConfigurationError(f"cannot serve on port {port} of {address}: {error.strerror}") from error
@@ -100,7 +101,7 @@ def _secrets_manager_client() -> object:
 
 
 def _config(guard: Guard) -> uvicorn.Config:
-    """h11 bounds the size of what it parses; the log is our own; nobody is told what serves here."""
+    """h11 bounds what it keeps of an unfinished request; the log is our own; nobody is told what serves."""
     return uvicorn.Config(
         guard,
         http="h11",
@@ -111,6 +112,7 @@ def _config(guard: Guard) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=BACKLOG,
         h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=ENDING_S,

@@ -1,0 +1,226 @@
+"""`keyturn serve` as a process of its own, behind the whole chain, used from Node."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from keyturn.demo.stage import Stack
+from keyturn.testing.embedded import EmbeddedAws
+from keyturn.testing.rotation import Rotation, StepFunctions
+from tests.e2e.node import Node, installed
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+pytestmark = pytest.mark.e2e
+
+CHECK_INTERVAL_S = 0.5
+NOTICED_WITHIN_S = CHECK_INTERVAL_S + 1
+START_TIMEOUT_S = 30
+NAME = "prod/db"
+TOKEN = "canary-token"
+AUTHORIZED = {"X-Aws-Parameters-Secrets-Token": TOKEN}
+CLIENTS = ("fetch", "axios")
+
+
+class Server:
+    """A running `keyturn serve`, its port and its log."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._log = log
+        self.process = process
+        self.port = self._started()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text("utf-8")
+
+    def get(self, target: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        """One request on a connection of its own."""
+        origin = f"http://127.0.0.1:{self.port}"
+        return httpx.get(origin + target, headers=AUTHORIZED if headers is None else headers)
+
+    def _started(self) -> int:
+        late_s = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < late_s and self.process.poll() is None:
+            ready = re.search(r"serving on http://localhost:(\d+)", self.log)
+            if ready is not None:
+                return int(ready[1])
+            time.sleep(0.02)
+        raise AssertionError(f"the server did not start: {self.log}")
+
+
+@contextmanager
+def running(log: Path, **environment: str) -> Iterator[Server]:
+    """A server on a free port, ended at the end of the block."""
+    command = [sys.executable, "-m", "keyturn.serve", "--port", "0", "--max-connections", "8"]
+    settings = {"KEYTURN_CHECK_INTERVAL_S": str(CHECK_INTERVAL_S), "AWS_TOKEN": TOKEN}
+    with log.open("wb") as output, ExitStack() as ending:
+        process = subprocess.Popen(
+            command, env={**os.environ, **settings, **environment}, stderr=output, stdin=subprocess.DEVNULL
+        )
+        ending.callback(process.wait, 10)
+        ending.callback(process.terminate)
+        yield Server(process, log)
+
+
+@pytest.fixture
+def server(stack: Stack, client: SecretsManagerClient, tmp_path: Path) -> Iterator[Server]:
+    """A server in an account with the deployed listener and one secret."""
+    client.create_secret(Name=NAME, SecretString="one")
+    with running(tmp_path / "log", KEYTURN_MARKER_TABLE=stack.marker_table) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def handlers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Node handlers with axios."""
+    return installed(tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture
+def node(server: Server, handlers: Path) -> Iterator[Node]:
+    """A warm Node process that knows port and token from the extension's variables."""
+    environment = {
+        "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": str(server.port),
+        "AWS_SESSION_TOKEN": TOKEN,
+    }
+    with Node(handlers, environment) as process:
+        yield process
+
+
+def rotate(client: SecretsManagerClient, suffix: str) -> None:
+    """One whole rotation, known to no server."""
+    Rotation(client, NAME, StepFunctions(client, lambda current: current + suffix)).run()
+
+
+def within(node: Node, seconds: float, value: str, **event: object) -> bool:
+    """Whether the handler comes to use this value in time."""
+    late_s = time.monotonic() + seconds
+    while (answer := node.ask(**event)) != {"value": value} and time.monotonic() < late_s:
+        time.sleep(0.05)
+    return answer == {"value": value}
+
+
+def test_node_follows_a_rotation(node: Node, client: SecretsManagerClient) -> None:
+    """fetch and axios read a secret, and its new value a check interval and a second after a rotation."""
+    assert [node.ask(**{"with": one}, secret=NAME) for one in CLIENTS] == [{"value": "one"}] * 2
+    rotate(client, "'")
+    for one in CLIENTS:
+        assert within(node, NOTICED_WITHIN_S, "one'", **{"with": one}, secret=NAME)
+
+
+@pytest.mark.parametrize("one", CLIENTS)
+def test_node_is_told_of_each_mistake(node: Node, one: str) -> None:
+    """No token, a wrong one, an unknown secret, a bad version, a proxy: each has its status."""
+    target = "/secretsmanager/get?secretId=prod%2Fdb"
+    header = "X-Aws-Parameters-Secrets-Token"
+    mistakes: dict[str, dict[str, object]] = {
+        "wrong token": {"target": target, "headers": {header: "wrong"}},
+        "empty token": {"target": target, "headers": {header: ""}},
+        "forwarded": {"target": target, "headers": {"X-Forwarded-For": "10.0.0.1"}},
+        "unknown secret": {"secret": "prod/nothing"},
+        "unknown version": {"secret": NAME, "query": f"&versionId={32 * '0'}"},
+        "unknown parameter": {"secret": NAME, "query": "&verion=1"},
+        "wrong path": {"target": "/secretmanager/get?secretId=prod%2Fdb"},
+    }
+    answers = {what: node.ask(**{"secret": NAME, "with": one} | event) for what, event in mistakes.items()}
+    assert {what: answer.get("status") for what, answer in answers.items()} == {
+        "wrong token": 401,
+        "empty token": 401,
+        "forwarded": 400,
+        "unknown secret": 400,
+        "unknown version": 400,
+        "unknown parameter": 400,
+        "wrong path": 404,
+    }
+    assert "ResourceNotFoundException" in str(answers["unknown secret"]["body"])
+    assert answers["forwarded"]["body"] == "Forwarded"
+
+
+def test_encoded_ids_survive_the_network(server: Server, client: SecretsManagerClient) -> None:
+    """A name with encoded slashes and an ARN are found in the query and in the path."""
+    arn = client.describe_secret(SecretId=NAME)["ARN"]
+    for secret_id in (NAME, "prod%2Fdb", "prod%2fdb", arn, arn.replace(":", "%3A").replace("/", "%2F")):
+        by_query = server.get(f"/secretsmanager/get?secretId={secret_id}")
+        by_path = server.get(f"/v1/{secret_id}")
+        assert ["one", "one"] == [by_query.json()["SecretString"], by_path.json()["SecretString"]]
+
+
+def test_it_can_be_reached_from_this_host_alone(server: Server) -> None:
+    """Nothing listens on the port at an address that other hosts could reach."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        own_address = probe.getsockname()[0]
+    assert own_address != "127.0.0.1"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{own_address}:{server.port}/ping")
+
+
+def test_too_many_connections_are_told_so(server: Server) -> None:
+    """Connections that do nothing count; when they are gone there is room again."""
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+    try:
+        time.sleep(0.2)
+        assert (429, 200) == (server.get(f"/v1/{NAME}").status_code, server.get("/ping").status_code)
+    finally:
+        for connection in idle:
+            connection.close()
+    time.sleep(0.2)
+    assert server.get(f"/v1/{NAME}").status_code == 200
+
+
+def test_a_huge_request_is_refused(server: Server) -> None:
+    """A megabyte of headers is not even kept."""
+    answer = server.get(f"/v1/{NAME}", AUTHORIZED | {"X-Large": 1_000_000 * "a"})
+    assert answer.status_code in (400, 431)
+    assert server.get(f"/v1/{NAME}").status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_told_and_answers_first(aws: EmbeddedAws, tmp_path: Path, number: int) -> None:
+    """A signal ends it within seconds; a request under way is still answered; no traceback is left."""
+    assert aws.port
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        address = f"http://127.0.0.1:{stalled.getsockname()[1]}"
+        with running(tmp_path / "log", AWS_ENDPOINT_URL=address) as server:
+            asked = socket.create_connection(("127.0.0.1", server.port))
+            asked.sendall(
+                f"GET /v1/{NAME} HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: {TOKEN}\r\n\r\n".encode()
+            )
+            connection, _ = stalled.accept()
+            server.process.send_signal(number)
+            time.sleep(0.3)
+            assert server.process.poll() is None
+            body = b'{"__type":"ResourceNotFoundException","message":"none"}'
+            head = f"HTTP/1.1 400 Bad Request\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.recv(65536)
+            connection.sendall(head.encode() + body)
+            assert asked.recv(65536).startswith(b"HTTP/1.1 400")
+            asked.close()
+            connection.close()
+            assert server.process.wait(10) in (-number, 128 + number)
+            assert "Traceback" not in server.log
+
+
+def test_the_log_has_no_secret(server: Server, client: SecretsManagerClient) -> None:
+    """Neither the value nor the token is in what the server writes."""
+    client.put_secret_value(SecretId=NAME, SecretString="canary-secret-value")
+    assert server.get(f"/v1/{NAME}").json()["SecretString"] == "canary-secret-value"
+    server.get("/v1/prod/nothing")
+    server.get(f"/v1/{NAME}", {"X-Vault-Token": "canary-wrong"})
+    assert "ResourceNotFound" in server.log
+    assert "canary" not in server.log

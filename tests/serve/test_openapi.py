@@ -1,0 +1,69 @@
+"""The OpenAPI document is served and true: whatever is asked, the answer is one that it describes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.openapi import from_asgi
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from keyturn.testing.fakes import FakeSecretsManager
+from keyturn.values import SecretVersion
+from tests.serve.endpoint import AUTHORIZED, Endpoint
+from tests.world import World
+
+EXAMPLES = 60
+PATHS = ("/ping", "/secretsmanager/get", "/v1/{secretId}")
+
+
+class EverySecret(FakeSecretsManager):
+    """Has a secret under any name that it is asked for."""
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        if len(self._secrets) > 100:
+            self._secrets.clear()
+        self.create(secret_id, "one", "v1")
+        self.move(secret_id, stage, "v1")
+        return super().read(secret_id, stage=stage, version_id=version_id)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Endpoint:
+    """A server over an account that has every secret."""
+    world = World()
+    world.secrets = EverySecret(world.clock)
+    return Endpoint(world)
+
+
+@pytest.fixture(scope="module")
+def schema(endpoint: Endpoint) -> BaseSchema:
+    """What the server says of itself."""
+    return from_asgi("/openapi.json", endpoint.app)
+
+
+def test_the_document_describes_every_path(endpoint: Endpoint) -> None:
+    """It is OpenAPI 3.1, has each path of both APIs, and is told to anybody on this host."""
+    document = endpoint.ask("/openapi.json", {}).json()
+    assert (list(PATHS), "3.1.0") == (list(document["paths"]), document["openapi"])
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("path", PATHS[1:])
+def test_every_answer_is_described(schema: BaseSchema, path: str, mode: GenerationMode) -> None:
+    """Right and wrong requests get a status, type and body of the document, and never a 5xx."""
+    seen: Counter[int] = Counter()
+
+    @settings(max_examples=EXAMPLES)
+    @given(schema[path]["GET"].as_strategy(generation_mode=mode))
+    def ask(case: Case) -> None:  # type: ignore[type-arg] # its own arguments are Any
+        answer = case.call(headers=AUTHORIZED)
+        seen[answer.status_code] += 1
+        # A right request may all the same name a version that does not exist.
+        case.validate_response(answer, headers=AUTHORIZED, excluded_checks=[positive_data_acceptance])
+
+    ask()
+    assert seen[200 if mode is GenerationMode.POSITIVE else 400] > 0
