@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import pytest
 
-HANDLERS: Final = Path(__file__).with_name("node")
+HANDLERS: Final = Path(__file__).with_name("handlers")
 INSTALL_TIMEOUT_S: Final = 120
 
 REQUIRED: Final = "KEYTURN_TEST_NODE"

@@ -99,7 +99,9 @@ def test_a_body_is_refused(endpoint: Endpoint) -> None:
     assert endpoint.ask(BY_QUERY, body=b"x").status_code == 413
 
 
-@pytest.mark.parametrize("large", [{"X-Large": 40_000 * "a"}, dict.fromkeys(("a" * n for n in range(1, 260)), "")])
+@pytest.mark.parametrize(
+    "large", [{"X-Large": 40_000 * "a"}, dict.fromkeys(("a" * n for n in range(1, 260)), "")]
+)
 def test_a_large_request_is_refused(endpoint: Endpoint, large: dict[str, str]) -> None:
     """More than 32 KiB of path, query and headers are nobody's question about a secret."""
     answer = endpoint.ask(BY_QUERY, AUTHORIZED | large)
