@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
@@ -29,6 +29,10 @@ log = logging.getLogger("keyturn")
 
 STEPS_AFTER_SET = ("setSecret", "testSecret")
 """Announced steps after which the server takes the pending version, and AWSCURRENT is still the old one."""
+
+
+class _ForgottenError(Exception):
+    """All was forgotten while a read was under way: what it brought may be as old as a snapshot."""
 
 
 class _Refusal(NamedTuple):
@@ -65,6 +69,7 @@ class Cache:
         self._table = TableWatch(markers, limits, random) if markers is not None else None
         self.shelf = Shelf(limits.max_secrets)
         self._refusals: dict[HitKey, _Refusal] = {}
+        self._life = 0
         self.reset_locks()
 
     def reset_locks(self) -> None:
@@ -78,6 +83,9 @@ class Cache:
     def forget(self) -> None:
         """Drop every value, marker and instant, as before the first `get`."""
         with self._lock:
+            self._life += 1
+            # The clones of a snapshot must not turn to Secrets Manager in one moment.
+            self._limits = self._limits.spread_by(self._random)
             self.shelf.clear()
             self._refusals.clear()
             if self._table is not None:
@@ -108,8 +116,11 @@ class Cache:
                 if held is not None and self._is_servable(*held, now):
                     return as_asked(held[1].version, secret_id)
             flight.wait()
-        with self._flying(key):
-            return self._load(secret_id, stage) if held is None else self._refresh(secret_id, *held)
+        try:
+            with self._flying(key):
+                return self._load(secret_id, stage) if held is None else self._refresh(secret_id, *held)
+        except _ForgottenError:
+            return self.get(secret_id, stage)
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of every stage ask Secrets Manager; whether the secret was held.
@@ -192,7 +203,7 @@ class Cache:
             if key in self._flights or secret.holdings.get(holding.stage) is not holding:
                 return
             self._flights[key] = threading.Event()
-        with self._flying(key):
+        with self._flying(key), suppress(_ForgottenError):
             try:
                 self._refresh(secret.arn, secret, holding)
             except SecretError as error:
@@ -205,7 +216,7 @@ class Cache:
             known = self.shelf.secret(secret_id)
             generation = known.generation if known is not None else 0
         try:
-            version = self._source.read(secret_id, stage=stage)
+            version = self._read(secret_id, stage)
             _must_be_about(secret_id, version)
         except SecretError as error:
             with self._lock:
@@ -225,7 +236,7 @@ class Cache:
             if held.generation != generation:
                 secret.forced = begun
         reading = Reading(
-            lambda version_id: self._source.read(ask_by, stage=stage, version_id=version_id),
+            lambda version_id: self._read(ask_by, stage, version_id),
             begun,
             generation,
             self._limits,
@@ -442,6 +453,15 @@ class Cache:
             raise refusal.error(secret_id, refusal.detail, advice=refusal.advice)
 
     # Reading
+
+    def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
+        """One read of the source. `_ForgottenError` instead of its outcome if all was forgotten meanwhile."""
+        life = self._life
+        try:
+            return self._source.read(secret_id, stage=stage, version_id=version_id)
+        finally:
+            if self._life != life:
+                raise _ForgottenError
 
     def _view(self) -> TableView | None:
         return self._table.view if self._table is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from keyturn.login import Attempt, LoginOptions, Logins
     from keyturn.poller import Poller
     from keyturn.status import CacheStatus
+
+log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -99,8 +102,7 @@ class SecretCache:
             min_refresh_interval_s=min_refresh_interval_s,
             max_secrets=max_secrets,
             source_ttl_s=source.ttl_s if isinstance(source, CachedSource) else 0.0,
-            spread=1.0 - 0.2 * random(),
-        )
+        ).spread_by(random)
         if marker_table is not None and not marker_table:
             raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
         if markers is None and marker_table is not None:
@@ -223,6 +225,26 @@ class SecretCache:
             return logged_in
 
         return decorated
+
+    def check(self) -> None:
+        """Check the marker table if the check interval has passed, so that the next `get` need not.
+
+        Never raises: trouble with the table is in `status()`, anything else in the log. Threads may call it.
+        """
+        try:
+            self._cache.check_if_due()
+        except Exception:
+            log.exception("the check failed; the next one is due in the next interval")
+
+    def checks_first(self, handler: Callable[_P, _T]) -> Callable[_P, _T]:
+        """Decorates a Lambda handler: `check` is called before it, whose errors never reach it."""
+
+        @functools.wraps(handler)
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            self.check()
+            return handler(*args, **kwargs)
+
+        return checked
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of this secret ask Secrets Manager; whether the secret was held.

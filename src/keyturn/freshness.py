@@ -9,7 +9,8 @@ Three questions, each one function:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
@@ -62,6 +63,10 @@ class Limits:
                 f"covered_ttl_s ({self.covered_ttl_s}) is below uncovered_ttl_s ({self.uncovered_ttl_s}): "
                 "a secret with a marker needs the longer one"
             )
+
+    def spread_by(self, random: Callable[[], float]) -> Limits:
+        """The same with another `spread`."""
+        return replace(self, spread=1.0 - 0.2 * random())
 
     @property
     def lag_s(self) -> float:

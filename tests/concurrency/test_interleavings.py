@@ -191,7 +191,7 @@ def test_a_check_during_a_refresh_waits_for_nobody(gated: Gated) -> None:
 
 
 def test_forgetting_during_a_refresh_brings_nothing_back(gated: Gated) -> None:
-    """A refresh that lands after `forget` answers its caller and leaves no value behind."""
+    """A refresh that was under way at `forget` is begun again: what is held then was read after it."""
     gated.world.secrets.create(FORGOTTEN, "one")
     cache = gated.cache()
     cache.get(FORGOTTEN)
@@ -203,6 +203,8 @@ def test_forgetting_during_a_refresh_brings_nothing_back(gated: Gated) -> None:
         cache.forget()
         gated.reading.open()
         assert "one" == refreshing.result(PATIENCE_S)
+    assert 3 == gated.stages["AWSCURRENT"]
+    cache.forget()
     assert () == cache.status().secrets
     assert set() == values_in_memory()
 

@@ -127,8 +127,8 @@ BUGS: Final = (
     Bug(
         "the hit path does not look at the lower end of its window",
         "src/keyturn/client.py",
-        "window.opens_at <= self._now() < window.closes_at",
-        "self._now() < window.closes_at",
+        "        if version is not None and window.opens_at <= self._now() < window.closes_at:\n",
+        "        if version is not None and self._now() < window.closes_at:\n",
     ),
     Bug(
         "the hit path serves what does not stay fresh until the window ends",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import textwrap
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -337,3 +339,19 @@ def test_snapstart_has_only_the_other_token(extension: Extension) -> None:
         patch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", TOKEN)
         patch.setenv("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", str(extension.port))
         assert CANARY == SecretCache(source=extension_source()).get_secret_string(NAME)
+
+
+def test_the_pages_examples_run(extension: Extension) -> None:
+    """docs/lambda.md: its handler, then its cache through the extension, as they stand."""
+    page = (Path(__file__).parents[2] / "docs" / "lambda.md").read_text("utf-8")
+    extension.secrets.create("prod/orders", '{"username": "orders_app"}')
+    names: dict[str, object] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_SESSION_TOKEN", TOKEN)
+        patch.setenv("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", str(extension.port))
+        for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(compile(example, "docs/lambda.md", "exec"), names)  # noqa: S102 # the page's own code
+        handler = names["handler"]
+        assert callable(handler)
+        assert "logged in as orders_app" == handler({}, None)
+    assert 1 == len(extension.requests)
