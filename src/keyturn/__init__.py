@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         SecretError as SecretError,
     )
     from keyturn.errors import (
+        SecretFieldError as SecretFieldError,
+    )
+    from keyturn.errors import (
         SecretFormatError as SecretFormatError,
     )
     from keyturn.errors import (
@@ -84,6 +87,7 @@ _HOMES = {
         "MarkerTableError",
         "SecretDeletedError",
         "SecretError",
+        "SecretFieldError",
         "SecretFormatError",
         "SecretKindError",
         "SecretNotFoundError",
@@ -112,6 +116,7 @@ __all__ = [
     "SecretCache",
     "SecretDeletedError",
     "SecretError",
+    "SecretFieldError",
     "SecretFormatError",
     "SecretKindError",
     "SecretNotFoundError",

@@ -13,6 +13,7 @@
         ├── DecryptionError           the KMS key is disabled, deleted or not for this secret
         ├── SecretKindError           text was asked of a binary secret, or the reverse
         ├── SecretFormatError         the value is not the JSON that was asked for
+        │   └── SecretFieldError      the value does not fit the settings field that it is for
         ├── LoginRefusedError         the server refused every version that could be right
         └── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
 
@@ -151,6 +152,13 @@ class SecretFormatError(SecretError, ValueError):
 
     summary = "has no JSON value"
     default_advice = "read it with get_secret_string, or store a JSON document"
+
+
+class SecretFieldError(SecretFormatError):
+    """A settings field does not take the value, or the value has not the key that the field names."""
+
+    summary = "does not fit a settings field"
+    default_advice = "store what the field takes, correct its key, or set its environment variable"
 
 
 class LoginRefusedError(SecretError, PermissionError):

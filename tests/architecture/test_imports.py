@@ -34,6 +34,7 @@ MODULES: Mapping[str, frozenset[str]] = {
         {
             "keyturn.compat",
             "keyturn.integrations",
+            "keyturn.live",
             "keyturn.policies",
             "keyturn.rotation",
             "keyturn.testing",

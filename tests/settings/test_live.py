@@ -1,0 +1,481 @@
+"""`LiveSettings`: fields of a settings model that follow their secrets, and never show or mix them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Annotated, assert_type
+
+import pytest
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import SettingsConfigDict
+
+from keyturn import (
+    ConfigurationError,
+    SecretCache,
+    SecretError,
+    SecretFieldError,
+    SecretNotFoundError,
+    SecretVersion,
+    UnavailableError,
+)
+from keyturn.live import FromSecret, LiveSettings
+from tests.world import NAME, World
+
+CANARY = "c4n4ry-Pa55w0rd"
+
+
+class Settings(LiveSettings):
+    """As an application has them: two fields of one secret, a secret of its own, and what is none."""
+
+    model_config = SettingsConfigDict(env_prefix="APP_")
+
+    user: Annotated[str, FromSecret(NAME, key="username")]
+    password: Annotated[SecretStr, FromSecret(NAME, key="password")]
+    key: Annotated[SecretBytes, FromSecret("prod/key")]
+    pool_size: int = 5
+
+
+def login(user: str, password: str) -> str:
+    """The text of the secret."""
+    return json.dumps({"username": user, "password": password, "deep": {"er": 7}})
+
+
+@pytest.fixture(autouse=True)
+def _secrets(world: World) -> None:
+    """Both secrets, with matching user and password."""
+    world.rotate("v2", login("app-2", "word-2"))
+    world.secrets.create("prod/key", b"\x00\xff")
+
+
+def rotate(world: World, number: int) -> None:
+    """The next version of the login, at once to be noticed."""
+    world.rotate(f"v{number}", login(f"app-{number}", f"word-{number}"))
+    world.clock.advance(5)
+
+
+@pytest.fixture
+def settings(world: World) -> Settings:
+    """Live settings on a cache that has seen the marker."""
+    return Settings.live(world.covered())
+
+
+def test_a_field_follows_its_secret(world: World, settings: Settings) -> None:
+    """Reading a field gives the value of the moment, with the type that the model says."""
+    assert ("app-2", "word-2", b"\x00\xff") == (
+        settings.user,
+        settings.password.get_secret_value(),
+        settings.key.get_secret_value(),
+    )
+    rotate(world, 3)
+    assert ("app-3", "word-3") == (settings.user, settings.password.get_secret_value())
+    assert_type(settings.password, SecretStr)
+    assert_type(settings.snapshot(), Settings)
+
+
+def test_reading_costs_hits_only(world: World, settings: Settings) -> None:
+    """A thousand reads of fields and snapshots make no call."""
+    settings.snapshot()
+    calls = world.secrets.calls.total()
+    for _ in range(1000):
+        assert settings.user
+        assert settings.snapshot().user
+    assert calls == world.secrets.calls.total()
+
+
+def test_one_secret_is_read_once_for_all_its_fields(world: World) -> None:
+    """Making the model reads each secret once, however many fields are of it."""
+    Settings.live(world.cache(table=False))
+    assert 2 == world.reads
+
+
+def test_a_snapshot_stays_as_it_is(world: World, settings: Settings) -> None:
+    """It is an ordinary frozen model; while nothing moves it is the same one."""
+    before = settings.snapshot()
+    assert before is settings.snapshot()
+    assert isinstance(before, Settings)
+    assert before is before.snapshot()
+    rotate(world, 3)
+    assert "app-3" == settings.user
+    assert ("app-2", 5) == (before.user, before.pool_size)
+    with pytest.raises(ValidationError, match="frozen"):
+        before.user = "other"
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.user = "other"
+
+
+def moving(world: World, cache: SecretCache) -> None:
+    """From now on the login moves after each read of it, and the cache knows."""
+    read, numbers = world.secrets.read, count(3)
+
+    def read_and_move(secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        version = read(secret_id, stage=stage, version_id=version_id)
+        if version.name == NAME:
+            number = next(numbers)
+            world.secrets.put(NAME, login(f"app-{number}", f"word-{number}"), f"v{number}")
+            world.clock.advance(1)
+            cache.invalidate(NAME)
+        return version
+
+    world.secrets.read = read_and_move  # type: ignore[method-assign] # it moves while it is read
+
+
+def test_a_snapshot_is_never_torn(world: World) -> None:
+    """A secret that moves while the model is made gives all its fields from one version."""
+    cache = world.cache(table=False)
+    moving(world, cache)
+    settings = Settings.live(cache)
+    users = set()
+    for _ in range(5):
+        cache.invalidate(NAME)
+        one = settings.snapshot()
+        assert one.user.partition("-")[2] == one.password.get_secret_value().partition("-")[2]
+        users.add(one.user)
+    assert len(users) > 3
+
+
+def test_name_and_arn_are_of_one_version(world: World) -> None:
+    """So it is where one field names the secret and another has its ARN."""
+
+    class Both(LiveSettings):
+        by_name: Annotated[str, FromSecret(NAME, key="username")]
+        by_arn: Annotated[str, FromSecret(world.arn, key="username")]
+
+    cache = world.cache(table=False)
+    moving(world, cache)
+    settings = Both.live(cache)
+    for _ in range(3):
+        cache.invalidate(NAME)
+        both = settings.snapshot()
+        assert both.by_name == both.by_arn
+
+
+def test_the_usual_sources_win(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument, then the environment, then the secret; what is given is not read, and stays."""
+    monkeypatch.setenv("APP_USER", "from-environment")
+    monkeypatch.setenv("APP_KEY", "from-environment")
+    settings = Settings.live(world.covered(), key=b"from-argument", pool_size=9)
+    reads = world.reads
+    assert ("from-environment", b"from-argument", 9) == (
+        settings.user,
+        settings.key.get_secret_value(),
+        settings.pool_size,
+    )
+    rotate(world, 3)
+    assert ("from-environment", "word-3") == (settings.user, settings.password.get_secret_value())
+    assert reads + 1 == world.reads
+
+
+def test_without_live_it_is_an_ordinary_model(world: World) -> None:
+    """A test gives the fields by hand; nothing is read, and nothing is told."""
+    plain = Settings(user="u", password=SecretStr("p"), key=SecretBytes(b"k"))
+    told: list[Settings] = []
+    plain.on_change(told.append)
+    assert plain is plain.snapshot()
+    assert "u" == plain.user
+    assert [] == told
+
+
+class Database(BaseModel):
+    """A model of a whole secret."""
+
+    username: str
+    password: SecretStr
+
+
+class Shapes(LiveSettings):
+    """Every shape of a field."""
+
+    model_config = SettingsConfigDict(env_prefix="SHAPES_", env_nested_delimiter="__")
+
+    text: Annotated[str, FromSecret(NAME)]
+    encoded: Annotated[bytes, FromSecret(NAME)]
+    database: Annotated[Database, FromSecret(NAME)]
+    perhaps: Annotated[Database | None, FromSecret(NAME)] = None
+    anything: Annotated[dict[str, object], FromSecret(NAME)]
+    nested: Annotated[int, FromSecret(NAME, key=("deep", "er"))]
+    renamed: Annotated[str, FromSecret(NAME, key="username")] = Field(validation_alias="OTHER_NAME")
+    previous: Annotated[SecretStr, FromSecret(NAME, stage="AWSPREVIOUS")]
+
+
+def test_every_shape_of_a_field_is_filled(world: World) -> None:
+    """Text, bytes, a model, an optional one, a dict, a key inside a key, an alias, another stage."""
+    shapes = Shapes.live(world.cache())
+    assert login("app-2", "word-2") == shapes.text == shapes.encoded.decode()
+    assert "app-2" == shapes.database.username == shapes.renamed
+    assert shapes.perhaps == shapes.database
+    assert {"er": 7} == shapes.anything["deep"]
+    assert 7 == shapes.nested
+    assert "one" == shapes.previous.get_secret_value()
+
+
+def test_the_environment_may_give_a_part(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a nested model the environment's part wins and the secret fills the rest, as pydantic merges."""
+    monkeypatch.setenv("SHAPES_DATABASE__USERNAME", "mine")
+    monkeypatch.setenv("OTHER_NAME", "alias")
+    shapes = Shapes.live(world.covered())
+    rotate(world, 3)
+    assert ("mine", "word-3") == (shapes.database.username, shapes.database.password.get_secret_value())
+    assert "alias" == shapes.renamed
+
+
+# Changes
+
+
+def test_a_change_is_told_once(world: World, settings: Settings) -> None:
+    """Once per move, with the new snapshot, before the read that saw it returns; not for another's sake."""
+    told: list[str] = []
+
+    @settings.on_change
+    def remember(new: Settings) -> None:
+        told.append(new.user)
+
+    assert "app-2" == settings.user
+    assert [] == told
+    rotate(world, 3)
+    assert [] == told
+    assert settings.password
+    assert ["app-3"] == told
+    settings.snapshot()
+    assert ["app-3"] == told
+    world.rotate("v4", login("app-3", "word-3"))
+    world.clock.advance(5)
+    settings.snapshot()
+    assert ["app-3"] == told
+
+
+def test_a_callback_that_fails_is_no_readers_fault(
+    world: World, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is logged by its type, without its text; the others are told, the read succeeds."""
+    told: list[Settings] = []
+
+    def broken(new: Settings) -> None:
+        raise RuntimeError(new.password.get_secret_value())
+
+    settings.on_change(broken)
+    settings.on_change(told.append)
+    world.rotate("v3", login("app-3", CANARY))
+    world.clock.advance(5)
+    assert "app-3" == settings.user
+    assert 1 == len(told)
+    assert "RuntimeError" in caplog.text
+    assert CANARY not in caplog.text
+
+
+# Errors
+
+
+def shown(error: BaseException) -> str:
+    """All that a traceback, a log or a debugger's first look shows of an error and its chain."""
+    texts, chain = [], [error]
+    while chain:
+        one = chain.pop()
+        texts += [repr(one), str(one), repr(vars(one)), *traceback.format_exception(one)]
+        texts += [repr(one.errors())] if isinstance(one, ValidationError) else []
+        chain += [link for link in (one.__cause__, one.__context__) if link is not None]
+    return "\n".join(texts)
+
+
+class Port(LiveSettings):
+    """A number, and validators with loose tongues."""
+
+    port: Annotated[int, FromSecret(NAME, key="password")] = 1
+    name: Annotated[str, FromSecret(NAME, key="username")] = ""
+    limit: int = 5
+
+    @field_validator("name")
+    @classmethod
+    def _short(cls, name: str) -> str:
+        if name == CANARY:
+            raise ValueError(f"{name} is too long")
+        return name
+
+    @model_validator(mode="after")
+    def _fits(self) -> Port:
+        if self.limit == 0:
+            raise ValueError(f"{self.name} {self.port} {CANARY}")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (login("app", CANARY), SecretFieldError, "Port.port .*key 'password'.*int_parsing"),
+        (login(CANARY, "5432"), SecretFieldError, "Port.name .*key 'username'.*value_error"),
+        (json.dumps({"password": "1", "user": CANARY}), SecretFieldError, "Port.name: .*no key 'username'"),
+        (json.dumps([CANARY]), SecretFieldError, "Port.port: .*no key 'password'"),
+        (f'{{"password": {CANARY}', SecretFieldError, "Port.port: not JSON at character"),
+        (CANARY.encode(), SecretFieldError, "Port.port: it is binary"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_not_shown(
+    world: World, value: str | bytes, error: type[SecretError], said: str
+) -> None:
+    """The error has the secret's id and the field's name; the value is nowhere in it or its chain."""
+    world.secrets.put(NAME, value, "v3")
+    with pytest.raises(error, match=said) as caught:
+        Port.live(world.cache(table=False))
+    assert NAME == caught.value.secret_id
+    assert CANARY not in shown(caught.value)
+
+
+def test_other_sources_mistakes_are_configuration_errors(world: World) -> None:
+    """What an argument got wrong says so; the words of a validator of the whole model are left out."""
+    world.secrets.put(NAME, login(CANARY[:5], "5432"), "v3")
+    cache = world.cache(table=False)
+    with pytest.raises(ConfigurationError, match="limit: Input should be a valid integer"):
+        Port.live(cache, limit="many")
+    with pytest.raises(ConfigurationError, match="value_error") as caught:
+        Port.live(cache, limit=0)
+    assert CANARY not in shown(caught.value)
+
+
+def test_a_secret_that_cannot_be_read_says_what_it_is_for(world: World) -> None:
+    """The cache's own error, with a note of the fields that need the secret."""
+    world.secrets.purge("prod/key")
+    with pytest.raises(SecretNotFoundError) as caught:
+        Settings.live(world.cache(table=False))
+    assert ["It is for Settings: key."] == caught.value.__notes__
+
+
+def test_a_version_that_does_not_fit_is_an_error_until_it_is_mended(world: World) -> None:
+    """A rotation to nonsense fails each read, and neither serves the old value nor evicts anything."""
+    world.secrets.put(NAME, login("app", "1"), "v3")
+    port = Port.live(world.covered())
+    assert 1 == port.port
+    world.rotate("v4", login("app", CANARY))
+    world.clock.advance(5)
+    for _ in range(2):
+        with pytest.raises(SecretFieldError):
+            assert port.port
+    world.rotate("v5", login("app", "2"))
+    world.clock.advance(5)
+    assert 2 == port.port
+
+
+def test_an_outage_does_not_touch_the_fields(world: World, settings: Settings) -> None:
+    """While Secrets Manager does not answer, fields have the known values, as `get` does."""
+    world.secrets.fail = UnavailableError
+    world.clock.advance(4000)
+    assert "app-2" == settings.user
+
+
+# What shows, and where it lives
+
+
+def test_live_settings_show_no_secret(world: World, settings: Settings) -> None:
+    """The live object holds none: neither repr nor a dump has a field of a secret, not even a `str`."""
+    assert "pool_size=5" == str(settings)
+    assert {"pool_size": 5} == settings.model_dump()
+    assert "app-2" == settings.snapshot().model_dump()["user"]
+
+
+def test_pydantics_debug_log_shows_no_secret(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """PYDANTIC_SETTINGS_DEBUG logs what each source gave: of this one the names of the fields."""
+    program = """
+import logging
+from typing import Annotated
+from pydantic import SecretStr
+from keyturn import SecretCache
+from keyturn.live import FromSecret, LiveSettings
+from keyturn.testing.fakes import FakeSecretsManager
+
+logging.basicConfig(level=logging.DEBUG)
+secrets = FakeSecretsManager()
+secrets.create("prod/db", "CANARY")
+
+class Settings(LiveSettings):
+    password: Annotated[SecretStr, FromSecret("prod/db")]
+
+Settings.live(SecretCache(source=secrets))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program.replace("CANARY", CANARY)],
+        env={**os.environ, "PYDANTIC_SETTINGS_DEBUG": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "<password>" in answer.stderr
+    assert CANARY not in answer.stderr
+
+
+def test_a_snapshot_of_the_process_holds_no_secret(world: World, settings: Settings) -> None:
+    """Around SnapStart cache and settings forget; the first read afterwards brings all anew, and tells it."""
+    from keyturn import wiring
+
+    told: list[Settings] = []
+    settings.on_change(told.append)
+    wiring._each(lambda one: one.forget())  # noqa: SLF001 # what the hooks of a snapshot call
+    reads = world.reads
+    assert "app-2" == settings.user
+    assert (reads + 2, 1) == (world.reads, len(told))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_can_read(world: World, settings: Settings) -> None:
+    """A fork while another thread makes the model anew does not lock the child out."""
+    inside, go_on = threading.Event(), threading.Event()
+    read = world.secrets.read
+
+    def slow(secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            go_on.wait(10)
+        return read(secret_id, stage=stage, version_id=version_id)
+
+    rotate(world, 3)
+    world.secrets.read = slow  # type: ignore[method-assign] # the other thread waits for this one
+    bond = settings._tied()  # noqa: SLF001 # what makes the model anew does so under its lock
+    assert bond is not None
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(bond._remade)  # noqa: SLF001 # as above
+        assert inside.wait(10)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(0 if settings.user == "app-3" else 1)
+        go_on.set()
+        other.result()
+    assert (child, 0) == os.waitpid(child, 0)
+
+
+def test_a_subclass_has_its_own_fields(world: World) -> None:
+    """Fields are inherited; one that is declared again without a mark is an ordinary one."""
+
+    class Mine(Settings):
+        user: str = "mine"
+        extra: Annotated[str, FromSecret(NAME, key="username")]
+
+    mine = Mine.live(world.covered())
+    assert ("mine", "app-2") == (mine.user, mine.extra)
+    rotate(world, 3)
+    assert ("mine", "app-3", "word-3") == (mine.user, mine.extra, mine.password.get_secret_value())
+    assert "app-3" == Settings.live(world.cache(table=False)).user
+
+
+def test_a_callback_may_read(world: World, settings: Settings) -> None:
+    """A callback that reads the live settings sees the new values, and is not told again."""
+    told: list[str] = []
+    tell: Callable[[Settings], object] = lambda _: told.append(settings.user)  # noqa: E731 # typed
+    settings.on_change(tell)
+    rotate(world, 3)
+    assert "app-3" == settings.user
+    assert ["app-3"] == told
