@@ -32,6 +32,7 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-5555555555
         ("prod/db", "prod/db-??????"),
         ("/my-app/db", "/my-app/db-??????"),
         ("db-AbCdEf", "db-AbCdEf-??????"),
+        ("rds!db-1b2c3d4e", "rds!db-1b2c3d4e-??????"),
         ("prod/*", "prod/*"),
         ("prod/*/db", "prod/*/db-??????"),
         (f"{SECRET}prod/db-AbCdEf", "prod/db-AbCdEf"),

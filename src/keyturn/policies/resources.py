@@ -24,7 +24,7 @@ ANY_SUFFIX: Final = "-??????"
 PUBLIC_PREFIX: Final = "/aws/service/"
 """Parameters that AWS publishes have names that begin so, and belong to no account."""
 
-_SECRET_NAME = re.compile(r"[\w/+=.@*-]{1,512}", re.ASCII)
+_SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"/?[\w.*-]+(/[\w.*-]+)*", re.ASCII)
 _SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})")
 _TABLE_NAME = re.compile(r"[\w.-]{3,255}|\$\{\w+\}", re.ASCII)
@@ -75,7 +75,9 @@ def secret_resource(named: str, place: Place) -> str:
     """
     arn = _parsed(named)
     if arn is None:
-        _must_match(_SECRET_NAME, named, "a secret's name has letters, digits and /_+=.@-")
+        _must_match(
+            _SECRET_NAME, named, "a secret's name has letters, digits and /_+=.@-, and ! where AWS manages it"
+        )
         return _with_suffix(place.arn("secretsmanager", f"secret:{named}", named))
     if arn.service != "secretsmanager" or not arn.resource.startswith("secret:"):
         raise ConfigurationError(f"{named!r} is not the ARN of a secret")
