@@ -142,13 +142,13 @@ class Shelf:
             del secret.holdings[holding.stage]
 
     def forget(self, secret: Secret) -> None:
-        """Hold nothing of this secret, and none of its ids."""
+        """Hold nothing of this secret, and none of its ids; one that was forgotten already is left alone."""
+        if not self.has(secret):
+            return
         self.drop_hits(secret)
-        if self.has(secret):
-            del self._secrets[secret.arn]
+        del self._secrets[secret.arn]
         for alias in secret.aliases:
-            if self._arns.get(alias) == secret.arn:
-                del self._arns[alias]
+            del self._arns[alias]
 
     def clear(self) -> None:
         """Hold nothing at all."""

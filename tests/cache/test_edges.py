@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -95,6 +96,18 @@ def test_a_poller_keeps_what_it_cannot_refresh(world: World) -> None:
             threading.Event().wait(0.01)
         assert "down" in str(held(cache).last_error)
         assert "one" == cache.get_secret_string(NAME)
+
+
+def test_a_poller_ends_with_its_cache(world: World) -> None:
+    """Nobody has to close a cache: when it is gone, so is its thread; one never used has none to close."""
+    SecretCache(source=world.secrets, background=True).close()
+    cache = SecretCache(source=world.secrets, check_interval_s=0.01, background=True)
+    cache.get(NAME)
+    [thread] = [one for one in threading.enumerate() if one.name == "keyturn-poller"]
+    del cache
+    gc.collect()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
 
 
 def test_a_forked_child_has_a_poller_of_its_own(world: World) -> None:

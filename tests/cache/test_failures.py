@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Collection
+from contextlib import nullcontext
 
 import pytest
 
@@ -13,10 +14,14 @@ from keyturn import (
     DecryptionError,
     InvalidSecretIdError,
     MarkerTableError,
+    SecretDeletedError,
     SecretError,
     SecretNotFoundError,
+    StageNotFoundError,
     UnavailableError,
 )
+from keyturn.cache import Cache
+from keyturn.freshness import Limits
 from keyturn.values import MarkersRead
 from tests.world import NAME, World, held
 
@@ -201,3 +206,124 @@ def test_a_partial_answer_leaves_no_marker_unread(world: World) -> None:
 
 def _unread(keys: Collection[str]) -> MarkersRead:
     return MarkersRead({}, unread=frozenset(keys))
+
+
+def test_a_revocation_is_told_also_between_two_tries(world: World) -> None:
+    """While the next try waits, callers get the same error without a call."""
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.secrets.fail = AccessDeniedError
+    world.clock.advance(300)
+    assert "one" == cache.get_secret_string(NAME)
+    world.random = 1.0  # the longest pauses
+    world.clock.advance(301)
+    for _ in range(3):
+        with pytest.raises(AccessDeniedError, match="prod/db"):
+            cache.get(NAME)
+    assert 3 == world.reads
+
+
+def test_what_is_doubted_is_not_served_beyond_every_limit(world: World) -> None:
+    """Nothing may be stale here, and the new answer is not believed yet: there is nothing to serve."""
+    world.rotate("v2", "two", mark=False)
+    cache = world.cache(table=False, uncovered_ttl_s=1, max_stale_s=1)
+    assert "two" == cache.get_secret_string(NAME)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    world.clock.advance(1)
+    assert "two" == cache.get_secret_string(NAME)
+    world.clock.advance(1)
+    with pytest.raises(UnavailableError, match="too old"):
+        cache.get(NAME)
+    world.clock.advance(5)
+    assert "one" == cache.get_secret_string(NAME)
+
+
+@pytest.mark.parametrize("failure", [UnavailableError, SecretNotFoundError])
+def test_a_failure_that_lands_after_forgetting_brings_nothing_back(
+    world: World, failure: type[SecretError]
+) -> None:
+    """A snapshot was taken during the read: nothing is held then, and the next get is a cold one."""
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.clock.advance(300)
+
+    def forgotten_meanwhile(secret_id: str) -> Exception:
+        cache.forget()
+        return failure(secret_id)
+
+    world.secrets.fail = forgotten_meanwhile
+    with pytest.raises(failure) if failure is SecretNotFoundError else nullcontext():
+        assert "one" == cache.get_secret_string(NAME)
+    assert () == cache.status().secrets
+    world.secrets.fail = lambda _: None
+    world.rotate("v2", "two", mark=False)
+    assert "two" == cache.get_secret_string(NAME)
+
+
+def test_a_label_that_goes_takes_its_version_along(world: World) -> None:
+    """The rotation was cancelled: AWSPENDING is an error at its next read, AWSCURRENT stays."""
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    cache = world.cache()
+    assert ["one", "two"] == [cache.get_secret_string(NAME, stage) for stage in ("AWSCURRENT", "AWSPENDING")]
+    world.secrets.move(NAME, "AWSPENDING", None)
+    world.clock.advance(5)
+    with pytest.raises(StageNotFoundError, match="prod/db"):
+        cache.get(NAME, "AWSPENDING")
+    assert ["AWSCURRENT"] == [one.stage for one in cache.status().secrets]
+
+
+@pytest.mark.parametrize("failure", [UnavailableError, StageNotFoundError])
+def test_a_failure_leaves_what_another_read_brought_meanwhile(
+    world: World, failure: type[SecretError]
+) -> None:
+    """Two reads of one label, by two ids: the one that fails undoes nothing of the other."""
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    cache = world.cache()
+    cache.get(world.arn, "AWSPENDING")
+    world.clock.advance(5)
+
+    def read_meanwhile(secret_id: str) -> Exception:
+        world.secrets.fail = lambda _: None
+        world.secrets.put(NAME, "three", "v3", "AWSPENDING")
+        assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+        return failure(secret_id)
+
+    world.secrets.fail = read_meanwhile
+    with pytest.raises(failure) if failure is StageNotFoundError else nullcontext():
+        cache.get(world.arn, "AWSPENDING")
+    reads = world.reads
+    assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+    assert (reads, None) == (world.reads, held(cache, "AWSPENDING").last_error)
+
+
+def test_markers_that_cannot_be_read_are_read_at_the_next_check(world: World) -> None:
+    """The head says that something moved, the markers do not come: uncovered and shown, then caught up."""
+    cache = world.covered()
+    world.rotate("v2", "two")
+    read = world.table.read_markers
+
+    def fail(keys: Collection[str]) -> MarkersRead:
+        raise MarkerTableError("markers", "throttled")
+
+    world.table.read_markers = fail  # type: ignore[method-assign]
+    world.clock.advance(5)
+    assert "one" == cache.get_secret_string(NAME)
+    assert ("throttled" in held(cache).why, False) == (True, held(cache).covered)
+    world.table.read_markers = read  # type: ignore[method-assign]
+    world.clock.advance(5)
+    assert "two" == cache.get_secret_string(NAME)
+    assert held(cache).covered
+
+
+def test_a_refresh_ahead_of_use_tells_what_is_gone(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The background finds the secret deleted: logged, not raised there, and the caller is told."""
+    cache = Cache(
+        world.secrets, None, limits=Limits(), clock=world.clock, random=lambda: 0.0, window_s=10
+    )
+    cache.get(NAME, "AWSCURRENT")
+    world.secrets.delete(NAME)
+    world.clock.advance(295)
+    cache.refresh_ahead()
+    assert "scheduled for deletion" in caplog.text
+    with pytest.raises(SecretDeletedError):
+        cache.get(NAME, "AWSCURRENT")

@@ -140,6 +140,38 @@ def test_an_old_answer_does_not_take_the_reader_back(world: World) -> None:
     assert "two" == cache.get_secret_string(NAME)
 
 
+def test_an_old_answer_given_again_too_early_counts_for_nothing(world: World) -> None:
+    """Secrets Manager's caches repeat themselves: the same old answer is believed a settle time later only."""
+    world.rotate("v2", "two", mark=False)
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.clock.advance(1)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    cache.invalidate(NAME)
+    assert "two" == cache.get_secret_string(NAME)
+    world.clock.advance(3)
+    # The wall clock runs ahead: the pause seems to be over, but the monotonic clock knows better.
+    world.clock.step(3)
+    reads = world.reads
+    assert ("two", reads + 1) == (cache.get_secret_string(NAME), world.reads)
+    world.clock.advance(3)
+    assert "one" == cache.get_secret_string(NAME)
+
+
+def test_a_clock_set_back_does_not_make_an_old_answer_true(world: World) -> None:
+    """NTP sets the wall clock back by an hour while a read is doubted: the copy is served on, at its true age."""
+    world.rotate("v2", "two", mark=False)
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.clock.advance(1)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    world.clock.step(-3600)
+    assert "two" == cache.get_secret_string(NAME)
+    assert 1 == held(cache).age_s
+    world.clock.advance(6)
+    assert "one" == cache.get_secret_string(NAME)
+
+
 def test_an_older_version_never_seen_before_is_doubted_as_well(world: World) -> None:
     """A cache that started on v2 takes v1 for an old answer by its creation date."""
     source = LaggingSecrets(world)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keyturn import SecretCache, SecretNotFoundError
+from keyturn.testing.fakes import FakeClock
 from keyturn.values import SecretVersion
 from tests.world import NAME, World, held
 
@@ -159,6 +160,56 @@ def test_the_table_is_checked_by_one_thread(world: World) -> None:
         gate.set()
         checker.result(PATIENCE_S)
     assert 1 == world.table.calls["head"]
+
+
+def test_a_check_that_another_thread_did_meanwhile_is_not_done_again(world: World) -> None:
+    """Two threads find the window ended; the second to look again finds it open."""
+    world.mark()
+    clock = InterruptedClock(world.clock)
+    cache = SecretCache(source=world.secrets, markers=world.table, clock=clock, random=lambda: 0.0)
+    cache.get(NAME)
+    world.clock.advance(5)
+    world.table.calls.clear()
+    with ThreadPoolExecutor(1) as pool:
+        # The hit path reads the clock once, then the look at the window does.
+        clock.interruptions = [nothing, lambda: pool.submit(cache.get, NAME).result(PATIENCE_S)]
+        assert "one" == cache.get_secret_string(NAME)
+    assert (1, []) == (world.table.calls["head"], clock.interruptions)
+
+
+def nothing() -> None:
+    """What happens between two readings of a clock, mostly."""
+
+
+class InterruptedClock:
+    """A clock between whose readings something happens."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.interruptions: list[Callable[[], object]] = []
+        self.monotonic = clock.monotonic
+
+    def wall(self) -> float:
+        if self.interruptions:
+            self.interruptions.pop(0)()
+        return self._clock.wall()
+
+
+def test_a_child_forked_by_its_own_read_ends_that_read(world: World) -> None:
+    """What a credential provider or a hook forks in the middle of a read gets its answer, and so do we."""
+    children: list[int] = []
+
+    def forking(secret_id: str) -> None:
+        world.secrets.fail = lambda _: None
+        children.append(os.fork())
+
+    world.secrets.fail = forking
+    cache = world.cache()
+    value = cache.get_secret_string(NAME)
+    if children == [0]:
+        os._exit(0 if [value, cache.get_secret_string(NAME)] == ["one", "one"] else 1)
+    assert "one" == value
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1])
 
 
 def test_a_forked_child_starts_with_nothing_fresh_and_no_lock_held(world: World) -> None:

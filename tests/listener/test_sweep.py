@@ -193,6 +193,80 @@ def test_no_time_at_all_corrects_nothing(world: World) -> None:
     assert ("v1", []) == (world.current, world.naps_s)
 
 
+def test_a_second_look_that_fails_keeps_the_lease_from_renewal(world: World) -> None:
+    """One answer is not enough to correct a marker, and the doubt is not forgotten."""
+    sweep(world)
+    world.rotate("v2")
+
+    def fail_after(seconds: float) -> None:
+        world.nap(seconds)
+        world.secrets.fail = UnavailableError
+
+    swept = Sweeper(replace(world.recorder, sleep=fail_after), world.table, lambda: False).run()
+    assert Swept(listed=1, failed=1) == swept
+    world.secrets.fail = lambda _: None
+    assert "v1" == world.current
+
+
+def test_a_sweep_that_runs_out_of_time_after_the_settle_time(world: World) -> None:
+    """What was only seen once is left to the next sweep, with the lease."""
+    sweep(world)
+    world.rotate("v2")
+    answers = iter([False, True])
+    assert Swept(listed=1, in_time=False) == sweep(world, lambda: next(answers))
+    assert "v1" == world.current
+
+
+def test_two_answers_that_contradict_each_other_correct_nothing(world: World) -> None:
+    """Each would move AWSCURRENT back, but to another version: neither counts, and the lease stays."""
+    for version_id in ("v1", "v2", "v3"):
+        world.rotate(version_id)
+        sweep(world)
+    world.rotate("v1")
+    recorder = world.recorder
+
+    def move_again(seconds: float) -> None:
+        world.nap(seconds)
+        world.rotate("v2")
+
+    swept = Sweeper(replace(recorder, sleep=move_again), world.table, lambda: False).run()
+    assert (1, "v3") == (swept.failed, world.current)
+    assert not swept.renewed
+
+
+def test_a_listed_secret_that_is_gone_gets_no_marker(world: World) -> None:
+    """The list is behind: what DescribeSecret does not know, or knows by another name, is passed over."""
+    gone = world.secrets.create("gone", "value")
+    listed = [*world.secrets.list()]
+    world.secrets.purge("gone")
+    world.catalog.listed = listed
+    assert Swept(listed=2, first=1, renewed=True) == sweep(world)
+    assert [world.key] == [seen.key for seen in world.table.scan()]
+    assert gone not in {seen.marker.arn for seen in world.table.scan() if seen.marker is not None}
+
+
+def test_a_conflict_and_a_throttle_cost_one_secret_its_marker(world: World) -> None:
+    """After a conflict each is looked at alone; the one that fails is a failure, the others are written."""
+    world.secrets.create("busy", "value")
+    throttled = world.secrets.create("throttled", "value")
+    recorder = world.recorder
+    looks = 0
+
+    def announced_then_throttled() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            world.catalog.before_answer = lambda: None
+            recorder.record(Hint("busy"))
+            world.catalog.before_answer = announced_then_throttled
+        if looks == 4:
+            world.secrets.fail = failing(throttled, UnavailableError)
+
+    world.catalog.before_answer = announced_then_throttled
+    assert Swept(listed=3, first=1, failed=1) == sweep(world)
+    assert {"busy", NAME} == {seen.key.rpartition(":secret:")[2] for seen in world.table.scan()}
+
+
 def test_somebody_who_marks_first_costs_the_others_nothing(world: World) -> None:
     """When one of a batch was announced meanwhile, the rest are written one by one."""
     for number in range(3):

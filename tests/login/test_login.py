@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from keyturn import LoginRefusedError, SecretCache, SecretNotFoundError
 from keyturn.login import same_host_and_user
 from keyturn.testing.fakes import FakeClock
 from keyturn.values import Marker, SecretVersion
+from tests.testing.processes import eventually
 from tests.world import NAME, World
 
 
@@ -438,3 +441,75 @@ def test_a_label_that_moves_between_two_reads_is_looked_for_again(world: World) 
     assert "connected with v1" == one.login(previous=True)
     assert ["v2", "v1"] == one.server.tried()
     assert one.slept_s < 4
+
+
+def test_the_memory_of_logins_is_bounded(world: World) -> None:
+    """More secrets than fit: no more versions are remembered than are held, and every login works."""
+    for number in range(9):
+        world.secrets.create(f"many/{number}", "one")
+    cache = SecretCache(source=world.secrets, clock=world.clock, sleep=world.clock.advance, max_secrets=3)
+    server = Server()
+    for number in range(9):
+        cache.login(f"many/{number}", server.connect, is_refused=lambda error: False)
+    gc.collect()
+    remembered = {one.name for one in gc.get_objects() if isinstance(one, SecretVersion)}
+    assert len([name for name in remembered if name.startswith("many/")]) <= 6
+
+
+def test_an_attempt_that_is_passed_over_counts_for_nothing(client: Client) -> None:
+    """A loop that does not enter an attempt neither refuses nor proves that version; the next one follows."""
+    client.world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    client.server.accepts = {"one", "two"}
+    offered = []
+    for number, attempt in enumerate(client.cache.login_attempts(NAME, is_refused=lambda error: False)):
+        offered.append(attempt.version.version_id)
+        if number == 1:
+            with attempt as version:
+                client.server.connect(version)
+    assert ["v1", "v2"] == offered
+    assert "connected with v2" == client.login()
+    client.cache.forget()
+    assert "connected with v1" == client.login()
+
+
+def test_a_login_goes_on_when_its_secret_was_evicted(world: World) -> None:
+    """More secrets than fit, read by other callers meanwhile: the refusal still leads to the next version."""
+    world.secrets.create("other", "o")
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    server = Server(accepts={"two"})
+    cache = SecretCache(source=world.secrets, clock=world.clock, sleep=world.clock.advance, max_secrets=1)
+
+    def connect(version: SecretVersion) -> str:
+        cache.get("other")
+        return server.connect(version)
+
+    for _ in range(2):
+        assert "connected with v2" == cache.login(
+            NAME, connect, is_refused=lambda error: isinstance(error, RefusedError)
+        )
+    assert ["v1", "v2", "v2"] == server.tried()
+
+
+def functions_running() -> set[str]:
+    """What each thread is in just now."""
+    return {frame.f_code.co_name for frame in sys._current_frames().values()}  # noqa: SLF001 # documented
+
+
+def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None:
+    """A thread that waited while the version was first tried goes on as soon as that has succeeded."""
+    one = Client(world)
+    proving, waited = threading.Event(), threading.Event()
+
+    def prove(version: SecretVersion) -> str:
+        proving.set()
+        assert waited.wait(20)
+        return one.server.connect(version)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.cache.login, NAME, prove, is_refused=lambda error: False)
+        assert proving.wait(20)
+        second = pool.submit(one.login)
+        assert eventually(lambda: "alone" in functions_running())
+        waited.set()
+        assert ["connected with v1"] * 2 == [first.result(20), second.result(20)]
+    assert ["v1", "v1"] == one.server.tried()
