@@ -226,3 +226,106 @@ def test_an_answer_without_a_date_has_no_clock() -> None:
         assert found.answered_at_s is None
         with pytest.raises(MarkerTableError, match="Date"):
             table.now_s()
+
+
+def test_a_fault_of_our_own_is_not_hidden_in_a_write() -> None:
+    """Neither in a transaction nor in the renewal of the lease."""
+    one = marker()
+    client = raising(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        client.table().write([(client.table().absent(one.key), one)])
+
+    def answer(name: str, _request: Mapping[str, object]) -> Answer:
+        if name == "get_item":
+            return {}
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Scripted(answer).table().renew(1.0)
+
+
+def test_a_lease_that_may_not_be_renewed_is_told() -> None:
+    """The sweep's role lacks a right: said with the advice, not taken for a conflict."""
+
+    def answer(name: str, _request: Mapping[str, object]) -> Answer:
+        if name == "get_item":
+            return {}
+        raise refusal("AccessDeniedException")
+
+    with pytest.raises(MarkerTableError, match="may not use it") as caught:
+        Scripted(answer).table().renew(1.0)
+    assert caught.value.denied
+
+
+def test_a_lease_that_others_keep_writing_is_a_conflict() -> None:
+    """Renewing is tried a bounded number of times, with growing pauses."""
+
+    def answer(name: str, _request: Mapping[str, object]) -> Answer:
+        if name == "get_item":
+            return {}
+        raise refusal("ConditionalCheckFailedException")
+
+    client = Scripted(answer)
+    with pytest.raises(MarkerConflictError, match="start over"):
+        client.table().renew(1.0)
+    assert (8, 7) == (client.calls["put_item"], len(client.naps_s))
+
+
+def test_a_batch_that_fails_is_told() -> None:
+    """A throttled read of many markers is trouble with the table, not a lack of markers."""
+    with pytest.raises(MarkerTableError, match="throttled") as caught:
+        raising(refusal("ThrottlingException")).table().read_markers(["arn:a", "arn:b"])
+    assert not caught.value.denied
+
+
+def test_one_marker_that_fails_is_told_and_one_that_is_not_there_is_absent() -> None:
+    """A single read distinguishes denied, absent and failed as a batch does."""
+    assert frozenset({"arn:a"}) == Scripted(lambda *_: {}).table().read_markers(["arn:a"]).absent
+    denied = raising(refusal("AccessDeniedException")).table().read_markers(["arn:a"]).denied
+    assert frozenset({"arn:a"}) == denied
+    with pytest.raises(MarkerTableError, match="unreachable"):
+        raising(EndpointConnectionError(endpoint_url="https://x")).table().read_markers(["arn:a"])
+
+
+def test_a_scan_goes_through_every_page() -> None:
+    """A table larger than one answer is swept whole."""
+    pages: list[Answer] = [
+        {
+            "Items": [item_of(marker("one"), epoch="e", sequence=1)],
+            "LastEvaluatedKey": {"pk": {"S": marker("one").key}},
+        },
+        {"Items": [item_of(marker("two"), epoch="e", sequence=1), {"pk": {"N": "1"}}]},
+    ]
+    starts: list[object] = []
+
+    def answer(_name: str, request: Mapping[str, object]) -> Answer:
+        starts.append(request.get("ExclusiveStartKey"))
+        return pages[len(starts) - 1]
+
+    assert [marker("one").key, marker("two").key] == [one.key for one in Scripted(answer).table().scan()]
+    assert [None, {"pk": {"S": marker("one").key}}] == starts
+
+
+def test_a_refused_head_that_is_in_order_is_told() -> None:
+    """The head is refused and yet nothing is wrong with it: no endless mending."""
+    head = {"pk": {"S": "head"}, "schema": {"N": "1"}, "epoch": {"S": "e"}, "counter": {"N": "7"}}
+
+    def answer(name: str, _request: Mapping[str, object]) -> Answer:
+        if name == "get_item":
+            return {"Item": head}
+        raise refusal("TransactionCanceledException", reasons=["None", "ValidationError"])
+
+    one, client = marker(), Scripted(answer)
+    with pytest.raises(MarkerTableError, match="refused the request"):
+        client.table().write([(client.table().absent(one.key), one)])
+    assert 1 == client.calls["transact_write_items"]
+
+
+def test_a_table_is_known_by_its_name_and_writes_only_what_it_saw(table: MarkerTable) -> None:
+    """`repr` shows the name; nothing to write is no call; a mark of another key or store is refused."""
+    assert "MarkerTable('markers')" == repr(table)
+    client = Scripted(lambda *_: {})
+    client.table().write([])
+    assert {} == client.calls
+    with pytest.raises(ValueError, match="saw its key"):
+        client.table().write([(client.table().absent("arn:another"), marker())])

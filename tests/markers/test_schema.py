@@ -117,6 +117,8 @@ def test_one_strange_attribute_never_raises(name: str, attribute: object) -> Non
         {"changed_at_s": {"N": "-1"}},
         {"changed_at_s": {"N": "NaN"}},
         {"changed_at_s": {"N": "Infinity"}},
+        {"changed_at_s": {"N": "noon"}},
+        {"deleted": {"BOOL": "yes"}},
         {"pk": {"S": "head"}},
     ],
     ids=str,
