@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -119,13 +119,24 @@ def body_of(version: SecretVersion) -> bytes:
 @contextmanager
 def serving(extension: Extension) -> Iterator[Extension]:
     """The extension on a free port, until the end."""
+    with listening(extension.answer, extension.peers) as port:
+        extension.port = port
+        yield extension
+
+
+@contextmanager
+def listening(
+    answer_to: Callable[[str, str | None], Answer], peers: set[tuple[str, int]] | None = None
+) -> Iterator[int]:
+    """The port on which GETs are answered, by target and token, until the end; `peers` collects callers."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            extension.peers.add(self.client_address)
-            answer = extension.answer(self.path, self.headers.get("X-Aws-Parameters-Secrets-Token"))
+            if peers is not None:
+                peers.add(self.client_address)
+            answer = answer_to(self.path, self.headers.get("X-Aws-Parameters-Secrets-Token"))
             self.send_response(answer.status)
             length = len(answer.body) if answer.length is None else answer.length
             self.send_header("Content-Length", str(length))
@@ -136,11 +147,10 @@ def serving(extension: Extension) -> Iterator[Extension]:
         def log_message(self, *_: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        extension.port = server.server_port
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield extension
+            yield server.server_port
         finally:
             server.shutdown()
             thread.join()

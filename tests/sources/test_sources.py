@@ -11,9 +11,12 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
+from keyturn.sources.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
 from keyturn.wiring import secrets_manager
-from tests.sources.extension_server import Extension, serving
+from tests.serve.endpoint import TOKEN as ENDPOINT_TOKEN
+from tests.serve.endpoint import Endpoint
+from tests.sources.extension_server import Answer, Extension, listening, serving
 from tests.sources.source_contract import Scene, SourceContract
 
 
@@ -74,3 +77,34 @@ class TestExtension(SourceContract):
     def scene(self) -> Iterator[Scene]:
         with serving(Extension(FakeSecretsManager())) as extension:
             yield Scene(extension.source(), FakeRig(extension.secrets))
+
+
+@dataclass
+class ServedRig(FakeRig):
+    """Makes secrets behind an endpoint, whose cache hears of a rotation at once."""
+
+    endpoint: Endpoint = field(default_factory=Endpoint)
+
+    def rotate(self, name: str, value: str) -> str:
+        version_id = super().rotate(name, value)
+        self.endpoint.world.clock.advance(5)
+        self.endpoint.cache.invalidate(name)
+        return version_id
+
+
+class TestServe(SourceContract):
+    """`keyturn serve` in the extension's place: its application and guard, and the same client."""
+
+    @pytest.fixture
+    def scene(self) -> Iterator[Scene]:
+        endpoint = Endpoint()
+
+        def answer(target: str, token: str | None) -> Answer:
+            answered = endpoint.ask(target, {"X-Aws-Parameters-Secrets-Token": token or ""})
+            return Answer(answered.status_code, answered.content)
+
+        with listening(answer) as port:
+            settings = ExtensionSettings(port=port)
+            source = ExtensionSource(settings, token=lambda: ENDPOINT_TOKEN, sleep=lambda _: None)
+            secrets = endpoint.world.secrets
+            yield Scene(source, ServedRig(secrets, endpoint=endpoint))
