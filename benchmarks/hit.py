@@ -7,20 +7,25 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_secretsmanager_caching import SecretCache as UpstreamCache
 from cachetools import TTLCache, cached
+from pydantic import SecretStr
 
 from benchmarks.aws import NAME, VALUE, secrets_manager
 from benchmarks.results import Part, Parts, Row, Size, ratio, row
 from benchmarks.timing import Take, interleaved, nanoseconds, paired
 from keyturn import SecretCache
+from keyturn.compat import SecretCache as CompatCache
+from keyturn.live import FromSecret, LiveSettings
 
 FLOOR: Final = "floor: one dict look-up, one clock reading"
 GET: Final = "keyturn get"
 STRING: Final = "keyturn get_secret_string"
+COMPAT: Final = "keyturn.compat get_secret_string"
+LIVE: Final = "keyturn.live, reading a field"
 UPSTREAM: Final = "aws-secretsmanager-caching"
 POWERTOOLS: Final = "Powertools parameters"
 CACHETOOLS: Final = "cachetools TTLCache and a lock"
@@ -44,6 +49,12 @@ PLANS: Final[Mapping[Size, Plan]] = {
 }
 
 
+class LiveLogin(LiveSettings):
+    """Settings as an application has them, with one field of the secret."""
+
+    password: Annotated[SecretStr, FromSecret(NAME, key="password")]
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One way to read a warm secret: the statement, and the `subject` of it."""
@@ -58,6 +69,8 @@ def subjects() -> dict[str, Subject]:
     keyturn = SecretCache(secrets_manager())
     upstream = UpstreamCache(client=secrets_manager())  # type: ignore[no-untyped-call] # it has no types
     powertools = SecretsProvider(boto3_client=secrets_manager())
+    compat = CompatCache(client=secrets_manager())
+    live = LiveLogin.live(SecretCache(secrets_manager()))
     client = secrets_manager()
 
     def fetch(secret_id: str) -> str:
@@ -73,6 +86,8 @@ def subjects() -> dict[str, Subject]:
         FLOOR: Subject("subject(name)", floor, floor),
         GET: Subject("subject.get(name)", keyturn, keyturn.get),
         STRING: Subject("subject.get_secret_string(name)", keyturn, keyturn.get_secret_string),
+        COMPAT: Subject("subject.get_secret_string(name)", compat, compat.get_secret_string),
+        LIVE: Subject("subject.password", live, lambda _: live.password),
         CACHETOOLS: Subject("subject(name)", ttl_cached, ttl_cached),
         POWERTOOLS: Subject(
             "subject.get(name, max_age=300)", powertools, partial(powertools.get, max_age=300)
@@ -108,6 +123,12 @@ def hits(plan: Plan, found: dict[str, Subject]) -> Part:
             ratio("get / floor", paired(samples[GET], samples[FLOOR]), "at most", 1.5),
             ratio(
                 "aws-secretsmanager-caching / get", paired(samples[UPSTREAM], samples[GET]), "at least", 100
+            ),
+            ratio(
+                "aws-secretsmanager-caching / keyturn.compat",
+                paired(samples[UPSTREAM], samples[COMPAT]),
+                "at least",
+                100,
             ),
             ratio("Powertools / get", paired(samples[POWERTOOLS], samples[GET]), "at least", 5),
         ),

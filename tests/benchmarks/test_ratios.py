@@ -39,6 +39,17 @@ def test_a_hit_is_far_below_its_peers(peer: str, least: float) -> None:
     assert times(peer, hit.GET) > least
 
 
+def test_the_drop_in_costs_a_hit() -> None:
+    """`keyturn.compat` is little more than a get, and far below what it replaces (measured: 200 times)."""
+    assert times(hit.COMPAT, hit.GET) < 4
+    assert times(hit.UPSTREAM, hit.COMPAT) > 25
+
+
+def test_a_live_field_costs_a_hit() -> None:
+    """Reading a field of live settings costs at most twelve gets (measured: 5)."""
+    assert times(hit.LIVE, hit.GET) < 12
+
+
 def test_a_missed_target_is_told() -> None:
     """A comparison knows whether it meets its target, from either side."""
     assert ratio("", 1.5, "at most", 1.5).met
