@@ -227,12 +227,11 @@ BUGS: Final = (
         "secrets are kept by their name",
         _SHELF,
         "            key = secret_key(version.arn, version.name)\n"
-        "            secret = Secret(version.arn, version.name, key, aliases={version.arn, key})\n",
+        "            secret = Secret(version.arn, version.name, key)\n",
         "            key = secret_key(version.arn, version.name)\n"
         "            by_name = next((one for one in self._secrets.values() if "
         "one.name == version.name), None)\n"
-        "            secret = by_name or Secret(version.arn, version.name, "
-        "key, aliases={version.arn, key})\n",
+        "            secret = by_name or Secret(version.arn, version.name, key)\n",
     ),
     Bug(
         "a suffix is stripped by its pattern",
