@@ -35,6 +35,7 @@ BOUNDS_S: Final[Mapping[str, Mapping[Size, float]]] = {
     "fleet": {"full": 400, "quick": 30},
     "cost": {"full": 60, "quick": 30},
     "listener": {"full": 400, "quick": 45},
+    "serve": {"full": 120, "quick": 30},
 }
 """The modules that measure, and how long each may take at most."""
 

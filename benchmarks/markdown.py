@@ -25,6 +25,7 @@ ORDER: Final = (
     "fleet",
     "cost",
     "listener",
+    "serve",
 )
 
 PICTURES: Final = "performance"

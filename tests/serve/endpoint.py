@@ -17,6 +17,7 @@ from keyturn.values import SecretVersion
 from tests.world import World
 
 TOKEN = "canary-token"
+THREADS = 4
 AUTHORIZED = {"X-Aws-Parameters-Secrets-Token": TOKEN}
 
 
@@ -47,7 +48,7 @@ class Endpoint:
         self.cache = self.world.cache()
         self.versions = SecretCache(source=versions, clock=self.world.clock, random=lambda: 0.0)
         self.app = Guard(
-            make_app(Reader(self.cache, self.versions, threads=4)),
+            make_app(Reader(self.cache, self.versions, threads=THREADS)),
             token=TOKEN,
             connections=lambda: self.connections,
             max_connections=10,

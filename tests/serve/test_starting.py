@@ -64,6 +64,16 @@ def test_only_this_host_can_reach_it() -> None:
             one.close()
 
 
+def test_answers_are_sent_at_once() -> None:
+    """The sockets say that they are TCP's: else asyncio leaves Nagle's algorithm on, 40 ms each."""
+    bound = loopback_sockets(0)
+    try:
+        assert {one.proto for one in bound} == {socket.IPPROTO_TCP}
+    finally:
+        for one in bound:
+            one.close()
+
+
 def test_a_port_in_use_is_an_error() -> None:
     """A second server on the port is refused with the port's number."""
     first = loopback_sockets(0)
