@@ -126,7 +126,7 @@ class Cache:
         """Make the next `get` of every stage ask Secrets Manager; whether the secret was held.
 
         The version stays known: it is served when Secrets Manager cannot be reached. Secrets
-        Manager is asked for this reason at most once per `min_refresh_interval_s` and secret.
+        Manager is asked for this reason at most once per `min_refresh_interval_s` and stage.
         """
         with self._lock:
             self._refusals.clear()
@@ -234,7 +234,7 @@ class Cache:
             secret.use_name(secret_id)
             marker, ask_by = self._marker(secret), secret.asks_by()
             if held.generation != generation:
-                secret.forced = begun
+                secret.forced[stage] = begun
         reading = Reading(
             lambda version_id: self._read(ask_by, stage, version_id),
             begun,
@@ -377,7 +377,8 @@ class Cache:
         if holding.generation == secret.generation:
             return False
         # Fresh, but invalidated: that alone makes it due only so often.
-        return secret.forced is None or secret.forced.age_s(now) >= self._limits.min_refresh_interval_s
+        forced = secret.forced.get(holding.stage)
+        return forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s
 
     def _is_servable(self, secret: Secret, holding: Holding, now: Instant) -> bool:
         """Whether callers may have this while it is refreshed; what idled past its bound they wait for."""

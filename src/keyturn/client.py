@@ -54,7 +54,7 @@ class SecretCache:
         max_stale_s: for how long a known version is served while Secrets Manager does not answer.
         max_denied_s: the same while it denies access or cannot decrypt.
         settle_s: for how long an answer of Secrets Manager may show the past.
-        min_refresh_interval_s: at most one refresh per secret and interval that `invalidate` caused.
+        min_refresh_interval_s: at most one refresh per stage and interval that `invalidate` caused.
         max_secrets: secrets held at most; beyond, the one read longest ago is forgotten.
         background: start one thread that checks and refreshes ahead, so that no caller waits for
             it. For servers; in Lambda a thread is frozen between invocations.
@@ -197,6 +197,7 @@ class SecretCache:
         """
         from keyturn.login import Policy
 
+        self._start_poller()
         policy = Policy(is_refused, **options)
         return self._made_logins().attempts(secret_id, policy)
 
@@ -292,9 +293,13 @@ class SecretCache:
             return self._logins
 
     def _miss(self, secret_id: str, stage: str) -> SecretVersion:
+        self._start_poller()
+        return self._cache.get(secret_id, stage)
+
+    def _start_poller(self) -> None:
+        """Start the background thread, if there is to be one, at the first use and after a fork."""
         if self._poller is not None:
             self._poller.start()
-        return self._cache.get(secret_id, stage)
 
 
 def _logins(

@@ -54,7 +54,7 @@ class KeyturnSettings(BaseSettings):
     )
     min_refresh_interval_s: float = Field(
         default=DEFAULTS.min_refresh_interval_s,
-        description="At most one refresh per secret in this time that `invalidate` or a login caused.",
+        description="At most one refresh per stage in this time that `invalidate` or a login caused.",
     )
     max_secrets: int = Field(
         default=DEFAULTS.max_secrets, description="Secrets held at most; the one read longest ago makes room."

@@ -42,7 +42,7 @@ class Secret:
 
     `aliases`: the ids that answers showed to be its own; `names`: those of them that callers used,
     other than the full ARN. `generation` moves with each invalidation; `forced`: when one last
-    caused a read.
+    caused a read, by stage.
     """
 
     arn: str
@@ -52,7 +52,7 @@ class Secret:
     names: tuple[str, ...] = ()
     holdings: dict[str, Holding] = field(default_factory=dict)
     generation: int = 0
-    forced: Instant | None = None
+    forced: dict[str, Instant] = field(default_factory=dict)
 
     def use_name(self, secret_id: str) -> None:
         """Callers know it by this id."""

@@ -171,8 +171,7 @@ BUGS: Final = (
     Bug(
         "forced refreshes are not limited",
         _CACHE,
-        "        return secret.forced is None or secret.forced.age_s(now) >= "
-        "self._limits.min_refresh_interval_s\n",
+        "        return forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s\n",
         "        return True\n",
     ),
     Bug(

@@ -255,3 +255,42 @@ def test_a_loop_of_attempts_that_is_left_lets_the_others_in() -> None:
         scheduler.run(10)
     assert ["v1"] == logged_in
     scheduler.close()
+
+
+def test_a_refused_login_reads_the_pending_version_anew() -> None:
+    """A pending version held since before setSecret is read again after a refusal, as AWSCURRENT is."""
+    world = World()
+    world.secrets.move(NAME, "AWSPENDING", "v1")
+    cache, tried = world.cache(table=False), list[str]()
+    cache.get(NAME, "AWSPENDING")
+    world.clock.advance(2)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+
+    def connect(version: SecretVersion) -> None:
+        tried.append(version.version_id)
+        if version.version_id == "v1":
+            raise PermissionError
+
+    cache.login(NAME, connect, is_refused=lambda error: isinstance(error, PermissionError), budget_s=0.0)
+    assert ["v1", "v2"] == tried
+
+
+def test_a_process_that_only_logs_in_has_its_background_thread() -> None:
+    """What a login read is refreshed ahead, so that no caller after it waits for a check."""
+    world, scheduler = World(), Scheduler()
+    with cooperative(scheduler):
+        cache = SecretCache(
+            source=world.secrets,
+            uncovered_ttl_s=60.0,
+            clock=HostClock(scheduler),
+            random=lambda: 0.0,
+            background=True,
+        )
+        scheduler.spawn(
+            "logs in",
+            Machine("host"),
+            lambda: cache.login(NAME, lambda _: None, is_refused=lambda _: False),
+        )
+        scheduler.run(60)
+    assert 2 == world.reads
+    scheduler.close()
