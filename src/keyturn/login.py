@@ -54,7 +54,7 @@ class LoginOptions(TypedDict, total=False):
 
     accept: whether a version (second) may be tried in place of the current one (first); by default
         `same_host`.
-    previous: whether AWSPREVIOUS may be tried; by default not.
+    previous: whether AWSPREVIOUS may be tried also where it is the older one; by default not.
     budget_s: seconds to wait at most for a rotation that seems to be under way; by default 10.
     remaining_s: seconds that the caller itself has left, which no pause exceeds; in a Lambda handler
         `lambda: context.get_remaining_time_in_millis() / 1000`.
@@ -253,7 +253,8 @@ class Logins:
 
         A pending version comes first when its setSecret was announced. Else the version last logged in
         with, while AWSCURRENT has not moved since: within the window that is the pending one, and after
-        a cancelled rotation one that has no label at all.
+        a cancelled rotation one that has no label at all. AWSPREVIOUS is newer than AWSCURRENT where the
+        label was moved back, and the server perhaps not yet; an older one is tried by choice only.
         """
         if self._versions.evidence(secret_id).pending_is_set:
             yield from self._under(secret_id, AWSPENDING)
@@ -267,8 +268,9 @@ class Logins:
         if doubted is not None:
             yield doubted
         yield from self._under(secret_id, AWSPENDING)
-        if policy.previous:
-            yield from self._under(secret_id, AWSPREVIOUS)
+        for previous in self._under(secret_id, AWSPREVIOUS):
+            if policy.previous or _is_newer(previous, current):
+                yield previous
         if success is not None:
             yield success.version
 
@@ -397,6 +399,12 @@ class _Refusals:
 
     def __str__(self) -> str:
         return "; ".join(self.said.values())
+
+
+def _is_newer(version: SecretVersion, than: SecretVersion) -> bool:
+    """Whether it was made later, by the dates that Secrets Manager gave (CreatedDate)."""
+    made_s, other_s = version.created_s, than.created_s
+    return made_s is not None and other_s is not None and made_s > other_s
 
 
 def _has_moved(before: tuple[str, int] | None, now: tuple[str, int] | None) -> bool:

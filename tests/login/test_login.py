@@ -177,8 +177,20 @@ def test_a_roll_back_is_followed_at_once(client: Client) -> None:
     assert 0 == client.slept_s
 
 
+def test_a_process_that_starts_in_a_roll_back_logs_in(world: World) -> None:
+    """Only the label went back so far: what the server accepts is AWSPREVIOUS, and newer than AWSCURRENT."""
+    world.rotate("v2", "two")
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    world.clock.advance(60)
+    one = Client(world, server=Server(accepts={"two"}))
+    assert "connected with v2" == one.login()
+    assert (["v1", "v2"], 0) == (one.server.tried(), one.slept_s)
+    one.server.accepts = {"one"}
+    assert "connected with v1" == one.login()
+
+
 def test_the_previous_version_only_by_choice(client: Client) -> None:
-    """The server was set back behind Secrets Manager's back: AWSPREVIOUS helps who opted in."""
+    """The server was set back behind Secrets Manager's back: an older AWSPREVIOUS helps who opted in."""
     client.world.rotate("v2", "two")
     client.server.accepts = {"two"}
     client.world.clock.advance(5)
