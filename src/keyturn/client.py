@@ -182,8 +182,8 @@ class SecretCache:
         Tried are, each at most once: AWSCURRENT as cached; AWSCURRENT after a forced check; AWSPENDING;
         AWSPREVIOUS if it is the newer one, or `previous`; the version that this process last logged in
         with. A pending version comes first when its setSecret was announced, and the last one logged in
-        with while AWSCURRENT has not moved since. If all are refused and a rotation seems to be under way, this waits and
-        looks again.
+        with while AWSCURRENT has not moved since. If all are refused and a rotation seems to be under
+        way, this waits and looks again.
 
         Args:
             secret_id: name or ARN.

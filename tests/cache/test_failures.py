@@ -239,25 +239,24 @@ def test_what_is_doubted_is_not_served_beyond_every_limit(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [UnavailableError, SecretNotFoundError])
-def test_a_failure_that_lands_after_forgetting_brings_nothing_back(
+def test_a_failure_brings_back_nothing_that_made_room_meanwhile(
     world: World, failure: type[SecretError]
 ) -> None:
-    """A snapshot was taken during the read: nothing is held then, and the next get is a cold one."""
-    cache = world.cache(table=False)
+    """The secret was evicted during its refresh: what is held is what took its place, and nothing else."""
+    world.secrets.create("other", "o")
+    cache = world.cache(table=False, max_secrets=1)
     cache.get(NAME)
     world.clock.advance(300)
 
-    def forgotten_meanwhile(secret_id: str) -> Exception:
-        cache.forget()
+    def evicted_meanwhile(secret_id: str) -> Exception:
+        world.secrets.fail = lambda _: None
+        cache.get("other")
         return failure(secret_id)
 
-    world.secrets.fail = forgotten_meanwhile
+    world.secrets.fail = evicted_meanwhile
     with pytest.raises(failure) if failure is SecretNotFoundError else nullcontext():
         assert "one" == cache.get_secret_string(NAME)
-    assert () == cache.status().secrets
-    world.secrets.fail = lambda _: None
-    world.rotate("v2", "two", mark=False)
-    assert "two" == cache.get_secret_string(NAME)
+    assert ["other"] == [one.name for one in cache.status().secrets]
 
 
 def test_a_label_that_goes_takes_its_version_along(world: World) -> None:
