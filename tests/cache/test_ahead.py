@@ -168,6 +168,23 @@ def test_what_grows_old_never_leaves_the_hit_path(server: Server) -> None:
     assert 12 == server.source.asked.count(arn) - 1
 
 
+def test_what_a_caller_has_read_is_not_read_again(server: Server) -> None:
+    """While the thread is busy with the first of two that moved, a caller reads the second himself."""
+    server.world.secrets.create(OTHER, "other")
+    server.get(OTHER)
+    server.cache.invalidate(NAME)
+    server.cache.invalidate(OTHER)
+    server.source.asked.clear()
+
+    def read_the_other() -> None:
+        server.source.meanwhile = lambda: None
+        server.get(OTHER)
+
+    server.source.meanwhile = read_the_other
+    server.turn()
+    assert [NAME, OTHER] == server.source.asked
+
+
 def test_an_unforeseen_error_leaves_nobody_waiting(server: Server) -> None:
     """The thread's own failure ends its flight, and what else was due is free for the callers."""
     server.world.secrets.create(OTHER, "other")
