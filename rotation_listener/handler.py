@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Final, cast
 from keyturn.errors import KeyturnError
 from keyturn.markers import MarkerTable
 from keyturn.recording import Recorder
-from keyturn.sources.catalog import SecretsManagerCatalog
+from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
 from rotation_listener.listener import Listener, Settings, Summary
 
 if TYPE_CHECKING:
     from keyturn.markers import DynamoDBClient
-    from keyturn.sources.catalog import CatalogClient
+    from keyturn.protocols import Listing
+    from keyturn.sources.catalog import CatalogClient, ListingClient
 
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 5.0
+LISTING_ATTEMPTS: Final = 10
+"""Tries of one DescribeParameters, of which an account may make three a second."""
 TIME_KEPT_MS: Final = 20_000
 """A sweep stops this long before Lambda would kill it: one secret's retries, settling, and one write."""
 
@@ -60,10 +63,16 @@ def _listener() -> Listener:
     recorder = Recorder(
         catalog, table, settle_s=settings.settle_s, sleep=time.sleep, random=random.random, wall=time.time
     )
-    return Listener(settings, recorder, table)
+    return Listener(settings, recorder, table, _parameters(settings.parameter_prefixes))
 
 
-def _client(service: str) -> object:
+def _parameters(prefixes: tuple[str, ...]) -> Listing | None:
+    if not prefixes:
+        return None
+    return ParameterListing(cast("ListingClient", _client("ssm", attempts=LISTING_ATTEMPTS)), prefixes)
+
+
+def _client(service: str, *, attempts: int = 3) -> object:
     """A client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms."""
     from botocore.config import Config
     from botocore.session import get_session
@@ -71,7 +80,7 @@ def _client(service: str) -> object:
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
     client: object = get_session().create_client(service, config=config)
     return client

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
 from keyturn.errors import ConfigurationError, KeyturnError
-from keyturn.protocols import Lease
+from keyturn.protocols import Lease, Listing
 from keyturn.recording import Hint, ParameterHint, Recorded, Recorder, Sweeper
 from rotation_listener.events import Ignored, Sweep, parse
 
@@ -29,11 +29,14 @@ class Settings:
 
     `name_prefixes`: markers are kept of secrets whose name starts with one of these; empty means all.
     `settle_s`: how long DescribeSecret is given to show what an event said, in seconds.
+    `parameter_prefixes`: the sweep reads the parameters whose names start with one of these, so that
+    their markers cover copies; empty means none, and events alone make parameters be read again.
     """
 
     marker_table: str
     name_prefixes: tuple[str, ...] = ()
     settle_s: float = SETTLE_S
+    parameter_prefixes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
@@ -41,13 +44,21 @@ class Settings:
         table = environment.get("KEYTURN_MARKER_TABLE", "").strip()
         if not table:
             raise ConfigurationError("KEYTURN_MARKER_TABLE is not set: give the name or ARN of the table")
-        prefixes = (one.strip() for one in environment.get("KEYTURN_NAME_PREFIXES", "").split(","))
-        return cls(table, tuple(filter(None, prefixes)), _settle_s(environment.get("KEYTURN_SETTLE_S", "")))
+        return cls(
+            table,
+            name_prefixes=_listed(environment.get("KEYTURN_NAME_PREFIXES", "")),
+            settle_s=_settle_s(environment.get("KEYTURN_SETTLE_S", "")),
+            parameter_prefixes=_listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
+        )
 
     def wants(self, hint: Hint) -> bool:
         """Whether a marker is kept of the hinted secret."""
         name = hint.name or hint.secret_id.rpartition(":secret:")[2]
         return not self.name_prefixes or name.startswith(self.name_prefixes)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (one.strip() for one in text.split(","))))
 
 
 def _settle_s(text: str) -> float:
@@ -62,11 +73,15 @@ def _settle_s(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Handles one event at a time; the table is both the recorder's store and the lease."""
+    """Handles one event at a time; the table is both the recorder's store and the lease.
+
+    `parameters`: those that the sweep reads, None where it reads none.
+    """
 
     settings: Settings
     recorder: Recorder
     lease: Lease
+    parameters: Listing | None = None
 
     def handle(self, event: object, time_is_up: Callable[[], bool]) -> Summary:
         """Do what `event` says. Raises `KeyturnError` when it should be delivered once more."""
@@ -83,7 +98,7 @@ class Listener:
                 return _summary(hint.secret_id, hint.reason, self.recorder.record(hint))
 
     def _sweep(self, time_is_up: Callable[[], bool]) -> Summary:
-        swept = Sweeper(self.recorder, self.lease, time_is_up).run()
+        swept = Sweeper(self.recorder, self.lease, time_is_up, self.parameters).run()
         if not swept.renewed:
             raise SweepIncompleteError(f"the lease was not renewed: {asdict(swept)}")
         return {"outcome": "swept", **asdict(swept)}

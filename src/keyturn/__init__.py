@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         DecryptionError as DecryptionError,
     )
     from keyturn.errors import (
+        InvalidParameterNameError as InvalidParameterNameError,
+    )
+    from keyturn.errors import (
         InvalidSecretIdError as InvalidSecretIdError,
     )
     from keyturn.errors import (
@@ -36,6 +39,24 @@ if TYPE_CHECKING:
     )
     from keyturn.errors import (
         MarkerTableError as MarkerTableError,
+    )
+    from keyturn.errors import (
+        ParameterAccessDeniedError as ParameterAccessDeniedError,
+    )
+    from keyturn.errors import (
+        ParameterDecryptionError as ParameterDecryptionError,
+    )
+    from keyturn.errors import (
+        ParameterError as ParameterError,
+    )
+    from keyturn.errors import (
+        ParameterNotFoundError as ParameterNotFoundError,
+    )
+    from keyturn.errors import (
+        ParameterUnavailableError as ParameterUnavailableError,
+    )
+    from keyturn.errors import (
+        ParameterVersionNotFoundError as ParameterVersionNotFoundError,
     )
     from keyturn.errors import (
         SecretDeletedError as SecretDeletedError,
@@ -61,6 +82,7 @@ if TYPE_CHECKING:
     from keyturn.errors import (
         UnavailableError as UnavailableError,
     )
+    from keyturn.parameter import Parameter as Parameter
     from keyturn.settings import KeyturnSettings as KeyturnSettings
     from keyturn.status import (
         CacheStatus as CacheStatus,
@@ -80,11 +102,18 @@ _HOMES = {
         "AccessDeniedError",
         "ConfigurationError",
         "DecryptionError",
+        "InvalidParameterNameError",
         "InvalidSecretIdError",
         "KeyturnError",
         "LoginRefusedError",
         "MarkerConflictError",
         "MarkerTableError",
+        "ParameterAccessDeniedError",
+        "ParameterDecryptionError",
+        "ParameterError",
+        "ParameterNotFoundError",
+        "ParameterUnavailableError",
+        "ParameterVersionNotFoundError",
         "SecretDeletedError",
         "SecretError",
         "SecretFieldError",
@@ -94,6 +123,7 @@ _HOMES = {
         "StageNotFoundError",
         "UnavailableError",
     ),
+    "parameter": ("Parameter",),
     "settings": ("KeyturnSettings",),
     "status": ("CacheStatus", "HeldStatus", "TableStatus"),
     "values": ("SecretVersion",),
@@ -107,12 +137,20 @@ __all__ = [
     "ConfigurationError",
     "DecryptionError",
     "HeldStatus",
+    "InvalidParameterNameError",
     "InvalidSecretIdError",
     "KeyturnError",
     "KeyturnSettings",
     "LoginRefusedError",
     "MarkerConflictError",
     "MarkerTableError",
+    "Parameter",
+    "ParameterAccessDeniedError",
+    "ParameterDecryptionError",
+    "ParameterError",
+    "ParameterNotFoundError",
+    "ParameterUnavailableError",
+    "ParameterVersionNotFoundError",
     "SecretCache",
     "SecretDeletedError",
     "SecretError",

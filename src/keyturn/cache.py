@@ -1,29 +1,38 @@
-"""The cache itself: when what is held is checked, refreshed and served, and by which thread.
+"""The cache itself: when what is held is refreshed and served, and by which thread.
 
-`_lock` guards the shelf and is never held during I/O. One thread checks the table at a time, one
-refreshes a given stage of a given secret; the others get the version they have, and wait only where
-there is none. The hit path reads `shelf.window` without a lock.
+`_lock` guards the shelf and is never held during I/O. One thread refreshes a given stage of a given
+secret; the others get the version they have, and wait only where there is none. The hit path reads
+`shelf.window` without a lock. All this is said of secrets and holds for parameters as well.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
-from keyturn.freshness import Evidence, Holding, Limits, disputed, fresh_for_s, servable_for_s
-from keyturn.names import checked_secret_id, is_secret_arn, secret_key
-from keyturn.protocols import Clock, MarkerReader, SecretSource
+from keyturn.freshness import (
+    Dispute,
+    Evidence,
+    Holding,
+    Limits,
+    disputed,
+    fresh_for_s,
+    predates,
+    servable_for_s,
+)
+from keyturn.names import secret_key
+from keyturn.protocols import Clock, SecretSource
 from keyturn.refresh import GONE, Reading, backoff_s, failed, refreshed
 from keyturn.shelf import HitKey, Secret, Shelf, as_asked, hit_key
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, Marker, SecretVersion
 from keyturn.watch import TableView, TableWatch, held_bound_s
 
 if TYPE_CHECKING:
-    from keyturn.status import CacheStatus
+    from keyturn.status import HeldStatus
 
 log = logging.getLogger("keyturn")
 
@@ -44,30 +53,40 @@ class _Refusal(NamedTuple):
     at: Instant
 
 
-class Cache:
-    """The versioned cache behind `keyturn.SecretCache`; all I/O is behind the three protocols.
+class Begun(NamedTuple):
+    """When a caller's own reads were begun, in which life of the cache, and each ARN's generation then."""
 
-    `window_s`: for how long a check lets the hit path serve. The inline cache checks when it ends;
-    with a poller it is longer than the poller's interval.
+    at: Instant
+    life: int
+    generations: Mapping[str, int]
+
+
+class Cache:
+    """The versioned cache behind `keyturn.SecretCache`; all I/O is behind `source`.
+
+    `table`: what is known of the marker table, which a `Checker` keeps up to date. `window_s`: for how
+    long a check lets the hit path serve. `key_of`: the marker key of an ARN and a name.
     """
 
     def __init__(
         self,
         source: SecretSource,
-        markers: MarkerReader | None,
+        table: TableWatch | None,
         *,
         limits: Limits,
         clock: Clock,
         random: Callable[[], float],
         window_s: float,
+        key_of: Callable[[str, str], str] = secret_key,
     ) -> None:
-        self._source = source
+        self.source = source
+        self._table = table
         self._limits = limits
         self._clock = clock
         self._random = random
         self._window_s = window_s
-        self._table = TableWatch(markers, limits, random) if markers is not None else None
-        self.shelf = Shelf(limits.max_secrets)
+        self._key_of = key_of
+        self.shelf = Shelf(limits.max_secrets, key_of)
         self._refusals: dict[HitKey, _Refusal] = {}
         self._life = 0
         self.reset_locks()
@@ -75,39 +94,28 @@ class Cache:
     def reset_locks(self) -> None:
         """Make the locks anew and close the window: for a forked child, whose parent's threads are gone."""
         self._lock = threading.Lock()
-        self._checking = threading.Lock()
         self._flights: dict[HitKey, threading.Event] = {}
-        self._opened: Instant | None = None
         self.shelf.open(0.0, 0.0)
 
     def forget(self) -> None:
-        """Drop every value, marker and instant, as before the first `get`."""
+        """Drop every value, as before the first `get`."""
         with self._lock:
             self._life += 1
             # The clones of a snapshot must not turn to Secrets Manager in one moment.
             self._limits = self._limits.spread_by(self._random)
             self.shelf.clear()
             self._refusals.clear()
-            if self._table is not None:
-                self._table.forget()
-            self._opened = None
-            self.shelf.open(0.0, 0.0)
 
     # Getting
 
     def get(self, secret_id: str, stage: str) -> SecretVersion:
-        """All that is not a hit: check the table if that is due, then serve, refresh or load."""
-        secret_id = checked_secret_id(secret_id)
-        self.check_if_due()
+        """All that is not a hit: serve, refresh or load."""
         while True:
             with self._lock:
-                now = self._now()
-                held = self.shelf.find(secret_id, stage)
-                if held is not None and not self._due(*held, now):
-                    self._must_be_fit(secret_id, *held, now)
-                    return self._serve(secret_id, *held, now)
-                if held is None:
-                    self._raise_refusal(secret_id, stage, now)
+                now = self.now()
+                version, held = self._ready(secret_id, stage, now)
+                if version is not None:
+                    return version
                 key = hit_key(held[0].arn if held is not None else secret_id, stage)
                 flight = self._flights.get(key)
                 if flight is None:
@@ -142,22 +150,57 @@ class Cache:
             self.shelf.drop_hits(secret)
             return True
 
-    def recheck(self, secret_id: str) -> SecretVersion:
-        """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
+    def reread(self, secret_id: str) -> SecretVersion:
+        """AWSCURRENT after a forced read, for a caller whose copy was refused.
 
-        Both at most once per `min_refresh_interval_s`; one thread does them, the others go on with
-        what is known.
+        At most once per `min_refresh_interval_s`; else what is known.
         """
-        now, interval_s = self._now(), self._limits.min_refresh_interval_s
-        if (self._opened is None or self._opened.age_s(now) >= interval_s) and self._checking.acquire(
-            blocking=False
-        ):
-            try:
-                self._check()
-            finally:
-                self._checking.release()
         self._outdate(secret_id)
         return self.get(secret_id, AWSCURRENT)
+
+    # For callers that read many at once
+
+    def peek(self, secret_id: str, stage: str) -> SecretVersion | None:
+        """What `get` gives without asking anybody; None if it would ask. Raises what `get` would."""
+        with self._lock:
+            return self._ready(secret_id, stage, self.now())[0]
+
+    def begin(self) -> Begun:
+        """To be called before reads whose answers are then offered."""
+        with self._lock:
+            generations = {one.arn: one.generation for one, _ in self.shelf.held()}
+            return Begun(self.now(), self._life, generations)
+
+    def offer(self, secret_id: str, stage: str, version: SecretVersion, begun: Begun) -> SecretVersion:
+        """Keep what the caller has read by stage, and serve what is held then."""
+
+        def answer(version_id: str | None) -> SecretVersion:
+            if version_id in (None, version.version_id):
+                return version
+            raise StageNotFoundError(secret_id, f"{version_id} was not read")
+
+        if begun.life != self._life:
+            return self.get(secret_id, stage)
+        generation = begun.generations.get(version.arn, 0)
+        with self._lock:
+            secret = self.shelf.claim(version, secret_id)
+            held, marker = secret.holdings.get(stage), self._marker(secret)
+            holding = (
+                Holding(stage, version, begun.at, generation)
+                if held is None
+                else refreshed(held, marker, Reading(answer, begun.at, generation, self._limits))
+            )
+            return self._land(secret_id, secret, holding, held)
+
+    def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:
+        """What is served since the caller's read failed with `error`: what is known, or the error."""
+        with self._lock:
+            held = self.shelf.find(secret_id, stage)
+            if held is None:
+                self._remember_refusal(secret_id, stage, error)
+        if held is None:
+            raise error.about(secret_id) from error
+        return self._serve_despite(secret_id, *held, error)
 
     def evidence(self, secret_id: str) -> Evidence:
         """What is known of a rotation of this secret that may be under way; no I/O."""
@@ -180,13 +223,13 @@ class Cache:
                 doubted=current.doubt.version if current.doubt is not None else None,
             )
 
-    def _refresh_due(self, within_s: float) -> None:
+    def refresh_due(self, within_s: float) -> None:
         """Refresh what is fresh for no longer than this, one after the other.
 
         Errors stay in `status()`. AWSPENDING never stays fresh: it would be read for ever, used or not.
         """
         with self._lock:
-            now = self._now()
+            now = self.now()
             due = [
                 (secret, holding)
                 for secret, holding in self.shelf.held()
@@ -212,12 +255,12 @@ class Cache:
     def _load(self, secret_id: str, stage: str) -> SecretVersion:
         """The first read of a secret or stage under this id."""
         with self._lock:
-            begun = self._now()
+            begun = self.now()
             known = self.shelf.secret(secret_id)
             generation = known.generation if known is not None else 0
         try:
             version = self._read(secret_id, stage)
-            _must_be_about(secret_id, version)
+            self._must_be_about(secret_id, version)
         except SecretError as error:
             with self._lock:
                 self._remember_refusal(secret_id, stage, error)
@@ -230,7 +273,7 @@ class Cache:
         """Ask Secrets Manager about a held stage and serve what is to be served then."""
         stage = held.stage
         with self._lock:
-            begun, generation = self._now(), secret.generation
+            begun, generation = self.now(), secret.generation
             secret.use_name(secret_id)
             marker, ask_by = self._marker(secret), secret.asks_by()
             if held.generation != generation:
@@ -243,14 +286,6 @@ class Cache:
         )
         try:
             holding = refreshed(held, marker, reading)
-        except StageNotFoundError as error:
-            with self._lock:
-                self.shelf.drop(secret, held)
-            raise error.about(secret_id) from error
-        except GONE as error:
-            with self._lock:
-                self.shelf.forget(secret)
-            raise error.about(secret_id) from error
         except SecretError as error:
             return self._serve_despite(secret_id, secret, held, error)
         with self._lock:
@@ -268,9 +303,16 @@ class Cache:
     def _serve_despite(
         self, secret_id: str, secret: Secret, held: Holding, error: SecretError
     ) -> SecretVersion:
-        """The refresh failed for a reason that may pass: serve what is known while that is allowed."""
+        """The refresh failed: if the reason may pass, serve what is known while that is allowed."""
+        if isinstance(error, GONE):
+            with self._lock:
+                if isinstance(error, StageNotFoundError):
+                    self.shelf.drop(secret, held)
+                else:
+                    self.shelf.forget(secret)
+            raise error.about(secret_id) from error
         with self._lock:
-            now = self._now()
+            now = self.now()
             pause_s = backoff_s(
                 held.trouble.failures if held.trouble else 0,
                 first_s=self._limits.min_refresh_interval_s,
@@ -296,77 +338,59 @@ class Cache:
             if landed is not None:
                 landed.set()
 
-    # Checking
+    # The checker's part
 
-    def check_if_due(self) -> None:
-        """Check the table if the window has ended and no other thread does."""
-        if not self._window_ended() or not self._checking.acquire(blocking=False):
+    def keys(self) -> dict[str, str]:
+        """The marker keys of everything held, with the ARN of each."""
+        with self._lock:
+            return self.shelf.keys()
+
+    def open_window(self, begun: Instant) -> None:
+        """After a check: serve until the window ends what is fresh until then, and nothing else."""
+        with self._lock:
+            self._settle_old_events()
+            now, closes_at = self.now(), begun.wall_s + self._window_s
+            for secret, holding in self.shelf.held():
+                if not self._outlasts(closes_at, secret, holding, now):
+                    self.shelf.drop_hits(secret, holding.stage)
+            self.shelf.open(begun.wall_s, closes_at)
+
+    def _settle_old_events(self) -> None:
+        """Ask nobody because of an event that was long over when the copy was read."""
+        view = self._view()
+        if view is None or view.assurance is None:
             return
-        try:
-            if self._window_ended():
-                self._check()
-        finally:
-            self._checking.release()
-
-    def check_ahead(self) -> None:
-        """Check and refresh for the callers, from a thread of its own; never raises for the table's sake.
-
-        What the check finds to have moved is refreshed before the next window opens, so that callers
-        go on hitting what is known, as all but one do while any refresh flies: until the answer is
-        there, and no longer than the present window. What would leave the hit path at the next check
-        is refreshed after.
-        """
-        opened = self._opened
-        with self._checking:
-            begun = self._look()
-        self._refresh_due(0.0)
-        with self._lock:
-            # Unless a caller found the window at its end meanwhile, and has checked.
-            if self._opened is opened:
-                self._open_window(begun)
-        self._refresh_due(self._window_s + self._limits.check_interval_s)
-
-    def _window_ended(self) -> bool:
-        return self._opened is None or self._opened.age_s(self._now()) >= self._window_s
-
-    def _check(self) -> None:
-        begun = self._look()
-        with self._lock:
-            self._open_window(begun)
-
-    def _look(self) -> Instant:
-        """Read what is to be read of the table; when that was begun."""
-        begun = self._now()
-        # With nothing held there is nothing to check: a cold start pays for one GetSecretValue only.
-        if self._table is not None and len(self.shelf):
-            with self._lock:
-                keys = self.shelf.keys()
-            self._table.check(keys, begun)
-        return begun
-
-    def _open_window(self, begun: Instant) -> None:
-        """Serve until the window ends what is fresh until then, and nothing else."""
-        now, closes_at = self._now(), begun.wall_s + self._window_s
-        for secret, holding in self.shelf.held():
-            if not self._outlasts(closes_at, secret, holding, now):
-                self.shelf.drop_hits(secret, holding.stage)
-        self._opened = begun
-        self.shelf.open(begun.wall_s, closes_at)
+        for secret, holding in tuple(self.shelf.held()):
+            marker = view.marker(secret.key)
+            if marker is not None and predates(marker, holding, view.assurance, self._limits):
+                self.shelf.put(secret, holding._replace(dispute=Dispute(marker, 0, settled=True)))
 
     # Telling
 
-    def status(self) -> CacheStatus:
-        """A snapshot of everything held, without a value."""
+    def status(self) -> tuple[HeldStatus, ...]:
+        """Everything held, by ARN and stage, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.status import CacheStatus, held_status, table_status
+        from keyturn.status import held_status
 
         with self._lock:
-            now, view = self._now(), self._view()
+            now, view = self.now(), self._view()
             held = [held_status(*one, view, now, self._limits) for one in self.shelf.held()]
-        in_order = sorted(held, key=lambda one: (one.arn, one.stage))
-        return CacheStatus(tuple(in_order), table_status(view, now))
+        return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
 
     # Under the lock
+
+    def _ready(
+        self, secret_id: str, stage: str, now: Instant
+    ) -> tuple[SecretVersion | None, tuple[Secret, Holding] | None]:
+        """What may be served as it is, and what is held; raises what the last read raised, if just now."""
+        held = self.shelf.find(secret_id, stage)
+        if held is None:
+            self._raise_refusal(secret_id, stage, now)
+            return None, None
+        if self._due(*held, now):
+            return None, held
+        self._must_be_fit(secret_id, *held, now)
+        return self._serve(secret_id, *held, now), held
 
     def _due(self, secret: Secret, holding: Holding, now: Instant) -> bool:
         """Whether this holding is to be refreshed now."""
@@ -431,7 +455,7 @@ class Cache:
         `basis` is what the read was judged against. If another read landed meanwhile, this one is
         judged again, against that one: it must not take the label back.
         """
-        now, stage = self._now(), holding.stage
+        now, stage = self.now(), holding.stage
         current = secret.holdings.get(stage)
         if current is not None and current is not basis:
             again = Reading(lambda _: holding.version, holding.confirmed, holding.generation, self._limits)
@@ -445,7 +469,7 @@ class Cache:
     def _remember_refusal(self, secret_id: str, stage: str, error: SecretError) -> None:
         if len(self._refusals) >= self._limits.max_secrets:
             self._refusals.clear()
-        refusal = _Refusal(type(error), error.detail, error.advice, self._now())
+        refusal = _Refusal(type(error), error.detail, error.advice, self.now())
         self._refusals[hit_key(secret_id, stage)] = refusal
 
     def _raise_refusal(self, secret_id: str, stage: str, now: Instant) -> None:
@@ -459,7 +483,7 @@ class Cache:
         """One read of the source. `_ForgottenError` instead of its outcome if all was forgotten meanwhile."""
         life = self._life
         try:
-            return self._source.read(secret_id, stage=stage, version_id=version_id)
+            return self.source.read(secret_id, stage=stage, version_id=version_id)
         finally:
             if self._life != life:
                 raise _ForgottenError
@@ -471,11 +495,11 @@ class Cache:
         view = self._view()
         return view.marker(secret.key) if view is not None else None
 
-    def _now(self) -> Instant:
+    def now(self) -> Instant:
         return Instant(self._clock.wall(), self._clock.monotonic())
 
-
-def _must_be_about(secret_id: str, version: SecretVersion) -> None:
-    """An ARN, full or partial, is answered by its own secret or not at all."""
-    if is_secret_arn(secret_id) and secret_id not in (version.arn, secret_key(version.arn, version.name)):
-        raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")
+    def _must_be_about(self, secret_id: str, version: SecretVersion) -> None:
+        """An ARN, full or partial, is answered by its own secret or not at all."""
+        own = (version.arn, self._key_of(version.arn, version.name))
+        if secret_id.startswith("arn:") and secret_id not in own:
+            raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")

@@ -5,18 +5,25 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack, cast
 
 from keyturn.cache import Cache
+from keyturn.checking import Checker, Secrets
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS, Limits
+from keyturn.names import parameter_key_of, secret_key
 from keyturn.protocols import CachedSource, Clock, MarkerReader, SecretSource
 from keyturn.values import AWSCURRENT, SecretVersion
+from keyturn.watch import TableWatch
 from keyturn.wiring import (
+    Once,
     SystemClock,
     late_table,
+    parameter_store,
     region_of,
     secrets_manager,
     system_random,
@@ -27,6 +34,8 @@ from keyturn.wiring import (
 if TYPE_CHECKING:
     # Loaded when they are first used: a cold start has no use for them.
     from keyturn.login import Attempt, LoginOptions, Logins
+    from keyturn.parameter import Parameter
+    from keyturn.parameters import Parameters, ParameterShelf
     from keyturn.poller import Poller
     from keyturn.status import CacheStatus
 
@@ -58,8 +67,10 @@ class SecretCache:
         max_secrets: secrets held at most; beyond, the one read longest ago is forgotten.
         background: start one thread that checks and refreshes ahead, so that no caller waits for
             it. For servers; in Lambda a thread is frozen between invocations.
+        ssm_client: a boto3 or botocore client for Parameter Store, made at the first read if not given.
         source, markers: read through these instead of through clients. A source with a cache of its own
             says so by `ttl_s`, which `bound_s` in `status()` includes.
+        parameter_source: the same for parameters: makes the source that decrypts them, or does not.
         clock, sleep, random: where time, waiting (seconds) and jitter come from.
 
     Threads may share it; a forked child and a SnapStart restore start with nothing considered fresh.
@@ -82,15 +93,15 @@ class SecretCache:
         min_refresh_interval_s: float = DEFAULTS.min_refresh_interval_s,
         max_secrets: int = DEFAULTS.max_secrets,
         background: bool = False,
+        ssm_client: object = None,
         source: SecretSource | None = None,
+        parameter_source: Callable[[bool], SecretSource] | None = None,
         markers: MarkerReader | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
         clock, random = clock or SystemClock(), random or system_random
-        if source is None:
-            source = secrets_manager(client)
         limits = Limits(
             check_interval_s=check_interval_s,
             covered_ttl_s=covered_ttl_s,
@@ -101,28 +112,35 @@ class SecretCache:
             settle_s=settle_s,
             min_refresh_interval_s=min_refresh_interval_s,
             max_secrets=max_secrets,
-            source_ttl_s=source.ttl_s if isinstance(source, CachedSource) else 0.0,
         ).spread_by(random)
         if marker_table is not None and not marker_table:
             raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
         if markers is None and marker_table is not None:
             markers = late_table(marker_table, dynamodb_client, region_of(client))
-        self._cache = Cache(
-            source,
-            markers,
-            limits=limits,
-            clock=clock,
-            random=random,
-            window_s=limits.check_interval_s * (2 if background else 1),
-        )
+        parameter_source = parameter_source or parameter_store(ssm_client, region_of(client))
+        table = TableWatch(markers, limits, random) if markers is not None else None
+        window_s = limits.check_interval_s * (2 if background else 1)
+
+        def cache_of(source: SecretSource, key_of: Callable[[str, str], str]) -> Cache:
+            own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
+            return Cache(
+                source, table, limits=own, clock=clock, random=random, window_s=window_s, key_of=key_of
+            )
+
+        self._cache = cache_of(secrets_manager(client) if source is None else source, secret_key)
+        ciphertexts, clear = (cache_of(parameter_source(one), parameter_key_of) for one in (False, True))
+        self._caches = (self._cache, ciphertexts, clear)
+        self._checker = Checker(self._caches, table, limits=limits, clock=clock, window_s=window_s)
+        self._secrets = Secrets(self._cache, self._checker, limits.min_refresh_interval_s)
         self._shelf = self._cache.shelf
+        self._parameter_shelves = cast("tuple[ParameterShelf, ...]", (ciphertexts.shelf, clear.shelf))
         self._now = clock.wall
-        self._make_logins = functools.partial(
-            _logins, self._cache, limits, clock, sleep or system_sleep, random
-        )
+        self._make_parameters = partial(_parameters, ciphertexts, clear, self._secrets, limits)
+        self._parameters = Once(self._make_parameters)
+        self._make_logins = partial(_logins, self._secrets, limits, clock, sleep or system_sleep, random)
         self._logins: Logins | None = None
         self._logins_lock = threading.Lock()
-        self._poller = _poller(self._cache, limits) if background else None
+        self._poller = _poller(self._checker, limits) if background else None
         watch_process(self)
 
     def get(self, secret_id: str, stage: str = AWSCURRENT) -> SecretVersion:
@@ -147,6 +165,44 @@ class SecretCache:
     def get_secret_binary(self, secret_id: str, stage: str = AWSCURRENT) -> bytes:
         """The bytes of `get`; `SecretKindError` for a text secret."""
         return self.get(secret_id, stage).blob()
+
+    def get_parameter(
+        self, name: str, *, version: int | None = None, label: str | None = None, decrypt: bool = True
+    ) -> Parameter:
+        """The latest version of a parameter of Parameter Store, or the one of this number or label.
+
+        `name` is a name or an ARN; it may end in `:version` or `:label` instead. Under
+        `/aws/reference/secretsmanager/<name>[:stage]` stands a secret. `decrypt`: the value of a
+        SecureString in clear, else its ciphertext. The same freshness as of a secret, by the same
+        check; `invalidate` and `status` hold for both. Raises a `ParameterError` when there is none
+        to serve, `ConfigurationError` for a version and a label. Threads may share it.
+        """
+        window = self._parameter_shelves[decrypt].window
+        key = name if version is None and label is None else (name, label or str(version))
+        parameter = window.versions.get(key)
+        if parameter is not None and window.opens_at <= self._now() < window.closes_at:
+            return parameter
+        return self._parameter_miss(name, version, label, decrypt=decrypt)
+
+    def get_parameters(self, names: Iterable[str], *, decrypt: bool = True) -> dict[str, Parameter]:
+        """The parameters by the names that were asked for; those not held are read ten at a time.
+
+        Needs `ssm:GetParameters` on each. Raises `ParameterNotFoundError` with all that are not
+        there, else the `ParameterError` of the first that cannot be served.
+        """
+        self._start_poller()
+        return self._parameters()[decrypt].get_many(names)
+
+    def get_parameters_by_path(
+        self, path: str, *, recursive: bool = False, decrypt: bool = True
+    ) -> dict[str, Parameter]:
+        """The parameters under `path` by their full names; with `recursive` those further down too.
+
+        Needs `ssm:GetParametersByPath` on the path. Which parameters there are is asked anew after
+        `uncovered_ttl_s`; each value is as fresh as by `get_parameter`. Raises a `ParameterError`.
+        """
+        self._start_poller()
+        return self._parameters()[decrypt].get_by_path(path, recursive=recursive)
 
     def login(
         self,
@@ -233,7 +289,7 @@ class SecretCache:
         Never raises: trouble with the table is in `status()`, anything else in the log. Threads may call it.
         """
         try:
-            self._cache.check_if_due()
+            self._checker.check_if_due()
         except Exception:
             log.exception("the check failed; the next one is due in the next interval")
 
@@ -248,15 +304,16 @@ class SecretCache:
         return checked
 
     def invalidate(self, secret_id: str) -> bool:
-        """Make the next `get` of this secret ask Secrets Manager; whether the secret was held.
+        """Make the next read of this secret, or parameter, ask the service; whether it was held.
 
-        The known version stays at hand for the case that Secrets Manager does not answer.
+        The known version stays at hand for the case that the service does not answer.
         """
-        return self._cache.invalidate(secret_id)
+        held = [one.invalidate(secret_id) for one in self._caches]
+        return any(held)
 
     def status(self) -> CacheStatus:
         """What is held, how old it is and can get, and how the marker table is; no I/O, no value."""
-        return self._cache.status()
+        return self._checker.status()
 
     def close(self) -> None:
         """End the background thread, if there is one. The cache stays usable and checks inline."""
@@ -273,7 +330,7 @@ class SecretCache:
 
     def after_fork(self) -> None:
         """In a forked child: new locks, no thread, nothing fresh. Called by itself."""
-        self._cache.reset_locks()
+        self._checker.reset_locks()
         self._logins_lock = threading.Lock()
         if self._logins is not None:
             self._logins.reset_locks()
@@ -282,7 +339,8 @@ class SecretCache:
 
     def forget(self) -> None:
         """Drop everything held, as before the first `get`. Called around a SnapStart snapshot."""
-        self._cache.forget()
+        self._checker.forget()
+        self._parameters = Once(self._make_parameters)
         if self._logins is not None:
             self._logins.forget()
 
@@ -294,7 +352,13 @@ class SecretCache:
 
     def _miss(self, secret_id: str, stage: str) -> SecretVersion:
         self._start_poller()
-        return self._cache.get(secret_id, stage)
+        return self._secrets.get(secret_id, stage)
+
+    def _parameter_miss(
+        self, name: str, version: int | None, label: str | None, *, decrypt: bool
+    ) -> Parameter:
+        self._start_poller()
+        return self._parameters()[decrypt].get(name, version, label)
 
     def _start_poller(self) -> None:
         """Start the background thread, if there is to be one, at the first use and after a fork."""
@@ -302,15 +366,28 @@ class SecretCache:
             self._poller.start()
 
 
+def _parameters(
+    ciphertexts: Cache, clear: Cache, secrets: Secrets, limits: Limits
+) -> tuple[Parameters, Parameters]:
+    from keyturn.parameters import Parameters
+
+    checker = secrets.checker
+    return Parameters(ciphertexts, None, checker, limits), Parameters(clear, secrets, checker, limits)
+
+
 def _logins(
-    cache: Cache, limits: Limits, clock: Clock, sleep: Callable[[float], None], random: Callable[[], float]
+    secrets: Secrets,
+    limits: Limits,
+    clock: Clock,
+    sleep: Callable[[float], None],
+    random: Callable[[], float],
 ) -> Logins:
     from keyturn.login import Logins
 
-    return Logins(cache, limits=limits, clock=clock, sleep=sleep, random=random)
+    return Logins(secrets, limits=limits, clock=clock, sleep=sleep, random=random)
 
 
-def _poller(cache: Cache, limits: Limits) -> Poller:
+def _poller(checker: Checker, limits: Limits) -> Poller:
     from keyturn.poller import Poller
 
-    return Poller(cache, limits.check_interval_s)
+    return Poller(checker, limits.check_interval_s)

@@ -15,7 +15,15 @@
         ├── SecretFormatError         the value is not the JSON that was asked for
         │   └── SecretFieldError      the value does not fit the settings field that it is for
         ├── LoginRefusedError         the server refused every version that could be right
-        └── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
+        ├── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
+        └── ParameterError            the same about a parameter of Parameter Store; each is also the
+            │                         secret's error of its kind, so one `except` catches both
+            ├── InvalidParameterNameError       also an InvalidSecretIdError
+            ├── ParameterNotFoundError          also a SecretNotFoundError
+            ├── ParameterVersionNotFoundError   no such version or label; also a StageNotFoundError
+            ├── ParameterAccessDeniedError      also an AccessDeniedError
+            ├── ParameterDecryptionError        also a DecryptionError
+            └── ParameterUnavailableError       also an UnavailableError
 
 A message says what happened, to which secret, and what to do. No message, attribute or
 traceback entry of these classes ever holds a secret value; botocore's error is the `__cause__`.
@@ -64,6 +72,7 @@ class MarkerConflictError(MarkerTableError):
 class SecretError(KeyturnError):
     """Something about one secret; `advice` says what to do about it."""
 
+    noun = "secret"
     summary = "cannot be used"
     default_advice = "see the cause"
 
@@ -72,7 +81,7 @@ class SecretError(KeyturnError):
         self.detail = detail
         self.advice = advice or self.default_advice
         what = f"{self.summary}: {detail}" if detail else self.summary
-        super().__init__(f"secret {secret_id!r} {what}. What to do: {self.advice}.")
+        super().__init__(f"{self.noun} {secret_id!r} {what}. What to do: {self.advice}.")
 
     def about(self, secret_id: str) -> SecretError:
         """The same error about the same secret under the id that the caller used, with the same cause."""
@@ -181,4 +190,60 @@ class UnavailableError(SecretError):
     default_advice = (
         "try again; if it lasts, check the network path (VPC endpoint, DNS), the credentials and the "
         "GetSecretValue quota"
+    )
+
+
+class ParameterError(SecretError):
+    """Something about one parameter of Parameter Store; `secret_id` is its name or ARN."""
+
+    noun = "parameter"
+
+
+class InvalidParameterNameError(ParameterError, InvalidSecretIdError):
+    """The name is not one that Parameter Store could know."""
+
+    summary = "has a name that no parameter can have"
+    default_advice = (
+        "give a full path with a leading slash (/prod/db/host), a flat name without any slash, or an "
+        "ARN with one slash after `parameter`; of letters, digits, `.`, `-` and `_`; the version or "
+        "label may follow after a colon"
+    )
+
+
+class ParameterNotFoundError(ParameterError, SecretNotFoundError):
+    """No parameter of this name exists in the client's account and Region."""
+
+    default_advice = (
+        "check the name with its leading slash, the account and the Region of the client; one that "
+        "another account shares is named by its full ARN"
+    )
+
+
+class ParameterVersionNotFoundError(ParameterError, StageNotFoundError):
+    """The parameter exists, but not in this version, or no version has this label."""
+
+    summary = "has no such version or label"
+    default_advice = "look at ssm:GetParameterHistory; only the latest 100 versions are kept"
+
+
+class ParameterAccessDeniedError(ParameterError, AccessDeniedError):
+    """The caller's policy or the key's policy denies the read."""
+
+    default_advice = (
+        "allow ssm:GetParameter (GetParameters, GetParametersByPath: each by itself) on the "
+        "parameter's ARN, which has one slash after `parameter`, and kms:Decrypt on the key of a "
+        "SecureString"
+    )
+
+
+class ParameterDecryptionError(ParameterError, DecryptionError):
+    """Parameter Store could not decrypt the value with the parameter's KMS key."""
+
+
+class ParameterUnavailableError(ParameterError, UnavailableError):
+    """Parameter Store did not answer, or not usefully; the same call may succeed later."""
+
+    default_advice = (
+        "try again; if it lasts, check the network path (VPC endpoint, DNS), the credentials and "
+        "Parameter Store's throughput (40 reads a second in all unless higher throughput is on)"
     )

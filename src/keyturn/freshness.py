@@ -215,12 +215,33 @@ def agrees(marker: Marker | None, holding: Holding) -> bool:
     )
 
 
+def only_hints(marker: Marker, holding: Holding) -> bool:
+    """Whether the marker says that something happened, but nothing of this stage: a parameter's event."""
+    return marker.token is not None and holding.stage not in marker.stages
+
+
+def predates(marker: Marker, holding: Holding, assurance: Assurance, limits: Limits) -> bool:
+    """Whether the marker only hints at an event that was long over when this copy was read.
+
+    The event's age is measured by the clocks of AWS's hosts (the listener's, and the table's `Date`),
+    the copy's by durations of this host: what this host's clock says does not count.
+    """
+    answered_at_s = assurance.head.answered_at_s
+    if answered_at_s is None or not only_hints(marker, holding) or not disputed(marker, holding):
+        return False
+    margin_s = limits.settle_s + HTTP_DATE_RESOLUTION_S
+    return holding.confirmed.age_s(assurance.checked) + margin_s < answered_at_s - marker.changed_at_s
+
+
 def disputed(marker: Marker | None, holding: Holding) -> bool:
     """Whether the marker is a reason to ask Secrets Manager that was not yet followed to its end.
 
-    AWSPENDING is never disputed: no event announces its every move, so it is read anew anyway.
+    AWSPENDING is never disputed: no event announces its every move, so it is read anew anyway. Nor is
+    a parameter's version by its number, which names itself.
     """
-    if marker is None or holding.stage == AWSPENDING or agrees(marker, holding):
+    if marker is None or agrees(marker, holding):
+        return False
+    if holding.stage in (AWSPENDING, holding.version.version_id):
         return False
     dispute = holding.dispute
     return dispute is None or dispute.marker != marker or not dispute.settled

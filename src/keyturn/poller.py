@@ -6,7 +6,7 @@ import logging
 import threading
 import weakref
 
-from keyturn.cache import Cache
+from keyturn.checking import Checker
 
 log = logging.getLogger("keyturn")
 
@@ -14,8 +14,8 @@ log = logging.getLogger("keyturn")
 class Poller:
     """Checks once per interval from its own daemon thread, until `stop` or until the cache is gone."""
 
-    def __init__(self, cache: Cache, interval_s: float) -> None:
-        self._cache = weakref.ref(cache)
+    def __init__(self, checker: Checker, interval_s: float) -> None:
+        self._checker = weakref.ref(checker)
         self._interval_s = interval_s
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -45,12 +45,12 @@ class Poller:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_s):
-            cache = self._cache()
-            if cache is None:
+            checker = self._checker()
+            if checker is None:
                 return
             try:
-                cache.check_ahead()
+                checker.check_ahead()
             except Exception:
                 # The thread must outlive any fault; without it callers check inline, as ever.
                 log.exception("the background check failed; it is tried again in %g s", self._interval_s)
-            del cache
+            del checker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
@@ -39,6 +39,22 @@ class CachedSource(SecretSource, Protocol):
     def ttl_s(self) -> float: ...
 
 
+@runtime_checkable
+class ParameterSource(SecretSource, Protocol):
+    """Reads parameters, also many in one call. All methods raise `ParameterError`.
+
+    `read` takes AWSCURRENT for the latest version, else a label or a version number as `stage`.
+    """
+
+    def read_many(self, names: Sequence[str]) -> Mapping[str, SecretVersion]:
+        """The latest versions of at most `NAMES_MAX` parameters, by name; what is not there is missing."""
+        ...
+
+    def read_path(self, path: str, *, recursive: bool) -> Iterator[SecretVersion]:
+        """The latest versions of all parameters under `path`."""
+        ...
+
+
 class MarkerReader(Protocol):
     """The reader's side of the marker table. Both methods raise `MarkerTableError`."""
 
@@ -51,12 +67,16 @@ class MarkerReader(Protocol):
         ...
 
 
-class Catalog(Protocol):
+class Listing(Protocol):
+    """All secrets, or all parameters, without a value. Raises `SecretError`."""
+
+    def list(self) -> Iterator[Described]: ...
+
+
+class Catalog(Listing, Protocol):
     """What is known of secrets without reading a value. Both methods raise `SecretError`."""
 
     def describe(self, secret_id: str) -> Described: ...
-
-    def list(self) -> Iterator[Described]: ...
 
 
 class Seen(NamedTuple):

@@ -9,7 +9,7 @@ has left, which counts only if the hint names it or a second answer a settle tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple, TypeVar
@@ -24,7 +24,8 @@ from keyturn.errors import (
     UnavailableError,
 )
 from keyturn.names import SUFFIX_LENGTH, checked_secret_id, is_secret_arn, secret_key
-from keyturn.protocols import WRITES_MAX, Catalog, Lease, MarkerStore, Seen
+from keyturn.parameter_sweep import parameter_changes, was_missed
+from keyturn.protocols import WRITES_MAX, Catalog, Lease, Listing, MarkerStore, Seen
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, LEFT_MAX, Described, Marker
 
 STEPS: Final = ("createSecret", "setSecret", "testSecret", "finishSecret")
@@ -386,17 +387,20 @@ class Sweeper:
     """Looks at all secrets of the catalog and all markers, and renews the lease.
 
     A difference is a question, never an answer: a list may be five minutes behind. `time_is_up`
-    is asked before each secret; what is left then is left to the next sweep.
+    is asked before each secret; what is left then is left to the next sweep. Without `parameters`
+    no marker of a parameter covers a copy.
     """
 
     recorder: Recorder
     lease: Lease
     time_is_up: Callable[[], bool]
+    parameters: Listing | None = None
 
     def run(self) -> Swept:
         """Sweep once. Renews the lease only if every secret with a marker was looked at.
 
-        Raises `SecretError` when the secrets cannot be listed, `MarkerTableError` when the table fails.
+        Raises `SecretError` when secrets or parameters cannot be listed, `MarkerTableError` when the
+        table fails.
         """
         started_s = self.lease.now_s()
         seen = {one.key: one for one in self.lease.scan()}
@@ -410,6 +414,7 @@ class Sweeper:
             if is_secret_arn(marker.key) and not agrees(marker, listed.get(marker.key))
         ]
         swept = Swept(listed=len(listed)) + self._ask_twice(doubtful) + self._begin(fresh)
+        swept += self._mark_parameters(seen)
         if swept.failed or not swept.in_time:
             return swept
         self.lease.renew(started_s - LIST_LAG_S)
@@ -495,3 +500,27 @@ class Sweeper:
         except SecretError:
             return Swept(failed=1)
         return Swept(first=int(look.written), failed=int(not look.settled))
+
+    def _mark_parameters(self, seen: Mapping[str, Seen]) -> Swept:
+        """Put the versions of parameters into their markers; where an event came first, leave it so."""
+        listed = {one.arn: one for one in self.parameters.list()} if self.parameters is not None else {}
+        changes = list(
+            parameter_changes(seen, listed, self.lease.absent, now_s=self.recorder.wall(), lag_s=LIST_LAG_S)
+        )
+        swept = Swept(listed=len(listed))
+        for at in range(0, len(changes), WRITES_MAX):
+            if self.time_is_up():
+                return replace(swept, in_time=False)
+            swept += self._write_parameters(changes[at : at + WRITES_MAX])
+        return swept
+
+    def _write_parameters(self, changes: Sequence[tuple[Seen, Marker]]) -> Swept:
+        try:
+            self.recorder.store.write(changes)
+        except MarkerConflictError:
+            if len(changes) == 1:
+                return Swept()
+            return sum((self._write_parameters([one]) for one in changes), start=Swept())
+        first = sum(seen.marker is None for seen, _ in changes)
+        missed = sum(was_missed(seen.marker, after) for seen, after in changes)
+        return Swept(first=first, corrected=len(changes) - first, found_by_sweep=missed)

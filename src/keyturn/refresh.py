@@ -18,7 +18,7 @@ from keyturn.errors import (
     SecretNotFoundError,
     StageNotFoundError,
 )
-from keyturn.freshness import Dispute, Doubt, Holding, Limits, Trouble, agrees, disputed
+from keyturn.freshness import Dispute, Doubt, Holding, Limits, Trouble, agrees, disputed, only_hints
 from keyturn.values import AWSPENDING, Instant, Marker, SecretVersion
 
 ASKS_PER_MARKER_MAX = 6
@@ -62,8 +62,10 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
     if held.goes_back(answer):
         return _doubted(held, answer, reading)
     moved = held.moved_to(answer, reading.begun, reading.generation)
-    if marker is not None and agrees(marker, held) and moved.version.arn == held.version.arn:
-        # The marker named what was held and is now behind: Secrets Manager was asked, no need to ask again.
+    if marker is None or moved.version.arn != held.version.arn:
+        return moved
+    if agrees(marker, held) or only_hints(marker, held):
+        # The marker is behind, or told no more than that there is news: that was asked for, and here it is.
         return moved._replace(dispute=Dispute(marker, 1, settled=True))
     return moved
 

@@ -6,8 +6,9 @@ without one, by the hit path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from keyturn.freshness import Holding
 from keyturn.names import secret_key
@@ -15,6 +16,9 @@ from keyturn.values import AWSCURRENT, Instant, SecretVersion
 
 HitKey = str | tuple[str, str]
 """The secret id for AWSCURRENT, `(secret id, stage)` for any other stage: a string hashes once."""
+
+
+Version = TypeVar("Version", bound=SecretVersion)
 
 
 def hit_key(secret_id: str, stage: str) -> HitKey:
@@ -28,10 +32,10 @@ def as_asked(version: SecretVersion, secret_id: str) -> SecretVersion:
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Window:
+class Window(Generic[Version]):
     """What the hit path may serve, and between which two readings of the wall clock (seconds)."""
 
-    versions: dict[HitKey, SecretVersion]
+    versions: dict[HitKey, Version]
     opens_at: float
     closes_at: float
 
@@ -74,13 +78,17 @@ def _without(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
 
 
 class Shelf:
-    """At most `max_secrets` secrets; beyond, the one put there longest ago makes room."""
+    """At most `max_secrets` secrets; beyond, the one put there longest ago makes room.
 
-    def __init__(self, max_secrets: int) -> None:
+    `key_of`: the marker key of an ARN and a name.
+    """
+
+    def __init__(self, max_secrets: int, key_of: Callable[[str, str], str] = secret_key) -> None:
         self._max_secrets = max_secrets
+        self._key_of = key_of
         self._secrets: dict[str, Secret] = {}
         self._arns: dict[str, str] = {}
-        self.window = Window({}, 0.0, 0.0)
+        self.window: Window[SecretVersion] = Window({}, 0.0, 0.0)
 
     def __len__(self) -> int:
         return len(self._secrets)
@@ -114,7 +122,7 @@ class Shelf:
         """
         secret = self._secrets.pop(version.arn, None)
         if secret is None:
-            key = secret_key(version.arn, version.name)
+            key = self._key_of(version.arn, version.name)
             secret = Secret(version.arn, version.name, key)
         secret.use_name(asked_by)
         for alias in (secret.arn, secret.key, asked_by):

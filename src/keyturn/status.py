@@ -47,10 +47,14 @@ class TableStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """Everything held, by ARN and stage, and the table."""
+    """Everything held, by ARN and stage, and the table.
+
+    Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number.
+    """
 
     secrets: tuple[HeldStatus, ...]
     table: TableStatus
+    parameters: tuple[HeldStatus, ...] = ()
 
 
 def table_status(view: TableView | None, now: Instant) -> TableStatus:

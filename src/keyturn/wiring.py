@@ -8,19 +8,21 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS
-from keyturn.protocols import MarkerReader, SecretSource
+from keyturn.protocols import MarkerReader, ParameterSource, SecretSource
 from keyturn.values import Head, MarkersRead
 
 if TYPE_CHECKING:
     from keyturn.markers import DynamoDBClient, MarkerTable
+    from keyturn.parameter import Parameter
     from keyturn.recording import Recorder
     from keyturn.sources.catalog import CatalogClient
     from keyturn.sources.extension import ExtensionSettings
+    from keyturn.sources.parameterstore import ParameterStoreClient, ParameterStoreSource
     from keyturn.sources.secretsmanager import SecretsManagerClient
 
 _T = TypeVar("_T")
@@ -137,6 +139,37 @@ def session_token() -> str:
     """The token of this execution environment, now; a function under SnapStart has only the second."""
     names = ("AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
     return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+class LateParameters:
+    """A `ParameterSource` whose client and module are loaded at the first read."""
+
+    def __init__(self, source: Callable[[], ParameterStoreSource]) -> None:
+        self._source = source
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+        return self._source().read(secret_id, stage=stage, version_id=version_id)
+
+    def read_many(self, names: Sequence[str]) -> Mapping[str, Parameter]:
+        return self._source().read_many(names)
+
+    def read_path(self, path: str, *, recursive: bool) -> Iterator[Parameter]:
+        return self._source().read_path(path, recursive=recursive)
+
+
+def parameter_store(client: object, region: str | None) -> Callable[[bool], ParameterSource]:
+    """Makes the source of parameters, decrypted or not; the two share one client."""
+    made = Once(lambda: make_client("ssm", SECRETS_TIMEOUTS_S, region) if client is None else client)
+
+    def source(decrypt: bool) -> ParameterSource:  # noqa: FBT001 # its one argument
+        def load() -> ParameterStoreSource:
+            from keyturn.sources.parameterstore import ParameterStoreSource
+
+            return ParameterStoreSource(lambda: cast("ParameterStoreClient", made()), decrypt=decrypt)
+
+        return LateParameters(Once(load))
+
+    return source
 
 
 def marker_table(table: str, client: object) -> MarkerTable:

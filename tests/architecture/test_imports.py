@@ -11,7 +11,9 @@ import pytest
 from tests.architecture.sources import Module, imports, shipped_modules
 
 MODULES: Mapping[str, frozenset[str]] = {
-    "words": frozenset({"keyturn.errors", "keyturn.values", "keyturn.names", "keyturn.refusals"}),
+    "words": frozenset(
+        {"keyturn.errors", "keyturn.values", "keyturn.parameter", "keyturn.names", "keyturn.refusals"}
+    ),
     "protocols": frozenset({"keyturn.protocols"}),
     "decisions": frozenset(
         {
@@ -21,6 +23,9 @@ MODULES: Mapping[str, frozenset[str]] = {
             "keyturn.watch",
             "keyturn.status",
             "keyturn.cache",
+            "keyturn.checking",
+            "keyturn.parameters",
+            "keyturn.parameter_sweep",
             "keyturn.recording",
             "keyturn.login",
         }

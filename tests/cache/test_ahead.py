@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from keyturn.cache import Cache
+from keyturn.checking import Checker
 from keyturn.errors import UnavailableError
 from keyturn.freshness import Limits
 from keyturn.values import SecretVersion
+from keyturn.watch import TableWatch
 from tests.world import NAME, World
 
 INTERVAL_S = 5.0
@@ -37,14 +39,12 @@ class Server:
     def __init__(self) -> None:
         self.world = World()
         self.source = Busy(self.world)
+        limits, clock = Limits(), self.world.clock
+        table = TableWatch(self.world.table, limits, lambda: 0.0)
         self.cache = Cache(
-            self.source,
-            self.world.table,
-            limits=Limits(),
-            clock=self.world.clock,
-            random=lambda: 0.0,
-            window_s=WINDOW_S,
+            self.source, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=WINDOW_S
         )
+        self.checker = Checker((self.cache,), table, limits=limits, clock=clock, window_s=WINDOW_S)
         self.world.mark()
         self.cache.get(NAME, "AWSCURRENT")
         self.turn()
@@ -53,7 +53,7 @@ class Server:
     def turn(self, *, after_s: float = INTERVAL_S) -> None:
         """What the thread does once per interval."""
         self.world.clock.advance(after_s)
-        self.cache.check_ahead()
+        self.checker.check_ahead()
 
     def hits(self, secret_id: str = NAME) -> str | None:
         """The version that the hit path serves now, None where a get is a miss."""
@@ -64,6 +64,7 @@ class Server:
 
     def get(self, secret_id: str = NAME) -> str:
         """The version that a caller is given who missed."""
+        self.checker.check_if_due()
         return self.cache.get(secret_id, "AWSCURRENT").version_id
 
 

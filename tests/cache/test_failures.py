@@ -21,6 +21,7 @@ from keyturn import (
     UnavailableError,
 )
 from keyturn.cache import Cache
+from keyturn.checking import Checker
 from keyturn.freshness import Limits
 from keyturn.values import MarkersRead
 from tests.world import NAME, World, held
@@ -314,18 +315,20 @@ def test_markers_that_cannot_be_read_are_read_at_the_next_check(world: World) ->
     assert held(cache).covered
 
 
-def ahead(world: World) -> Cache:
+def ahead(world: World) -> tuple[Cache, Checker]:
     """What is behind a cache with a background thread, whose checks the test does itself."""
-    return Cache(world.secrets, None, limits=Limits(), clock=world.clock, random=lambda: 0.0, window_s=10)
+    limits, clock = Limits(), world.clock
+    cache = Cache(world.secrets, None, limits=limits, clock=clock, random=lambda: 0.0, window_s=10)
+    return cache, Checker((cache,), None, limits=limits, clock=clock, window_s=10)
 
 
 def test_a_refresh_ahead_of_use_tells_what_is_gone(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """The background finds the secret deleted: logged, not raised there, and the caller is told."""
-    cache = ahead(world)
+    cache, checker = ahead(world)
     cache.get(NAME, "AWSCURRENT")
     world.secrets.delete(NAME)
     world.clock.advance(295)
-    cache.check_ahead()
+    checker.check_ahead()
     assert "scheduled for deletion" in caplog.text
     with pytest.raises(SecretDeletedError):
         cache.get(NAME, "AWSCURRENT")
@@ -334,7 +337,7 @@ def test_a_refresh_ahead_of_use_tells_what_is_gone(world: World, caplog: pytest.
 def test_a_refresh_ahead_of_use_leaves_out_what_a_caller_did(world: World) -> None:
     """Two copies are due; while the background reads one, a caller reads the other: two reads in all."""
     world.secrets.create("other", "o")
-    cache = ahead(world)
+    cache, checker = ahead(world)
     for name in (NAME, "other"):
         cache.get(name, "AWSCURRENT")
     world.clock.advance(300)
@@ -345,21 +348,21 @@ def test_a_refresh_ahead_of_use_leaves_out_what_a_caller_did(world: World) -> No
         cache.get("other", "AWSCURRENT")
 
     world.secrets.fail = read_meanwhile
-    cache.check_ahead()
+    checker.check_ahead()
     assert reads + 2 == world.reads
 
 
 def test_a_slow_background_does_not_close_a_callers_window(world: World) -> None:
     """A caller found the window ended and opened it; the background's older check does not take it back."""
-    cache = ahead(world)
+    cache, checker = ahead(world)
     cache.get(NAME, "AWSCURRENT")
     world.clock.advance(300)
 
     def check_meanwhile(secret_id: str) -> None:
         world.secrets.fail = lambda _: None
         world.clock.advance(10)
-        cache.check_if_due()
+        checker.check_if_due()
 
     world.secrets.fail = check_meanwhile
-    cache.check_ahead()
+    checker.check_ahead()
     assert world.clock.wall() + 10 == cache.shelf.window.closes_at

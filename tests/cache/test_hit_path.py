@@ -51,7 +51,7 @@ def test_a_hit_takes_no_lock_makes_no_call_and_reads_the_clock_once(world: World
     first = cache.get(NAME)
     calls = world.reads, sum(world.table.calls.values())
     lock = CountedLock()
-    cache._cache._lock = cache._cache._checking = lock  # type: ignore[assignment] # noqa: SLF001 # counted
+    cache._cache._lock = cache._checker._checking = lock  # type: ignore[assignment] # noqa: SLF001 # counted
     clock.readings = 0
     for _ in range(HITS):
         assert cache.get(NAME) is first

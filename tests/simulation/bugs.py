@@ -21,6 +21,7 @@ class Bug:
 
 
 _CACHE: Final = "src/keyturn/cache.py"
+_CHECKING: Final = "src/keyturn/checking.py"
 _FRESHNESS: Final = "src/keyturn/freshness.py"
 _MARKERS: Final = "src/keyturn/markers.py"
 _RECORDING: Final = "src/keyturn/recording.py"
@@ -133,8 +134,8 @@ BUGS: Final = (
     Bug(
         "the hit path serves what does not stay fresh until the window ends",
         _CACHE,
-        "            if not self._outlasts(closes_at, secret, holding, now):\n",
-        "            if closes_at < 0:\n",
+        "                if not self._outlasts(closes_at, secret, holding, now):\n",
+        "                if closes_at < 0:\n",
     ),
     Bug(
         "a denied copy is served while it is fresh",
@@ -177,11 +178,8 @@ BUGS: Final = (
     Bug(
         "a secret that is gone is served on, as if the call had failed",
         _CACHE,
-        "        except StageNotFoundError as error:\n            with self._lock:\n"
-        "                self.shelf.drop(secret, held)\n            raise error.about(secret_id) from error\n"
-        "        except GONE as error:\n            with self._lock:\n"
-        "                self.shelf.forget(secret)\n            raise error.about(secret_id) from error\n",
-        "",
+        "        if isinstance(error, GONE):\n            with self._lock:\n",
+        "        if False:\n            with self._lock:\n",
     ),
     Bug(
         "AWSPENDING is read ahead",
@@ -198,9 +196,9 @@ BUGS: Final = (
     ),
     Bug(
         "a check is made at every miss",
-        _CACHE,
-        "        return self._opened is None or self._opened.age_s(self._now()) >= self._window_s\n",
-        "        return self._opened is None or self._opened.age_s(self._now()) >= 0\n",
+        _CHECKING,
+        "        return self._checked is None or self._checked.age_s(self._now()) >= age_s\n",
+        "        return self._checked is None or self._checked.age_s(self._now()) >= 0\n",
     ),
     Bug(
         "a lower counter is ignored for ever",
@@ -225,12 +223,13 @@ BUGS: Final = (
     Bug(
         "secrets are kept by their name",
         _SHELF,
-        "            key = secret_key(version.arn, version.name)\n"
+        "            key = self._key_of(version.arn, version.name)\n"
         "            secret = Secret(version.arn, version.name, key)\n",
-        "            key = secret_key(version.arn, version.name)\n"
+        "            key = self._key_of(version.arn, version.name)\n"
         "            by_name = next((one for one in self._secrets.values() if "
         "one.name == version.name), None)\n"
-        "            secret = by_name or Secret(version.arn, version.name, key)\n",
+        "            secret = by_name or Secret(version.arn, version.name, "
+        "key)\n",
     ),
     Bug(
         "a suffix is stripped by its pattern",

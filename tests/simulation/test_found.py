@@ -10,12 +10,14 @@ import pytest
 
 from keyturn import SecretCache
 from keyturn.cache import Cache
+from keyturn.checking import Checker
 from keyturn.errors import AccessDeniedError
 from keyturn.freshness import Limits
 from keyturn.login import Attempt
 from keyturn.recording import Hint, Recorder
 from keyturn.testing.fakes import FakeMarkers, FakeSecretsManager
 from keyturn.values import Described, Marker, SecretVersion
+from keyturn.watch import TableWatch
 from tests.simulation.hosts import HostClock
 from tests.simulation.scheduler import Machine, Scheduler
 from tests.simulation.threads import cooperative
@@ -54,14 +56,15 @@ def test_a_pending_version_that_nobody_asks_for_is_not_read_ahead() -> None:
     """The background thread does not read AWSPENDING at every interval for as long as the label is there."""
     world = World()
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
-    cache = Cache(
-        world.secrets, world.table, limits=Limits(), clock=world.clock, random=lambda: 0.0, window_s=10.0
-    )
+    limits, clock = Limits(), world.clock
+    table = TableWatch(world.table, limits, lambda: 0.0)
+    cache = Cache(world.secrets, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=10.0)
+    checker = Checker((cache,), table, limits=limits, clock=clock, window_s=10.0)
     cache.get(NAME, "AWSPENDING")
     before = world.reads
     for _ in range(20):
         world.clock.advance(5)
-        cache.check_ahead()
+        checker.check_ahead()
     assert before == world.reads
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import keyturn.cache
+import keyturn.checking
 import keyturn.login
 import keyturn.poller
 from tests.simulation.scheduler import Scheduler, Waiting
@@ -100,6 +101,6 @@ class Threading:
 def cooperative(scheduler: Scheduler) -> Iterator[None]:
     """Let the cache, its logins and its poller use actors instead of threads."""
     with ExitStack() as stack:
-        for module in (keyturn.cache, keyturn.login, keyturn.poller):
+        for module in (keyturn.cache, keyturn.checking, keyturn.login, keyturn.poller):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
         yield

@@ -1,4 +1,4 @@
-"""What Secrets Manager says of secrets without reading a value: DescribeSecret and ListSecrets."""
+"""What is known without reading a value: DescribeSecret, ListSecrets and DescribeParameters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Final, Protocol, TypeAlias
 
 from keyturn.errors import UnavailableError
 from keyturn.sources.faults import secret_error
-from keyturn.values import Described
+from keyturn.values import AWSCURRENT, Described
 
 PAGE_SIZE: Final = 100
 FILTER_VALUES_MAX: Final = 10
 """ListSecrets takes at most so many values of one filter."""
+PARAMETERS_PAGE_SIZE: Final = 50
+"""The largest page of DescribeParameters (API reference)."""
 
 Call: TypeAlias = Callable[..., Mapping[str, object]]
 
@@ -26,6 +28,13 @@ class CatalogClient(Protocol):
     def list_secrets(self) -> Call: ...
 
 
+class ListingClient(Protocol):
+    """The part of a Systems Manager client (boto3's or botocore's) that is used."""
+
+    @property
+    def describe_parameters(self) -> Call: ...
+
+
 class SecretsManagerCatalog:
     """The `Catalog` of one account and Region. Holds no state: as thread-safe as `client`.
 
@@ -38,7 +47,7 @@ class SecretsManagerCatalog:
 
     def describe(self, secret_id: str) -> Described:
         """The stages of one secret now, or some seconds ago. Raises `SecretError`."""
-        answer = self._ask(self._client.describe_secret, secret_id, SecretId=secret_id)
+        answer = _asked(self._client.describe_secret, secret_id, SecretId=secret_id)
         described = _described(answer, stages=_labels(answer.get("VersionIdsToStages")))
         if described is None:
             raise UnavailableError(secret_id, "DescribeSecret's answer has no ARN or no Name")
@@ -50,7 +59,7 @@ class SecretsManagerCatalog:
         if 0 < len(self._name_prefixes) <= FILTER_VALUES_MAX:
             request["Filters"] = [{"Key": "name", "Values": list(self._name_prefixes)}]
         while True:
-            answer = self._ask(self._client.list_secrets, "*", **request)
+            answer = _asked(self._client.list_secrets, "*", **request)
             for entry in _entries(answer.get("SecretList")):
                 described = _described(entry, stages=_labels(entry.get("SecretVersionsToStages")))
                 # ListSecrets compares names without regard to case.
@@ -63,14 +72,42 @@ class SecretsManagerCatalog:
     def _is_wanted(self, name: str) -> bool:
         return not self._name_prefixes or name.startswith(self._name_prefixes)
 
-    def _ask(self, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
-        try:
-            return call(**request)
-        except Exception as error:
-            failure = secret_error(error, secret_id)
-            if failure is None:
-                raise
-            raise failure from error
+
+class ParameterListing:
+    """The `Listing` of the parameters whose names begin with one of `prefixes` (at least one).
+
+    The latest version's number stands under AWSCURRENT. DescribeParameters allows three calls a
+    second in an account, so `client` should retry patiently.
+    """
+
+    def __init__(self, client: ListingClient, prefixes: Sequence[str]) -> None:
+        self._client = client
+        self._prefixes = tuple(prefixes)
+
+    def list(self) -> Iterator[Described]:
+        """Every parameter with its latest version. Raises `SecretError`."""
+        chosen = {"Key": "Name", "Option": "BeginsWith", "Values": list(self._prefixes)}
+        request: dict[str, object] = {"MaxResults": PARAMETERS_PAGE_SIZE, "ParameterFilters": [chosen]}
+        while True:
+            answer = _asked(self._client.describe_parameters, "*", **request)
+            for entry in _entries(answer.get("Parameters")):
+                version = entry.get("Version")
+                described = _described(entry, stages={AWSCURRENT: str(version)})
+                if described is not None and isinstance(version, int):
+                    yield described
+            if not answer.get("NextToken"):
+                return
+            request["NextToken"] = answer["NextToken"]
+
+
+def _asked(call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
+    try:
+        return call(**request)
+    except Exception as error:
+        failure = secret_error(error, secret_id)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Described | None:

@@ -1,0 +1,160 @@
+"""When the marker table is checked, and by which thread: one check for all that a process holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from keyturn.cache import Cache
+from keyturn.freshness import Evidence, Limits
+from keyturn.names import checked_secret_id
+from keyturn.protocols import Clock
+from keyturn.values import Instant, SecretVersion
+from keyturn.watch import TableWatch
+
+if TYPE_CHECKING:
+    from keyturn.status import CacheStatus
+
+
+class Checker:
+    """Checks at most once per window, in one thread at a time; the others go on with what is known.
+
+    `caches`: first that of secrets, then those of parameters.
+
+    `window_s`: for how long a check lets the hit path serve. The inline cache checks when it ends;
+    with a poller it is longer than the poller's interval.
+    """
+
+    def __init__(
+        self,
+        caches: Sequence[Cache],
+        table: TableWatch | None,
+        *,
+        limits: Limits,
+        clock: Clock,
+        window_s: float,
+    ) -> None:
+        self._caches = caches
+        self._table = table
+        self._clock = clock
+        self._check_interval_s = limits.check_interval_s
+        self._window_s = window_s
+        self.reset_locks()
+
+    def reset_locks(self) -> None:
+        """For a forked child, whose parent's threads are gone: new locks, and every window closed."""
+        self._checking = threading.Lock()
+        self._checked: Instant | None = None
+        for cache in self._caches:
+            cache.reset_locks()
+
+    def forget(self) -> None:
+        """Drop every value, marker and instant, as before the first use."""
+        for cache in self._caches:
+            cache.forget()
+        if self._table is not None:
+            self._table.forget()
+        self._checked = None
+
+    def check_if_due(self) -> None:
+        """Check the table if the window has ended and no other thread does."""
+        self.check_if_older(self._window_s)
+
+    def check_if_older(self, age_s: float) -> None:
+        """Check the table if the last check is that old and no other thread is at it."""
+        if not self._is_older(age_s) or not self._checking.acquire(blocking=False):
+            return
+        try:
+            if self._is_older(age_s):
+                self._check()
+        finally:
+            self._checking.release()
+
+    def check(self) -> None:
+        """Check the table now, after any check in progress; never raises for the table's sake."""
+        with self._checking:
+            self._check()
+
+    def check_ahead(self) -> None:
+        """Check and refresh for the callers, from a thread of its own; never raises for the table's sake.
+
+        What the check finds to have moved is refreshed before the next window opens, so that callers
+        go on hitting what is known, as all but one do while any refresh flies: until the answer is
+        there, and no longer than the present window. What would leave the hit path at the next check
+        is refreshed after.
+        """
+        checked = self._checked
+        with self._checking:
+            begun = self._look()
+        self._refresh_due(0.0)
+        with self._checking:
+            # Unless a caller found the window at its end meanwhile, and has checked.
+            if self._checked is checked:
+                self._open(begun)
+        self._refresh_due(self._window_s + self._check_interval_s)
+
+    def status(self) -> CacheStatus:
+        """A snapshot of everything held, without a value."""
+        # Loaded when it is asked for: no `get` needs it.
+        from keyturn.status import CacheStatus, table_status
+
+        secrets, *parameters = (cache.status() for cache in self._caches)
+        view = self._table.view if self._table is not None else None
+        return CacheStatus(secrets, table_status(view, self._now()), tuple(chain(*parameters)))
+
+    def _is_older(self, age_s: float) -> bool:
+        return self._checked is None or self._checked.age_s(self._now()) >= age_s
+
+    def _check(self) -> None:
+        self._open(self._look())
+
+    def _look(self) -> Instant:
+        """Read what is to be read of the table; when that was begun."""
+        begun = self._now()
+        keys = {key: arn for cache in self._caches for key, arn in cache.keys().items()}
+        # With nothing held there is nothing to check: a cold start pays for one read only.
+        if self._table is not None and keys:
+            self._table.check(keys, begun)
+        return begun
+
+    def _open(self, begun: Instant) -> None:
+        for cache in self._caches:
+            cache.open_window(begun)
+        self._checked = begun
+
+    def _refresh_due(self, within_s: float) -> None:
+        for cache in self._caches:
+            cache.refresh_due(within_s)
+
+    def _now(self) -> Instant:
+        return Instant(self._clock.wall(), self._clock.monotonic())
+
+
+class Secrets:
+    """The cache of secrets, for whose sake the table is checked when that is due."""
+
+    def __init__(self, cache: Cache, checker: Checker, min_refresh_interval_s: float) -> None:
+        self.cache = cache
+        self.checker = checker
+        self._min_refresh_interval_s = min_refresh_interval_s
+
+    def get(self, secret_id: str, stage: str) -> SecretVersion:
+        """All that is not a hit. Raises a `SecretError`."""
+        secret_id = checked_secret_id(secret_id)
+        self.checker.check_if_due()
+        return self.cache.get(secret_id, stage)
+
+    def recheck(self, secret_id: str) -> SecretVersion:
+        """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
+
+        Both at most once per `min_refresh_interval_s`; one thread does them, the others go on with
+        what is known.
+        """
+        self.checker.check_if_older(self._min_refresh_interval_s)
+        return self.cache.reread(secret_id)
+
+    def evidence(self, secret_id: str) -> Evidence:
+        """What is known of a rotation of this secret that may be under way; no I/O."""
+        return self.cache.evidence(secret_id)
