@@ -25,8 +25,8 @@ from keyturn.testing.fakes import FakeClock
 INTERVAL_S: Final = 5.0
 READ_UNIT_BYTES: Final = 4096
 HELD: Final = (1, 10, 100, 1000)
-POLL_INTERVAL_S: Final = 0.1
-"""Far below any sensible interval, so that there are many checks."""
+POLL_INTERVAL_S: Final = 0.2
+"""Far below any sensible interval, so that there are many checks; above what a check and a refresh take."""
 
 LONG_INTERVAL_S: Final = 3600.0
 ASLEEP: Final = "poller asleep"
@@ -45,8 +45,8 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(checks=300, background_s=1, background_rounds=9),
-    "quick": Plan(checks=40, background_s=0.7, background_rounds=2),
+    "full": Plan(checks=300, background_s=2, background_rounds=9),
+    "quick": Plan(checks=40, background_s=1.2, background_rounds=3),
 }
 
 
