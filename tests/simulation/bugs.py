@@ -23,6 +23,7 @@ class Bug:
 _CACHE: Final = "src/keyturn/cache.py"
 _CHECKING: Final = "src/keyturn/checking.py"
 _FRESHNESS: Final = "src/keyturn/freshness.py"
+_LOGIN: Final = "src/keyturn/login.py"
 _MARKERS: Final = "src/keyturn/markers.py"
 _RECORDING: Final = "src/keyturn/recording.py"
 _REFRESH: Final = "src/keyturn/refresh.py"
@@ -315,11 +316,96 @@ BUGS: Final = (
         "                    (one for one in self.recorder.catalog.list() if one.arn == marker.arn), None\n"
         "                )\n",
     ),
+    # Logging in
+    Bug(
+        "a time-out moves on to the next version",
+        _LOGIN,
+        "            elif isinstance(error, Exception) and self._is_refused(error):\n",
+        "            elif isinstance(error, Exception):\n",
+    ),
+    Bug(
+        "a refusal is never remembered",
+        _LOGIN,
+        "                self._refusals[version.identity] = _Refusal(now, mark)\n",
+        "                self._refusals.pop(version.identity, None)\n",
+    ),
+    Bug(
+        "a refused version is tried again at once",
+        _LOGIN,
+        "            if refusal.at.age_s(self._now()) < self._limits.settle_s:\n",
+        "            if refusal.at.age_s(self._now()) < 0:\n",
+    ),
+    Bug(
+        "a refused version gets no second try",
+        _LOGIN,
+        "            if refusal is None or refusal.tried_again:\n",
+        "            if refusal is None or refusal.at:\n",
+    ),
+    Bug(
+        "the pending version is not tried",
+        _LOGIN,
+        "            yield doubted\n        yield from self._under(secret_id, AWSPENDING)\n",
+        "            yield doubted\n",
+    ),
+    Bug(
+        "AWSPREVIOUS is not tried although it may be",
+        _LOGIN,
+        "        if policy.previous:\n            yield from self._under(secret_id, AWSPREVIOUS)\n",
+        "",
+    ),
+    Bug(
+        "the version last logged in with is forgotten",
+        _LOGIN,
+        "            self._successes[version.arn] = _Success(version, current.identity)\n",
+        "            self._successes.pop(version.arn, None)\n",
+    ),
+    Bug(
+        "the budget is ignored",
+        _LOGIN,
+        "        if begun.age_s(self._now()) + pause_s > policy.budget_s:\n            return False\n",
+        "",
+    ),
+    Bug(
+        "a login does not wait for a rotation under way",
+        _LOGIN,
+        "            if not (is_moving and self._may_wait(begun, pause_s, policy)):\n",
+        "            if pause_s or not (is_moving and self._may_wait(begun, pause_s, policy)):\n",
+    ),
+    Bug(
+        "a login waits past its caller's time",
+        _LOGIN,
+        "        return policy.remaining_s is None or pause_s < policy.remaining_s()\n",
+        "        return True\n",
+    ),
+    Bug(
+        "a refused login does not read AWSCURRENT again",
+        _LOGIN,
+        "        with suppress(SecretError):\n            yield self._versions.recheck(secret_id)\n",
+        "",
+    ),
+    Bug(
+        "a turn ends when the loop's iterator is collected",
+        _LOGIN,
+        "        finally:\n            self._end_turn()\n",
+        "        finally:\n            pass\n",
+    ),
+    Bug(
+        "forced reads are limited per secret, not per stage",
+        _CACHE,
+        "        forced = secret.forced.get(holding.stage)\n",
+        "        forced = max(secret.forced.values(), default=None)\n",
+    ),
     # What leaves
     Bug(
         "a value is in the repr of its version",
         _VALUES,
         "    string: str | None = field(default=None, repr=False)\n",
         "    string: str | None = field(default=None)\n",
+    ),
+    Bug(
+        "a refused value is in the error of the login",
+        _LOGIN,
+        '        labels = ", ".join(sorted(version.stages)) or "no label"\n',
+        '        labels = version.string or "no label"\n',
     ),
 )

@@ -45,6 +45,7 @@ class Gremlins:
             "sweeps out of time": self._sweeps_out_of_time,
             "Secrets Manager throttles": self._secrets_fail,
             "reads denied": self._reads_denied,
+            "database does not answer": self._database_fails,
             "table throttles and times out": self._table_fails,
             "table denied": self._table_denied,
             "table lost, then made anew": self._table_lost,
@@ -145,6 +146,13 @@ class Gremlins:
             self.weather.denied.add(host)
             self._last(600)
             self.weather.denied.discard(host)
+
+    # The database
+
+    def _database_fails(self) -> None:
+        self.weather.database_error = self.random.choice((0.2, 1.0))
+        self._last(100)
+        self.weather.database_error = 0.0
 
     # The table
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from random import Random
+from typing import Protocol
 
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
+from keyturn.login import LoginOptions
+from keyturn.refusals import is_refused
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.hosts import Host
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.peers.database import RefusedError
+from tests.simulation.scheduler import NEVER_S, Scheduler
 
 STAGES = (AWSCURRENT,) * 6 + (AWSPREVIOUS, AWSPENDING, "blue")
+
+LOGINS = 0.15
+"""How much of what a reader does is to log in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,46 @@ class Served:
 
 
 @dataclass(slots=True, eq=False)
+class Login:
+    """One login and how it ended (true seconds).
+
+    `deadline_s`: until when its caller has time. `looks_s`: when each look for a version began;
+    `tried`: the versions tried in the last of them; `last`: those last logged in with before it.
+    `outcome`: None after a success.
+    """
+
+    reader: Reader
+    secret_id: str
+    begun_s: float
+    previous: bool
+    budget_s: float
+    deadline_s: float
+    looks_s: list[float] = field(default_factory=list)
+    tried: list[tuple[str, str]] = field(default_factory=list)
+    last: set[tuple[str, str]] = field(default_factory=set)
+    timed_out: bool = False
+    outcome: SecretError | TimeoutError | None = None
+
+
+class LoginsTold(Protocol):
+    """Who hears of each login, and of each version that it tries."""
+
+    def begun(self, login: Login) -> None: ...
+
+    def tries(self, login: Login, version: SecretVersion) -> None: ...
+
+    def accepted(self, login: Login, version: SecretVersion) -> None: ...
+
+    def refused(self, login: Login, version: SecretVersion) -> None: ...
+
+    def ended(self, login: Login) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
 class Reader:
     """A process and its cache. `ids`: by which id it gets each secret; `told` hears of each get.
+
+    `connect` logs in to a secret's database with one of its versions.
 
     `storms`: whether it now and then invalidates at every turn, as code does on every failed login.
     """
@@ -43,9 +89,12 @@ class Reader:
     told: Callable[[Served], None]
     invalidated: Callable[[Reader, str], None]
     reborn: Callable[[Reader], None]
+    connect: Callable[[SecretVersion], None]
+    logins: LoginsTold
     counted: Counter[str]
     mean_gap_s: float
     steady: bool
+    background: bool
     cache: SecretCache
     born_s: float = 0.0
     quiet: bool = False
@@ -79,6 +128,56 @@ class Reader:
             outcome = error
         self.told(Served(self, secret_id, stage, begun_s, outcome))
 
+    def login(self, secret_id: str) -> None:
+        """Log in to this secret's database and tell how that went."""
+        now_s, random = self.scheduler.now_s, self.random
+        patience_s = random.choice((NEVER_S, NEVER_S, 12.0 * random.random()))
+        login = Login(
+            reader=self,
+            secret_id=secret_id,
+            begun_s=now_s,
+            previous=random.random() < 0.3,
+            budget_s=random.choice((10.0, 10.0, 10.0, 2.0, 0.0)),
+            deadline_s=now_s + patience_s,
+        )
+        self.logins.begun(login)
+        try:
+            if random.random() < 0.5:
+                self.cache.login(
+                    secret_id, partial(self._connect, login), is_refused=is_refused, **self._options(login)
+                )
+            else:
+                self._log_in_by_turns(login)
+        except (SecretError, TimeoutError) as error:
+            login.outcome = error
+        self.logins.ended(login)
+
+    def _log_in_by_turns(self, login: Login) -> None:
+        """As code does that cannot pass a callable; it leaves the loop as soon as it is in."""
+        turns = self.cache.login_attempts(login.secret_id, is_refused=is_refused, **self._options(login))
+        for attempt in turns:
+            with attempt as version:
+                self._connect(login, version)
+                return
+
+    def _options(self, login: Login) -> LoginOptions:
+        options: LoginOptions = {"previous": login.previous, "budget_s": login.budget_s}
+        if login.deadline_s < NEVER_S:
+            options["remaining_s"] = lambda: login.deadline_s - self.scheduler.now_s
+        return options
+
+    def _connect(self, login: Login, version: SecretVersion) -> None:
+        self.logins.tries(login, version)
+        try:
+            self.connect(version)
+        except RefusedError:
+            self.logins.refused(login, version)
+            raise
+        except TimeoutError:
+            login.timed_out = True
+            raise
+        self.logins.accepted(login, version)
+
     def _read_on(self) -> None:
         while True:
             self.scheduler.pause(self.random.expovariate(1 / self.mean_gap_s))
@@ -95,13 +194,20 @@ class Reader:
                 # All threads of an idle process come back at once, with the same wish.
                 self.scheduler.pause(self.idle_until_s - self.scheduler.now_s)
                 secret_id, stage = self.ids()[0], AWSCURRENT
-            self.get(secret_id, stage)
+            if self.random.random() < LOGINS:
+                self.login(secret_id)
+            else:
+                self.get(secret_id, stage)
 
     def _storm(self, secret_id: str) -> None:
-        """Every login fails, and every failure invalidates."""
-        self.counted["storms of invalidations"] += 1
+        """One failure after the other: each invalidates, or each logs in again."""
+        invalidates = self.random.random() < 0.5
+        self.counted["storms of invalidations" if invalidates else "storms of logins"] += 1
         for _ in range(self.random.randrange(1, 30)):
-            if self.cache.invalidate(secret_id):
-                self.invalidated(self, secret_id)
-            self.get(secret_id, AWSCURRENT)
+            if not invalidates:
+                self.login(secret_id)
+            else:
+                if self.cache.invalidate(secret_id):
+                    self.invalidated(self, secret_id)
+                self.get(secret_id, AWSCURRENT)
             self.scheduler.pause(0.2 * self.random.random())

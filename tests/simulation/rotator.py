@@ -109,7 +109,7 @@ class Rotator:
             case "rolled back":
                 previous = self.service.held(self.name).stages.get(AWSPREVIOUS)
                 if previous is not None:
-                    self.service.move(self.name, AWSCURRENT, previous)
+                    self._roll_back(previous)
             case "value put by hand":
                 self._put_by_hand()
             case "custom label moved":
@@ -125,6 +125,17 @@ class Rotator:
                 self.scheduler.pause(self.random.expovariate(1 / self.random.choice((1.0, 1.0, 200.0))))
                 self.numbers = count(1)
                 self.begin()
+
+    def _roll_back(self, version_id: str) -> None:
+        """The label, and in some cases the server as well: before it or after."""
+        value, way = self.service.versions[self._arn(), version_id].value, self.random.random()
+        if way < 0.3:
+            self.database.set_password(value)
+            self.scheduler.pause(self.random.random())
+        self.service.move(self.name, AWSCURRENT, version_id)
+        if way > 0.5:
+            self._wait()
+            self.database.set_password(value)
 
     def _rotate(self, version_id: str | None = None, stop_after: str | None = None) -> None:
         """The four steps; a version that is there already is used again, as AWS's functions do."""

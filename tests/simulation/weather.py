@@ -33,6 +33,7 @@ class Weather:
     scheduler: Scheduler
     random: Random
     secrets_error: float = 0.0
+    database_error: float = 0.0
     table_error: float = 0.0
     table_denied: bool = False
     denied: set[str] = field(default_factory=set)
@@ -68,7 +69,8 @@ class Weather:
         self.struck(*self.active)
         self.active.clear()
         self.denied.clear()
-        self.secrets_error = self.table_error = self.crash = self.out_of_time = 0.0
+        self.secrets_error = self.database_error = self.table_error = 0.0
+        self.crash = self.out_of_time = 0.0
         self.event_lost = self.event_late = self.event_doubled = 0.0
         self.table_denied = self.listener_dead = self.sweeps_off = False
 

@@ -20,12 +20,13 @@ from tests.simulation.checkers.bounds import SWEEP_EVERY_S
 from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.checkers.cost import Cost
 from tests.simulation.checkers.ending import Ending
+from tests.simulation.checkers.logins import Logins
 from tests.simulation.checkers.serving import Serving
 from tests.simulation.checkers.table import Items
 from tests.simulation.gremlins import Gremlins
 from tests.simulation.hosts import Host, HostClock
-from tests.simulation.peers.database import Database
-from tests.simulation.peers.dynamodb import Table, TableClient
+from tests.simulation.peers.database import Database, connect
+from tests.simulation.peers.dynamodb import Table, TableClient, WatchedMarkers
 from tests.simulation.peers.events import Event
 from tests.simulation.peers.lambdas import Bus, Function
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, Answered, SecretsLine, SecretsManager
@@ -54,7 +55,7 @@ class Report:
     broken: BrokenPromiseError | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class World:
     """Everything there is in one simulation, and the one random that decides."""
 
@@ -71,7 +72,9 @@ class World:
     table: Table = field(init=False)
     function: Function = field(init=False)
     bus: Bus = field(init=False)
+    databases: dict[str, Database] = field(init=False)
     serving: Serving = field(init=False)
+    logins: Logins = field(init=False)
     cost: Cost = field(init=False)
     items: Items = field(init=False)
     gremlins: Gremlins = field(init=False)
@@ -82,7 +85,8 @@ class World:
         self.weather = Weather(self.scheduler, self.random)
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.table = Table(self.scheduler, self.random, self._written)
-        self.cost = Cost(self.scheduler)
+        self.cost = Cost(self.scheduler, logs_in=lambda: self.scheduler.running in self.logins.flying)
+        self.databases = {name: Database(self.scheduler) for name in NAMES}
         self.function = Function(
             self.scheduler, self.weather, [], self._event_begun, self._event_ended, set()
         )
@@ -107,6 +111,16 @@ class World:
             self.plan.undescribed,
             checks=lambda reader: self.table.flying[reader.host.process] > 0,
             late=self._late,
+        )
+        self.logins = Logins(
+            self.scheduler,
+            self.service,
+            self.weather,
+            self.databases,
+            failed=self.serving.served,
+            looks=self._looks,
+            say=self.say,
+            counted=self.counted,
         )
         self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.wrote)
         self.function.listeners += [self._listener(number) for number in range(3)]
@@ -179,6 +193,7 @@ class World:
     def _reborn(self, reader: Reader) -> None:
         reader.born_s = self.scheduler.now_s
         self.serving.forgotten(reader.host.name)
+        self.logins.forgotten(reader.host.name)
 
     # Making
 
@@ -221,9 +236,12 @@ class World:
             told=self._served,
             invalidated=self._invalidated,
             reborn=self._reborn,
+            connect=partial(self._connect, Wire(self.scheduler, self.weather, host)),
+            logins=self.logins,
             counted=self.counted,
             mean_gap_s=plan.mean_gap_s,
             steady=plan.steady,
+            background=plan.background,
             cache=make(),
         )
 
@@ -232,8 +250,9 @@ class World:
         limits = plan.limits
         return SecretCache(
             source=SecretsLine(self.service, wire, self._answered),
-            markers=self._markers(wire),
+            markers=WatchedMarkers(self._markers(wire), host, self.table.flying),
             clock=host.clock,
+            sleep=self._sleep,
             random=self.random.random,
             background=plan.background,
             check_interval_s=limits["check_interval_s"],
@@ -242,6 +261,18 @@ class World:
             max_denied_s=limits["max_denied_s"],
             max_stale_s=limits["max_stale_s"],
         )
+
+    def _connect(self, wire: Wire, version: SecretVersion) -> None:
+        connect(self.databases[version.name], wire, version.text())
+
+    def _sleep(self, seconds: float) -> None:
+        """What a login does between two looks; nothing else of a reader sleeps."""
+        self.logins.paused(seconds)
+        self.scheduler.pause(seconds)
+
+    def _looks(self, reader: Reader, name: str) -> None:
+        """A login may ask again for its secret, whatever is known of it."""
+        self.cost.invalidated(reader, name)
 
     def _ids(self) -> list[str]:
         """Every id by which a reader may know a secret now: name, partial ARN, full ARN."""
@@ -293,7 +324,7 @@ class World:
             scheduler=self.scheduler,
             random=self.random,
             service=self.service,
-            database=Database(),
+            database=self.databases[name],
             publish=self._publish,
             host=host,
             announcer=announcer,
@@ -335,8 +366,9 @@ class World:
         ending.listener(self.function.waiting)
 
     def _move_each(self) -> None:
-        """A forged or restored head may hide what has changed, until the next move of anything."""
+        """A forged or restored head may hide what has changed, until the next move that a reader sees."""
         for name in NAMES:
+            self.scheduler.pause(30.0)
             self.service.move(name, "blue", None)
             self.service.move(name, "blue", self.service.held(name).stages["AWSCURRENT"])
 

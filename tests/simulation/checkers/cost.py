@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keyturn.errors import SecretError, StageNotFoundError
@@ -32,11 +33,16 @@ class Account:
 
 @dataclass(slots=True)
 class Cost:
-    """Counts the calls of every reader, by what they may be for."""
+    """Counts the calls of every reader, by what they may be for.
+
+    `logs_in`: whether the running actor logs in, which may force a check.
+    """
 
     scheduler: Scheduler
+    logs_in: Callable[[], bool]
     readers: dict[str, Reader] = field(default_factory=dict)
-    heads_s: dict[str, float] = field(default_factory=dict)
+    forced_s: dict[str, float] = field(default_factory=dict)
+    scheduled_s: dict[str, float] = field(default_factory=dict)
     consistent: Counter[str] = field(default_factory=Counter)
     wrote_s: float = 0.0
     learned_s: dict[str, float] = field(default_factory=dict)
@@ -56,14 +62,25 @@ class Cost:
             )
         if label != "head":
             return
-        reader, now_s = self.readers[host], self.scheduler.now_s
-        before_s = self.heads_s.get(host, -NEVER_S)
-        self.heads_s[host], self.consistent[host] = now_s, 0
-        interval_s = reader.limits["check_interval_s"]
+        self.consistent[host] = 0
+        reader, interval_s = self.readers[host], self.readers[host].limits["check_interval_s"]
+        gap_s = self._gap_s(self.scheduled_s, host)
+        if self.logs_in() and (reader.background or gap_s < interval_s - 1.0):
+            forced_s = self._gap_s(self.forced_s, host)
+            self.forced_s[host] = self.scheduler.now_s
+            # A process that was forked, or whose clock was set, may check at once.
+            is_new = self.scheduler.now_s - forced_s < max(reader.born_s, reader.host.clock.disturbed_s)
+            least_s = reader.limits["min_refresh_interval_s"]
+            require(is_new or forced_s >= least_s, "cost", f"{host} forced a check after {forced_s:.2f} s")
+            return
+        before_s = self.scheduled_s.get(host, -NEVER_S)
+        self.scheduled_s[host] = self.scheduler.now_s
         # A background thread goes on at its own pace after a caller had to check.
         if before_s > max(reader.born_s, reader.host.clock.disturbed_s + 2 * interval_s):
-            gap_s = (now_s - before_s) * bounds.DRIFT
             require(gap_s >= interval_s - 1.0, "cost", f"{host} read the head again after {gap_s:.2f} s")
+
+    def _gap_s(self, heads_s: Mapping[str, float], host: str) -> float:
+        return (self.scheduler.now_s - heads_s.get(host, -NEVER_S)) * bounds.DRIFT
 
     def happened(self, name: str) -> None:
         """Something about this secret changed, in truth or in the table: readers may ask again."""

@@ -53,8 +53,13 @@ def served(one: Served) -> None:
         no_canary(repr(one.reader.cache.status()), "the status")
         no_canary(repr(one.reader.cache._cache.__dict__), "the repr of what the cache holds")  # noqa: SLF001
     else:
-        for error in _chain(outcome):
-            no_canary(f"{error} {error!r} {error.args!r} {vars(error)!r}", "an error or what it follows from")
+        error(outcome)
+
+
+def error(outcome: BaseException) -> None:
+    """Look at all that can be printed of one error, and of what it follows from."""
+    for one in _chain(outcome):
+        no_canary(f"{one} {one!r} {one.args!r} {vars(one)!r}", "an error or what it follows from")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,7 +8,8 @@ anybody who may.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from random import Random
@@ -17,7 +18,9 @@ from typing import cast
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from keyturn.markers import HEAD_KEY
-from tests.simulation.hosts import EPOCH_S
+from keyturn.protocols import MarkerReader
+from keyturn.values import Head, MarkersRead
+from tests.simulation.hosts import EPOCH_S, Host
 from tests.simulation.peers.expressions import Subject, UnfitError, condition, updated
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import Wire
@@ -117,7 +120,7 @@ class Table:
         return Subject(self.item(key), names, values)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class TableClient:
     """A DynamoDB client of one host. `told` hears of each call, before it goes out.
 
@@ -208,12 +211,7 @@ class TableClient:
     def _call(self, label: str, effect: Callable[[], Answer]) -> Answer:
         self.table.calls[label] += 1
         self.told(label)
-        process = self.wire.host.process
-        self.table.flying[process] += 1
-        try:
-            return self.wire.call(lambda: self._present(effect), self._failure)
-        finally:
-            self.table.flying[process] -= 1
+        return self.wire.call(lambda: self._present(effect), self._failure)
 
     def _present(self, effect: Callable[[], Answer]) -> Answer:
         if not self.table.exists:
@@ -230,6 +228,32 @@ class TableClient:
         if not weather.hits(weather.table_error, "table calls failed"):
             return None
         return weather.random.choice(_FAILURES)()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WatchedMarkers:
+    """A `MarkerReader` that counts in `flying` which processes read the table, pauses included."""
+
+    markers: MarkerReader
+    host: Host
+    flying: Counter[tuple[str, int]]
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        with self._reading():
+            return self.markers.read_head(consistent=consistent)
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        with self._reading():
+            return self.markers.read_markers(keys)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        process = self.host.process
+        self.flying[process] += 1
+        try:
+            yield
+        finally:
+            self.flying[process] -= 1
 
 
 _FAILURES: tuple[Callable[[], Exception], ...] = (

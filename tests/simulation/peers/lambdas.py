@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from keyturn.errors import KeyturnError
 from rotation_listener.listener import Listener
 from tests.simulation.hosts import Host
 from tests.simulation.peers.events import Event, is_native
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.scheduler import Scheduler, Waiting
 from tests.simulation.weather import EVENTS, LISTENER, CrashedError, Weather
 
 NATIVE_DELAY_S = 1.0
@@ -33,6 +33,7 @@ class Function:
     ended: Callable[[Event, Mapping[str, object] | BaseException], None]
     busy: set[str]
     waiting: int = 0
+    queue: Waiting = field(default_factory=Waiting)
 
     def invoke(self, event: Event, after_s: float) -> None:
         """Have the event handled, asynchronously, at most three times."""
@@ -65,6 +66,7 @@ class Function:
             return False
         finally:
             self.busy.discard(host.name)
+            self.scheduler.wake(self.queue)
         self.ended(event, answer)
         return True
 
@@ -74,7 +76,7 @@ class Function:
                 if host.name not in self.busy:
                     self.busy.add(host.name)
                     return host, listener
-            self.scheduler.pause(0.05)
+            self.scheduler.park(self.queue)
 
     def _time_is_up(self) -> bool:
         return self.weather.hits(self.weather.out_of_time, "sweeps out of time")

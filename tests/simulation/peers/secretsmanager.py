@@ -199,7 +199,7 @@ class SecretsManager:
         return at_s, self.at(name, at_s)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class SecretsLine:
     """Secrets Manager as one host reaches it: a `SecretSource` and a `Catalog`.
 

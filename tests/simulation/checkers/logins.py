@@ -1,0 +1,272 @@
+"""What is checked of every login: it succeeds while it can, tries little, and gives nothing away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from keyturn.errors import LoginRefusedError
+from keyturn.login import REFUSED_S
+from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, SecretVersion
+from tests.simulation.checkers import bounds, secrecy
+from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.peers.database import Database, RefusedError
+from tests.simulation.peers.secretsmanager import READ_LAG_S, SecretsManager
+from tests.simulation.reader import Login, Reader, Served
+from tests.simulation.scheduler import Actor, Scheduler
+from tests.simulation.weather import SECRETS, Weather
+
+SEEN_S = READ_LAG_S + 2.5
+"""A label that moved longer ago is seen: a read's lag, one forced read a second, a slow call in flight."""
+
+FLIGHT_S = 1.5
+"""Within this time a login need not see what changed: its last call to the server takes time."""
+
+CALLS_MAX_S = 20.0
+"""What all calls of one login take together, waiting for those of other threads included."""
+
+PAUSE_MAX_S = 4.0
+"""The longest pause between two looks."""
+
+AWS_LABELS = (AWSCURRENT, AWSPENDING, AWSPREVIOUS)
+
+Identity = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Refused:
+    """When one process was first refused one version, at which marker, and how often it tried again.
+
+    By the process's own clock and by the marker as it knows it.
+    """
+
+    at: Instant
+    mark: tuple[str, int] | None
+    again: int = 0
+
+
+@dataclass(slots=True)
+class Success:
+    """The version that a process last logged in with, and since when that is refused."""
+
+    version: SecretVersion
+    since_s: float
+    refused_s: float | None = None
+
+
+@dataclass(slots=True)
+class Logins:
+    """Watches every login of every reader.
+
+    `failed` judges the error of reading AWSCURRENT; `looks` hears when a login may force a read.
+    """
+
+    scheduler: Scheduler
+    service: SecretsManager
+    weather: Weather
+    databases: dict[str, Database]
+    failed: Callable[[Served], None]
+    looks: Callable[[Reader, str], None]
+    say: Callable[..., None]
+    counted: Counter[str]
+    flying: dict[Actor, Login] = field(default_factory=dict)
+    successes: dict[tuple[str, str], Success] = field(default_factory=dict)
+    refusals: dict[tuple[str, Identity], Refused] = field(default_factory=dict)
+
+    # What happens
+
+    def forgotten(self, host: str) -> None:
+        """A process remembers nothing."""
+        self.successes = {key: one for key, one in self.successes.items() if key[0] != host}
+        self.refusals = {key: one for key, one in self.refusals.items() if key[0] != host}
+
+    def begun(self, login: Login) -> None:
+        """A login begins."""
+        self.counted["logins"] += 1
+        self.flying[self.scheduler.running] = login
+        self._look(login, self.scheduler.now_s)
+
+    def paused(self, pause_s: float) -> None:
+        """A login waits, to look once more then."""
+        login = self.flying[self.scheduler.running]
+        ends_s = self.scheduler.now_s + pause_s
+        if login.reader.host.clock.disturbed_s < login.begun_s:
+            used_s = (ends_s - login.begun_s) / bounds.DRIFT
+            require(used_s <= login.budget_s, "login budget", f"{_what(login)} waits {used_s:.1f} s in all")
+        require(ends_s < login.deadline_s, "login budget", f"{_what(login)} waits past its caller's time")
+        self._look(login, ends_s)
+
+    def _tries_again(self, login: Login, version: SecretVersion) -> None:
+        """What was refused is tried once more in `REFUSED_S`, and not at once."""
+        known = self._remembered(login, version.identity)
+        if known is None:
+            return
+        known.again += 1
+        age_s = known.at.age_s(_now(login))
+        what = f"{_what(login)} tries {version.version_id} again {age_s:.1f} s after it was refused"
+        require(
+            known.again == 1 and age_s >= bounds.SETTLE_S, "refusals", f"{what}, for the {known.again}. time"
+        )
+
+    def _look(self, login: Login, at_s: float) -> None:
+        login.looks_s.append(at_s)
+        login.tried.clear()
+        login.last = {
+            one.version.identity
+            for (host, _), one in self.successes.items()
+            if host == login.reader.host.name
+        }
+        self.looks(login.reader, self._name(login))
+
+    def tries(self, login: Login, version: SecretVersion) -> None:
+        """A login is about to try this version."""
+        stored = self.service.versions.get((version.arn, version.version_id))
+        name = self._name(login)
+        genuine = stored is not None and stored.value == version.string and version.name == name
+        require(genuine, "safety", f"{_what(login)}: {version.version_id} is a mix of versions")
+        require(not login.timed_out, "login", f"{_what(login)} goes on after a time-out")
+        self._tries_again(login, version)
+        login.tried.append(version.identity)
+        again = len(login.tried) != len(set(login.tried))
+        require(not again, "login attempts", f"{_what(login)} tries {version.version_id} twice in one look")
+        others = set(login.tried) - login.last - self._labelled(login)
+        require(len(others) <= 1, "login attempts", f"{_what(login)} tries {sorted(others)} without a label")
+
+    def accepted(self, login: Login, version: SecretVersion) -> None:
+        """The server took it."""
+        self.say(login.reader.host.name, "is in with", version.version_id, "of", login.secret_id)
+        self.counted["logins with another version than AWSCURRENT"] += AWSCURRENT not in version.stages
+        self.counted["logins that had to wait"] += len(login.looks_s) > 1
+        host = login.reader.host.name
+        self.successes[host, version.arn] = Success(version, self.scheduler.now_s)
+        self.refusals.pop((host, version.identity), None)
+
+    def refused(self, login: Login, version: SecretVersion) -> None:
+        """The server did not take it."""
+        self.counted["logins: versions refused"] += 1
+        self.say(login.reader.host.name, "is refused", version.version_id, "of", login.secret_id)
+        now_s, host = self.scheduler.now_s, login.reader.host
+        success = self.successes.get((host.name, version.arn))
+        was_right = success is not None and success.version.identity == version.identity
+        if success is not None and was_right and success.refused_s is None:
+            success.refused_s = now_s
+        if self._remembered(login, version.identity) is None:
+            self.refusals[host.name, version.identity] = Refused(_now(login), _mark(login, version.arn))
+
+    def ended(self, login: Login) -> None:
+        """Judge how a login ended."""
+        del self.flying[self.scheduler.running]
+        outcome = login.outcome
+        if outcome is not None:
+            self.counted[f"logins: {type(outcome).__name__}"] += 1
+            self.say(_what(login), "ended with", outcome)
+        if login.reader.host.clock.disturbed_s < login.begun_s:
+            took_s = self.scheduler.now_s - login.begun_s
+            in_time = took_s <= login.budget_s + CALLS_MAX_S
+            require(in_time, "login budget", f"{_what(login)} took {took_s:.1f} s")
+        if outcome is None or isinstance(outcome, TimeoutError):
+            return
+        secrecy.error(outcome)
+        if not isinstance(outcome, LoginRefusedError):
+            self.failed(Served(login.reader, login.secret_id, AWSCURRENT, login.begun_s, outcome))
+            return
+        cause = outcome.__cause__
+        require(cause is None or isinstance(cause, RefusedError), "login", f"{_what(login)}: {cause!r}")
+        self._was_hopeless(login)
+
+    # Whether it could have succeeded
+
+    def _was_hopeless(self, login: Login) -> None:
+        """A login is refused only if nothing that it can know is accepted, or as docs/login.md says."""
+        now_s, reader, name = self.scheduler.now_s, login.reader, self._name(login)
+        state, database = self.service.now(name), self.databases[name]
+        if reader.host.clock.disturbed_s + REFUSED_S > login.begun_s or state is None:
+            return
+        if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
+            return
+        can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
+        if not can_read and any(arn != state.arn for arn, _ in login.tried):
+            # It cannot know yet that the name means another secret now.
+            return
+        success = self.successes.get((reader.host.name, state.arn))
+        candidates = self._labels(login) if can_read else {}
+        is_warm = success is not None and (
+            success.refused_s is None or now_s - success.refused_s < REFUSED_S - FLIGHT_S
+        )
+        if success is not None:
+            candidates[success.version.identity] = success.since_s
+        for identity, named_s in candidates.items():
+            accepted_s = database.accepts_since(self.service.versions[identity].value)
+            if accepted_s is None or self._was_refused_lately(login, identity):
+                continue
+            known_s = (
+                named_s if success is not None and success.version.identity == identity else named_s + SEEN_S
+            )
+            since_s = max(accepted_s, known_s)
+            waits = is_warm and now_s - login.begun_s < login.budget_s - PAUSE_MAX_S and self._has_time(login)
+            in_time = since_s <= login.looks_s[-1] or (waits and max(accepted_s, named_s) + FLIGHT_S < now_s)
+            if in_time:
+                what = f"accepted for {now_s - accepted_s:.1f} s and known for {now_s - named_s:.1f} s"
+                raise BrokenPromiseError("login", f"{_what(login)} was refused: {identity[1]} is {what}")
+
+    def _was_refused_lately(self, login: Login, identity: Identity) -> bool:
+        """Whether docs/login.md lets this version wait: refused a moment ago, or tried again already."""
+        known = self._remembered(login, identity)
+        if known is None:
+            return False
+        looked_ago_s = self.scheduler.now_s - login.looks_s[-1]
+        return known.again > 0 or known.at.age_s(_now(login)) - looked_ago_s < bounds.SETTLE_S * bounds.DRIFT
+
+    def _has_time(self, login: Login) -> bool:
+        return self.scheduler.now_s + PAUSE_MAX_S < login.deadline_s
+
+    def _labels(self, login: Login) -> dict[Identity, float]:
+        """The versions that the labels which this login may use are on now, and since when."""
+        found: dict[Identity, float] = {}
+        for stage in AWS_LABELS if login.previous else AWS_LABELS[:2]:
+            span = self.service.label(self._name(login), stage)[-1]
+            if span.holder is not None:
+                found[span.holder] = min(span.start_s, found.get(span.holder, span.start_s))
+        return found
+
+    def _labelled(self, login: Login) -> set[Identity]:
+        """Every version that AWS's labels were on while this look may have seen it."""
+        since_s, found = login.looks_s[-1] - SEEN_S, set[Identity]()
+        for stage in AWS_LABELS:
+            spans = self.service.label(self._name(login), stage)
+            found |= {
+                span.holder
+                for at, span in enumerate(spans)
+                if span.holder is not None and (at + 1 == len(spans) or spans[at + 1].start_s > since_s)
+            }
+        if self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
+            return found
+        # Where it cannot be read anew, what is held goes on to count.
+        held = login.reader.cache.status().secrets
+        return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
+
+    def _remembered(self, login: Login, identity: Identity) -> Refused | None:
+        """What the process may not have forgotten: refused within `REFUSED_S`, at the marker as it is."""
+        known = self.refusals.get((login.reader.host.name, identity))
+        if known is None or known.at.age_s(_now(login)) >= REFUSED_S:
+            return None
+        mark = _mark(login, identity[0])
+        return None if mark is not None and known.mark is not None and mark != known.mark else known
+
+    def _name(self, login: Login) -> str:
+        return self.service.name_by_id.get(login.secret_id, login.secret_id)
+
+
+def _now(login: Login) -> Instant:
+    clock = login.reader.host.clock
+    return Instant(clock.wall(), clock.monotonic())
+
+
+def _mark(login: Login, arn: str) -> tuple[str, int] | None:
+    """The marker as the process knows it: what it last read, which no call here could tell."""
+    return login.reader.cache._cache.evidence(arn).mark  # noqa: SLF001
+
+
+def _what(login: Login) -> str:
+    return f"{login.reader.host.name} logging in to {login.secret_id} for {login.begun_s:.1f}"
