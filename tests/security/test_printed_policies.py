@@ -22,7 +22,7 @@ from keyturn.rotation import RotationFunction
 from keyturn.testing import Rotation
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from keyturn.values import Json
-from keyturn.wiring import marker_table
+from keyturn.wiring import default_recorder, marker_table
 from tests.security.test_roles import is_denied
 
 pytestmark = pytest.mark.e2e
@@ -40,6 +40,9 @@ TRUST = {
 def account() -> Iterator[None]:
     """An account that enforces IAM, with a marker table, secrets and parameters."""
     with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
+        # What earlier tests made would go on with their credentials and servers.
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        default_recorder.cache_clear()
         for name, value in aws.environment.items():
             patch.setenv(name, value)
         boto3.client("dynamodb").create_table(

@@ -45,6 +45,8 @@ class Holder:
 def stack() -> Iterator[Stack]:
     """The template, deployed into an account that enforces IAM, and one secret."""
     with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
+        # A session that earlier tests made would go on with their credentials.
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
         for name, value in aws.environment.items():
             patch.setenv(name, value)
         stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
