@@ -116,11 +116,14 @@ def test_a_covered_secret_keeps_the_interval_that_was_asked_for(world: World, cl
     world.mark()
     cache = cache_of(world, client, table=True, secret_refresh_interval=1800)
     cache.get_secret_string(NAME)
-    for _ in range(240):
+    for _ in range(359):
         world.clock.advance(5)
         world.table.sweep()
         cache.get_secret_string(NAME)
     assert 1 == client.calls["DescribeSecret"]
+    world.clock.advance(5)
+    cache.get_secret_string(NAME)
+    assert 2 == client.calls["DescribeSecret"]
 
 
 def test_the_environment_names_the_table(

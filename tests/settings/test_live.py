@@ -170,8 +170,10 @@ def test_the_usual_sources_win(world: World, monkeypatch: pytest.MonkeyPatch) ->
     """An argument, then the environment, then the secret; what is given is not read, and stays."""
     monkeypatch.setenv("APP_USER", "from-environment")
     monkeypatch.setenv("APP_KEY", "from-environment")
-    settings = Settings.live(world.covered(), key=b"from-argument", pool_size=9)
+    cache = world.covered()
     reads = world.reads
+    settings = Settings.live(cache, key=b"from-argument", pool_size=9)
+    assert reads == world.reads
     assert ("from-environment", b"from-argument", 9) == (
         settings.user,
         settings.key.get_secret_value(),

@@ -1,0 +1,53 @@
+"""docs/settings.md and docs/migrating.md are true: their examples run as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def run(page: str) -> dict[str, object]:
+    """Run every example of a page, one after the other; the names that they leave."""
+    names: dict[str, object] = {"__name__": page}
+    examples = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+    assert len(examples) >= 3
+    for example in examples:
+        exec(compile(example, page, "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _account() -> object:
+    """An account with what the pages read, and without a marker table: that is nobody's error."""
+    with mock_aws():
+        secrets = boto3.client("secretsmanager")
+        value = json.dumps({"username": "app", "password": "word"})
+        secrets.create_secret(Name="prod/db", SecretString=value)
+        secrets.create_secret(Name="prod/signing-key", SecretBinary=b"\x00")
+        yield
+
+
+def test_the_page_about_settings_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The settings are filled, and a change reaches the page's own callback."""
+    names = run("settings.md")
+    assert "postgresql://app:word@db.example/orders" == names["url"]
+    value = json.dumps({"username": "app", "password": "new"})
+    boto3.client("secretsmanager").put_secret_value(SecretId="prod/db", SecretString=value)
+    names["cache"].invalidate("prod/db")  # type: ignore[attr-defined] # a SecretCache
+    assert "new" == names["settings"].password.get_secret_value()  # type: ignore[attr-defined]
+    assert "app has a new password\n" == capsys.readouterr().out
+
+
+def test_the_page_about_migrating_runs() -> None:
+    """Both libraries' ways to read have their counterparts."""
+    names = run("migrating.md")
+    assert "word" == names["password"]
+    assert "app logs in" == names["connect"]()  # type: ignore[operator] # a function
+    assert len(str(names["login"])) == names["whole"]()  # type: ignore[operator] # as well
