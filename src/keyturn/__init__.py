@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         ParameterError as ParameterError,
     )
     from keyturn.errors import (
+        ParameterFieldError as ParameterFieldError,
+    )
+    from keyturn.errors import (
         ParameterNotFoundError as ParameterNotFoundError,
     )
     from keyturn.errors import (
@@ -111,6 +114,7 @@ _HOMES = {
         "ParameterAccessDeniedError",
         "ParameterDecryptionError",
         "ParameterError",
+        "ParameterFieldError",
         "ParameterNotFoundError",
         "ParameterUnavailableError",
         "ParameterVersionNotFoundError",
@@ -148,6 +152,7 @@ __all__ = [
     "ParameterAccessDeniedError",
     "ParameterDecryptionError",
     "ParameterError",
+    "ParameterFieldError",
     "ParameterNotFoundError",
     "ParameterUnavailableError",
     "ParameterVersionNotFoundError",

@@ -23,6 +23,7 @@
             ├── ParameterVersionNotFoundError   no such version or label; also a StageNotFoundError
             ├── ParameterAccessDeniedError      also an AccessDeniedError
             ├── ParameterDecryptionError        also a DecryptionError
+            ├── ParameterFieldError             also a SecretFieldError
             └── ParameterUnavailableError       also an UnavailableError
 
 A message says what happened, to which secret, and what to do. No message, attribute or
@@ -238,6 +239,10 @@ class ParameterAccessDeniedError(ParameterError, AccessDeniedError):
 
 class ParameterDecryptionError(ParameterError, DecryptionError):
     """Parameter Store could not decrypt the value with the parameter's KMS key."""
+
+
+class ParameterFieldError(ParameterError, SecretFieldError):
+    """A settings field does not take the parameter's value, or the value has not the key it names."""
 
 
 class ParameterUnavailableError(ParameterError, UnavailableError):

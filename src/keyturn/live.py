@@ -25,7 +25,15 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyturn.client import SecretCache
-from keyturn.errors import ConfigurationError, KeyturnError, SecretError, SecretFieldError
+from keyturn.errors import (
+    ConfigurationError,
+    KeyturnError,
+    ParameterFieldError,
+    SecretError,
+    SecretFieldError,
+)
+from keyturn.names import parameter_id
+from keyturn.parameter import Parameter
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.wiring import watch_process
 
@@ -50,20 +58,59 @@ class FromSecret:
     def __str__(self) -> str:
         return f"secret {self.secret_id!r}{_of_key(self.key)}"
 
+    @property
+    def variant(self) -> object:
+        """What tells versions of one ARN apart that are held at the same time."""
+        return self.stage
+
     def read(self, cache: SecretCache) -> SecretVersion:
         """The version under the stage."""
         return cache.get(self.secret_id, self.stage)
 
+    def misfit(self, detail: str) -> SecretFieldError:
+        """The error for a value that is not what the field takes."""
+        return SecretFieldError(self.secret_id, detail)
 
-Reference: TypeAlias = FromSecret
+
+@dataclass(frozen=True, slots=True)
+class FromParameter:
+    """Marks a field: filled from this parameter of Parameter Store, by name or ARN.
+
+    `key` is as for a secret. Without one the items of a StringList fill a list, too.
+    """
+
+    name: str
+    key: str | tuple[str, ...] | None = None
+    _: KW_ONLY
+    decrypt: bool = True
+
+    def __str__(self) -> str:
+        return f"parameter {self.name!r}{_of_key(self.key)}"
+
+    @property
+    def variant(self) -> object:
+        """As for a secret."""
+        return parameter_id(self.name).selector, self.decrypt
+
+    def read(self, cache: SecretCache) -> SecretVersion:
+        """The latest version, or the one that the name ends in."""
+        return cache.get_parameter(self.name, decrypt=self.decrypt)
+
+    def misfit(self, detail: str) -> SecretFieldError:
+        """As for a secret."""
+        return ParameterFieldError(self.name, detail)
+
+
+Reference: TypeAlias = FromSecret | FromParameter
 
 
 class LiveSettings(BaseSettings):
     """Settings of an application; those made by `live` follow the secrets that their fields name.
 
-    Fields marked with `FromSecret` are filled from the cache where neither an argument, the environment
-    nor another source of pydantic-settings gives them. Made without `live` (in a test, say) it is an
-    ordinary frozen settings model. A `SecretStr` is not shown by repr; a `str` is, of a snapshot.
+    Fields marked with `FromSecret` or `FromParameter` are filled from the cache where neither an
+    argument, the environment nor another source of pydantic-settings gives them. Made without `live` (in
+    a test, say) it is an ordinary frozen settings model. The repr of a snapshot shows a `str`, but no
+    `SecretStr`.
     """
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
@@ -255,8 +302,8 @@ class _Making(Generic[_T]):
                 error.add_note(f"It is for {self.kind.__name__}: {needed}.")
                 raise
         # Two ids of one secret may have been read before and after it moved: the later read counts.
-        latest = {(one.arn, origin.stage): one for origin, one in self._versions.items()}
-        self._versions = {origin: latest[one.arn, origin.stage] for origin, one in self._versions.items()}
+        latest = {(one.arn, origin.variant): one for origin, one in self._versions.items()}
+        self._versions = {origin: latest[one.arn, origin.variant] for origin, one in self._versions.items()}
         self._filled = dict(wanted)
         return {name: self._versions[_origin(one)] for name, one in wanted.items()}
 
@@ -264,16 +311,18 @@ class _Making(Generic[_T]):
         """What is wrong with which fields, without a value: a validator's own words may quote one."""
         name_of = {key: name for name, field in self.kind.model_fields.items() for key in _keys(name, field)}
         wrong: list[str] = []
-        secret_id: str | None = None
+        misfits: list[Reference] = []
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             name = name_of.get(str(one["loc"][0]), str(one["loc"][0])) if one["loc"] else ""
+            where = f"{self.kind.__name__}.{name}" if name else self.kind.__name__
             filled = self._filled.get(name)
-            secret_id = secret_id or (filled.secret_id if filled is not None else None)
-            said = one["msg"] if name and filled is None else one["type"]
-            about = f" ({filled})" if filled is not None else ""
-            wrong.append(f"{self.kind.__name__}.{name}{about}: {said}" if name else said)
+            if filled is not None:
+                misfits.append(filled)
+                wrong.append(f"{where} ({filled}): {one['type']}")
+            else:
+                wrong.append(f"{where}: {one['msg'] if name else one['type']}")
         detail = "; ".join(wrong)
-        return SecretFieldError(secret_id, detail) if secret_id is not None else ConfigurationError(detail)
+        return misfits[0].misfit(detail) if misfits else ConfigurationError(detail)
 
 
 _MAKING: ContextVar[_Making[LiveSettings] | None] = ContextVar("keyturn_making", default=None)
@@ -316,7 +365,7 @@ class _Source(PydanticBaseSettingsSource):
             return _value(version, reference, is_structured=self._is_structured(field))
         except SecretError as error:
             detail = f"{self.settings_cls.__name__}.{name}: {error.detail}"
-            raise SecretFieldError(reference.secret_id, detail) from error
+            raise reference.misfit(detail) from error
 
     def _is_structured(self, field: FieldInfo) -> bool:
         """Whether the field takes JSON rather than text; an optional one as what it is when it is there."""
@@ -337,11 +386,13 @@ def _value(version: SecretVersion, reference: Reference, *, is_structured: bool)
     """What the reference names of a version. Raises a `SecretError`."""
     if reference.key is None and not is_structured:
         return version.string if version.string is not None else version.binary
+    if reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
+        return list(version.values)
     value: object = version.json()
     keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
     for key in keys:
         if not isinstance(value, dict) or key not in value:
-            raise SecretFieldError(reference.secret_id, f"there is no key {key!r}")
+            raise reference.misfit(f"there is no key {key!r}")
         value = value[key]
     return value
 

@@ -77,9 +77,13 @@ class KeyturnSettings(BaseSettings):
             except ConfigurationError as error:
                 raise ConfigurationError(_by_variable(str(error))) from error
 
-    def cache(self, client: object = None, *, dynamodb_client: object = None) -> SecretCache:
+    def cache(
+        self, client: object = None, *, ssm_client: object = None, dynamodb_client: object = None
+    ) -> SecretCache:
         """A cache with these settings; the clients are as for `SecretCache`."""
-        return SecretCache(client, dynamodb_client=dynamodb_client, **self.model_dump())
+        return SecretCache(
+            client, ssm_client=ssm_client, dynamodb_client=dynamodb_client, **self.model_dump()
+        )
 
 
 def _by_variable(message: str) -> str:

@@ -27,10 +27,11 @@ def run(page: str) -> dict[str, object]:
 def _account() -> object:
     """An account with what the pages read, and without a marker table: that is nobody's error."""
     with mock_aws():
-        secrets = boto3.client("secretsmanager")
+        secrets, parameters = boto3.client("secretsmanager"), boto3.client("ssm")
         value = json.dumps({"username": "app", "password": "word"})
         secrets.create_secret(Name="prod/db", SecretString=value)
         secrets.create_secret(Name="prod/signing-key", SecretBinary=b"\x00")
+        parameters.put_parameter(Name="/prod/host", Value="db.example", Type="String")
         yield
 
 
@@ -48,6 +49,6 @@ def test_the_page_about_settings_runs(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_page_about_migrating_runs() -> None:
     """Both libraries' ways to read have their counterparts."""
     names = run("migrating.md")
-    assert "word" == names["password"]
+    assert ("word", "db.example") == (names["password"], names["host"])
     assert "app logs in" == names["connect"]()  # type: ignore[operator] # a function
     assert len(str(names["login"])) == names["whole"]()  # type: ignore[operator] # as well
