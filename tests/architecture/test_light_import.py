@@ -22,7 +22,14 @@ def loaded_by(statement: str) -> frozenset[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["keyturn", "keyturn.client", "keyturn.markers", "keyturn.recording", "rotation_listener.events"],
+    [
+        "keyturn",
+        "keyturn.client",
+        "keyturn.markers",
+        "keyturn.recording",
+        "keyturn.integrations.awslambda",
+        "rotation_listener.events",
+    ],
 )
 def test_importing_is_light(module: str) -> None:
     """The import loads no AWS client, no upstream cache and no pydantic."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError
 from keyturn.sources.extension import ExtensionSettings, ExtensionSource
+from keyturn.sources.extension_parameters import ExtensionParameters
 from keyturn.testing.fakes import FakeSecretsManager
 from keyturn.values import SecretVersion
 
@@ -38,6 +39,15 @@ class Answer:
     length: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A parameter: its values, of version 1 on, and labels of versions."""
+
+    type: str
+    values: tuple[str, ...]
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass
 class Extension:
     """The extension of one environment. `explains`: whether a refusal says AWS's reason.
@@ -50,6 +60,7 @@ class Extension:
     explains: bool = True
     port: int = 0
     instead: list[Answer] = field(default_factory=list)
+    parameters: dict[str, Stored] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     peers: set[tuple[str, int]] = field(default_factory=set)
     _cached: dict[str, tuple[float, Answer]] = field(default_factory=dict)
@@ -71,6 +82,8 @@ class Extension:
     def _asked(self, target: str) -> Answer:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, strict_parsing=True))
+        if parts.path == "/systemsmanager/parameters/get":
+            return self._parameter(**query)
         if parts.path != "/secretsmanager/get":
             return Answer(404, b"404 page not found")
         pinned = query.pop("versionId", None)
@@ -83,19 +96,54 @@ class Extension:
         assert not query
         return Answer(200, body_of(version))
 
-    def _refusal(self, error: SecretError) -> Answer:
+    def _parameter(
+        self, name: str, withDecryption: str, version: str | None = None, label: str | None = None
+    ) -> Answer:
+        stored = self.parameters.get(name)
+        if stored is None:
+            return self._no("GetParameter", "ParameterNotFound: ")
+        number = stored.labels.get(label, 0) if label else int(version or len(stored.values))
+        if not 1 <= number <= len(stored.values):
+            return self._no(
+                "GetParameter", "ParameterVersionNotFound: Systems Manager could not find version"
+            )
+        value = stored.values[number - 1]
+        told = {
+            "ARN": f"arn:aws:ssm:us-east-1:111122223333:parameter/{name.lstrip('/')}",
+            "DataType": "text",
+            "LastModifiedDate": "2023-12-28T14:57:31.359Z",
+            "Name": name,
+            "Selector": None,
+            "SourceResult": None,
+            "Type": stored.type,
+            "Value": f"cipher({value})"
+            if (stored.type, withDecryption) == ("SecureString", "false")
+            else value,
+            "Version": number,
+        }
+        return Answer(200, json.dumps({"Parameter": told, "ResultMetadata": {}}).encode())
+
+    def _no(self, call: str, error: str) -> Answer:
         if not self.explains:
             return Answer(400, b"an unexpected error occurred while executing request")
-        told = f"api error ResourceNotFoundException: {SAID[type(error)]}"
-        return Answer(400, f"operation error Secrets Manager: GetSecretValue, {told}".encode())
+        return Answer(400, f"operation error: {call}, api error {error}".encode())
+
+    def _refusal(self, error: SecretError) -> Answer:
+        return self._no("GetSecretValue", f"ResourceNotFoundException: {SAID[type(error)]}")
 
     def settings(self, timeout_s: float = 5.0) -> ExtensionSettings:
-        return ExtensionSettings(port=self.port, secrets_ttl_s=self.ttl_s, secrets_timeout_s=timeout_s)
+        return ExtensionSettings(self.port, self.ttl_s, self.ttl_s, timeout_s, timeout_s)
 
     def source(self, slept: list[float] | None = None, token: str = TOKEN) -> ExtensionSource:
         """A source that reads through this extension, and notes what it would have slept."""
         return ExtensionSource(
             self.settings(), token=lambda: token, sleep=([] if slept is None else slept).append
+        )
+
+    def parameter_source(self, *, decrypt: bool = True) -> ExtensionParameters:
+        """The same for parameters."""
+        return ExtensionParameters(
+            self.settings(), decrypt=decrypt, token=lambda: TOKEN, sleep=lambda _: None
         )
 
 

@@ -8,8 +8,13 @@ cache = SecretCache(source=extension_source())
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from keyturn.sources.extension import ExtensionSource
 from keyturn.wiring import extension_settings, session_token, system_sleep
+
+if TYPE_CHECKING:
+    from keyturn.sources.extension_parameters import ExtensionParameters
 
 
 def extension_source() -> ExtensionSource:
@@ -18,3 +23,11 @@ def extension_source() -> ExtensionSource:
     Loads no botocore. Raises `ConfigurationError` for a variable that AWS does not document so.
     """
     return ExtensionSource(extension_settings(), token=session_token, sleep=system_sleep)
+
+
+def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 # as `parameter_source`
+    """The same for parameters, decrypted or not; `get_parameters_by_path` is not to be had this way."""
+    # Who reads secrets only has no use for it.
+    from keyturn.sources.extension_parameters import ExtensionParameters
+
+    return ExtensionParameters(extension_settings(), decrypt=decrypt, token=session_token, sleep=system_sleep)

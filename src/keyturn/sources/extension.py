@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Self
 
-from keyturn.errors import ConfigurationError, StageNotFoundError, UnavailableError
+from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError, UnavailableError
+from keyturn.names import parameter_id
 from keyturn.sources.faults import CallFailedError, Fault, FaultKind, answered_fault
 from keyturn.sources.secretsmanager import SecretsManagerSource
 from keyturn.values import AWSCURRENT, SecretVersion
@@ -37,7 +38,7 @@ _TOKEN_HEADER: Final = "X-Aws-Parameters-Secrets-Token"  # noqa: S105 # the name
 _NOT_READY: Final = b"not ready to serve traffic"
 _PREFIX: Final = "PARAMETERS_SECRETS_EXTENSION_"
 _PORT: Final = _PREFIX + "HTTP_PORT"
-_SAID: Final = re.compile(r"\b([A-Z][A-Za-z]*(?:Exception|Failure|Error|NotFound)): (.*)", re.DOTALL)
+_SAID: Final = re.compile(r"\b([A-Z][A-Za-z]*(?:Exception|Failure|Error|NotFound|KeyId)): (.*)", re.DOTALL)
 """How AWS's error stands in the text of the SDK that the extension is made with."""
 
 _UNEXPLAINED: Final = "HTTP 400"
@@ -115,7 +116,7 @@ class ExtensionSource:
             return self._source.read(secret_id, stage=stage, version_id=version_id)
         except UnavailableError as error:
             is_of_a_version = stage != AWSCURRENT or version_id is not None
-            if not (is_of_a_version and _is_unexplained(error) and self._has_current(secret_id)):
+            if not (is_of_a_version and is_unexplained(error) and self._has_current(secret_id)):
                 raise
             raise StageNotFoundError(secret_id, f"{stage} is refused and AWSCURRENT is not") from error
 
@@ -149,6 +150,20 @@ class ExtensionClient:
         )
         created, binary = answer.get("CreatedDate"), answer.get("SecretBinary")
         return {**answer, "CreatedDate": _moment(created), "SecretBinary": _blob(binary)}
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> Mapping[str, object]:
+        name, selector = parameter_id(Name)
+        by = "version" if selector.isdecimal() else "label"
+        answer = self._get(
+            "/systemsmanager/parameters/get",
+            name=name,
+            **({} if selector == AWSCURRENT else {by: selector}),
+            withDecryption="true" if WithDecryption else "false",
+        )
+        found = answer.get("Parameter")
+        if not isinstance(found, dict):
+            return answer
+        return {"Parameter": {**found, "LastModifiedDate": _moment(found.get("LastModifiedDate"))}}
 
     def _get(self, path: str, **query: str | None) -> dict[str, object]:
         """The JSON object that the extension answers, once it is ready."""
@@ -200,7 +215,7 @@ def _is_not_ready(status: int, body: bytes) -> bool:
     return status == 400 and _NOT_READY in body
 
 
-def _is_unexplained(error: UnavailableError) -> bool:
+def is_unexplained(error: SecretError) -> bool:
     """Whether the extension refused a request and did not say why."""
     cause = error.__cause__
     return isinstance(cause, CallFailedError) and cause.fault.code == _UNEXPLAINED

@@ -31,10 +31,14 @@ _ADVICE_CREDENTIALS: Final = (
 )
 
 
-class ParameterStoreClient(Protocol):
-    """The operations that are used of a boto3 or botocore client for Systems Manager."""
+class ParameterClient(Protocol):
+    """What reads one parameter, as boto3's or botocore's client for Systems Manager."""
 
     def get_parameter(self, *, Name: str, WithDecryption: bool) -> Mapping[str, object]: ...
+
+
+class ParameterStoreClient(ParameterClient, Protocol):
+    """The operations that are used of a boto3 or botocore client for Systems Manager."""
 
     def get_parameters(self, *, Names: list[str], WithDecryption: bool) -> Mapping[str, object]: ...
 
@@ -54,21 +58,8 @@ class ParameterStoreSource:
         self._decrypt = decrypt
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
-        """One GetParameter of the latest version (AWSCURRENT), or of the label or number `stage`.
-
-        With `version_id`, what is answered is that version or a later one; else
-        `ParameterVersionNotFoundError`: it is announced, and not to be seen yet.
-        """
-        name = secret_id if stage == AWSCURRENT else f"{secret_id}:{stage}"
-        answer = _asked(
-            name, lambda: self._client().get_parameter(Name=name, WithDecryption=self._decrypt)
-        ).get("Parameter")
-        parameter = _parsed(answer, secret_id, stage) if isinstance(answer, Mapping) else None
-        if parameter is None:
-            raise _unusable(name)
-        if version_id is not None and version_id.isdecimal() and parameter.version < int(version_id):
-            raise ParameterVersionNotFoundError(name, f"version {version_id} is not to be seen yet")
-        return parameter
+        """One GetParameter; see `read_parameter`."""
+        return read_parameter(self._client, secret_id, stage, version_id, decrypt=self._decrypt)
 
     def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
         """The latest versions of at most `NAMES_MAX` parameters, by the names asked for, by one call.
@@ -104,6 +95,30 @@ class ParameterStoreSource:
             token = {"NextToken": following}
 
 
+def read_parameter(
+    client: Callable[[], ParameterClient],
+    secret_id: str,
+    stage: str,
+    version_id: str | None,
+    *,
+    decrypt: bool,
+) -> Parameter:
+    """One GetParameter of the latest version (AWSCURRENT), or of the label or number `stage`.
+
+    With `version_id`, what is answered is that version or a later one; else
+    `ParameterVersionNotFoundError`: it is announced, and not to be seen yet.
+    """
+    name = secret_id if stage == AWSCURRENT else f"{secret_id}:{stage}"
+    answer = _asked(name, lambda: client().get_parameter(Name=name, WithDecryption=decrypt))
+    found = answer.get("Parameter")
+    if not isinstance(found, Mapping):
+        raise _unusable(name)
+    parameter = _parsed(found, secret_id, stage)
+    if version_id is not None and version_id.isdecimal() and parameter.version < int(version_id):
+        raise ParameterVersionNotFoundError(name, f"version {version_id} is not to be seen yet")
+    return parameter
+
+
 def _asked(name: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
     """The answer of a call about `name`; its failure as a `ParameterError`."""
     try:
@@ -120,24 +135,24 @@ def _asked(name: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, 
 
 
 def _failure(fault: Fault, name: str) -> ParameterError:
-    detail = str(fault)
+    detail, advice = str(fault), fault.advice
     match fault.kind:
         case FaultKind.DENIED if "KMS" not in fault.message:
-            return ParameterAccessDeniedError(name, detail)
+            return ParameterAccessDeniedError(name, detail, advice=advice)
         case FaultKind.DENIED:
             return ParameterAccessDeniedError(
                 name, detail, advice="allow kms:Decrypt on the parameter's KMS key"
             )
         case FaultKind.CREDENTIALS_WRONG:
-            return ParameterAccessDeniedError(name, detail, advice=_ADVICE_CREDENTIALS)
+            return ParameterAccessDeniedError(name, detail, advice=advice or _ADVICE_CREDENTIALS)
         case FaultKind.CREDENTIALS_EXPIRED:
-            return ParameterUnavailableError(name, detail, advice=_ADVICE_CREDENTIALS)
+            return ParameterUnavailableError(name, detail, advice=advice or _ADVICE_CREDENTIALS)
         case FaultKind.ARGUMENT:
             return InvalidParameterNameError(name, detail)
         case FaultKind.REFUSED:
-            return _REFUSALS.get(fault.code, ParameterUnavailableError)(name, detail)
+            return _REFUSALS.get(fault.code, ParameterUnavailableError)(name, detail, advice=advice)
         case FaultKind.THROTTLED | FaultKind.UNAVAILABLE:
-            return ParameterUnavailableError(name, detail)
+            return ParameterUnavailableError(name, detail, advice=advice)
 
 
 _REFUSALS: Final[Mapping[str, type[ParameterError]]] = {
