@@ -65,7 +65,7 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/cfn-lint infra/template.yaml
+	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
 
 format: $(STAMP) ## format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .

@@ -55,7 +55,7 @@ def shipped_modules() -> dict[str, Module]:
 
 def python_files() -> list[Path]:
     """Every Python file of the repository that people write."""
-    folders = ("src", "rotation_listener", "tools", "tests")
+    folders = ("src", "rotation_listener", "tools", "tests", "examples")
     return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
 
 

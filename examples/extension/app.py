@@ -1,0 +1,37 @@
+"""A secret through the AWS Parameters and Secrets Lambda Extension: no AWS SDK is loaded to read it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+from keyturn import SecretCache, SecretError
+from keyturn.integrations.awslambda import extension_source
+
+SECRET_ID = "/my-frontend-app/production/stripe-key"
+
+log = logging.getLogger(__name__)
+# The extension may not answer before the first invocation, so nothing is read here.
+secrets = SecretCache(
+    source=extension_source(),
+    marker_table=os.environ.get("KEYTURN_MARKER_TABLE"),
+    uncovered_ttl_s=float(os.environ.get("KEYTURN_UNCOVERED_TTL_S", "300")),
+)
+
+
+def handler(_event: object, _context: object) -> dict[str, object]:
+    """The extension knows nothing of rotations: SECRETS_MANAGER_TTL=0 leaves the caching to keyturn."""
+    try:
+        secret = secrets.get(SECRET_ID)
+    except SecretError:
+        log.exception("no Stripe configuration")
+        return answer(500, error="Failed to load Stripe configuration")
+    # Use secret.json(), with its apiKey and webhookSecret, here.
+    return answer(200, message="Stripe configuration loaded", version=secret.version_id)
+
+
+def answer(status: int, **body: object) -> dict[str, object]:
+    """What API Gateway expects."""
+    headers = {"Content-Type": "application/json"}
+    return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

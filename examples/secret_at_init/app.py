@@ -1,0 +1,35 @@
+"""A secret is read when the environment starts, and again as soon as its rotation is known."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import suppress
+
+from keyturn import SecretCache, SecretError
+
+SECRET_ID = "/my-frontend-app/production/stripe-key"
+
+log = logging.getLogger(__name__)
+secrets = SecretCache(marker_table=os.environ.get("KEYTURN_MARKER_TABLE"))
+with suppress(SecretError):
+    # So that the first request need not wait. If this fails, that request says why.
+    secrets.get(SECRET_ID)
+
+
+def handler(_event: object, _context: object) -> dict[str, object]:
+    """Ask the cache in each invocation: what a module keeps for itself is never rotated."""
+    try:
+        secret = secrets.get(SECRET_ID)
+    except SecretError:
+        log.exception("no Stripe configuration")
+        return answer(500, error="Failed to load Stripe configuration")
+    # Use secret.json(), with its apiKey and webhookSecret, here.
+    return answer(200, message="Stripe configuration loaded", version=secret.version_id)
+
+
+def answer(status: int, **body: object) -> dict[str, object]:
+    """What API Gateway expects."""
+    headers = {"Content-Type": "application/json"}
+    return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
