@@ -184,6 +184,16 @@ class SecretCache:
             return parameter
         return self._parameter_miss(name, version, label, decrypt=decrypt)
 
+    def peek_parameter(
+        self, name: str, *, version: int | None = None, label: str | None = None, decrypt: bool = True
+    ) -> Parameter | None:
+        """What `get_parameter` would return without asking anybody, or None."""
+        window = self._parameter_shelves[decrypt].window
+        key = name if version is None and label is None else (name, label or str(version))
+        parameter = window.versions.get(key)
+        is_fresh = parameter is not None and window.opens_at <= self._now() < window.closes_at
+        return parameter if is_fresh else None
+
     def get_parameters(self, names: Iterable[str], *, decrypt: bool = True) -> dict[str, Parameter]:
         """The parameters by the names that were asked for; those not held are read ten at a time.
 

@@ -92,7 +92,7 @@ def test_the_command_starts_without_an_aws_client() -> None:
     probe = (
         "import sys; from click.testing import CliRunner; from keyturn.cli.root import root; "
         "print(CliRunner().invoke(root, ['--help']).exit_code, 'botocore' in sys.modules, "
-        "'fastapi' in sys.modules)"
+        "'starlette' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["0", "False", "False"]

@@ -140,6 +140,13 @@ def test_node_follows_a_rotation(node: Node, client: SecretsManagerClient, stack
         assert within(node, NOTICED_WITHIN_S, "one''", **{"with": one}, secret=NAME)
 
 
+def test_node_reads_a_parameter(node: Node, session: boto3.Session) -> None:
+    """fetch and axios read a SecureString of a hierarchy, decrypted."""
+    session.client("ssm").put_parameter(Name="/app/environment/api-key", Value="key", Type="SecureString")
+    asked = [node.ask(**{"with": one}, parameter="/app/environment/api-key") for one in CLIENTS]
+    assert asked == [{"value": "key"}] * 2
+
+
 @pytest.mark.parametrize("one", CLIENTS)
 def test_node_is_told_of_each_mistake(node: Node, one: str) -> None:
     """No token, a wrong one, an unknown secret, a bad version, a proxy: each has its status."""
@@ -150,16 +157,20 @@ def test_node_is_told_of_each_mistake(node: Node, one: str) -> None:
         "empty token": {"target": target, "headers": {header: ""}},
         "forwarded": {"target": target, "headers": {"X-Forwarded-For": "10.0.0.1"}},
         "unknown secret": {"secret": "prod/nothing"},
+        "unknown parameter name": {"parameter": "/prod/nothing"},
+        "unencoded": {"target": "/systemsmanager/parameters/get?name=/a/b?withDecryption=true"},
         "unknown version": {"secret": NAME, "query": f"&versionId={32 * '0'}"},
         "unknown parameter": {"secret": NAME, "query": "&verion=1"},
         "wrong path": {"target": "/secretmanager/get?secretId=prod%2Fdb"},
     }
-    answers = {what: node.ask(**{"secret": NAME, "with": one} | event) for what, event in mistakes.items()}
+    answers = {what: node.ask(**{"with": one} | event) for what, event in mistakes.items()}
     assert {what: answer.get("status") for what, answer in answers.items()} == {
         "wrong token": 401,
         "empty token": 401,
         "forwarded": 400,
         "unknown secret": 400,
+        "unknown parameter name": 400,
+        "unencoded": 400,
         "unknown version": 400,
         "unknown parameter": 400,
         "wrong path": 404,

@@ -42,10 +42,11 @@ class Endpoint:
 
     world: World = field(default_factory=World)
     connections: int = 1
+    given_cache: SecretCache | None = None
 
     def __post_init__(self) -> None:
         versions = FakeVersions(self.world.secrets)
-        self.cache = self.world.cache()
+        self.cache = self.given_cache or self.world.cache()
         self.versions = SecretCache(source=versions, clock=self.world.clock, random=lambda: 0.0)
         self.app = Guard(
             make_app(Reader(self.cache, self.versions, threads=THREADS)),

@@ -11,13 +11,15 @@ from schemathesis.openapi import from_asgi
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from keyturn import SecretCache
+from keyturn.parameter import Parameter
 from keyturn.testing.fakes import FakeSecretsManager
 from keyturn.values import SecretVersion
 from tests.serve.endpoint import AUTHORIZED, Endpoint
 from tests.world import World
 
 EXAMPLES = 60
-PATHS = ("/ping", "/secretsmanager/get", "/v1/{secretId}")
+PATHS = ("/ping", "/secretsmanager/get", "/systemsmanager/parameters/get", "/v1/{secretId}")
 
 
 class EverySecret(FakeSecretsManager):
@@ -31,12 +33,23 @@ class EverySecret(FakeSecretsManager):
         return super().read(secret_id, stage=stage, version_id=version_id)
 
 
+class EveryParameter:
+    """Has a parameter of any name that it is asked for, in every version and under every label."""
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+        arn = f"arn:aws:ssm:us-east-1:111122223333:parameter/{secret_id.removeprefix('/')}"
+        return Parameter(secret_id, arn, secret_id, "1", frozenset({stage}), 0.0, string="one")
+
+
 @pytest.fixture(scope="module")
 def endpoint() -> Endpoint:
-    """A server over an account that has every secret."""
+    """A server over an account that has every secret and every parameter."""
     world = World()
     world.secrets = EverySecret(world.clock)
-    return Endpoint(world)
+    cache = SecretCache(
+        source=world.secrets, parameter_source=lambda _decrypt: EveryParameter(), clock=world.clock
+    )
+    return Endpoint(world, given_cache=cache)
 
 
 @pytest.fixture(scope="module")

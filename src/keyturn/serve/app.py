@@ -10,16 +10,31 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from keyturn.errors import SecretError
-from keyturn.serve.bodies import AgentSecret, ExtensionSecret, Fault, agent_secret, extension_secret
+from keyturn.errors import KeyturnError
+from keyturn.serve.bodies import (
+    AgentSecret,
+    ExtensionParameter,
+    ExtensionSecret,
+    Fault,
+    agent_secret,
+    extension_parameter,
+    extension_secret,
+)
 from keyturn.serve.guard import log, route_of
 from keyturn.serve.openapi import AGENT_STATUSES, EXTENSION_STATUSES, Operation, document
-from keyturn.serve.queries import QueryError, SecretQuery, VersionQuery, parsed
+from keyturn.serve.queries import ParameterQuery, QueryError, SecretQuery, VersionQuery, parsed
 from keyturn.serve.reading import Reader
 from keyturn.serve.statuses import AGENT_PREFIX, INTERNAL, Answer, Api, answer_to
 
 OPERATIONS: Final = (
     Operation("/secretsmanager/get", "A secret", SecretQuery, ExtensionSecret, EXTENSION_STATUSES),
+    Operation(
+        "/systemsmanager/parameters/get",
+        "A parameter",
+        ParameterQuery,
+        ExtensionParameter,
+        EXTENSION_STATUSES,
+    ),
     Operation("/v1/{secretId}", "A secret, as the agent", VersionQuery, AgentSecret, AGENT_STATUSES),
 )
 
@@ -39,6 +54,10 @@ def make_app(reader: Reader) -> Starlette:
         version = await reader.secret(asked.secret_id, asked)
         return _json(extension_secret(version).model_dump_json())
 
+    async def parameter(request: Request) -> Response:
+        found = await reader.parameter(parsed(ParameterQuery, request))
+        return _json(extension_parameter(found).model_dump_json())
+
     async def secret_by_path(request: Request) -> Response:
         secret_id = request.path_params["secret_id"]
         if not secret_id:
@@ -51,10 +70,12 @@ def make_app(reader: Reader) -> Starlette:
             Route("/ping", ping, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
             Route("/secretsmanager/get", secret, methods=["GET"]),
+            Route("/systemsmanager/parameters/get", parameter, methods=["GET"]),
+            Route("/systemsmanager/parameters/get/", parameter, methods=["GET"]),
             Route(AGENT_PREFIX + "{secret_id:path}", secret_by_path, methods=["GET"]),
         ],
         exception_handlers={
-            SecretError: _refused,
+            KeyturnError: _refused,
             QueryError: _wrongly_asked,
             HTTPException: _no_route,
             Exception: _unforeseen,

@@ -12,7 +12,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.values import SecretVersion
+from keyturn.parameter import Parameter
+from keyturn.values import AWSCURRENT, SecretVersion
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -41,6 +42,31 @@ class ExtensionSecret(BaseModel):
     SecretString: str | None = Field(repr=False)
     VersionId: str
     VersionStages: list[str]
+    ResultMetadata: Nothing = Nothing()
+
+
+class ParameterFields(BaseModel):
+    """A parameter; `Selector` is `:version` or `:label` if one was asked for."""
+
+    model_config = _STRICT
+
+    ARN: str
+    DataType: str
+    LastModifiedDate: Rfc3339 | None
+    Name: str
+    Selector: str | None
+    SourceResult: str | None = None
+    Type: str
+    Value: str = Field(repr=False)
+    Version: int
+
+
+class ExtensionParameter(BaseModel):
+    """A parameter as the extension answers it."""
+
+    model_config = _STRICT
+
+    Parameter: ParameterFields
     ResultMetadata: Nothing = Nothing()
 
 
@@ -78,6 +104,22 @@ def extension_secret(version: SecretVersion) -> ExtensionSecret:
         VersionId=version.version_id,
         VersionStages=sorted(version.stages),
     )
+
+
+def extension_parameter(parameter: Parameter) -> ExtensionParameter:
+    """The body on the extension's path for parameters."""
+    (selector,) = parameter.stages if len(parameter.stages) == 1 else (AWSCURRENT,)
+    fields = ParameterFields(
+        ARN=parameter.arn,
+        DataType=parameter.data_type,
+        LastModifiedDate=_rfc3339(parameter.created_s),
+        Name=parameter.name,
+        Selector=None if selector == AWSCURRENT else f":{selector}",
+        Type=parameter.type,
+        Value=parameter.value,
+        Version=parameter.version,
+    )
+    return ExtensionParameter(Parameter=fields)
 
 
 def agent_secret(version: SecretVersion) -> AgentSecret:

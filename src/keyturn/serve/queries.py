@@ -12,6 +12,9 @@ from starlette.requests import Request
 NAME_MAX: Final = 100
 """Characters of an unknown parameter's name that are said back."""
 
+SELECTORS: Final = ("version", "label")
+"""Of these the extension takes the first in the URL (Systems Manager User Guide)."""
+
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -50,6 +53,19 @@ class SecretQuery(VersionQuery):
     secret_id: SecretId
 
 
+class ParameterQuery(BaseModel):
+    """Which parameter, by name or ARN, in which version or under which label, and whether in clear."""
+
+    model_config = _ASKED
+
+    name: Annotated[str, Field(min_length=1, max_length=2048, pattern=_PRINTABLE, examples=["/prod/db"])]
+    version: Annotated[int, Field(ge=1, lt=2**63)] | SkipJsonSchema[None] = None
+    label: Annotated[str, Field(min_length=1, max_length=100, pattern=_PRINTABLE)] | SkipJsonSchema[None] = (
+        None
+    )
+    with_decryption: Flag = False
+
+
 class QueryError(Exception):
     """The parameters of a request are wrong; `str` says which, in the agent's words, and no value."""
 
@@ -59,8 +75,11 @@ _Query = TypeVar("_Query", bound=BaseModel)
 
 def parsed(model: type[_Query], request: Request) -> _Query:
     """The request's parameters, the last of those with the same name; `QueryError` for wrong ones."""
+    asked = dict(request.query_params)
+    for later in [name for name in asked if name in SELECTORS][1:]:
+        del asked[later]
     try:
-        return model.model_validate(dict(request.query_params), by_name=False, by_alias=True)
+        return model.model_validate(asked, by_name=False, by_alias=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     # Without its cause: pydantic's error knows the values.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from anyio import CapacityLimiter, to_thread
 
 from keyturn.client import SecretCache
 from keyturn.errors import StageNotFoundError
-from keyturn.serve.queries import VersionQuery
+from keyturn.parameter import Parameter
+from keyturn.serve.queries import ParameterQuery, VersionQuery
 from keyturn.values import AWSCURRENT, SecretVersion
 
 
@@ -42,6 +45,15 @@ class Reader:
         if labelled.version_id != version_id:
             raise StageNotFoundError(secret_id, f"{stage} is not on version {version_id}")
         return labelled
+
+    async def parameter(self, asked: ParameterQuery) -> Parameter:
+        """The parameter. Raises `SecretError`, and `ConfigurationError` for one selected in two ways."""
+        name, version, label, decrypt = asked.name, asked.version, asked.label, asked.with_decryption
+        hit = self._cache.peek_parameter(name, version=version, label=label, decrypt=decrypt)
+        if hit is not None:
+            return hit
+        read = partial(self._cache.get_parameter, name, version=version, label=label, decrypt=decrypt)
+        return await to_thread.run_sync(read, limiter=self._limiter)
 
     async def _read(self, cache: SecretCache, secret_id: str, stage: str, *, refresh: bool) -> SecretVersion:
         if refresh:

@@ -12,10 +12,15 @@ from typing import Final, NamedTuple
 
 from keyturn.errors import (
     AccessDeniedError,
+    ConfigurationError,
     DecryptionError,
+    InvalidParameterNameError,
     InvalidSecretIdError,
+    KeyturnError,
+    ParameterDecryptionError,
+    ParameterNotFoundError,
+    ParameterVersionNotFoundError,
     SecretDeletedError,
-    SecretError,
     SecretNotFoundError,
     StageNotFoundError,
     UnavailableError,
@@ -51,7 +56,7 @@ class Answer(NamedTuple):
 INTERNAL: Final = Answer("InternalFailure", 500, 500)
 """What nobody foresaw; says no more than this."""
 
-ANSWERS: Final[Mapping[type[SecretError], Answer]] = {
+ANSWERS: Final[Mapping[type[KeyturnError], Answer]] = {
     InvalidSecretIdError: Answer("InvalidParameterException", 400, 400),
     SecretNotFoundError: Answer("ResourceNotFoundException", 400, 400),
     StageNotFoundError: Answer("ResourceNotFoundException", 400, 400),
@@ -59,6 +64,12 @@ ANSWERS: Final[Mapping[type[SecretError], Answer]] = {
     AccessDeniedError: Answer("AccessDeniedException", 403, 400),
     DecryptionError: Answer("DecryptionFailure", 400, 400),
     UnavailableError: Answer("ServiceUnavailable", 503, 503),
+    InvalidParameterNameError: Answer("ValidationException", 400, 400),
+    ParameterNotFoundError: Answer("ParameterNotFound", 400, 400),
+    ParameterVersionNotFoundError: Answer("ParameterVersionNotFound", 400, 400),
+    ParameterDecryptionError: Answer("InvalidKeyId", 400, 400),
+    # A version or label beside one in the name.
+    ConfigurationError: Answer("ValidationException", 400, 400),
 }
 """Error -> answer; a kind that is not here answers as the nearest kind above it."""
 

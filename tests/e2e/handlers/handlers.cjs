@@ -51,7 +51,7 @@ const readers = {
 };
 
 async function handle(event) {
-  const kind = 'secret' in event ? 'secret' : 'parameter';
+  const kind = 'parameter' in event ? 'parameter' : 'secret';
   const target = event.target ?? targets[kind](event[kind]) + (event.query ?? '');
   const { data, ...refusal } = await readers[event.with](target, event.headers ?? {});
   return data === undefined ? refusal : { value: values[kind](data) };
