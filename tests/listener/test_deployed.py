@@ -13,13 +13,16 @@ import boto3
 import pytest
 from botocore.response import StreamingBody
 
+from keyturn import SecretCache
 from keyturn.markers import MarkerTable
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.values import Marker
+from tests.listener.test_events import sample
 from tools.build_listener import ROOT, build
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_ssm import SSMClient
 
 pytestmark = pytest.mark.e2e
 
@@ -38,6 +41,10 @@ class Stack:
     @property
     def secrets(self) -> SecretsManagerClient:
         return self.session.client("secretsmanager")
+
+    @property
+    def parameters(self) -> SSMClient:
+        return self.session.client("ssm")
 
     def invoke(self, event: object) -> dict[str, object]:
         """What the listener, run as a Lambda function, answers."""
@@ -93,6 +100,7 @@ def deploy(session: boto3.Session) -> dict[str, str]:
         Parameters=[
             {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
             {"ParameterKey": "CodeKey", "ParameterValue": KEY},
+            {"ParameterKey": "ParameterPrefixes", "ParameterValue": "/prod/, /shared/"},
         ],
     )
     stacks.get_waiter("stack_create_complete").wait(
@@ -131,3 +139,58 @@ def test_an_announcement_shows_the_step(stack: Stack) -> None:
     marker = stack.table.look(arn[:-7]).marker
     assert marker is not None
     assert ("setSecret", version_id) == (marker.step, marker.stages["AWSPENDING"])
+
+
+def test_a_changed_parameter_is_read_again_and_then_covered(stack: Stack) -> None:
+    """An event makes its marker, without a version; the sweep adds the version, and a copy is covered.
+
+    Parameter Store there emits no event, so the listener is given the one that AWS documents.
+    """
+    stack.parameters.put_parameter(Name="/prod/host", Value="one", Type="String")
+    cache = SecretCache(
+        marker_table=stack.outputs["MarkerTableName"],
+        ssm_client=stack.parameters,
+        dynamodb_client=stack.session.client("dynamodb"),
+        check_interval_s=1e-6,
+    )
+    assert "one" == cache.get_parameter("/prod/host").string
+    put = stack.parameters.put_parameter(Name="/prod/host", Value="two", Type="String", Overwrite=True)
+    key = stack.parameters.get_parameter(Name="/prod/host")["Parameter"]["ARN"]
+    assert "written" == stack.invoke(changed(key, "/prod/host"))["outcome"]
+    marker = stack.table.look(key).marker
+    assert marker is not None
+    assert {} == marker.stages
+    assert "two" == cache.get_parameter("/prod/host").string
+    assert not cache.status().parameters[0].covered
+    age(stack, key)
+    assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
+    marker = stack.table.look(key).marker
+    assert marker is not None
+    assert {"AWSCURRENT": str(put["Version"])} == marker.stages
+    assert "two" == cache.get_parameter("/prod/host").string
+    assert cache.status().parameters[0].covered
+
+
+def changed(arn: str, name: str) -> dict[str, object]:
+    """The event that Parameter Store sends of an update."""
+    event = dict(sample("ssm_update.json"))
+    detail = event["detail"]
+    assert isinstance(detail, dict)
+    return event | {"resources": [arn], "detail": detail | {"name": name}}
+
+
+def age(stack: Stack, key: str) -> None:
+    """Make the marker as old as a sweep has to find it: a list may be five minutes behind."""
+    seen = stack.table.look(key)
+    assert seen.marker is not None
+    stack.table.write([(seen, seen.marker._replace(changed_at_s=seen.marker.changed_at_s - 301))])
+
+
+def test_parameters_outside_the_prefixes_get_no_version(stack: Stack) -> None:
+    """The sweep lists those that begin with a prefix, and makes markers of them."""
+    names = ("/prod/listed", "/shared/listed", "/other/unlisted")
+    for name in names:
+        stack.parameters.put_parameter(Name=name, Value="one", Type="String")
+    assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
+    arns = [stack.parameters.get_parameter(Name=name)["Parameter"]["ARN"] for name in names]
+    assert [True, True, False] == [stack.table.look(arn).marker is not None for arn in arns]

@@ -60,17 +60,23 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
     """The entry point exists, and every variable of the environment is one that is read."""
     function = "Resources.Listener.Properties"
     assert f"{handler.__module__}.{handler.__qualname__}" == at(template, f"{function}.Handler")
-    values = {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_NAME_PREFIXES": "a,b", "KEYTURN_SETTLE_S": "3"}
+    values = {
+        "KEYTURN_MARKER_TABLE": "t",
+        "KEYTURN_NAME_PREFIXES": "a,b",
+        "KEYTURN_PARAMETER_PREFIXES": "/a/, /b/",
+        "KEYTURN_SETTLE_S": "3",
+    }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
     assert values.keys() == variables.keys()
-    assert Settings("t", ("a", "b"), 3.0) == Settings.of(values)
+    assert Settings("t", ("a", "b"), 3.0, ("/a/", "/b/")) == Settings.of(values)
 
 
 def test_the_listener_may_do_what_it_does_and_cannot_read_a_value(template: object) -> None:
-    """Its role has these actions and no other, and only ListSecrets on every resource."""
+    """Its role has these actions and no other, and what is on every resource only lists."""
     statements = at(template, "Resources.ListenerRole.Properties.Policies[0].PolicyDocument.Statement")
     assert isinstance(statements, list)
+    statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in statements]
     actions = [[one["Action"]] if isinstance(one["Action"], str) else one["Action"] for one in statements]
     assert [
         "dynamodb:BatchGetItem",
@@ -83,5 +89,7 @@ def test_the_listener_may_do_what_it_does_and_cannot_read_a_value(template: obje
         "secretsmanager:DescribeSecret",
         "secretsmanager:ListSecrets",
         "sqs:SendMessage",
+        "ssm:DescribeParameters",
     ] == sorted(action for some in actions for action in some)
-    assert ["secretsmanager:ListSecrets"] == [one["Action"] for one in statements if one["Resource"] == "*"]
+    everywhere = [one["Action"] for one in statements if one["Resource"] == "*"]
+    assert ["secretsmanager:ListSecrets", "ssm:DescribeParameters"] == everywhere

@@ -20,6 +20,7 @@ PLACE = Place("eu-west-1", "111122223333")
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"
 PARAMETERS = "arn:aws:ssm:eu-west-1:111122223333:parameter"
 TABLE = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers"
+NO_VALUE = {"Ref": "AWS::NoValue"}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 
 
@@ -135,31 +136,39 @@ def test_only_what_knows_no_resource_is_allowed_on_all() -> None:
     assert by_sid(statements)["LookAtSecrets"].resources[0].endswith(":secret:prod/*")
 
 
-def test_the_templates_listener_has_this_policy() -> None:
-    """One truth: with the template's own resources in it, `listener` gives the template's statements."""
+@pytest.mark.parametrize("parameters", [False, True])
+def test_the_templates_listener_has_this_policy(*, parameters: bool) -> None:
+    """One truth: with the template's own resources in it, `listener` gives the template's statements.
+
+    With parameters it has what `--parameters` adds, and without none of it.
+    """
     decoded, problems = decode(str(ROOT / "infra" / "template.yaml"))
     assert not problems
     path = "Resources.ListenerRole.Properties.Policies[0].PolicyDocument"
     log_group = "arn:aws:logs:eu-west-1:111122223333:log-group:listener:*"
     queue = "arn:aws:sqs:eu-west-1:111122223333:undelivered"
     known = {"MarkerTable": TABLE, "ListenerLog": log_group, "Undelivered": queue}
-    template = resolved(at(json.loads(json.dumps(decoded)), path), known)
-    made = roles.listener(PLACE, marker_table=TABLE, log_group=log_group, queue=queue)
+    chosen = {"SweepsParameters": parameters}
+    template = resolved(at(json.loads(json.dumps(decoded)), path), known, chosen)
+    made = roles.listener(PLACE, marker_table=TABLE, parameters=parameters, log_group=log_group, queue=queue)
     assert template == document(made)
 
 
-def resolved(node: object, arns: Mapping[str, str]) -> object:
-    """A part of a template with its `!GetAtt X.Arn` and pseudo parameters filled in."""
+def resolved(node: object, arns: Mapping[str, str], chosen: Mapping[str, bool]) -> object:
+    """A part of a template with its `!GetAtt X.Arn`, conditions and pseudo parameters filled in."""
     match node:
         case {"Fn::GetAtt": [str(name), "Arn"]}:
             return arns[name]
+        case {"Fn::If": [str(condition), then, otherwise]}:
+            return resolved(then if chosen[condition] else otherwise, arns, chosen)
         case {"Fn::Sub": str(text)}:
             text = text.replace("${AWS::Partition}", "aws").replace("${AWS::Region}", PLACE.region)
             return text.replace("${AWS::AccountId}", PLACE.account)
         case dict():
-            return {key: resolved(value, arns) for key, value in node.items()}
+            return {key: resolved(value, arns, chosen) for key, value in node.items()}
         case list():
-            return [resolved(value, arns) for value in node]
+            values = [resolved(value, arns, chosen) for value in node]
+            return [value for value in values if value != NO_VALUE]
     return node
 
 
