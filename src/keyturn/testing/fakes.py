@@ -1,4 +1,4 @@
-"""In-memory peers of what the cache talks to: a clock, Secrets Manager, the marker table.
+"""In-memory peers of what the cache talks to: a clock, Secrets Manager, Parameter Store, the marker table.
 
 They implement the protocols of `keyturn.protocols`, count every call in `calls`, and fail on demand
 through `fail`. Nothing here sleeps or reads a real clock.
@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from keyturn.errors import (
+    InvalidParameterNameError,
     MarkerConflictError,
+    ParameterNotFoundError,
+    ParameterVersionNotFoundError,
     SecretDeletedError,
     SecretNotFoundError,
     StageNotFoundError,
 )
-from keyturn.names import secret_key
+from keyturn.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
+from keyturn.parameter import Parameter
 from keyturn.protocols import Seen
 from keyturn.values import (
     AWSCURRENT,
@@ -30,6 +34,9 @@ from keyturn.values import (
 )
 
 ARN_PREFIX = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
+PARAMETERS_ARN = Arn("aws", "ssm", "us-east-1", "111122223333", "parameter/")
+PARAMETERS_READ_MAX = 10
+"""GetParameters takes at most so many names, and GetParametersByPath gives so many (API reference)."""
 
 
 class FakeClock:
@@ -150,6 +157,166 @@ class FakeSecretsManager:
             if secret_id in (stored.name, stored.arn, secret_key(stored.arn, stored.name)):
                 return stored
         raise SecretNotFoundError(secret_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _ParameterVersion:
+    value: str = field(repr=False)
+    type: str
+    data_type: str
+    modified_s: float
+
+
+@dataclass
+class _StoredParameter:
+    name: str
+    versions: list[_ParameterVersion] = field(default_factory=list)
+    labels: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        return parameter_key(PARAMETERS_ARN, self.name)
+
+    def number(self, selector: str) -> int | None:
+        """The version's number: of the latest one, of that number, or of the one with that label."""
+        number = int(selector) if selector.isdecimal() else self.labels.get(selector, 0)
+        number = len(self.versions) if selector == AWSCURRENT else number
+        return number if 1 <= number <= len(self.versions) else None
+
+
+class FakeParameterStore:
+    """Parameter Store with immediate consistency; `source` gives its readers, and it is a `Listing`.
+
+    `calls` counts the operations, pages one by one. `fail` gets each name or path that is asked for
+    ("*" for the list). It keeps every version, where Parameter Store keeps the latest 100.
+    """
+
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.calls: Counter[str] = Counter()
+        self.fail: Callable[[str], Exception | None] = lambda _: None
+        self._parameters: dict[str, _StoredParameter] = {}
+
+    def put(
+        self,
+        name: str,
+        value: str,
+        *,
+        type: str = "String",  # noqa: A002 # AWS's word
+        data_type: str = "text",
+    ) -> int:
+        """Store a version, the first or the next one; its number.
+
+        `type`: String, StringList or SecureString. Raises `InvalidParameterNameError`.
+        """
+        stored = self._parameters.setdefault(parameter_id(name).name, _StoredParameter(name))
+        stored.versions.append(_ParameterVersion(value, type, data_type, self.clock.wall_s))
+        return len(stored.versions)
+
+    def label(self, name: str, label: str, version: int) -> None:
+        """Give the label to a version; it leaves the one that had it."""
+        self._parameters[name].labels[label] = version
+
+    def delete(self, name: str) -> None:
+        """Delete the parameter with all its versions; one of the same name begins at version 1 again."""
+        del self._parameters[name]
+
+    def arn(self, name: str) -> str:
+        """The ARN of the parameter, which need not be there."""
+        return parameter_key(PARAMETERS_ARN, name)
+
+    def source(self, decrypt: bool = True) -> FakeParameterSource:  # noqa: FBT001, FBT002 # its one argument
+        """The reader that decrypts, or does not: what `SecretCache` takes as `parameter_source`."""
+        return FakeParameterSource(self, decrypt=decrypt)
+
+    def list(self) -> Iterator[Described]:
+        """Every parameter with the number of its latest version under AWSCURRENT."""
+        self.begin("DescribeParameters", "*")
+        for stored in self._parameters.values():
+            yield Described(stored.arn, stored.name, {AWSCURRENT: str(len(stored.versions))})
+
+    def begin(self, operation: str, *asked: str) -> None:
+        """Count a call, and fail if it is to; for the sources of this store."""
+        self.calls[operation] += 1
+        failure = next(filter(None, map(self.fail, asked)), None)
+        if failure is not None:
+            raise failure
+
+    def found(self, secret_id: str) -> _StoredParameter | None:
+        """The parameter of this name or ARN; for the sources of this store."""
+        for stored in self._parameters.values():
+            if secret_id in (stored.name, stored.arn):
+                return stored
+        return None
+
+    def under(self, path: str, *, recursive: bool) -> Sequence[_StoredParameter]:
+        """What is under a path, by name; for the sources of this store."""
+        named = sorted(self._parameters.items())
+        return [stored for name, stored in named if _is_under(name, path, recursive=recursive)]
+
+
+def _is_under(name: str, path: str, *, recursive: bool) -> bool:
+    """Whether a parameter is under the path; a name without a slash is under `/`."""
+    prefix, full = path.rstrip("/") + "/", "/" + name.removeprefix("/")
+    return full.startswith(prefix) and (recursive or "/" not in full.removeprefix(prefix))
+
+
+class FakeParameterSource:
+    """A `ParameterSource` of a `FakeParameterStore`; it decrypts, or gives a text instead of the value."""
+
+    def __init__(self, store: FakeParameterStore, *, decrypt: bool) -> None:
+        self._store = store
+        self._decrypt = decrypt
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+        self._store.begin("GetParameter", secret_id)
+        asked = parameter_id(secret_id)
+        stored = self._store.found(asked.name)
+        if stored is None:
+            raise ParameterNotFoundError(secret_id)
+        selector = asked.selector if stage == AWSCURRENT else stage
+        number = stored.number(selector)
+        if number is None:
+            raise ParameterVersionNotFoundError(secret_id, f"no {selector}")
+        if version_id is not None and version_id.isdecimal() and number < int(version_id):
+            raise ParameterVersionNotFoundError(secret_id, f"version {version_id} is not to be seen yet")
+        return self._shown(stored, number, secret_id, stage)
+
+    def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
+        self._store.begin("GetParameters", *names)
+        if not 1 <= len(names) <= PARAMETERS_READ_MAX:
+            raise InvalidParameterNameError(", ".join(names), f"{len(names)} names, not 1 to 10")
+        found = ((name, self._store.found(name)) for name in names)
+        return {name: self._latest(stored) for name, stored in found if stored is not None}
+
+    def read_path(self, path: str, *, recursive: bool) -> Iterator[Parameter]:
+        path = parameter_path(path)
+        at = 0
+        while True:
+            self._store.begin("GetParametersByPath", path)
+            page = self._store.under(path, recursive=recursive)[at:]
+            yield from map(self._latest, page[:PARAMETERS_READ_MAX])
+            if len(page) <= PARAMETERS_READ_MAX:
+                return
+            at += PARAMETERS_READ_MAX
+
+    def _latest(self, stored: _StoredParameter) -> Parameter:
+        return self._shown(stored, len(stored.versions), stored.name, AWSCURRENT)
+
+    def _shown(self, stored: _StoredParameter, number: int, asked: str, stage: str) -> Parameter:
+        version = stored.versions[number - 1]
+        is_clear = self._decrypt or version.type != "SecureString"
+        return Parameter(
+            secret_id=asked,
+            arn=stored.arn,
+            name=stored.name,
+            version_id=str(number),
+            stages=frozenset({stage}),
+            created_s=version.modified_s,
+            string=version.value if is_clear else f"ciphertext-of-{stored.arn}:{number}",
+            type=version.type,
+            data_type=version.data_type,
+        )
 
 
 class FakeMarkers:
