@@ -16,6 +16,8 @@ from moto import mock_aws
 
 from benchmarks.aws import NAME, TABLE
 from benchmarks.prices import (
+    CLOUDWATCH_ALARM,
+    CLOUDWATCH_METRIC,
     LAMBDA_GB_S,
     LAMBDA_REQUEST,
     MONTH_S,
@@ -58,6 +60,11 @@ EVENT_S: Final = 0.5
 SWEEP_S: Final = 2.0
 SWEEP_SECRET_S: Final = 0.002
 """Assumed durations in Lambda, several times what is measured under its emulator."""
+
+ALARMS: Final = 5
+METRICS: Final = 2
+WATCHING: Final = ALARMS * CLOUDWATCH_ALARM + METRICS * CLOUDWATCH_METRIC
+"""Dollars a month of what watches the listener, as the template deploys it."""
 
 PAGE: Final = 100
 MARKER_BYTES: Final = 700
@@ -157,10 +164,10 @@ def measure(_size: Size) -> Parts:
         plots(bills),
         (
             (
-                "Not counted: the template's two alarms and one metric ($0.50 a month an account, none "
-                "within CloudWatch's free ten of each), log and table storage (cents), the time that "
-                "callers wait for a check or a poll, and a customer's KMS key, which makes polling $8 "
-                "instead of $5 per million."
+                f"Not counted: the template's {ALARMS} alarms and {METRICS} metrics (${WATCHING:.2f} a month "
+                "an account, none within CloudWatch's free ten of each), log and table storage (cents), the "
+                "time that callers wait for a check or a poll, and a customer's KMS key, which makes polling "
+                "$8 instead of $5 per million."
             ),
         ),
     )

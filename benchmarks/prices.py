@@ -1,7 +1,7 @@
 """List prices, quotas and what a month is: us-east-1, 2026.
 
 https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/
-https://aws.amazon.com/lambda/pricing/
+https://aws.amazon.com/lambda/pricing/ https://aws.amazon.com/cloudwatch/pricing/
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 """
@@ -16,6 +16,10 @@ WRITE_UNIT: Final = 0.625 / 1e6
 LAMBDA_REQUEST: Final = 0.20 / 1e6
 LAMBDA_GB_S: Final = 0.0000133334
 """arm64, as the template deploys it."""
+
+CLOUDWATCH_ALARM: Final = 0.10
+CLOUDWATCH_METRIC: Final = 0.30
+"""A month; ten of each are free in an account."""
 
 HEAD_READS_PER_S_MAX: Final = 6_000
 """Eventually consistent reads of one item: a partition gives 3,000 read units a second."""

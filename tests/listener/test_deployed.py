@@ -11,22 +11,27 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from keyturn import SecretCache
 from keyturn.markers import MarkerTable
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.values import Marker
-from tests.listener.test_events import sample
+from rotation_listener.events import Ignored, parse
+from tests.listener.test_events import INDEX, sample
 from tools.build_listener import ROOT, build
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, WaiterConfigTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_ssm import SSMClient
 
 pytestmark = pytest.mark.e2e
 
 STACK, BUCKET, KEY = "keyturn", "code", "listener.zip"
+TEMPLATE = (ROOT / "infra" / "template.yaml").read_text("utf-8")
+OFTEN: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 30}
 PATIENCE_S = 10.0
 
 
@@ -79,35 +84,39 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         storage = session.client("s3")
         storage.create_bucket(Bucket=BUCKET)
         storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-        outputs = deploy(session)
-        table = MarkerTable(
-            session.client("dynamodb"),
-            outputs["MarkerTableName"],
-            new_epoch=lambda: "a-test",
-            sleep=time.sleep,
-            random=lambda: 0.5,
-        )
-        yield Stack(session, outputs, table)
+        yield stack_of(session, deploy(session, ParameterPrefixes="/prod/, /shared/"))
 
 
-def deploy(session: boto3.Session) -> dict[str, str]:
-    """Create the stack; its outputs."""
+def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:
+    """A deployed stack."""
+    table = MarkerTable(
+        session.client("dynamodb"),
+        outputs["MarkerTableName"],
+        new_epoch=lambda: "a-test",
+        sleep=time.sleep,
+        random=lambda: 0.5,
+    )
+    return Stack(session, outputs, table)
+
+
+def deploy(session: boto3.Session, name: str = STACK, **parameters: str) -> dict[str, str]:
+    """Create the stack with these parameters; its outputs."""
     stacks = session.client("cloudformation")
     stacks.create_stack(
-        StackName=STACK,
-        TemplateBody=(ROOT / "infra" / "template.yaml").read_text("utf-8"),
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[
-            {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
-            {"ParameterKey": "CodeKey", "ParameterValue": KEY},
-            {"ParameterKey": "ParameterPrefixes", "ParameterValue": "/prod/, /shared/"},
-        ],
+        StackName=name,
+        TemplateBody=TEMPLATE,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=chosen(**parameters),
     )
-    stacks.get_waiter("stack_create_complete").wait(
-        StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
-    )
-    outputs = stacks.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+    stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=OFTEN)
+    outputs = stacks.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
     return {one["OutputKey"]: one["OutputValue"] for one in outputs}
+
+
+def chosen(**parameters: str) -> list[ParameterTypeDef]:
+    """The template's parameters: where the code is, and these."""
+    given = {"CodeBucket": BUCKET, "CodeKey": KEY} | parameters
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
 
 
 def test_a_moved_label_becomes_a_marker(stack: Stack) -> None:
@@ -194,3 +203,71 @@ def test_parameters_outside_the_prefixes_get_no_version(stack: Stack) -> None:
     assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
     arns = [stack.parameters.get_parameter(Name=name)["Parameter"]["ARN"] for name in names]
     assert [True, True, False] == [stack.table.look(arn).marker is not None for arn in arns]
+
+
+def test_the_rules_match_what_the_listener_understands(stack: Stack) -> None:
+    """EventBridge matches each sample that parses as a hint with one rule, and every other with none."""
+    events = stack.session.client("events")
+    patterns = [one["EventPattern"] for one in events.list_rules()["Rules"] if one.get("EventPattern")]
+    assert 3 == len(patterns)
+    for row in INDEX:
+        event = sample(row["file"])
+        matched = [
+            pattern
+            for pattern in patterns
+            if events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"]
+        ]
+        assert (0 if isinstance(parse(event), Ignored) else 1) == len(matched), row["file"]
+
+
+def everything(session: boto3.Session) -> set[str]:
+    """What there is in the account of each kind that a stack makes, the code's bucket aside."""
+    logs, roles = session.client("logs"), session.client("iam")
+    rules = session.client("events").list_rules()["Rules"]
+    alarms = session.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {
+        *session.client("dynamodb").list_tables()["TableNames"],
+        *(one["FunctionArn"] for one in session.client("lambda").list_functions()["Functions"]),
+        *(one["Arn"] for one in roles.list_roles()["Roles"]),
+        *(one["Arn"] for one in roles.list_policies(Scope="Local")["Policies"]),
+        *(one["Arn"] for one in rules),
+        *session.client("sqs").list_queues().get("QueueUrls", []),
+        *(one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]),
+        *(one["filterName"] for one in logs.describe_metric_filters()["metricFilters"]),
+        *(one["AlarmArn"] for one in alarms),
+    }
+
+
+def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) -> None:
+    """Made with every option that can be tried there, changed, used and removed, while the first works on.
+
+    The emulator has no trails; it drops the settings of a key and of reserved concurrency.
+    """
+    session, before = stack.session, everything(stack.session)
+    key = session.client("kms").create_key()["KeyMetadata"]["Arn"]
+    topic = session.client("sns").create_topic(Name="alarms")["TopicArn"]
+    second = stack_of(session, deploy(session, "second", TableKeyArn=key, AlarmTopicArn=topic))
+    assert everything(session) > before
+    stacks = session.client("cloudformation")
+    stacks.update_stack(
+        StackName="second",
+        TemplateBody=TEMPLATE,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=chosen(CloudTrailEvents="ignored", ReservedConcurrency="5", DeletionProtection="false"),
+    )
+    stacks.get_waiter("stack_update_complete").wait(StackName="second", WaiterConfig=OFTEN)
+    arn = stack.secrets.create_secret(Name="prod/both", SecretString="one")["ARN"]
+    version_id = stack.secrets.put_secret_value(SecretId=arn, SecretString="two")["VersionId"]
+    for one in (stack, second):
+        assert arn == one.marker_with(arn[:-7], version_id).arn
+    stacks.delete_stack(StackName="second")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="second", WaiterConfig=OFTEN)
+    assert before == everything(session)
+    assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
+
+
+def test_a_protected_table_is_not_deleted(stack: Stack) -> None:
+    """As deployed by default: neither by hand nor with the stack."""
+    client = stack.session.client("dynamodb")
+    with pytest.raises(ClientError, match="protect"):
+        client.delete_table(TableName=stack.outputs["MarkerTableName"])

@@ -1,15 +1,20 @@
-"""The stack's template: what it lints as, which events it sends, and what the listener may do."""
+"""The stack's template: what it lints as, which events it sends, what it alarms on, and what may be done."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
+from keyturn.freshness import DEFAULTS
+from keyturn.recording import LIST_LAG_S, Swept
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings
@@ -17,7 +22,12 @@ from tests.listener.test_events import at
 from tools.build_listener import ROOT
 
 PATH = ROOT / "infra" / "template.yaml"
-EVENTS = "Resources.Listener.Properties.Events"
+SWEEP_EVERY_S = 300
+NAMES = (
+    *("Name", "AlarmName", "BucketName", "FilterName", "LogGroupName"),
+    *("ManagedPolicyName", "QueueName", "RoleName", "TableName", "TrailName"),
+)
+"""What names a resource of the template's types; of two stacks with such a name only one could be made."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +39,15 @@ def template() -> object:
     return plain
 
 
+def resources(template: object, kind: str) -> dict[str, dict[str, object]]:
+    """The properties of the resources of one type, by their logical names."""
+    every = at(template, "Resources")
+    assert isinstance(every, dict)
+    found = {name: one["Properties"] for name, one in every.items() if one["Type"] == kind}
+    assert found
+    return found
+
+
 def test_the_template_has_no_fault() -> None:
     """cfn-lint finds nothing, warnings included."""
     lint = Path(sys.executable).with_name("cfn-lint")
@@ -37,23 +56,95 @@ def test_the_template_has_no_fault() -> None:
 
 
 def test_the_rules_send_what_the_listener_understands(template: object) -> None:
-    """The names of calls and events in the rules are those that are parsed, no more and no less."""
-    pattern = f"{EVENTS}.{{}}.Properties.Pattern.detail.eventName"
-    assert sorted(API_CALLS) == at(template, pattern.format("SecretApiCall"))
-    assert sorted(SERVICE_EVENTS) == at(template, pattern.format("SecretServiceEvent"))
+    """The names of calls and events in the rule are those that are parsed, no more and no less."""
+    pattern = "Resources.CloudTrailEvent.Properties.EventPattern.detail.eventName"
+    assert sorted(API_CALLS | SERVICE_EVENTS) == at(template, pattern)
 
 
 def test_the_native_rule_sends_every_label(template: object) -> None:
     """Custom labels too: the rule filters by the kind of event alone."""
-    pattern = at(template, f"{EVENTS}.SecretLabelUpdated.Properties.Pattern")
+    pattern = at(template, "Resources.SecretLabelUpdated.Properties.EventPattern")
     assert {"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]} == pattern
 
 
 def test_the_schedule_asks_for_a_sweep(template: object) -> None:
     """The schedule's input is the sweep's request, every five minutes."""
-    schedule = f"{EVENTS}.Sweep.Properties"
-    assert "rate(5 minutes)" == at(template, f"{schedule}.Schedule")
-    assert Sweep() == parse(json.loads(str(at(template, f"{schedule}.Input"))))
+    schedule = "Resources.Sweep.Properties"
+    assert "rate(5 minutes)" == at(template, f"{schedule}.ScheduleExpression")
+    assert Sweep() == parse(json.loads(str(at(template, f"{schedule}.Targets[0].Input"))))
+
+
+def test_every_rule_may_invoke_the_listener_and_set_its_events_aside(template: object) -> None:
+    """Each has a permission, a retry policy and the queue, whose policy names it."""
+    rules = resources(template, "AWS::Events::Rule")
+    permissions = resources(template, "AWS::Lambda::Permission").values()
+    of_each = [{"Fn::GetAtt": [name, "Arn"]} for name in rules]
+    assert of_each == [one["SourceArn"] for one in permissions]
+    statement = "Resources.UndeliveredPolicy.Properties.PolicyDocument.Statement[0]"
+    may_send = at(template, f"{statement}.Condition.ArnEquals.aws:SourceArn")
+    assert isinstance(may_send, list)
+    assert of_each == [one["Fn::If"][1] if "Fn::If" in one else one for one in may_send]
+    for rule in rules.values():
+        (target,) = cast("list[dict[str, object]]", rule["Targets"])
+        assert {"Fn::GetAtt": ["Undelivered", "Arn"]} == at(target, "DeadLetterConfig.Arn")
+        assert cast("int", at(target, "RetryPolicy.MaximumRetryAttempts")) > 0
+
+
+def test_two_stacks_can_live_side_by_side(template: object) -> None:
+    """No resource has a name of its own, and each stack's metrics have a namespace of its own."""
+    every = at(template, "Resources")
+    assert isinstance(every, dict)
+    named = [(name, one) for name, it in every.items() for one in NAMES if one in it["Properties"]]
+    assert [("LeaseRenewed", "LogGroupName"), ("FoundBySweep", "LogGroupName")] == named
+    for one in resources(template, "AWS::Logs::MetricFilter").values():
+        assert {"Ref": "ListenerLog"} == one["LogGroupName"]
+        assert {"Fn::Sub": "keyturn/${AWS::StackName}"} == at(one, "MetricTransformations[0].MetricNamespace")
+
+
+def test_everything_that_can_be_is_tagged(template: object) -> None:
+    """Each resource whose type knows tags has the one by which all of keyturn is found."""
+    every = at(template, "Resources")
+    assert isinstance(every, dict)
+    untagged = []
+    for name, one in every.items():
+        known = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", one["Type"]).schema["properties"]
+        if "Tags" in known and one["Properties"].get("Tags") != [{"Key": "application", "Value": "keyturn"}]:
+            untagged.append(name)
+    assert [] == untagged
+
+
+def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
+    """What an alarm watches is published by Lambda or SQS, or by a filter of the stack."""
+    filters = resources(template, "AWS::Logs::MetricFilter").values()
+    published = {at(one, "MetricTransformations[0].MetricName") for one in filters}
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
+    own = {one["MetricName"] for one in alarms.values() if one["Namespace"] not in ("AWS/SQS", "AWS/Lambda")}
+    assert published == own
+    told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert all(told == one["AlarmActions"] == one["OKActions"] for one in alarms.values())
+    assert {
+        "UndeliveredAlarm",
+        "ErrorsAlarm",
+        "ThrottlesAlarm",
+        "LeaseAlarm",
+        "EventPathAlarm",
+    } == alarms.keys()
+
+
+def test_the_lease_alarm_comes_before_the_lease_ends(template: object) -> None:
+    """One failed sweep is no alarm; the second is one before copies fall back to the short TTL."""
+    alarm = resources(template, "AWS::CloudWatch::Alarm")["LeaseAlarm"]
+    silent_s = cast("int", alarm["Period"]) * cast("int", alarm["EvaluationPeriods"])
+    assert "breaching" == alarm["TreatMissingData"]
+    assert 2 * SWEEP_EVERY_S < silent_s < DEFAULTS.lease_s - LIST_LAG_S
+
+
+def test_the_filters_read_what_a_sweep_logs(template: object) -> None:
+    """Their fields are in the line that a good sweep writes."""
+    filters = resources(template, "AWS::Logs::MetricFilter")
+    assert '{ $.outcome = "swept" }' == filters["LeaseRenewed"]["FilterPattern"]
+    assert "$.found_by_sweep" == at(filters["FoundBySweep"], "MetricTransformations[0].MetricValue")
+    assert "found_by_sweep" in {field.name for field in fields(Swept)}
 
 
 def test_the_function_is_the_handler_and_has_its_settings(template: object) -> None:

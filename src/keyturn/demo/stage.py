@@ -49,7 +49,7 @@ def deploy(listener_zip: Path, template: Path) -> Stack:
     formation.create_stack(
         StackName=STACK,
         TemplateBody=template.read_text(),
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Capabilities=["CAPABILITY_IAM"],
         Parameters=[
             {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
             {"ParameterKey": "CodeKey", "ParameterValue": listener_zip.name},
