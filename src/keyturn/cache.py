@@ -111,6 +111,12 @@ class Cache:
     def get(self, secret_id: str, stage: str) -> SecretVersion:
         """All that is not a hit: serve, refresh or load."""
         while True:
+            # What was forgotten during its read is read again.
+            with suppress(_ForgottenError):
+                return self._get(secret_id, stage)
+
+    def _get(self, secret_id: str, stage: str) -> SecretVersion:
+        while True:
             with self._lock:
                 now = self.now()
                 version, held = self._ready(secret_id, stage, now)
@@ -124,11 +130,8 @@ class Cache:
                 if held is not None and self._is_servable(*held, now):
                     return as_asked(held[1].version, secret_id)
             flight.wait()
-        try:
-            with self._flying(key):
-                return self._load(secret_id, stage) if held is None else self._refresh(secret_id, *held)
-        except _ForgottenError:
-            return self.get(secret_id, stage)
+        with self._flying(key):
+            return self._load(secret_id, stage) if held is None else self._refresh(secret_id, *held)
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of every stage ask Secrets Manager; whether the secret was held.

@@ -1,0 +1,112 @@
+"""A world with parameters: moto's Parameter Store, whose calls are counted, and a marker table in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import boto3
+import pytest
+from moto import mock_aws
+from mypy_boto3_ssm import SSMClient
+from mypy_boto3_ssm.literals import ParameterTypeType
+
+from keyturn import SecretCache
+from keyturn.protocols import Seen
+from keyturn.recording import ParameterHint, Recorder, Sweeper
+from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
+from keyturn.values import AWSCURRENT, Described
+
+NAME = "/prod/db/password"
+ARN_PREFIX = "arn:aws:ssm:eu-west-1:123456789012:parameter"
+ARN = ARN_PREFIX + NAME
+
+
+@dataclass
+class World:
+    """One account with parameters and secrets, one marker table, one clock."""
+
+    ssm: SSMClient
+    clock: FakeClock = field(default_factory=FakeClock)
+    calls: Counter[str] = field(default_factory=Counter)
+    fail: Callable[[str], Exception | None] = lambda _: None
+    events: int = 0
+
+    def __post_init__(self) -> None:
+        self.table = FakeMarkers(self.clock)
+        self.secrets = FakeSecretsManager(self.clock)
+        self.ssm.meta.events.register("before-call.ssm.*", self._count)
+
+    @property
+    def reads(self) -> int:
+        """How often Parameter Store was asked for values."""
+        return sum(self.calls[name] for name in ("GetParameter", "GetParameters", "GetParametersByPath"))
+
+    def put(self, value: str, name: str = NAME, kind: ParameterTypeType = "SecureString") -> None:
+        self.ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
+
+    def event(self, name: str = NAME, *, deleted: bool = False) -> None:
+        """What the listener does when Parameter Store tells of a change."""
+        self.events += 1
+        hint = ParameterHint(f"{ARN_PREFIX}{name}", f"event-{self.events}", deleted=deleted)
+        self._recorder().record_parameter(hint)
+
+    def sweep(self, *, parameters: bool = True) -> None:
+        """One run of the listener's sweep; it lists parameters, or does not."""
+        Sweeper(self._recorder(), _Lease(self), lambda: False, _Listed(self) if parameters else None).run()
+
+    def cache(self, clock: FakeClock | None = None, **limits: float) -> SecretCache:
+        make = partial(SecretCache, source=self.secrets, markers=self.table, ssm_client=self.ssm)
+        return make(clock=clock or self.clock, random=lambda: 0.0, **limits)  # type: ignore[arg-type] # numbers
+
+    def _recorder(self) -> Recorder:
+        return Recorder(self.secrets, self.table, 6.0, lambda _: None, lambda: 0.0, self.clock.wall)
+
+    def _count(self, model: object, **_: object) -> None:
+        name = str(getattr(model, "name", ""))
+        self.calls[name] += 1
+        failure = self.fail(name)
+        if failure is not None:
+            raise failure
+
+
+@dataclass
+class _Listed:
+    """What DescribeParameters shows; moto's has no ARN."""
+
+    world: World
+
+    def list(self) -> Iterator[Described]:
+        for page in self.world.ssm.get_paginator("describe_parameters").paginate():
+            for one in page["Parameters"]:
+                name = one["Name"]
+                yield Described(f"{ARN_PREFIX}{name}", name, {AWSCURRENT: str(one["Version"])})
+
+
+class _Lease:
+    """The sweep's side of the table in memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.absent = world.table.look
+
+    def now_s(self) -> float:
+        return self._world.clock.wall()
+
+    def scan(self) -> Iterator[Seen]:
+        return (self._world.table.look(key) for key in tuple(self._world.table.items))
+
+    def renew(self, swept_as_of_s: float) -> None:
+        self._world.table.sweep(swept_as_of_s)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """An account with one SecureString, at version 1."""
+    with mock_aws():
+        world = World(boto3.client("ssm", region_name="eu-west-1"))
+        world.put("one")
+        world.calls.clear()
+        yield world

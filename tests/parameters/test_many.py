@@ -1,0 +1,168 @@
+"""Many parameters at once: as few calls as possible, and known values when Parameter Store is throttled."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from botocore.exceptions import ClientError
+
+from keyturn import ConfigurationError, ParameterNotFoundError, ParameterUnavailableError, SecretCache
+from keyturn.testing.fakes import FakeSecretsManager
+from tests.parameters.conftest import NAME, World
+
+
+def throttled(operation: str) -> Exception:
+    """What a client raises when Parameter Store has had enough."""
+    error = {"Code": "ThrottlingException", "Message": "Rate exceeded"}
+    return ClientError({"Error": error}, operation)  # type: ignore[typeddict-item] # as botocore makes it
+
+
+def fill(world: World, number: int) -> list[str]:
+    """So many parameters under /app, two of three below another level."""
+    names = [f"/app/{one}" if one % 3 == 0 else f"/app/deep/{one}" for one in range(number)]
+    for name in names:
+        world.put(f"value of {name}", name, "String")
+    world.calls.clear()
+    return names
+
+
+def test_what_is_missing_is_read_ten_at_a_time(world: World) -> None:
+    """25 names: 3 calls, and then none; a single get of one of them is a hit."""
+    names, cache = fill(world, 25), world.cache()
+    assert names == list(cache.get_parameters(names))
+    assert f"value of {names[7]}" == cache.get_parameter(names[7]).value
+    cache.get_parameters(reversed(names))
+    assert {"GetParameters": 3} == world.calls
+
+
+def test_what_is_held_is_not_read_again(world: World) -> None:
+    """Only what is not held is asked for, and of a change only what changed."""
+    names, cache = fill(world, 12), world.cache()
+    cache.get_parameters(names[:4])
+    cache.get_parameters(names)
+    assert {"GetParameters": 2} == world.calls
+    world.clock.advance(5)
+    cache.get_parameters(names)
+    world.put("new", names[3], "String")
+    world.event(names[3])
+    world.calls.clear()
+    world.clock.advance(5)
+    assert "new" == cache.get_parameters(names)[names[3]].value
+    assert {"GetParameters": 1} == world.calls
+
+
+def test_an_event_not_visible_yet_costs_a_batch_a_bounded_number_of_calls(world: World) -> None:
+    """As of a single get: at most six reads of a parameter whose version has not moved."""
+    names, cache = fill(world, 3), world.cache()
+    cache.get_parameters(names)
+    world.clock.advance(5)
+    cache.get_parameters(names)
+    world.event(names[0])
+    world.calls.clear()
+    for _ in range(240):
+        world.clock.advance(0.5)
+        cache.get_parameters(names)
+    assert 2 <= world.reads <= 6
+
+
+def test_all_that_are_missing_are_named(world: World) -> None:
+    """What is not there is one error with every name; what is there is kept."""
+    cache = world.cache()
+    with pytest.raises(ParameterNotFoundError, match="/a, /b"):
+        cache.get_parameters([NAME, "/a", "/b"])
+    world.calls.clear()
+    cache.get_parameter(NAME)
+    assert 0 == world.reads
+
+
+def test_references_labels_and_versions_may_stand_among_the_names(world: World) -> None:
+    """Each is what a single get gives, under the name that was asked for."""
+    world.secrets.create("prod/db", "of the secret")
+    world.put("two")
+    names = [NAME, f"{NAME}:1", "/aws/reference/secretsmanager/prod/db"]
+    got = world.cache().get_parameters(names)
+    assert ["two", "one", "of the secret"] == [got[name].value for name in names]
+
+
+def test_a_thousand_parameters_by_path_take_a_hundred_calls(world: World) -> None:
+    """The largest page has ten. After that, none; a change costs one."""
+    names, cache = fill(world, 999), world.cache()
+    got = cache.get_parameters_by_path("/app", recursive=True)
+    assert {f"value of {name}" for name in names} == {one.value for one in got.values()}
+    assert set(names) == got.keys()
+    assert {"GetParametersByPath": 100} == world.calls
+    cache.get_parameters_by_path("/app/", recursive=True)
+    cache.get_parameter(names[500])
+    world.clock.advance(5)
+    cache.get_parameters_by_path("/app", recursive=True)
+    assert {"GetParametersByPath": 100} == world.calls
+    world.put("new", names[1], "String")
+    world.event(names[1])
+    world.clock.advance(5)
+    assert "new" == cache.get_parameters_by_path("/app", recursive=True)[names[1]].value
+    assert {"GetParametersByPath": 100, "PutParameter": 1, "GetParameters": 1} == world.calls
+
+
+def test_a_path_is_one_level_unless_recursive(world: World) -> None:
+    """What is further down is another question."""
+    names, cache = fill(world, 6), world.cache()
+    assert {names[0], names[3]} == cache.get_parameters_by_path("/app").keys()
+    assert set(names) == cache.get_parameters_by_path("/app", recursive=True).keys()
+
+
+def test_which_parameters_there_are_is_asked_anew_after_the_short_ttl(world: World) -> None:
+    """A parameter made since is found then; one that was deleted is gone at once when its event came."""
+    names, cache = fill(world, 3), world.cache()
+    cache.get_parameters_by_path("/app", recursive=True)
+    world.put("x", "/app/new", "String")
+    world.ssm.delete_parameter(Name=names[0])
+    world.event(names[0], deleted=True)
+    world.clock.advance(5)
+    assert set(names[1:]) == cache.get_parameters_by_path("/app", recursive=True).keys()
+    world.clock.advance(300)
+    assert {*names[1:], "/app/new"} == cache.get_parameters_by_path("/app", recursive=True).keys()
+
+
+def test_a_throttled_parameter_store_degrades_to_known_values(world: World) -> None:
+    """40 calls a second are soon used up: single gets, batches and paths serve what they know."""
+    names, cache = fill(world, 30), world.cache()
+    cache.get_parameters_by_path("/app", recursive=True)
+    for name in names:
+        world.put("new", name, "String")
+        world.event(name)
+    budget = count()
+    world.fail = lambda operation: throttled(operation) if next(budget) >= 1 else None
+    world.clock.advance(5)
+    got = cache.get_parameters_by_path("/app", recursive=True)
+    assert set(names) == got.keys()
+    assert 10 == sum(one.value == "new" for one in got.values())
+    assert names == list(cache.get_parameters(names))
+    world.clock.advance(400)
+    assert set(names) == cache.get_parameters_by_path("/app", recursive=True).keys()
+    world.fail = lambda _: None
+    world.clock.advance(120)
+    assert {"new"} == {one.value for one in cache.get_parameters(names).values()}
+
+
+def test_a_cold_throttle_is_an_error_that_says_so(world: World) -> None:
+    """With nothing known there is nothing to serve: a typed error, by name, for each way to ask."""
+    world.fail = throttled
+    cache = world.cache()
+    with pytest.raises(ParameterUnavailableError, match="40 reads a second"):
+        cache.get_parameter(NAME)
+    with pytest.raises(ParameterUnavailableError, match="Throttling"):
+        cache.get_parameters(["/a", "/b"])
+    with pytest.raises(ParameterUnavailableError, match="Throttling"):
+        cache.get_parameters_by_path("/prod")
+
+
+def test_a_source_without_batches_reads_one_by_one_and_no_paths(world: World) -> None:
+    """What can read only single parameters serves several by single reads, and says that it has no paths."""
+    singles = FakeSecretsManager(world.clock)
+    for name in ("/a", "/b"):
+        singles.create(name, name.strip("/"))
+    cache = SecretCache(source=singles, parameter_source=lambda _: singles, clock=world.clock)
+    assert {"/a", "/b"} == cache.get_parameters(["/a", "/b"]).keys()
+    with pytest.raises(ConfigurationError, match="reads no paths"):
+        cache.get_parameters_by_path("/")
