@@ -58,8 +58,10 @@ class World:
         Sweeper(self._recorder(), _Lease(self), lambda: False, _Listed(self) if parameters else None).run()
 
     def cache(self, clock: FakeClock | None = None, **limits: float) -> SecretCache:
-        make = partial(SecretCache, source=self.secrets, markers=self.table, ssm_client=self.ssm)
-        return make(clock=clock or self.clock, random=lambda: 0.0, **limits)  # type: ignore[arg-type] # numbers
+        make = partial(
+            SecretCache, source=self.secrets, markers=self.table, ssm_client=self.ssm, random=lambda: 0.0
+        )
+        return make(clock=clock or self.clock, **limits)  # type: ignore[arg-type] # numbers
 
     def _recorder(self) -> Recorder:
         return Recorder(self.secrets, self.table, 6.0, lambda _: None, lambda: 0.0, self.clock.wall)

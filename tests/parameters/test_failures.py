@@ -19,6 +19,8 @@ from keyturn import (
     ParameterVersionNotFoundError,
     SecretError,
 )
+from keyturn.sources.parameterstore import ParameterStoreSource
+from keyturn.values import AWSCURRENT
 from tests.parameters.conftest import NAME, World
 
 
@@ -103,3 +105,13 @@ def test_an_outage_is_bridged_with_the_known_version(world: World) -> None:
     world.clock.advance(101)
     with pytest.raises(ParameterAccessDeniedError):
         cache.get_parameter(NAME)
+
+
+def test_a_version_that_is_announced_and_not_there_yet_is_said_to_be_missing(world: World) -> None:
+    """A read pinned to a version gives that one or a later one, never an earlier one for it."""
+    source = ParameterStoreSource(lambda: world.ssm, decrypt=True)
+    assert "1" == source.read(NAME, stage=AWSCURRENT, version_id="1").version_id
+    with pytest.raises(ParameterVersionNotFoundError, match="not to be seen yet"):
+        source.read(NAME, stage=AWSCURRENT, version_id="2")
+    world.put("two")
+    assert "2" == source.read(NAME, stage=AWSCURRENT, version_id="1").version_id

@@ -6,7 +6,7 @@ import pytest
 
 from keyturn import HeldStatus, ParameterNotFoundError, SecretCache
 from keyturn.testing.fakes import FakeClock
-from tests.parameters.conftest import NAME, World
+from tests.parameters.conftest import ARN, NAME, World
 
 
 def held(cache: SecretCache) -> HeldStatus:
@@ -141,6 +141,20 @@ def test_a_lost_event_is_found_by_the_sweep(world: World) -> None:
     world.sweep()
     world.clock.advance(5)
     assert "two" == cache.get_parameter(NAME).value
+
+
+def test_a_version_that_parameter_store_does_not_show_yet_is_asked_for_a_bounded_time(world: World) -> None:
+    """The sweep's marker is ahead of what is answered: a bounded number of reads, then the short TTL."""
+    cache = world.cache()
+    cache.get_parameter(NAME)
+    world.table.set(ARN, ARN, {"AWSCURRENT": "2"})
+    world.clock.advance(5)
+    before = world.reads
+    for _ in range(240):
+        world.clock.advance(0.5)
+        assert "one" == cache.get_parameter(NAME).value
+    assert 2 <= world.reads - before <= 12
+    assert not held(cache).covered
 
 
 def test_a_deleted_parameter_is_not_served(world: World) -> None:

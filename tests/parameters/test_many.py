@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
 from botocore.exceptions import ClientError
 
-from keyturn import ConfigurationError, ParameterNotFoundError, ParameterUnavailableError, SecretCache
+from keyturn import (
+    ConfigurationError,
+    Parameter,
+    ParameterNotFoundError,
+    ParameterUnavailableError,
+    SecretCache,
+)
+from keyturn.sources.parameterstore import ParameterStoreSource
 from keyturn.testing.fakes import FakeSecretsManager
 from tests.parameters.conftest import NAME, World
 
@@ -166,3 +176,39 @@ def test_a_source_without_batches_reads_one_by_one_and_no_paths(world: World) ->
     assert {"/a", "/b"} == cache.get_parameters(["/a", "/b"]).keys()
     with pytest.raises(ConfigurationError, match="reads no paths"):
         cache.get_parameters_by_path("/")
+
+
+def test_who_waits_for_a_batch_finds_what_it_brought(world: World) -> None:
+    """Two threads want the same parameters: one call."""
+    names, cache = fill(world, 5), world.cache()
+    reading, waiting = threading.Event(), threading.Event()
+
+    def held_up(_: str) -> None:
+        reading.set()
+        waiting.wait(10)
+
+    world.fail = held_up
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get_parameters, names)
+        assert reading.wait(10)
+        second = pool.submit(cache.get_parameters, names)
+        waiting.set()
+        assert first.result(10).keys() == second.result(10).keys()
+    assert {"GetParameters": 1} == world.calls
+
+
+def test_what_was_under_way_in_a_snapshot_is_read_again(world: World) -> None:
+    """A batch whose answer was made before a restore is not what is served after it."""
+    fill(world, 2)
+    old = ParameterStoreSource(lambda: world.ssm, decrypt=True)
+
+    class Snapshotted(ParameterStoreSource):
+        def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
+            answers = old.read_many(names)
+            world.put("new", "/app/0", "String")
+            cache.forget()
+            return answers
+
+    source = Snapshotted(lambda: world.ssm, decrypt=True)
+    cache = SecretCache(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
+    assert "new" == cache.get_parameters(["/app/0"])["/app/0"].value

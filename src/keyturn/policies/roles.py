@@ -15,6 +15,7 @@ from typing import Final
 
 from keyturn.errors import ConfigurationError
 from keyturn.markers import HEAD_KEY
+from keyturn.names import REFERENCE_PREFIX
 from keyturn.policies.resources import (
     Place,
     key_alias,
@@ -29,7 +30,6 @@ from keyturn.policies.resources import (
 )
 from keyturn.policies.statements import Conditions, Statement
 
-REFERENCE_PREFIX: Final = "/aws/reference/secretsmanager/"
 READS: Final = ("BatchGetItem", "GetItem")
 ANNOUNCES: Final = ("GetItem", "PutItem", "UpdateItem")
 KEEPS: Final = ("BatchGetItem", "GetItem", "PutItem", "Scan", "UpdateItem")
