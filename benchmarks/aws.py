@@ -30,6 +30,7 @@ from keyturn.testing.embedded import LOCALHOST, REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_ssm import SSMClient
 
 NAME: Final = "prod/orders/database"
 TABLE: Final = "keyturn-markers"
@@ -84,6 +85,21 @@ def secret_value(name: str, version: int = 1) -> dict[str, object]:
         "SecretString": VALUE,
         "VersionId": version_id(arn(name), version),
         "VersionStages": ["AWSCURRENT"],
+    }
+
+
+def parameter(name: str) -> dict[str, object]:
+    """GetParameter's answer."""
+    return {
+        "Parameter": {
+            "ARN": f"arn:aws:ssm:{REGION}:{arn('').split(':')[4]}:parameter{name}",
+            "DataType": "text",
+            "LastModifiedDate": CREATED_S,
+            "Name": name,
+            "Type": "SecureString",
+            "Value": VALUE,
+            "Version": 1,
+        }
     }
 
 
@@ -154,6 +170,8 @@ class Answers:
         match operation:
             case "GetSecretValue":
                 return secret_value(_name(request), self._version)
+            case "GetParameter":
+                return parameter(str(request["Name"]))
             case "DescribeSecret":
                 return described(_name(request), self._version)
             case "GetItem" if request["Key"] == {"pk": {"S": "head"}}:
@@ -246,14 +264,24 @@ def canned(client: object, answers: Answers | None = None) -> None:
 
 def secrets_manager(answers: Answers | None = None) -> SecretsManagerClient:
     """A boto3 client for Secrets Manager whose answers are canned."""
-    client = boto3.client(
-        "secretsmanager",
+    client = _session().client("secretsmanager")
+    canned(client, answers)
+    return client
+
+
+def parameter_store() -> SSMClient:
+    """The same for Parameter Store."""
+    client = _session().client("ssm")
+    canned(client)
+    return client
+
+
+def _session() -> boto3.Session:
+    return boto3.Session(
         region_name=REGION,
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
-    canned(client, answers)
-    return client
 
 
 @contextmanager

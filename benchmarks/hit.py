@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
 from aws_secretsmanager_caching import SecretCache as UpstreamCache
 from cachetools import TTLCache, cached
 from pydantic import SecretStr
 
-from benchmarks.aws import NAME, VALUE, secrets_manager
+from benchmarks.aws import NAME, VALUE, parameter_store, secrets_manager
 from benchmarks.results import Part, Parts, Row, Size, ratio, row
 from benchmarks.timing import Take, interleaved, nanoseconds, paired
 from keyturn import SecretCache
@@ -24,14 +24,18 @@ from keyturn.live import FromSecret, LiveSettings
 FLOOR: Final = "floor: one dict look-up, one clock reading"
 GET: Final = "keyturn get"
 STRING: Final = "keyturn get_secret_string"
+PARAMETER: Final = "keyturn get_parameter"
 COMPAT: Final = "keyturn.compat get_secret_string"
 LIVE: Final = "keyturn.live, reading a field"
 UPSTREAM: Final = "aws-secretsmanager-caching"
 POWERTOOLS: Final = "Powertools parameters"
+POWERTOOLS_SSM: Final = "Powertools parameters, of Parameter Store"
 CACHETOOLS: Final = "cachetools TTLCache and a lock"
 BOTO3: Final = "boto3, no cache (no network)"
 
 THREADS: Final = 8
+OF_STORE: Final = f"/{NAME}"
+"""The parameter's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,10 @@ class Subject:
 
 def subjects() -> dict[str, Subject]:
     """All, warmed up with the same full answer, each as its documentation uses it."""
-    keyturn = SecretCache(secrets_manager())
+    keyturn = SecretCache(secrets_manager(), ssm_client=parameter_store())
     upstream = UpstreamCache(client=secrets_manager())  # type: ignore[no-untyped-call] # it has no types
     powertools = SecretsProvider(boto3_client=secrets_manager())
+    powertools_ssm = SSMProvider(boto3_client=parameter_store())
     compat = CompatCache(client=secrets_manager())
     live = LiveLogin.live(SecretCache(secrets_manager()))
     client = secrets_manager()
@@ -86,11 +91,19 @@ def subjects() -> dict[str, Subject]:
         FLOOR: Subject("subject(name)", floor, floor),
         GET: Subject("subject.get(name)", keyturn, keyturn.get),
         STRING: Subject("subject.get_secret_string(name)", keyturn, keyturn.get_secret_string),
+        PARAMETER: Subject(
+            f"subject.get_parameter({OF_STORE!r})", keyturn, lambda _: keyturn.get_parameter(OF_STORE)
+        ),
         COMPAT: Subject("subject.get_secret_string(name)", compat, compat.get_secret_string),
         LIVE: Subject("subject.password", live, lambda _: live.password),
         CACHETOOLS: Subject("subject(name)", ttl_cached, ttl_cached),
         POWERTOOLS: Subject(
             "subject.get(name, max_age=300)", powertools, partial(powertools.get, max_age=300)
+        ),
+        POWERTOOLS_SSM: Subject(
+            f"subject.get({OF_STORE!r}, max_age=300, decrypt=True)",
+            powertools_ssm,
+            lambda _: powertools_ssm.get(OF_STORE, max_age=300, decrypt=True),
         ),
         UPSTREAM: Subject("subject.get_secret_string(name)", upstream, upstream.get_secret_string),
         BOTO3: Subject("subject(name)", fetch, fetch),
@@ -131,6 +144,13 @@ def hits(plan: Plan, found: dict[str, Subject]) -> Part:
                 100,
             ),
             ratio("Powertools / get", paired(samples[POWERTOOLS], samples[GET]), "at least", 5),
+            ratio("get_parameter / floor", paired(samples[PARAMETER], samples[FLOOR]), "at most", 1.8),
+            ratio(
+                "Powertools / get_parameter",
+                paired(samples[POWERTOOLS_SSM], samples[PARAMETER]),
+                "at least",
+                5,
+            ),
         ),
         notes=(
             "Without a cache each read is an HTTPS call besides: milliseconds that are not in this figure.",
