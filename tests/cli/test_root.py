@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -12,10 +14,19 @@ from click.testing import CliRunner, Result
 
 from keyturn import __version__
 from keyturn.cli.output import echo_json, json_option
-from keyturn.cli.root import COMMANDS, LazyGroup, Listed
+from keyturn.cli.root import (
+    COMMANDS,
+    EXIT_DEFECT,
+    EXIT_INTERRUPTED,
+    EXIT_NO,
+    EXIT_UNANSWERED,
+    LazyGroup,
+    Listed,
+)
 from keyturn.errors import ConfigurationError, KeyturnError, UnavailableError
 
 MADE = "keyturn_made_command"
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, command: object, *arguments: str) -> Result:
@@ -53,6 +64,34 @@ def test_each_error_has_its_exit_code(
     assert (code, "") == (result.exit_code, result.stdout)
     assert str(error) in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_what_nobody_foresaw_is_a_defect_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign error's text could hold anything, so its name alone is shown; exit code 4."""
+    result = run(monkeypatch, raising(RuntimeError("canary")))
+    assert (4, "") == (result.exit_code, result.stdout)
+    assert "RuntimeError" in result.stderr
+    assert "canary" not in result.stderr
+
+
+def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code stays; the traceback is there for who asks."""
+    module = ModuleType(MADE)
+    vars(module)["command"] = raising(UnavailableError("prod/db", "timed out"))
+    monkeypatch.setitem(sys.modules, MADE, module)
+    group = LazyGroup(listed={"made": Listed(MADE, "Made for a test.")}, help="A test.")
+    result = CliRunner().invoke(group, ["--debug", "made"])
+    assert (3, True) == (result.exit_code, "Traceback" in result.stderr)
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every shell has it, without a traceback."""
+
+    @click.command
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    assert run(monkeypatch, command).exit_code == 130
 
 
 def test_a_command_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +138,12 @@ def test_the_command_starts_without_an_aws_client() -> None:
     version = [sys.executable, "-m", "keyturn.cli", "--version"]
     shown = subprocess.run(version, capture_output=True, text=True, check=True)
     assert shown.stdout == f"keyturn, version {__version__}\n"
+
+
+def test_the_page_has_every_command_and_exit_code() -> None:
+    """docs/cli.md lists what there is, and nothing else."""
+    rows = [line.split("|")[1].strip() for line in PAGE.read_text("utf-8").splitlines() if line[:1] == "|"]
+    commands = {match[1] for row in rows if (match := re.match(r"`(\w+)", row))}
+    codes = {int(row) for row in rows if row.isdecimal()}
+    assert commands == set(COMMANDS)
+    assert codes == {0, EXIT_NO, 2, EXIT_UNANSWERED, EXIT_DEFECT, EXIT_INTERRUPTED, 143}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,13 +12,24 @@ import click
 from keyturn import __version__
 from keyturn.errors import ConfigurationError, KeyturnError
 
+EXIT_NO = 1
+"""Done, and the answer is no."""
+
+EXIT_UNANSWERED = 3
+EXIT_DEFECT = 4
 EXIT_INTERRUPTED = 130
 
 
 class Unanswered(click.ClickException):
     """AWS or the marker table refused or did not answer: one line on stderr, and this exit code."""
 
-    exit_code = 3
+    exit_code = EXIT_UNANSWERED
+
+
+class Defect(click.ClickException):
+    """What no sub-command foresaw. Its message has no foreign text, which could hold anything."""
+
+    exit_code = EXIT_DEFECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +41,10 @@ class Listed:
 
 
 COMMANDS: Mapping[str, Listed] = {
+    "announce": Listed("keyturn.cli.announce", "Record what has just happened to a secret in its marker."),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
+    "sweep": Listed("keyturn.cli.sweep", "Compare all markers with Secrets Manager, and renew the lease."),
 }
 """Name -> sub-command, as listed by `keyturn --help`."""
 
@@ -39,7 +53,8 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when called: the help and each of them start at once."""
 
     def __init__(self, *, listed: Mapping[str, Listed], help: str) -> None:  # noqa: A002 # click's own name
-        super().__init__("keyturn", help=help)
+        debug = click.Option(["--debug"], is_flag=True, help="Show where an error came from.")
+        super().__init__("keyturn", help=help, params=[debug], callback=lambda debug: debug)
         self._listed = listed
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
@@ -67,16 +82,27 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the sub-command; keyturn's own errors become one line and an exit code."""
+        """Run the sub-command; what it raises becomes one line and an exit code."""
         try:
             result: object = super().invoke(ctx)
-        except ConfigurationError as error:
-            raise click.UsageError(str(error)) from error
-        except KeyturnError as error:
-            raise Unanswered(str(error)) from error
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            raise one_line(error) from error
         return result
+
+
+def one_line(error: Exception) -> click.ClickException:
+    """The error as click ends the command with: its message and its exit code."""
+    if isinstance(error, ConfigurationError):
+        return click.UsageError(str(error))
+    if isinstance(error, KeyturnError):
+        return Unanswered(str(error))
+    return Defect(f"unexpected {type(error).__name__}: run `keyturn --debug` with the same, and report it")
 
 
 root = click.version_option(__version__, prog_name="keyturn")(

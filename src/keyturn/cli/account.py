@@ -1,0 +1,87 @@
+"""Where a sub-command works: the options for the marker table and the Region, and clients for them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from keyturn.errors import ConfigurationError
+from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
+from keyturn.wiring import MARKER_TABLE_VARIABLE, SECRETS_TIMEOUTS_S, make_client, marker_table, recorder
+
+if TYPE_CHECKING:
+    from keyturn.markers import MarkerTable
+    from keyturn.recording import Recorder
+    from keyturn.sources.catalog import CatalogClient, ListingClient
+
+LISTING_ATTEMPTS = 10
+"""Tries of one DescribeParameters, of which an account may make three a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account and Region with its marker table (name or ARN).
+
+    Every method makes clients of its own from the environment, and raises `ConfigurationError` where
+    that has no Region or a profile that does not exist.
+    """
+
+    table: str
+    region: str | None = None
+
+    def client(self, service: str, *, attempts: int = 3) -> object:
+        """A client of that service."""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return make_client(service, SECRETS_TIMEOUTS_S, self.region, attempts=attempts)
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"{error} Set --region, or AWS_REGION and AWS_PROFILE.") from error
+
+    def markers(self) -> MarkerTable:
+        """The marker table."""
+        return marker_table(self.table, self.client("dynamodb"))
+
+    def catalog(self, prefixes: Sequence[str] = ()) -> SecretsManagerCatalog:
+        """The secrets whose names begin with one of the prefixes; all without any."""
+        client = cast("CatalogClient", self.client("secretsmanager"))
+        return SecretsManagerCatalog(client, name_prefixes=prefixes)
+
+    def recorder(self, prefixes: Sequence[str] = ()) -> Recorder:
+        """What writes markers, by the listener's own code."""
+        made = recorder(self.table, self.client("secretsmanager"), self.client("dynamodb"))
+        return replace(made, catalog=self.catalog(prefixes)) if prefixes else made
+
+    def parameters(self, prefixes: Sequence[str]) -> ParameterListing | None:
+        """The parameters whose names begin with one of the prefixes; None without any."""
+        if not prefixes:
+            return None
+        client = cast("ListingClient", self.client("ssm", attempts=LISTING_ATTEMPTS))
+        return ParameterListing(client, prefixes)
+
+
+def account_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds `--marker-table` and `--region`, passed to the command as `account`."""
+
+    @click.option(
+        "--marker-table",
+        envvar=MARKER_TABLE_VARIABLE,
+        show_envvar=True,
+        required=True,
+        help="Name or ARN of the marker table.",
+    )
+    @click.option(
+        "--region",
+        envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+        show_envvar=True,
+        help="Of the table and the secrets; the profile's, if not given.",
+    )
+    @functools.wraps(function)
+    def with_account(*, marker_table: str, region: str | None, **options: object) -> None:
+        function(account=Account(marker_table, region or None), **options)
+
+    return with_account

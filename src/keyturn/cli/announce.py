@@ -1,0 +1,72 @@
+"""`keyturn announce`: what has just happened to a secret goes into its marker, without an event."""
+
+from __future__ import annotations
+
+import click
+
+from keyturn.cli.account import Account, account_options
+from keyturn.cli.output import echo_json, json_option
+from keyturn.cli.root import EXIT_NO
+from keyturn.recording import STEPS, Outcome, Recorded, announcement
+
+MEANINGS = {
+    Outcome.WRITTEN: "the marker now says what Secrets Manager says",
+    Outcome.UNCHANGED: "the marker said so already",
+    Outcome.DEFERRED: "not all of it is visible yet: announce it again, or leave it to the sweep",
+}
+
+
+@click.command
+@click.argument("secret_id", metavar="SECRET")
+@click.option("--version-id", help="The version that the step was about.")
+@click.option("--step", type=click.Choice(STEPS), help="The rotation step that has just ended.")
+@json_option
+@account_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    account: Account,
+    *,
+    secret_id: str,
+    version_id: str | None,
+    step: str | None,
+    as_json: bool,
+) -> None:
+    """Record what has just happened to SECRET (name or ARN) in its marker, as the listener does.
+
+    What is written is what DescribeSecret says, so a wrong or doubled call does no harm. Exits with 1 if
+    the announced version is not visible yet after some 6 s, or there is no such secret.
+    """
+    hint = announcement(secret_id, version_id=version_id, step=step)
+    recorded = account.recorder().record(hint)
+    if as_json:
+        echo_json(document(secret_id, recorded))
+    else:
+        click.echo(sentence(secret_id, recorded))
+    if recorded.marker is None or recorded.outcome is Outcome.DEFERRED:
+        ctx.exit(EXIT_NO)
+
+
+def document(secret_id: str, recorded: Recorded) -> dict[str, object]:
+    """What became of the hint, for JSON."""
+    marker = recorded.marker
+    return {
+        "secret": secret_id,
+        "outcome": recorded.outcome.value,
+        "looks": recorded.looks,
+        "key": marker.key if marker is not None else None,
+        "deleted": marker.deleted if marker is not None else None,
+        "stages": dict(marker.stages) if marker is not None else {},
+    }
+
+
+def sentence(secret_id: str, recorded: Recorded) -> str:
+    """The same in words."""
+    if recorded.marker is None:
+        return f"{secret_id}: no such secret in this account and Region, and no marker of it"
+    if recorded.marker.deleted:
+        return f"{secret_id}: {recorded.outcome.value}; its marker says that it is deleted"
+    stages = ", ".join(
+        f"{label} {version_id}" for label, version_id in sorted(recorded.marker.stages.items())
+    )
+    return f"{secret_id}: {recorded.outcome.value}, {MEANINGS[recorded.outcome]} ({stages})"

@@ -1,0 +1,76 @@
+"""`keyturn announce` and `keyturn sweep`: they write what the listener would have written."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyturn.cli.announce import document, sentence
+from keyturn.cli.sweep import sentence as swept_sentence
+from keyturn.recording import Outcome, Recorded, Swept
+from keyturn.values import Marker
+from tests.cli.conftest import World
+
+
+def test_announce_writes_the_marker(world: World) -> None:
+    """After it the marker says what Secrets Manager says; the same again changes nothing."""
+    version_id = world.rotate("prod/db")
+    first = world.asked("announce", "prod/db", "--version-id", version_id, "--step", "finishSecret")
+    assert isinstance(first, dict)
+    assert ("written", version_id) == (first["outcome"], dict(first["stages"])["AWSCURRENT"])  # type: ignore[arg-type]
+    again = world.run("announce", "prod/db")
+    assert (0, True) == (again.exit_code, "unchanged" in again.stdout)
+
+
+def test_announce_of_no_secret_says_no(world: World) -> None:
+    """Exit code 1: nothing could be recorded."""
+    result = world.run("announce", "prod/nothing")
+    assert (1, True) == (result.exit_code, "no such secret" in result.stdout)
+
+
+def test_what_is_not_visible_yet_is_said_so() -> None:
+    """A deferred announcement tells what to do; a deleted secret is called that."""
+    marker = Marker("arn:k", "arn:k", {"AWSCURRENT": "v1"})
+    assert "announce it again" in sentence("db", Recorded(Outcome.DEFERRED, marker, 5))
+    assert "deleted" in sentence("db", Recorded(Outcome.WRITTEN, marker._replace(deleted=True)))
+    assert document("db", Recorded(Outcome.UNCHANGED, None))["key"] is None
+
+
+def test_sweep_makes_markers_and_renews_the_lease(world: World) -> None:
+    """Every secret has a marker afterwards, and a second sweep finds nothing to do."""
+    first, second = world.asked("sweep"), world.asked("sweep")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert (1, 1, True) == (first["listed"], first["first"], first["renewed"])
+    assert (0, 0, True) == (second["first"], second["corrected"], second["renewed"])
+
+
+def test_sweep_watches_only_what_begins_so(world: World) -> None:
+    """`--prefix` is the listener's own choice of secrets."""
+    world.create("test/db")
+    result = world.run("sweep", "--prefix", "test/")
+    assert (0, "1 listed, 1 new") == (result.exit_code, result.stdout[:15])
+
+
+def test_a_lease_that_was_not_renewed_is_said_so() -> None:
+    """The words leave no doubt."""
+    assert "NOT renewed" in swept_sentence(Swept(failed=1))
+
+
+@pytest.mark.parametrize("command", [["announce", "prod/db"], ["sweep"]])
+def test_a_table_that_is_not_there_is_one_line(world: World, command: list[str]) -> None:
+    """Exit code 3, and what to do."""
+    result = world.run(*command, "--marker-table", "missing")
+    assert (3, "", True) == (result.exit_code, result.stdout, "deploy the stack" in result.stderr)
+
+
+def test_without_a_region_it_says_what_to_set(world: World) -> None:
+    """A configuration that cannot work is exit code 2."""
+    nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
+    result = world.run("sweep", environment=nowhere)
+    assert (2, True) == (result.exit_code, "AWS_REGION" in result.stderr)
+
+
+def test_without_a_table_it_says_which_option(world: World) -> None:
+    """The table has no default."""
+    result = world.run("sweep", environment={"KEYTURN_MARKER_TABLE": ""})
+    assert (2, True) == (result.exit_code, "--marker-table" in result.stderr)
