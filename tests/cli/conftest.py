@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from moto import mock_aws
 
 from keyturn.cli.root import root
 from keyturn.testing.moto import mend_moto
-from keyturn.values import Json
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -56,9 +55,10 @@ class World:
         assert "Traceback" not in result.output
         return result
 
-    def asked(self, *arguments: str) -> Json:
-        """The JSON that it answers."""
-        answer: Json = json.loads(self.run(*arguments, "--json").stdout)
+    def asked(self, *arguments: str) -> Mapping[str, object]:
+        """The one JSON document that it answers."""
+        answer: object = json.loads(self.run(*arguments, "--json").stdout)
+        assert isinstance(answer, dict)
         return answer
 
 

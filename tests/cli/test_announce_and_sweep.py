@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from keyturn.cli.announce import document, sentence
@@ -15,8 +17,8 @@ def test_announce_writes_the_marker(world: World) -> None:
     """After it the marker says what Secrets Manager says; the same again changes nothing."""
     version_id = world.rotate("prod/db")
     first = world.asked("announce", "prod/db", "--version-id", version_id, "--step", "finishSecret")
-    assert isinstance(first, dict)
-    assert ("written", version_id) == (first["outcome"], dict(first["stages"])["AWSCURRENT"])  # type: ignore[arg-type]
+    stages = cast("dict[str, str]", first["stages"])
+    assert ("written", version_id) == (first["outcome"], stages["AWSCURRENT"])
     again = world.run("announce", "prod/db")
     assert (0, True) == (again.exit_code, "unchanged" in again.stdout)
 
@@ -38,8 +40,6 @@ def test_what_is_not_visible_yet_is_said_so() -> None:
 def test_sweep_makes_markers_and_renews_the_lease(world: World) -> None:
     """Every secret has a marker afterwards, and a second sweep finds nothing to do."""
     first, second = world.asked("sweep"), world.asked("sweep")
-    assert isinstance(first, dict)
-    assert isinstance(second, dict)
     assert (1, 1, True) == (first["listed"], first["first"], first["renewed"])
     assert (0, 0, True) == (second["first"], second["corrected"], second["renewed"])
 

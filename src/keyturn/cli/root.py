@@ -44,6 +44,9 @@ COMMANDS: Mapping[str, Listed] = {
     "announce": Listed("keyturn.cli.announce", "Record what has just happened to a secret in its marker."),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
+    "status": Listed(
+        "keyturn.cli.status", "Show the marker table, and where Secrets Manager says otherwise."
+    ),
     "sweep": Listed("keyturn.cli.sweep", "Compare all markers with Secrets Manager, and renew the lease."),
 }
 """Name -> sub-command, as listed by `keyturn --help`."""
