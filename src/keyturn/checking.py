@@ -72,11 +72,6 @@ class Checker:
         finally:
             self._checking.release()
 
-    def check(self) -> None:
-        """Check the table now, after any check in progress; never raises for the table's sake."""
-        with self._checking:
-            self._check()
-
     def check_ahead(self) -> None:
         """Check and refresh for the callers, from a thread of its own; never raises for the table's sake.
 
