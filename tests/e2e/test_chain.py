@@ -107,7 +107,7 @@ def test_nothing_changed_costs_no_read(client: SecretsManagerClient, warm: Warm,
     stack.sweep()
     turn = rotation(client)
     turn.run(until="testSecret")
-    turn.cancel()
+    turn.abandon()
     client.create_secret(Name="another", SecretString="1")
     client.put_secret_value(SecretId="another", SecretString="2")
     warm.keep_reading(3 * CHECK_INTERVAL_S)

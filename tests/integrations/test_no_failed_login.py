@@ -72,15 +72,15 @@ def alternating_users(scene: Scene) -> None:
         scene.hold()
 
 
-def stopped(scene: Scene, step: Step, then: Literal["retried", "cancelled", "abandoned"]) -> None:
+def stopped(scene: Scene, step: Step, then: Literal["retried", "abandoned", "left"]) -> None:
     """The rotation stops after this step; what then becomes of it."""
     rotation = scene.rotation()
     rotation.run(until=step)
     scene.hold(SETTLE_S)
     if then == "retried":
         rotation.retry()
-    if then == "cancelled":
-        rotation.cancel()
+    if then == "abandoned":
+        rotation.abandon()
         scene.announce(scene.name)
     scene.hold(1.5 * SETTLE_S)
 
@@ -115,8 +115,8 @@ STORIES: dict[str, Callable[[Scene], None]] = {
     "stopped after createSecret, then retried": partial(stopped, step="createSecret", then="retried"),
     "stopped after setSecret, then retried": partial(stopped, step="setSecret", then="retried"),
     "stopped after testSecret, then retried": partial(stopped, step="testSecret", then="retried"),
-    "stopped after createSecret, then cancelled": partial(stopped, step="createSecret", then="cancelled"),
-    "stopped after setSecret, then abandoned": partial(stopped, step="setSecret", then="abandoned"),
+    "stopped after createSecret, then abandoned": partial(stopped, step="createSecret", then="abandoned"),
+    "stopped after setSecret, then left": partial(stopped, step="setSecret", then="left"),
 }
 """AWSCURRENT or AWSPENDING always names what the server accepts."""
 
@@ -127,8 +127,8 @@ ROLL_BACKS: dict[str, Callable[[Scene], None]] = {
 """For a while only AWSPREVIOUS names it: the newer one where the label goes back first, else the older."""
 
 CANCELLED: dict[str, Callable[[Scene], None]] = {
-    "stopped after setSecret, then cancelled": partial(stopped, step="setSecret", then="cancelled"),
-    "stopped after testSecret, then cancelled": partial(stopped, step="testSecret", then="cancelled"),
+    "stopped after setSecret, then abandoned": partial(stopped, step="setSecret", then="abandoned"),
+    "stopped after testSecret, then abandoned": partial(stopped, step="testSecret", then="abandoned"),
 }
 """At the end no stage names it: only who logged in with it knows it."""
 

@@ -136,13 +136,13 @@ class RotationContract:
         assert stage.server.logins == ["one'"]
         assert {rotation.version_id} == stage.labels()["AWSCURRENT"]
 
-    def test_cancel(self, stage: Stage) -> None:
-        """A cancelled rotation leaves no AWSPENDING, cannot go on, and lets another one start."""
+    def test_abandon(self, stage: Stage) -> None:
+        """An abandoned rotation leaves no AWSPENDING, cannot go on, and lets another one start."""
         rotation = stage.rotation()
         rotation.run(until="createSecret")
         with pytest.raises(RotationError, match="in progress"):
             stage.rotation().create()
-        rotation.cancel()
+        rotation.abandon()
         assert {"AWSCURRENT": {stage.first}} == stage.labels()
         with pytest.raises(RotationError, match="not AWSPENDING"):
             rotation.set()

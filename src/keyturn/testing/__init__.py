@@ -1,9 +1,33 @@
-"""What tests and demonstrations need: AWS's rotation by hand, and servers that leave nothing behind.
+"""What tests need: AWS's rotation by hand, its events, peers in memory, assertions, pytest fixtures.
 
-`Rotation` needs nothing but a client. `keyturn.testing.moto` needs moto, and
-`keyturn.testing.embedded` the packages of the extra `demo`.
+All that is exported here needs nothing but keyturn, and a client where it says so. The fixtures of
+`keyturn.testing.plugin`, which pytest loads by itself, and `keyturn.testing.moto` need the extra
+`testing`; `keyturn.testing.embedded`, real servers that leave nothing behind, the extra `demo`.
 """
 
+from keyturn.testing.assertions import assert_converges, assert_no_refusals
+from keyturn.testing.events import EventBus, SecretEvents
+from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeSecretsManager
+from keyturn.testing.rotating import PasswordServer, RotatingSecret, WrongPasswordError, is_wrong_password
 from keyturn.testing.rotation import STEPS, Rotation, RotationError, RotationFunction, Step, StepFunctions
 
-__all__ = ["STEPS", "Rotation", "RotationError", "RotationFunction", "Step", "StepFunctions"]
+__all__ = [
+    "STEPS",
+    "EventBus",
+    "FakeClock",
+    "FakeMarkers",
+    "FakeParameterStore",
+    "FakeSecretsManager",
+    "PasswordServer",
+    "RotatingSecret",
+    "Rotation",
+    "RotationError",
+    "RotationFunction",
+    "SecretEvents",
+    "Step",
+    "StepFunctions",
+    "WrongPasswordError",
+    "assert_converges",
+    "assert_no_refusals",
+    "is_wrong_password",
+]

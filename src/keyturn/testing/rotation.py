@@ -2,8 +2,8 @@
 
 Secrets Manager calls a rotation function four times with one token (which becomes the new version's
 id): createSecret, setSecret, testSecret, finishSecret. `Rotation` does the same on moto, on an
-embedded AWS or in a real account, one step at a time or whole, and can stop, fail, retry, cancel or
-roll back after any of them.
+embedded AWS or in a real account, one step at a time or whole, and can stop, fail, retry, be abandoned
+or roll back after any of them. Whoever wants the events that AWS sends meanwhile hands in `events`.
 
 One thing it cannot make: in AWS the AWSPENDING version id exists before any value does (GetSecretValue
 then says ResourceNotFoundException). No public call makes such a version, so here the version
@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from keyturn.errors import KeyturnError
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS
@@ -35,6 +36,31 @@ RotationFunction: TypeAlias = Callable[[dict[str, str], object], object]
 
 class RotationError(KeyturnError):
     """The rotation cannot go on in the state the secret is in, or was told to fail here."""
+
+
+class RotationEvents(Protocol):
+    """What tells of a rotation, as `keyturn.testing.events.SecretEvents` does."""
+
+    def telling(self) -> AbstractContextManager[None]:
+        """Tell of the staging labels that moved in the block, whether it ends or raises."""
+        ...
+
+    def tell(self, name: str) -> None:
+        """Tell of something that Secrets Manager did by itself, as RotationFailed."""
+        ...
+
+
+class Unheard:
+    """A rotation that nobody tells of."""
+
+    def telling(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def tell(self, name: str) -> None:
+        """Nobody listens."""
+
+
+UNHEARD: Final = Unheard()
 
 
 def version_stages(client: SecretsManagerClient, secret_id: str) -> dict[str, frozenset[str]]:
@@ -66,6 +92,7 @@ class Rotation:
         *,
         version_id: str | None = None,
         context: object = None,
+        events: RotationEvents = UNHEARD,
     ) -> None:
         self.secret_id: Final = secret_id
         self.version_id: Final = version_id or str(uuid.uuid4())
@@ -73,6 +100,7 @@ class Rotation:
         self._client = client
         self._function = function
         self._context = context
+        self._events = events
 
     def __repr__(self) -> str:
         return f"Rotation({self.secret_id!r}, version_id={self.version_id!r}, done={self.done!r})"
@@ -85,7 +113,8 @@ class Rotation:
         versions = version_stages(self._client, self.secret_id)
         pending = labelled(versions, AWSPENDING)
         if pending not in (None, self.version_id, labelled(versions, AWSCURRENT)):
-            raise RotationError(f"{self!r}: the rotation to {pending} is in progress; cancel it first")
+            raise RotationError(f"{self!r}: the rotation to {pending} is in progress; abandon it first")
+        self._events.tell("RotationStarted")
         self._step("createSecret")
 
     def set(self) -> None:
@@ -102,7 +131,9 @@ class Rotation:
         AWSPENDING goes: AWS documents that it may stay on the current version or on none.
         """
         self._step("finishSecret")
-        self._drop_pending()
+        with self._events.telling():
+            self._drop_pending()
+        self._events.tell("RotationSucceeded")
 
     def run(self, *, until: Step = "finishSecret", fail_in: Step | None = None) -> None:
         """Do the steps that are not done yet, through `until`; `RotationError` on reaching `fail_in`.
@@ -117,17 +148,30 @@ class Rotation:
         }
         for step in STEPS[len(self.done) : STEPS.index(until) + 1]:
             if step == fail_in:
+                self._events.tell("RotationFailed")
                 raise RotationError(f"{self!r}: told to fail in {step}")
             doing[step]()
+
+    def fail_after(self, step: Step) -> None:
+        """Do the steps through `step`; then the rotation fails, and the secret stays as it is.
+
+        The next step is never called. `finishSecret` cannot fail afterwards: `RotationError`.
+        """
+        if step == STEPS[-1]:
+            raise RotationError(f"{self!r}: after {step} nothing is left that could fail")
+        self.run(until=step)
+        self._events.tell("RotationFailed")
 
     def retry(self) -> None:
         """Do the whole rotation again with the same version, as Secrets Manager does after a failure."""
         self.done = ()
         self.run()
 
-    def cancel(self) -> None:
-        """Abandon the rotation: AWSPENDING leaves the new version, which nothing names any more."""
-        self._drop_pending()
+    def abandon(self) -> None:
+        """Give the rotation up, as who cancels one does: AWSPENDING leaves the new version, now unnamed."""
+        with self._events.telling():
+            self._drop_pending()
+        self._events.tell("RotationAbandoned")
 
     def rollback(self) -> None:
         """Move AWSCURRENT back to the version that carries AWSPREVIOUS; the server's value stays."""
@@ -135,11 +179,17 @@ class Rotation:
         previous = labelled(versions, AWSPREVIOUS)
         if previous is None:
             raise RotationError(f"{self!r}: no version carries {AWSPREVIOUS}")
-        move_current(self._client, self.secret_id, previous)
+        with self._events.telling():
+            move_current(self._client, self.secret_id, previous)
 
     def _step(self, step: Step) -> None:
         event = {"Step": step, "SecretId": self.secret_id, "ClientRequestToken": self.version_id}
-        self._function(event, self._context)
+        try:
+            with self._events.telling():
+                self._function(event, self._context)
+        except Exception:
+            self._events.tell("RotationFailed")
+            raise
         self.done = STEPS[: STEPS.index(step) + 1]
 
     def _drop_pending(self) -> None:

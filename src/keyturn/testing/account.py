@@ -1,0 +1,97 @@
+"""An AWS account in this process, by moto: its clients, their calls, and keyturn's marker table in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import boto3
+import yaml
+
+from keyturn.testing.moto import mend_moto
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+REGION: Final = "us-east-1"
+ENVIRONMENT: Final[Mapping[str, str]] = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""What keeps every SDK of this process away from a real account."""
+
+TABLE_ARGUMENTS: Final = ("AttributeDefinitions", "KeySchema", "BillingMode")
+
+
+class Account:
+    """A moto account while `moto.mock_aws` is active, whose answers have the time of `wall` (epoch seconds).
+
+    `calls` has the operations that clients of `client` have asked for, in order, by AWS's names:
+    `account.calls.count("GetSecretValue")`. What the kit itself does is not among them.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self.calls: list[str] = []
+        self._wall = wall
+        self.secretsmanager = cast("SecretsManagerClient", self._made("secretsmanager"))
+        self.dynamodb = cast("DynamoDBClient", self._made("dynamodb"))
+
+    def client(self, service: str) -> BaseClient:
+        """A boto3 client whose calls are counted, as "secretsmanager", "dynamodb" or "ssm"."""
+        client = self._made(service)
+        client.meta.events.register("before-call.*.*", self._count)
+        return client
+
+    def make_table(self, name: str) -> str:
+        """Make a marker table as the template defines it; its name."""
+        definition = table_definition()
+        arguments = {argument: definition[argument] for argument in TABLE_ARGUMENTS}
+        self.dynamodb.create_table(TableName=name, **arguments)  # type: ignore[arg-type] # the template's
+        return name
+
+    def _made(self, service: str) -> BaseClient:
+        session = boto3.session.Session(region_name=REGION)
+        made: BaseClient = session.client(service)  # type: ignore[call-overload] # of any service
+        if service == "secretsmanager":
+            mend_moto(cast("SecretsManagerClient", made))
+        made.meta.events.register("after-call.dynamodb.*", self._date)
+        return made
+
+    def _count(self, *, model: object, **_call: object) -> None:
+        self.calls.append(str(getattr(model, "name", "?")))
+
+    def _date(self, *, parsed: Mapping[str, object], **_call: object) -> None:
+        """Ages are measured by the Date of DynamoDB's answers: it moves with the clock of the test."""
+        metadata = parsed.get("ResponseMetadata")
+        headers = metadata.get("HTTPHeaders") if isinstance(metadata, dict) else None
+        if isinstance(headers, dict):
+            headers["date"] = formatdate(self._wall(), usegmt=True)
+
+
+class _Template(yaml.SafeLoader):
+    """Reads a template without resolving CloudFormation's short functions (`!Ref`, `!Sub`, ...)."""
+
+
+_Template.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+
+
+def table_definition() -> Mapping[str, object]:
+    """The properties of the marker table in the template that is deployed."""
+    packaged = files("rotation_listener").joinpath("template.yaml")
+    # A checkout has it where it is kept; the wheel has it in the package.
+    in_checkout = Path(__file__).parents[3] / "infra" / "template.yaml"
+    text = packaged.read_text("utf-8") if packaged.is_file() else in_checkout.read_text("utf-8")
+    template = yaml.load(text, Loader=_Template)  # noqa: S506 # a SafeLoader
+    properties: Mapping[str, object] = template["Resources"]["MarkerTable"]["Properties"]
+    return properties

@@ -1,0 +1,41 @@
+"""What tests of a rotation want to be sure of, as assertions whose failures say what was seen instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from keyturn.client import SecretCache
+    from keyturn.testing.rotating import RotatingSecret
+
+STEP_S: Final = 1.0
+
+
+def assert_converges(cache: SecretCache, secret: RotatingSecret, *, within_s: float) -> float:
+    """Let time pass, a second at a time, until `cache` serves the current version; the seconds it took.
+
+    The cache's clock must be the secret's. `AssertionError` with both version ids (never a value) if
+    it still serves another one after `within_s`. Errors of the cache pass through.
+    """
+    begun_s = secret.clock.monotonic()
+    while True:
+        passed_s = secret.clock.monotonic() - begun_s
+        served, expected = cache.get(secret.name).version_id, secret.current_version_id
+        if served == expected:
+            return passed_s
+        if passed_s >= within_s:
+            raise AssertionError(
+                f"secret {secret.name!r}: {served} is still served after {passed_s:g} s, "
+                f"AWSCURRENT is {expected}"
+            )
+        secret.clock.advance(min(STEP_S, within_s - passed_s))
+
+
+def assert_no_refusals(*secrets: RotatingSecret) -> None:
+    """That no server of these secrets has refused a login; `AssertionError` with the versions it refused."""
+    for secret in secrets:
+        refused = secret.server.refused
+        if refused:
+            raise AssertionError(
+                f"secret {secret.name!r}: {len(refused)} logins refused, with versions {', '.join(refused)}"
+            )

@@ -1,0 +1,167 @@
+"""The events that Secrets Manager sends while its secrets change, and a bus that can lose them.
+
+The shapes are those of "Secret Label Updated" and of the two kinds of CloudTrail events in the
+Secrets Manager user guide ("Monitor Secrets Manager events", "Log events with CloudTrail"). How
+late, how often and in which order AWS delivers them only a real account can show.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from keyturn.names import Arn
+from keyturn.values import AWSPENDING, AWSPREVIOUS
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+Event: TypeAlias = Mapping[str, object]
+
+SOURCE: Final = "secretsmanager.amazonaws.com"
+UNTOLD: Final = frozenset({AWSPENDING, AWSPREVIOUS})
+"""Labels whose moves have no native event (user guide, "Secret Label Updated")."""
+
+
+class EventBus:
+    """Hands each event to `target`, by default once and at once; `sent` has all that were made.
+
+    Inside `dropping`, `doubling` and `holding` it does otherwise; they may be nested, and the
+    innermost counts.
+    """
+
+    def __init__(self, target: Callable[[Event], object]) -> None:
+        self.sent: list[Event] = []
+        self.held: list[Event] = []
+        self._target = target
+        self._accept: Callable[[Event], object] = target
+
+    def send(self, event: Event) -> None:
+        """Take an event as EventBridge would from Secrets Manager."""
+        self.sent.append(event)
+        self._accept(event)
+
+    def dropping(self) -> AbstractContextManager[None]:
+        """What is sent in the block is lost."""
+        return self._instead(lambda _event: None)
+
+    def doubling(self) -> AbstractContextManager[None]:
+        """What is sent in the block is delivered twice."""
+        return self._instead(lambda event: (self._target(event), self._target(event)))
+
+    def holding(self) -> AbstractContextManager[None]:
+        """What is sent in the block waits for `release`."""
+        return self._instead(self.held.append)
+
+    def release(self, order: Callable[[Sequence[Event]], Iterable[Event]] = iter) -> None:
+        """Deliver what was held: late, and in another order if asked, as `release(reversed)`."""
+        held, self.held = self.held, []
+        for event in order(held):
+            self._target(event)
+
+    @contextmanager
+    def _instead(self, accept: Callable[[Event], object]) -> Iterator[None]:
+        before, self._accept = self._accept, accept
+        try:
+            yield
+        finally:
+            self._accept = before
+
+
+class SecretEvents:
+    """Tells `send` what AWS would tell of one secret: of each label that moved, where it is now.
+
+    `cloudtrail`: also the API calls behind the moves, and what Secrets Manager does by itself, as an
+    account with a trail gets them. `wall` gives the events' time, epoch seconds. No event has a value.
+    """
+
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        secret_id: str,
+        send: Callable[[Event], object],
+        *,
+        wall: Callable[[], float],
+        cloudtrail: bool = False,
+    ) -> None:
+        self._client = client
+        self._secret_id = secret_id
+        self._send = send
+        self._wall = wall
+        self._send_trailed: Callable[[Event], object] = send if cloudtrail else lambda _event: None
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell of the labels that moved in the block, whether it ends or raises."""
+        _, _, before = self._labels()
+        try:
+            yield
+        finally:
+            arn, name, after = self._labels()
+            for label in sorted(before.keys() | after.keys()):
+                if before.get(label) != after.get(label):
+                    self._moved(arn, name, label, before.get(label), after.get(label))
+
+    def tell(self, name: str) -> None:
+        """Tell of a service event as RotationSucceeded, which only CloudTrail has."""
+        arn, _, _ = self._labels()
+        detail = {
+            "eventName": name,
+            "eventType": "AwsServiceEvent",
+            "requestParameters": None,
+            "responseElements": None,
+            "additionalEventData": {"SecretId": arn},
+        }
+        self._send_trailed(self._event("AWS Service Event via CloudTrail", arn, detail))
+
+    def _moved(self, arn: str, name: str, label: str, left: str | None, taken: str | None) -> None:
+        if taken is not None and label not in UNTOLD:
+            detail = {"name": name, "labelUpdated": label, "versionId": taken}
+            self._send(self._event("Secret Label Updated", arn, detail, resources=[arn]))
+        if label != AWSPREVIOUS:  # it follows AWSCURRENT, by no call of its own
+            self._send_trailed(self._call(arn, label, left, taken))
+
+    def _call(self, arn: str, label: str, left: str | None, taken: str | None) -> Event:
+        """The call behind a move: a new pending version was put, another label was moved."""
+        if label == AWSPENDING and taken is not None:
+            name = "PutSecretValue"
+            request: dict[str, object] = {"clientRequestToken": taken, "versionStages": [label]}
+        else:
+            name = "UpdateSecretVersionStage"
+            request = {"versionStage": label, "moveToVersionId": taken, "removeFromVersionId": left}
+        asked = {key: value for key, value in request.items() if value is not None}
+        detail = {
+            "eventName": name,
+            "eventType": "AwsApiCall",
+            "requestParameters": {"secretId": arn, **asked},
+            "responseElements": {"arn": arn},
+        }
+        return self._event("AWS API Call via CloudTrail", arn, detail)
+
+    def _event(
+        self, kind: str, arn: str, detail: Mapping[str, object], *, resources: Sequence[str] = ()
+    ) -> Event:
+        fields = Arn.parse(arn)
+        time = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="seconds")
+        is_trailed = kind.endswith("CloudTrail")
+        return {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": kind,
+            "source": "aws.secretsmanager",
+            "account": fields.account if fields is not None else "",
+            "region": fields.region if fields is not None else "",
+            "time": time.replace("+00:00", "Z"),
+            "resources": list(resources),
+            "detail": {**({"eventSource": SOURCE} if is_trailed else {}), **detail},
+        }
+
+    def _labels(self) -> tuple[str, str, dict[str, str]]:
+        """The ARN, the name, and which version has each label now."""
+        described = self._client.describe_secret(SecretId=self._secret_id)
+        versions = described.get("VersionIdsToStages", {})
+        labels = {label: version_id for version_id, stages in versions.items() for label in stages}
+        return described["ARN"], described["Name"], labels

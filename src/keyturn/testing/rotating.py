@@ -1,0 +1,155 @@
+"""A secret that rotates, and the server that its value opens, for tests of whoever uses the two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from keyturn.errors import KeyturnError
+from keyturn.testing.events import SecretEvents
+from keyturn.testing.rotation import Rotation, StepFunctions, labelled, version_stages
+from keyturn.values import AWSCURRENT, SecretVersion
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from keyturn.testing.events import EventBus
+    from keyturn.testing.fakes import FakeClock
+
+Strategy: TypeAlias = Literal["single-user", "alternating-users"]
+"""AWS's two rotation strategies: the user's password changes, or two users take turns."""
+
+CLONE_SUFFIX: Final = "_clone"
+"""What AWS's rotation functions put behind the name of the second user."""
+
+
+class WrongPasswordError(KeyturnError):
+    """The server refuses these credentials, as a database driver's error says it."""
+
+
+def is_wrong_password(error: Exception) -> bool:
+    """For `is_refused` of a login at a `PasswordServer`."""
+    return isinstance(error, WrongPasswordError)
+
+
+class PasswordServer:
+    """A server with one password a user, which it takes from setSecret; it counts whom it refused."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self.logins: list[str] = []
+        self.refused: list[str] = []
+        self._passwords = {user: password}
+
+    def log_in(self, version: SecretVersion) -> str:
+        """Log in with a version of the secret; the user. Raises `WrongPasswordError`.
+
+        The version's id is noted in `logins` or in `refused`.
+        """
+        user, password = credentials(version.text())
+        if self._passwords.get(user) != password:
+            self.refused.append(version.version_id)
+            raise WrongPasswordError(f"password authentication failed for version {version.version_id}")
+        self.logins.append(version.version_id)
+        return user
+
+    def change(self, value: str) -> None:
+        """setSecret: take the user and the password of `value`."""
+        user, password = credentials(value)
+        self._passwords[user] = password
+
+    def check(self, value: str) -> None:
+        """testSecret: raise `WrongPasswordError` unless `value` logs in."""
+        user, password = credentials(value)
+        if self._passwords.get(user) != password:
+            raise WrongPasswordError(f"password authentication failed for user {user!r}")
+
+
+class RotatingSecret:
+    """A secret of `client`, the server that takes it, and rotations whose events go to `bus`.
+
+    `value` is text (a password) or a mapping with `username` and `password`. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        name: str,
+        value: str | Mapping[str, str],
+        *,
+        strategy: Strategy,
+        bus: EventBus,
+        clock: FakeClock,
+    ) -> None:
+        text = value if isinstance(value, str) else json.dumps(dict(value))
+        self.name: Final = name
+        self.arn: Final = client.create_secret(Name=name, SecretString=text)["ARN"]
+        self.server: Final = PasswordServer(*credentials(text))
+        self.clock: Final = clock
+        self._client = client
+        self._strategy = strategy
+        self._bus = bus
+        self._rotations = count(1)
+
+    def __repr__(self) -> str:
+        return f"RotatingSecret({self.name!r})"
+
+    @property
+    def current_version_id(self) -> str:
+        """The version that carries AWSCURRENT now, by DescribeSecret."""
+        version_id = labelled(version_stages(self._client, self.name), AWSCURRENT)
+        if version_id is None:
+            raise AssertionError(f"secret {self.name!r}: no version carries {AWSCURRENT}")
+        return version_id
+
+    def rotation(self, *, cloudtrail: bool = False) -> Rotation:
+        """A rotation that has not begun. `cloudtrail`: its events come by CloudTrail, too."""
+        steps = StepFunctions(
+            self._client,
+            new_value=self._new_value,
+            set_value=lambda _current, pending: self.server.change(pending),
+            test_value=self.server.check,
+        )
+        return Rotation(self._client, self.name, steps, events=self._events(cloudtrail=cloudtrail))
+
+    def rotate(self) -> Rotation:
+        """Rotate at once, all four steps; the rotation, which can still be rolled back."""
+        rotation = self.rotation()
+        rotation.run()
+        return rotation
+
+    def put(self, value: str) -> str:
+        """Store a value outside any rotation, which the server does not hear of; its version id."""
+        with self._events(cloudtrail=False).telling():
+            return self._client.put_secret_value(SecretId=self.name, SecretString=value)["VersionId"]
+
+    def _events(self, *, cloudtrail: bool) -> SecretEvents:
+        return SecretEvents(
+            self._client, self.name, self._bus.send, wall=self.clock.wall, cloudtrail=cloudtrail
+        )
+
+    def _new_value(self, current: str) -> str:
+        password = f"rotated-{next(self._rotations)}"
+        fields = as_fields(current)
+        if fields is None:
+            return password
+        user = str(fields.get("username", ""))
+        if self._strategy == "alternating-users":
+            user = user.removesuffix(CLONE_SUFFIX) if user.endswith(CLONE_SUFFIX) else user + CLONE_SUFFIX
+        return json.dumps({**fields, "username": user, "password": password})
+
+
+def credentials(value: str) -> tuple[str, str]:
+    """The user and the password in a secret's value; text that is no JSON object is a password."""
+    fields = as_fields(value)
+    return ("", value) if fields is None else (str(fields.get("username", "")), str(fields.get("password")))
+
+
+def as_fields(value: str) -> Mapping[str, object] | None:
+    """The fields of a JSON object, or None for other text."""
+    try:
+        parsed: object = json.loads(value)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

@@ -1,0 +1,336 @@
+"""The kit for users: a rotation through the real listener, the events that go astray, the assertions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from keyturn import LoginRefusedError, SecretCache
+from keyturn.freshness import DEFAULTS
+from keyturn.testing import Rotation, RotationError
+from keyturn.testing.account import Account, table_definition
+from keyturn.testing.assertions import assert_converges, assert_no_refusals
+from keyturn.testing.events import EventBus
+from keyturn.testing.fakes import FakeClock
+from keyturn.testing.listening import InProcessListener
+from keyturn.testing.plugin import MakeSecret
+from keyturn.testing.rotating import RotatingSecret, WrongPasswordError, credentials, is_wrong_password
+from rotation_listener.events import Ignored, parse
+
+CANARY = "canary-7Kq2"
+CHECK_INTERVAL_S = 5
+
+
+def log_in(cache: SecretCache, secret: RotatingSecret) -> str:
+    """Log in by the bridge; the version that the server took."""
+    cache.login(secret.name, secret.server.log_in, is_refused=is_wrong_password)
+    return secret.server.logins[-1]
+
+
+def native(bus: EventBus) -> list[tuple[str, str]]:
+    """The native events that were sent: label and version id."""
+    details = [one["detail"] for one in bus.sent if one["detail-type"] == "Secret Label Updated"]
+    return [(one["labelUpdated"], one["versionId"]) for one in details if isinstance(one, dict)]
+
+
+def trailed(bus: EventBus) -> list[str]:
+    """The names of the CloudTrail events that were sent."""
+    details = [one["detail"] for one in bus.sent if "CloudTrail" in str(one["detail-type"])]
+    return [str(one["eventName"]) for one in details if isinstance(one, dict)]
+
+
+def current(cache: SecretCache, secret: RotatingSecret) -> bool:
+    """Whether the cache serves the current version, a check later."""
+    secret.clock.advance(CHECK_INTERVAL_S)
+    return cache.get(secret.name).version_id == secret.current_version_id
+
+
+# The account
+
+
+def test_the_table_is_the_templates(keyturn_aws: Account, marker_table: str) -> None:
+    """Key, attributes and billing are what the template says, and its name is in the environment."""
+    described = keyturn_aws.dynamodb.describe_table(TableName=marker_table)["Table"]
+    definition = table_definition()
+    assert definition["KeySchema"] == described["KeySchema"]
+    assert definition["AttributeDefinitions"] == described["AttributeDefinitions"]
+    assert definition["BillingMode"] == described["BillingModeSummary"]["BillingMode"]
+
+
+def test_calls_are_counted(
+    keyturn_aws: Account, rotating_secret: MakeSecret, keyturn_cache: SecretCache
+) -> None:
+    """What the cache calls, and nothing of the kit's own: one read, then none while nothing changed."""
+    secret = rotating_secret()
+    assert [] == keyturn_aws.calls
+    for _ in range(3):
+        keyturn_cache.get(secret.name)
+        keyturn_cache.get(secret.name)
+        secret.clock.advance(CHECK_INTERVAL_S)
+    assert 1 == keyturn_aws.calls.count("GetSecretValue")
+    assert keyturn_aws.calls.count("GetItem") >= 2
+    secret.rotate()
+    keyturn_cache.get(secret.name)
+    assert 2 == keyturn_aws.calls.count("GetSecretValue")
+
+
+def test_the_table_lives_by_the_tests_clock(
+    rotating_secret: MakeSecret,
+    keyturn_cache: SecretCache,
+    keyturn_clock: FakeClock,
+    listener: InProcessListener,
+) -> None:
+    """Covered while sweeps come, uncovered when none has for the lease, though no real second passed."""
+    secret = rotating_secret()
+
+    def covered() -> bool:
+        keyturn_clock.advance(CHECK_INTERVAL_S)
+        keyturn_cache.get(secret.name)
+        return keyturn_cache.status().secrets[0].covered
+
+    keyturn_cache.get(secret.name)
+    assert covered()
+    keyturn_clock.advance(1300)
+    assert not covered()
+    listener.sweep()
+    assert covered()
+
+
+# A rotation
+
+
+def test_a_rotation_step_by_step(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """The server takes the new password at setSecret, AWSCURRENT moves at finishSecret, the cache follows."""
+    secret = rotating_secret()
+    first = secret.current_version_id
+    assert first == log_in(keyturn_cache, secret)
+    rotation = secret.rotation()
+    rotation.create()
+    assert first == log_in(keyturn_cache, secret)
+    rotation.set()
+    assert rotation.version_id == log_in(keyturn_cache, secret)
+    assert [first] == secret.server.refused
+    rotation.test()
+    assert first == secret.current_version_id
+    rotation.finish()
+    assert rotation.version_id == secret.current_version_id
+    assert assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S) <= CHECK_INTERVAL_S
+    assert rotation.version_id == log_in(keyturn_cache, secret)
+
+
+def test_alternating_users_are_never_refused(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """The old user keeps its password for a rotation, so a copy of before logs in at every step."""
+    secret = rotating_secret(strategy="alternating-users")
+    for user in ("app_clone", "app"):
+        rotation = secret.rotation()
+        for step in (rotation.create, rotation.set, rotation.test, rotation.finish):
+            step()
+            log_in(keyturn_cache, secret)
+        assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+        assert user == credentials(keyturn_cache.get(secret.name).text())[0]
+    assert_no_refusals(secret)
+
+
+def test_text_is_a_password(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """A value that is no JSON object stays text in a rotation."""
+    secret = rotating_secret("prod/token", "first")
+    log_in(keyturn_cache, secret)
+    secret.rotate()
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+    assert "rotated-1" == keyturn_cache.get(secret.name).text()
+    log_in(keyturn_cache, secret)
+    assert_no_refusals(secret)
+
+
+def test_fail_after_a_step_and_retry(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """A rotation that fails after setSecret leaves a server that only AWSPENDING opens; a retry ends it."""
+    secret = rotating_secret()
+    first = log_in(keyturn_cache, secret)
+    rotation = secret.rotation()
+    rotation.fail_after("setSecret")
+    assert ("createSecret", "setSecret") == rotation.done
+    assert first == secret.current_version_id
+    assert rotation.version_id == log_in(keyturn_cache, secret)
+    rotation.retry()
+    assert rotation.version_id == secret.current_version_id
+    with pytest.raises(RotationError, match="nothing is left"):
+        secret.rotation().fail_after("finishSecret")
+
+
+def test_abandon(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """After an abandoned setSecret no label names what the server takes: no login is possible."""
+    secret = rotating_secret()
+    log_in(keyturn_cache, secret)
+    rotation = secret.rotation()
+    rotation.fail_after("setSecret")
+    rotation.abandon()
+    with pytest.raises(LoginRefusedError):
+        log_in(keyturn_cache, secret)
+
+
+def test_rollback(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """AWSCURRENT goes back to an older version; the cache follows when the answers have settled."""
+    secret = rotating_secret()
+    first = keyturn_cache.get(secret.name).version_id
+    rotation = secret.rotate()
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+    rotation.rollback()
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S + DEFAULTS.settle_s)
+    assert first == keyturn_cache.get(secret.name).version_id
+
+
+def test_a_put_outside_any_rotation(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """It moves AWSCURRENT, the event says so, and the server does not know the value."""
+    secret = rotating_secret("prod/token", "first")
+    log_in(keyturn_cache, secret)
+    version_id = secret.put("typed by hand")
+    assert version_id == secret.current_version_id
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+    with pytest.raises(WrongPasswordError):
+        secret.server.log_in(keyturn_cache.get(secret.name))
+    with pytest.raises(AssertionError, match=f"'prod/token': 1 logins refused, with versions {version_id}"):
+        assert_no_refusals(secret)
+
+
+# Events
+
+
+def test_the_native_event(rotating_secret: MakeSecret, listener: InProcessListener) -> None:
+    """One for the move of AWSCURRENT, none for AWSPENDING and AWSPREVIOUS; one for a roll-back."""
+    secret = rotating_secret()
+    first = secret.current_version_id
+    rotation = secret.rotation()
+    rotation.run(until="testSecret")
+    assert [] == listener.bus.sent
+    rotation.finish()
+    rotation.rollback()
+    assert [("AWSCURRENT", rotation.version_id), ("AWSCURRENT", first)] == native(listener.bus)
+    assert [] == trailed(listener.bus)
+
+
+def test_cloudtrail_if_asked(rotating_secret: MakeSecret, listener: InProcessListener) -> None:
+    """The calls of the rotation function and the service's own events, in order."""
+    secret = rotating_secret()
+    secret.rotation(cloudtrail=True).run()
+    assert [
+        "RotationStarted",
+        "PutSecretValue",
+        "UpdateSecretVersionStage",
+        "UpdateSecretVersionStage",
+        "RotationSucceeded",
+    ] == trailed(listener.bus)
+    assert 1 == len(native(listener.bus))
+
+
+@pytest.mark.parametrize(
+    ("end", "name"), [(Rotation.abandon, "RotationAbandoned"), (Rotation.retry, "RotationSucceeded")]
+)
+def test_cloudtrail_of_what_fails(
+    rotating_secret: MakeSecret, listener: InProcessListener, end: object, name: str
+) -> None:
+    """A failure is told, and how it ended."""
+    rotation = rotating_secret().rotation(cloudtrail=True)
+    rotation.fail_after("testSecret")
+    assert "RotationFailed" == trailed(listener.bus)[-1]
+    end(rotation)  # type: ignore[operator] # a method
+    assert name == trailed(listener.bus)[-1]
+
+
+def test_every_event_is_one_that_the_listener_reads(
+    rotating_secret: MakeSecret, listener: InProcessListener
+) -> None:
+    """All name the secret by its ARN, none is ignored, and none has a value."""
+    secret = rotating_secret("prod/db", {"username": "app", "password": CANARY})
+    rotation = secret.rotation(cloudtrail=True)
+    rotation.fail_after("setSecret")
+    rotation.retry()
+    rotation.rollback()
+    secret.put(CANARY)
+    assert len(listener.bus.sent) > 8
+    for event in listener.bus.sent:
+        hint = parse(event)
+        assert not isinstance(hint, Ignored)
+        assert secret.arn == getattr(hint, "secret_id", None)
+    assert CANARY not in json.dumps(listener.bus.sent)
+
+
+def test_lost_events(
+    rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+) -> None:
+    """Nothing is noticed, which the assertion says with both ids, until the sweep finds it."""
+    secret = rotating_secret()
+    first = keyturn_cache.get(secret.name).version_id
+    keyturn_cache.get(secret.name)
+    with listener.bus.dropping():
+        new = secret.rotate().version_id
+    with pytest.raises(AssertionError, match=f"'prod/db': {first} is still served after 60 s, .* is {new}"):
+        assert_converges(keyturn_cache, secret, within_s=60)
+    listener.sweep()
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+
+
+def test_doubled_events(
+    rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+) -> None:
+    """The second delivery changes nothing: one read of the new version."""
+    delivered: list[object] = []
+    bus = EventBus(delivered.append)
+    with bus.doubling():
+        bus.send({"detail": "one"})
+    bus.send({"detail": "two"})
+    assert [{"detail": "one"}, {"detail": "one"}, {"detail": "two"}] == delivered
+    secret = rotating_secret()
+    keyturn_cache.get(secret.name)
+    with listener.bus.doubling():
+        secret.rotate()
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+
+
+def test_late_events_in_the_wrong_order(
+    rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+) -> None:
+    """Held events wait for their release; delivered last first, they still lead to what is current."""
+    secret = rotating_secret()
+    keyturn_cache.get(secret.name)
+    with listener.bus.holding():
+        secret.rotate()
+        secret.rotate()
+    assert not current(keyturn_cache, secret)
+    assert 2 == len(listener.bus.held)
+    listener.bus.release(reversed)
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+    assert [] == listener.bus.held
+
+
+def test_the_order_of_release() -> None:
+    """As they came, or as the caller wants."""
+    delivered: list[object] = []
+    bus = EventBus(delivered.append)
+    for order in (iter, reversed):
+        with bus.holding():
+            bus.send({"n": 1})
+            bus.send({"n": 2})
+        bus.release(order)
+    assert [{"n": 1}, {"n": 2}, {"n": 2}, {"n": 1}] == delivered
+
+
+# Secrecy
+
+
+def test_nothing_shows_a_value(
+    rotating_secret: MakeSecret, keyturn_cache: SecretCache, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither objects nor errors of the kit have the value that they were given."""
+    secret = rotating_secret("prod/token", CANARY)
+    keyturn_cache.get(secret.name)
+    secret.put("another")
+    secret.clock.advance(CHECK_INTERVAL_S)
+    unknown = keyturn_cache.get(secret.name)
+    with pytest.raises(WrongPasswordError) as refused:
+        secret.server.log_in(unknown)
+    with pytest.raises(AssertionError) as failed:
+        assert_no_refusals(secret)
+    shown = f"{secret!r} {secret.rotation()!r} {secret.server!r} {refused.value} {failed.value}"
+    assert CANARY not in shown + capsys.readouterr().out
+    assert "another" not in shown
