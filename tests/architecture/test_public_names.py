@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -49,3 +51,12 @@ def test_a_lie_is_seen() -> None:
     module = ModuleType("made")
     vars(module).update({"__all__": ["b", "a"], "b": 1, "c": 2, "sub": ModuleType("made.sub")})
     assert list(lies(module)) == ["not sorted", "a does not resolve", "c is not in __all__"]
+
+
+@pytest.mark.parametrize("module", [keyturn, keyturn.testing])
+def test_every_public_name_is_type_checked(module: ModuleType) -> None:
+    """tests/typing/api.py, which mypy reads, uses each of them as users do."""
+    tree = ast.parse((Path(__file__).parents[1] / "typing" / "api.py").read_text("utf-8"))
+    used = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)}
+    used |= {one.attr for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
+    assert sorted(set(module.__all__) - used) == []

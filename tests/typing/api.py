@@ -1,0 +1,229 @@
+"""The public surface as a type checker sees it. This file is never run: mypy reads it.
+
+What is written here is what users write; a changed argument or type fails `make lint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_type
+
+from mypy_boto3_secretsmanager import SecretsManagerClient
+
+import keyturn
+from keyturn import (
+    CacheStatus,
+    HeldStatus,
+    KeyturnError,
+    KeyturnSettings,
+    Parameter,
+    SecretCache,
+    SecretError,
+    SecretVersion,
+    TableStatus,
+    announce,
+)
+from keyturn.testing import (
+    STEPS,
+    EventBus,
+    FakeClock,
+    FakeMarkers,
+    FakeParameterStore,
+    FakeSecretsManager,
+    PasswordServer,
+    RotatingSecret,
+    Rotation,
+    RotationError,
+    RotationFunction,
+    SecretEvents,
+    Step,
+    StepFunctions,
+    WrongPasswordError,
+    assert_converges,
+    assert_no_refusals,
+    is_wrong_password,
+)
+
+Connection = tuple[str, str]
+
+
+def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
+    """Every way to make a cache: bare, by clients, by settings, of peers in memory."""
+    secrets, parameters = FakeSecretsManager(clock), FakeParameterStore(clock)
+    assert_type(SecretCache(), SecretCache)
+    assert_type(SecretCache(client, marker_table="t", dynamodb_client=None, ssm_client=None), SecretCache)
+    assert_type(KeyturnSettings().cache(), SecretCache)
+    SecretCache(
+        source=secrets,
+        parameter_source=parameters.source,
+        markers=FakeMarkers(clock),
+        clock=clock,
+        sleep=clock.advance,
+        random=lambda: 0.0,
+        background=True,
+        check_interval_s=5,
+        covered_ttl_s=3600.0,
+        uncovered_ttl_s=300,
+        lease_s=1260,
+        max_stale_s=21600,
+        max_denied_s=300,
+        settle_s=6,
+        min_refresh_interval_s=1,
+        max_secrets=1000,
+    )
+
+
+def secrets(cache: SecretCache) -> None:
+    """What a secret gives."""
+    with cache as entered:
+        assert_type(entered, SecretCache)
+    version = cache.get("prod/db")
+    assert_type(version, SecretVersion)
+    assert_type(cache.get("prod/db", stage="AWSPENDING"), SecretVersion)
+    assert_type(cache.peek("prod/db"), SecretVersion | None)
+    assert_type(cache.get_secret_string("prod/db"), str)
+    assert_type(cache.get_secret_binary("prod/db"), bytes)
+    assert_type(version.text(), str)
+    assert_type(version.blob(), bytes)
+    assert_type(version.version_id, str)
+    assert_type(version.stages, frozenset[str])
+    assert_type(version.created_s, float | None)
+    assert_type(cache.invalidate("prod/db"), bool)
+
+
+def parameters(cache: SecretCache) -> None:
+    """What a parameter gives."""
+    parameter = cache.get_parameter("/prod/host", version=3, decrypt=False)
+    assert_type(parameter, Parameter)
+    assert_type(cache.get_parameter("/prod/host", label="good"), Parameter)
+    assert_type(cache.peek_parameter("/prod/host"), Parameter | None)
+    assert_type(cache.get_parameters(["/prod/host"]), dict[str, Parameter])
+    assert_type(cache.get_parameters_by_path("/prod", recursive=True), dict[str, Parameter])
+    assert_type(parameter.value, str)
+    assert_type(parameter.values, tuple[str, ...])
+    assert_type(parameter.version, int)
+    assert_type(parameter.type, str)
+
+
+def logins(cache: SecretCache) -> None:
+    """The login bridge returns what `connect` returns, and its decorator keeps the other arguments."""
+
+    def is_refused(error: Exception) -> bool:
+        return isinstance(error, PermissionError)
+
+    def connect(version: SecretVersion) -> Connection:
+        return version.secret_id, version.version_id
+
+    assert_type(cache.login("prod/db", connect, is_refused=is_refused), Connection)
+    cache.login("prod/db", connect, is_refused=is_refused, previous=True, budget_s=3, remaining_s=lambda: 2.0)
+    for attempt in cache.login_attempts("prod/db", is_refused=is_refused):
+        with attempt as version:
+            assert_type(version, SecretVersion)
+
+    @cache.logs_in("prod/db", is_refused=is_refused)
+    def open_database(version: SecretVersion, name: str, *, timeout_s: float) -> Connection:
+        return version.text(), f"{name}{timeout_s}"
+
+    assert_type(open_database("orders", timeout_s=1.0), Connection)
+
+    @cache.checks_first
+    def handler(event: dict[str, str], context: object) -> int:
+        return len(event)
+
+    assert_type(handler({}, None), int)
+    cache.check()
+    cache.close()
+
+
+def states(cache: SecretCache) -> None:
+    """What `status` says."""
+    status = cache.status()
+    assert_type(status, CacheStatus)
+    assert_type(status.table, TableStatus)
+    assert_type(status.secrets, tuple[HeldStatus, ...])
+    assert_type(status.parameters, tuple[HeldStatus, ...])
+    assert_type(status.table.trouble, str | None)
+    for held in status.secrets:
+        assert_type(held.bound_s, float)
+        assert_type(held.covered, bool)
+
+
+def announcing(client: SecretsManagerClient) -> None:
+    """A rotation function's one line."""
+    announce("prod/db", version_id="v2", step="setSecret", marker_table="t", client=client)
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """One tree; each is also what Python calls it, where Python has a word."""
+    secret: tuple[type[SecretError], ...] = (
+        keyturn.AccessDeniedError,
+        keyturn.DecryptionError,
+        keyturn.InvalidSecretIdError,
+        keyturn.LoginRefusedError,
+        keyturn.ParameterError,
+        keyturn.SecretDeletedError,
+        keyturn.SecretFormatError,
+        keyturn.SecretKindError,
+        keyturn.SecretNotFoundError,
+        keyturn.StageNotFoundError,
+        keyturn.UnavailableError,
+    )
+    parameter: tuple[type[keyturn.ParameterError], ...] = (
+        keyturn.InvalidParameterNameError,
+        keyturn.ParameterAccessDeniedError,
+        keyturn.ParameterDecryptionError,
+        keyturn.ParameterFieldError,
+        keyturn.ParameterNotFoundError,
+        keyturn.ParameterUnavailableError,
+        keyturn.ParameterVersionNotFoundError,
+    )
+    field: type[keyturn.SecretFormatError] = keyturn.SecretFieldError
+    conflict: type[keyturn.MarkerTableError] = keyturn.MarkerConflictError
+    other: tuple[type[KeyturnError], ...] = (keyturn.ConfigurationError, RotationError, WrongPasswordError)
+    lookups: tuple[type[LookupError], ...] = (keyturn.SecretNotFoundError, keyturn.StageNotFoundError)
+    denials: tuple[type[PermissionError], ...] = (keyturn.AccessDeniedError, keyturn.LoginRefusedError)
+    return (*secret, *parameter, field, conflict, *other, *lookups, *denials)
+
+
+def rotations(client: SecretsManagerClient, clock: FakeClock) -> None:
+    """A rotation by hand, with a function of one's own or of one callable a step, and its events."""
+
+    def function(event: dict[str, str], _context: object) -> None:
+        del event
+
+    own: RotationFunction = function
+    bus = EventBus(lambda event: event.get("detail"))
+    events = SecretEvents(client, "prod/db", bus.send, wall=clock.wall, cloudtrail=True)
+    Rotation(client, "prod/db", own, version_id="v" * 32, context=None, events=events)
+    rotation = Rotation(client, "prod/db", StepFunctions(client, lambda current: current + "'"))
+    steps: tuple[Callable[[], None], ...] = (rotation.create, rotation.set, rotation.test, rotation.finish)
+    for step in steps:
+        step()
+    last: Step = "testSecret"
+    rotation.run(until=last)
+    rotation.fail_after(last)
+    rotation.retry()
+    rotation.abandon()
+    rotation.rollback()
+    assert_type(rotation.done, tuple[Step, ...])
+    assert_type(STEPS, tuple[Step, ...])
+    for context in (bus.dropping(), bus.doubling(), bus.holding()):
+        with context:
+            bus.send({"detail-type": "Secret Label Updated"})
+    bus.release()
+    bus.release(reversed)
+
+
+def kit(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> None:
+    """A secret of a test, its server, and what is asserted of them."""
+    bus = EventBus(lambda _event: None)
+    secret = RotatingSecret(client, "prod/db", "text", strategy="single-user", bus=bus, clock=clock)
+    RotatingSecret(client, "b", {"username": "u"}, strategy="alternating-users", bus=bus, clock=clock)
+    assert_type(secret.server, PasswordServer)
+    assert_type(secret.rotation(cloudtrail=True), Rotation)
+    assert_type(secret.rotate(), Rotation)
+    assert_type(secret.put("value"), str)
+    assert_type(secret.server.log_in(cache.get(secret.name)), str)
+    assert_type(cache.login(secret.name, secret.server.log_in, is_refused=is_wrong_password), str)
+    assert_type(assert_converges(cache, secret, within_s=5), float)
+    assert_no_refusals(secret, secret)
