@@ -104,11 +104,17 @@ class _Lease:
         self._world.table.sweep(swept_as_of_s)
 
 
+@pytest.fixture(scope="session")
+def session() -> boto3.Session:
+    """A session that reads the large model of Systems Manager once."""
+    return boto3.Session(region_name="eu-west-1")
+
+
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(session: boto3.Session) -> Iterator[World]:
     """An account with one SecureString, at version 1."""
     with mock_aws():
-        world = World(boto3.client("ssm", region_name="eu-west-1"))
+        world = World(session.client("ssm"))
         world.put("one")
         world.calls.clear()
         yield world
