@@ -350,8 +350,14 @@ BUGS: Final = (
     Bug(
         "AWSPREVIOUS is not tried although it may be",
         _LOGIN,
-        "        if policy.previous:\n            yield from self._under(secret_id, AWSPREVIOUS)\n",
-        "",
+        "            if policy.previous or _is_newer(previous, current):\n",
+        "            if False:\n",
+    ),
+    Bug(
+        "AWSPREVIOUS is tried by choice alone, also where it is the newer version",
+        _LOGIN,
+        "            if policy.previous or _is_newer(previous, current):\n",
+        "            if policy.previous:\n",
     ),
     Bug(
         "the version last logged in with is forgotten",

@@ -222,13 +222,26 @@ class Logins:
         return self.scheduler.now_s + PAUSE_MAX_S < login.deadline_s
 
     def _labels(self, login: Login) -> dict[Identity, float]:
-        """The versions that the labels which this login may use are on now, and since when."""
+        """The versions that the labels which this login has to try are on now, and since when.
+
+        AWSPREVIOUS is one of them by choice, or where its version is newer than AWSCURRENT's.
+        """
         found: dict[Identity, float] = {}
-        for stage in AWS_LABELS if login.previous else AWS_LABELS[:2]:
-            span = self.service.label(self._name(login), stage)[-1]
-            if span.holder is not None:
-                found[span.holder] = min(span.start_s, found.get(span.holder, span.start_s))
+        current, pending, previous = (self.service.label(self._name(login), one)[-1] for one in AWS_LABELS)
+        named = [(one.holder, one.start_s) for one in (current, pending)]
+        if login.previous:
+            named.append((previous.holder, previous.start_s))
+        elif self._is_newer(previous.holder, current.holder):
+            named.append((previous.holder, max(previous.start_s, current.start_s)))
+        for holder, since_s in named:
+            if holder is not None:
+                found[holder] = min(since_s, found.get(holder, since_s))
         return found
+
+    def _is_newer(self, one: Identity | None, other: Identity | None) -> bool:
+        if one is None or other is None:
+            return False
+        return self.service.versions[one].put_s > self.service.versions[other].put_s
 
     def _labelled(self, login: Login) -> set[Identity]:
         """Every version that AWS's labels were on while this look may have seen it."""
