@@ -238,7 +238,7 @@ class MarkerTable:
         """The item and the `Date` of the answer (epoch seconds)."""
         answer = self._ask(self._client.get_item, Key={"pk": {"S": key}}, ConsistentRead=consistent)
         item = answer.get("Item")
-        return (item if isinstance(item, dict) and item else None), _answered_at_s(answer)
+        return (item if isinstance(item, dict) and item else None), answered_at_of(answer)
 
     def _read_singly(self, keys: Sequence[str]) -> MarkersRead:
         found, absent, denied = dict[str, Marker](), set[str](), set[str]()
@@ -608,7 +608,8 @@ def _merged(parts: Sequence[MarkersRead]) -> MarkersRead:
     )
 
 
-def _answered_at_s(answer: Mapping[str, object]) -> float | None:
+def answered_at_of(answer: Mapping[str, object]) -> float | None:
+    """The `Date` of an answer (epoch seconds, whole): the table's own clock. None without one."""
     meta = answer.get("ResponseMetadata")
     headers = meta.get("HTTPHeaders") if isinstance(meta, Mapping) else None
     date = headers.get("date") if isinstance(headers, Mapping) else None

@@ -42,6 +42,7 @@ class Listed:
 
 COMMANDS: Mapping[str, Listed] = {
     "announce": Listed("keyturn.cli.announce", "Record what has just happened to a secret in its marker."),
+    "doctor": Listed("keyturn.cli.doctor", "Find what is missing or wrong, and say what to do about it."),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
     "status": Listed(

@@ -1,0 +1,290 @@
+"""`keyturn doctor`: each thing that can be wrong is produced here, and named with its fix."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from keyturn.cli.checks.events import matches
+from keyturn.cli.checks.finding import Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor import diagnose, exit_code
+from keyturn.freshness import DEFAULTS
+from keyturn.sources.faults import Fault, FaultKind
+from keyturn.testing.fakes import FakeClock
+from tests.cli.conftest import CANARY, TABLE, World
+
+REGION = "eu-west-1"
+FUNCTION = f"arn:aws:lambda:{REGION}:111122223333:function:listener"
+NATIVE = {"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]}
+RULES = [
+    {"Name": "events", "State": "ENABLED", "EventPattern": json.dumps(NATIVE)},
+    {"Name": "sweep", "State": "ENABLED", "ScheduleExpression": "rate(5 minutes)"},
+    {"Name": "other", "State": "ENABLED", "EventPattern": '{"source": ["aws.ec2"]}'},
+]
+TARGETS = [{"Id": "1", "Arn": FUNCTION, "Input": '{"keyturn": "sweep"}'}]
+NOT_FOUND = Fault(FaultKind.REFUSED, "ResourceNotFoundException", "not there", 400)
+DENIED = Fault(FaultKind.DENIED, "AccessDeniedException", "not authorized", 400)
+UNREACHABLE = Fault(FaultKind.UNAVAILABLE, "EndpointConnectionError")
+SKEWED = Fault(FaultKind.CREDENTIALS_EXPIRED, "RequestTimeTooSkewed", "too far apart", 403)
+EXPIRED = Fault(FaultKind.CREDENTIALS_EXPIRED, "ExpiredTokenException", "expired", 400)
+THROTTLED = Fault(FaultKind.THROTTLED, "ThrottlingException", "Rate exceeded", 400)
+BROKEN = Fault(FaultKind.UNAVAILABLE, "InternalServerError", "oh", 500)
+
+Answers = dict[str, Mapping[str, object] | Fault]
+
+
+@dataclass
+class Clinic:
+    """A healthy installation whose answers a test changes: `operation` -> answer or fault."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    answers: Answers = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.answers |= {
+            "DescribeTable": self.described(),
+            "GetItem": self.head(),
+            "BatchGetItem": {},
+            "ListSecrets": {},
+            "ListRules": {"Rules": RULES},
+            "ListTargetsByRule": {"Targets": TARGETS},
+            "GetFunctionConfiguration": {"Environment": {"Variables": {"KEYTURN_MARKER_TABLE": TABLE}}},
+            "DescribeTrails": {"trailList": [{"Name": "all", "TrailARN": "arn:trail"}]},
+            "GetTrailStatus": {"IsLogging": True},
+            "GetSecretValue": NOT_FOUND,
+            "DescribeSecret": {},
+        }
+
+    def described(self, key: str = "pk", kind: str = "S", status: str = "ACTIVE") -> Mapping[str, object]:
+        table = {
+            "TableStatus": status,
+            "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind}],
+        }
+        return {"Table": table}
+
+    def head(self, swept_age_s: float | None = 301.0, **more: object) -> Mapping[str, object]:
+        """The answer of a GetItem of the head, dated now."""
+        swept = {} if swept_age_s is None else {"swept_as_of_s": {"N": str(self.clock.wall() - swept_age_s)}}
+        item = {"pk": {"S": "head"}, "schema": {"N": "1"}, "epoch": {"S": "e"}, "counter": {"N": "7"}}
+        return {"Item": {**item, **swept, **more}, **self.dated()}
+
+    def dated(self, off_s: float = 0.0) -> Mapping[str, object]:
+        from email.utils import formatdate
+
+        date = formatdate(self.clock.wall() + off_s, usegmt=True)
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
+
+    def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+        self.calls.append(f"{service}:{operation}")
+        answer = self.answers[operation]
+        if isinstance(answer, Fault):
+            raise RefusedCallError(f"{service}:{operation}", answer, f"https://{service}.test")
+        return answer
+
+    def findings(self, *secrets: str, table: str = TABLE) -> dict[str, Finding]:
+        found = diagnose(Subject(self, table, REGION, self.clock.wall, secrets))
+        return {one.check: one for one in found}
+
+
+@pytest.fixture
+def clinic() -> Clinic:
+    """All is well in it."""
+    return Clinic()
+
+
+def test_nothing_is_found_where_all_is_well(clinic: Clinic) -> None:
+    """Every check has looked, and none complains."""
+    findings = clinic.findings("prod/db")
+    assert dict.fromkeys(findings, Level.OK) == {name: one.level for name, one in findings.items()}
+    assert {"region", "table", "head", "markers", "clock", "rule", "schedule", "trail"} < set(findings)
+    assert exit_code(findings.values()) == 0
+
+
+WRONG: Sequence[tuple[str, str, Mapping[str, object] | Fault, str, str]] = (
+    ("table", "DescribeTable", NOT_FOUND, "there is no table", "deploy"),
+    ("markers", "BatchGetItem", DENIED, "dynamodb:BatchGetItem", "keyturn policy reader"),
+    ("head", "GetItem", DENIED, "dynamodb:GetItem", "allow dynamodb:GetItem"),
+    ("head", "GetItem", UNREACHABLE, "no answer from https://dynamodb.test", "VPC endpoint"),
+    ("secrets", "ListSecrets", UNREACHABLE, "no answer from https://secretsmanager.test", "VPC endpoint"),
+    ("rule", "ListRules", {"Rules": RULES[1:]}, "there is no rule", "deploy"),
+    ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "deploy"),
+    ("rule", "ListTargetsByRule", {"Targets": []}, "has no function as its target", "deploy"),
+    ("schedule", "ListTargetsByRule", {"Targets": []}, "there is no schedule", "deploy"),
+    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which is not there", "deploy"),
+    ("rule", "GetFunctionConfiguration", {}, "keeps no marker table", "that listener's table"),
+    ("clock", "GetItem", SKEWED, "clock is wrong", "NTP"),
+    ("clock", "GetItem", {"Item": {}}, "no Date header", "proxy"),
+    ("secrets", "ListSecrets", EXPIRED, "no valid credentials", "when its session ends"),
+    ("secret prod/db", "GetSecretValue", DENIED, "secretsmanager:GetSecretValue", "keyturn policy reader"),
+    ("secret prod/db", "DescribeSecret", NOT_FOUND, "there is no such secret", "the Region"),
+)
+
+
+@pytest.mark.parametrize(("check", "operation", "answer", "what", "fix"), WRONG)
+def test_what_is_wrong_is_named_with_its_fix(
+    clinic: Clinic, *, check: str, operation: str, answer: Mapping[str, object] | Fault, what: str, fix: str
+) -> None:
+    """Each by the check that is about it, as wrong: exit code 1."""
+    clinic.answers[operation] = answer
+    findings = clinic.findings("prod/db")
+    found = findings[check]
+    assert (Level.WRONG, True, True) == (found.level, what in found.what, fix in found.fix), found
+    assert exit_code(findings.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "status", "says"),
+    [
+        ("id", "S", "ACTIVE", "its key is id (S, HASH)"),
+        ("pk", "N", "ACTIVE", "its key is pk (N, HASH)"),
+        ("pk", "S", "CREATING", "it is CREATING"),
+    ],
+)
+def test_a_misshapen_table_is_found(clinic: Clinic, key: str, kind: str, status: str, says: str) -> None:
+    """Another key, another type, or not ready."""
+    clinic.answers["DescribeTable"] = clinic.described(key, kind, status)
+    found = clinic.findings()["table"]
+    assert (Level.WRONG, True) == (found.level, says in found.what)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "level", "says"),
+    [
+        (DEFAULTS.lease_s - 1, Level.OK, "swept as of"),
+        (DEFAULTS.lease_s + 1, Level.WRONG, "the sweep is dead"),
+        (None, Level.WRONG, "never swept"),
+        (-10.0, Level.WRONG, "in the future"),
+    ],
+)
+def test_an_old_head_is_a_dead_sweep(clinic: Clinic, age_s: float | None, level: Level, says: str) -> None:
+    """The lease decides, by the table's own clock."""
+    clinic.answers["GetItem"] = clinic.head(age_s)
+    found = clinic.findings()["head"]
+    assert (level, True) == (found.level, says in found.what), found
+
+
+def test_no_head_is_found(clinic: Clinic) -> None:
+    """Where nothing ever swept, no marker counts."""
+    clinic.answers["GetItem"] = clinic.dated()
+    found = clinic.findings()["head"]
+    assert (Level.WRONG, True) == (found.level, "no head" in found.what)
+
+
+@pytest.mark.parametrize(
+    ("off_s", "level", "says"),
+    [
+        (-59.0, Level.OK, "agrees"),
+        (-62.0, Level.WRONG, "ahead of"),
+        (59.0, Level.OK, "agrees"),
+        (62.0, Level.WRONG, "behind"),
+    ],
+)
+def test_a_clock_that_is_off_is_found(clinic: Clinic, off_s: float, level: Level, says: str) -> None:
+    """Long before AWS refuses to answer, 300 s off."""
+    clinic.answers["GetItem"] = clinic.dated(off_s)
+    found = clinic.findings()["clock"]
+    assert (level, True) == (found.level, says in found.what), found
+
+
+def test_a_disabled_rule_is_found(clinic: Clinic) -> None:
+    """With the command that enables it; the same for the schedule."""
+    clinic.answers["ListRules"] = {"Rules": [{**one, "State": "DISABLED"} for one in RULES]}
+    findings = clinic.findings()
+    assert "aws events enable-rule --name events" in findings["rule"].fix
+    assert "aws events enable-rule --name sweep" in findings["schedule"].fix
+
+
+def test_a_listener_of_another_table_is_found(clinic: Clinic) -> None:
+    """Events flow, but not into this table: both tables are named."""
+    arn = f"arn:aws:dynamodb:{REGION}:111122223333:table/another"
+    variables = {"Variables": {"KEYTURN_MARKER_TABLE": arn}}
+    clinic.answers["GetFunctionConfiguration"] = {"Environment": variables}
+    found = clinic.findings()["rule"]
+    assert (Level.WRONG, True) == (found.level, "keeps table another" in found.what)
+    assert clinic.findings(table=arn)["rule"].level is Level.OK
+
+
+def test_another_region_is_found(clinic: Clinic) -> None:
+    """An ARN says where it is; the clients are elsewhere."""
+    arn = "arn:aws:dynamodb:us-east-1:111122223333:table/markers"
+    found = clinic.findings(table=arn)["region"]
+    assert (Level.WRONG, True) == (found.level, "us-east-1" in found.what)
+    assert "--region" in found.fix
+    secret = "arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/db-AbCdEf"
+    assert clinic.findings(secret)["region"].level is Level.WRONG
+
+
+@pytest.mark.parametrize("trails", [{}, {"trailList": [{"Name": "off"}]}])
+def test_a_missing_trail_is_worth_knowing_and_not_wrong(clinic: Clinic, trails: dict[str, object]) -> None:
+    """It is optional: exit code 0."""
+    clinic.answers |= {"DescribeTrails": trails, "GetTrailStatus": {"IsLogging": False}}
+    findings = clinic.findings()
+    assert (Level.NOTE, 0) == (findings["trail"].level, exit_code(findings.values()))
+
+
+@pytest.mark.parametrize("fault", [DENIED, THROTTLED, BROKEN])
+def test_what_could_not_be_looked_at_is_unknown(clinic: Clinic, fault: Fault) -> None:
+    """A reader's role may not list rules: that is not wrong, and not well either: exit code 3."""
+    clinic.answers["ListRules"] = fault
+    findings = clinic.findings()
+    assert (Level.UNKNOWN, True) == (findings["rule"].level, "events:ListRules" in findings["rule"].what)
+    assert exit_code(findings.values()) == 3
+
+
+def test_a_reader_needs_no_describe_secret(clinic: Clinic) -> None:
+    """The right to read a value is what `--secret` asks about."""
+    clinic.answers["DescribeSecret"] = DENIED
+    assert clinic.findings("prod/db")["secret prod/db"].level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (NATIVE, True),
+        ({"source": ["aws.secretsmanager"]}, True),
+        ({"detail-type": [{"prefix": "Secret"}]}, True),
+        ({"source": ["aws.secretsmanager"], "detail-type": ["AWS API Call via CloudTrail"]}, False),
+        ({"source": ["aws.ssm"]}, False),
+        ({}, False),
+    ],
+)
+def test_which_patterns_take_the_native_event(pattern: object, *, expected: bool) -> None:
+    """A rule for other events is no rule for this one."""
+    assert matches(json.dumps(pattern)) is expected
+    assert not matches("no JSON")
+
+
+def test_the_command_shows_every_finding(world: World) -> None:
+    """On a bare account: the table is there, never swept, and nothing brings events. Exit code 1."""
+    world.run("sweep")
+    result = world.run("doctor", "--secret", "prod/db")
+    assert result.exit_code == 1
+    for said in ("swept as of", "there is no rule", "there is no schedule", "may call GetSecretValue"):
+        assert said in result.stdout
+    answer = world.asked("doctor")
+    levels = {one["check"]: one["level"] for one in cast("list[dict[str, str]]", answer["findings"])}
+    assert (False, "ok", "wrong") == (answer["well"], levels["table"], levels["rule"])
+
+
+def test_a_real_client_finds_the_missing_table(world: World) -> None:
+    """As DynamoDB's own refusal says it."""
+    answer = world.asked("doctor", "--marker-table", "missing")
+    levels = {one["check"]: one["what"] for one in cast("list[dict[str, str]]", answer["findings"])}
+    assert "there is no table missing in eu-west-1" in levels["table"]
+
+
+def test_an_endpoint_that_nobody_serves_is_named(world: World) -> None:
+    """A closed port on this host stands for a VPC without an endpoint."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    result = world.run("doctor", environment={"AWS_ENDPOINT_URL": nobody})
+    assert (1, True) == (result.exit_code, f"no answer from {nobody}" in result.stdout)
+    assert CANARY not in result.output
