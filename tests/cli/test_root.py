@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keyturn import __version__
+from keyturn.cli.doctor import CHECKS
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import (
     COMMANDS,
@@ -140,10 +140,21 @@ def test_the_command_starts_without_an_aws_client() -> None:
     assert shown.stdout == f"keyturn, version {__version__}\n"
 
 
-def test_the_page_has_every_command_and_exit_code() -> None:
+def first_cells(heading: str) -> list[str]:
+    """The first column of the table under a heading of docs/cli.md, without its head."""
+    _, _, rest = PAGE.read_text("utf-8").partition(f"# {heading}\n")
+    rows = [line for line in rest.partition("\n#")[0].splitlines() if line.startswith("|")]
+    return [row.split("|")[1].strip() for row in rows[2:]]
+
+
+def word(cell: str) -> str:
+    """What is named in code at the start of a cell."""
+    return cell.strip("`").partition(" ")[0]
+
+
+def test_the_page_has_every_command_check_and_exit_code() -> None:
     """docs/cli.md lists what there is, and nothing else."""
-    rows = [line.split("|")[1].strip() for line in PAGE.read_text("utf-8").splitlines() if line[:1] == "|"]
-    commands = {match[1] for row in rows if (match := re.match(r"`(\w+)", row))}
-    codes = {int(row) for row in rows if row.isdecimal()}
-    assert commands == set(COMMANDS)
-    assert codes == {0, EXIT_NO, 2, EXIT_UNANSWERED, EXIT_DEFECT, EXIT_INTERRUPTED, 143}
+    codes = {0, EXIT_NO, 2, EXIT_UNANSWERED, EXIT_DEFECT, EXIT_INTERRUPTED, 143}
+    assert set(COMMANDS) == {word(cell) for cell in first_cells("The `keyturn` command")}
+    assert {*CHECKS, "secret"} == {word(cell) for cell in first_cells("What `doctor` looks at")}
+    assert codes == {int(cell) for cell in first_cells("Exit codes")}

