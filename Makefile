@@ -14,7 +14,7 @@ SECONDS ?= 60
 DECISIONS := freshness refresh shelf watch cache status recording login
 # Left out of the measurement are tests of other processes and of speed, and the one whose forked
 # children could inherit a lock that coverage itself was holding.
-UNMEASURED := tests/faults tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
+UNMEASURED := tests/faults tests/infra tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
 UNMEASURED_TEST := tests/concurrency/test_interleavings.py::test_children_forked_under_load_all_work
 
 # What may be installed beside us; the last two are of extras and tools, and nothing of them is shipped.
@@ -22,13 +22,13 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test coverage bench demo simulate bugs faults soak audit lint format listener layer clean
+.PHONY: help compat test coverage bench demo simulate bugs faults terraform soak audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(STAMP) ## run all tests (ARGS='-m "not e2e"' leaves out those that start servers)
-	$(RUN) -m pytest --ignore=tests/faults $(ARGS)
+	$(RUN) -m pytest --ignore=tests/faults --ignore=tests/infra $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
 	$(RUN) -m coverage erase
@@ -48,6 +48,9 @@ bugs: $(STAMP) ## plant each deliberate bug in a copy of the source, and see the
 
 faults: $(STAMP) ## break calls, listener, table and account on the real chain; prints what it cost
 	$(RUN) -m pytest tests/faults $(ARGS)
+
+terraform: $(STAMP) ## check infra/terraform: valid, as the template, applied and destroyed; 2 minutes, needs terraform
+	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra $(ARGS)
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)

@@ -1,0 +1,104 @@
+locals {
+  namespace = "keyturn/${var.name}"
+
+  # By the names of infra/template.yaml.
+  alarms = {
+    UndeliveredAlarm = {
+      description = "Events about secrets did not become markers; the sweep catches up, but look why."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = aws_sqs_queue.undelivered.name }
+      statistic   = "Maximum"
+      period      = 300
+      periods     = 1
+      comparison  = "GreaterThanThreshold"
+      threshold   = 0
+      missing     = "notBreaching"
+    }
+    ErrorsAlarm = {
+      description = "The listener has failed for a quarter of an hour; its log says on what."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.listener.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 3
+      comparison  = "GreaterThanThreshold"
+      threshold   = 0
+      missing     = "notBreaching"
+    }
+    ThrottlesAlarm = {
+      description = "Lambda has held the listener back for a quarter of an hour: events wait for executions."
+      namespace   = "AWS/Lambda"
+      metric      = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.listener.function_name }
+      statistic   = "Sum"
+      period      = 300
+      periods     = 3
+      comparison  = "GreaterThanThreshold"
+      threshold   = 0
+      missing     = "notBreaching"
+    }
+    LeaseAlarm = {
+      description = "No sweep has renewed the lease for 12 minutes. At 16 minutes copies fall back to the short TTL."
+      namespace   = local.namespace
+      metric      = "LeaseRenewed"
+      dimensions  = {}
+      statistic   = "Sum"
+      period      = 60
+      periods     = 12
+      comparison  = "LessThanThreshold"
+      threshold   = 1
+      missing     = "breaching"
+    }
+    EventPathAlarm = {
+      description = "The sweep found moves of staging labels that no event had announced: the way from Secrets Manager over EventBridge to the listener is broken."
+      namespace   = local.namespace
+      metric      = "FoundBySweep"
+      dimensions  = {}
+      statistic   = "Sum"
+      period      = 900
+      periods     = 1
+      comparison  = "GreaterThanThreshold"
+      threshold   = 0
+      missing     = "notBreaching"
+    }
+  }
+
+  # The listener logs one JSON object a line.
+  metrics = {
+    LeaseRenewed = { pattern = "{ $.outcome = \"swept\" }", value = "1" }
+    FoundBySweep = { pattern = "{ $.found_by_sweep >= 0 }", value = "$.found_by_sweep" }
+  }
+}
+
+resource "aws_cloudwatch_log_metric_filter" "listener" {
+  for_each       = local.metrics
+  name           = each.key
+  log_group_name = aws_cloudwatch_log_group.listener.name
+  pattern        = each.value.pattern
+
+  metric_transformation {
+    namespace = local.namespace
+    name      = each.key
+    value     = each.value.value
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "listener" {
+  for_each            = local.alarms
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  period              = each.value.period
+  evaluation_periods  = each.value.periods
+  comparison_operator = each.value.comparison
+  threshold           = each.value.threshold
+  treat_missing_data  = each.value.missing
+  alarm_actions       = var.alarm_topic_arn[*]
+  ok_actions          = var.alarm_topic_arn[*]
+  tags                = local.tags
+}

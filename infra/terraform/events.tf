@@ -1,0 +1,127 @@
+locals {
+  # By the names of infra/template.yaml.
+  all_rules = {
+    # What Secrets Manager says itself, of every label but AWSPENDING and AWSPREVIOUS.
+    SecretLabelUpdated = {
+      description = "A staging label of a secret moved."
+      schedule    = null
+      pattern = {
+        source      = ["aws.secretsmanager"]
+        detail-type = ["Secret Label Updated"]
+      }
+    }
+    ParameterChange = {
+      description = "A parameter of Parameter Store changed."
+      schedule    = null
+      pattern = {
+        source      = ["aws.ssm"]
+        detail-type = ["Parameter Store Change"]
+      }
+    }
+    # What only a trail tells: AWSPENDING, rotations that fail or are abandoned, deletion, replication.
+    CloudTrailEvent = {
+      description = "A call or a rotation changed what a secret's labels are on, or whether it can be read."
+      schedule    = null
+      pattern = {
+        source      = ["aws.secretsmanager"]
+        detail-type = ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"]
+        detail = {
+          eventSource = ["secretsmanager.amazonaws.com"]
+          eventName = [
+            "CancelRotateSecret",
+            "CancelSecretVersionDelete",
+            "CreateSecret",
+            "DeleteSecret",
+            "EndSecretVersionDelete",
+            "PutSecretValue",
+            "ReplicationSucceeded",
+            "RestoreSecret",
+            "RotateSecret",
+            "RotationAbandoned",
+            "RotationFailed",
+            "RotationStarted",
+            "RotationSucceeded",
+            "StartSecretVersionDelete",
+            "TestRotationFailed",
+            "TestRotationStarted",
+            "TestRotationSucceeded",
+            "UpdateSecret",
+            "UpdateSecretVersionStage",
+          ]
+          errorCode = [{ exists = false }]
+        }
+      }
+    }
+    Sweep = {
+      description = "Renews the lease of the markers and finds what no event announced."
+      schedule    = "rate(5 minutes)"
+      pattern     = null
+    }
+  }
+  rules = {
+    for name, rule in local.all_rules : name => rule
+    if name != "CloudTrailEvent" || var.cloudtrail_events != "ignored"
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "listener" {
+  for_each            = local.rules
+  name                = "${var.name}-${each.key}"
+  description         = each.value.description
+  schedule_expression = each.value.schedule
+  event_pattern       = each.value.pattern == null ? null : jsonencode(each.value.pattern)
+  tags                = local.tags
+}
+
+resource "aws_cloudwatch_event_target" "listener" {
+  for_each  = local.rules
+  rule      = aws_cloudwatch_event_rule.listener[each.key].name
+  target_id = "listener"
+  arn       = aws_lambda_function.listener.arn
+  input     = each.key == "Sweep" ? "{\"keyturn\": \"sweep\"}" : null
+
+  # A late sweep is worth nothing: the next one is due.
+  retry_policy {
+    maximum_event_age_in_seconds = each.key == "Sweep" ? 240 : 3600
+    maximum_retry_attempts       = each.key == "Sweep" ? 2 : 185
+  }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.undelivered.arn
+  }
+}
+
+resource "aws_lambda_permission" "listener" {
+  for_each      = local.rules
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.listener.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.listener[each.key].arn
+}
+
+# Events that EventBridge could not hand over, and those the listener failed on three times.
+resource "aws_sqs_queue" "undelivered" {
+  name                      = "${var.name}-undelivered"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+  tags                      = local.tags
+}
+
+resource "aws_sqs_queue_policy" "undelivered" {
+  queue_url = aws_sqs_queue.undelivered.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = aws_sqs_queue.undelivered.arn
+      Condition = {
+        ArnEquals = {
+          "aws:SourceArn" = [for rule in aws_cloudwatch_event_rule.listener : rule.arn]
+        }
+      }
+    }]
+  })
+}

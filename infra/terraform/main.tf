@@ -1,0 +1,217 @@
+# The marker table and the rotation listener that keeps it, as infra/template.yaml has them.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  region    = data.aws_region.current.id
+  tags      = merge({ application = "keyturn" }, var.tags)
+
+  via_dynamodb = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com" } }
+}
+
+# The sweep rebuilds every marker, so losing the table costs time and never a secret.
+resource "aws_dynamodb_table" "markers" {
+  name                        = "${var.name}-markers"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "pk"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = local.tags
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.table_key_arn[*]
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
+resource "aws_lambda_function" "listener" {
+  function_name                  = "${var.name}-listener"
+  description                    = "Turns the events about secrets into markers, and sweeps for what no event announced."
+  filename                       = var.listener_zip
+  source_code_hash               = filebase64sha256(var.listener_zip)
+  handler                        = "rotation_listener.handler.handler"
+  runtime                        = "python3.13"
+  architectures                  = ["arm64"]
+  memory_size                    = 256
+  timeout                        = 300
+  reserved_concurrent_executions = var.reserved_concurrency
+  role                           = aws_iam_role.listener.arn
+  tags                           = local.tags
+
+  logging_config {
+    log_format = "Text"
+    log_group  = aws_cloudwatch_log_group.listener.name
+  }
+
+  environment {
+    variables = {
+      KEYTURN_MARKER_TABLE       = aws_dynamodb_table.markers.name
+      KEYTURN_NAME_PREFIXES      = join(",", var.name_prefixes)
+      KEYTURN_PARAMETER_PREFIXES = join(",", var.parameter_prefixes)
+      KEYTURN_SETTLE_S           = tostring(var.settle_seconds)
+    }
+  }
+
+  # Without its rights the first event would fail.
+  depends_on = [aws_iam_role_policy.listener]
+}
+
+# Events on which the listener failed three times.
+resource "aws_lambda_function_event_invoke_config" "listener" {
+  function_name                = aws_lambda_function.listener.function_name
+  qualifier                    = "$LATEST"
+  maximum_event_age_in_seconds = 3600
+  maximum_retry_attempts       = 2
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.undelivered.arn
+    }
+  }
+}
+
+resource "aws_cloudwatch_log_group" "listener" {
+  name              = "/aws/lambda/${var.name}-listener"
+  retention_in_days = var.log_retention_days
+  tags              = local.tags
+}
+
+resource "aws_iam_role" "listener" {
+  name_prefix = "${var.name}-"
+  tags        = local.tags
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "lambda.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+# Version ids and labels only. There is no GetSecretValue here, and no need of it.
+resource "aws_iam_role_policy" "listener" {
+  name = "listener"
+  role = aws_iam_role.listener.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "LookAtSecrets"
+          Effect   = "Allow"
+          Action   = "secretsmanager:DescribeSecret"
+          Resource = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:*"
+        },
+        {
+          Sid      = "ListSecrets"
+          Effect   = "Allow"
+          Action   = "secretsmanager:ListSecrets"
+          Resource = "*"
+        },
+        {
+          Sid    = "KeepMarkers"
+          Effect = "Allow"
+          Action = [
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+          ]
+          Resource = aws_dynamodb_table.markers.arn
+        },
+      ],
+      [
+        for _ in slice(var.parameter_prefixes, 0, min(1, length(var.parameter_prefixes))) : {
+          Sid      = "ListParameters"
+          Effect   = "Allow"
+          Action   = "ssm:DescribeParameters"
+          Resource = "*"
+        }
+      ],
+      [
+        {
+          Sid      = "WriteItsLog"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.listener.arn}:*"
+        },
+        {
+          Sid      = "SetFailuresAside"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.undelivered.arn
+        },
+      ],
+    )
+  })
+}
+
+resource "aws_iam_role_policy" "table_key" {
+  count = var.table_key_arn == null ? 0 : 1
+  name  = "table-key"
+  role  = aws_iam_role.listener.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid    = "UseTableKey"
+      Effect = "Allow"
+      Action = [
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey*",
+        "kms:ReEncrypt*",
+      ]
+      Resource  = var.table_key_arn
+      Condition = local.via_dynamodb
+    }]
+  })
+}
+
+# What a process needs beside secretsmanager:GetSecretValue to use keyturn's markers.
+resource "aws_iam_policy" "reader" {
+  name_prefix = "${var.name}-reader-"
+  description = "What a process needs beside secretsmanager:GetSecretValue to use keyturn's markers."
+  tags        = local.tags
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Sid      = "ReadMarkers"
+        Effect   = "Allow"
+        Action   = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
+        Resource = aws_dynamodb_table.markers.arn
+      }],
+      [
+        for key in var.table_key_arn[*] : {
+          Sid       = "UseTableKey"
+          Effect    = "Allow"
+          Action    = ["kms:Decrypt", "kms:DescribeKey"]
+          Resource  = key
+          Condition = local.via_dynamodb
+        }
+      ],
+    )
+  })
+}

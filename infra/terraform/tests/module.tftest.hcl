@@ -1,0 +1,114 @@
+# terraform test: the module's choices, on a provider that makes nothing.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "111122223333" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-west-1" }
+  }
+  mock_resource "aws_dynamodb_table" {
+    override_during = plan
+    defaults        = { arn = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    override_during = plan
+    defaults        = { arn = "arn:aws:logs:eu-west-1:111122223333:log-group:listener" }
+  }
+  mock_resource "aws_sqs_queue" {
+    override_during = plan
+    defaults        = { arn = "arn:aws:sqs:eu-west-1:111122223333:undelivered" }
+  }
+}
+
+variables {
+  listener_zip = "tests/module.tftest.hcl"
+}
+
+run "by_default" {
+  command = plan
+
+  assert {
+    condition     = aws_dynamodb_table.markers.deletion_protection_enabled && aws_dynamodb_table.markers.point_in_time_recovery[0].enabled
+    error_message = "The table is protected and can be restored."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.listener) == 4 && length(aws_cloudtrail.own) == 0
+    error_message = "All rules are there, and no trail is made."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.listener.policy, "ssm:")
+    error_message = "Without parameter_prefixes no parameter may be listed."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy.table_key) == 0 && length(aws_dynamodb_table.markers.server_side_encryption) == 0
+    error_message = "Without a key there is neither its use nor a right to it."
+  }
+}
+
+run "with_everything" {
+  command = plan
+
+  variables {
+    name                 = "second"
+    name_prefixes        = ["prod/", "shared/"]
+    parameter_prefixes   = ["/prod/", "/shared/"]
+    cloudtrail_events    = "of-own-trail"
+    deletion_protection  = false
+    table_key_arn        = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+    alarm_topic_arn      = "arn:aws:sns:eu-west-1:111122223333:alarms"
+    reserved_concurrency = 5
+    tags                 = { team = "orders" }
+  }
+
+  assert {
+    condition     = aws_lambda_function.listener.environment[0].variables["KEYTURN_PARAMETER_PREFIXES"] == "/prod/,/shared/"
+    error_message = "The listener is told the prefixes, comma-separated."
+  }
+  assert {
+    condition     = length([for one in jsondecode(aws_iam_role_policy.listener.policy).Statement : one if one.Action == "ssm:DescribeParameters"]) == 1
+    error_message = "The right to list parameters comes once with the prefixes."
+  }
+  assert {
+    condition     = length(aws_cloudtrail.own) == 1 && length(aws_s3_bucket_policy.trail) == 1
+    error_message = "The trail is made, with its bucket and policy."
+  }
+  assert {
+    condition     = aws_dynamodb_table.markers.server_side_encryption[0].kms_key_arn == var.table_key_arn && length(aws_iam_role_policy.table_key) == 1
+    error_message = "The table is encrypted with the key, and the listener may use it."
+  }
+  assert {
+    condition     = alltrue([for each in aws_cloudwatch_metric_alarm.listener : one(each.alarm_actions) == var.alarm_topic_arn])
+    error_message = "Every alarm tells the topic."
+  }
+  assert {
+    condition     = aws_dynamodb_table.markers.tags == tomap({ application = "keyturn", team = "orders" })
+    error_message = "Own tags stand beside the common one."
+  }
+}
+
+run "without_cloudtrail" {
+  command = plan
+
+  variables {
+    cloudtrail_events = "ignored"
+  }
+
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_event_rule.listener), "CloudTrailEvent")
+    error_message = "No rule watches CloudTrail."
+  }
+}
+
+run "a_choice_that_there_is_not" {
+  command = plan
+
+  variables {
+    cloudtrail_events = "all"
+  }
+
+  expect_failures = [var.cloudtrail_events]
+}

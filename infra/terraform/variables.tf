@@ -1,0 +1,85 @@
+variable "name" {
+  description = "What the names of all resources begin with. Two installations in one Region need two names."
+  type        = string
+  default     = "keyturn"
+
+  validation {
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,30}$", var.name))
+    error_message = "name has 1 to 31 letters, digits and hyphens, and begins with a letter."
+  }
+}
+
+variable "listener_zip" {
+  description = "Path of rotation_listener.zip, as `make listener` builds it."
+  type        = string
+}
+
+variable "name_prefixes" {
+  description = "Prefixes of secret names to keep markers for. Empty means every secret."
+  type        = list(string)
+  default     = []
+}
+
+variable "parameter_prefixes" {
+  description = "Prefixes of the parameters whose versions the sweep puts into their markers. Empty means none."
+  type        = list(string)
+  default     = []
+}
+
+variable "cloudtrail_events" {
+  description = "Whether CloudTrail's events are watched as well, of a trail that the Region has already or of one made here."
+  type        = string
+  default     = "of-your-trail"
+
+  validation {
+    condition     = contains(["ignored", "of-your-trail", "of-own-trail"], var.cloudtrail_events)
+    error_message = "cloudtrail_events is ignored, of-your-trail or of-own-trail."
+  }
+}
+
+variable "settle_seconds" {
+  description = "How long DescribeSecret is given to show what an event announced."
+  type        = number
+  default     = 6
+
+  validation {
+    condition     = var.settle_seconds >= 0 && var.settle_seconds <= 60
+    error_message = "settle_seconds is 0 to 60."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether the marker table refuses to be deleted. Set it to false before you destroy the module."
+  type        = bool
+  default     = true
+}
+
+variable "table_key_arn" {
+  description = "A KMS key of yours that encrypts the marker table. Null means the key that DynamoDB owns."
+  type        = string
+  default     = null
+}
+
+variable "alarm_topic_arn" {
+  description = "An SNS topic that the alarms tell. Null means nobody."
+  type        = string
+  default     = null
+}
+
+variable "log_retention_days" {
+  description = "Days the listener's log is kept."
+  type        = number
+  default     = 30
+}
+
+variable "reserved_concurrency" {
+  description = "Executions kept free for the listener, and at most so many at a time. -1 reserves and limits nothing."
+  type        = number
+  default     = -1
+}
+
+variable "tags" {
+  description = "Tags of all resources, beside application = keyturn."
+  type        = map(string)
+  default     = {}
+}

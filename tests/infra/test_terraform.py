@@ -1,0 +1,304 @@
+"""infra/terraform: it is valid, and what it makes is what infra/template.yaml makes, also when it runs.
+
+Without terraform these tests are skipped, with KEYTURN_TEST_TERRAFORM set they fail. Where the registry
+cannot be reached, TF_CLI_ARGS_init=-plugin-dir=FOLDER says where the AWS provider is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import boto3
+import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
+
+from keyturn.policies import roles
+from keyturn.policies.resources import Place
+from keyturn.policies.statements import document
+from keyturn.testing.embedded import REGION, EmbeddedAws
+from tests.listener.test_deployed import Stack, everything, stack_of
+from tests.listener.test_events import at
+from tools.build_listener import ROOT, build
+
+pytestmark = pytest.mark.e2e
+
+MODULE = ROOT / "infra" / "terraform"
+ACCOUNT = "000000000000"
+
+COUNTERPARTS = {
+    "AWS::CloudWatch::Alarm": "aws_cloudwatch_metric_alarm",
+    "AWS::DynamoDB::Table": "aws_dynamodb_table",
+    "AWS::Events::Rule": "aws_cloudwatch_event_rule",
+    "AWS::IAM::ManagedPolicy": "aws_iam_policy",
+    "AWS::IAM::Role": "aws_iam_role",
+    "AWS::Lambda::EventInvokeConfig": "aws_lambda_function_event_invoke_config",
+    "AWS::Lambda::Function": "aws_lambda_function",
+    "AWS::Lambda::Permission": "aws_lambda_permission",
+    "AWS::Logs::LogGroup": "aws_cloudwatch_log_group",
+    "AWS::Logs::MetricFilter": "aws_cloudwatch_log_metric_filter",
+    "AWS::SQS::Queue": "aws_sqs_queue",
+    "AWS::SQS::QueuePolicy": "aws_sqs_queue_policy",
+}
+"""The resources that a stack without a trail of its own consists of."""
+
+PARTS = {"aws_cloudwatch_event_target", "aws_iam_role_policy"}
+"""What is a property in CloudFormation and a resource in Terraform."""
+
+OWN_VARIABLES = {"name", "tags", "listenerzip"}
+OWN_PARAMETERS = {"CodeBucket", "CodeKey"}
+"""Where the code is, and what a stack has anyway: a name and tags."""
+
+
+def terraform(folder: Path, *arguments: str) -> str:
+    """What a command of terraform in this folder prints; it must succeed."""
+    found = shutil.which("terraform")
+    if found is None:
+        missing("terraform is not installed")
+    # A configuration file of the caller that is not there would be a warning in every answer.
+    settings = {key: value for key, value in os.environ.items() if key != "TF_CLI_CONFIG_FILE"}
+    settings |= {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    command = [str(found), *arguments]
+    answer = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
+    if arguments[0] == "init" and answer.returncode and "registry" in answer.stderr:
+        missing("the AWS provider cannot be installed: set TF_CLI_ARGS_init=-plugin-dir=FOLDER")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def missing(reason: str) -> None:
+    """Skip, unless this run is to try terraform for certain."""
+    if os.environ.get("KEYTURN_TEST_TERRAFORM"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the module, ready to be used."""
+    folder = tmp_path_factory.mktemp("terraform") / "terraform"
+    shutil.copytree(MODULE, folder, ignore=shutil.ignore_patterns(".terraform*"))
+    terraform(folder, "init", "-no-color", "-backend=false")
+    return folder
+
+
+def test_it_is_formatted() -> None:
+    """As `terraform fmt` writes it."""
+    assert not terraform(MODULE, "fmt", "-check", "-recursive", "-no-color")
+
+
+def test_it_is_valid_and_its_own_tests_pass(module: Path) -> None:
+    """Every combination that tests/module.tftest.hcl plans, on a provider that makes nothing."""
+    assert json.loads(terraform(module, "validate", "-json"))["diagnostics"] == []
+    assert "0 failed" in terraform(module, "test", "-no-color")
+
+
+def test_the_example_is_valid(module: Path) -> None:
+    """With the module as it is here."""
+    example = module / "examples" / "complete"
+    terraform(example, "init", "-no-color", "-backend=false")
+    assert json.loads(terraform(example, "validate", "-json"))["diagnostics"] == []
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What terraform planned and made, and the account it is in.
+
+    The emulator does not give everything back that was set, so what can be is compared as planned.
+    """
+
+    stack: Stack
+    planned: list[dict[str, object]]
+    made: list[dict[str, object]]
+
+    def values(self, kind: str) -> dict[str, dict[str, object]]:
+        """The planned attributes of the resources of one type, by their keys or names."""
+        return values_of(self.planned, kind)
+
+
+def values_of(resources: list[dict[str, object]], kind: str) -> dict[str, dict[str, object]]:
+    """The attributes of the resources of one type, by their keys or names."""
+    return {
+        str(one.get("index", one["name"])): cast("dict[str, object]", one["values"])
+        for one in resources
+        if one["type"] == kind and one["mode"] == "managed"
+    }
+
+
+@pytest.fixture(scope="module")
+def applied(module: Path) -> Iterator[Applied]:
+    """The module, applied to an account that enforces IAM; destroyed at the end, to the last resource."""
+    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        for name, value in aws.environment.items():
+            patch.setenv(name, value)
+        session = boto3.Session(region_name=REGION)
+        before = everything(session)
+        build(module / "listener.zip")
+        settings = {
+            "listener_zip": "listener.zip",
+            "parameter_prefixes": ["/prod/"],
+            "deletion_protection": False,
+        }
+        (module / "terraform.tfvars.json").write_text(json.dumps(settings))
+        terraform(module, "plan", "-no-color", "-out=planned")
+        planned = json.loads(terraform(module, "show", "-json", "planned"))["planned_values"]
+        try:
+            terraform(module, "apply", "-no-color", "-parallelism=30", "planned")
+            made = json.loads(terraform(module, "show", "-json"))["values"]
+            outputs = {camel(name): str(one["value"]) for name, one in made["outputs"].items()}
+            resources = (one["root_module"]["resources"] for one in (planned, made))
+            yield Applied(stack_of(session, outputs), *resources)
+        finally:
+            terraform(module, "destroy", "-no-color", "-auto-approve", "-parallelism=30")
+        assert before == everything(session)
+
+
+def camel(name: str) -> str:
+    """A name of Terraform's as CloudFormation would write it."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, object]:
+    """The template as JSON."""
+    decoded, _problems = decode(str(ROOT / "infra" / "template.yaml"))
+    plain: dict[str, object] = json.loads(json.dumps(decoded))
+    return plain
+
+
+def of_type(template: object, kind: str) -> dict[str, dict[str, object]]:
+    """The properties of the template's resources of one type."""
+    every = cast("Mapping[str, Mapping[str, object]]", at(template, "Resources"))
+    return {
+        name: cast("dict[str, object]", one["Properties"])
+        for name, one in every.items()
+        if one["Type"] == kind
+    }
+
+
+def test_it_makes_the_resources_of_the_template(applied: Applied, template: object) -> None:
+    """As many of each kind, and nothing besides."""
+    every = cast("Mapping[str, Mapping[str, object]]", at(template, "Resources"))
+    expected = Counter(
+        COUNTERPARTS[str(one["Type"])] for one in every.values() if one.get("Condition") != "HasOwnTrail"
+    )
+    made = Counter(str(one["type"]) for one in applied.made if one["mode"] == "managed")
+    assert expected == {kind: number for kind, number in made.items() if kind not in PARTS}
+
+
+def test_it_has_the_outputs_and_settings_of_the_template(applied: Applied, template: object) -> None:
+    """By the same names, in the way of each language."""
+    outputs = cast("Mapping[str, object]", at(template, "Outputs"))
+    assert outputs.keys() == applied.stack.outputs.keys()
+    text = (MODULE / "variables.tf").read_text("utf-8")
+    variables = {name.replace("_", "") for name in re.findall(r'^variable "(\w+)"', text, re.MULTILINE)}
+    parameters = cast("Mapping[str, object]", at(template, "Parameters"))
+    assert variables - OWN_VARIABLES == {name.lower() for name in parameters.keys() - OWN_PARAMETERS}
+
+
+def test_its_rules_are_those_of_the_template(applied: Applied, template: object) -> None:
+    """The same patterns and schedule, targets, retries and input."""
+    rules = applied.values("aws_cloudwatch_event_rule")
+    targets = applied.values("aws_cloudwatch_event_target")
+    expected = of_type(template, "AWS::Events::Rule")
+    assert expected.keys() == rules.keys() == targets.keys()
+    for name, rule in expected.items():
+        pattern = rules[name]["event_pattern"]
+        assert rule.get("EventPattern") == (json.loads(str(pattern)) if pattern else None)
+        assert rule.get("ScheduleExpression") == rules[name]["schedule_expression"]
+        assert rule["Description"] == rules[name]["description"]
+        target = targets[name]
+        assert at(rule, "Targets[0].RetryPolicy") == {
+            "MaximumEventAgeInSeconds": at(target, "retry_policy[0].maximum_event_age_in_seconds"),
+            "MaximumRetryAttempts": at(target, "retry_policy[0].maximum_retry_attempts"),
+        }
+        (asked,) = cast("list[dict[str, object]]", rule["Targets"])
+        assert asked.get("Input") == target["input"]
+
+
+def test_its_alarms_are_those_of_the_template(applied: Applied, template: object) -> None:
+    """The same metric, threshold, periods and word for what is missing."""
+    fields = {
+        "AlarmDescription": "alarm_description",
+        "MetricName": "metric_name",
+        "Statistic": "statistic",
+        "Period": "period",
+        "EvaluationPeriods": "evaluation_periods",
+        "Threshold": "threshold",
+        "ComparisonOperator": "comparison_operator",
+        "TreatMissingData": "treat_missing_data",
+    }
+    expected = {
+        name: {field: one[field] for field in fields}
+        for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()
+    }
+    made = applied.values("aws_cloudwatch_metric_alarm")
+    assert expected == {
+        name: {field: one[attribute] for field, attribute in fields.items()} for name, one in made.items()
+    }
+    filters = of_type(template, "AWS::Logs::MetricFilter")
+    patterns = {name: one["FilterPattern"] for name, one in filters.items()}
+    logged = applied.values("aws_cloudwatch_log_metric_filter")
+    assert patterns == {name: one["pattern"] for name, one in logged.items()}
+
+
+def test_its_function_is_that_of_the_template(applied: Applied, template: object) -> None:
+    """The same code, runtime, size and settings."""
+    (expected,) = of_type(template, "AWS::Lambda::Function").values()
+    made = applied.values("aws_lambda_function")["listener"]
+    names = {"Handler": "handler", "Runtime": "runtime", "MemorySize": "memory_size", "Timeout": "timeout"}
+    names |= {"Architectures": "architectures", "Description": "description"}
+    assert {key: expected[key] for key in names} == {key: made[name] for key, name in names.items()}
+    variables = cast("Mapping[str, object]", at(expected, "Environment.Variables"))
+    assert variables.keys() == cast("Mapping[str, str]", at(made, "environment[0].variables")).keys()
+
+
+def test_its_listener_has_the_policy_that_keyturn_prints(applied: Applied) -> None:
+    """With parameters: what `keyturn policy listener --parameters` says, and no more."""
+    log_groups, queues, policies = (
+        values_of(applied.made, kind)
+        for kind in ("aws_cloudwatch_log_group", "aws_sqs_queue", "aws_iam_role_policy")
+    )
+    made = roles.listener(
+        Place(REGION, ACCOUNT),
+        marker_table=applied.stack.outputs["MarkerTableArn"],
+        parameters=True,
+        log_group=f"{log_groups['listener']['arn']}:*",
+        queue=str(queues["undelivered"]["arn"]),
+    )
+    assert document(made) == json.loads(str(policies["listener"]["policy"]))
+
+
+def test_everything_in_it_is_tagged(applied: Applied) -> None:
+    """Each resource that can have tags has the common one."""
+    tags = {
+        str(one["address"]): at(one, "values.tags")
+        for one in applied.planned
+        if one["mode"] == "managed" and "tags" in cast("Mapping[str, object]", one.get("values", {}))
+    }
+    assert len(tags) >= len(COUNTERPARTS)
+    assert not [address for address, own in tags.items() if own != {"application": "keyturn"}]
+
+
+def test_it_works(applied: Applied) -> None:
+    """A moved label becomes a marker, and the sweep renews the lease, with the role that terraform made."""
+    stack = applied.stack
+    arn = stack.secrets.create_secret(Name="prod/db", SecretString="one")["ARN"]
+    version_id = stack.secrets.put_secret_value(SecretId="prod/db", SecretString="two")["VersionId"]
+    assert arn == stack.marker_with(arn[:-7], version_id).arn
+    stack.parameters.put_parameter(Name="/prod/host", Value="one", Type="String")
+    assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
+    head = stack.table.read_head()
+    assert head is not None
+    assert head.swept_as_of_s is not None
+    assert time.time() - head.swept_as_of_s < 600
