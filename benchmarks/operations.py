@@ -1,0 +1,52 @@
+"""The cost table of docs/operations.md: dollars a month of a whole installation and its readers.
+
+`python -m benchmarks.operations` prints it. Calls are counted as in `benchmarks.cost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks.cost import (
+    DOLLARS,
+    ROTATIONS_PER_MONTH,
+    WATCHING,
+    Bill,
+    dollars,
+    environment_calls,
+    listener_calls,
+    polling,
+)
+
+SECRETS: Final = (1, 100, 10_000)
+FLEETS: Final = ((10, 5.0), (100, 5.0), (1_000, 5.0), (10_000, 5.0), (50_000, 15.0))
+"""Environments, and the check interval in seconds at which the head can be read by so many."""
+
+
+def month(bill: Bill, secrets: int, environments: int) -> float:
+    """Dollars a month: so many secrets that rotate monthly, environments that hold one each, all alarms.
+
+    Whatever rotates moves the head, and then every environment reads the marker of what it holds.
+    """
+    moves_of_others = (secrets - 1) * ROTATIONS_PER_MONTH
+    reader = dollars(bill.environment) + moves_of_others * DOLLARS["markers"]
+    return bill.month(secrets, 0) + environments * reader + WATCHING
+
+
+def table() -> Iterator[str]:
+    """The lines of the table, as Markdown."""
+    event, sweep = listener_calls()
+    of_secrets = " | ".join(f"{number:,} secret{'s' * (number > 1)}" for number in SECRETS)
+    yield f"| environments | interval | {of_secrets} | polling Secrets Manager instead |"
+    yield "| ---: | ---: |" + " ---: |" * (len(SECRETS) + 1)
+    for environments, interval_s in ((0, 5.0), *FLEETS):
+        bill = Bill(environment_calls(interval_s), event, sweep)
+        costs = [month(bill, secrets, environments) for secrets in SECRETS]
+        costs.append(polling(1, environments, interval_s))
+        cells = " | ".join(f"{cost:,.2f}" for cost in costs)
+        yield f"| {environments:,} | {interval_s:g} s | {cells} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))

@@ -1,0 +1,46 @@
+"""docs/operations.md: what it says of cost, settings and alarms is what the code and the template say."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
+
+from benchmarks.cost import ALARMS, METRICS, WATCHING
+from benchmarks.operations import table
+from tools.build_listener import ROOT
+
+PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+
+def template() -> dict[str, dict[str, dict[str, object]]]:
+    """The template as JSON."""
+    decoded, problems = decode(str(ROOT / "infra" / "template.yaml"))
+    assert not problems
+    plain: dict[str, dict[str, dict[str, object]]] = json.loads(json.dumps(decoded))
+    return plain
+
+
+def test_the_cost_table_is_what_is_counted() -> None:
+    """Line by line as `python -m benchmarks.operations` prints it."""
+    assert "\n".join(table()) in PAGE
+
+
+def test_what_watches_is_counted() -> None:
+    """As many alarms and metrics as the template has, and their price."""
+    kinds = [one["Type"] for one in template()["Resources"].values()]
+    assert (ALARMS, METRICS) == (
+        kinds.count("AWS::CloudWatch::Alarm"),
+        kinds.count("AWS::Logs::MetricFilter"),
+    )
+    assert f"all {ALARMS} alarms and {METRICS} metrics (${WATCHING:.2f}" in PAGE
+
+
+def test_every_setting_and_alarm_is_explained() -> None:
+    """Each parameter of the template and each alarm has its row, and no row is of another."""
+    stack = template()
+    settings = re.findall(r"^\| (`[A-Z].*?) \| `[a-z_]+` \|", PAGE, re.MULTILINE)
+    assert [f"`{name}`" for name in stack["Parameters"]] == ", ".join(settings).split(", ")
+    alarms = {name for name, one in stack["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"}
+    assert alarms == set(re.findall(r"^\| `(\w+Alarm)` \|", PAGE, re.MULTILINE))
