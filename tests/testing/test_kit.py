@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from keyturn import LoginRefusedError, SecretCache
 from keyturn.freshness import DEFAULTS
-from keyturn.testing import Rotation, RotationError
+from keyturn.testing import STEPS, Rotation, RotationError
 from keyturn.testing.account import Account, table_definition
 from keyturn.testing.assertions import assert_converges, assert_no_refusals
 from keyturn.testing.events import EventBus
@@ -17,6 +18,9 @@ from keyturn.testing.listening import InProcessListener
 from keyturn.testing.plugin import MakeSecret
 from keyturn.testing.rotating import RotatingSecret, WrongPasswordError, credentials, is_wrong_password
 from rotation_listener.events import Ignored, parse
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 CANARY = "canary-7Kq2"
 CHECK_INTERVAL_S = 5
@@ -193,6 +197,42 @@ def test_a_put_outside_any_rotation(rotating_secret: MakeSecret, keyturn_cache: 
         assert_no_refusals(secret)
 
 
+def test_a_rotation_function_of_ones_own(
+    keyturn_aws: Account, rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+) -> None:
+    """It gets Lambda's events with the ARN, calls AWS by a client of its own, and its moves are told."""
+    secret = rotating_secret("prod/token", "first")
+    client = cast("SecretsManagerClient", keyturn_aws.client("secretsmanager"))
+    seen: list[str] = []
+
+    def function(event: dict[str, str], _context: object) -> None:
+        seen.append(event["Step"])
+        arn, token = event["SecretId"], event["ClientRequestToken"]
+        match event["Step"]:
+            case "createSecret":
+                client.put_secret_value(
+                    SecretId=arn, ClientRequestToken=token, SecretString="own", VersionStages=["AWSPENDING"]
+                )
+            case "setSecret":
+                secret.server.change("own")
+            case "finishSecret":
+                client.update_secret_version_stage(
+                    SecretId=arn,
+                    VersionStage="AWSCURRENT",
+                    MoveToVersionId=token,
+                    RemoveFromVersionId=secret.current_version_id,
+                )
+
+    log_in(keyturn_cache, secret)
+    rotation = secret.rotation(function)
+    rotation.run()
+    assert list(STEPS) == seen
+    assert [("AWSCURRENT", rotation.version_id)] == native(listener.bus)
+    assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
+    assert rotation.version_id == log_in(keyturn_cache, secret)
+    assert_no_refusals(secret)
+
+
 # Events
 
 
@@ -235,6 +275,19 @@ def test_cloudtrail_of_what_fails(
     assert "RotationFailed" == trailed(listener.bus)[-1]
     end(rotation)  # type: ignore[operator] # a method
     assert name == trailed(listener.bus)[-1]
+
+
+def test_cloudtrail_of_a_function_that_raises(
+    rotating_secret: MakeSecret, listener: InProcessListener
+) -> None:
+    """Its error passes through, and Secrets Manager tells that the rotation failed."""
+
+    def function(_event: dict[str, str], _context: object) -> None:
+        raise WrongPasswordError("of the administrator")
+
+    with pytest.raises(WrongPasswordError, match="administrator"):
+        rotating_secret().rotation(function, cloudtrail=True).create()
+    assert ["RotationStarted", "RotationFailed"] == trailed(listener.bus)
 
 
 def test_every_event_is_one_that_the_listener_reads(

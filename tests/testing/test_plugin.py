@@ -30,6 +30,15 @@ def test_the_account(keyturn_aws):
     assert {{"boto3", "moto"}} <= set(loaded())
 """
 
+BARE = """
+import sys
+
+sys.modules["moto"] = None
+
+def test_without_the_extra(keyturn_aws):
+    pass
+"""
+
 FIXTURES = ("keyturn_aws", "keyturn_cache", "keyturn_clock", "listener", "marker_table", "rotating_secret")
 
 
@@ -54,3 +63,11 @@ def test_each_fixture_tells_what_it_is(fixture: str, tmp_path: Path) -> None:
     (at,) = (index for index, line in enumerate(lines) if line.startswith(f"{fixture} --"))
     assert lines[at + 1].startswith("    ")
     assert "no docstring" not in lines[at + 1]
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    """A fixture says what to install."""
+    (tmp_path / "test_bare.py").write_text(BARE)
+    said = run(tmp_path)
+    assert "1 error" in said
+    assert "pip install 'keyturn[testing]'" in said

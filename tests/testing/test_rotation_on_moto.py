@@ -40,3 +40,18 @@ def test_moto_still_needs_mending(stage: Stage) -> None:
     """Unmended moto answers the old version after a move of AWSCURRENT: if not, drop `mend_moto`."""
     stage.rotation().run()
     assert stage.read() == "one"
+
+
+def test_labels_that_another_client_moved(client: SecretsManagerClient, stage: Stage) -> None:
+    """A rotation function with a client of its own: the mended client puts on what it left."""
+    stage.rotation().run()
+    mended = boto3.client(
+        "secretsmanager",
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    mend_moto(mended)
+    mended.put_secret_value(SecretId=stage.name, SecretString="three")
+    assert [1] == [len(holders) for label, holders in stage.labels().items() if label == "AWSCURRENT"]
+    assert stage.read() == "three"

@@ -221,6 +221,7 @@ def kit(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> N
     RotatingSecret(client, "b", {"username": "u"}, strategy="alternating-users", bus=bus, clock=clock)
     assert_type(secret.server, PasswordServer)
     assert_type(secret.rotation(cloudtrail=True), Rotation)
+    assert_type(secret.rotation(lambda event, _context: event["Step"]), Rotation)
     assert_type(secret.rotate(), Rotation)
     assert_type(secret.put("value"), str)
     assert_type(secret.server.log_in(cache.get(secret.name)), str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -61,8 +62,7 @@ class Account:
         return name
 
     def _made(self, service: str) -> BaseClient:
-        session = boto3.session.Session(region_name=REGION)
-        made: BaseClient = session.client(service)  # type: ignore[call-overload] # of any service
+        made: BaseClient = _session().client(service)  # type: ignore[call-overload] # of any service
         if service == "secretsmanager":
             mend_moto(cast("SecretsManagerClient", made))
         made.meta.events.register("after-call.dynamodb.*", self._date)
@@ -79,6 +79,16 @@ class Account:
             headers["date"] = formatdate(self._wall(), usegmt=True)
 
 
+@cache
+def _session() -> boto3.session.Session:
+    """One for all accounts: each session by itself would parse the services' models once more."""
+    return boto3.session.Session(
+        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+
+
 class _Template(yaml.SafeLoader):
     """Reads a template without resolving CloudFormation's short functions (`!Ref`, `!Sub`, ...)."""
 
@@ -86,6 +96,7 @@ class _Template(yaml.SafeLoader):
 _Template.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 
+@cache
 def table_definition() -> Mapping[str, object]:
     """The properties of the marker table in the template that is deployed."""
     packaged = files("rotation_listener").joinpath("template.yaml")

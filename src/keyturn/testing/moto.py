@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 def mend_moto(client: SecretsManagerClient) -> None:
-    """Let moto's default version follow AWSCURRENT whenever `client` moves a staging label.
+    """Let moto's default version follow AWSCURRENT before each call of `client` and when it moves a label.
 
     moto remembers the version of the last plain put as its default and forgets to change that in
     UpdateSecretVersionStage. So, after a rotation, a GetSecretValue without a VersionStage answers an
-    old version, and the next plain put leaves AWSCURRENT on two versions. AWS does neither.
+    old version, and the next plain put leaves AWSCURRENT on two versions. AWS does neither. Whoever
+    else moved the label, `client` finds it mended; another client does once `client` was used.
     """
     from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend, secretsmanager_backends
 
@@ -32,4 +33,5 @@ def mend_moto(client: SecretsManagerClient) -> None:
             if AWSCURRENT in version["version_stages"]:
                 secret.default_version_id = version_id
 
+    client.meta.events.register("before-call.secrets-manager.*", follow)
     client.meta.events.register("after-call.secrets-manager.UpdateSecretVersionStage", follow)

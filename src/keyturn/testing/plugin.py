@@ -46,9 +46,14 @@ def keyturn_clock() -> FakeClock:
 @pytest.fixture
 def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     """An empty AWS account in this process (moto), which every SDK of this process uses."""
-    from moto import mock_aws
+    from keyturn.errors import ConfigurationError
 
-    from keyturn.testing.account import ENVIRONMENT, Account
+    try:
+        from moto import mock_aws
+
+        from keyturn.testing.account import ENVIRONMENT, Account
+    except ImportError as error:
+        raise ConfigurationError(f"{error}: pip install 'keyturn[testing]' for keyturn's fixtures") from error
 
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from keyturn.errors import KeyturnError
 from keyturn.testing.events import SecretEvents
-from keyturn.testing.rotation import Rotation, StepFunctions, labelled, version_stages
+from keyturn.testing.rotation import Rotation, RotationFunction, StepFunctions, labelled, version_stages
 from keyturn.values import AWSCURRENT, SecretVersion
 
 if TYPE_CHECKING:
@@ -103,15 +103,14 @@ class RotatingSecret:
             raise AssertionError(f"secret {self.name!r}: no version carries {AWSCURRENT}")
         return version_id
 
-    def rotation(self, *, cloudtrail: bool = False) -> Rotation:
-        """A rotation that has not begun. `cloudtrail`: its events come by CloudTrail, too."""
-        steps = StepFunctions(
-            self._client,
-            new_value=self._new_value,
-            set_value=lambda _current, pending: self.server.change(pending),
-            test_value=self.server.check,
-        )
-        return Rotation(self._client, self.name, steps, events=self._events(cloudtrail=cloudtrail))
+    def rotation(self, function: RotationFunction | None = None, *, cloudtrail: bool = False) -> Rotation:
+        """A rotation that has not begun. `cloudtrail`: its events come by CloudTrail, too.
+
+        `function`: a rotation function of yours, which then does the steps; `server` hears only of
+        what it is told by `server.change`.
+        """
+        events = self._events(cloudtrail=cloudtrail)
+        return Rotation(self._client, self.arn, function or self._steps(), events=events)
 
     def rotate(self) -> Rotation:
         """Rotate at once, all four steps; the rotation, which can still be rolled back."""
@@ -123,6 +122,14 @@ class RotatingSecret:
         """Store a value outside any rotation, which the server does not hear of; its version id."""
         with self._events(cloudtrail=False).telling():
             return self._client.put_secret_value(SecretId=self.name, SecretString=value)["VersionId"]
+
+    def _steps(self) -> StepFunctions:
+        return StepFunctions(
+            self._client,
+            new_value=self._new_value,
+            set_value=lambda _current, pending: self.server.change(pending),
+            test_value=self.server.check,
+        )
 
     def _events(self, *, cloudtrail: bool) -> SecretEvents:
         return SecretEvents(
