@@ -6,11 +6,12 @@ from typing import cast
 
 import pytest
 
-from keyturn.cli.announce import document, sentence
-from keyturn.cli.sweep import sentence as swept_sentence
+from keyturn.cli import announce, sweep
 from keyturn.recording import Outcome, Recorded, Swept
 from keyturn.values import Marker
 from tests.cli.conftest import World
+
+MARKER = Marker("arn:k", "arn:k", {"AWSCURRENT": "v1"})
 
 
 def test_announce_writes_the_marker(world: World) -> None:
@@ -29,12 +30,23 @@ def test_announce_of_no_secret_says_no(world: World) -> None:
     assert (1, True) == (result.exit_code, "no such secret" in result.stdout)
 
 
-def test_what_is_not_visible_yet_is_said_so() -> None:
-    """A deferred announcement tells what to do; a deleted secret is called that."""
-    marker = Marker("arn:k", "arn:k", {"AWSCURRENT": "v1"})
-    assert "announce it again" in sentence("db", Recorded(Outcome.DEFERRED, marker, 5))
-    assert "deleted" in sentence("db", Recorded(Outcome.WRITTEN, marker._replace(deleted=True)))
-    assert document("db", Recorded(Outcome.UNCHANGED, None))["key"] is None
+@pytest.mark.parametrize(
+    ("recorded", "code", "says"),
+    [
+        (Recorded(Outcome.WRITTEN, MARKER), 0, "AWSCURRENT v1"),
+        (Recorded(Outcome.UNCHANGED, MARKER), 0, "said so already"),
+        (Recorded(Outcome.WRITTEN, MARKER._replace(deleted=True)), 0, "deleted"),
+        (Recorded(Outcome.DEFERRED, MARKER, 5), 1, "announce it again"),
+        (Recorded(Outcome.UNCHANGED, None), 1, "no such secret"),
+    ],
+)
+def test_each_outcome_has_its_words_and_code(recorded: Recorded, code: int, says: str) -> None:
+    """Exit code 1 where the marker does not say what was announced, with what to do."""
+    assert (code, True) == (announce.exit_code(recorded), says in announce.sentence("db", recorded))
+    key = recorded.marker.key if recorded.marker is not None else None
+    assert (recorded.outcome.value, key) == tuple(
+        announce.document("db", recorded)[name] for name in ("outcome", "key")
+    )
 
 
 def test_sweep_makes_markers_and_renews_the_lease(world: World) -> None:
@@ -52,8 +64,10 @@ def test_sweep_watches_only_what_begins_so(world: World) -> None:
 
 
 def test_a_lease_that_was_not_renewed_is_said_so() -> None:
-    """The words leave no doubt."""
-    assert "NOT renewed" in swept_sentence(Swept(failed=1))
+    """The words leave no doubt, nor does the exit code."""
+    failed, renewed = Swept(failed=1), Swept(renewed=True)
+    assert (1, True) == (sweep.exit_code(failed), "NOT renewed" in sweep.sentence(failed))
+    assert (0, False) == (sweep.exit_code(renewed), "NOT renewed" in sweep.sentence(renewed))
 
 
 @pytest.mark.parametrize("command", [["announce", "prod/db"], ["sweep"]])

@@ -27,6 +27,7 @@ RULES = [
     {"Name": "other", "State": "ENABLED", "EventPattern": '{"source": ["aws.ec2"]}'},
 ]
 TARGETS = [{"Id": "1", "Arn": FUNCTION, "Input": '{"keyturn": "sweep"}'}]
+QUEUE = [{"Id": "1", "Arn": f"arn:aws:sqs:{REGION}:111122223333:queue"}]
 NOT_FOUND = Fault(FaultKind.REFUSED, "ResourceNotFoundException", "not there", 400)
 DENIED = Fault(FaultKind.DENIED, "AccessDeniedException", "not authorized", 400)
 UNREACHABLE = Fault(FaultKind.UNAVAILABLE, "EndpointConnectionError")
@@ -116,6 +117,7 @@ WRONG: Sequence[tuple[str, str, Mapping[str, object] | Fault, str, str]] = (
     ("rule", "ListRules", {"Rules": RULES[1:]}, "there is no rule", "deploy"),
     ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "deploy"),
     ("rule", "ListTargetsByRule", {"Targets": []}, "has no function as its target", "deploy"),
+    ("rule", "ListTargetsByRule", {"Targets": QUEUE}, "has no function as its target", "deploy"),
     ("schedule", "ListTargetsByRule", {"Targets": []}, "there is no schedule", "deploy"),
     ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which is not there", "deploy"),
     ("rule", "GetFunctionConfiguration", {}, "keeps no marker table", "that listener's table"),
@@ -209,6 +211,21 @@ def test_a_listener_of_another_table_is_found(clinic: Clinic) -> None:
     found = clinic.findings()["rule"]
     assert (Level.WRONG, True) == (found.level, "keeps table another" in found.what)
     assert clinic.findings(table=arn)["rule"].level is Level.OK
+
+
+def test_rules_are_found_on_every_page(clinic: Clinic) -> None:
+    """An account may have more rules than one answer holds."""
+
+    class Paged:
+        def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+            if operation != "ListRules":
+                return clinic.call(service, operation, **request)
+            if request.get("NextToken") == "more":
+                return {"Rules": RULES[:2]}
+            return {"Rules": RULES[2:], "NextToken": "more"}
+
+    found = {one.check: one for one in diagnose(Subject(Paged(), TABLE, REGION, clinic.clock.wall))}
+    assert (Level.OK, Level.OK) == (found["rule"].level, found["schedule"].level)
 
 
 def test_another_region_is_found(clinic: Clinic) -> None:

@@ -32,7 +32,7 @@ def test_after_a_sweep_all_is_well(world: World) -> None:
     result = world.run("status")
     assert result.exit_code == 0
     assert "swept as of 30" in result.stdout
-    assert "1 of 1 need no attention" in result.stdout
+    assert "none of 1 need attention" in result.stdout
     assert "sweep: first seen" in result.stdout
 
 

@@ -43,8 +43,13 @@ def command(
         echo_json(document(secret_id, recorded))
     else:
         click.echo(sentence(secret_id, recorded))
-    if recorded.marker is None or recorded.outcome is Outcome.DEFERRED:
-        ctx.exit(EXIT_NO)
+    ctx.exit(exit_code(recorded))
+
+
+def exit_code(recorded: Recorded) -> int:
+    """Whether the marker says now what was announced."""
+    is_told = recorded.marker is not None and recorded.outcome is not Outcome.DEFERRED
+    return 0 if is_told else EXIT_NO
 
 
 def document(secret_id: str, recorded: Recorded) -> dict[str, object]:

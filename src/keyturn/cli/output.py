@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -34,13 +34,27 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
+STYLES: Mapping[str, str] = {
+    "ok": "green",
+    "agrees": "green",
+    "note": "cyan",
+    "unknown": "yellow",
+    "not compared": "yellow",
+    "wrong": "bold red",
+    "differs": "bold red",
+    "no marker": "bold red",
+    "no usable marker": "bold red",
+}
+"""How the first words of a cell, up to a colon, are shown on a terminal that has colours."""
+
+
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of plain texts."""
+    """A table of plain texts, those of `STYLES` in their colours."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell), STYLES.get(cell.partition(":")[0], "")) for cell in row))
     return table
 
 

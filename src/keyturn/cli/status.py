@@ -79,9 +79,8 @@ def show(overview: Overview) -> None:
     """Print it as tables."""
     to = console()
     to.print(head_line(overview))
-    to.print(
-        table_of("", ("secret", "stage", "marker", "Secrets Manager", ""), _rows(overview)), markup=False
-    )
+    if overview.secrets:
+        to.print(table_of("", ("secret", "stage", "marker", "Secrets Manager", ""), _rows(overview)))
     if overview.events:
         rows = [
             (moment(one.changed_at_s), named(one.key), one.step or "", one.reason) for one in overview.events
@@ -89,7 +88,7 @@ def show(overview: Overview) -> None:
         to.print()
         to.print(table_of("Last changes", ("when", "secret", "step", "reason"), rows))
     total, wrong = len(overview.secrets), len(overview.wrong)
-    to.print(f"\n{total - wrong} of {total} need no attention" if total else "\nno markers")
+    to.print(f"\n{wrong or 'none'} of {total} need attention" if total else "\nno markers")
 
 
 def head_line(overview: Overview) -> str:

@@ -48,8 +48,12 @@ def command(
         echo_json(asdict(swept))
     else:
         click.echo(sentence(swept))
-    if not swept.renewed:
-        ctx.exit(EXIT_NO)
+    ctx.exit(exit_code(swept))
+
+
+def exit_code(swept: Swept) -> int:
+    """Whether the lease lasts longer now."""
+    return 0 if swept.renewed else EXIT_NO
 
 
 def sentence(swept: Swept) -> str:

@@ -1,0 +1,40 @@
+"""What all tables share: colours only where they are seen, and no text that steers a terminal."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from rich.console import Console
+
+from keyturn.cli.output import moment, named, printable, table_of
+
+
+@pytest.mark.parametrize(("is_terminal", "coloured"), [(True, True), (False, False)])
+def test_colours_are_for_terminals(*, is_terminal: bool, coloured: bool) -> None:
+    """A file or a pipe gets the bare words."""
+    system: Literal["standard", "auto"] = "standard" if is_terminal else "auto"
+    to = Console(force_terminal=is_terminal, color_system=system, width=80)
+    with to.capture() as captured:
+        to.print(table_of("", ("",), [("wrong",)]))
+    assert coloured is ("\x1b[" in captured.get())
+
+
+def test_what_steers_a_terminal_is_replaced() -> None:
+    """Escapes, line ends and the marks that reverse a text's direction."""
+    assert printable("a\x1b[2J\n\u202eb") == "a\ufffd[2J\ufffd\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("at_s", "shown"),
+    [(0.0, "1970-01-01 00:00:00Z"), (None, "never"), (2.0**53, "9.0072e+15 s")],
+)
+def test_moments_are_utc_to_the_second(at_s: float | None, shown: str) -> None:
+    """Also those that no calendar has, which a marker may hold."""
+    assert moment(at_s) == shown
+
+
+def test_a_key_is_shown_by_its_name() -> None:
+    """Secrets and parameters as their owners call them."""
+    assert named("arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db") == "prod/db"
+    assert named("arn:aws:ssm:eu-west-1:111122223333:parameter/prod/host") == "parameter/prod/host"
