@@ -13,8 +13,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
+from click.testing import CliRunner
 
 from keyturn import SecretCache
+from keyturn.cli.root import root
 from keyturn.markers import MarkerTable
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.values import Marker
@@ -71,6 +73,16 @@ class Stack:
                 return marker
             time.sleep(0.05)
         raise AssertionError(f"no marker of {version_id} within {PATIENCE_S} s")
+
+    def wait_for_log(self, text: str) -> None:
+        """Return once the listener has logged this."""
+        logs, late_s = self.session.client("logs"), time.monotonic() + PATIENCE_S
+        while time.monotonic() < late_s:
+            events = logs.filter_log_events(logGroupName=self.outputs["ListenerLogName"])["events"]
+            if any(text in event["message"] for event in events):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"nothing of {text} in the log within {PATIENCE_S} s")
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +232,16 @@ def test_the_rules_match_what_the_listener_understands(stack: Stack) -> None:
         assert (0 if isinstance(parse(event), Ignored) else 1) == len(matched), row["file"]
 
 
+def test_the_doctor_finds_nothing_wrong_with_the_stack(stack: Stack) -> None:
+    """What `keyturn doctor` asks of a deployment, the template has."""
+    assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
+    asked = ["doctor", "--marker-table", stack.outputs["MarkerTableName"], "--json"]
+    result = CliRunner().invoke(root, asked)
+    findings = {one["check"]: one["level"] for one in json.loads(result.stdout)["findings"]}
+    assert {"rule", "schedule", "table", "head"} <= findings.keys()
+    assert "wrong" not in findings.values(), result.stdout
+
+
 def everything(session: boto3.Session) -> set[str]:
     """What there is in the account of each kind that a stack makes, the code's bucket aside."""
     logs, roles = session.client("logs"), session.client("iam")
@@ -260,6 +282,8 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
     version_id = stack.secrets.put_secret_value(SecretId=arn, SecretString="two")["VersionId"]
     for one in (stack, second):
         assert arn == one.marker_with(arn[:-7], version_id).arn
+    # The emulator makes a log group anew for an invocation that ends after its deletion.
+    second.wait_for_log(arn)
     stacks.delete_stack(StackName="second")
     stacks.get_waiter("stack_delete_complete").wait(StackName="second", WaiterConfig=OFTEN)
     assert before == everything(session)
