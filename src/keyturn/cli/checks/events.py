@@ -23,7 +23,7 @@ LABEL_UPDATED = {"source": "aws.secretsmanager", "detail-type": "Secret Label Up
 """What identifies the native event of a moved staging label (Secrets Manager user guide)."""
 
 SWEEP_INPUT = {"keyturn": "sweep"}
-_DEPLOY = "deploy infra/template.yaml, which has it"
+_DEPLOY = "deploy the stack again (docs/operations.md), which has it"
 
 Rule = Mapping[str, object]
 Target = Mapping[str, object]

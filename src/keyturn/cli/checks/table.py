@@ -12,7 +12,7 @@ CLOCK_SKEW_MAX_S = 60.0
 """AWS refuses what is signed 300 s off (Signature Version 4); well before that a clock is not kept."""
 
 _HEAD = {"pk": {"S": HEAD_KEY}}
-_DEPLOY = "deploy infra/template.yaml, or correct KEYTURN_MARKER_TABLE and the Region"
+_DEPLOY = "deploy the stack (docs/operations.md), or correct KEYTURN_MARKER_TABLE and the Region"
 _SWEEP = "run keyturn sweep, and see the findings about the schedule and the listener's log"
 
 
