@@ -233,6 +233,8 @@ def test_a_table_that_is_gone_for_a_rotation(
 ) -> None:
     """Deleted, rotated past, made again and swept: served throughout, noticed afterwards."""
     tables = boto3.client("dynamodb")
+    # Whoever deletes it on purpose takes the template's protection off first.
+    tables.update_table(TableName=chain.stack.marker_table, DeletionProtectionEnabled=False)
     tables.delete_table(TableName=chain.stack.marker_table)
     new = rotated(secrets, reader.name)
     reader.read_for(BROKEN_S)
