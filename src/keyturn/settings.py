@@ -22,7 +22,7 @@ class KeyturnSettings(BaseSettings):
 
     Each field is read from `KEYTURN_` and its name in capitals; an argument of that name wins, then the
     environment, then the default. A variable that is set must work, also an empty one: a
-    `ConfigurationError` names those that do not. The Region is botocore's own affair (`AWS_REGION`).
+    `ConfigurationError` names those that do not. The Region is botocore's own affair (`AWS_DEFAULT_REGION`).
     """
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)
