@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
-from keyturn.errors import UnavailableError
+from keyturn.errors import AccessDeniedError, UnavailableError
 from keyturn.sources.faults import secret_error
 from keyturn.values import AWSCURRENT, Described
 
@@ -47,7 +47,9 @@ class SecretsManagerCatalog:
 
     def describe(self, secret_id: str) -> Described:
         """The stages of one secret now, or some seconds ago. Raises `SecretError`."""
-        answer = _asked(self._client.describe_secret, secret_id, SecretId=secret_id)
+        answer = _asked(
+            "secretsmanager:DescribeSecret", self._client.describe_secret, secret_id, SecretId=secret_id
+        )
         described = _described(answer, stages=_labels(answer.get("VersionIdsToStages")))
         if described is None:
             raise UnavailableError(secret_id, "DescribeSecret's answer has no ARN or no Name")
@@ -59,7 +61,7 @@ class SecretsManagerCatalog:
         if 0 < len(self._name_prefixes) <= FILTER_VALUES_MAX:
             request["Filters"] = [{"Key": "name", "Values": list(self._name_prefixes)}]
         while True:
-            answer = _asked(self._client.list_secrets, "*", **request)
+            answer = _asked("secretsmanager:ListSecrets", self._client.list_secrets, "*", **request)
             for entry in _entries(answer.get("SecretList")):
                 described = _described(entry, stages=_labels(entry.get("SecretVersionsToStages")))
                 # ListSecrets compares names without regard to case.
@@ -89,7 +91,7 @@ class ParameterListing:
         chosen = {"Key": "Name", "Option": "BeginsWith", "Values": list(self._prefixes)}
         request: dict[str, object] = {"MaxResults": PARAMETERS_PAGE_SIZE, "ParameterFilters": [chosen]}
         while True:
-            answer = _asked(self._client.describe_parameters, "*", **request)
+            answer = _asked("ssm:DescribeParameters", self._client.describe_parameters, "*", **request)
             for entry in _entries(answer.get("Parameters")):
                 version = entry.get("Version")
                 described = _described(entry, stages={AWSCURRENT: str(version)})
@@ -100,13 +102,16 @@ class ParameterListing:
             request["NextToken"] = answer["NextToken"]
 
 
-def _asked(call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
+def _asked(action: str, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
+    """The answer of a call that needs the right to `action`."""
     try:
         return call(**request)
     except Exception as error:
         failure = secret_error(error, secret_id)
         if failure is None:
             raise
+        if isinstance(failure, AccessDeniedError):
+            failure = AccessDeniedError(secret_id, failure.detail, advice=f"allow {action} to this role")
         raise failure from error
 
 
