@@ -351,22 +351,22 @@ class Cache:
     def open_window(self, begun: Instant) -> None:
         """After a check: serve until the window ends what is fresh until then, and nothing else."""
         with self._lock:
-            self._settle_old_events()
             now, closes_at = self.now(), begun.wall_s + self._window_s
             for secret, holding in self.shelf.held():
                 if not self._outlasts(closes_at, secret, holding, now):
                     self.shelf.drop_hits(secret, holding.stage)
             self.shelf.open(begun.wall_s, closes_at)
 
-    def _settle_old_events(self) -> None:
-        """Ask nobody because of an event that was long over when the copy was read."""
-        view = self._view()
-        if view is None or view.assurance is None:
-            return
-        for secret, holding in tuple(self.shelf.held()):
-            marker = view.marker(secret.key)
-            if marker is not None and predates(marker, holding, view.assurance, self._limits):
-                self.shelf.put(secret, holding._replace(dispute=Dispute(marker, 0, settled=True)))
+    def settle_old_events(self) -> None:
+        """After the table was read: ask nobody because of an event that was over when the copy was read."""
+        with self._lock:
+            view = self._view()
+            if view is None or view.assurance is None:
+                return
+            for secret, holding in tuple(self.shelf.held()):
+                marker = view.marker(secret.key)
+                if marker is not None and predates(marker, holding, view.assurance, self._limits):
+                    self.shelf.put(secret, holding._replace(dispute=Dispute(marker, 0, settled=True)))
 
     # Telling
 

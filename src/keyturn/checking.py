@@ -112,6 +112,8 @@ class Checker:
         # With nothing held there is nothing to check: a cold start pays for one read only.
         if self._table is not None and keys:
             self._table.check(keys, begun)
+            for cache in self._caches:
+                cache.settle_old_events()
         return begun
 
     def _open(self, begun: Instant) -> None:

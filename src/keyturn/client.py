@@ -341,6 +341,7 @@ class SecretCache:
     def after_fork(self) -> None:
         """In a forked child: new locks, no thread, nothing fresh. Called by itself."""
         self._checker.reset_locks()
+        self._parameters = Once(self._make_parameters)
         self._logins_lock = threading.Lock()
         if self._logins is not None:
             self._logins.reset_locks()

@@ -120,17 +120,23 @@ class Parameters:
                 ready |= self._ready({name: asked[name] for name in missing})
                 missing = [name for name in missing if name not in ready]
                 ready |= self._read(missing)
-        found = {name: ready[name] for name in asked if name in ready}
-        return found, [name for name in asked if name not in ready]
+        found = {name: one for name in asked if (one := ready.get(name)) is not None}
+        return found, [name for name in asked if name not in found]
 
-    def _ready(self, asked: Mapping[str, ParameterId]) -> dict[str, Parameter]:
-        """What needs no batch: what is served as it is, and what a batch cannot read."""
-        ready: dict[str, Parameter] = {}
+    def _ready(self, asked: Mapping[str, ParameterId]) -> dict[str, Parameter | None]:
+        """What needs no batch: what is served as it is, and what a batch cannot read.
+
+        None for what was just found not to be there.
+        """
+        ready: dict[str, Parameter | None] = {}
         for name, one in asked.items():
-            if one.selector != AWSCURRENT or one.name.startswith(REFERENCE_PREFIX):
-                ready[name] = self._get(one)
-            elif (version := self._cache.peek(one.name, one.selector)) is not None:
-                ready[name] = cast("Parameter", version)
+            try:
+                if one.selector != AWSCURRENT or one.name.startswith(REFERENCE_PREFIX):
+                    ready[name] = self._get(one)
+                elif (version := self._cache.peek(one.name, one.selector)) is not None:
+                    ready[name] = cast("Parameter", version)
+            except ParameterNotFoundError:
+                ready[name] = None
         return ready
 
     def _read(self, names: Sequence[str]) -> dict[str, Parameter]:

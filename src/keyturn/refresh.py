@@ -53,10 +53,10 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
     """
     wanted = _wanted(held, marker, reading.limits)
     pinned = _read_pinned(wanted, reading)
-    if pinned is not None and _says_so(pinned, held) and not held.goes_back(pinned):
+    if pinned is not None and _is_news(pinned, held):
         return held.moved_to(pinned, reading.begun, reading.generation)
     answer = reading.read(None)
-    if answer.identity == held.version.identity:
+    if answer.identity == held.version.identity and not held.goes_back(answer):
         confirmed = held.confirmed_by(answer, reading.begun, reading.generation)
         return _still_disputed(confirmed, marker, pinned, reading)
     if held.goes_back(answer):
@@ -64,10 +64,13 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
     moved = held.moved_to(answer, reading.begun, reading.generation)
     if marker is None or moved.version.arn != held.version.arn:
         return moved
-    if agrees(marker, held) or only_hints(marker, held):
-        # The marker is behind, or told no more than that there is news: that was asked for, and here it is.
+    if only_hints(marker, held):
+        if _is_older_than(marker, moved, reading.limits):
+            # Of two events one is known, and this is what the first one told of: the second's is to come.
+            return _asked_again(moved, marker, 1, reading)
         return moved._replace(dispute=Dispute(marker, 1, settled=True))
-    return moved
+    # If the marker agreed with what was held, it is behind.
+    return moved._replace(dispute=Dispute(marker, 1, settled=True)) if agrees(marker, held) else moved
 
 
 def failed(held: Holding, error: SecretError, now: Instant, pause_s: float) -> Holding:
@@ -104,6 +107,12 @@ def _says_so(pinned: SecretVersion, held: Holding) -> bool:
     return held.stage in pinned.stages and pinned.arn == held.version.arn
 
 
+def _is_news(pinned: SecretVersion, held: Holding) -> bool:
+    """Whether the label is on a version that it was not on before."""
+    is_other = pinned.identity != held.version.identity
+    return is_other and _says_so(pinned, held) and not held.goes_back(pinned)
+
+
 def _read_pinned(wanted: str | None, reading: Reading) -> SecretVersion | None:
     if wanted is None:
         return None
@@ -119,16 +128,31 @@ def _still_disputed(
     """What was confirmed, and whether the marker is behind or Secrets Manager's answer may be old.
 
     A pinned version that is neither under this stage nor pending has lost the label: the marker is
-    behind. Else nobody can tell yet, so ask again, a bounded number of times.
+    behind. It is, too, where a later version than the pinned one is answered: the number of a
+    parameter's version only grows. Else nobody can tell yet, so ask again, a bounded number of times.
     """
     if marker is None or not disputed(marker, held):
         return held
     before = held.dispute
     asked = before.asked + 1 if before is not None and before.marker == marker else 1
-    behind = pinned is not None and not _says_so(pinned, held) and AWSPENDING not in pinned.stages
+    has_left = pinned is not None and (not _says_so(pinned, held) or pinned.identity == held.version.identity)
+    behind = has_left and pinned is not None and AWSPENDING not in pinned.stages
     settled = behind or asked >= ASKS_PER_MARKER_MAX
-    told = held._replace(dispute=Dispute(marker, asked, settled))
-    return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)
+    if settled:
+        return held._replace(dispute=Dispute(marker, asked, settled=True))
+    return _asked_again(held, marker, asked, reading)
+
+
+def _asked_again(held: Holding, marker: Marker, asked: int, reading: Reading) -> Holding:
+    """To be asked again because of this marker, each time after a longer pause."""
+    told = held._replace(dispute=Dispute(marker, asked, settled=False))
+    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)
+
+
+def _is_older_than(marker: Marker, held: Holding, limits: Limits) -> bool:
+    """Whether this version was made well before the event that the marker hints at (AWS's clocks)."""
+    made_s = held.version.created_s
+    return made_s is not None and made_s < marker.changed_at_s - limits.settle_s
 
 
 def _doubted(held: Holding, answer: SecretVersion, reading: Reading) -> Holding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from keyturn import SecretCache
 from keyturn.cache import Cache
 from keyturn.checking import Checker
 from keyturn.errors import AccessDeniedError
-from keyturn.freshness import Limits
+from keyturn.freshness import Holding, Limits
 from keyturn.login import Attempt
-from keyturn.recording import Hint, Recorder
-from keyturn.testing.fakes import FakeMarkers, FakeSecretsManager
-from keyturn.values import Described, Marker, SecretVersion
+from keyturn.parameter import Parameter
+from keyturn.recording import Hint, ParameterHint, Recorder
+from keyturn.refresh import Reading, refreshed
+from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeSecretsManager
+from keyturn.values import Described, Instant, Marker, SecretVersion
 from keyturn.watch import TableWatch
 from tests.simulation.hosts import HostClock
 from tests.simulation.scheduler import Machine, Scheduler
@@ -297,3 +300,131 @@ def test_a_process_that_only_logs_in_has_its_background_thread() -> None:
         scheduler.run(60)
     assert 2 == world.reads
     scheduler.close()
+
+
+HOST = "/app/host"
+
+
+@dataclass
+class ParameterWorld:
+    """One parameter, the marker table, one clock."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    events: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = FakeParameterStore(self.clock)
+        self.table = FakeMarkers(self.clock)
+        self.store.put(HOST, "one")
+
+    def event(self, name: str = HOST, *, deleted: bool = False) -> None:
+        """What the listener writes when an event comes."""
+        self.events += 1
+        catalog = FakeSecretsManager(self.clock)
+        recorder = Recorder(catalog, self.table, 6.0, lambda _: None, lambda: 0.0, self.clock.wall)
+        recorder.record_parameter(ParameterHint(self.store.arn(name), f"event-{self.events}", deleted))
+
+    def cache(self) -> SecretCache:
+        return SecretCache(
+            source=FakeSecretsManager(self.clock),
+            parameter_source=self.store.source,
+            markers=self.table,
+            clock=self.clock,
+            random=lambda: 0.0,
+        )
+
+
+def test_the_news_of_one_event_is_not_taken_for_that_of_the_next() -> None:
+    """Two events while nobody reads, and an answer from between them: it is asked for the second's."""
+    world = ParameterWorld()
+    cache = world.cache()
+    cache.get_parameter(HOST)
+    world.clock.advance(30)
+    world.store.put(HOST, "two")
+    world.event()
+    world.clock.advance(30)
+    world.event()
+    assert "two" == cache.get_parameter(HOST).value
+    world.store.put(HOST, "three")
+    for _ in range(20):
+        world.clock.advance(0.5)
+        cache.get_parameter(HOST)
+    assert "three" == cache.get_parameter(HOST).value
+
+
+def test_a_parameter_that_was_just_found_deleted_is_left_out_of_its_path() -> None:
+    """Its absence is remembered for a moment; the others under the path are served all the same."""
+    world = ParameterWorld()
+    world.store.put("/app/zone", "a")
+    cache = world.cache()
+    cache.get_parameters_by_path("/app")
+    world.clock.advance(10)
+    world.store.delete("/app/zone")
+    world.event("/app/zone", deleted=True)
+    for _ in range(2):
+        assert {HOST} == cache.get_parameters_by_path("/app").keys()
+
+
+def test_a_marker_that_is_behind_a_parameter_costs_two_reads() -> None:
+    """Its event was lost: a later version than the marker's says so, at once and for good."""
+    world = ParameterWorld()
+    world.store.put(HOST, "two")
+    arn = world.store.arn(HOST)
+    world.table.set(arn, arn, {"AWSCURRENT": "1"})
+    cache = world.cache()
+    for _ in range(60):
+        cache.get_parameter(HOST)
+        world.clock.advance(1.0)
+    assert 3 >= world.store.calls["GetParameter"]
+
+
+def test_an_old_answer_about_a_parameter_that_was_created_again_is_doubted() -> None:
+    """Both are version 1 of the same ARN: the dates tell which is the older."""
+
+    def put(value: str, created_s: float) -> Parameter:
+        stages = frozenset({"AWSCURRENT"})
+        return Parameter(HOST, "arn:aws:ssm", HOST, "1", stages, created_s, string=value)
+
+    held = Holding("AWSCURRENT", put("second life", 200.0), Instant(201.0, 1.0))
+    reading = Reading(lambda _: put("first life", 100.0), Instant(202.0, 2.0), 0, Limits())
+    assert "second life" == refreshed(held, None, reading).version.text()
+
+
+def test_an_event_of_the_past_costs_the_background_thread_nothing() -> None:
+    """It asks nobody about an event that was over when the copy was read, as callers do not."""
+    world, limits = ParameterWorld(), Limits()
+    world.event()
+    world.clock.advance(600)
+    table = TableWatch(world.table, limits, lambda: 0.0)
+    cache = Cache(
+        world.store.source(),
+        table,
+        limits=limits,
+        clock=world.clock,
+        random=lambda: 0.0,
+        window_s=10.0,
+        key_of=lambda arn, _: arn,
+    )
+    checker = Checker((cache,), table, limits=limits, clock=world.clock, window_s=10.0)
+    cache.get(HOST, "AWSCURRENT")
+    for _ in range(6):
+        world.clock.advance(1)
+        checker.check_ahead()
+    assert {"GetParameter": 1} == world.store.calls
+
+
+def test_a_child_forked_during_a_batch_reads_batches() -> None:
+    """The lock of a batch whose thread is not in the child is made anew."""
+    world = ParameterWorld()
+    cache, values = world.cache(), list[str]()
+
+    def fork(_: str) -> None:
+        world.store.fail = lambda _: None
+        cache.after_fork()
+        values.append(cache.get_parameters([HOST])[HOST].value)
+
+    world.store.fail = fork
+    parent = threading.Thread(target=cache.get_parameters, args=([HOST],), daemon=True)
+    parent.start()
+    parent.join(10)
+    assert ["one"] == values
