@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Thread
@@ -56,6 +56,29 @@ class Summary:
         if told["broken"]:
             self.broken.append(told)
 
+    def markdown(self, took_s: float) -> Iterator[str]:
+        """The table of docs/simulation.md."""
+        days, counted = self.simulated_s / 86_400, self.counted
+        figures = {
+            "seeds": f"{self.seeds:,}",
+            "broken promises": f"{len(self.broken):,}",
+            "simulated days": f"{days:,.1f}",
+            "took": f"{took_s:,.0f} s",
+            "rotations": f"{counted['rotations']:,}",
+            "reads of secrets": f"{counted['gets']:,}",
+            "reads of parameters": f"{counted['parameter reads']:,}",
+            "logins": f"{counted['logins']:,}",
+            "events": f"{counted['events']:,}",
+            "sweeps": f"{counted['sweeps']:,}",
+            "faults felt": f"{sum(n for name, n in counted.items() if name.startswith('fault: ')):,}",
+        }
+        figures |= {
+            f"of the time promised by {name}": f"{n:.0%}" for name, n in sorted(self.tightest.items())
+        }
+        yield "| | |"
+        yield "|---|---|"
+        yield from (f"| {name} | {figure} |" for name, figure in figures.items())
+
     def lines(self, took_s: float) -> Iterator[str]:
         """The summary as it is printed."""
         days = self.simulated_s / 86_400
@@ -77,7 +100,8 @@ def main() -> int:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     if arguments.json:
         return _work(seeds[arguments.share :: arguments.jobs], keep_going=arguments.keep_going)
-    return _run(seeds, arguments.jobs, keep_going=arguments.keep_going)
+    show = Summary.markdown if arguments.markdown else Summary.lines
+    return _run(seeds, arguments.jobs, show, keep_going=arguments.keep_going)
 
 
 def _arguments() -> argparse.Namespace:
@@ -90,6 +114,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep-going", action="store_true", help="run all seeds, also after a broken promise"
     )
+    parser.add_argument("--markdown", action="store_true", help="sum up as the table of the documentation")
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -128,7 +153,9 @@ def _told(report: Report) -> Told:
     )
 
 
-def _run(seeds: range, jobs: int, *, keep_going: bool) -> int:
+def _run(
+    seeds: range, jobs: int, show: Callable[[Summary, float], Iterator[str]], *, keep_going: bool
+) -> int:
     """Run the seeds in processes, show how far they are, and sum up."""
     # Ended politely, it takes its workers with it; killed, they end at their next seed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -157,7 +184,7 @@ def _run(seeds: range, jobs: int, *, keep_going: bool) -> int:
         for worker in workers:
             worker.terminate()
             worker.wait()
-    print(*summary.lines(time.monotonic() - started_s), sep="\n")
+    print(*show(summary, time.monotonic() - started_s), sep="\n")
     _print_broken(summary)
     complete = summary.seeds == len(seeds)
     if not complete and not summary.broken:

@@ -81,6 +81,49 @@ BUGS: Final = (
         "    if answer.arn == held.version.arn and held.goes_back(answer):\n"
         "        return _doubted(held, answer, reading)\n",
     ),
+    # Parameters
+    Bug(
+        "a parameter's ciphertext is served in clear",
+        "src/keyturn/sources/parameterstore.py",
+        "lambda: client().get_parameter(Name=name, WithDecryption=decrypt)",
+        "lambda: client().get_parameter(Name=name, WithDecryption=True)",
+    ),
+    Bug(
+        "a label of a parameter is not asked for",
+        "src/keyturn/sources/parameterstore.py",
+        '    name = secret_id if stage == AWSCURRENT else f"{secret_id}:{stage}"\n',
+        "    name = secret_id\n",
+    ),
+    Bug(
+        "an event about a parameter is no reason to read it",
+        _RECORDING,
+        "        self.store.write([(seen, marker)])\n        return Recorded(Outcome.WRITTEN, marker)\n",
+        "        return Recorded(Outcome.WRITTEN, marker)\n",
+    ),
+    Bug(
+        "the first version after an event is taken for its news, however old",
+        _REFRESH,
+        "    return made_s is not None and made_s < marker.changed_at_s - limits.settle_s\n",
+        "    return False\n",
+    ),
+    Bug(
+        "an event that was over when a parameter was read is asked about",
+        "src/keyturn/checking.py",
+        "                cache.settle_old_events()\n",
+        "                pass\n",
+    ),
+    Bug(
+        "the sweep leaves a parameter's version out",
+        "src/keyturn/parameter_sweep.py",
+        "        stages = dict(found.stages) if found is not None else {}\n",
+        "        stages = dict(before.stages)\n",
+    ),
+    Bug(
+        "one deleted parameter hides the others of its path",
+        "src/keyturn/parameters.py",
+        "            except ParameterNotFoundError:\n                ready[name] = None\n",
+        "            except ParameterNotFoundError:\n                raise\n",
+    ),
     # How long it is fresh
     Bug(
         "the generation is not looked at",
@@ -160,8 +203,7 @@ BUGS: Final = (
     Bug(
         "asking again has no back-off",
         _REFRESH,
-        "    return told if settled else told.paused_for(FIRST_PAUSE_S * 2.0 "
-        "** (asked - 1), reading.begun)\n",
+        "    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)\n",
         "    return told\n",
     ),
     Bug(

@@ -14,7 +14,16 @@ from tests.simulation.peers.lambdas import Function
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, SecretsManager
 from tests.simulation.reader import Reader
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.weather import EVENTS, LISTENER, SECRETS, SWEEPS, TABLE, TAMPER, Weather
+from tests.simulation.weather import (
+    EVENTS,
+    LISTENER,
+    PARAMETERS_PER_S,
+    SECRETS,
+    SWEEPS,
+    TABLE,
+    TAMPER,
+    Weather,
+)
 
 HUGE = str(2**53)
 
@@ -44,6 +53,7 @@ class Gremlins:
             "sweeps off": self._sweeps_off,
             "sweeps out of time": self._sweeps_out_of_time,
             "Secrets Manager throttles": self._secrets_fail,
+            "Parameter Store is busy with others": self._parameters_busy,
             "reads denied": self._reads_denied,
             "database does not answer": self._database_fails,
             "table throttles and times out": self._table_fails,
@@ -139,6 +149,12 @@ class Gremlins:
             self.weather.secrets_error = self.random.choice((0.2, 0.6, 1.0))
             self._last(200)
             self.weather.secrets_error = 0.0
+
+    def _parameters_busy(self) -> None:
+        with self.weather.blowing(SECRETS):
+            self.weather.parameters_per_s = self.random.choice((0, 1, 2))
+            self._last(100)
+            self.weather.parameters_per_s = PARAMETERS_PER_S
 
     def _reads_denied(self) -> None:
         host = self._reader().host.name

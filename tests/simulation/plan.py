@@ -37,13 +37,17 @@ class ReaderPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One world. `rotations`: of each secret. `undescribed`: names that the listener may not describe."""
+    """One world. `rotations`: of each secret. `undescribed`: names that the listener may not describe.
+
+    `swept_parameters`: whether the sweep lists parameters.
+    """
 
     rotations: int
     mean_gap_s: float
     stale: float
     trail: bool
     announced: bool
+    swept_parameters: bool
     alternating: bool
     undescribed: frozenset[str]
     readers: tuple[ReaderPlan, ...]
@@ -60,6 +64,7 @@ def planned(random: Random, faults: list[str]) -> Plan:
         stale=random.choice((0.0, 0.3, 0.9)),
         trail=random.random() < 0.5,
         announced=random.random() < 0.4,
+        swept_parameters=random.random() < 0.7,
         alternating=random.random() < 0.5,
         undescribed=frozenset({"api"}) if random.random() < 0.2 else frozenset(),
         readers=tuple(_reader(random) for _ in range(3)),

@@ -23,6 +23,9 @@ STAGES = (AWSCURRENT,) * 6 + (AWSPREVIOUS, AWSPENDING, "blue")
 LOGINS = 0.15
 """How much of what a reader does is to log in."""
 
+PARAMETERS = 0.2
+"""How much of it is to read parameters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -75,7 +78,7 @@ class LoginsTold(Protocol):
 class Reader:
     """A process and its cache. `ids`: by which id it gets each secret; `told` hears of each get.
 
-    `connect` logs in to a secret's database with one of its versions.
+    `parameters` reads some; `connect` logs in to a secret's database with one of its versions.
 
     `storms`: whether it now and then invalidates at every turn, as code does on every failed login.
     """
@@ -91,6 +94,7 @@ class Reader:
     reborn: Callable[[Reader], None]
     connect: Callable[[SecretVersion], None]
     logins: LoginsTold
+    parameters: Callable[[Reader], None]
     counted: Counter[str]
     mean_gap_s: float
     steady: bool
@@ -194,7 +198,10 @@ class Reader:
                 # All threads of an idle process come back at once, with the same wish.
                 self.scheduler.pause(self.idle_until_s - self.scheduler.now_s)
                 secret_id, stage = self.ids()[0], AWSCURRENT
-            if self.random.random() < LOGINS:
+            way = self.random.random()
+            if way > 1 - PARAMETERS:
+                self.parameters(self)
+            elif way < LOGINS:
                 self.login(secret_id)
             else:
                 self.get(secret_id, stage)

@@ -13,6 +13,7 @@ from unittest.mock import patch
 import keyturn.cache
 import keyturn.checking
 import keyturn.login
+import keyturn.parameters
 import keyturn.poller
 from tests.simulation.scheduler import Scheduler, Waiting
 
@@ -99,8 +100,8 @@ class Threading:
 
 @contextmanager
 def cooperative(scheduler: Scheduler) -> Iterator[None]:
-    """Let the cache, its logins and its poller use actors instead of threads."""
+    """Let the cache, its logins, its parameters and its poller use actors instead of threads."""
     with ExitStack() as stack:
-        for module in (keyturn.cache, keyturn.checking, keyturn.login, keyturn.poller):
+        for module in (keyturn.cache, keyturn.checking, keyturn.login, keyturn.parameters, keyturn.poller):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
         yield

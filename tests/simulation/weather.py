@@ -15,6 +15,9 @@ from tests.simulation.scheduler import NEVER_S, Scheduler
 T = TypeVar("T")
 
 SECRETS, TABLE, TAMPER = "secrets", "table", "tamper"
+PARAMETERS_PER_S = 40
+"""Reads of Parameter Store in one account and Region, without higher throughput."""
+
 EVENTS, LISTENER, SWEEPS = "events", "listener", "sweeps"
 
 
@@ -33,6 +36,7 @@ class Weather:
     scheduler: Scheduler
     random: Random
     secrets_error: float = 0.0
+    parameters_per_s: int = PARAMETERS_PER_S
     database_error: float = 0.0
     table_error: float = 0.0
     table_denied: bool = False
@@ -69,6 +73,7 @@ class Weather:
         self.struck(*self.active)
         self.active.clear()
         self.denied.clear()
+        self.parameters_per_s = PARAMETERS_PER_S
         self.secrets_error = self.database_error = self.table_error = 0.0
         self.crash = self.out_of_time = 0.0
         self.event_lost = self.event_late = self.event_doubled = 0.0

@@ -11,16 +11,20 @@ from random import Random
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
 from keyturn.markers import MarkerTable
-from keyturn.recording import Hint, Recorder
+from keyturn.recording import Hint, ParameterHint, Recorder
+from keyturn.sources.catalog import ParameterListing
+from keyturn.sources.parameterstore import ParameterStoreSource
 from keyturn.values import SecretVersion
 from rotation_listener.events import Parsed, parse
 from rotation_listener.listener import Listener, Settings
+from tests.simulation.changer import LABEL, Changer, ParameterReads
 from tests.simulation.checkers import secrecy
 from tests.simulation.checkers.bounds import SWEEP_EVERY_S
 from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.checkers.cost import Cost
 from tests.simulation.checkers.ending import Ending
 from tests.simulation.checkers.logins import Logins
+from tests.simulation.checkers.parameters import ServingParameters
 from tests.simulation.checkers.serving import Serving
 from tests.simulation.checkers.table import Items
 from tests.simulation.gremlins import Gremlins
@@ -29,6 +33,7 @@ from tests.simulation.peers.database import Database, connect
 from tests.simulation.peers.dynamodb import Table, TableClient, WatchedMarkers
 from tests.simulation.peers.events import Event
 from tests.simulation.peers.lambdas import Bus, Function
+from tests.simulation.peers.parameterstore import TYPES, Asked, ParameterLine, ParameterStore
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, Answered, SecretsLine, SecretsManager
 from tests.simulation.plan import NAMES, Plan, ReaderPlan, planned
 from tests.simulation.reader import Reader, Served
@@ -69,12 +74,15 @@ class World:
     plan: Plan = field(init=False)
     weather: Weather = field(init=False)
     service: SecretsManager = field(init=False)
+    store: ParameterStore = field(init=False)
     table: Table = field(init=False)
     function: Function = field(init=False)
     bus: Bus = field(init=False)
     databases: dict[str, Database] = field(init=False)
     serving: Serving = field(init=False)
     logins: Logins = field(init=False)
+    serving_parameters: ServingParameters = field(init=False)
+    parameters: ParameterReads = field(init=False)
     cost: Cost = field(init=False)
     items: Items = field(init=False)
     gremlins: Gremlins = field(init=False)
@@ -84,6 +92,7 @@ class World:
         self.ground = Host("aws", self.scheduler)
         self.weather = Weather(self.scheduler, self.random)
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
+        self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
         self.table = Table(self.scheduler, self.random, self._written)
         self.cost = Cost(self.scheduler, logs_in=lambda: self.scheduler.running in self.logins.flying)
         self.databases = {name: Database(self.scheduler) for name in NAMES}
@@ -102,7 +111,7 @@ class World:
             lambda: self.cost.happened("*"),
         )
         self.plan = planned(self.random, list(self.gremlins.faults()))
-        self.service.stale = self.plan.stale
+        self.service.stale = self.store.stale = self.plan.stale
         self.bus = Bus(self.scheduler, self.random, self.weather, self.function, self.plan.trail)
         self.serving = Serving(
             self.scheduler,
@@ -112,6 +121,15 @@ class World:
             checks=lambda reader: self.table.flying[reader.host.process] > 0,
             late=self._late,
         )
+        self.serving_parameters = ServingParameters(
+            self.scheduler,
+            self.store,
+            self.weather,
+            self.plan.swept_parameters,
+            checks=lambda reader: self.table.flying[reader.host.process] > 0,
+            late=self._late,
+        )
+        self.parameters = ParameterReads(self.random, self.scheduler, self.serving_parameters, self.counted)
         self.logins = Logins(
             self.scheduler,
             self.service,
@@ -146,6 +164,21 @@ class World:
             self.say("Secrets Manager:", hint.reason, hint.secret_id, hint.stage, hint.version_id)
         self.counted["events"] += 1
         self.bus.publish(event)
+
+    def _publish_change(self, event: Event) -> None:
+        hint = parse(event)
+        if isinstance(hint, ParameterHint):
+            self.cost.happened(hint.key)
+            self.say(hint.reason, hint.key)
+        self.counted["events"] += 1
+        self.bus.publish(event)
+
+    def _parameter_asked(self, asked: Asked) -> None:
+        self.calls.setdefault(asked.host, Counter())["parameters"] += 1
+        self.say(
+            asked.host, "read", asked.selector, "of", asked.name, "" if asked.decrypt else "(ciphertext)"
+        )
+        self.cost.parameter_asked(asked)
 
     def _written(self, key: str, item: Mapping[str, object]) -> None:
         self.say("table:", item)
@@ -194,6 +227,7 @@ class World:
         reader.born_s = self.scheduler.now_s
         self.serving.forgotten(reader.host.name)
         self.logins.forgotten(reader.host.name)
+        self.serving_parameters.forgotten(reader.host.name)
 
     # Making
 
@@ -201,7 +235,14 @@ class World:
         clock = HostClock(self.scheduler, skew_s=self.random.uniform(-2, 2))
         host = Host(f"listener{number}", self.scheduler, clock)
         recorder, table = self._recorder(host, crashes=True)
-        return host, Listener(Settings("markers"), recorder, table)
+        line = ParameterLine(
+            self.store, Wire(self.scheduler, self.weather, host, crashes=True), self._no_read
+        )
+        listed = ParameterListing(line, ("/app/",)) if self.plan.swept_parameters else None
+        return host, Listener(Settings("markers"), recorder, table, listed)
+
+    def _no_read(self, asked: Asked) -> None:
+        raise BrokenPromiseError("secrecy", f"the listener read {asked.name}")
 
     def _recorder(self, host: Host, *, crashes: bool) -> tuple[Recorder, MarkerTable]:
         wire = Wire(self.scheduler, self.weather, host, crashes)
@@ -238,6 +279,7 @@ class World:
             reborn=self._reborn,
             connect=partial(self._connect, Wire(self.scheduler, self.weather, host)),
             logins=self.logins,
+            parameters=self.parameters.read,
             counted=self.counted,
             mean_gap_s=plan.mean_gap_s,
             steady=plan.steady,
@@ -247,9 +289,10 @@ class World:
 
     def _cache(self, host: Host, plan: ReaderPlan) -> SecretCache:
         wire = Wire(self.scheduler, self.weather, host)
-        limits = plan.limits
+        line, limits = ParameterLine(self.store, wire, self._parameter_asked), plan.limits
         return SecretCache(
             source=SecretsLine(self.service, wire, self._answered),
+            parameter_source=lambda decrypt: ParameterStoreSource(lambda: line, decrypt=decrypt),
             markers=WatchedMarkers(self._markers(wire), host, self.table.flying),
             clock=host.clock,
             sleep=self._sleep,
@@ -291,6 +334,12 @@ class World:
         """From the first secret to the last check."""
         rotators = [self._rotator(name) for name in NAMES]
         self._spawn("sweeps", self._sweep_on)
+        changers = [
+            Changer(name, self.scheduler, self.random, self.store, 4 * self.plan.mean_gap_s, self.counted)
+            for name in TYPES
+        ]
+        for changer in changers:
+            self._spawn(f"creation of {changer.name}", changer.begin)
         busy = len(rotators)
 
         def rotate(rotator: Rotator) -> None:
@@ -305,12 +354,16 @@ class World:
         # Until here nobody had a marker: the faults begin once the first sweep has made them.
         self.scheduler.run(30)
         chaos = Host("gremlins", self.scheduler)
+        people = Host("people", self.scheduler)
+        for changer in changers:
+            self.scheduler.spawn(f"changes of {changer.name}", people.machine, changer.run)
         for number in range(2 if self.plan.faults else 0):
             run = partial(self.gremlins.run, list(self.plan.faults), self.plan.mean_fault_gap_s)
             self.scheduler.spawn(f"gremlin{number}", chaos.machine, run)
         while busy and self.scheduler.now_s < TIME_MAX_S:
             self.scheduler.run(self.scheduler.now_s + 50)
         chaos.kill()
+        people.kill()
         self._heal()
 
     def _spawn(self, name: str, run: Callable[[], None]) -> None:
@@ -356,7 +409,7 @@ class World:
         self._spawn("one move more", self._move_each)
         thawed_s = max(self.scheduler.now_s, *(reader.host.machine.thaws_at_s for reader in self.readers))
         self.scheduler.run(thawed_s + HEALED_AFTER_S)
-        ending = Ending(self.service, self.plan.undescribed)
+        ending = Ending(self.service, self.plan.undescribed, self.store, self.plan.swept_parameters)
         for reader in self.readers:
             self.scheduler.spawn(
                 f"end of {reader.host.name}", reader.host.machine, partial(self._end, ending, reader)
@@ -371,6 +424,9 @@ class World:
             self.scheduler.pause(30.0)
             self.service.move(name, "blue", None)
             self.service.move(name, "blue", self.service.held(name).stages["AWSCURRENT"])
+        for name in TYPES:
+            self.store.put(name)
+            self.store.label(name, LABEL, 1)
 
     def _end(self, ending: Ending, reader: Reader) -> None:
         self._get_all(reader, QUIET_S)
@@ -378,7 +434,18 @@ class World:
         self._get_all(reader, QUIET_S)
         ending.quiet_minute(reader, self.calls[reader.host.name], QUIET_S)
         ending.reader(reader)
+        reader.forget()
+        self.calls[reader.host.name].clear()
+        self._get_parameters(reader, QUIET_S / 2)
+        ending.first_minute(reader, self.calls[reader.host.name])
         self.counted["readers seen converged"] += 1
+
+    def _get_parameters(self, reader: Reader, seconds: float) -> None:
+        until_s = self.scheduler.now_s + seconds
+        while self.scheduler.now_s < until_s:
+            for name in TYPES:
+                self.parameters.one(reader, name, "AWSCURRENT", decrypt=True)
+            self.scheduler.pause(1.0)
 
     def _get_all(self, reader: Reader, seconds: float) -> None:
         until_s = self.scheduler.now_s + seconds
@@ -386,6 +453,9 @@ class World:
             for name in NAMES:
                 for stage in ("AWSCURRENT", "AWSPREVIOUS"):
                     reader.get(name, stage)
+            for name in TYPES:
+                for selector in ("AWSCURRENT", LABEL):
+                    self.parameters.one(reader, name, selector, decrypt=True)
             self.scheduler.pause(4.0)
 
 
@@ -407,5 +477,6 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
             scheduler.close()
     world.counted.update({f"fault: {name}": number for name, number in world.weather.counted.items()})
     world.counted.update(world.service.calls)
+    world.counted.update(world.store.calls)
     world.counted.update({f"table: {name}": number for name, number in world.table.calls.items()})
     return Report(seed, world.scheduler.now_s, world.counted, world.tightest, broken)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from keyturn.markers import HEAD_KEY, head_of, marker_of
 from keyturn.values import AWSCURRENT, AWSPREVIOUS
+from tests.simulation.changer import LABEL
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
 from tests.simulation.hosts import EPOCH_S
+from tests.simulation.peers.parameterstore import ParameterStore
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, SecretsManager
 from tests.simulation.reader import Reader
 
@@ -21,6 +23,8 @@ class Ending:
 
     service: SecretsManager
     undescribed: frozenset[str]
+    store: ParameterStore
+    swept_parameters: bool
 
     def table(self, items: Mapping[str, Mapping[str, object]], now_s: float) -> None:
         """Every marker says the truth, and the lease is in force."""
@@ -55,6 +59,7 @@ class Ending:
                 require(
                     said == (state.arn, wanted), "liveness", f"{reader.host.name} stays at {said} for {stage}"
                 )
+        self._parameters(reader)
         status = reader.cache.status()
         require(status.table.trouble is None, "liveness", f"{reader.host.name}: {status.table.trouble}")
         states = (self.service.now(name) for name in self.service.states if name not in self.undescribed)
@@ -63,11 +68,38 @@ class Ending:
             if held.stage in (AWSCURRENT, AWSPREVIOUS) and held.arn in arns:
                 require(held.covered, "liveness", f"{reader.host.name} is not covered: {held.why}")
 
+    def _parameters(self, reader: Reader) -> None:
+        for name in self.store.history:
+            state = self.store.now(name)
+            for selector in (AWSCURRENT, LABEL):
+                put = state.under(selector) if state is not None else None
+                if put is None:
+                    continue
+                parameter = reader.cache.get_parameter(name, label=None if selector == AWSCURRENT else LABEL)
+                # Created again it may have the number of a version of its first life: docs/simulation.md.
+                right = parameter.version == put.number
+                what = f"{reader.host.name} stays at {parameter.version_id} for {selector} of {name}"
+                require(right, "liveness", what)
+        # A copy in the other form, which nobody asked for any more, may be an old one.
+        held = [one for one in reader.cache.status().parameters if one.stage == AWSCURRENT]
+        covered = {one.name for one in held if one.covered}
+        absent = {one.name for one in held} - covered if self.swept_parameters else set[str]()
+        require(not absent, "liveness", f"{reader.host.name}: {sorted(absent)} are not covered")
+
+    def first_minute(self, reader: Reader, calls: Counter[str]) -> None:
+        """To a process that begins, a marker of an old event is no reason to read anything twice."""
+        first = len(self.store.history)
+        what = f"{reader.host.name} began with {calls['parameters']} reads of {first} parameters"
+        require(calls["parameters"] <= first, "liveness", what)
+
     def quiet_minute(self, reader: Reader, calls: Counter[str], seconds: float) -> None:
         """In steady state a reader costs its checks, and a re-read where a TTL ended."""
         heads = seconds / reader.limits["check_interval_s"] + 2
         require(calls["head"] <= heads, "liveness", f"{reader.host.name} made {calls['head']} checks")
         require(calls["head, consistent"] == 0, "liveness", f"{reader.host.name} reads the head consistently")
+        asked, parameters = calls["parameters"], len(reader.cache.status().parameters)
+        # What no marker covers may reach the end of the shortest TTL twice.
+        require(asked <= 2 * parameters, "liveness", f"{reader.host.name} read parameters {asked} times")
         held = len(reader.cache.status().secrets)
         reads = calls["GetSecretValue"]
         require(reads <= held, "liveness", f"{reader.host.name} read {reads} times in a quiet minute")

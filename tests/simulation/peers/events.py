@@ -48,6 +48,17 @@ def service_event(event_name: str, arn: str) -> Event:
     }
 
 
+def parameter_changed(event_id: str, arn: str, name: str, operation: str) -> Event:
+    """Parameter Store's own event, which has no version."""
+    return {
+        "id": event_id,
+        "source": "aws.ssm",
+        "detail-type": "Parameter Store Change",
+        "resources": [arn],
+        "detail": {"name": name, "operation": operation},
+    }
+
+
 def is_native(event: Event) -> bool:
     """Whether the event comes at once and without a trail."""
-    return event.get("detail-type") == "Secret Label Updated"
+    return event.get("detail-type") in ("Secret Label Updated", "Parameter Store Change")

@@ -1,0 +1,192 @@
+"""What is checked of every parameter that is served: that it is true, fresh enough, and no step back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from keyturn.errors import (
+    AccessDeniedError,
+    SecretError,
+    SecretNotFoundError,
+    StageNotFoundError,
+    UnavailableError,
+)
+from keyturn.parameter import Parameter
+from keyturn.values import AWSCURRENT
+from tests.simulation.checkers import bounds, secrecy
+from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.checkers.serving import ERROR_MEMORY_S, Position
+from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, Put, Span, under_path
+from tests.simulation.peers.secretsmanager import READ_LAG_S
+from tests.simulation.reader import Reader
+from tests.simulation.rotator import CANARY
+from tests.simulation.scheduler import NEVER_S, Scheduler
+from tests.simulation.weather import EVENTS, LISTENER, SECRETS, SWEEPS, TABLE, TAMPER, Weather
+
+MARGIN_S = 60.0
+"""What may come on top of a TTL before a new parameter is found under its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one reader asked for and when it began (true seconds)."""
+
+    reader: Reader
+    names: tuple[str, ...]
+    selector: str
+    decrypt: bool
+    begun_s: float
+
+
+@dataclass(slots=True)
+class ServingParameters:
+    """Watches every answer of every reader. `swept`: whether the sweep lists parameters."""
+
+    scheduler: Scheduler
+    store: ParameterStore
+    weather: Weather
+    swept: bool
+    checks: Callable[[Reader], bool]
+    late: Callable[[str, float], None]
+    positions: dict[tuple[str, str, str, bool], Position] = field(default_factory=dict)
+
+    def forgotten(self, host: str) -> None:
+        """A process that has lost what it knew may begin anew."""
+        self.positions = {key: one for key, one in self.positions.items() if key[0] != host}
+
+    def served(self, ask: Ask, outcome: Mapping[str, Parameter] | SecretError) -> None:
+        """Judge one answer: each parameter by its name, or the error."""
+        if isinstance(outcome, SecretError):
+            self._raised(ask, outcome)
+            return
+        require(set(outcome) == set(ask.names), "safety", f"asked for {ask.names}, got {sorted(outcome)}")
+        for name, parameter in outcome.items():
+            self._judge(ask, name.removeprefix(ARN_PREFIX), parameter)
+
+    def served_path(
+        self, ask: Ask, path: str, outcome: Mapping[str, Parameter] | SecretError, *, recursive: bool
+    ) -> None:
+        """Judge what was found under a path: what is there long enough has to be in it."""
+        if isinstance(outcome, SecretError):
+            self._raised(ask, outcome)
+            return
+        possible = under_path(path, recursive=recursive)
+        require(set(outcome) <= set(possible), "safety", f"{sorted(outcome)} are not all under {path}")
+        for name, parameter in outcome.items():
+            self._judge(ask, name, parameter)
+        since_s = ask.begun_s - ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
+        if not self._is_well(ask.reader, since_s):
+            return
+        for name in set(possible) - set(outcome):
+            was_there = all(state is not None for state in self.store.since(name, since_s))
+            require(not was_there, "path", f"{ask.reader.host.name} does not find {name} under {path}")
+
+    def _judge(self, ask: Ask, name: str, parameter: Parameter) -> None:
+        put = self.store.puts.get((name, parameter.value))
+        what = f"{_what(ask, name)}: {put} as {parameter.version_id}"
+        genuine = put is not None and parameter.name == name and parameter.type == TYPES[name]
+        fits = put is not None and parameter.version == put.number and ask.selector in parameter.stages
+        if put is None or not (genuine and fits):
+            raise BrokenPromiseError("safety", f"{what} is a mix of parameters")
+        is_secret = TYPES[name] == "SecureString"
+        in_clear = CANARY in parameter.value
+        require(in_clear == (ask.decrypt or not is_secret), "safety", f"{what} is in the wrong form")
+        spans = self.store.spans(name, ask.selector)
+        last = next((at for at in range(len(spans) - 1, -1, -1) if spans[at].holder == put), None)
+        if last is None:
+            raise BrokenPromiseError("safety", f"{what} was never there")
+        if last + 1 < len(spans) and ask.begun_s > spans[last + 1].start_s:
+            self._stale(ask, name, put, spans, last)
+        self._no_relapse(ask, name, put, spans)
+
+    def _stale(self, ask: Ask, name: str, put: Put, spans: list[Span], last: int) -> None:
+        reader, moved = ask.reader, spans[last + 1]
+        age_s = ask.begun_s - moved.start_s
+        clock = reader.host.clock
+        bound_s = max(
+            (
+                held.bound_s
+                for held in reader.cache.status().parameters
+                if (held.name, held.stage) == (name, ask.selector)
+            ),
+            default=READ_LAG_S,
+        )
+        allowed_s = bound_s * bounds.DRIFT + (clock.hidden_s if clock.stops else 0.0)
+        what = f"{_what(ask, name)}: {put} {age_s:.1f} s after it was {moved.holder}"
+        require(age_s <= allowed_s, "bound", f"{what}, bound {bound_s:.1f} s")
+        asks = self.store.flying[reader.host.process, name] > 0
+        if asks or self.checks(reader) or not self._is_well(reader, moved.start_s):
+            return
+        promised_s, promise = self._promised(ask, name, put, moved)
+        if promised_s < NEVER_S:
+            self.late(f"{promise}, parameters", age_s / promised_s)
+        require(age_s <= promised_s, f"freshness by {promise}", f"{what}, promised {promised_s:.1f} s")
+
+    def _promised(self, ask: Ask, name: str, put: Put, moved: Span) -> tuple[float, str]:
+        """In how many seconds a change is noticed, and by what."""
+        interval_s, moved_s, holder = ask.reader.limits["check_interval_s"], moved.start_s, moved.holder
+        back = holder is not None and (holder.life != put.life or holder.number < put.number)
+        by_event_s = bounds.by_event_s(interval_s, back=back)
+        if ask.selector.isdecimal() or self.weather.calm_since(TABLE, TAMPER) + bounds.REST_S >= moved_s:
+            return NEVER_S, "nothing"
+        if self._events_reach(name, moved_s):
+            return by_event_s, "event"
+        if not self.swept or ask.selector != AWSCURRENT:
+            return ask.reader.limits["uncovered_ttl_s"] + by_event_s, "TTL"
+        if holder is not None and holder.number == put.number:
+            # Created again, at the same version: to the sweep it looks as it was.
+            return NEVER_S, "nothing"
+        if self.weather.calm_since(SWEEPS, LISTENER) < moved_s:
+            return bounds.by_sweep_s(interval_s, back=back), "sweep"
+        return bounds.by_lease_s(interval_s, back=back), "lease"
+
+    def _events_reach(self, name: str, moved_s: float) -> bool:
+        """Whether this change was announced by an event that nothing held up, and no other was near."""
+        near = [at_s for at_s, _ in self.store.history[name] if 0 < abs(at_s - moved_s) < bounds.APART_S]
+        return self.weather.calm_since(EVENTS, LISTENER) + 1 < moved_s and not near
+
+    def _is_well(self, reader: Reader, moved_s: float) -> bool:
+        troubled_s = max(self.weather.calm_since(SECRETS), self.store.throttled_s)
+        return troubled_s + bounds.REST_S < moved_s and reader.host.clock.disturbed_s + 1 < moved_s
+
+    def _no_relapse(self, ask: Ask, name: str, put: Put, spans: list[Span]) -> None:
+        """Along a selector's life a reader only goes forward."""
+        key = (ask.reader.host.name, name, ask.selector, ask.decrypt)
+        position = self.positions.setdefault(key, Position())
+        least = position.least(ask.begun_s)
+        found = next((at for at in range(least, len(spans)) if spans[at].holder == put), None)
+        if found is None:
+            newer = spans[least].holder
+            raise BrokenPromiseError("relapse", f"{_what(ask, name)}: {put} after {newer} was served")
+        if found > position.index:
+            position.before, position.index = position.index, found
+            position.since_s = self.scheduler.now_s
+
+    def _raised(self, ask: Ask, error: SecretError) -> None:
+        secrecy.error(error)
+        since_s = ask.begun_s - ERROR_MEMORY_S
+        match error:
+            case UnavailableError() | AccessDeniedError():
+                troubled_s = max(self.weather.calm_since(SECRETS), self.store.throttled_s)
+                truthful = troubled_s > ask.begun_s - bounds.REST_S
+            case SecretNotFoundError() | StageNotFoundError():
+                truthful = any(
+                    state is None or state.under(ask.selector) is None
+                    for name in ask.names
+                    for state in self.store.since(name.removeprefix(ARN_PREFIX), since_s)
+                )
+                if truthful:
+                    self._forget_absent(ask)
+            case _:
+                truthful = False
+        require(truthful, "error", f"{_what(ask, *ask.names)}: {type(error).__name__}, untruly")
+
+    def _forget_absent(self, ask: Ask) -> None:
+        """A process that was told that something is gone has forgotten it, and may begin anew."""
+        gone = {(ask.reader.host.name, name.removeprefix(ARN_PREFIX)) for name in ask.names}
+        self.positions = {key: one for key, one in self.positions.items() if key[:2] not in gone}
+
+
+def _what(ask: Ask, *names: str) -> str:
+    return f"{ask.reader.host.name} asked for {ask.selector} of {', '.join(names)}"
