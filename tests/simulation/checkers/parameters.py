@@ -118,6 +118,9 @@ class ServingParameters:
         asks = self.store.flying[reader.host.process, name] > 0
         if asks or self.checks(reader) or not self._is_well(reader, moved.start_s):
             return
+        if any(span.holder is not None and span.holder.number == put.number for span in spans[last + 1 :]):
+            # Created again, at the same version since: to the sweep it looks as it was.
+            return
         promised_s, promise = self._promised(ask, name, put, moved)
         if promised_s < NEVER_S:
             self.late(f"{promise}, parameters", age_s / promised_s)
@@ -134,9 +137,6 @@ class ServingParameters:
             return by_event_s, "event"
         if not self.swept or ask.selector != AWSCURRENT:
             return ask.reader.limits["uncovered_ttl_s"] + by_event_s, "TTL"
-        if holder is not None and holder.number == put.number:
-            # Created again, at the same version: to the sweep it looks as it was.
-            return NEVER_S, "nothing"
         if self.weather.calm_since(SWEEPS, LISTENER) < moved_s:
             return bounds.by_sweep_s(interval_s, back=back), "sweep"
         return bounds.by_lease_s(interval_s, back=back), "lease"
