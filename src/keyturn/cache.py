@@ -397,15 +397,14 @@ class Cache:
 
     def _due(self, secret: Secret, holding: Holding, now: Instant) -> bool:
         """Whether this holding is to be refreshed now."""
-        if holding.pauses(now):
-            return False
-        if self._fresh_for_s(secret, holding, now, holding.generation) <= 0:
-            return True
-        if holding.generation == secret.generation:
-            return False
-        # Fresh, but invalidated: that alone makes it due only so often.
         forced = secret.forced.get(holding.stage)
-        return forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s
+        is_asked_for = holding.generation != secret.generation and (
+            forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s
+        )
+        if holding.pauses(now):
+            # A doubt can wait for its second answer, not so who was refused; a failure keeps all waiting.
+            return is_asked_for and holding.trouble is None
+        return is_asked_for or self._fresh_for_s(secret, holding, now, holding.generation) <= 0
 
     def _is_servable(self, secret: Secret, holding: Holding, now: Instant) -> bool:
         """Whether callers may have this while it is refreshed; what idled past its bound they wait for."""

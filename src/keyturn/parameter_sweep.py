@@ -23,8 +23,9 @@ def parameter_changes(
 ) -> Iterator[tuple[Seen, Marker]]:
     """The markers to write, where `listed` has the parameters by their keys.
 
-    A list may be `lag_s` behind, so a marker that an event has changed since is left to the next
-    sweep. Where parameters are not listed at all, or not any more, their markers lose their version.
+    A list may be `lag_s` behind, so a marker whose version an event has taken away since is left to
+    the next sweep. Where parameters are not listed at all, or not any more, their markers lose their
+    version.
     """
     for key, described in listed.items():
         if key not in seen or seen[key].marker is None:
@@ -32,13 +33,20 @@ def parameter_changes(
             yield seen.get(key) or absent(key), marker
     for one in seen.values():
         before = one.marker
-        if before is None or is_secret_arn(before.key) or before.changed_at_s > now_s - lag_s:
+        if before is None or is_secret_arn(before.key):
+            continue
+        if not before.stages and before.changed_at_s > now_s - lag_s:
             continue
         found = listed.get(before.key)
         stages = dict(found.stages) if found is not None else {}
-        if dict(before.stages) != stages or (before.deleted and found is not None):
-            after = before._replace(stages=stages, deleted=False, reason="sweep", changed_at_s=now_s)
-            yield one, after
+        is_wrong = dict(before.stages) != stages or (before.deleted and found is not None)
+        if is_wrong or before.arn != before.key:
+            yield (
+                one,
+                before._replace(
+                    arn=before.key, stages=stages, deleted=False, reason="sweep", changed_at_s=now_s
+                ),
+            )
 
 
 def was_missed(before: Marker | None, after: Marker) -> bool:

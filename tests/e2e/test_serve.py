@@ -25,7 +25,7 @@ from keyturn.testing.rotation import Rotation, StepFunctions
 from keyturn.values import AWSCURRENT
 from keyturn.wiring import marker_table
 from tests.e2e.node import Node, installed
-from tests.testing.processes import eventually
+from tests.testing.processes import eventually, heed_interrupts
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -75,7 +75,11 @@ def running(log: Path, **environment: str) -> Iterator[Server]:
     settings = {"KEYTURN_CHECK_INTERVAL_S": str(CHECK_INTERVAL_S), "AWS_TOKEN": TOKEN}
     with log.open("wb") as output, ExitStack() as ending:
         process = subprocess.Popen(
-            command, env={**os.environ, **settings, **environment}, stderr=output, stdin=subprocess.DEVNULL
+            command,
+            env={**os.environ, **settings, **environment},
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 # no threads here
         )
         ending.callback(process.wait, 10)
         ending.callback(process.terminate)

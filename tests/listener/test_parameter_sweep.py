@@ -152,3 +152,20 @@ def test_only_what_is_wanted_is_listed_page_by_page() -> None:
     assert {"1"} == {one.stages[AWSCURRENT] for one in found}
     assert len(asked) > 1
     assert all(one["MaxResults"] == 50 for one in asked)
+
+
+def test_the_next_sweep_corrects_what_a_late_list_said(world: World) -> None:
+    """Only events make a sweep hold back, not what the sweep before it wrote."""
+    sweep(world, Listed({KEY: "3"}), after_s=0)
+    sweep(world, Listed({KEY: "4"}), after_s=240)
+    assert {AWSCURRENT: "4"} == marker(world).stages
+
+
+def test_a_forged_marker_is_put_right(world: World) -> None:
+    """A parameter's marker names the parameter itself, whatever somebody wrote into it."""
+    sweep(world, Listed({KEY: "3"}), after_s=0)
+    seen = world.table.look(KEY)
+    assert seen.marker is not None
+    world.table.write([(seen, seen.marker._replace(arn=f"{KEY}-forged"))])
+    sweep(world, Listed({KEY: "3"}))
+    assert KEY == marker(world).arn

@@ -215,8 +215,8 @@ BUGS: Final = (
     Bug(
         "forced refreshes are not limited",
         _CACHE,
-        "        return forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s\n",
-        "        return True\n",
+        "            forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s\n",
+        "            True\n",
     ),
     Bug(
         "a secret that is gone is served on, as if the call had failed",

@@ -428,3 +428,20 @@ def test_a_child_forked_during_a_batch_reads_batches() -> None:
     parent.start()
     parent.join(10)
     assert ["one"] == values
+
+
+def test_a_doubt_keeps_nobody_waiting_who_asks_anew() -> None:
+    """An old answer is doubted for a settle time; who invalidates meanwhile gets what is true by then."""
+    world = World()
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.rotate("v2", "two", mark=False)
+    world.clock.advance(300)
+    assert "v2" == cache.get(NAME).version_id
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    world.clock.advance(5)
+    cache.invalidate(NAME)
+    assert "v2" == cache.get(NAME).version_id
+    world.rotate("v3", "three", mark=False)
+    cache.invalidate(NAME)
+    assert "v3" == cache.get(NAME).version_id

@@ -17,7 +17,7 @@ SEEDS = 16
 
 SOON_CAUGHT = (
     "the marker is believed without asking",
-    "a denied copy is served as long as a stale one",
+    "a secret that is gone is served on, as if the call had failed",
     "the head is not in the transaction",
     "a value is in the repr of its version",
 )
