@@ -46,7 +46,7 @@ class Plan:
 
 PLANS: Final[Mapping[Size, Plan]] = {
     "full": Plan(checks=300, background_s=2, background_rounds=9),
-    "quick": Plan(checks=40, background_s=1.2, background_rounds=3),
+    "quick": Plan(checks=40, background_s=0.8, background_rounds=2),
 }
 
 

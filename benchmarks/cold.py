@@ -96,7 +96,7 @@ class Plan:
 
 PLANS: Final[Mapping[Size, Plan]] = {
     "full": Plan(processes=25, inits=12),
-    "quick": Plan(processes=3, inits=1),
+    "quick": Plan(processes=2, inits=1),
 }
 
 
