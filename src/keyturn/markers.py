@@ -10,7 +10,8 @@ A marker, one item per secret or parameter:
     epoch         S       1-64 characters, random, made with the item
     sequence      N       >= 1, one more with each write of the item; `(epoch, sequence)` is its state
     arn           S       the secret's full ARN, or `pk` again
-    stages        M of S  staging label (1-256 characters) -> version id (1-64), at most 100
+    stages        M of S  staging label (1-256 characters) -> version id (1-64), at most 100; of a parameter
+                          AWSCURRENT -> the latest version, if the sweep has listed it since the event
     left          L of S  the version ids that AWSCURRENT has left, oldest first, at most 20
     deleted       BOOL    the secret is gone or scheduled for deletion; absent means no
     token         S       parameters only: the id of the last event, 1-128 characters

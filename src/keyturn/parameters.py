@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from keyturn.cache import Cache
 from keyturn.checking import Checker, Secrets
@@ -19,12 +19,9 @@ from keyturn.errors import (
 from keyturn.freshness import Limits
 from keyturn.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path
 from keyturn.parameter import Parameter
-from keyturn.protocols import ParameterSource
+from keyturn.protocols import NAMES_MAX, ParameterSource
 from keyturn.shelf import Window
 from keyturn.values import AWSCURRENT, Instant, SecretVersion
-
-BATCH_MAX: Final = 10
-"""GetParameters takes at most so many names (API reference)."""
 
 _VERSION_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -145,8 +142,8 @@ class Parameters:
         if not isinstance(source, ParameterSource):
             return {name: cast("Parameter", self._cache.get(name, AWSCURRENT)) for name in names}
         read: dict[str, Parameter] = {}
-        for at in range(0, len(names), BATCH_MAX):
-            read |= self._read_batch(source, names[at : at + BATCH_MAX])
+        for at in range(0, len(names), NAMES_MAX):
+            read |= self._read_batch(source, names[at : at + NAMES_MAX])
         return read
 
     def _read_batch(self, source: ParameterSource, names: Sequence[str]) -> dict[str, Parameter]:

@@ -10,6 +10,9 @@ from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
 WRITES_MAX: Final = 99
 """Markers in one write: a transaction of DynamoDB takes 100 items, and the head is one of them."""
 
+NAMES_MAX: Final = 10
+"""Parameters in one read: GetParameters takes so many names, GetParametersByPath gives so many (AWS)."""
+
 
 class Clock(Protocol):
     """The two clocks of a host, in seconds, as `time.time` and `time.monotonic`."""

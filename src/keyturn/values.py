@@ -84,7 +84,8 @@ class Marker(NamedTuple):
 
     `key` is the ARN without a secret's random suffix, `left` the versions that AWSCURRENT has
     left, oldest first. `(epoch, sequence)` orders the writers of one item; the epoch is random,
-    made with the item. A parameter's marker has no stages, but the `token` of its last event.
+    made with the item. A parameter's marker has the `token` of its last event, and the latest
+    version's number under AWSCURRENT if the sweep has listed it since.
     """
 
     key: str

@@ -20,11 +20,9 @@ from keyturn.errors import (
     ParameterVersionNotFoundError,
 )
 from keyturn.parameter import Parameter
+from keyturn.protocols import NAMES_MAX
 from keyturn.sources.faults import Fault, FaultKind, fault_of, quotes_the_body
 from keyturn.values import AWSCURRENT
-
-NAMES_MAX: Final = 10
-"""GetParameters takes at most so many names, and GetParametersByPath gives so many (API reference)."""
 
 _ADVICE_CREDENTIALS: Final = (
     "check the role or the credentials of the client (missing, expired or revoked) and the host's clock"
