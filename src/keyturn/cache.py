@@ -156,10 +156,22 @@ class Cache:
     def reread(self, secret_id: str) -> SecretVersion:
         """AWSCURRENT after a forced read, for a caller whose copy was refused.
 
-        At most once per `min_refresh_interval_s`; else what is known.
+        At most once per `min_refresh_interval_s`; else what is known. What other threads read is waited
+        for, since what is known was refused.
         """
         self._outdate(secret_id)
+        # The first read under way may have begun before the refusal; the next did not.
+        for _ in range(2):
+            self._await_flight(secret_id, AWSCURRENT)
         return self.get(secret_id, AWSCURRENT)
+
+    def _await_flight(self, secret_id: str, stage: str) -> None:
+        """Wait for whoever reads this now, if anybody does."""
+        with self._lock:
+            held = self.shelf.find(secret_id, stage)
+            flight = self._flights.get(hit_key(held[0].arn if held is not None else secret_id, stage))
+        if flight is not None:
+            flight.wait()
 
     # For callers that read many at once
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -503,8 +504,9 @@ def test_a_login_goes_on_when_its_secret_was_evicted(world: World) -> None:
 
 
 def functions_running() -> set[str]:
-    """What each thread is in just now."""
-    return {frame.f_code.co_name for frame in sys._current_frames().values()}  # noqa: SLF001 # documented
+    """What each thread is in just now, and what called that."""
+    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]  # noqa: SLF001 # documented
+    return {frame.f_code.co_name for stack in stacks for frame, _ in stack}
 
 
 def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None:
@@ -525,3 +527,28 @@ def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None
         waited.set()
         assert ["connected with v1"] * 2 == [first.result(20), second.result(20)]
     assert ["v1", "v1"] == one.server.tried()
+
+
+def test_a_refused_login_waits_for_what_another_thread_reads(world: World) -> None:
+    """Another thread is about to learn of the rotation: its answer is tried instead of giving up."""
+    one = Client(world, server=Server(accepts={"two"}), table=False)
+    one.cache.get(NAME)
+    world.rotate("v2", "two", mark=False)
+    one.cache.invalidate(NAME)
+    reading, answered = threading.Event(), threading.Event()
+    read = world.secrets.read
+
+    def held_up(secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        reading.set()
+        assert stage != "AWSCURRENT" or answered.wait(20)
+        return read(secret_id, stage=stage, version_id=version_id)
+
+    world.secrets.read = held_up  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.cache.get_secret_string, NAME)
+        assert reading.wait(20)
+        login = pool.submit(one.login, budget_s=0)
+        assert eventually(lambda: login.done() or "_await_flight" in functions_running())
+        answered.set()
+        assert ("two", "connected with v2") == (first.result(20), login.result(20))
+    assert ["v1", "v2"] == one.server.tried()

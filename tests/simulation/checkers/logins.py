@@ -185,9 +185,6 @@ class Logins:
             return
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
-        if self.service.flying[reader.host.process, name, AWSCURRENT] > 0:
-            # Another thread reads it: this one got what there was.
-            return
         can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
         if not can_read and any(arn != state.arn for arn, _ in login.tried):
             # It cannot know yet that the name means another secret now.
