@@ -508,9 +508,10 @@ def _require(*conditions: bool) -> None:
 def _attribute(item: Item, name: str, kind: str) -> object:
     """The content of the attribute `name`, which must be of DynamoDB's type `kind`."""
     attribute = item.get(name)
-    if not isinstance(attribute, Mapping) or list(attribute) != [kind]:
+    if not isinstance(attribute, dict) or len(attribute) != 1 or kind not in attribute:
         raise _MisshapenError(name)
-    return attribute[kind]
+    content: object = attribute[kind]
+    return content
 
 
 def _text(item: Item, name: str, length_max: int, *, length_min: int = 1) -> str:
@@ -614,8 +615,12 @@ def answered_at_of(answer: Mapping[str, object]) -> float | None:
     meta = answer.get("ResponseMetadata")
     headers = meta.get("HTTPHeaders") if isinstance(meta, Mapping) else None
     date = headers.get("date") if isinstance(headers, Mapping) else None
-    if not isinstance(date, str):
-        return None
+    return _epoch_s(date) if isinstance(date, str) else None
+
+
+@lru_cache(maxsize=8)
+def _epoch_s(date: str) -> float | None:
+    """An HTTP date in epoch seconds. Many answers come within one second: a sweep's, or a fleet's checks."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):

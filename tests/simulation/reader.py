@@ -183,10 +183,8 @@ class Reader:
         self.logins.accepted(login, version)
 
     def _read_on(self) -> None:
-        while True:
+        while not self.quiet:
             self.scheduler.pause(self.random.expovariate(1 / self.mean_gap_s))
-            if self.quiet:
-                continue
             secret_id, stage = self.random.choice(self.ids()), self.random.choice(STAGES)
             if self.steady:
                 secret_id, stage = self.ids()[0], AWSCURRENT

@@ -14,7 +14,7 @@ from keyturn.markers import MarkerTable
 from keyturn.recording import Hint, ParameterHint, Recorder
 from keyturn.sources.catalog import ParameterListing
 from keyturn.sources.parameterstore import ParameterStoreSource
-from keyturn.values import SecretVersion
+from keyturn.values import Marker, SecretVersion
 from rotation_listener.events import Parsed, parse
 from rotation_listener.listener import Listener, Settings
 from tests.simulation.changer import LABEL, Changer, ParameterReads
@@ -71,6 +71,7 @@ class World:
     calls: dict[str, Counter[str]] = field(default_factory=dict)
     tightest: dict[str, float] = field(default_factory=dict)
     readers: list[Reader] = field(default_factory=list)
+    hints: dict[int, tuple[Event, Parsed]] = field(default_factory=dict)
     plan: Plan = field(init=False)
     weather: Weather = field(init=False)
     service: SecretsManager = field(init=False)
@@ -118,7 +119,7 @@ class World:
             self.service,
             self.weather,
             self.plan.undescribed,
-            checks=lambda reader: self.table.flying[reader.host.process] > 0,
+            checks=self.table.flights,
             late=self._late,
         )
         self.serving_parameters = ServingParameters(
@@ -126,7 +127,7 @@ class World:
             self.store,
             self.weather,
             self.plan.swept_parameters,
-            checks=lambda reader: self.table.flying[reader.host.process] > 0,
+            checks=self.table.flights,
             late=self._late,
         )
         self.parameters = ParameterReads(self.random, self.scheduler, self.serving_parameters, self.counted)
@@ -140,7 +141,7 @@ class World:
             say=self.say,
             counted=self.counted,
         )
-        self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.wrote)
+        self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.happened)
         self.function.listeners += [self._listener(number) for number in range(3)]
         self.readers += [self._reader(number, one) for number, one in enumerate(self.plan.readers)]
         self.cost.readers.update({reader.host.name: reader for reader in self.readers})
@@ -157,8 +158,14 @@ class World:
 
     # What happens is checked
 
+    def _hint(self, event: Event) -> Parsed:
+        """What the event says, parsed once. Kept with it, so that no other event gets its id."""
+        if id(event) not in self.hints:
+            self.hints[id(event)] = event, parse(event)
+        return self.hints[id(event)][1]
+
     def _publish(self, event: Event) -> None:
-        hint = parse(event)
+        hint = self._hint(event)
         if isinstance(hint, Hint):
             self.cost.happened(self.service.name_by_id.get(hint.secret_id, hint.secret_id))
             self.say("Secrets Manager:", hint.reason, hint.secret_id, hint.stage, hint.version_id)
@@ -166,7 +173,7 @@ class World:
         self.bus.publish(event)
 
     def _publish_change(self, event: Event) -> None:
-        hint = parse(event)
+        hint = self._hint(event)
         if isinstance(hint, ParameterHint):
             self.cost.happened(hint.key)
             self.say(hint.reason, hint.key)
@@ -185,12 +192,12 @@ class World:
         self.items.written(key, item)
 
     def _event_begun(self, event: Event) -> None:
-        hint = parse(event)
+        hint = self._hint(event)
         self.say("listener begins:", hint)
         self._muddle(hint)
 
     def _event_ended(self, event: Event, answer: Mapping[str, object] | BaseException) -> None:
-        hint = parse(event)
+        hint = self._hint(event)
         self.say("listener ended:", answer, hint)
         self.counted["listener invocations"] += 1
         self._muddle(hint)
@@ -216,6 +223,9 @@ class World:
         self.calls.setdefault(host, Counter())[label] += 1
         self.say(host, "asks the table:", label)
         self.cost.table_asked(host, label)
+
+    def _learned(self, host: str, key: str, marker: Marker | None) -> None:
+        self.cost.learned(host, self.service.name_by_id.get(key, key), marker)
 
     def _served(self, served: Served) -> None:
         self.say(served.reader.host.name, "got", served.stage, "of", served.secret_id, _said(served.outcome))
@@ -293,7 +303,9 @@ class World:
         return SecretCache(
             source=SecretsLine(self.service, wire, self._answered),
             parameter_source=lambda decrypt: ParameterStoreSource(lambda: line, decrypt=decrypt),
-            markers=WatchedMarkers(self._markers(wire), host, self.table.flying),
+            markers=WatchedMarkers(
+                self._markers(wire), host, self.table.flights, partial(self._learned, host.name)
+            ),
             clock=host.clock,
             sleep=self._sleep,
             random=self.random.random,
@@ -435,6 +447,8 @@ class World:
         ending.quiet_minute(reader, self.calls[reader.host.name], QUIET_S)
         ending.reader(reader)
         reader.forget()
+        # What the background thread was reading just then lands, and counts for nothing.
+        self.scheduler.pause(1.0)
         self.calls[reader.host.name].clear()
         self._get_parameters(reader, QUIET_S / 2)
         ending.first_minute(reader, self.calls[reader.host.name])
@@ -456,6 +470,8 @@ class World:
             for name in TYPES:
                 for selector in ("AWSCURRENT", LABEL):
                     self.parameters.one(reader, name, selector, decrypt=True)
+            self.parameters.some(reader, tuple(TYPES), decrypt=True)
+            self.parameters.path(reader, recursive=True, decrypt=True)
             self.scheduler.pause(4.0)
 
 

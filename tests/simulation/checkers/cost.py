@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keyturn.errors import SecretError, StageNotFoundError
-from keyturn.values import AWSPENDING
+from keyturn.values import AWSPENDING, Marker
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
 from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PREFIX
@@ -46,8 +46,8 @@ class Cost:
     forced_s: dict[str, float] = field(default_factory=dict)
     scheduled_s: dict[str, float] = field(default_factory=dict)
     consistent: Counter[str] = field(default_factory=Counter)
-    wrote_s: float = 0.0
-    learned_s: dict[str, float] = field(default_factory=dict)
+    markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
+    learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
     accounts: dict[tuple[str, str, str], Account] = field(default_factory=dict)
 
@@ -55,8 +55,6 @@ class Cost:
         """A call of a host to the table."""
         if host not in self.readers:
             return
-        if label in ("marker, consistent", "batch") and self.wrote_s > self.learned_s.get(host, -1.0):
-            self.learned_s[host] = self.scheduler.now_s
         if label == "head, consistent":
             self.consistent[host] += 1
             require(
@@ -88,10 +86,11 @@ class Cost:
         """Something about this secret changed, in truth or in the table: readers may ask again."""
         self.happened_s[name] = self.scheduler.now_s
 
-    def wrote(self, name: str) -> None:
-        """A secret's marker was written: it can be read, now or when the table can be read again."""
-        self.happened(name)
-        self.wrote_s = self.scheduler.now_s
+    def learned(self, host: str, name: str, marker: Marker | None) -> None:
+        """A host has read a marker: any other than before is news to it, however late it comes."""
+        if self.markers.get((host, name)) != marker:
+            self.markers[host, name] = marker
+            self.learned_s[host, name] = self.scheduler.now_s
 
     def invalidated(self, reader: Reader, name: str) -> None:
         """A reader was told to ask again."""
@@ -120,7 +119,7 @@ class Cost:
         began_s = max(
             self.happened_s.get(name, 0.0),
             self.happened_s.get("*", 0.0),
-            self.learned_s.get(host, 0.0),
+            self.learned_s.get((host, name), 0.0),
             reader.born_s,
             reader.host.clock.disturbed_s,
         )

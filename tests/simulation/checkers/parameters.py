@@ -17,6 +17,7 @@ from keyturn.values import AWSCURRENT
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.checkers.serving import ERROR_MEMORY_S, Position
+from tests.simulation.peers.flights import Flights
 from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, Put, Span, under_path
 from tests.simulation.peers.secretsmanager import READ_LAG_S
 from tests.simulation.reader import Reader
@@ -47,7 +48,7 @@ class ServingParameters:
     store: ParameterStore
     weather: Weather
     swept: bool
-    checks: Callable[[Reader], bool]
+    checks: Flights[tuple[str, int]]
     late: Callable[[str, float], None]
     positions: dict[tuple[str, str, str, bool], Position] = field(default_factory=dict)
 
@@ -115,8 +116,9 @@ class ServingParameters:
         allowed_s = bound_s * bounds.DRIFT + (clock.hidden_s if clock.stops else 0.0)
         what = f"{_what(ask, name)}: {put} {age_s:.1f} s after it was {moved.holder}"
         require(age_s <= allowed_s, "bound", f"{what}, bound {bound_s:.1f} s")
-        asks = self.store.flying[reader.host.process, name] > 0
-        if asks or self.checks(reader) or not self._is_well(reader, moved.start_s):
+        process = reader.host.process
+        asks = self.store.flights.by_others((process, name), ask.begun_s)
+        if asks or self.checks.by_others(process, ask.begun_s) or not self._is_well(reader, moved.start_s):
             return
         if any(span.holder is not None and span.holder.number == put.number for span in spans[last + 1 :]):
             # Created again, at the same version since: to the sweep it looks as it was.

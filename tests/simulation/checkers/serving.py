@@ -13,9 +13,11 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
+from keyturn.status import CacheStatus
 from keyturn.values import AWSCURRENT, AWSPENDING, SecretVersion
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.peers.flights import Flights
 from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span, State
 from tests.simulation.reader import Reader, Served
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
@@ -57,7 +59,7 @@ class Serving:
     service: SecretsManager
     weather: Weather
     undescribed: frozenset[str]
-    checks: Callable[[Reader], bool]
+    checks: Flights[tuple[str, int]]
     muddled_s: dict[str, float] = field(default_factory=dict)
     positions: dict[Key, Position] = field(default_factory=dict)
     invalidated_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class Serving:
         reader, since_s = served.reader, self.invalidated_s.get((served.reader.host.name, served.secret_id))
         if since_s is None or served.stage != AWSCURRENT or told.begun_s >= since_s:
             return
-        if self._is_asking(reader, name, served.stage):
+        if self._is_asked_meanwhile(served, name):
             return
         troubled_s = max(since_s, self.weather.calm_since(SECRETS), reader.host.clock.disturbed_s)
         late_s = served.begun_s - troubled_s
@@ -157,28 +159,33 @@ class Serving:
         age_s = served.begun_s - moved.start_s
         if age_s <= 0:
             return
-        bound_s, why = self._bound_s(served.reader, version.arn, served.stage)
+        status = served.reader.cache.status()
+        bound_s, why = self._bound_s(status, version.arn, served.stage)
         allowed_s = bound_s * bounds.DRIFT + self._hidden_s(served.reader)
         if age_s > allowed_s:
             what = f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s, since {why}"
             raise BrokenPromiseError("bound", what)
         if served.stage != AWSPENDING:
-            self._fresh(served, version, spans, last)
+            self._fresh(served, version, spans, last, status.table.checked_age_s)
 
-    def _fresh(self, served: Served, version: SecretVersion, spans: list[Span], last: int) -> None:
-        """Whether a stale answer is as fresh as what was in order since the move promises."""
+    def _fresh(
+        self, served: Served, version: SecretVersion, spans: list[Span], last: int, checked_s: float | None
+    ) -> None:
+        """Whether a stale answer is as fresh as what was in order since the move promises.
+
+        `checked_s`: how long ago the reader last checked the table, by its own status.
+        """
         moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
         reader, limits, name = served.reader, served.reader.limits, version.name
         if (
-            self._is_asking(reader, name, served.stage)
-            or self.checks(reader)
+            self._is_asked_meanwhile(served, name)
+            or self.checks.by_others(reader.host.process, served.begun_s)
             or not self._reader_is_well(reader, moved.start_s)
         ):
             return
         holders = [span.holder for span in spans[:last]]
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
         promised_s, promise = self._promised(name, spans, last, limits["check_interval_s"], back=back)
-        checked_s = reader.cache.status().table.checked_age_s
         if checked_s is None or checked_s > age_s + 1:
             short_s = limits["uncovered_ttl_s"] + bounds.by_event_s(limits["check_interval_s"], back=back)
             promised_s, promise = min((promised_s, promise), (short_s, "outage"))
@@ -189,9 +196,10 @@ class Serving:
             f"{_what(served)} {age_s:.1f} s after it moved, promised {promised_s:.1f} s",
         )
 
-    def _is_asking(self, reader: Reader, name: str, stage: str) -> bool:
-        """Whether a thread of this process asks: the others get what there is meanwhile."""
-        return self.service.flying[reader.host.process, name, stage] > 0
+    def _is_asked_meanwhile(self, served: Served, name: str) -> bool:
+        """Whether another thread of the process asked at the same time: this one got what there was."""
+        flight = (served.reader.host.process, name, served.stage)
+        return self.service.flights.by_others(flight, served.begun_s)
 
     def _promised(
         self, name: str, spans: list[Span], last: int, interval_s: float, *, back: bool
@@ -206,9 +214,10 @@ class Serving:
             return bounds.by_sweep_s(interval_s, back=back), "sweep"
         return bounds.by_lease_s(interval_s, back=back), "lease"
 
-    def _bound_s(self, reader: Reader, arn: str, stage: str) -> tuple[float, str]:
+    @staticmethod
+    def _bound_s(status: CacheStatus, arn: str, stage: str) -> tuple[float, str]:
         """What the reader's own status says, at the time of serving, and why."""
-        for held in reader.cache.status().secrets:
+        for held in status.secrets:
             if (held.arn, held.stage) == (arn, stage):
                 return held.bound_s, held.why
         return READ_LAG_S, "it was forgotten while it was read"

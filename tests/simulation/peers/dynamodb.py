@@ -8,10 +8,10 @@ anybody who may.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from random import Random
 from typing import cast
 
@@ -19,9 +19,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from keyturn.markers import HEAD_KEY
 from keyturn.protocols import MarkerReader
-from keyturn.values import Head, MarkersRead
+from keyturn.values import Head, Marker, MarkersRead
 from tests.simulation.hosts import EPOCH_S, Host
 from tests.simulation.peers.expressions import Subject, UnfitError, condition, updated
+from tests.simulation.peers.flights import Flights
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import Wire
 
@@ -41,7 +42,7 @@ class Table:
         self._wrote = wrote
         self._past: dict[str, list[tuple[float, Item | None]]] = {}
         self.calls: Counter[str] = Counter()
-        self.flying: Counter[tuple[str, int]] = Counter()
+        self.flights: Flights[tuple[str, int]] = Flights(scheduler)
         self.exists = True
 
     def items(self) -> dict[str, Item]:
@@ -85,7 +86,7 @@ class Table:
 
     def date(self) -> str:
         """The `Date` header of an answer given now: cut to whole seconds."""
-        return formatdate(int(EPOCH_S + self._scheduler.now_s), usegmt=True)
+        return _http_date(int(EPOCH_S + self._scheduler.now_s))
 
     def check(self, request: Request) -> None:
         """Raise unless the condition of a write holds."""
@@ -232,28 +233,26 @@ class TableClient:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WatchedMarkers:
-    """A `MarkerReader` that counts in `flying` which processes read the table, pauses included."""
+    """A `MarkerReader` that tells `flights` which processes read the table, pauses included.
+
+    `learned` hears which marker, or none, was read of a key.
+    """
 
     markers: MarkerReader
     host: Host
-    flying: Counter[tuple[str, int]]
+    flights: Flights[tuple[str, int]]
+    learned: Callable[[str, Marker | None], None]
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
-        with self._reading():
+        with self.flights.flying(self.host.process):
             return self.markers.read_head(consistent=consistent)
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
-        with self._reading():
-            return self.markers.read_markers(keys)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        process = self.host.process
-        self.flying[process] += 1
-        try:
-            yield
-        finally:
-            self.flying[process] -= 1
+        with self.flights.flying(self.host.process):
+            read = self.markers.read_markers(keys)
+        for key in sorted(read.found.keys() | read.absent):
+            self.learned(key, read.found.get(key))
+        return read
 
 
 _FAILURES: tuple[Callable[[], Exception], ...] = (
@@ -262,6 +261,11 @@ _FAILURES: tuple[Callable[[], Exception], ...] = (
     lambda: ReadTimeoutError(endpoint_url="https://dynamodb"),
     lambda: EndpointConnectionError(endpoint_url="https://dynamodb"),
 )
+
+
+@lru_cache(maxsize=8)
+def _http_date(epoch_s: int) -> str:
+    return formatdate(epoch_s, usegmt=True)
 
 
 def _key(item: Item) -> str:

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from keyturn.values import AWSCURRENT
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers.events import Event, parameter_changed
+from tests.simulation.peers.flights import Flights
 from tests.simulation.peers.secretsmanager import LIST_LAG_S, READ_LAG_S
 from tests.simulation.rotator import CANARY
 from tests.simulation.scheduler import Scheduler
@@ -85,7 +86,7 @@ class ParameterStore:
         self._events = 0
         self.stale = 0.3
         self.throttled_s = 0.0
-        self.flying: Counter[tuple[tuple[str, int], str]] = Counter()
+        self.flights: Flights[tuple[tuple[str, int], str]] = Flights(scheduler)
         self.calls: Counter[str] = Counter()
         self.history: dict[str, list[tuple[float, State | None]]] = {name: [(0.0, None)] for name in TYPES}
         self.put_s: dict[tuple[str, Put], float] = {}
@@ -235,17 +236,15 @@ class ParameterLine:
         effect: Callable[[], dict[str, object]],
     ) -> Mapping[str, object]:
         self.store.calls[operation] += 1
-        flights = [(self.wire.host.process, name) for name in names]
-        self.store.flying.update(flights)
         failed = True
         try:
-            answer = self.wire.call(lambda: self._admitted(effect), self._failure)
+            with self.store.flights.flying(*((self.wire.host.process, name) for name in names)):
+                answer = self.wire.call(lambda: self._admitted(effect), self._failure)
             failed = False
         except ClientError as error:
             failed = error.response["Error"]["Code"] != "ParameterVersionNotFound"
             raise
         finally:
-            self.store.flying.subtract(flights)
             for name in names:
                 self.told(Asked(self.wire.host.name, name, selector, decrypt, failed))
         return answer

@@ -23,6 +23,7 @@ from keyturn.errors import (
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described, SecretVersion
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers import events
+from tests.simulation.peers.flights import Flights
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import Wire
 
@@ -79,7 +80,7 @@ class SecretsManager:
         self._publish = publish
         self.stale = 0.3
         self.calls: Counter[str] = Counter()
-        self.flying: Counter[tuple[tuple[str, int], str, str]] = Counter()
+        self.flights: Flights[tuple[tuple[str, int], str, str]] = Flights(scheduler)
         self.states: dict[str, list[tuple[float, State | None]]] = {}
         self.spans: dict[tuple[str, str], list[Span]] = {}
         self.versions: dict[tuple[str, str], Stored] = {}
@@ -216,16 +217,15 @@ class SecretsLine:
         self.service.calls["GetSecretValue"] += 1
         name = self.service.name_by_id.get(secret_id, secret_id)
         begun_s, flight = self.wire.scheduler.now_s, (self.wire.host.process, name, stage)
-        self.service.flying[flight] += 1
         outcome: SecretVersion | SecretError
-        try:
-            outcome = self.wire.call(
-                lambda: self._read(secret_id, name, stage, version_id),
-                lambda: self._failure(secret_id),
-            )
-        except SecretError as error:
-            outcome = error
-        self.service.flying[flight] -= 1
+        with self.service.flights.flying(flight):
+            try:
+                outcome = self.wire.call(
+                    lambda: self._read(secret_id, name, stage, version_id),
+                    lambda: self._failure(secret_id),
+                )
+            except SecretError as error:
+                outcome = error
         pinned = version_id is not None
         self.told(Answered(self.wire.host.name, secret_id, name, stage, pinned, begun_s, outcome))
         if isinstance(outcome, SecretError):
