@@ -119,6 +119,37 @@ BUGS: Final = (
         "        stages = dict(before.stages)\n",
     ),
     Bug(
+        "an old answer about a parameter is believed at once",
+        _REFRESH,
+        "    if held.goes_back(answer):\n        return _doubted(held, answer, reading)\n",
+        '    if held.goes_back(answer) and ":secret:" in answer.arn:\n'
+        "        return _doubted(held, answer, reading)\n",
+    ),
+    Bug(
+        "get_parameter serves what it has without looking at its window",
+        "src/keyturn/client.py",
+        "        if parameter is not None and window.opens_at <= self._now() < window.closes_at:\n",
+        "        if parameter is not None:\n",
+    ),
+    Bug(
+        "the names under a path are asked for at every call",
+        "src/keyturn/parameters.py",
+        "        if known is not None and known.begun.age_s(now) <",
+        "        if known is not None and known.begun.age_s(now) < 0 *",
+    ),
+    Bug(
+        "parameters that are read together are read each time",
+        "src/keyturn/parameters.py",
+        "                elif (version := self._cache.peek(one.name, one.selector)) is not None:\n",
+        "                elif len(asked) < 2 and (version := self._cache.peek(one.name, one.selector)):\n",
+    ),
+    Bug(
+        "a parameter's marker without a version covers its copy",
+        _FRESHNESS,
+        "        and marker.stages.get(holding.stage) == holding.version.version_id\n",
+        "        and marker.stages.get(holding.stage) in (None, holding.version.version_id)\n",
+    ),
+    Bug(
         "one deleted parameter hides the others of its path",
         "src/keyturn/parameters.py",
         "            except ParameterNotFoundError:\n                ready[name] = None\n",
@@ -429,6 +460,12 @@ BUGS: Final = (
         "a refused login does not read AWSCURRENT again",
         _LOGIN,
         "        with suppress(SecretError):\n            yield self._versions.recheck(secret_id)\n",
+        "",
+    ),
+    Bug(
+        "a refused login does not wait for what another thread reads",
+        _CACHE,
+        "        if flight is not None:\n            flight.wait()\n",
         "",
     ),
     Bug(

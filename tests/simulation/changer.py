@@ -75,9 +75,9 @@ class ParameterReads:
             name = self.random.choice((*TYPES, *(ARN_PREFIX + name for name in TYPES)))
             self.one(reader, name, self.random.choice(SELECTORS), decrypt=decrypt)
         elif way < 0.8:
-            self._some(reader, tuple(self.random.sample(list(TYPES), 2)), decrypt=decrypt)
+            self.some(reader, tuple(self.random.sample(list(TYPES), 2)), decrypt=decrypt)
         else:
-            self._path(reader, recursive=self.random.random() < 0.5, decrypt=decrypt)
+            self.path(reader, recursive=self.random.random() < 0.5, decrypt=decrypt)
 
     def one(self, reader: Reader, name: str, selector: str, *, decrypt: bool) -> None:
         """get_parameter."""
@@ -86,12 +86,14 @@ class ParameterReads:
         get = reader.cache.get_parameter
         self.serving.served(ask, _outcome(lambda: {name: get(asked, decrypt=decrypt)}))
 
-    def _some(self, reader: Reader, names: tuple[str, ...], *, decrypt: bool) -> None:
+    def some(self, reader: Reader, names: tuple[str, ...], *, decrypt: bool) -> None:
+        """get_parameters."""
         ask = self._ask(reader, names, AWSCURRENT, decrypt=decrypt)
         get = reader.cache.get_parameters
         self.serving.served(ask, _outcome(lambda: get(names, decrypt=decrypt)))
 
-    def _path(self, reader: Reader, *, recursive: bool, decrypt: bool) -> None:
+    def path(self, reader: Reader, *, recursive: bool, decrypt: bool) -> None:
+        """get_parameters_by_path."""
         ask = self._ask(reader, (), AWSCURRENT, decrypt=decrypt)
         get = reader.cache.get_parameters_by_path
         outcome = _outcome(lambda: get("/app", recursive=recursive, decrypt=decrypt))
