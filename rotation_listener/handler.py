@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.errors import KeyturnError
 from keyturn.markers import MarkerTable
+from keyturn.names import name_in
 from keyturn.recording import Recorder
 from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
 from rotation_listener.listener import Listener, Settings, Summary
@@ -101,7 +102,19 @@ def _about(event: object) -> dict[str, object]:
 
 
 def _log(level: int, fields: Mapping[str, object]) -> None:
-    _logger().log(level, json.dumps({"level": logging.getLevelName(level), **fields}))
+    named = {"level": logging.getLevelName(level), **_as_in_the_library(fields), **fields}
+    _logger().log(level, json.dumps(named))
+
+
+def _as_in_the_library(fields: Mapping[str, object]) -> dict[str, object]:
+    """What the records of `keyturn.telemetry` have too, by the same names: one query finds both."""
+    key = fields.get("key")
+    shared = {
+        "keyturn_event": fields.get("outcome"),
+        "keyturn_secret": name_in(key) if isinstance(key, str) else None,
+        "keyturn_error": fields.get("error"),
+    }
+    return {name: value for name, value in shared.items() if value is not None}
 
 
 @cache

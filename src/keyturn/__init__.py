@@ -96,6 +96,12 @@ if TYPE_CHECKING:
     from keyturn.status import (
         TableStatus as TableStatus,
     )
+    from keyturn.telemetry import (
+        Metric as Metric,
+    )
+    from keyturn.telemetry import (
+        Metrics as Metrics,
+    )
     from keyturn.values import SecretVersion as SecretVersion
 
 _HOMES = {
@@ -130,6 +136,7 @@ _HOMES = {
     "parameter": ("Parameter",),
     "settings": ("KeyturnSettings",),
     "status": ("CacheStatus", "HeldStatus", "TableStatus"),
+    "telemetry": ("Metric", "Metrics"),
     "values": ("SecretVersion",),
 }
 
@@ -148,6 +155,8 @@ __all__ = [
     "LoginRefusedError",
     "MarkerConflictError",
     "MarkerTableError",
+    "Metric",
+    "Metrics",
     "Parameter",
     "ParameterAccessDeniedError",
     "ParameterDecryptionError",

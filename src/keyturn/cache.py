@@ -19,6 +19,7 @@ from keyturn.freshness import (
     Evidence,
     Holding,
     Limits,
+    brought,
     disputed,
     fresh_for_s,
     predates,
@@ -28,6 +29,7 @@ from keyturn.names import secret_key
 from keyturn.protocols import Clock, SecretSource
 from keyturn.refresh import GONE, Reading, backoff_s, failed, refreshed
 from keyturn.shelf import HitKey, Secret, Shelf, as_asked, hit_key
+from keyturn.telemetry import SILENT, Metric, Metrics, about
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, Marker, SecretVersion
 from keyturn.watch import TableView, TableWatch, held_bound_s
 
@@ -65,7 +67,8 @@ class Cache:
     """The versioned cache behind `keyturn.SecretCache`; all I/O is behind `source`.
 
     `table`: what is known of the marker table, which a `Checker` keeps up to date. `window_s`: for how
-    long a check lets the hit path serve. `key_of`: the marker key of an ARN and a name.
+    long a check lets the hit path serve. `key_of`: the marker key of an ARN and a name. `metrics`:
+    is told also under the lock, so it must only take note.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Cache:
         random: Callable[[], float],
         window_s: float,
         key_of: Callable[[str, str], str] = secret_key,
+        metrics: Metrics = SILENT,
     ) -> None:
         self.source = source
         self._table = table
@@ -86,6 +90,7 @@ class Cache:
         self._random = random
         self._window_s = window_s
         self._key_of = key_of
+        self._metrics = metrics
         self.shelf = Shelf(limits.max_secrets, key_of)
         self._refusals: dict[HitKey, _Refusal] = {}
         self._life = 0
@@ -141,7 +146,10 @@ class Cache:
         """
         with self._lock:
             self._refusals.clear()
-        return self._outdate(secret_id)
+        is_held = self._outdate(secret_id)
+        if is_held:
+            self._metrics.record(Metric.INVALIDATIONS, 1, secret=self._name_of(secret_id))
+        return is_held
 
     def _outdate(self, secret_id: str) -> bool:
         """Let no stage of this secret count as fresh; whether it is held."""
@@ -265,7 +273,7 @@ class Cache:
             try:
                 self._refresh(secret.arn, secret, holding)
             except SecretError as error:
-                log.warning("%s", error)
+                log.warning("%s", error, extra=about("refresh_failed", secret=secret.name, error=error))
 
     def _load(self, secret_id: str, stage: str) -> SecretVersion:
         """The first read of a secret or stage under this id."""
@@ -339,7 +347,12 @@ class Cache:
                 self.shelf.put(secret, holding)
         if servable_for_s(holding, now, self._limits) <= 0:
             raise error.about(secret_id) from error
-        log.warning("a known version is served, since %s", error)
+        self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name)
+        log.warning(
+            "a known version is served, since %s",
+            error,
+            extra=about("stale_served", secret=secret.name, error=error),
+        )
         return as_asked(holding.version, secret_id)
 
     @contextmanager
@@ -369,16 +382,24 @@ class Cache:
                     self.shelf.drop_hits(secret, holding.stage)
             self.shelf.open(begun.wall_s, closes_at)
 
-    def settle_old_events(self) -> None:
-        """After the table was read: ask nobody because of an event that was over when the copy was read."""
+    def settle_old_events(self, before: TableView) -> None:
+        """After the table was read: ask nobody because of an event that was over when the copy was read.
+
+        Counted are the markers, other than `before`, because of which AWSCURRENT is to be asked about.
+        """
         with self._lock:
             view = self._view()
             if view is None or view.assurance is None:
                 return
             for secret, holding in tuple(self.shelf.held()):
                 marker = view.marker(secret.key)
-                if marker is not None and predates(marker, holding, view.assurance, self._limits):
+                if marker is None:
+                    continue
+                is_news = holding.stage == AWSCURRENT and marker != before.marker(secret.key)
+                if predates(marker, holding, view.assurance, self._limits):
                     self.shelf.put(secret, holding._replace(dispute=Dispute(marker, 0, settled=True)))
+                elif is_news and disputed(marker, holding):
+                    self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
     # Telling
 
@@ -478,7 +499,18 @@ class Cache:
             return as_asked(holding.version, secret_id)
         self.shelf.put(secret, holding)
         self._refusals.pop(hit_key(secret_id, stage), None)
+        if current is not None:
+            self._measure_lag(secret, current, holding, now)
         return self._serve(secret_id, secret, holding, now)
+
+    def _measure_lag(self, secret: Secret, before: Holding, after: Holding, now: Instant) -> None:
+        """Record how late a new AWSCURRENT version came into use, if a marker brought it."""
+        marker = self._marker(secret)
+        if self._table is None or marker is None or not brought(marker, before, after):
+            return
+        late_s = self._table.late_s(marker, now)
+        if late_s is not None:
+            self._metrics.record(Metric.LAG_S, late_s, secret=secret.name)
 
     def _remember_refusal(self, secret_id: str, stage: str, error: SecretError) -> None:
         if len(self._refusals) >= self._limits.max_secrets:
@@ -495,12 +527,30 @@ class Cache:
 
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
         """One read of the source. `_ForgottenError` instead of its outcome if all was forgotten meanwhile."""
-        life = self._life
+        life, begun = self._life, self.now()
         try:
-            return self.source.read(secret_id, stage=stage, version_id=version_id)
+            version = self.source.read(secret_id, stage=stage, version_id=version_id)
+        except SecretError as error:
+            self.measure_read(begun, self._name_of(secret_id), error)
+            raise
+        else:
+            self.measure_read(begun, version.name)
+            return version
         finally:
             if self._life != life:
                 raise _ForgottenError
+
+    def measure_read(self, begun: Instant, secret: str = "", error: SecretError | None = None) -> None:
+        """Record a request that was begun then and has just ended, with this error if it failed."""
+        took_s = self._clock.monotonic() - begun.monotonic_s
+        self._metrics.record(Metric.READ_S, took_s, secret=secret)
+        if error is not None and not isinstance(error, GONE):
+            self._metrics.record(Metric.READS_FAILED, 1, secret=secret)
+
+    def _name_of(self, secret_id: str) -> str:
+        """The secret's own name, or nothing as long as no answer has told it."""
+        secret = self.shelf.secret(secret_id)
+        return secret.name if secret is not None else ""
 
     def _view(self) -> TableView | None:
         return self._table.view if self._table is not None else None

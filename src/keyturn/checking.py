@@ -11,8 +11,9 @@ from keyturn.cache import Cache
 from keyturn.freshness import Evidence, Limits
 from keyturn.names import checked_secret_id
 from keyturn.protocols import Clock
+from keyturn.telemetry import SILENT, Measures, Metric
 from keyturn.values import Instant, SecretVersion
-from keyturn.watch import TableWatch
+from keyturn.watch import TableView, TableWatch
 
 if TYPE_CHECKING:
     from keyturn.status import CacheStatus
@@ -35,12 +36,14 @@ class Checker:
         limits: Limits,
         clock: Clock,
         window_s: float,
+        metrics: Measures = SILENT,
     ) -> None:
         self._caches = caches
         self._table = table
         self._clock = clock
         self._check_interval_s = limits.check_interval_s
         self._window_s = window_s
+        self._metrics = metrics
         self.reset_locks()
 
     def reset_locks(self) -> None:
@@ -89,6 +92,7 @@ class Checker:
             if self._checked is checked:
                 self._open(begun)
         self._refresh_due(self._window_s + self._check_interval_s)
+        self._metrics.deliver()
 
     def status(self) -> CacheStatus:
         """A snapshot of everything held, without a value."""
@@ -111,10 +115,21 @@ class Checker:
         keys = {key: arn for cache in self._caches for key, arn in cache.keys().items()}
         # With nothing held there is nothing to check: a cold start pays for one read only.
         if self._table is not None and keys:
-            self._table.check(keys, begun)
+            before = self._table.view
+            if self._table.check(keys, begun):
+                self._measure(self._table.view, begun)
             for cache in self._caches:
-                cache.settle_old_events()
+                cache.settle_old_events(before)
         return begun
+
+    def _measure(self, view: TableView, begun: Instant) -> None:
+        """Record the check that has left this view."""
+        self._metrics.record(Metric.CHECK_S, self._clock.monotonic() - begun.monotonic_s)
+        swept_age_s = view.assurance.swept_s() if view.assurance is not None else None
+        if view.trouble is not None:
+            self._metrics.record(Metric.CHECKS_FAILED, 1)
+        elif swept_age_s is not None:
+            self._metrics.record(Metric.SWEPT_AGE_S, swept_age_s)
 
     def _open(self, begun: Instant) -> None:
         for cache in self._caches:

@@ -17,12 +17,14 @@ from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS, Limits
 from keyturn.names import parameter_key_of, secret_key
 from keyturn.protocols import CachedSource, Clock, MarkerReader, SecretSource
+from keyturn.telemetry import Measures, Metrics, about
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.watch import TableWatch
 from keyturn.wiring import (
     Once,
     SystemClock,
     late_table,
+    measures,
     parameter_store,
     region_of,
     secrets_manager,
@@ -71,6 +73,7 @@ class SecretCache:
         source, markers: read through these instead of through clients. A source with a cache of its own
             says so by `ttl_s`, which `bound_s` in `status()` includes.
         parameter_source: the same for parameters: makes the source that decrypts them, or does not.
+        metrics: is told of checks, reads, invalidations and logins, never of hits; see `keyturn.telemetry`.
         clock, sleep, random: where time, waiting (seconds) and jitter come from.
 
     Threads may share it; a forked child and a SnapStart restore start with nothing considered fresh.
@@ -97,11 +100,13 @@ class SecretCache:
         source: SecretSource | None = None,
         parameter_source: Callable[[bool], SecretSource] | None = None,
         markers: MarkerReader | None = None,
+        metrics: Metrics | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
-        clock, random = clock or SystemClock(), random or system_random
+        clock, sleep, random = clock or SystemClock(), sleep or system_sleep, random or system_random
+        self._metrics = told = measures(metrics)
         limits = Limits(
             check_interval_s=check_interval_s,
             covered_ttl_s=covered_ttl_s,
@@ -120,24 +125,22 @@ class SecretCache:
         parameter_source = parameter_source or parameter_store(ssm_client, region_of(client))
         table = TableWatch(markers, limits, random) if markers is not None else None
         window_s = limits.check_interval_s * (2 if background else 1)
-
-        def cache_of(source: SecretSource, key_of: Callable[[str, str], str]) -> Cache:
-            own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
-            return Cache(
-                source, table, limits=own, clock=clock, random=random, window_s=window_s, key_of=key_of
-            )
-
+        cache_of = partial(_cache, table, limits, clock=clock, random=random, window_s=window_s, metrics=told)
         self._cache = cache_of(secrets_manager(client) if source is None else source, secret_key)
         ciphertexts, clear = (cache_of(parameter_source(one), parameter_key_of) for one in (False, True))
         self._caches = (self._cache, ciphertexts, clear)
-        self._checker = Checker(self._caches, table, limits=limits, clock=clock, window_s=window_s)
+        self._checker = Checker(
+            self._caches, table, limits=limits, clock=clock, window_s=window_s, metrics=told
+        )
         self._secrets = Secrets(self._cache, self._checker, limits.min_refresh_interval_s)
         self._shelf = self._cache.shelf
         self._parameter_shelves = cast("tuple[ParameterShelf, ...]", (ciphertexts.shelf, clear.shelf))
         self._now = clock.wall
         self._make_parameters = partial(_parameters, ciphertexts, clear, self._secrets, limits)
         self._parameters = Once(self._make_parameters)
-        self._make_logins = partial(_logins, self._secrets, limits, clock, sleep or system_sleep, random)
+        self._make_logins = partial(
+            _logins, self._secrets, limits=limits, clock=clock, sleep=sleep, random=random, metrics=told
+        )
         self._logins: Logins | None = None
         self._logins_lock = threading.Lock()
         self._poller = _poller(self._checker, limits) if background else None
@@ -201,7 +204,10 @@ class SecretCache:
         there, else the `ParameterError` of the first that cannot be served.
         """
         self._start_poller()
-        return self._parameters()[decrypt].get_many(names)
+        try:
+            return self._parameters()[decrypt].get_many(names)
+        finally:
+            self._metrics.deliver()
 
     def get_parameters_by_path(
         self, path: str, *, recursive: bool = False, decrypt: bool = True
@@ -212,7 +218,10 @@ class SecretCache:
         `uncovered_ttl_s`; each value is as fresh as by `get_parameter`. Raises a `ParameterError`.
         """
         self._start_poller()
-        return self._parameters()[decrypt].get_by_path(path, recursive=recursive)
+        try:
+            return self._parameters()[decrypt].get_by_path(path, recursive=recursive)
+        finally:
+            self._metrics.deliver()
 
     def login(
         self,
@@ -300,8 +309,10 @@ class SecretCache:
         """
         try:
             self._checker.check_if_due()
-        except Exception:
-            log.exception("the check failed; the next one is due in the next interval")
+        except Exception as error:
+            extra = about("check_failed", error=error)
+            log.exception("the check failed; the next one is due in the next interval", extra=extra)
+        self._metrics.deliver()
 
     def checks_first(self, handler: Callable[_P, _T]) -> Callable[_P, _T]:
         """Decorates a Lambda handler: `check` is called before it, whose errors never reach it."""
@@ -319,6 +330,7 @@ class SecretCache:
         The known version stays at hand for the case that the service does not answer.
         """
         held = [one.invalidate(secret_id) for one in self._caches]
+        self._metrics.deliver()
         return any(held)
 
     def status(self) -> CacheStatus:
@@ -363,18 +375,48 @@ class SecretCache:
 
     def _miss(self, secret_id: str, stage: str) -> SecretVersion:
         self._start_poller()
-        return self._secrets.get(secret_id, stage)
+        try:
+            return self._secrets.get(secret_id, stage)
+        finally:
+            self._metrics.deliver()
 
     def _parameter_miss(
         self, name: str, version: int | None, label: str | None, *, decrypt: bool
     ) -> Parameter:
         self._start_poller()
-        return self._parameters()[decrypt].get(name, version, label)
+        try:
+            return self._parameters()[decrypt].get(name, version, label)
+        finally:
+            self._metrics.deliver()
 
     def _start_poller(self) -> None:
         """Start the background thread, if there is to be one, at the first use and after a fork."""
         if self._poller is not None:
             self._poller.start()
+
+
+def _cache(
+    table: TableWatch | None,
+    limits: Limits,
+    source: SecretSource,
+    key_of: Callable[[str, str], str],
+    *,
+    clock: Clock,
+    random: Callable[[], float],
+    window_s: float,
+    metrics: Measures,
+) -> Cache:
+    own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
+    return Cache(
+        source,
+        table,
+        limits=own,
+        clock=clock,
+        random=random,
+        window_s=window_s,
+        key_of=key_of,
+        metrics=metrics,
+    )
 
 
 def _parameters(
@@ -388,14 +430,16 @@ def _parameters(
 
 def _logins(
     secrets: Secrets,
+    *,
     limits: Limits,
     clock: Clock,
     sleep: Callable[[float], None],
     random: Callable[[], float],
+    metrics: Measures,
 ) -> Logins:
     from keyturn.login import Logins
 
-    return Logins(secrets, limits=limits, clock=clock, sleep=sleep, random=random)
+    return Logins(secrets, limits=limits, clock=clock, sleep=sleep, random=random, metrics=metrics)
 
 
 def _poller(checker: Checker, limits: Limits) -> Poller:

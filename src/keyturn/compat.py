@@ -21,6 +21,7 @@ from keyturn.freshness import DEFAULTS
 from keyturn.protocols import Clock, MarkerReader
 from keyturn.sources.described import DescribedSource, DescribedVersion, DescribingClient, Hook
 from keyturn.status import HeldStatus
+from keyturn.telemetry import Metrics
 from keyturn.wiring import SystemClock, known_marker_table, late_table, region_of
 
 __all__ = ["InjectKeywordedSecretString", "InjectSecretString", "SecretCache", "SecretCacheConfig"]
@@ -47,7 +48,7 @@ class SecretCache(upstream.SecretCache):
             With one a rotation is noticed within 5 s of its marker; the refresh interval is in force
             while the marker covers a secret, and otherwise at most 300 s.
         dynamodb_client: the client for the table; made at the first check if not given.
-        markers, clock, sleep, random: as for `keyturn.SecretCache`.
+        markers, metrics, clock, sleep, random: as for `keyturn.SecretCache`.
 
     Missing stages and values of the other kind are None, and errors are those of the client, as with
     upstream. Unlike there, a known value is served for 6 hours at most while Secrets Manager does not
@@ -63,6 +64,7 @@ class SecretCache(upstream.SecretCache):
         marker_table: str | None = None,
         dynamodb_client: object = None,
         markers: MarkerReader | None = None,
+        metrics: Metrics | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] | None = None,
@@ -85,6 +87,7 @@ class SecretCache(upstream.SecretCache):
             covered_ttl_s=self._interval_s,
             uncovered_ttl_s=short_s,
             max_secrets=cast("int", options["max_cache_size"]),
+            metrics=metrics,
             clock=self._clock,
             sleep=sleep,
             random=random,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
-from keyturn.values import AWSPENDING, LEFT_MAX, Head, Instant, Marker, SecretVersion
+from keyturn.values import AWSCURRENT, AWSPENDING, LEFT_MAX, Head, Instant, Marker, SecretVersion
 
 HTTP_DATE_RESOLUTION_S = 1.0
 """An HTTP `Date` is cut to whole seconds, so an age measured with it may be this much too small."""
@@ -231,6 +231,26 @@ def predates(marker: Marker, holding: Holding, assurance: Assurance, limits: Lim
         return False
     margin_s = limits.settle_s + HTTP_DATE_RESOLUTION_S
     return holding.confirmed.age_s(assurance.checked) + margin_s < answered_at_s - marker.changed_at_s
+
+
+def brought(marker: Marker, before: Holding, after: Holding) -> bool:
+    """Whether it was because of this marker that AWSCURRENT is held at another version than before."""
+    has_moved = after.stage == AWSCURRENT and after.version.identity != before.version.identity
+    told = agrees(marker, after) or only_hints(marker, after)
+    return has_moved and told and disputed(marker, before)
+
+
+def lag_s(marker: Marker, assurance: Assurance, now: Instant) -> float | None:
+    """How long before `now` the marker was written, in seconds; None where nobody can tell.
+
+    By the clocks of AWS's hosts (the writer's, and the table's `Date` at the last good check) and, since
+    that check, by durations of this host. The `Date` is cut to whole seconds: up to 1 s too little.
+    """
+    answered_at_s = assurance.head.answered_at_s
+    since_check_s = assurance.checked.age_s(now)
+    if answered_at_s is None or not marker.changed_at_s or since_check_s > LONGEST_S:
+        return None
+    return max(0.0, answered_at_s - marker.changed_at_s + since_check_s)
 
 
 def disputed(marker: Marker | None, holding: Holding) -> bool:

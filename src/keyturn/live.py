@@ -34,6 +34,7 @@ from keyturn.errors import (
 )
 from keyturn.names import parameter_id
 from keyturn.parameter import Parameter
+from keyturn.telemetry import about
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.wiring import watch_process
 
@@ -260,7 +261,12 @@ class _Bond(Generic[_T]):
             except Exception as error:  # noqa: BLE001 # one listener's fault is not the reader's
                 # Neither its text nor the callback's repr, which may quote a secret.
                 name = getattr(callback, "__qualname__", type(callback).__name__)
-                log.error("%s was told of a change and raised %s", name, type(error).__name__)  # noqa: TRY400
+                log.error(  # noqa: TRY400
+                    "%s was told of a change and raised %s",
+                    name,
+                    type(error).__name__,
+                    extra=about("callback_failed", error=error),
+                )
 
 
 class _Making(Generic[_T]):

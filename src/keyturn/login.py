@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypedDict
 from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
 from keyturn.freshness import Evidence, Limits
 from keyturn.protocols import Clock
+from keyturn.telemetry import SILENT, Measures, Metric
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, SecretVersion
 
 REFUSED_S = 30.0
@@ -187,12 +188,14 @@ class Logins:
         clock: Clock,
         sleep: Callable[[float], None],
         random: Callable[[], float],
+        metrics: Measures = SILENT,
     ) -> None:
         self._versions = versions
         self._limits = limits
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._metrics = metrics
         self._successes: dict[str, _Success] = {}
         self._refusals: dict[Identity, _Refusal] = {}
         self.reset_locks()
@@ -219,6 +222,7 @@ class Logins:
             current = self._versions.get(secret_id, AWSCURRENT)
             for version in self._in_order(secret_id, current, policy):
                 with ExitStack() as turn:
+                    turn.callback(self._metrics.deliver)
                     if not turn.enter_context(self._turn(version)):
                         refusals.add(version, "refused moments ago")
                         continue
@@ -231,6 +235,8 @@ class Logins:
             pause_s = next(pauses)
             is_moving = self._is_moving(secret_id, current) or self._may_have_crossed(refusals)
             if not (is_moving and self._may_wait(begun, pause_s, policy)):
+                self._metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
+                self._metrics.deliver()
                 raise LoginRefusedError(secret_id, str(refusals)) from refusals.last
             self._sleep(pause_s)
 
@@ -324,6 +330,7 @@ class Logins:
 
     def remember_refusal(self, version: SecretVersion) -> None:
         """The server said no to this version just now."""
+        self._metrics.record(Metric.REFUSALS, 1, secret=version.name)
         now, mark = self._now(), self._versions.evidence(version.arn).mark
         with self._lock:
             if len(self._refusals) >= self._limits.max_secrets:
@@ -342,6 +349,8 @@ class Logins:
 
     def remember_success(self, version: SecretVersion, current: SecretVersion) -> None:
         """The server took this version just now, while that one was current."""
+        if version.identity != current.identity:
+            self._metrics.record(Metric.BRIDGES, 1, secret=version.name, stage=_label(version))
         success = self._successes.get(version.arn)
         if success is not None and success == _Success(version, current.identity):
             return
@@ -399,6 +408,11 @@ class _Refusals:
 
     def __str__(self) -> str:
         return "; ".join(self.said.values())
+
+
+def _label(version: SecretVersion) -> str:
+    """The label of AWS's own that the version was under when it was read; empty if under none."""
+    return next((one for one in (AWSCURRENT, AWSPENDING, AWSPREVIOUS) if one in version.stages), "")
 
 
 def _is_newer(version: SecretVersion, than: SecretVersion) -> bool:

@@ -75,6 +75,15 @@ def secret_key(arn: str, name: str) -> str:
     return arn[:-SUFFIX_LENGTH] if arn[:-SUFFIX_LENGTH].endswith(f":secret:{name}") else arn
 
 
+def name_in(key: str) -> str:
+    """The name in a marker's key: of a secret, or of a parameter, whose first slash no ARN shows."""
+    resource = key.split(":", 5)[-1]
+    parameter = resource.removeprefix("parameter/")
+    if parameter == resource:
+        return resource.removeprefix("secret:")
+    return f"/{parameter}" if "/" in parameter else parameter
+
+
 def parameter_key(arn: Arn, name: str) -> str:
     """The marker key of the parameter `name` where `arn` is any ARN of its account and Region.
 

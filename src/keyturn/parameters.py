@@ -152,8 +152,10 @@ class Parameters:
         try:
             answers = source.read_many(names)
         except SecretError as error:
+            self._cache.measure_read(begun.at, error=error)
             served = {name: self._cache.excuse(name, AWSCURRENT, error) for name in names}
             return cast("dict[str, Parameter]", served)
+        self._cache.measure_read(begun.at)
         for name in names:
             if name in answers:
                 served[name] = self._cache.offer(name, AWSCURRENT, answers[name], begun)
@@ -172,10 +174,12 @@ class Parameters:
             return known.names
         try:
             names = tuple(self._offered(source.read_path(path, recursive=recursive)))
-        except SecretError:
+        except SecretError as error:
+            self._cache.measure_read(now, error=error)
             if known is None or known.begun.age_s(now) >= self._limits.max_stale_s:
                 raise
             return known.names
+        self._cache.measure_read(now)
         self._listings[key] = _Listing(names, now)
         return names
 

@@ -7,6 +7,7 @@ import threading
 import weakref
 
 from keyturn.checking import Checker
+from keyturn.telemetry import about
 
 log = logging.getLogger("keyturn")
 
@@ -50,7 +51,11 @@ class Poller:
                 return
             try:
                 checker.check_ahead()
-            except Exception:
+            except Exception as error:
                 # The thread must outlive any fault; without it callers check inline, as ever.
-                log.exception("the background check failed; it is tried again in %g s", self._interval_s)
+                log.exception(
+                    "the background check failed; it is tried again in %g s",
+                    self._interval_s,
+                    extra=about("check_failed", error=error),
+                )
             del checker

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS, Limits
+from keyturn.telemetry import Metrics
 from keyturn.wiring import ENVIRONMENT_PREFIX
 
 
@@ -78,11 +79,20 @@ class KeyturnSettings(BaseSettings):
                 raise ConfigurationError(_by_variable(str(error))) from error
 
     def cache(
-        self, client: object = None, *, ssm_client: object = None, dynamodb_client: object = None
+        self,
+        client: object = None,
+        *,
+        ssm_client: object = None,
+        dynamodb_client: object = None,
+        metrics: Metrics | None = None,
     ) -> SecretCache:
-        """A cache with these settings; the clients are as for `SecretCache`."""
+        """A cache with these settings; clients and metrics are as for `SecretCache`."""
         return SecretCache(
-            client, ssm_client=ssm_client, dynamodb_client=dynamodb_client, **self.model_dump()
+            client,
+            ssm_client=ssm_client,
+            dynamodb_client=dynamodb_client,
+            metrics=metrics,
+            **self.model_dump(),
         )
 
 

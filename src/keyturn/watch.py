@@ -7,12 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from keyturn.errors import MarkerTableError
-from keyturn.freshness import Assurance, Holding, Limits, agrees, bound_s, disputed
+from keyturn.freshness import Assurance, Holding, Limits, agrees, bound_s, disputed, lag_s
 from keyturn.protocols import MarkerReader
 from keyturn.refresh import backoff_s
+from keyturn.telemetry import about
 from keyturn.values import AWSPENDING, Head, Instant, Marker, MarkersRead
 
 log = logging.getLogger("keyturn")
+
+IDLE_INTERVALS: Final = 2
+"""A process that was not asked for more than so many check intervals was idle."""
 
 
 class TableView(NamedTuple):
@@ -91,7 +95,7 @@ def _kept(marker: Marker, key: str, arn: str) -> Marker:
 
 
 class TableWatch:
-    """Checks the table. One thread at a time may call `check`; any may read `view`."""
+    """Checks the table. One thread at a time may call `check`; any may read `view` and call `late_s`."""
 
     def __init__(self, markers: MarkerReader, limits: Limits, random: Callable[[], float]) -> None:
         self._markers = markers
@@ -99,20 +103,26 @@ class TableWatch:
         self._random = random
         self._failures = 0
         self._rest: tuple[Instant, float] | None = None
+        self._asked: Instant | None = None
+        self._in_use_since: Instant | None = None
         self.view = UNSEEN
 
     def forget(self) -> None:
         """Know nothing, as before the first check."""
         self._failures, self._rest, self.view = 0, None, UNSEEN
+        self._asked = self._in_use_since = None
 
-    def check(self, keys: Mapping[str, str], begun: Instant) -> None:
+    def check(self, keys: Mapping[str, str], begun: Instant) -> bool:
         """One read of the head; the markers of `keys` only if it moved or they are not known.
 
         `keys` has the ARN held under each marker key. Never raises for the table's sake: trouble is in
-        `view`, logged once, and asked about ever less often.
+        `view`, logged once, and asked about ever less often. False: it rests, and nobody was asked.
         """
+        if self._asked is None or self._asked.age_s(begun) > IDLE_INTERVALS * self._limits.check_interval_s:
+            self._in_use_since = begun
+        self._asked = begun
         if self._rest is not None and self._rest[0].age_s(begun) < self._rest[1]:
-            return
+            return False
         try:
             trouble = self._look(keys, begun)
         except MarkerTableError as error:
@@ -121,6 +131,18 @@ class TableWatch:
             self._answered()
         else:
             self._failed(trouble, begun)
+        return True
+
+    def late_s(self, marker: Marker, now: Instant) -> float | None:
+        """For how long before `now` the marker was there and this process in use; None where nobody can tell.
+
+        In seconds. Who was asked for nothing meanwhile has served nothing old.
+        """
+        assurance, in_use_since = self.view.assurance, self._in_use_since
+        since_marker_s = lag_s(marker, assurance, now) if assurance is not None else None
+        if since_marker_s is None or in_use_since is None:
+            return None
+        return min(since_marker_s, in_use_since.age_s(now))
 
     def _look(self, keys: Mapping[str, str], begun: Instant) -> str | None:
         """Read what is to be read; what is wrong with the table, if anything."""
@@ -165,7 +187,10 @@ class TableWatch:
     def _failed(self, trouble: str, begun: Instant) -> None:
         if self.view.trouble is None:
             log.warning(
-                "secrets are served on the short TTL of %g s: %s", self._limits.uncovered_ttl_s, trouble
+                "secrets are served on the short TTL of %g s: %s",
+                self._limits.uncovered_ttl_s,
+                trouble,
+                extra=about("table_trouble"),
             )
         pause_s = backoff_s(
             self._failures,
@@ -179,6 +204,6 @@ class TableWatch:
 
     def _answered(self) -> None:
         if self.view.trouble is not None:
-            log.info("the marker table answers again")
+            log.info("the marker table answers again", extra=about("table_answers"))
         self._failures, self._rest = 0, None
         self.view = self.view._replace(trouble=None)

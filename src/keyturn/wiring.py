@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS
 from keyturn.protocols import MarkerReader, ParameterSource, SecretSource
+from keyturn.telemetry import SILENT, Measures, Metrics
 from keyturn.values import Head, MarkersRead
 
 if TYPE_CHECKING:
@@ -251,6 +252,17 @@ def region_of(client: object) -> str | None:
 def new_epoch() -> str:
     """A random epoch for an item of the marker table."""
     return os.urandom(8).hex()
+
+
+def measures(hook: Metrics | None) -> Measures:
+    """What the decisions record to: the way to this hook, or nothing at all."""
+    if hook is None:
+        return SILENT
+    from keyturn.outbox import Outbox
+
+    outbox = Outbox(hook)
+    watch_process(outbox)
+    return outbox
 
 
 class Process(Protocol):

@@ -14,7 +14,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     "words": frozenset(
         {"keyturn.errors", "keyturn.values", "keyturn.parameter", "keyturn.names", "keyturn.refusals"}
     ),
-    "protocols": frozenset({"keyturn.protocols"}),
+    "protocols": frozenset({"keyturn.protocols", "keyturn.telemetry"}),
     "decisions": frozenset(
         {
             "keyturn.freshness",
@@ -32,7 +32,14 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
     "adapters": frozenset({"keyturn.markers", "keyturn.sources"}),
     "edge": frozenset(
-        {"keyturn.settings", "keyturn.wiring", "keyturn.poller", "keyturn.client", "keyturn.announcing"}
+        {
+            "keyturn.settings",
+            "keyturn.wiring",
+            "keyturn.outbox",
+            "keyturn.poller",
+            "keyturn.client",
+            "keyturn.announcing",
+        }
     ),
     "front": frozenset({"keyturn"}),
     "outside": frozenset(

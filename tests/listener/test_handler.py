@@ -87,6 +87,7 @@ def test_an_event_becomes_a_marker(deployed: Deployed, capsys: pytest.CaptureFix
     assert [arn[:-7], "head"] == deployed.markers()
     (line,) = logged(capsys)
     assert ("INFO", "event-1", "written") == (line["level"], line["event_id"], line["outcome"])
+    assert ("written", "prod/db") == (line["keyturn_event"], line["keyturn_secret"])
     assert "hunter2" not in json.dumps(line)
 
 
@@ -132,6 +133,7 @@ def test_trouble_with_the_table_is_logged_and_raised(
         )
     (line,) = logged(capsys)
     assert ("ERROR", "MarkerTableError") == (line["level"], line["error"])
+    assert ("failed", "MarkerTableError") == (line["keyturn_event"], line["keyturn_error"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn import InvalidParameterNameError, SecretNotFoundError
+from keyturn.names import name_in
 from tests.parameters.conftest import ARN, NAME, World
 
 REFERENCE = "/aws/reference/secretsmanager/prod/db"
@@ -56,6 +57,20 @@ def test_flat_names_paths_arns_and_public_parameters(world: World, name: str) ->
     """All are read by the name that was given."""
     world.put("two", "flat", "String")
     assert name == world.cache().get_parameter(name).secret_id
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db", "prod/db"),
+        ("arn:aws:ssm:eu-west-1:111122223333:parameter/prod/host", "/prod/host"),
+        ("arn:aws:ssm:eu-west-1:111122223333:parameter/flat", "flat"),
+        ("head", "head"),
+    ],
+)
+def test_a_markers_key_holds_the_name(key: str, name: str) -> None:
+    """As the service gave it, but for the slash of a parameter without a path, which no ARN shows."""
+    assert name == name_in(key)
 
 
 def test_the_root_is_a_path(world: World) -> None:

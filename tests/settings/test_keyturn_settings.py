@@ -17,7 +17,7 @@ from rotation_listener import listener
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
 
-PARTS = {"client", "dynamodb_client", "ssm_client", "markers", "clock", "sleep", "random"}
+PARTS = {"client", "dynamodb_client", "ssm_client", "markers", "metrics", "clock", "sleep", "random"}
 """Arguments of `SecretCache` that no text can express, besides its sources."""
 
 DRAWN_OR_FIXED = {"spread", "max_backoff_s", "source_ttl_s"}

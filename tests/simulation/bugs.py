@@ -109,7 +109,7 @@ BUGS: Final = (
     Bug(
         "an event that was over when a parameter was read is asked about",
         "src/keyturn/checking.py",
-        "                cache.settle_old_events()\n",
+        "                cache.settle_old_events(before)\n",
         "                pass\n",
     ),
     Bug(

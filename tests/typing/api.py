@@ -6,7 +6,7 @@ What is written here is what users write; a changed argument or type fails `make
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_type
+from typing import Literal, assert_type
 
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -16,6 +16,8 @@ from keyturn import (
     HeldStatus,
     KeyturnError,
     KeyturnSettings,
+    Metric,
+    Metrics,
     Parameter,
     SecretCache,
     SecretError,
@@ -23,6 +25,7 @@ from keyturn import (
     TableStatus,
     announce,
 )
+from keyturn.integrations.emf import EmfMetrics
 from keyturn.testing import (
     STEPS,
     EventBus,
@@ -31,6 +34,7 @@ from keyturn.testing import (
     FakeParameterStore,
     FakeSecretsManager,
     PasswordServer,
+    RecordedMetrics,
     RotatingSecret,
     Rotation,
     RotationError,
@@ -52,7 +56,7 @@ def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
     secrets, parameters = FakeSecretsManager(clock), FakeParameterStore(clock)
     assert_type(SecretCache(), SecretCache)
     assert_type(SecretCache(client, marker_table="t", dynamodb_client=None, ssm_client=None), SecretCache)
-    assert_type(KeyturnSettings().cache(), SecretCache)
+    assert_type(KeyturnSettings().cache(metrics=RecordedMetrics()), SecretCache)
     SecretCache(
         source=secrets,
         parameter_source=parameters.source,
@@ -71,6 +75,27 @@ def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
         min_refresh_interval_s=1,
         max_secrets=1000,
     )
+
+
+class Counts:
+    """A hook as users write it."""
+
+    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        assert_type(metric.unit, Literal["Count", "Seconds"])
+        assert_type((metric.value, value, secret, stage), tuple[str, float, str, str])
+
+
+def hooks(clock: FakeClock, write: Callable[[str], None]) -> None:
+    """Every kind of metrics hook, and every argument of the one for CloudWatch."""
+    emf = EmfMetrics(
+        service="orders", namespace="shop", by_secret=True, flush_interval_s=30, output=write, clock=clock
+    )
+    recorded = RecordedMetrics()
+    hooks: list[Metrics] = [Counts(), EmfMetrics(), emf, recorded]
+    for hook in hooks:
+        SecretCache(metrics=hook)
+    emf.flush()
+    assert_type(recorded.of(Metric.LAG_S), list[float])
 
 
 def secrets(cache: SecretCache) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from keyturn.announcing import announce
 from keyturn.errors import KeyturnError, SecretError, StageNotFoundError
 from keyturn.sources.secretsmanager import SecretsManagerSource
+from keyturn.telemetry import about
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.wiring import SECRETS_TIMEOUTS_S, Once, make_client
 
@@ -167,7 +168,13 @@ class RotationFunction:
         try:
             self._announce(secret_id, version_id=token, step=step)
         except Exception as error:  # noqa: BLE001 # a marker only saves time, whatever went wrong with it
-            log.warning("%s of %s was not announced: %s", step, secret_id, error)
+            log.warning(
+                "%s of %s was not announced: %s",
+                step,
+                secret_id,
+                error,
+                extra=about("not_announced", secret=secret_id, error=error),
+            )
 
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
         return self._source.read(secret_id, stage=stage, version_id=version_id)

@@ -7,7 +7,13 @@ All that is exported here needs nothing but keyturn, and a client where it says 
 
 from keyturn.testing.assertions import assert_converges, assert_no_refusals
 from keyturn.testing.events import EventBus, SecretEvents
-from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeSecretsManager
+from keyturn.testing.fakes import (
+    FakeClock,
+    FakeMarkers,
+    FakeParameterStore,
+    FakeSecretsManager,
+    RecordedMetrics,
+)
 from keyturn.testing.rotating import PasswordServer, RotatingSecret, WrongPasswordError, is_wrong_password
 from keyturn.testing.rotation import STEPS, Rotation, RotationError, RotationFunction, Step, StepFunctions
 
@@ -19,6 +25,7 @@ __all__ = [
     "FakeParameterStore",
     "FakeSecretsManager",
     "PasswordServer",
+    "RecordedMetrics",
     "RotatingSecret",
     "Rotation",
     "RotationError",

@@ -1,4 +1,4 @@
-"""In-memory peers of what the cache talks to: a clock, Secrets Manager, Parameter Store, the marker table.
+"""In-memory peers of what the cache talks to: clock, Secrets Manager, Parameter Store, marker table, hook.
 
 They implement the protocols of `keyturn.protocols`, count every call in `calls`, and fail on demand
 through `fail`. Nothing here sleeps or reads a real clock.
@@ -21,8 +21,10 @@ from keyturn.errors import (
     StageNotFoundError,
 )
 from keyturn.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
+from keyturn.outbox import Measurement
 from keyturn.parameter import Parameter
 from keyturn.protocols import Seen
+from keyturn.telemetry import Metric
 from keyturn.values import (
     AWSCURRENT,
     AWSPREVIOUS,
@@ -333,7 +335,8 @@ class FakeMarkers:
 
     def set(self, key: str, arn: str, stages: Mapping[str, str], *, deleted: bool = False) -> None:
         """Write a marker as the listener would."""
-        self.write([(self.look(key), Marker(key, arn, dict(stages), deleted=deleted))])
+        marker = Marker(key, arn, dict(stages), deleted=deleted, changed_at_s=self.clock.wall_s)
+        self.write([(self.look(key), marker)])
 
     def sweep(self, as_of_s: float | None = None) -> None:
         """Renew the lease: by default as a sweep does that begins now, 300 s behind."""
@@ -380,3 +383,17 @@ class FakeMarkers:
         failure = self.fail()
         if failure is not None:
             raise failure
+
+
+class RecordedMetrics:
+    """A metrics hook that keeps what it is told in `told`, oldest first."""
+
+    def __init__(self) -> None:
+        self.told: list[Measurement] = []
+
+    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        self.told.append(Measurement(metric, value, secret, stage))
+
+    def of(self, metric: Metric) -> list[float]:
+        """The values of one metric, oldest first."""
+        return [one.value for one in self.told if one.metric is metric]
