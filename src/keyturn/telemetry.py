@@ -60,9 +60,10 @@ class Metric(Enum):
 class Metrics(Protocol):
     """The hook: what `SecretCache(metrics=...)` takes.
 
-    Called while no lock is held, by one thread at a time, before the call returns that caused it, so
-    it should return at once. What it raises is logged once and reaches no caller. It may use the cache
-    itself; what that causes is not recorded.
+    Called while no lock is held, at the end of the call that caused it, by one thread at a time: so it
+    should return at once. Who finds it busy goes on, and leaves what is to be told to the thread that is
+    at it. What it raises is logged once and reaches no caller. It may use the cache itself; what that
+    causes is not recorded.
     """
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:

@@ -226,6 +226,35 @@ def test_nothing_is_lost_between_threads(world: World) -> None:
     assert 1 == most
 
 
+class LastMoment:
+    """A lock in whose last moment another thread finds it taken."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._lock = threading.Lock()
+        self._is_first = True
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking=blocking)
+
+    def release(self) -> None:
+        if self._is_first:
+            self._is_first = False
+            self._outbox.record(Metric.REFUSALS, 1)
+            self._outbox.deliver()
+        self._lock.release()
+
+
+def test_what_is_left_in_the_last_moment_is_told() -> None:
+    """Who finds the hook busy leaves its own to the thread that tells, even if that has just finished."""
+    hook = RecordedMetrics()
+    outbox = Outbox(hook)
+    outbox._telling = LastMoment(outbox)  # type: ignore[assignment] # noqa: SLF001 # the moment
+    outbox.record(Metric.READ_S, 1)
+    outbox.deliver()
+    assert [Metric.READ_S, Metric.REFUSALS] == [one.metric for one in hook.told]
+
+
 def test_what_waits_is_bounded() -> None:
     """A hook that never returns costs memory for so many measurements and no more; the oldest go."""
     hook = RecordedMetrics()

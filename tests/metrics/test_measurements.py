@@ -318,6 +318,20 @@ def test_a_parameters_event_has_a_lag(measured: Measured) -> None:
     ]
 
 
+def test_an_event_that_was_over_brings_nothing(measured: Measured) -> None:
+    """A parameter that changes, untold, after the event of its marker was settled: no lag is made of that."""
+    world = measured.world
+    measured.parameters.put("/prod/host", "x")
+    arn = measured.parameters.arn("/prod/host")
+    marker = Marker(arn, arn, {}, token="event-1", changed_at_s=world.clock.wall_s)
+    world.table.write([(world.table.look(arn), marker)])
+    measured.after(1000).get_parameter("/prod/host")
+    measured.after(5).get_parameter("/prod/host")
+    measured.parameters.put("/prod/host", "y")
+    assert "y" == measured.after(300).get_parameter("/prod/host").value
+    assert [] == measured.told(Metric.LAG_S)
+
+
 # A known version despite a failure
 
 
