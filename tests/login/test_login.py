@@ -505,8 +505,8 @@ def test_a_login_goes_on_when_its_secret_was_evicted(world: World) -> None:
 
 def functions_running() -> set[str]:
     """What each thread is in just now, and what called that."""
-    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]  # noqa: SLF001 # documented
-    return {frame.f_code.co_name for stack in stacks for frame, _ in stack}
+    innermost = sys._current_frames().values()  # noqa: SLF001 # documented
+    return {frame.f_code.co_name for one in innermost for frame, _ in traceback.walk_stack(one)}
 
 
 def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None:
