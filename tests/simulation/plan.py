@@ -62,7 +62,7 @@ def planned(random: Random, faults: list[str]) -> Plan:
         rotations=100 // len(NAMES) + 1,
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),
         stale=random.choice((0.0, 0.3, 0.9)),
-        trail=random.random() < 0.5,
+        trail=random.random() < 0.35,
         announced=random.random() < 0.4,
         swept_parameters=random.random() < 0.7,
         alternating=random.random() < 0.5,
@@ -79,6 +79,6 @@ def _reader(random: Random) -> ReaderPlan:
         background=random.random() < 0.25,
         skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
         drift=random.uniform(-2e-4, 2e-4),
-        mean_gap_s=random.choice((1.0, 4.0, 8.0, 15.0)),
+        mean_gap_s=random.choice((2.0, 5.0, 10.0, 20.0)),
         steady=random.random() < 0.3,
     )

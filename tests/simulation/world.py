@@ -32,7 +32,7 @@ from tests.simulation.hosts import Host, HostClock
 from tests.simulation.peers.database import Database, connect
 from tests.simulation.peers.dynamodb import Table, TableClient, WatchedMarkers
 from tests.simulation.peers.events import Event
-from tests.simulation.peers.lambdas import Bus, Function
+from tests.simulation.peers.lambdas import ENVIRONMENTS, Bus, Function
 from tests.simulation.peers.parameterstore import TYPES, Asked, ParameterLine, ParameterStore
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, Answered, SecretsLine, SecretsManager
 from tests.simulation.plan import NAMES, Plan, ReaderPlan, planned
@@ -142,7 +142,7 @@ class World:
             counted=self.counted,
         )
         self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.happened)
-        self.function.listeners += [self._listener(number) for number in range(3)]
+        self.function.listeners += [self._listener(number) for number in range(ENVIRONMENTS)]
         self.readers += [self._reader(number, one) for number, one in enumerate(self.plan.readers)]
         self.cost.readers.update({reader.host.name: reader for reader in self.readers})
 

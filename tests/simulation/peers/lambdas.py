@@ -15,6 +15,9 @@ from tests.simulation.weather import EVENTS, LISTENER, CrashedError, Weather
 
 NATIVE_DELAY_S = 1.0
 TRAIL_DELAY_S = 240.0
+ENVIRONMENTS = 8
+"""As if that much concurrency were reserved: what comes beyond waits, and is late."""
+
 RETRIES_AFTER_S = (60.0, 120.0)
 """Lambda gives an event that failed twice more, after one and after two minutes."""
 
@@ -76,7 +79,9 @@ class Function:
                 if host.name not in self.busy:
                     self.busy.add(host.name)
                     return host, listener
+            self.weather.counted["events that waited for an environment"] += 1
             self.scheduler.park(self.queue)
+            self.weather.struck(EVENTS)
 
     def _time_is_up(self) -> bool:
         return self.weather.hits(self.weather.out_of_time, "sweeps out of time")
