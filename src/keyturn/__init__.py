@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         ConfigurationError as ConfigurationError,
     )
     from keyturn.errors import (
+        ConvergenceTableError as ConvergenceTableError,
+    )
+    from keyturn.errors import (
         DecryptionError as DecryptionError,
     )
     from keyturn.errors import (
@@ -94,6 +97,9 @@ if TYPE_CHECKING:
         HeldStatus as HeldStatus,
     )
     from keyturn.status import (
+        ReportStatus as ReportStatus,
+    )
+    from keyturn.status import (
         TableStatus as TableStatus,
     )
     from keyturn.telemetry import (
@@ -110,6 +116,7 @@ _HOMES = {
     "errors": (
         "AccessDeniedError",
         "ConfigurationError",
+        "ConvergenceTableError",
         "DecryptionError",
         "InvalidParameterNameError",
         "InvalidSecretIdError",
@@ -135,7 +142,7 @@ _HOMES = {
     ),
     "parameter": ("Parameter",),
     "settings": ("KeyturnSettings",),
-    "status": ("CacheStatus", "HeldStatus", "TableStatus"),
+    "status": ("CacheStatus", "HeldStatus", "ReportStatus", "TableStatus"),
     "telemetry": ("Metric", "Metrics"),
     "values": ("SecretVersion",),
 }
@@ -146,6 +153,7 @@ __all__ = [
     "AccessDeniedError",
     "CacheStatus",
     "ConfigurationError",
+    "ConvergenceTableError",
     "DecryptionError",
     "HeldStatus",
     "InvalidParameterNameError",
@@ -165,6 +173,7 @@ __all__ = [
     "ParameterNotFoundError",
     "ParameterUnavailableError",
     "ParameterVersionNotFoundError",
+    "ReportStatus",
     "SecretCache",
     "SecretDeletedError",
     "SecretError",

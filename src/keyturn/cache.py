@@ -373,6 +373,11 @@ class Cache:
         with self._lock:
             return self.shelf.keys()
 
+    def current(self) -> dict[str, str]:
+        """The version ids held under AWSCURRENT, by marker key."""
+        with self._lock:
+            return self.shelf.current()
+
     def open_window(self, begun: Instant) -> None:
         """After a check: serve until the window ends what is fresh until then, and nothing else."""
         with self._lock:

@@ -16,6 +16,7 @@ from keyturn.values import Instant, SecretVersion
 from keyturn.watch import TableView, TableWatch
 
 if TYPE_CHECKING:
+    from keyturn.reporting import Reporter
     from keyturn.status import CacheStatus
 
 
@@ -26,6 +27,8 @@ class Checker:
 
     `window_s`: for how long a check lets the hit path serve. The inline cache checks when it ends;
     with a poller it is longer than the poller's interval.
+
+    `reporter`: who tells the convergence table what is held, if anybody.
     """
 
     def __init__(
@@ -37,9 +40,12 @@ class Checker:
         clock: Clock,
         window_s: float,
         metrics: Measures = SILENT,
+        reporter: Reporter | None = None,
     ) -> None:
         self._caches = caches
         self._table = table
+        self._reporter = reporter
+        self._has_looked = False
         self._clock = clock
         self._check_interval_s = limits.check_interval_s
         self._window_s = window_s
@@ -50,8 +56,11 @@ class Checker:
         """For a forked child, whose parent's threads are gone: new locks, and every window closed."""
         self._checking = threading.Lock()
         self._checked: Instant | None = None
+        self._polled: Instant | None = None
         for cache in self._caches:
             cache.reset_locks()
+        if self._reporter is not None:
+            self._reporter.reset()
 
     def forget(self) -> None:
         """Drop every value, marker and instant, as before the first use."""
@@ -59,7 +68,9 @@ class Checker:
             cache.forget()
         if self._table is not None:
             self._table.forget()
-        self._checked = None
+        if self._reporter is not None:
+            self._reporter.reset()
+        self._has_looked, self._checked = False, None
 
     def check_if_due(self) -> None:
         """Check the table if the window has ended and no other thread does."""
@@ -92,16 +103,41 @@ class Checker:
             if self._checked is checked:
                 self._open(begun)
         self._refresh_due(self._window_s + self._check_interval_s)
+        self._polled = self._now()
+        self._report()
         self._metrics.deliver()
+
+    def report(self) -> None:
+        """After a caller's reads: tell the convergence table what has changed; never raises.
+
+        Where a poller is at work, callers leave it to that.
+        """
+        if self._reporter is None:
+            return
+        polled = self._polled
+        if polled is None or polled.age_s(self._now()) >= self._window_s:
+            self._report()
+
+    def _report(self) -> None:
+        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
+        if self._reporter is not None and self._has_looked:
+            self._reporter.report_if_due()
+
+    def leave(self) -> None:
+        """Take this environment out of the convergence table."""
+        if self._reporter is not None:
+            self._reporter.leave()
 
     def status(self) -> CacheStatus:
         """A snapshot of everything held, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.status import CacheStatus, table_status
+        from keyturn.status import CacheStatus, ReportStatus, table_status
 
         secrets, *parameters = (cache.status() for cache in self._caches)
         view = self._table.view if self._table is not None else None
-        return CacheStatus(secrets, table_status(view, self._now()), tuple(chain(*parameters)))
+        now, held = self._now(), tuple(chain(*parameters))
+        reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
+        return CacheStatus(secrets, table_status(view, now), held, reports)
 
     def _is_older(self, age_s: float) -> bool:
         return self._checked is None or self._checked.age_s(self._now()) >= age_s
@@ -114,6 +150,7 @@ class Checker:
         begun = self._now()
         keys = {key: arn for cache in self._caches for key, arn in cache.keys().items()}
         # With nothing held there is nothing to check: a cold start pays for one read only.
+        self._has_looked = self._has_looked or bool(keys)
         if self._table is not None and keys:
             before = self._table.view
             if self._table.check(keys, begun):
@@ -156,7 +193,10 @@ class Secrets:
         """All that is not a hit. Raises a `SecretError`."""
         secret_id = checked_secret_id(secret_id)
         self.checker.check_if_due()
-        return self.cache.get(secret_id, stage)
+        try:
+            return self.cache.get(secret_id, stage)
+        finally:
+            self.checker.report()
 
     def recheck(self, secret_id: str) -> SecretVersion:
         """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
@@ -165,7 +205,10 @@ class Secrets:
         what is known.
         """
         self.checker.check_if_older(self._min_refresh_interval_s)
-        return self.cache.reread(secret_id)
+        try:
+            return self.cache.reread(secret_id)
+        finally:
+            self.checker.report()
 
     def evidence(self, secret_id: str) -> Evidence:
         """What is known of a rotation of this secret that may be under way; no I/O."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -16,15 +16,19 @@ from keyturn.checking import Checker, Secrets
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS, Limits
 from keyturn.names import parameter_key_of, secret_key
-from keyturn.protocols import CachedSource, Clock, MarkerReader, SecretSource
+from keyturn.protocols import CachedSource, Clock, MarkerReader, Reports, SecretSource
 from keyturn.telemetry import Measures, Metrics, about
 from keyturn.values import AWSCURRENT, SecretVersion
 from keyturn.watch import TableWatch
 from keyturn.wiring import (
     Once,
     SystemClock,
+    dynamodb,
+    environment_label,
+    late_reports,
     late_table,
     measures,
+    new_environment,
     parameter_store,
     region_of,
     secrets_manager,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from keyturn.parameter import Parameter
     from keyturn.parameters import Parameters, ParameterShelf
     from keyturn.poller import Poller
+    from keyturn.reporting import Reporter
     from keyturn.status import CacheStatus
 
 log = logging.getLogger("keyturn")
@@ -55,8 +60,13 @@ class SecretCache:
             the environment at the first read. Only `GetSecretValue` is called.
         marker_table: name or ARN of the marker table. Without one nothing tells of rotations, and
             every copy is read again after `uncovered_ttl_s`.
-        dynamodb_client: the client for the marker table; made at the first check if not given, in
-            the Region of `client`.
+        dynamodb_client: the client for the tables; made at the first check if not given, in the
+            Region of `client`.
+        convergence_table: name or ARN of the convergence table, to which this process reports which
+            versions it holds, so that `keyturn status` can count. Without one it tells nobody.
+        report_ttl_s: for how long a report counts; it is made again when half of that is over.
+        report_label: what kind of environment this is, 128 characters; by default the name of the
+            Lambda function.
         check_interval_s: at most one read of the table per interval. A rotation is noticed within
             one interval of its marker.
         covered_ttl_s: after this a copy is read again although its marker agrees.
@@ -70,8 +80,8 @@ class SecretCache:
         background: start one thread that checks and refreshes ahead, so that no caller waits for
             it. For servers; in Lambda a thread is frozen between invocations.
         ssm_client: a boto3 or botocore client for Parameter Store, made at the first read if not given.
-        source, markers: read through these instead of through clients. A source with a cache of its own
-            says so by `ttl_s`, which `bound_s` in `status()` includes.
+        source, markers, reports: read and report through these instead of through clients. A source
+            with a cache of its own says so by `ttl_s`, which `bound_s` in `status()` includes.
         parameter_source: the same for parameters: makes the source that decrypts them, or does not.
         metrics: is told of checks, reads, invalidations and logins, never of hits; see `keyturn.telemetry`.
         clock, sleep, random: where time, waiting (seconds) and jitter come from.
@@ -86,6 +96,9 @@ class SecretCache:
         *,
         marker_table: str | None = None,
         dynamodb_client: object = None,
+        convergence_table: str | None = None,
+        report_ttl_s: float = DEFAULTS.report_ttl_s,
+        report_label: str | None = None,
         check_interval_s: float = DEFAULTS.check_interval_s,
         covered_ttl_s: float = DEFAULTS.covered_ttl_s,
         uncovered_ttl_s: float = DEFAULTS.uncovered_ttl_s,
@@ -101,6 +114,7 @@ class SecretCache:
         parameter_source: Callable[[bool], SecretSource] | None = None,
         markers: MarkerReader | None = None,
         metrics: Metrics | None = None,
+        reports: Reports | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] | None = None,
@@ -117,11 +131,11 @@ class SecretCache:
             settle_s=settle_s,
             min_refresh_interval_s=min_refresh_interval_s,
             max_secrets=max_secrets,
+            report_ttl_s=report_ttl_s,
         ).spread_by(random)
-        if marker_table is not None and not marker_table:
-            raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
-        if markers is None and marker_table is not None:
-            markers = late_table(marker_table, dynamodb_client, region_of(client))
+        table_client = dynamodb(dynamodb_client, region_of(client))
+        markers = _given(markers, late_table, table_client, marker_table=marker_table)
+        reports = _given(reports, late_reports, table_client, convergence_table=convergence_table)
         parameter_source = parameter_source or parameter_store(ssm_client, region_of(client))
         table = TableWatch(markers, limits, random) if markers is not None else None
         window_s = limits.check_interval_s * (2 if background else 1)
@@ -129,13 +143,12 @@ class SecretCache:
         self._cache = cache_of(secrets_manager(client) if source is None else source, secret_key)
         ciphertexts, clear = (cache_of(parameter_source(one), parameter_key_of) for one in (False, True))
         self._caches = (self._cache, ciphertexts, clear)
-        self._checker = Checker(
-            self._caches, table, limits=limits, clock=clock, window_s=window_s, metrics=told
-        )
+        reporter = _reporter(self._caches, reports, report_label, limits=limits, clock=clock, random=random)
+        checker_of = partial(Checker, limits=limits, clock=clock, window_s=window_s, metrics=told)
+        self._checker = checker_of(self._caches, table, reporter=reporter)
         self._secrets = Secrets(self._cache, self._checker, limits.min_refresh_interval_s)
-        self._shelf = self._cache.shelf
         self._parameter_shelves = cast("tuple[ParameterShelf, ...]", (ciphertexts.shelf, clear.shelf))
-        self._now = clock.wall
+        self._shelf, self._now = self._cache.shelf, clock.wall
         self._make_parameters = partial(_parameters, ciphertexts, clear, self._secrets, limits)
         self._parameters = Once(self._make_parameters)
         self._make_logins = partial(
@@ -309,6 +322,7 @@ class SecretCache:
         """
         try:
             self._checker.check_if_due()
+            self._checker.report()
         except Exception as error:
             extra = about("check_failed", error=error)
             log.exception("the check failed; the next one is due in the next interval", extra=extra)
@@ -338,9 +352,13 @@ class SecretCache:
         return self._checker.status()
 
     def close(self) -> None:
-        """End the background thread, if there is one. The cache stays usable and checks inline."""
+        """End the background thread, if there is one. The cache stays usable and checks inline.
+
+        With a convergence table it is told that this environment is over.
+        """
         if self._poller is not None:
             self._poller.stop()
+        self._checker.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -440,6 +458,43 @@ def _logins(
     from keyturn.login import Logins
 
     return Logins(secrets, limits=limits, clock=clock, sleep=sleep, random=random, metrics=metrics)
+
+
+def _given(
+    peer: _T | None,
+    make: Callable[[str, Callable[[], object]], _T],
+    client: Callable[[], object],
+    **named: str | None,
+) -> _T | None:
+    """The peer, or what is made for the one table that is named. `ConfigurationError` for an empty name."""
+    ((argument, table),) = named.items()
+    if table is not None and not table:
+        raise ConfigurationError(f"{argument} is empty; give the table's name or ARN, or None")
+    return make(table, client) if peer is None and table is not None else peer
+
+
+def _reporter(
+    caches: Sequence[Cache],
+    reports: Reports | None,
+    label: str | None,
+    *,
+    limits: Limits,
+    clock: Clock,
+    random: Callable[[], float],
+) -> Reporter | None:
+    if reports is None:
+        return None
+    from keyturn.reporting import Reporter
+
+    return Reporter(
+        caches,
+        reports,
+        label=environment_label(label),
+        new_id=new_environment,
+        limits=limits,
+        clock=clock,
+        random=random,
+    )
 
 
 def _poller(checker: Checker, limits: Limits) -> Poller:

@@ -22,7 +22,7 @@ from keyturn.protocols import Clock, MarkerReader
 from keyturn.sources.described import DescribedSource, DescribedVersion, DescribingClient, Hook
 from keyturn.status import HeldStatus
 from keyturn.telemetry import Metrics
-from keyturn.wiring import SystemClock, known_marker_table, late_table, region_of
+from keyturn.wiring import SystemClock, dynamodb, known_marker_table, late_table, region_of
 
 __all__ = ["InjectKeywordedSecretString", "InjectSecretString", "SecretCache", "SecretCacheConfig"]
 
@@ -79,7 +79,7 @@ class SecretCache(upstream.SecretCache):
         self._source = DescribedSource(cast("DescribingClient", self._client), self._hook)
         table = known_marker_table(marker_table)
         if markers is None and table is not None:
-            markers = late_table(table, dynamodb_client, region_of(self._client))
+            markers = late_table(table, dynamodb(dynamodb_client, region_of(self._client)))
         short_s = self._interval_s if markers is None else min(self._interval_s, DEFAULTS.uncovered_ttl_s)
         self.keyturn = rotating.SecretCache(
             source=self._source,

@@ -4,6 +4,7 @@
     ├── ConfigurationError            an argument or setting that cannot work (also a ValueError)
     ├── MarkerTableError              the marker table: unreachable, missing, denied, misshapen
     │   └── MarkerConflictError       somebody else wrote the marker first: read it again
+    ├── ConvergenceTableError         the convergence table: unreachable, missing, denied
     └── SecretError                   one secret; has `.secret_id` and `.advice`
         ├── InvalidSecretIdError      not a name or ARN that Secrets Manager could know
         ├── SecretNotFoundError       no such secret in this account and Region
@@ -57,12 +58,28 @@ class MarkerTableError(KeyturnError):
         return _rebuild_table, (type(self), self.table, self.detail, self.denied)
 
 
+class ConvergenceTableError(KeyturnError):
+    """The convergence table could not be written, or read.
+
+    `SecretCache.get` never raises it: it shows in `status()` and in the log.
+    """
+
+    def __init__(self, table: str, detail: str, *, denied: bool = False) -> None:
+        super().__init__(f"convergence table {table!r}: {detail}")
+        self.table = table
+        self.detail = detail
+        self.denied = denied
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_table, (type(self), self.table, self.detail, self.denied)
+
+
 def _rebuild_table(
-    kind: type[MarkerTableError],
+    kind: type[MarkerTableError | ConvergenceTableError],
     table: str,
     detail: str,
     denied: bool,  # noqa: FBT001 # as pickled
-) -> MarkerTableError:
+) -> MarkerTableError | ConvergenceTableError:
     return kind(table, detail, denied=denied)
 
 

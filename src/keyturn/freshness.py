@@ -22,6 +22,9 @@ HTTP_DATE_RESOLUTION_S = 1.0
 LONGEST_S = 1e9
 """No duration is longer than this: some 30 years."""
 
+REPORT_TTL_MIN_S, REPORT_TTL_MAX_S = 60.0, 86_400.0
+"""A shorter one costs a write each half minute; a longer one counts the dead of yesterday."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -30,6 +33,7 @@ class Limits:
     `source_ttl_s`: how long a cache behind the source answers with the past.
     `spread` (0.8 to 1, drawn once per process) shortens the short TTL and the lease, so that a fleet
     that loses its table does not turn to Secrets Manager in one moment.
+    `report_ttl_s`: for how long a report to the convergence table counts.
     """
 
     check_interval_s: float = 5.0
@@ -43,6 +47,7 @@ class Limits:
     min_refresh_interval_s: float = 1.0
     max_backoff_s: float = 60.0
     max_secrets: int = 1024
+    report_ttl_s: float = 900.0
     spread: float = 1.0
 
     def __post_init__(self) -> None:
@@ -57,6 +62,11 @@ class Limits:
         if not (isinstance(self.max_secrets, int) and self.max_secrets >= 1):
             raise ConfigurationError(
                 f"max_secrets is {self.max_secrets!r}; it must be a whole number above 0"
+            )
+        if not REPORT_TTL_MIN_S <= self.report_ttl_s <= REPORT_TTL_MAX_S:
+            raise ConfigurationError(
+                f"report_ttl_s is {self.report_ttl_s}; "
+                f"it must be {REPORT_TTL_MIN_S:g} to {REPORT_TTL_MAX_S:g}"
             )
         if self.covered_ttl_s < self.uncovered_ttl_s:
             raise ConfigurationError(

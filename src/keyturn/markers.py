@@ -33,14 +33,30 @@ An item holds ids and labels, never a secret's value.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
+from keyturn.items import (
+    ARN_LENGTH,
+    NUMBER_MAX,
+    VERSION_ID_LENGTH,
+    Call,
+    Item,
+    MisshapenError,
+    answered_at_of,
+    attribute_of,
+    flag_of,
+    mappings,
+    moment_of,
+    number_of,
+    require,
+    text_of,
+    text_or_none,
+    whole_of,
+)
 from keyturn.names import SUFFIX_LENGTH
 from keyturn.protocols import WRITES_MAX, Seen
 from keyturn.sources.faults import Fault, FaultKind, fault_of
@@ -48,13 +64,10 @@ from keyturn.values import LEFT_MAX, Head, Marker, MarkersRead
 
 SCHEMA: Final = 1
 HEAD_KEY: Final = "head"
-NUMBER_MAX: Final = 2**53
 STAGES_MAX: Final = 100
 
 _EPOCH_LENGTH: Final = 64
 _LABEL_LENGTH: Final = 256
-_VERSION_ID_LENGTH: Final = 64
-_ARN_LENGTH: Final = 2048
 _TOKEN_LENGTH: Final = 128
 _STEP_LENGTH: Final = 64
 _REASON_LENGTH: Final = 256
@@ -66,11 +79,6 @@ _BACKOFF_FIRST_S: Final = 0.05
 _BACKOFF_MAX_S: Final = 1.0
 _HEAD_UNFIT: Final = ("ValidationError", "ValidationException")
 _PASSING: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-
-Item: TypeAlias = Mapping[str, object]
-"""An item as DynamoDB's low-level client gives and takes it: attribute name -> `{"S": …}` and the like."""
-
-Call: TypeAlias = Callable[..., Mapping[str, object]]
 
 
 class DynamoDBClient(Protocol):
@@ -202,8 +210,8 @@ class MarkerTable:
         start: dict[str, object] = {}
         while True:
             answer = self._ask(self._client.scan, ConsistentRead=True, **start)
-            for item in _mappings(answer.get("Items")):
-                key = _text_or_none(item.get("pk"))
+            for item in mappings(answer.get("Items")):
+                key = text_or_none(item.get("pk"))
                 if key is not None and key != HEAD_KEY:
                     yield _seen(key, item)
             if not answer.get("LastEvaluatedKey"):
@@ -226,7 +234,7 @@ class MarkerTable:
             if head is not None and (head.swept_as_of_s or 0) >= swept_as_of_s:
                 return
             if head is None:
-                renewed = self._replace_head(item, {"swept_as_of_s": _number(swept_as_of_s)})
+                renewed = self._replace_head(item, {"swept_as_of_s": number_of(swept_as_of_s)})
             else:
                 renewed = self._move_lease(head, swept_as_of_s)
             if renewed:
@@ -271,7 +279,7 @@ class MarkerTable:
                 if error.denied:
                     return self._read_singly(keys)
                 raise
-            items += [item for page in _values(answer.get("Responses")) for item in _mappings(page)]
+            items += [item for page in _values(answer.get("Responses")) for item in mappings(page)]
             request = answer.get("UnprocessedKeys")
             if not request:
                 break
@@ -309,9 +317,9 @@ class MarkerTable:
                     "#counter": "counter",
                 },
                 "ExpressionAttributeValues": {
-                    ":schema": _number(SCHEMA),
+                    ":schema": number_of(SCHEMA),
                     ":epoch": {"S": self._new_epoch()},
-                    ":one": _number(1),
+                    ":one": number_of(1),
                 },
             }
         }
@@ -346,9 +354,9 @@ class MarkerTable:
         """Put a new head in the place of what was seen; False if that is no longer there."""
         fresh = {
             "pk": {"S": HEAD_KEY},
-            "schema": _number(SCHEMA),
+            "schema": number_of(SCHEMA),
             "epoch": {"S": self._new_epoch()},
-            "counter": _number(1),
+            "counter": number_of(1),
             **more,
         }
         mark = _Mark.of(seen, "epoch", "counter", "swept_as_of_s")
@@ -361,7 +369,7 @@ class MarkerTable:
             UpdateExpression="SET #swept = :swept",
             ConditionExpression="#epoch = :epoch AND (attribute_not_exists(#swept) OR #swept < :swept)",
             ExpressionAttributeNames={"#swept": "swept_as_of_s", "#epoch": "epoch"},
-            ExpressionAttributeValues={":swept": _number(swept_as_of_s), ":epoch": {"S": head.epoch}},
+            ExpressionAttributeValues={":swept": number_of(swept_as_of_s), ":epoch": {"S": head.epoch}},
         )
 
     def _write_head(self, call: Call, **request: object) -> bool:
@@ -424,17 +432,13 @@ def _advice(fault: Fault) -> str:
 # Items
 
 
-class _MisshapenError(ValueError):
-    """An attribute that breaks the schema."""
-
-
 def marker_of(item: object) -> Marker | None:
     """The marker in an item, or None: any other item of a table is no marker."""
     if not isinstance(item, Mapping):
         return None
     try:
         return _marker(item)
-    except _MisshapenError:
+    except MisshapenError:
         return None
 
 
@@ -444,7 +448,7 @@ def head_of(item: object, answered_at_s: float | None = None) -> Head | None:
         return None
     try:
         return _head(item, answered_at_s)
-    except _MisshapenError:
+    except MisshapenError:
         return None
 
 
@@ -453,123 +457,72 @@ def item_of(marker: Marker, *, epoch: str, sequence: int) -> dict[str, object]:
     optional = {"token": marker.token, "step": marker.step}
     return {
         "pk": {"S": marker.key},
-        "schema": _number(SCHEMA),
+        "schema": number_of(SCHEMA),
         "epoch": {"S": epoch},
-        "sequence": _number(sequence),
+        "sequence": number_of(sequence),
         "arn": {"S": marker.arn},
         "stages": {"M": {label: {"S": version_id} for label, version_id in marker.stages.items()}},
         "left": {"L": [{"S": version_id} for version_id in marker.left[-LEFT_MAX:]]},
         "deleted": {"BOOL": marker.deleted},
         "reason": {"S": marker.reason[:_REASON_LENGTH]},
-        "changed_at_s": _number(marker.changed_at_s),
+        "changed_at_s": number_of(marker.changed_at_s),
         **{name: {"S": text} for name, text in optional.items() if text is not None},
     }
 
 
 def _marker(item: Item) -> Marker:
-    _require(_whole(item, "schema") == SCHEMA)
-    key, arn = _text(item, "pk", _ARN_LENGTH), _text(item, "arn", _ARN_LENGTH)
-    _require(key in (arn, arn[:-SUFFIX_LENGTH]) and key.startswith("arn:"))
-    _require(key == arn or arn[-SUFFIX_LENGTH] == "-")
+    require(whole_of(item, "schema") == SCHEMA)
+    key, arn = text_of(item, "pk", ARN_LENGTH), text_of(item, "arn", ARN_LENGTH)
+    require(key in (arn, arn[:-SUFFIX_LENGTH]) and key.startswith("arn:"))
+    require(key == arn or arn[-SUFFIX_LENGTH] == "-")
     return Marker(
         key=key,
         arn=arn,
         stages=_stages(item),
         left=_left(item),
-        deleted=_flag(item, "deleted"),
-        token=_text(item, "token", _TOKEN_LENGTH) if "token" in item else None,
-        step=_text(item, "step", _STEP_LENGTH) if "step" in item else None,
-        reason=_shared(_text(item, "reason", _REASON_LENGTH, length_min=0)) if "reason" in item else "",
-        changed_at_s=_moment(item, "changed_at_s") if "changed_at_s" in item else 0.0,
-        epoch=_text(item, "epoch", _EPOCH_LENGTH),
-        sequence=_whole(item, "sequence", least=1),
+        deleted=flag_of(item, "deleted"),
+        token=text_of(item, "token", _TOKEN_LENGTH) if "token" in item else None,
+        step=text_of(item, "step", _STEP_LENGTH) if "step" in item else None,
+        reason=_shared(text_of(item, "reason", _REASON_LENGTH, length_min=0)) if "reason" in item else "",
+        changed_at_s=moment_of(item, "changed_at_s") if "changed_at_s" in item else 0.0,
+        epoch=text_of(item, "epoch", _EPOCH_LENGTH),
+        sequence=whole_of(item, "sequence", least=1),
     )
 
 
 def _head(item: Item, answered_at_s: float | None) -> Head:
-    _require(_whole(item, "schema") == SCHEMA)
-    swept_as_of_s = _moment(item, "swept_as_of_s") if "swept_as_of_s" in item else None
+    require(whole_of(item, "schema") == SCHEMA)
+    swept_as_of_s = moment_of(item, "swept_as_of_s") if "swept_as_of_s" in item else None
     if swept_as_of_s is not None and answered_at_s is not None:
         # A lease from the future would never be renewed, nor end.
-        _require(swept_as_of_s <= answered_at_s)
+        require(swept_as_of_s <= answered_at_s)
     return Head(
-        epoch=_text(item, "epoch", _EPOCH_LENGTH),
-        counter=_whole(item, "counter"),
+        epoch=text_of(item, "epoch", _EPOCH_LENGTH),
+        counter=whole_of(item, "counter"),
         swept_as_of_s=swept_as_of_s,
         answered_at_s=answered_at_s,
     )
 
 
-def _require(*conditions: bool) -> None:
-    if not all(conditions):
-        raise _MisshapenError
-
-
-def _attribute(item: Item, name: str, kind: str) -> object:
-    """The content of the attribute `name`, which must be of DynamoDB's type `kind`."""
-    attribute = item.get(name)
-    if not isinstance(attribute, dict) or len(attribute) != 1 or kind not in attribute:
-        raise _MisshapenError(name)
-    content: object = attribute[kind]
-    return content
-
-
-def _text(item: Item, name: str, length_max: int, *, length_min: int = 1) -> str:
-    text = _attribute(item, name, "S")
-    if not isinstance(text, str) or not length_min <= len(text) <= length_max:
-        raise _MisshapenError(name)
-    return text
-
-
-def _whole(item: Item, name: str, *, least: int = 0) -> int:
-    digits = _attribute(item, name, "N")
-    if not isinstance(digits, str) or not digits.isascii() or not digits.isdecimal():
-        raise _MisshapenError(name)
-    # DynamoDB's numbers have at most 38 digits, so `int` stays cheap.
-    _require(least <= int(digits[:40]) <= NUMBER_MAX)
-    return int(digits)
-
-
-def _moment(item: Item, name: str) -> float:
-    number = _attribute(item, name, "N")
-    try:
-        moment_s = float(number) if isinstance(number, str) else math.nan
-    except ValueError:
-        moment_s = math.nan
-    _require(0 <= moment_s <= NUMBER_MAX)
-    return moment_s
-
-
-def _flag(item: Item, name: str) -> bool:
-    flag = _attribute(item, name, "BOOL") if name in item else False
-    if not isinstance(flag, bool):
-        raise _MisshapenError(name)
-    return flag
-
-
 def _stages(item: Item) -> dict[str, str]:
-    stages = _attribute(item, "stages", "M")
+    stages = attribute_of(item, "stages", "M")
     if not isinstance(stages, Mapping) or len(stages) > STAGES_MAX:
-        raise _MisshapenError("stages")
-    _require(all(isinstance(label, str) and 1 <= len(label) <= _LABEL_LENGTH for label in stages))
-    return {label: _shared(_text(stages, label, _VERSION_ID_LENGTH)) for label in stages}
+        raise MisshapenError("stages")
+    require(all(isinstance(label, str) and 1 <= len(label) <= _LABEL_LENGTH for label in stages))
+    return {label: _shared(text_of(stages, label, VERSION_ID_LENGTH)) for label in stages}
 
 
 def _left(item: Item) -> tuple[str, ...]:
-    left = _attribute(item, "left", "L") if "left" in item else []
+    left = attribute_of(item, "left", "L") if "left" in item else []
     if not isinstance(left, list) or len(left) > LEFT_MAX:
-        raise _MisshapenError("left")
-    return tuple(_shared(_text({"left": version_id}, "left", _VERSION_ID_LENGTH)) for version_id in left)
+        raise MisshapenError("left")
+    return tuple(_shared(text_of({"left": version_id}, "left", VERSION_ID_LENGTH)) for version_id in left)
 
 
 @lru_cache(maxsize=64)
 def _shared(text: str) -> str:
     """One text in place of equal ones: a marker names a version twice, and most have one of a few reasons."""
     return text
-
-
-def _number(number: float) -> dict[str, object]:
-    return {"N": str(number if isinstance(number, int) else round(number, 3))}
 
 
 # Answers
@@ -579,24 +532,15 @@ def _seen(key: str, item: Item | None) -> Seen:
     return Seen(key, marker_of(item), _Mark.of(item, "epoch", "sequence"))
 
 
-def _text_or_none(attribute: object) -> str | None:
-    text = attribute.get("S") if isinstance(attribute, Mapping) else None
-    return text if isinstance(text, str) else None
-
-
 def _values(mapping: object) -> list[object]:
     return list(mapping.values()) if isinstance(mapping, Mapping) else []
-
-
-def _mappings(listed: object) -> list[Item]:
-    return [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
 
 
 def _unprocessed(request: object) -> Iterator[str]:
     """The keys of an answer's `UnprocessedKeys`, by whatever name it calls the one table."""
     for part in _values(request):
-        for key in _mappings(part.get("Keys") if isinstance(part, Mapping) else None):
-            text = _text_or_none(key.get("pk"))
+        for key in mappings(part.get("Keys") if isinstance(part, Mapping) else None):
+            text = text_or_none(key.get("pk"))
             if text is not None:
                 yield text
 
@@ -610,25 +554,8 @@ def _merged(parts: Sequence[MarkersRead]) -> MarkersRead:
     )
 
 
-def answered_at_of(answer: Mapping[str, object]) -> float | None:
-    """The `Date` of an answer (epoch seconds, whole): the table's own clock. None without one."""
-    meta = answer.get("ResponseMetadata")
-    headers = meta.get("HTTPHeaders") if isinstance(meta, Mapping) else None
-    date = headers.get("date") if isinstance(headers, Mapping) else None
-    return _epoch_s(date) if isinstance(date, str) else None
-
-
-@lru_cache(maxsize=8)
-def _epoch_s(date: str) -> float | None:
-    """An HTTP date in epoch seconds. Many answers come within one second: a sweep's, or a fleet's checks."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def _cancellation(error: Exception) -> list[str]:
     """Why each item of a transaction was not written, in the order of the items; [] without reasons."""
     response = getattr(error, "response", None)
     reasons = response.get("CancellationReasons") if isinstance(response, Mapping) else None
-    return [str(reason.get("Code") or "") for reason in _mappings(reasons)]
+    return [str(reason.get("Code") or "") for reason in mappings(reasons)]

@@ -69,7 +69,10 @@ class Parameters:
         """All that is not a hit. Raises a `ParameterError`, or a `SecretError` for a reference."""
         asked = selected(name, version, label)
         self._checker.check_if_due()
-        return self._get(asked)
+        try:
+            return self._get(asked)
+        finally:
+            self._checker.report()
 
     def get_many(self, names: Iterable[str]) -> dict[str, Parameter]:
         """Each parameter by the name asked for; what is missing is read ten at a time.
@@ -79,7 +82,10 @@ class Parameters:
         """
         asked = {name: parameter_id(name) for name in names}
         self._checker.check_if_due()
-        found, absent = self._found(asked)
+        try:
+            found, absent = self._found(asked)
+        finally:
+            self._checker.report()
         if absent:
             raise ParameterNotFoundError(", ".join(absent))
         return found
@@ -92,9 +98,12 @@ class Parameters:
         """
         path = parameter_path(path)
         self._checker.check_if_due()
-        with self._batching:
-            names = self._names(path, recursive=recursive)
-        return self._found({name: ParameterId(name) for name in names})[0]
+        try:
+            with self._batching:
+                names = self._names(path, recursive=recursive)
+            return self._found({name: ParameterId(name) for name in names})[0]
+        finally:
+            self._checker.report()
 
     def _get(self, asked: ParameterId) -> Parameter:
         if asked.name.startswith(REFERENCE_PREFIX) and not _VERSION_ID.fullmatch(asked.selector):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from keyturn.values import Described, Head, Marker, MarkersRead, SecretVersion
+from keyturn.values import Described, Head, Marker, MarkersRead, Report, SecretVersion
 
 WRITES_MAX: Final = 99
 """Markers in one write: a transaction of DynamoDB takes 100 items, and the head is one of them."""
@@ -67,6 +67,14 @@ class MarkerReader(Protocol):
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         """The markers of these keys, strongly consistent: never older than the head seen before."""
+        ...
+
+
+class Reports(Protocol):
+    """Where environments report which versions they hold."""
+
+    def write(self, report: Report) -> None:
+        """Put this report in the place of the environment's last one. Raises `ConvergenceTableError`."""
         ...
 
 

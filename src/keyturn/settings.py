@@ -6,6 +6,7 @@ Importing this loads pydantic; `import keyturn` does not.
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
@@ -30,6 +31,20 @@ class KeyturnSettings(BaseSettings):
 
     marker_table: str | None = Field(
         default=None, min_length=1, description="Name or ARN of the marker table."
+    )
+    convergence_table: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name or ARN of the convergence table, to which the process reports what it holds.",
+    )
+    report_ttl_s: float = Field(
+        default=DEFAULTS.report_ttl_s, description="For how long such a report counts; 60 to 86400."
+    )
+    report_label: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="What kind of environment reports; the name of the Lambda function, if not given.",
     )
     check_interval_s: float = Field(
         default=DEFAULTS.check_interval_s, description="At most one read of the marker table in this time."
@@ -74,7 +89,7 @@ class KeyturnSettings(BaseSettings):
                 wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
                 raise ConfigurationError(_by_variable(wrong)) from error
             try:
-                Limits(**self.model_dump(exclude={"marker_table", "background"}))
+                Limits(**self.model_dump(include={limit.name for limit in fields(Limits)}))
             except ConfigurationError as error:
                 raise ConfigurationError(_by_variable(str(error))) from error
 

@@ -89,6 +89,8 @@ class Shelf:
         self._secrets: dict[str, Secret] = {}
         self._arns: dict[str, str] = {}
         self.window: Window[SecretVersion] = Window({}, 0.0, 0.0)
+        self.moves = 0
+        """Grows whenever what is held under AWSCURRENT becomes another version, or none."""
 
     def __len__(self) -> int:
         return len(self._secrets)
@@ -110,6 +112,10 @@ class Shelf:
     def keys(self) -> dict[str, str]:
         """The marker keys of everything held, with the ARN of each."""
         return {one.key: one.arn for one in self._secrets.values()}
+
+    def current(self) -> dict[str, str]:
+        """The version ids held under AWSCURRENT, by marker key."""
+        return {one.key: held.version.version_id for one, held in self.held() if held.stage == AWSCURRENT}
 
     def has(self, secret: Secret) -> bool:
         """Whether this very record is still held."""
@@ -141,13 +147,17 @@ class Shelf:
     def put(self, secret: Secret, holding: Holding) -> None:
         """Hold this from now on; the hit path does not serve it yet."""
         self.drop_hits(secret, holding.stage)
+        before = secret.holdings.get(holding.stage)
         secret.holdings[holding.stage] = holding
+        if holding.stage == AWSCURRENT:
+            self.moves += before is None or before.version.version_id != holding.version.version_id
 
     def drop(self, secret: Secret, holding: Holding) -> None:
         """Hold this no more, unless it was replaced meanwhile."""
         if secret.holdings.get(holding.stage) is holding:
             self.drop_hits(secret, holding.stage)
             del secret.holdings[holding.stage]
+            self.moves += holding.stage == AWSCURRENT
 
     def forget(self, secret: Secret) -> None:
         """Hold nothing of this secret, and none of its ids; one that was forgotten already is left alone."""
@@ -155,6 +165,7 @@ class Shelf:
             return
         self.drop_hits(secret)
         del self._secrets[secret.arn]
+        self.moves += 1
         for alias in secret.aliases:
             del self._arns[alias]
 
@@ -162,6 +173,7 @@ class Shelf:
         """Hold nothing at all."""
         self._secrets.clear()
         self._arns.clear()
+        self.moves += 1
         self.window = Window({}, 0.0, 0.0)
 
     # The hit path's part

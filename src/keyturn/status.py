@@ -46,8 +46,22 @@ class TableStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportStatus:
+    """This process's reports to the convergence table.
+
+    `environment`: the id under which it reports; `reported_age_s`: since its last good report. None:
+    never, or no such table is used.
+    """
+
+    used: bool = False
+    environment: str | None = None
+    reported_age_s: float | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """Everything held, by ARN and stage, and the table.
+    """Everything held, by ARN and stage, and the tables.
 
     Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number.
     """
@@ -55,6 +69,7 @@ class CacheStatus:
     secrets: tuple[HeldStatus, ...]
     table: TableStatus
     parameters: tuple[HeldStatus, ...] = ()
+    reports: ReportStatus = ReportStatus()
 
 
 def table_status(view: TableView | None, now: Instant) -> TableStatus:

@@ -124,6 +124,22 @@ class MarkersRead(NamedTuple):
     unread: frozenset[str] = frozenset()
 
 
+class Report(NamedTuple):
+    """What one environment holds, as it told the convergence table: ids, never a value.
+
+    `environment` is random, made at the first report of a process. `held` maps the key of a marker to
+    the version id of AWSCURRENT (of a parameter the latest version), `left_out` counts what did not fit.
+    The moments are epoch seconds by the environment's own clock.
+    """
+
+    environment: str
+    held: Mapping[str, str]
+    reported_at_s: float
+    expires_at_s: float
+    label: str = ""
+    left_out: int = 0
+
+
 class Instant(NamedTuple):
     """One moment by both clocks of this host (seconds)."""
 

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from keyturn.errors import ConfigurationError
 from keyturn.freshness import DEFAULTS
-from keyturn.protocols import MarkerReader, ParameterSource, SecretSource
+from keyturn.protocols import MarkerReader, ParameterSource, Reports, SecretSource
 from keyturn.telemetry import SILENT, Measures, Metrics
-from keyturn.values import Head, MarkersRead
+from keyturn.values import Head, MarkersRead, Report
 
 if TYPE_CHECKING:
     from keyturn.markers import DynamoDBClient, MarkerTable
     from keyturn.parameter import Parameter
     from keyturn.recording import Recorder
+    from keyturn.reports import ConvergenceTable, ReportsClient
     from keyturn.sources.catalog import CatalogClient
     from keyturn.sources.extension import ExtensionSettings
     from keyturn.sources.parameterstore import ParameterStoreClient, ParameterStoreSource
@@ -30,6 +31,7 @@ _T = TypeVar("_T")
 
 ENVIRONMENT_PREFIX = "KEYTURN_"
 MARKER_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLE"
+CONVERGENCE_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "CONVERGENCE_TABLE"
 
 SETTLE_S = DEFAULTS.settle_s
 """How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
@@ -94,6 +96,16 @@ class LateMarkers:
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         return self._table().read_markers(keys)
+
+
+class LateReports:
+    """A `Reports` whose client and module are loaded at the first report."""
+
+    def __init__(self, table: Callable[[], ConvergenceTable]) -> None:
+        self._table = table
+
+    def write(self, report: Report) -> None:
+        self._table().write(report)
 
 
 def make_client(
@@ -186,18 +198,38 @@ def marker_table(table: str, client: object) -> MarkerTable:
     )
 
 
-def late_table(table: str, client: object, region: str | None) -> MarkerReader:
-    """A reader of the marker table that is loaded, with its client if None, at the first check."""
+def dynamodb(client: object, region: str | None) -> Callable[[], object]:
+    """Gives `client`, or one made at the first call if it is None."""
+    if client is not None:
+        return lambda: client
+    return Once(lambda: make_client("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS))
 
-    def make() -> MarkerTable:
-        found = (
-            make_client("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS)
-            if client is None
-            else client
-        )
-        return marker_table(table, found)
 
-    return LateMarkers(Once(make))
+def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
+    """A reader of the marker table that is loaded, with its client, at the first check."""
+    return LateMarkers(Once(lambda: marker_table(table, client())))
+
+
+def convergence_table(table: str, client: object) -> ConvergenceTable:
+    """The convergence table behind a DynamoDB client."""
+    from keyturn.reports import ConvergenceTable
+
+    return ConvergenceTable(cast("ReportsClient", client), table)
+
+
+def late_reports(table: str, client: Callable[[], object]) -> Reports:
+    """A writer of the convergence table that is loaded, with its client, at the first report."""
+    return LateReports(Once(lambda: convergence_table(table, client())))
+
+
+def environment_label(given: str | None) -> str:
+    """What kind of environment this is: `given`, else the name of the Lambda function, else nothing."""
+    return given or os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+
+
+def new_environment() -> str:
+    """A random id of an environment; from the kernel, so that clones of a snapshot have different ones."""
+    return os.urandom(12).hex()
 
 
 def environment() -> Mapping[str, str]:

@@ -28,9 +28,11 @@ MODULES: Mapping[str, frozenset[str]] = {
             "keyturn.parameter_sweep",
             "keyturn.recording",
             "keyturn.login",
+            "keyturn.convergence",
+            "keyturn.reporting",
         }
     ),
-    "adapters": frozenset({"keyturn.markers", "keyturn.sources"}),
+    "adapters": frozenset({"keyturn.items", "keyturn.markers", "keyturn.reports", "keyturn.sources"}),
     "edge": frozenset(
         {
             "keyturn.settings",
@@ -74,6 +76,7 @@ INWARD: Mapping[str, frozenset[str]] = {
 ALSO: Mapping[str, frozenset[str]] = {
     "listener": frozenset(
         {
+            "keyturn.items",
             "keyturn.markers",
             "keyturn.recording",
             "keyturn.sources.catalog",

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyturn.markers import NUMBER_MAX, head_of, item_of, marker_of
+from keyturn.items import NUMBER_MAX
+from keyturn.markers import head_of, item_of, marker_of
 from keyturn.values import LEFT_MAX, Marker
 from tests.markers.conftest import ARN_PREFIX, marker
 

@@ -17,7 +17,17 @@ from rotation_listener import listener
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
 
-PARTS = {"client", "dynamodb_client", "ssm_client", "markers", "metrics", "clock", "sleep", "random"}
+PARTS = {
+    "client",
+    "dynamodb_client",
+    "ssm_client",
+    "markers",
+    "reports",
+    "metrics",
+    "clock",
+    "sleep",
+    "random",
+}
 """Arguments of `SecretCache` that no text can express, besides its sources."""
 
 DRAWN_OR_FIXED = {"spread", "max_backoff_s", "source_ttl_s"}
@@ -77,6 +87,9 @@ def test_the_environment_configures_a_cache(monkeypatch: pytest.MonkeyPatch) -> 
         ("KEYTURN_COVERED_TTL_S", "299"),
         ("KEYTURN_LEASE_S", ""),
         ("KEYTURN_MARKER_TABLE", ""),
+        ("KEYTURN_CONVERGENCE_TABLE", ""),
+        ("KEYTURN_REPORT_LABEL", "l" * 129),
+        ("KEYTURN_REPORT_TTL_S", "59"),
         ("KEYTURN_MAX_SECRETS", "1.5"),
         ("KEYTURN_BACKGROUND", "perhaps"),
         ("KEYTURN_SETTLE_S", "nan"),

@@ -13,12 +13,14 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 import keyturn
 from keyturn import (
     CacheStatus,
+    ConvergenceTableError,
     HeldStatus,
     KeyturnError,
     KeyturnSettings,
     Metric,
     Metrics,
     Parameter,
+    ReportStatus,
     SecretCache,
     SecretError,
     SecretVersion,
@@ -32,6 +34,7 @@ from keyturn.testing import (
     FakeClock,
     FakeMarkers,
     FakeParameterStore,
+    FakeReports,
     FakeSecretsManager,
     PasswordServer,
     RecordedMetrics,
@@ -57,10 +60,12 @@ def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
     assert_type(SecretCache(), SecretCache)
     assert_type(SecretCache(client, marker_table="t", dynamodb_client=None, ssm_client=None), SecretCache)
     assert_type(KeyturnSettings().cache(metrics=RecordedMetrics()), SecretCache)
+    SecretCache(client, convergence_table="t", report_ttl_s=900, report_label="orders")
     SecretCache(
         source=secrets,
         parameter_source=parameters.source,
         markers=FakeMarkers(clock),
+        reports=FakeReports(clock),
         clock=clock,
         sleep=clock.advance,
         random=lambda: 0.0,
@@ -168,6 +173,8 @@ def states(cache: SecretCache) -> None:
     assert_type(status.secrets, tuple[HeldStatus, ...])
     assert_type(status.parameters, tuple[HeldStatus, ...])
     assert_type(status.table.trouble, str | None)
+    assert_type(status.reports, ReportStatus)
+    assert_type(status.reports.reported_age_s, float | None)
     for held in status.secrets:
         assert_type(held.bound_s, float)
         assert_type(held.covered, bool)
@@ -204,7 +211,12 @@ def errors() -> tuple[type[Exception], ...]:
     )
     field: type[keyturn.SecretFormatError] = keyturn.SecretFieldError
     conflict: type[keyturn.MarkerTableError] = keyturn.MarkerConflictError
-    other: tuple[type[KeyturnError], ...] = (keyturn.ConfigurationError, RotationError, WrongPasswordError)
+    other: tuple[type[KeyturnError], ...] = (
+        keyturn.ConfigurationError,
+        ConvergenceTableError,
+        RotationError,
+        WrongPasswordError,
+    )
     lookups: tuple[type[LookupError], ...] = (keyturn.SecretNotFoundError, keyturn.StageNotFoundError)
     denials: tuple[type[PermissionError], ...] = (keyturn.AccessDeniedError, keyturn.LoginRefusedError)
     return (*secret, *parameter, field, conflict, *other, *lookups, *denials)

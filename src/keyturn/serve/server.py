@@ -44,7 +44,7 @@ def serve(port: int, token: str, settings: KeyturnSettings, limits: Limits) -> N
     client = _secrets_manager_client()
     sockets = loopback_sockets(port)
     by_id = VersionSource(lambda: cast("SecretsManagerClient", client))
-    without_table = settings.model_dump(exclude={"marker_table", "background"})
+    without_table = settings.model_dump(exclude={"marker_table", "convergence_table", "background"})
     with settings.cache(client) as cache, SecretCache(source=by_id, **without_table) as versions:
         guard = Guard(
             make_app(Reader(cache, versions, threads=limits.threads)),

@@ -11,6 +11,7 @@ from keyturn.testing.fakes import (
     FakeClock,
     FakeMarkers,
     FakeParameterStore,
+    FakeReports,
     FakeSecretsManager,
     RecordedMetrics,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "FakeClock",
     "FakeMarkers",
     "FakeParameterStore",
+    "FakeReports",
     "FakeSecretsManager",
     "PasswordServer",
     "RecordedMetrics",

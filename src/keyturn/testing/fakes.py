@@ -1,4 +1,4 @@
-"""In-memory peers of what the cache talks to: clock, Secrets Manager, Parameter Store, marker table, hook.
+"""In-memory peers of what the cache talks to: clock, services, the two tables, and a metrics hook.
 
 They implement the protocols of `keyturn.protocols`, count every call in `calls`, and fail on demand
 through `fail`. Nothing here sleeps or reads a real clock.
@@ -24,6 +24,7 @@ from keyturn.names import Arn, parameter_id, parameter_key, parameter_path, secr
 from keyturn.outbox import Measurement
 from keyturn.parameter import Parameter
 from keyturn.protocols import Seen
+from keyturn.reports import ReportsRead
 from keyturn.telemetry import Metric
 from keyturn.values import (
     AWSCURRENT,
@@ -32,6 +33,7 @@ from keyturn.values import (
     Head,
     Marker,
     MarkersRead,
+    Report,
     SecretVersion,
 )
 
@@ -383,6 +385,27 @@ class FakeMarkers:
         failure = self.fail()
         if failure is not None:
             raise failure
+
+
+class FakeReports:
+    """The convergence table: a `Reports` that keeps each environment's last report, also past its end."""
+
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.calls: Counter[str] = Counter()
+        self.fail: Callable[[], Exception | None] = lambda: None
+        self.items: dict[str, Report] = {}
+
+    def write(self, report: Report) -> None:
+        self.calls["write"] += 1
+        failure = self.fail()
+        if failure is not None:
+            raise failure
+        self.items[report.environment] = report
+
+    def read(self) -> ReportsRead:
+        """All reports, as `keyturn.reports.ConvergenceTable` gives them."""
+        return ReportsRead(tuple(self.items.values()), 0, float(int(self.clock.wall_s)))
 
 
 class RecordedMetrics:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from keyturn.markers import HEAD_KEY, NUMBER_MAX, head_of, marker_of
+from keyturn.items import NUMBER_MAX
+from keyturn.markers import HEAD_KEY, head_of, marker_of
 from keyturn.names import is_secret_arn
 from keyturn.values import AWSCURRENT, Marker
 from tests.simulation.checkers import secrecy

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from keyturn.cli.checks.finding import Check, Finding, Level, RefusedCallError, Subject, mapping, mappings
 from keyturn.freshness import DEFAULTS
-from keyturn.markers import HEAD_KEY, answered_at_of, head_of
+from keyturn.items import answered_at_of
+from keyturn.markers import HEAD_KEY, head_of
 
 CLOCK_SKEW_MAX_S = 60.0
 """AWS refuses what is signed 300 s off (Signature Version 4); well before that a clock is not kept."""
