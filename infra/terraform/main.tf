@@ -39,6 +39,33 @@ resource "aws_dynamodb_table" "markers" {
   }
 }
 
+# A table of its own: who reports may not write a marker. Its items end by themselves.
+resource "aws_dynamodb_table" "convergence" {
+  count        = var.convergence ? 1 : 0
+  name         = "${var.name}-convergence"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "pk"
+  tags         = local.tags
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "expires_at_s"
+    enabled        = true
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.table_key_arn[*]
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
 resource "aws_lambda_function" "listener" {
   function_name                  = "${var.name}-listener"
   description                    = "Turns the events about secrets into markers, and sweeps for what no event announced."
@@ -211,6 +238,23 @@ resource "aws_iam_policy" "reader" {
           Resource  = key
           Condition = local.via_dynamodb
         }
+      ],
+      [
+        for table in aws_dynamodb_table.convergence : {
+          Sid      = "ReportVersions"
+          Effect   = "Allow"
+          Action   = "dynamodb:PutItem"
+          Resource = table.arn
+        }
+      ],
+      [
+        for key in var.table_key_arn[*] : {
+          Sid       = "UseTableKeyToReport"
+          Effect    = "Allow"
+          Action    = ["kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+          Resource  = key
+          Condition = local.via_dynamodb
+        } if var.convergence
       ],
     )
   })

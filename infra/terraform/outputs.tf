@@ -8,6 +8,11 @@ output "marker_table_arn" {
   value       = aws_dynamodb_table.markers.arn
 }
 
+output "convergence_table_name" {
+  description = "The name of the convergence table (KEYTURN_CONVERGENCE_TABLE of the readers); null without one."
+  value       = one(aws_dynamodb_table.convergence[*].name)
+}
+
 output "listener_arn" {
   description = "The ARN of the listener function."
   value       = aws_lambda_function.listener.arn

@@ -55,9 +55,15 @@ variable "deletion_protection" {
 }
 
 variable "table_key_arn" {
-  description = "A KMS key of yours that encrypts the marker table. Null means the key that DynamoDB owns."
+  description = "A KMS key of yours that encrypts the tables. Null means the key that DynamoDB owns."
   type        = string
   default     = null
+}
+
+variable "convergence" {
+  description = "Whether there is a table to which environments report which versions they hold, and whether readers may."
+  type        = bool
+  default     = false
 }
 
 variable "alarm_topic_arn" {

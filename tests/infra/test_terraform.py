@@ -148,6 +148,7 @@ def applied(module: Path) -> Iterator[Applied]:
             "listener_zip": "listener.zip",
             "parameter_prefixes": ["/prod/"],
             "deletion_protection": False,
+            "convergence": True,
         }
         (module / "terraform.tfvars.json").write_text(json.dumps(settings))
         terraform(module, "plan", "-no-color", "-out=planned")
@@ -277,6 +278,17 @@ def test_its_listener_has_the_policy_that_keyturn_prints(applied: Applied) -> No
         queue=str(queues["undelivered"]["arn"]),
     )
     assert document(made) == json.loads(str(policies["listener"]["policy"]))
+
+
+def test_its_convergence_table_ends_what_is_over(applied: Applied, template: object) -> None:
+    """By the same attribute, with the same right of the readers and no other to write."""
+    table = applied.values("aws_dynamodb_table")["0"]
+    expected = of_type(template, "AWS::DynamoDB::Table")["ConvergenceTable"]
+    assert at(expected, "TimeToLiveSpecification.AttributeName") == at(table, "ttl[0].attribute_name")
+    reader = values_of(applied.made, "aws_iam_policy")["reader"]
+    statements = {one["Sid"]: one for one in json.loads(str(reader["policy"]))["Statement"]}
+    assert {"ReadMarkers", "ReportVersions"} == statements.keys()
+    assert "dynamodb:PutItem" == statements["ReportVersions"]["Action"]
 
 
 def test_everything_in_it_is_tagged(applied: Applied) -> None:

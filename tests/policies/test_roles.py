@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
@@ -44,6 +45,16 @@ def test_a_reader_of_one_secret_may_read_it_and_its_marker() -> None:
         Statement("ReadSecrets", ("secretsmanager:GetSecretValue",), (f"{SECRET}-??????",)),
         Statement("ReadMarkers", ("dynamodb:BatchGetItem", "dynamodb:GetItem"), (TABLE,), keys),
     ) == statements
+
+
+def test_a_reader_that_reports_may_put_items_into_that_table_only() -> None:
+    """One action on one table: no marker can be written with it, and no report read or removed."""
+    statements = roles.reader(
+        PLACE, secrets=["prod/db"], marker_table="markers", convergence_table="convergence"
+    )
+    assert roles.reader(PLACE, secrets=["prod/db"], marker_table="markers") == statements[:-1]
+    table = TABLE.replace("markers", "convergence")
+    assert Statement("ReportVersions", ("dynamodb:PutItem",), (table,)) == statements[-1]
 
 
 def test_a_group_of_secrets_has_a_group_of_markers() -> None:
@@ -152,6 +163,23 @@ def test_the_templates_listener_has_this_policy(*, parameters: bool) -> None:
     template = resolved(at(json.loads(json.dumps(decoded)), path), known, chosen)
     made = roles.listener(PLACE, marker_table=TABLE, parameters=parameters, log_group=log_group, queue=queue)
     assert template == document(made)
+
+
+@pytest.mark.parametrize("converges", [False, True])
+def test_the_templates_reader_may_report_as_it_is_printed(*, converges: bool) -> None:
+    """The statement that `keyturn policy reader --convergence-table` adds, and without the table none."""
+    decoded, _problems = decode(str(ROOT / "infra" / "template.yaml"))
+    path = "Resources.ReaderPolicy.Properties.PolicyDocument"
+    fleet = TABLE.replace("markers", "convergence")
+    known = {"MarkerTable": TABLE, "ConvergenceTable": fleet}
+    chosen = {"HasTableKey": False, "Converges": converges, "ConvergesWithTableKey": False}
+    template = resolved(at(json.loads(json.dumps(decoded)), path), known, chosen)
+    printed = roles.reader(PLACE, marker_table=TABLE, convergence_table=fleet if converges else None)
+    made, stacks = (
+        cast("list[dict[str, object]]", at(one, "Statement")) for one in (document(printed), template)
+    )
+    # The stack knows no names of secrets, so its readers may read every marker.
+    assert [{**one, "Condition": None} for one in made] == [{**one, "Condition": None} for one in stacks]
 
 
 def resolved(node: object, arns: Mapping[str, str], chosen: Mapping[str, bool]) -> object:

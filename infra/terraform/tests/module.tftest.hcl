@@ -47,6 +47,10 @@ run "by_default" {
     condition     = length(aws_iam_role_policy.table_key) == 0 && length(aws_dynamodb_table.markers.server_side_encryption) == 0
     error_message = "Without a key there is neither its use nor a right to it."
   }
+  assert {
+    condition     = length(aws_dynamodb_table.convergence) == 0 && !strcontains(aws_iam_policy.reader.policy, "PutItem")
+    error_message = "Nobody reports, and a reader may write nothing."
+  }
 }
 
 run "with_everything" {
@@ -59,6 +63,7 @@ run "with_everything" {
     cloudtrail_events    = "of-own-trail"
     deletion_protection  = false
     table_key_arn        = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+    convergence          = true
     alarm_topic_arn      = "arn:aws:sns:eu-west-1:111122223333:alarms"
     reserved_concurrency = 5
     tags                 = { team = "orders" }
@@ -79,6 +84,14 @@ run "with_everything" {
   assert {
     condition     = aws_dynamodb_table.markers.server_side_encryption[0].kms_key_arn == var.table_key_arn && length(aws_iam_role_policy.table_key) == 1
     error_message = "The table is encrypted with the key, and the listener may use it."
+  }
+  assert {
+    condition     = aws_dynamodb_table.convergence[0].ttl[0].attribute_name == "expires_at_s" && aws_dynamodb_table.convergence[0].server_side_encryption[0].kms_key_arn == var.table_key_arn
+    error_message = "Reports end by themselves, in a table that is encrypted with the key."
+  }
+  assert {
+    condition     = toset([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Sid]) == toset(["ReadMarkers", "UseTableKey", "ReportVersions", "UseTableKeyToReport"])
+    error_message = "A reader may report, and use the key for that."
   }
   assert {
     condition     = alltrue([for each in aws_cloudwatch_metric_alarm.listener : one(each.alarm_actions) == var.alarm_topic_arn])

@@ -11,11 +11,20 @@ import click
 
 from keyturn.errors import ConfigurationError
 from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
-from keyturn.wiring import MARKER_TABLE_VARIABLE, SECRETS_TIMEOUTS_S, make_client, marker_table, recorder
+from keyturn.wiring import (
+    CONVERGENCE_TABLE_VARIABLE,
+    MARKER_TABLE_VARIABLE,
+    SECRETS_TIMEOUTS_S,
+    convergence_table,
+    make_client,
+    marker_table,
+    recorder,
+)
 
 if TYPE_CHECKING:
     from keyturn.markers import MarkerTable
     from keyturn.recording import Recorder
+    from keyturn.reports import ConvergenceTable
     from keyturn.sources.catalog import CatalogClient, ListingClient
 
 LISTING_ATTEMPTS = 10
@@ -46,6 +55,10 @@ class Account:
         """The marker table."""
         return marker_table(self.table, self.client("dynamodb"))
 
+    def reports(self, table: str) -> ConvergenceTable:
+        """The convergence table of this name or ARN."""
+        return convergence_table(table, self.client("dynamodb"))
+
     def catalog(self, prefixes: Sequence[str] = ()) -> SecretsManagerCatalog:
         """The secrets whose names begin with one of the prefixes; all without any."""
         client = cast("CatalogClient", self.client("secretsmanager"))
@@ -62,6 +75,17 @@ class Account:
             return None
         client = cast("ListingClient", self.client("ssm", attempts=LISTING_ATTEMPTS))
         return ParameterListing(client, prefixes)
+
+
+def convergence_option(required_for: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds `--convergence-table`, passed to the command as `convergence`; what it is for, in the help."""
+    return click.option(
+        "--convergence-table",
+        "convergence",
+        envvar=CONVERGENCE_TABLE_VARIABLE,
+        show_envvar=True,
+        help=f"Name or ARN of the convergence table: {required_for}",
+    )
 
 
 def account_options(function: Callable[..., None]) -> Callable[..., None]:

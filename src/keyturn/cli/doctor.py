@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from keyturn.cli.account import Account, account_options
+from keyturn.cli.account import Account, account_options, convergence_option
+from keyturn.cli.checks import convergence as reports
 from keyturn.cli.checks import events, reading, table
 from keyturn.cli.checks.finding import Check, Finding, Level, RefusedCallError, Subject, examined
 from keyturn.cli.output import console, echo_json, json_option, table_of
@@ -21,10 +22,13 @@ CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS
 
 @click.command
 @click.option("--secret", "secrets", multiple=True, help="Whether this role may read it. Repeatable.")
+@convergence_option("whether it can be used.")
 @json_option
 @account_options
 @click.pass_context
-def command(ctx: click.Context, account: Account, *, secrets: Sequence[str], as_json: bool) -> None:
+def command(
+    ctx: click.Context, account: Account, *, secrets: Sequence[str], convergence: str | None, as_json: bool
+) -> None:
     """Find what is missing or wrong, and say what to do about it.
 
     Run it with the role of a reader for that role's rights, and as an operator for the rest: what a role
@@ -33,7 +37,7 @@ def command(ctx: click.Context, account: Account, *, secrets: Sequence[str], as_
     """
     aws = Clients(account)
     region = region_of(aws.client("dynamodb")) or ""
-    findings = diagnose(Subject(aws, account.table, region, SystemClock.wall, secrets))
+    findings = diagnose(Subject(aws, account.table, region, SystemClock.wall, secrets, convergence))
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
     else:
@@ -44,7 +48,9 @@ def command(ctx: click.Context, account: Account, *, secrets: Sequence[str], as_
 def diagnose(subject: Subject) -> list[Finding]:
     """One finding of each check."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
-    return [examined(name, check, subject) for name, check in {**CHECKS, **about_secrets}.items()]
+    about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
+    checks = {**CHECKS, **about_reports, **about_secrets}
+    return [examined(name, check, subject) for name, check in checks.items()]
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

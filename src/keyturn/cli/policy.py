@@ -84,6 +84,12 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
 @_keys
 @_aliases
 @_marker_table(required=False)
+@click.option(
+    "--convergence-table",
+    envvar="KEYTURN_CONVERGENCE_TABLE",
+    show_envvar=True,
+    help="Name or ARN of the convergence table, if it reports what it holds.",
+)
 @_placed
 def reader(
     *,
@@ -95,6 +101,7 @@ def reader(
     key: Sequence[str],
     key_alias: Sequence[str],
     marker_table: str | None,
+    convergence_table: str | None,
 ) -> None:
     """A process that reads secrets and parameters."""
     _echo(
@@ -107,6 +114,7 @@ def reader(
             keys=key,
             key_aliases=key_alias,
             marker_table=marker_table,
+            convergence_table=convergence_table,
         )
     )
 

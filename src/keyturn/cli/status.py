@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import click
 
-from keyturn.cli.account import Account, account_options
-from keyturn.cli.output import console, echo_json, json_option, moment, named, table_of
+from keyturn.cli import fleet as fleets
+from keyturn.cli.account import Account, account_options, convergence_option
+from keyturn.cli.fleet import Fleet, fleet_of
+from keyturn.cli.output import console, echo_json, json_option, moment, named, printable, table_of
 from keyturn.cli.overview import (
     Compared,
     Overview,
@@ -24,29 +27,92 @@ from keyturn.markers import MarkerTable
 from keyturn.names import secret_key
 from keyturn.protocols import Catalog, Seen
 from keyturn.recording import Recorder
+from keyturn.reports import ConvergenceTable
+from keyturn.wiring import SystemClock, system_sleep
+
+
+class Look(NamedTuple):
+    """One look: the markers, and the fleet where a convergence table is named."""
+
+    overview: Overview
+    fleet: Fleet | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.overview.is_well and (self.fleet is None or self.fleet.is_on_current)
 
 
 @click.command
 @click.argument("secrets", metavar="[SECRET]...", nargs=-1)
+@convergence_option("how many environments are on AWSCURRENT (dynamodb:Scan).")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Look again every 5 s, for so long, until all environments are on AWSCURRENT.",
+)
 @json_option
 @account_options
 @click.pass_context
-def command(ctx: click.Context, account: Account, *, secrets: Sequence[str], as_json: bool) -> None:
+def command(
+    ctx: click.Context,
+    account: Account,
+    *,
+    secrets: Sequence[str],
+    convergence: str | None,
+    wait_s: float | None,
+    as_json: bool,
+) -> None:
     """Show the marker table, and compare its markers with Secrets Manager: all, or those of SECRET...
 
     Reads the head, the markers (all: dynamodb:Scan; of SECRET: GetItem) and one DescribeSecret for each.
     Exits with 1 if a marker differs, or none counts since the sweep's last word is too old. In the
-    midst of a rotation a difference of some seconds is no fault.
+    midst of a rotation a difference of some seconds is no fault, and environments that are behind are
+    none: only with --wait is the exit code 1 if some still are, or if none reports a SECRET.
     """
+    if wait_s is not None and convergence is None:
+        raise click.UsageError(
+            "--wait needs --convergence-table: only environments that report can be waited for."
+        )
     table, recorder = account.markers(), account.recorder()
+    reports = account.reports(convergence) if convergence is not None else None
+    seen = fleets.waited(
+        lambda: look(table, recorder, reports, secrets),
+        lambda seen: seen.is_done,
+        wait_s or 0.0,
+        clock=SystemClock(),
+        sleep=system_sleep,
+        tell=_tell,
+    )
+    if as_json:
+        about_fleet = {"convergence": fleets.document(seen.fleet)} if seen.fleet is not None else {}
+        echo_json({**document(seen.overview), **about_fleet})
+    else:
+        show(seen.overview)
+        show_fleet(seen.fleet)
+    if not (seen.overview.is_well if wait_s is None else seen.is_done):
+        ctx.exit(EXIT_NO)
+
+
+def look(
+    table: MarkerTable, recorder: Recorder, reports: ConvergenceTable | None, secrets: Sequence[str]
+) -> Look:
+    """Read all that there is to show, the reports before the truth: a move in between shows as not done."""
+    read = reports.read() if reports is not None else None
     found = of_secrets(table, recorder.catalog, secrets) if secrets else of_all(table, recorder)
     overview = Overview(table.read_head(consistent=True), tuple(found))
-    if as_json:
-        echo_json(document(overview))
-    else:
-        show(overview)
-    if not overview.is_well:
-        ctx.exit(EXIT_NO)
+    if read is None:
+        return Look(overview, None)
+    return Look(overview, fleet_of(read, overview, SystemClock.wall(), all_secrets=not secrets))
+
+
+def _tell(seen: Look) -> None:
+    """What is waited for, on stderr."""
+    waiting = [f"{named(one.key)} {fleets.headline(one)}" for one in seen.fleet.secrets] if seen.fleet else []
+    wrong = [f"{named(one.key)} {one.verdict.value}" for one in seen.overview.wrong]
+    click.echo(printable("waiting: " + "; ".join([*waiting, *wrong])), err=True)
 
 
 def of_secrets(table: MarkerTable, catalog: Catalog, secrets: Sequence[str]) -> Iterator[Compared]:
@@ -89,6 +155,19 @@ def show(overview: Overview) -> None:
         to.print(table_of("Last changes", ("when", "secret", "step", "reason"), rows))
     total, wrong = len(overview.secrets), len(overview.wrong)
     to.print(f"\n{wrong or 'none'} of {total} need attention" if total else "\nno markers")
+
+
+def show_fleet(fleet: Fleet | None) -> None:
+    """Print which versions the environments are on, if they were asked for."""
+    if fleet is None:
+        return
+    to = console()
+    to.print()
+    if fleet.secrets:
+        columns = ("secret", f"{fleet.environments} environments", "which", "last report")
+        to.print(table_of("", columns, fleets.rows(fleet)))
+    for note in fleets.notes(fleet):
+        to.print(note)
 
 
 def head_line(overview: Overview) -> str:

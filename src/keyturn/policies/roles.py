@@ -46,6 +46,7 @@ def reader(
     keys: Sequence[str] = (),
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
+    convergence_table: str | None = None,
 ) -> tuple[Statement, ...]:
     """What a process needs to read these through a `SecretCache`.
 
@@ -58,6 +59,7 @@ def reader(
         keys: ARNs of the customer managed KMS keys that encrypt them.
         key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
         marker_table: name or ARN.
+        convergence_table: name or ARN, if it reports which versions it holds.
 
     Raises `ConfigurationError` for what cannot be meant.
     """
@@ -73,6 +75,7 @@ def reader(
         *_read_parameters(parameter_arns, path_arns),
         *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
         *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
+        *_report(convergence_table, place),
     )
 
 
@@ -239,6 +242,12 @@ def _use_markers(
     operator = "StringLike" if any("*" in key for key in leading) else "StringEquals"
     condition = {f"ForAllValues:{operator}": {"dynamodb:LeadingKeys": leading}}
     yield Statement(sid, _on("dynamodb", actions), (table_resource(table, place),), condition)
+
+
+def _report(table: str | None, place: Place) -> Iterator[Statement]:
+    """What is held, in one item of a random key: IAM cannot tell whose it is, and nobody believes it."""
+    if table is not None:
+        yield Statement("ReportVersions", ("dynamodb:PutItem",), (table_resource(table, place),))
 
 
 def _markers(secret_arns: Iterable[str]) -> list[str]:

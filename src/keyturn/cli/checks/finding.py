@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeAlias
 from keyturn.sources.faults import Fault, FaultKind
 
 NEEDED_BY_READERS: Final = frozenset(
-    {"dynamodb:BatchGetItem", "dynamodb:GetItem", "secretsmanager:GetSecretValue"}
+    {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "secretsmanager:GetSecretValue"}
 )
 """A denial of these is wrong wherever secrets are read; of others, only the doctor is less able."""
 
@@ -58,7 +58,8 @@ class Aws(Protocol):
 class Subject:
     """What is examined: a marker table (name or ARN) and the secrets that are to be read, from here.
 
-    `region` is the clients', `wall` this host's clock in epoch seconds.
+    `region` is the clients', `wall` this host's clock in epoch seconds, `convergence` the convergence table,
+    if one is used.
     """
 
     aws: Aws
@@ -66,6 +67,7 @@ class Subject:
     region: str
     wall: Callable[[], float]
     secrets: Sequence[str] = ()
+    convergence: str | None = None
 
 
 Check: TypeAlias = Callable[[Subject], Finding]

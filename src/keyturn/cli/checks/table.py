@@ -19,24 +19,28 @@ _SWEEP = "run keyturn sweep, and see the findings about the schedule and the lis
 
 def shape(subject: Subject) -> Finding:
     """The table is there, active, and its only key is the String `pk`."""
+    return shape_of("table", subject, subject.table, _DEPLOY)
+
+
+def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
+    """Whether this table is there, active, and has the one key that keyturn's tables have."""
     try:
-        answer = subject.aws.call("dynamodb", "DescribeTable", TableName=subject.table)
+        answer = subject.aws.call("dynamodb", "DescribeTable", TableName=table)
     except RefusedCallError as refused:
         if refused.fault.code == "ResourceNotFoundException":
-            what = f"there is no table {subject.table} in {subject.region}"
-            return Finding("table", Level.WRONG, what, _DEPLOY)
+            return Finding(check, Level.WRONG, f"there is no table {table} in {subject.region}", deploy)
         raise
-    table = mapping(answer.get("Table"))
-    keys = [(one.get("AttributeName"), one.get("KeyType")) for one in mappings(table.get("KeySchema"))]
-    types = {one.get("AttributeName"): one.get("AttributeType") for one in _attributes(table)}
+    found = mapping(answer.get("Table"))
+    keys = [(one.get("AttributeName"), one.get("KeyType")) for one in mappings(found.get("KeySchema"))]
+    types = {one.get("AttributeName"): one.get("AttributeType") for one in _attributes(found)}
     if keys != [("pk", "HASH")] or types.get("pk") != "S":
         shown = ", ".join(f"{name} ({types.get(name)}, {kind})" for name, kind in keys)
-        what = f"its key is {shown}, not the String pk alone: this is no marker table"
-        return Finding("table", Level.WRONG, what, _DEPLOY)
-    if table.get("TableStatus") != "ACTIVE":
-        what = f"it is {table.get('TableStatus')}"
-        return Finding("table", Level.WRONG, what, "wait until it is ACTIVE, or see why it is not")
-    return Finding("table", Level.OK, f"{subject.table} is there and of the right shape")
+        what = f"its key is {shown}, not the String pk alone: this is no table of keyturn's"
+        return Finding(check, Level.WRONG, what, deploy)
+    if found.get("TableStatus") != "ACTIVE":
+        what = f"it is {found.get('TableStatus')}"
+        return Finding(check, Level.WRONG, what, "wait until it is ACTIVE, or see why it is not")
+    return Finding(check, Level.OK, f"{table} is there and of the right shape")
 
 
 def head(subject: Subject) -> Finding:
