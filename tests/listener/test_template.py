@@ -15,6 +15,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 
 from keyturn.freshness import DEFAULTS
 from keyturn.recording import LIST_LAG_S, Swept
+from keyturn.reports import EXPIRES
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings
@@ -99,6 +100,14 @@ def test_two_stacks_can_live_side_by_side(template: object) -> None:
     for one in resources(template, "AWS::Logs::MetricFilter").values():
         assert {"Ref": "ListenerLog"} == one["LogGroupName"]
         assert {"Fn::Sub": "keyturn/${AWS::StackName}"} == at(one, "MetricTransformations[0].MetricNamespace")
+
+
+def test_reports_end_by_the_attribute_that_they_have(template: object) -> None:
+    """The convergence table is there by choice, and DynamoDB deletes from it what is over."""
+    table = at(template, "Resources.ConvergenceTable")
+    assert "Converges" == at(table, "Condition")
+    assert {"AttributeName": EXPIRES, "Enabled": True} == at(table, "Properties.TimeToLiveSpecification")
+    assert "false" == at(template, "Parameters.Convergence.Default")
 
 
 def test_everything_that_can_be_is_tagged(template: object) -> None:
