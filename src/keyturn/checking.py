@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from keyturn.cache import Cache
 from keyturn.freshness import Evidence, Limits
@@ -18,6 +18,9 @@ from keyturn.watch import TableView, TableWatch
 if TYPE_CHECKING:
     from keyturn.reporting import Reporter
     from keyturn.status import CacheStatus
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class Checker:
@@ -107,21 +110,33 @@ class Checker:
         self._report()
         self._metrics.deliver()
 
-    def report(self) -> None:
-        """After a caller's reads: tell the convergence table what has changed; never raises.
+    def telling(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What a caller reads, after the convergence table was told of what that changed.
+
+        A report takes time, in which a process may be restored from a snapshot: after one it is read
+        again, which is a look-up if nothing has happened.
+        """
+        try:
+            found = read(*args, **kwargs)
+        finally:
+            has_reported = self.report()
+        return read(*args, **kwargs) if has_reported else found
+
+    def report(self) -> bool:
+        """Tell the convergence table what has changed, if anything; whether that was tried. Never raises.
 
         Where a poller is at work, callers leave it to that.
         """
         if self._reporter is None:
-            return
+            return False
         polled = self._polled
-        if polled is None or polled.age_s(self._now()) >= self._window_s:
-            self._report()
+        if polled is not None and polled.age_s(self._now()) < self._window_s:
+            return False
+        return self._report()
 
-    def _report(self) -> None:
+    def _report(self) -> bool:
         # Not before the first look at the table: a cold start pays for no client of DynamoDB.
-        if self._reporter is not None and self._has_looked:
-            self._reporter.report_if_due()
+        return self._reporter is not None and self._has_looked and self._reporter.report_if_due()
 
     def leave(self) -> None:
         """Take this environment out of the convergence table."""
@@ -193,10 +208,7 @@ class Secrets:
         """All that is not a hit. Raises a `SecretError`."""
         secret_id = checked_secret_id(secret_id)
         self.checker.check_if_due()
-        try:
-            return self.cache.get(secret_id, stage)
-        finally:
-            self.checker.report()
+        return self.checker.telling(self.cache.get, secret_id, stage)
 
     def recheck(self, secret_id: str) -> SecretVersion:
         """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
@@ -205,10 +217,7 @@ class Secrets:
         what is known.
         """
         self.checker.check_if_older(self._min_refresh_interval_s)
-        try:
-            return self.cache.reread(secret_id)
-        finally:
-            self.checker.report()
+        return self.checker.telling(self.cache.reread, secret_id)
 
     def evidence(self, secret_id: str) -> Evidence:
         """What is known of a rotation of this secret that may be under way; no I/O."""

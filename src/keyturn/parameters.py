@@ -69,10 +69,7 @@ class Parameters:
         """All that is not a hit. Raises a `ParameterError`, or a `SecretError` for a reference."""
         asked = selected(name, version, label)
         self._checker.check_if_due()
-        try:
-            return self._get(asked)
-        finally:
-            self._checker.report()
+        return self._checker.telling(self._get, asked)
 
     def get_many(self, names: Iterable[str]) -> dict[str, Parameter]:
         """Each parameter by the name asked for; what is missing is read ten at a time.
@@ -82,10 +79,7 @@ class Parameters:
         """
         asked = {name: parameter_id(name) for name in names}
         self._checker.check_if_due()
-        try:
-            found, absent = self._found(asked)
-        finally:
-            self._checker.report()
+        found, absent = self._checker.telling(self._found, asked)
         if absent:
             raise ParameterNotFoundError(", ".join(absent))
         return found
@@ -98,12 +92,12 @@ class Parameters:
         """
         path = parameter_path(path)
         self._checker.check_if_due()
-        try:
-            with self._batching:
-                names = self._names(path, recursive=recursive)
-            return self._found({name: ParameterId(name) for name in names})[0]
-        finally:
-            self._checker.report()
+        return self._checker.telling(self._under, path, recursive=recursive)
+
+    def _under(self, path: str, *, recursive: bool) -> dict[str, Parameter]:
+        with self._batching:
+            names = self._names(path, recursive=recursive)
+        return self._found({name: ParameterId(name) for name in names})[0]
 
     def _get(self, asked: ParameterId) -> Parameter:
         if asked.name.startswith(REFERENCE_PREFIX) and not _VERSION_ID.fullmatch(asked.selector):

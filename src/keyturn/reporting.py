@@ -54,16 +54,18 @@ class Reporter:
         self._life += 1
         self._told: Told | None = None
 
-    def report_if_due(self) -> None:
-        """Report what is held if that has changed, or if the last report is half over."""
-        if not self._is_due() or not self._reporting.acquire(blocking=False):
-            return
+    def report_if_due(self) -> bool:
+        """Report what is held if that has changed, or if the last report is half over; whether it was due."""
         reporting = self._reporting
+        if not self._is_due() or not reporting.acquire(blocking=False):
+            return False
         try:
-            if self._is_due():
+            is_due = self._is_due()
+            if is_due:
                 self._report()
         finally:
             reporting.release()
+        return is_due
 
     def leave(self) -> None:
         """Say that this environment is over, if it ever reported: nobody need wait for its report to end."""

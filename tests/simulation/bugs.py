@@ -22,11 +22,13 @@ class Bug:
 
 _CACHE: Final = "src/keyturn/cache.py"
 _CHECKING: Final = "src/keyturn/checking.py"
+_CONVERGENCE: Final = "src/keyturn/convergence.py"
 _FRESHNESS: Final = "src/keyturn/freshness.py"
 _LOGIN: Final = "src/keyturn/login.py"
 _MARKERS: Final = "src/keyturn/markers.py"
 _RECORDING: Final = "src/keyturn/recording.py"
 _REFRESH: Final = "src/keyturn/refresh.py"
+_REPORTING: Final = "src/keyturn/reporting.py"
 _SHELF: Final = "src/keyturn/shelf.py"
 _VALUES: Final = "src/keyturn/values.py"
 _WATCH: Final = "src/keyturn/watch.py"
@@ -479,6 +481,39 @@ BUGS: Final = (
         _CACHE,
         "        forced = secret.forced.get(holding.stage)\n",
         "        forced = max(secret.forced.values(), default=None)\n",
+    ),
+    # What is reported
+    Bug(
+        "a change is no reason to report",
+        _CONVERGENCE,
+        "    return moves != told.moves or age_s >= ",
+        "    return age_s >= ",
+    ),
+    Bug(
+        "a report is made at every check",
+        _CONVERGENCE,
+        "    return moves != told.moves or age_s >= ",
+        "    return moves != told.moves or age_s >= 0 * ",
+    ),
+    Bug(
+        "every change is reported at once",
+        _CONVERGENCE,
+        "    if age_s < told.pause_s:\n        return False\n",
+        "",
+    ),
+    Bug(
+        "a forked or restored process goes on as the environment that it was",
+        _REPORTING,
+        "        self._life += 1\n        self._told: Told | None = None\n",
+        "        self._life += 1\n        self._told: Told | None = getattr(self, '_told', None)\n",
+    ),
+    Bug(
+        "a report says what was held when the last one was made",
+        _REPORTING,
+        "        held = merged(cache.current() for cache in self._caches)\n",
+        "        self._now_held = merged(cache.current() for cache in self._caches)\n"
+        "        held = getattr(self, '_was_held', self._now_held)\n"
+        "        self._was_held = self._now_held\n",
     ),
     # What leaves
     Bug(

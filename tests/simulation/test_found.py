@@ -18,7 +18,7 @@ from keyturn.login import Attempt
 from keyturn.parameter import Parameter
 from keyturn.recording import Hint, ParameterHint, Recorder
 from keyturn.refresh import Reading, refreshed
-from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeSecretsManager
+from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeReports, FakeSecretsManager
 from keyturn.values import Described, Instant, Marker, SecretVersion
 from keyturn.watch import TableWatch
 from tests.simulation.hosts import HostClock
@@ -445,3 +445,20 @@ def test_a_doubt_keeps_nobody_waiting_who_asks_anew() -> None:
     world.rotate("v3", "three", mark=False)
     cache.invalidate(NAME)
     assert "v3" == cache.get(NAME).version_id
+
+
+def test_a_get_that_reports_during_a_restore_gives_what_is_read_after_it() -> None:
+    """The report takes a snapshot and months: the version that was chosen before is not handed out after."""
+    world = World()
+    reports = FakeReports(world.clock)
+    cache = SecretCache(source=world.secrets, reports=reports, clock=world.clock, random=lambda: 0.0)
+    cache.get(NAME)
+
+    def snapshot_and_restore() -> None:
+        reports.fail = lambda: None
+        world.rotate("v2", "two", mark=False)
+        cache.forget()
+
+    reports.fail = snapshot_and_restore
+    world.clock.advance(5)
+    assert ("v2", 1) == (cache.get(NAME).version_id, reports.calls["write"])

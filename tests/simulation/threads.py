@@ -15,6 +15,7 @@ import keyturn.checking
 import keyturn.login
 import keyturn.parameters
 import keyturn.poller
+import keyturn.reporting
 from tests.simulation.scheduler import Scheduler, Waiting
 
 
@@ -102,6 +103,13 @@ class Threading:
 def cooperative(scheduler: Scheduler) -> Iterator[None]:
     """Let the cache, its logins, its parameters and its poller use actors instead of threads."""
     with ExitStack() as stack:
-        for module in (keyturn.cache, keyturn.checking, keyturn.login, keyturn.parameters, keyturn.poller):
+        for module in (
+            keyturn.cache,
+            keyturn.checking,
+            keyturn.login,
+            keyturn.parameters,
+            keyturn.poller,
+            keyturn.reporting,
+        ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
         yield

@@ -12,6 +12,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import SecretError
 from keyturn.markers import MarkerTable
 from keyturn.recording import Hint, ParameterHint, Recorder
+from keyturn.reports import ConvergenceTable
 from keyturn.sources.catalog import ParameterListing
 from keyturn.sources.parameterstore import ParameterStoreSource
 from keyturn.values import Marker, SecretVersion
@@ -25,6 +26,7 @@ from tests.simulation.checkers.cost import Cost
 from tests.simulation.checkers.ending import Ending
 from tests.simulation.checkers.logins import Logins
 from tests.simulation.checkers.parameters import ServingParameters
+from tests.simulation.checkers.reports import Reporting
 from tests.simulation.checkers.serving import Serving
 from tests.simulation.checkers.table import Items
 from tests.simulation.gremlins import Gremlins
@@ -34,6 +36,7 @@ from tests.simulation.peers.dynamodb import Table, TableClient, WatchedMarkers
 from tests.simulation.peers.events import Event
 from tests.simulation.peers.lambdas import ENVIRONMENTS, Bus, Function
 from tests.simulation.peers.parameterstore import TYPES, Asked, ParameterLine, ParameterStore
+from tests.simulation.peers.reports import TTL_S, ReportsLine, ReportsTable
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, Answered, SecretsLine, SecretsManager
 from tests.simulation.plan import NAMES, Plan, ReaderPlan, planned
 from tests.simulation.reader import Reader, Served
@@ -86,6 +89,7 @@ class World:
     parameters: ParameterReads = field(init=False)
     cost: Cost = field(init=False)
     items: Items = field(init=False)
+    reporting: Reporting = field(init=False)
     gremlins: Gremlins = field(init=False)
     ground: Host = field(init=False)
 
@@ -113,6 +117,9 @@ class World:
         )
         self.plan = planned(self.random, list(self.gremlins.faults()))
         self.service.stale = self.store.stale = self.plan.stale
+        self.reporting = Reporting(
+            ReportsTable.of(self.plan, self.scheduler, self.weather), self.readers, self.counted
+        )
         self.bus = Bus(self.scheduler, self.random, self.weather, self.function, self.plan.trail)
         self.serving = Serving(
             self.scheduler,
@@ -306,6 +313,8 @@ class World:
             markers=WatchedMarkers(
                 self._markers(wire), host, self.table.flights, partial(self._learned, host.name)
             ),
+            reports=self._reports(host) if self.reporting.table.used else None,
+            report_ttl_s=TTL_S,
             clock=host.clock,
             sleep=self._sleep,
             random=self.random.random,
@@ -316,6 +325,9 @@ class World:
             max_denied_s=limits["max_denied_s"],
             max_stale_s=limits["max_stale_s"],
         )
+
+    def _reports(self, host: Host) -> ConvergenceTable:
+        return ConvergenceTable(ReportsLine(self.reporting.table, host, self.reporting.sent), "fleet")
 
     def _connect(self, wire: Wire, version: SecretVersion) -> None:
         connect(self.databases[version.name], wire, version.text())
@@ -429,6 +441,7 @@ class World:
         self.scheduler.run(self.scheduler.now_s + 3 * QUIET_S)
         ending.table(self.table.items(), self.scheduler.now_s)
         ending.listener(self.function.waiting)
+        self.reporting.over()
 
     def _move_each(self) -> None:
         """A forged or restored head may hide what has changed, until the next move that a reader sees."""
@@ -446,6 +459,7 @@ class World:
         self._get_all(reader, QUIET_S)
         ending.quiet_minute(reader, self.calls[reader.host.name], QUIET_S)
         ending.reader(reader)
+        self.reporting.ended(reader, self.service, QUIET_S)
         reader.forget()
         # What the background thread was reading just then lands, and counts for nothing.
         self.scheduler.pause(1.0)
