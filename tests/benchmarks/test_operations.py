@@ -7,6 +7,7 @@ import re
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
 
+from benchmarks import reports
 from benchmarks.cost import ALARMS, METRICS, WATCHING
 from benchmarks.operations import table
 from tools.build_listener import ROOT
@@ -25,6 +26,12 @@ def template() -> dict[str, dict[str, dict[str, object]]]:
 def test_the_cost_table_is_what_is_counted() -> None:
     """Line by line as `python -m benchmarks.operations` prints it."""
     assert "\n".join(table()) in PAGE
+
+
+def test_the_cost_of_reporting_is_what_is_counted() -> None:
+    """As `python -m benchmarks.reports` prints it; a rotation is one write of each environment."""
+    assert "\n".join(reports.table()) in PAGE
+    assert [1, 1] == [reports.counted(held).per_rotation for held in (1, 20)]
 
 
 def test_what_watches_is_counted() -> None:

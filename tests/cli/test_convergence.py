@@ -10,9 +10,12 @@ import boto3
 import pytest
 
 from keyturn.cli.account import Account
+from keyturn.cli.checks.convergence import checks_of
+from keyturn.cli.checks.finding import Level, RefusedCallError, Subject, examined
 from keyturn.cli.fleet import LOOK_EVERY_S, fleet_of, headline, notes, rows, waited
 from keyturn.cli.overview import Overview, compared
 from keyturn.reports import ConvergenceTable, ReportsRead
+from keyturn.sources.faults import Fault, FaultKind
 from keyturn.testing.fakes import FakeClock
 from keyturn.values import Described, Marker, Report
 from tests.cli.conftest import TABLE, World
@@ -276,6 +279,26 @@ def test_the_doctor_looks_at_the_table(world: World, fleet: ConvergenceTable) ->
     found = levels(world)
     assert ("wrong", True) == (found["convergence"][0], "Convergence=true" in found["convergence"][1])
     assert {"unknown"} == {found["report"][0], found["count"][0]}
+
+
+class Denying:
+    """A role that may describe the table, and neither write nor read it."""
+
+    def call(self, service: str, operation: str, **_: object) -> Mapping[str, object]:
+        if operation in ("PutItem", "Scan"):
+            fault = Fault(FaultKind.DENIED, "AccessDeniedException", "not authorized", 400)
+            raise RefusedCallError(f"{service}:{operation}", fault)
+        raise AssertionError(operation)
+
+
+def test_the_doctor_names_the_right_that_is_missing() -> None:
+    """A reader that cannot report is wrong; who cannot count only knows less."""
+    subject = Subject(Denying(), TABLE, "eu-west-1", FakeClock().wall)
+    checks = checks_of(FLEET)
+    report, count = (examined(name, checks[name], subject) for name in ("report", "count"))
+    assert (Level.WRONG, "this role may not call dynamodb:PutItem") == (report.level, report.what)
+    assert "keyturn policy reader" in report.fix
+    assert (Level.UNKNOWN, "this role may not call dynamodb:Scan") == (count.level, count.what)
 
 
 def test_the_doctor_does_not_look_where_no_table_is_named(world: World) -> None:

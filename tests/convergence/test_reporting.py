@@ -12,12 +12,27 @@ import pytest
 
 from keyturn import ConvergenceTableError, SecretCache
 from keyturn.errors import SecretNotFoundError, UnavailableError
+from keyturn.freshness import Limits
+from keyturn.reporting import Reporter
+from keyturn.testing.fakes import FakeClock, FakeReports
 from keyturn.values import Report
 from tests.convergence.scene import Scene
 from tests.world import NAME
 
 PATIENCE_S = 20
 """Only a deadlock makes a test wait this long."""
+
+
+class InterruptedClock(FakeClock):
+    """Once, while somebody reads it, something else happens."""
+
+    interrupt: Callable[[], object] | None = None
+
+    def wall(self) -> float:
+        interrupt, self.interrupt = self.interrupt, None
+        if interrupt is not None:
+            interrupt()
+        return super().wall()
 
 
 # When
@@ -278,6 +293,17 @@ def test_one_thread_reports_and_the_others_go_on(scene: Scene) -> None:
         gate.set()
         first.result(PATIENCE_S)
     assert 2 == scene.writes
+
+
+def test_a_thread_that_comes_when_another_has_reported_does_not_report_again() -> None:
+    """It finds the report due, and is overtaken before it can begin."""
+    clock, reports = InterruptedClock(), FakeReports()
+    reporter = Reporter(
+        (), reports, label="", new_id=lambda: "e", limits=Limits(), clock=clock, random=lambda: 0.0
+    )
+    clock.interrupt = reporter.report_if_due
+    assert not reporter.report_if_due()
+    assert {"write": 1} == reports.calls
 
 
 def test_with_a_background_thread_callers_leave_it_to_that(scene: Scene) -> None:

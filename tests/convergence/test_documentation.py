@@ -1,0 +1,46 @@
+"""docs/convergence.md is true: its examples run, its figures are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from benchmarks import reports
+from keyturn import SecretCache
+from keyturn.convergence import ENTRY_BYTES, HELD_BYTES_MAX
+from keyturn.freshness import DEFAULTS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "convergence.md").read_text("utf-8")
+
+
+def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A cache is made as the page says, and tells of its reports, without an account that has the table."""
+    names: dict[str, object] = {}
+    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert 2 == len(examples)
+    with mock_aws():
+        boto3.client("secretsmanager", region_name="eu-west-1").create_secret(
+            Name="prod/db", SecretString="x"
+        )
+        for example in examples:
+            exec(compile(example, "convergence.md", "exec", dont_inherit=True), names)  # noqa: S102
+        cache = names["cache"]
+        assert isinstance(cache, SecretCache)
+        assert "x" == cache.get_secret_string("prod/db")
+    assert "None None None\n" == capsys.readouterr().out
+
+
+def test_its_figures_are_those_of_the_code() -> None:
+    """The defaults, what fits an item, and the price of the table that is counted."""
+    assert f"{DEFAULTS.report_ttl_s:g} s" in PAGE
+    assert f"{0.8 * DEFAULTS.report_ttl_s / 2:.0f} to {DEFAULTS.report_ttl_s / 2:.0f} s" in PAGE
+    assert f"{HELD_BYTES_MAX:,} bytes" in PAGE
+    usual, longest = 52 + 4 + 36 + ENTRY_BYTES, 52 + 512 + 64 + ENTRY_BYTES
+    assert 600 <= HELD_BYTES_MAX // longest < 700
+    assert 3900 <= HELD_BYTES_MAX // usual < 4100
+    *_, (_, price) = ((row.split("|")[1], row.split("|")[5]) for row in list(reports.table())[2:4])
+    assert f"${price.strip()} a month for 1,000 environments of up to five secrets" in PAGE
