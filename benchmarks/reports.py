@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple, cast
 
@@ -24,46 +25,66 @@ ENVIRONMENTS: Final = 1_000
 VERSION_ID: Final = "EXAMPLE1-90ab-cdef-fedc-ba987SECRET1"
 
 
-class Reporting(NamedTuple):
-    """One environment that holds so many secrets: its writes, and the write units of each."""
+class Writes(NamedTuple):
+    """Of one environment: in a month without a rotation, and for one rotation."""
 
     per_month: float
     per_rotation: int
-    units: int
 
 
-def counted(secrets: int) -> Reporting:
-    """Four quiet hours of a `get` per check interval, then one rotation that a marker tells of."""
-    clock = FakeClock()
-    service, markers, reports = FakeSecretsManager(clock), FakeMarkers(clock), FakeReports(clock)
-    names = [f"prod/orders/database-{number:03d}" for number in range(secrets)]
-    for name in names:
-        service.create(name, "one", VERSION_ID)
-        _mark(service, markers, name)
-    cache = SecretCache(source=service, markers=markers, reports=reports, clock=clock, random=lambda: 0.5)
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """A process that holds some secrets and reports, and what it talks to."""
 
-    def use(seconds: float) -> int:
-        before = reports.calls["write"]
+    service: FakeSecretsManager
+    markers: FakeMarkers
+    reports: FakeReports
+    names: Sequence[str]
+    cache: SecretCache
+
+    @classmethod
+    def of(cls, secrets: int) -> Reporter:
+        """One that holds so many, and has reported them."""
+        clock = FakeClock()
+        service, markers, reports = FakeSecretsManager(clock), FakeMarkers(clock), FakeReports(clock)
+        names = [f"prod/orders/database-{number:03d}" for number in range(secrets)]
+        cache = SecretCache(source=service, markers=markers, reports=reports, clock=clock, random=lambda: 0.5)
+        made = cls(service, markers, reports, names, cache)
+        for name in names:
+            service.create(name, "one", VERSION_ID)
+            made.mark(name)
+            cache.get(name)
+        made.use(2 * INTERVAL_S)
+        return made
+
+    def mark(self, name: str) -> None:
+        """Write the marker, as the listener does."""
+        described = self.service.describe(name)
+        self.markers.set(secret_key(described.arn, name), described.arn, described.stages)
+
+    def use(self, seconds: float) -> int:
+        """A `get` per check interval; how many writes that made."""
+        before = self.reports.calls["write"]
         for _ in range(round(seconds / INTERVAL_S)):
-            clock.advance(INTERVAL_S)
-            markers.sweep()
-            for name in names:
-                cache.get(name)
-        return reports.calls["write"] - before
-
-    use(2 * INTERVAL_S)
-    quiet = use(QUIET_S)
-    # The rotation falls between two of the reports that are made anyway.
-    service.put(names[0], "two", VERSION_ID[:-1] + "2")
-    _mark(service, markers, names[0])
-    rotated = use(2 * INTERVAL_S)
-    (report,) = reports.items.values()
-    return Reporting(quiet * MONTH_S / QUIET_S, rotated, ceil(weight(report) / WRITE_UNIT_BYTES))
+            self.reports.clock.advance(INTERVAL_S)
+            self.markers.sweep()
+            self.cache.get(self.names[0])
+        return self.reports.calls["write"] - before
 
 
-def _mark(service: FakeSecretsManager, markers: FakeMarkers, name: str) -> None:
-    described = service.describe(name)
-    markers.set(secret_key(described.arn, name), described.arn, described.stages)
+def writes() -> Writes:
+    """Counted in four quiet hours, and in a rotation between two of the reports that are made anyway."""
+    process = Reporter.of(1)
+    quiet = process.use(QUIET_S)
+    process.service.put(process.names[0], "two", VERSION_ID[:-1] + "2")
+    process.mark(process.names[0])
+    return Writes(quiet * MONTH_S / QUIET_S, process.use(2 * INTERVAL_S))
+
+
+def units(secrets: int) -> int:
+    """The write units of a report of so many secrets."""
+    (report,) = Reporter.of(secrets).reports.items.values()
+    return ceil(weight(report) / WRITE_UNIT_BYTES)
 
 
 def weight(report: Report) -> int:
@@ -85,10 +106,11 @@ def table() -> Iterator[str]:
     """The lines of the table, as Markdown."""
     yield "| secrets held | write units a report | writes a month | writes a rotation | $ a month for 1,000 |"
     yield "| ---: | ---: | ---: | ---: | ---: |"
+    month, rotation = writes()
     for held in HELD:
-        found = counted(held)
-        cost = ENVIRONMENTS * (found.per_month + found.per_rotation) * found.units * WRITE_UNIT
-        yield f"| {held} | {found.units} | {found.per_month:,.0f} | {found.per_rotation} | {cost:,.2f} |"
+        of_each = units(held)
+        cost = ENVIRONMENTS * (month + rotation) * of_each * WRITE_UNIT
+        yield f"| {held} | {of_each} | {month:,.0f} | {rotation} | {cost:,.2f} |"
 
 
 if __name__ == "__main__":

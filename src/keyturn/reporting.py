@@ -68,10 +68,11 @@ class Reporter:
         return is_due
 
     def leave(self) -> None:
-        """Say that this environment is over, if it ever reported: nobody need wait for its report to end."""
+        """Say that this environment is over, if it ever tried to report: it is counted no more."""
         with self._reporting:
             told, now = self._told, self._now()
-            if told is not None and told.reported is not None:
+            # Also if the last report failed: it may have come through all the same.
+            if told is not None:
                 self._write(Report(told.environment, {}, now.wall_s, now.wall_s, self._label))
             self._life += 1
             self._told = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -209,3 +211,37 @@ def test_a_lambda_function_is_its_label(client: DynamoDBClient, monkeypatch: pyt
     for _ in range(2):
         cache.get("prod/db")
     assert ["checkout"] == [one.label for one in ConvergenceTable(client, TABLE).read().reports]
+
+
+COLD = """
+import sys
+from keyturn import SecretCache
+from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+secrets = FakeSecretsManager(FakeClock())
+secrets.create("prod/db", "one")
+before = set(sys.modules)
+cache = SecretCache(source=secrets, clock=secrets.clock, {arguments})
+for _ in range(3):
+    cache.get("prod/db")
+    secrets.clock.advance(1)
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def loaded_by(arguments: str) -> set[str]:
+    """The modules that the first second of a process loads, beyond those of the fakes."""
+    script = COLD.format(arguments=arguments)
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(answer.stdout.split())
+
+
+def test_who_does_not_report_loads_nothing_for_it() -> None:
+    """Off by default, at no cost."""
+    assert not [name for name in loaded_by("") if name.startswith(("keyturn.re", "keyturn.con", "botocore"))]
+
+
+def test_a_cold_start_makes_no_client_to_report() -> None:
+    """With the table on, the first reads load what decides and nothing of AWS."""
+    loaded = loaded_by("convergence_table='fleet'")
+    assert {"keyturn.convergence", "keyturn.reporting"} <= loaded
+    assert not [name for name in loaded if name.startswith("botocore")]
