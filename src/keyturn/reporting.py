@@ -107,6 +107,8 @@ class Reporter:
         )
         trouble = self._write(report)
         if trouble is None:
+            if before is not None and before.trouble is not None:
+                log.info("what this process holds is reported again")
             told = Told(report.environment, moves, now, self._limits.check_interval_s, reported=now)
         else:
             told = self._failed(trouble, report.environment, before, now)

@@ -356,7 +356,11 @@ def test_trouble_is_logged_once_shown_and_never_raised(
     assert "dynamodb:PutItem" in str(status.trouble)
     assert 1 == sum("dynamodb:PutItem" in record.getMessage() for record in caplog.records)
     scene.reports.fail = lambda: None
-    scene.pass_time(cache, 60)
+    with caplog.at_level(logging.INFO, "keyturn"):
+        scene.pass_time(cache, 60)
+    assert ["what this process holds is reported again"] == [
+        record.getMessage() for record in caplog.records if record.levelno == logging.INFO
+    ]
     status = cache.status().reports
     assert (None, scene.report.environment) == (status.trouble, status.environment)
     assert status.reported_age_s is not None
