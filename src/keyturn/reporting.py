@@ -13,6 +13,7 @@ from keyturn.errors import ConvergenceTableError
 from keyturn.freshness import Limits
 from keyturn.protocols import Clock, Reports
 from keyturn.refresh import backoff_s
+from keyturn.telemetry import about
 from keyturn.values import Instant, Report
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Reporter:
         trouble = self._write(report)
         if trouble is None:
             if before is not None and before.trouble is not None:
-                log.info("what this process holds is reported again")
+                log.info("what this process holds is reported again", extra=about("reports_answer"))
             told = Told(report.environment, moves, now, self._limits.check_interval_s, reported=now)
         else:
             told = self._failed(trouble, report.environment, before, now)
@@ -123,13 +124,17 @@ class Reporter:
         except ConvergenceTableError as error:
             return str(error)
         except Exception as error:
-            log.exception("the report of what is held failed")
+            log.exception("the report of what is held failed", extra=about("report_failed", error=error))
             return f"unexpected {type(error).__name__}"
         return None
 
     def _failed(self, trouble: str, environment: str, before: Told | None, now: Instant) -> Told:
         if before is None or before.trouble is None:
-            log.warning("what this process holds is not reported; secrets are served as ever: %s", trouble)
+            log.warning(
+                "what this process holds is not reported; secrets are served as ever: %s",
+                trouble,
+                extra=about("reports_trouble"),
+            )
         failures = before.failures if before is not None else 0
         pause_s = backoff_s(
             failures,
