@@ -316,10 +316,13 @@ class Cache:
                 return self._land(secret_id, secret, holding, held)
             self.shelf.forget(secret)
             landed = holding.version
-            for name in secret.names:
+            # The caller's name as well, which another thread's answer may have taken from it already.
+            for name in dict.fromkeys((*secret.names, secret_id)):
+                if name == secret.arn:
+                    continue
                 successor = self.shelf.claim(holding.version, name)
                 landed = self._land(name, successor, holding, None)
-            if secret_id == secret.arn or not secret.names:
+            if secret_id == secret.arn:
                 raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")
             return as_asked(landed, secret_id)
 

@@ -68,13 +68,13 @@ class ParameterHint:
 
 
 class Move(NamedTuple):
-    """AWSCURRENT, from the version in the marker to the version in an answer.
+    """AWSCURRENT, from what the marker says in this state (epoch, sequence) to the version in an answer.
 
-    Two answers mean the same only if they would make the same move: between them an event may have
-    moved the marker on, and the second may still be from before that.
+    Two answers mean the same only if they would make the same move: if somebody wrote the marker between
+    them, the second may still be from before that.
     """
 
-    was: str | None
+    state: tuple[str, int] | None
     to: str | None
 
 
@@ -181,8 +181,8 @@ def moves_back(before: Marker | None, described: Described) -> bool:
 
 def _move(before: Marker | None, described: Described | None) -> Move:
     """What an answer (None: there is no such secret) would do to AWSCURRENT."""
-    was = before.stages.get(AWSCURRENT) if before is not None else None
-    return Move(was, described.stages.get(AWSCURRENT) if described is not None else None)
+    state = (before.epoch, before.sequence) if before is not None else None
+    return Move(state, described.stages.get(AWSCURRENT) if described is not None else None)
 
 
 def shows(described: Described, hint: Hint) -> bool:

@@ -92,9 +92,6 @@ class Shelf:
         self.moves = 0
         """Grows whenever what is held under AWSCURRENT becomes another version, or none."""
 
-    def __len__(self) -> int:
-        return len(self._secrets)
-
     def secret(self, secret_id: str) -> Secret | None:
         """The secret that this id names, as far as answers have shown."""
         return self._secrets.get(self._arns.get(secret_id, ""))

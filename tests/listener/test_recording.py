@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -104,6 +105,24 @@ def test_a_named_roll_back_is_believed_at_once(world: World) -> None:
         world.recorder.record(moved(world, version_id))
     assert ("v1", []) == (world.current, world.naps_s)
     assert ("v2",) == world.found().left
+
+
+def test_answers_from_before_and_after_another_write_do_not_confirm_each_other(world: World) -> None:
+    """What was read and written before a roll-back, and is read again after it, is an old answer."""
+    world.recorder.record(moved(world, "v1"))
+    world.rotate("v2")
+    late = world.described()
+
+    def roll_back_meanwhile(seconds: float) -> None:
+        world.nap(seconds)
+        if "v2" == world.current:
+            world.rotate("v1")
+            world.recorder.record(moved(world, "v1"))
+            world.catalog.late.extend([late] * 4)
+
+    slow = replace(world.recorder, sleep=roll_back_meanwhile)
+    done = slow.record(moved(world, "v-unknown"))
+    assert (Outcome.DEFERRED, "v1", 5) == (done.outcome, world.current, done.looks)
 
 
 @pytest.mark.parametrize("stage", [AWSPENDING, "custom", None])
