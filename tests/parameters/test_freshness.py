@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn import HeldStatus, ParameterNotFoundError, SecretCache
-from keyturn.testing.fakes import FakeClock
+from keyturn import HeldStatus, Parameter, ParameterNotFoundError, SecretCache
+from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterSource, FakeParameterStore
+from keyturn.values import AWSCURRENT, Marker
 from tests.parameters.conftest import ARN, NAME, World
 
 
@@ -78,6 +79,37 @@ def test_an_event_that_becomes_visible_late_is_caught(world: World) -> None:
         world.clock.advance(0.5)
         cache.get_parameter(NAME)
     assert "two" == cache.get_parameter(NAME).value
+
+
+def test_the_news_of_one_event_is_not_taken_for_that_of_the_next() -> None:
+    """Two events follow each other, and what the first one told of is read after the second: asked again."""
+    clock = FakeClock()
+    store, table = FakeParameterStore(clock), FakeMarkers(clock)
+    key, late = store.arn(NAME), list[Parameter]()
+
+    class Lagging(FakeParameterSource):
+        def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+            truth = super().read(secret_id, stage=stage, version_id=version_id)
+            return late.pop() if late else truth
+
+    store.put(NAME, "one")
+    cache = SecretCache(
+        markers=table,
+        parameter_source=lambda decrypt: Lagging(store, decrypt=decrypt),
+        clock=clock,
+        random=lambda: 0.0,
+    )
+    cache.get_parameter(NAME)
+    clock.advance(60)
+    store.put(NAME, "two")
+    late.append(store.source().read(NAME, stage=AWSCURRENT))
+    clock.advance(10)
+    store.put(NAME, "three")
+    table.write([(table.look(key), Marker(key, key, {}, token="event-2", changed_at_s=clock.wall()))])
+    clock.advance(5)
+    assert "two" == cache.get_parameter(NAME).value
+    clock.advance(0.5)
+    assert "three" == cache.get_parameter(NAME).value
 
 
 def test_an_old_event_costs_a_new_process_nothing(world: World) -> None:

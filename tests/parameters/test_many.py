@@ -18,7 +18,14 @@ from keyturn import (
     SecretCache,
 )
 from keyturn.sources.parameterstore import ParameterStoreSource
-from keyturn.testing.fakes import FakeSecretsManager
+from keyturn.testing.fakes import (
+    FakeClock,
+    FakeMarkers,
+    FakeParameterSource,
+    FakeParameterStore,
+    FakeSecretsManager,
+)
+from keyturn.values import AWSCURRENT
 from tests.parameters.conftest import NAME, World
 
 
@@ -74,6 +81,34 @@ def test_an_event_not_visible_yet_costs_a_batch_a_bounded_number_of_calls(world:
         world.clock.advance(0.5)
         cache.get_parameters(names)
     assert 2 <= world.reads <= 6
+
+
+def test_a_batch_that_is_behind_its_marker_is_asked_again() -> None:
+    """The sweep has listed a version that GetParameters does not show yet: the known one, until it does."""
+    clock = FakeClock()
+    store, table = FakeParameterStore(clock), FakeMarkers(clock)
+    late = dict[str, Parameter]()
+
+    class Lagging(FakeParameterSource):
+        def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
+            return super().read_many(names) | late
+
+    cache = SecretCache(
+        markers=table,
+        parameter_source=lambda decrypt: Lagging(store, decrypt=decrypt),
+        clock=clock,
+        random=lambda: 0.0,
+    )
+    store.put(NAME, "one")
+    late |= cache.get_parameters([NAME])
+    store.put(NAME, "two")
+    table.set(store.arn(NAME), store.arn(NAME), {AWSCURRENT: "2"})
+    clock.advance(5)
+    assert "one" == cache.get_parameters([NAME])[NAME].value
+    late.clear()
+    clock.advance(0.5)
+    assert "two" == cache.get_parameters([NAME])[NAME].value
+    assert {"GetParameters": 3} == store.calls
 
 
 def test_all_that_are_missing_are_named(world: World) -> None:
