@@ -11,7 +11,7 @@ SEEDS  ?= 1000
 SECONDS ?= 60
 
 # What decides what is believed, served and written: every branch of it is tested.
-DECISIONS := freshness refresh shelf watch cache status recording login convergence reporting
+DECISIONS := freshness refresh shelf watch cache checking parameters status recording parameter_sweep login convergence reporting
 # Left out of the measurement are tests of other processes and of speed, and the one whose forked
 # children could inherit a lock that coverage itself was holding.
 UNMEASURED := tests/faults tests/infra tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
