@@ -515,6 +515,26 @@ BUGS: Final = (
         "        held = getattr(self, '_was_held', self._now_held)\n"
         "        self._was_held = self._now_held\n",
     ),
+    # What is measured
+    Bug(
+        "a read is measured twice",
+        _CACHE,
+        "            self.measure_read(begun, version.name)\n",
+        "            self.measure_read(begun, version.name)\n"
+        "            self.measure_read(begun, version.name)\n",
+    ),
+    Bug(
+        "how late a version is is told without the marker's own date",
+        _FRESHNESS,
+        "    return max(0.0, answered_at_s - marker.changed_at_s + since_check_s)\n",
+        "    return answered_at_s - 2 * marker.changed_at_s + since_check_s\n",
+    ),
+    Bug(
+        "a metric is told of a value",
+        _CACHE,
+        "            self.measure_read(begun, version.name)\n",
+        "            self.measure_read(begun, version.string or version.name)\n",
+    ),
     # What leaves
     Bug(
         "a value is in the repr of its version",

@@ -13,6 +13,7 @@ from unittest.mock import patch
 import keyturn.cache
 import keyturn.checking
 import keyturn.login
+import keyturn.outbox
 import keyturn.parameters
 import keyturn.poller
 import keyturn.reporting
@@ -107,6 +108,7 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.cache,
             keyturn.checking,
             keyturn.login,
+            keyturn.outbox,
             keyturn.parameters,
             keyturn.poller,
             keyturn.reporting,

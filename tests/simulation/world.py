@@ -15,6 +15,7 @@ from keyturn.recording import Hint, ParameterHint, Recorder
 from keyturn.reports import ConvergenceTable
 from keyturn.sources.catalog import ParameterListing
 from keyturn.sources.parameterstore import ParameterStoreSource
+from keyturn.telemetry import Metric
 from keyturn.values import Marker, SecretVersion
 from rotation_listener.events import Parsed, parse
 from rotation_listener.listener import Listener, Settings
@@ -25,6 +26,7 @@ from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.checkers.cost import Cost
 from tests.simulation.checkers.ending import Ending
 from tests.simulation.checkers.logins import Logins
+from tests.simulation.checkers.measures import Measures
 from tests.simulation.checkers.parameters import ServingParameters
 from tests.simulation.checkers.reports import Reporting
 from tests.simulation.checkers.serving import Serving
@@ -315,6 +317,7 @@ class World:
             ),
             reports=self._reports(host) if self.reporting.table.used else None,
             report_ttl_s=TTL_S,
+            metrics=Measures((*NAMES, *TYPES), self._happened),
             clock=host.clock,
             sleep=self._sleep,
             random=self.random.random,
@@ -328,6 +331,17 @@ class World:
 
     def _reports(self, host: Host) -> ConvergenceTable:
         return ConvergenceTable(ReportsLine(self.reporting.table, host, self.reporting.sent), "fleet")
+
+    def _happened(self, metric: Metric) -> int | None:
+        """How often what a metric counts has happened, to all readers together; None where nobody counts."""
+        match metric:
+            case Metric.CHECK_S:
+                return self.table.calls["head"]
+            case Metric.READ_S:
+                return self.service.calls["GetSecretValue"] + self.store.calls.total()
+            case Metric.REFUSALS:
+                return self.counted["logins: versions refused"]
+        return None
 
     def _connect(self, wire: Wire, version: SecretVersion) -> None:
         connect(self.databases[version.name], wire, version.text())
