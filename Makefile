@@ -22,7 +22,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test coverage bench demo simulate bugs faults terraform soak audit lint format listener layer clean
+.PHONY: help compat test coverage bench docs demo simulate bugs faults terraform soak audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ audit: $(STAMP) ## list the licence of every package, and fail on one that is no
 bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in one); build/bench/results.json, plots
 	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
+docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, without network; half a minute
+	$(VENV)/bin/sphinx-build --quiet --jobs auto --fresh-env --write-all --nitpicky --fail-on-warning \
+	  -c docs -d build/doctrees . build/docs
+
 lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -100,5 +104,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-	  --editable '.[bench,demo,dev,testing]'
+	  --editable '.[bench,demo,dev,docs,testing]'
 	@touch $@

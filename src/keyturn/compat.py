@@ -1,8 +1,10 @@
 """aws-secretsmanager-caching's names with keyturn behind them: change the import, and keep the code.
 
-from keyturn.compat import InjectSecretString, SecretCache, SecretCacheConfig
+The import, and a cache as upstream's users make one:
 
-cache = SecretCache(SecretCacheConfig(), client, marker_table="keyturn-markers")
+    from keyturn.compat import InjectSecretString, SecretCache, SecretCacheConfig
+
+    cache = SecretCache(SecretCacheConfig(), client, marker_table="keyturn-markers")
 """
 
 from __future__ import annotations

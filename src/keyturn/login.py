@@ -53,12 +53,13 @@ def same_host_and_user(current: SecretVersion, candidate: SecretVersion) -> bool
 class LoginOptions(TypedDict, total=False):
     """What a login may try, and for how long.
 
-    accept: whether a version (second) may be tried in place of the current one (first); by default
-        `same_host`.
-    previous: whether AWSPREVIOUS may be tried also where it is the older one; by default not.
-    budget_s: seconds to wait at most for a rotation that seems to be under way; by default 10.
-    remaining_s: seconds that the caller itself has left, which no pause exceeds; in a Lambda handler
-        `lambda: context.get_remaining_time_in_millis() / 1000`.
+    Args:
+        accept: whether a version (second) may be tried in place of the current one (first); by default
+            `same_host`.
+        previous: whether AWSPREVIOUS may be tried also where it is the older one; by default not.
+        budget_s: seconds to wait at most for a rotation that seems to be under way; by default 10.
+        remaining_s: seconds that the caller itself has left, which no pause exceeds; in a Lambda handler
+            `lambda: context.get_remaining_time_in_millis() / 1000`.
     """
 
     accept: Accept

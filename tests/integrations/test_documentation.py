@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ from django.conf import settings
 from django.db.utils import ConnectionHandler
 
 from keyturn.refusals import REFUSALS, Refusal
+from tests.docs.pages import python_blocks
 from tests.integrations.conftest import DatabaseAccount
 
 PAGE = (Path(__file__).parents[2] / "docs" / "login.md").read_text("utf-8")
@@ -44,7 +44,7 @@ def test_the_examples_run(account: DatabaseAccount, monkeypatch: pytest.MonkeyPa
     account.open_window()
     account.secrets.put("prod/orders", account.value("two"), "v2", "AWSPENDING")
     names: dict[str, object] = {"cache": account.cache}
-    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    examples = python_blocks("docs/login.md")
     assert len(examples) >= 9
     for example in examples:
         exec(compile(example, "docs/login.md", "exec"), names)  # noqa: S102 # the page's own code

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import boto3
 import pytest
 from moto import mock_aws
 
-PAGE = (Path(__file__).parents[2] / "docs" / "parameters.md").read_text("utf-8")
+from tests.docs.pages import python_blocks
 
 
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line of the page gives something of an account that has what it names."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (example,) = python_blocks("docs/parameters.md")
     with mock_aws():
         ssm = boto3.client("ssm", region_name="eu-west-1")
         for number in range(3):

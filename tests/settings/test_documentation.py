@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 import boto3
 import pytest
 from moto import mock_aws
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests.docs.pages import python_blocks
 
 
-def run(page: str) -> dict[str, object]:
+def run(examples: list[str]) -> dict[str, object]:
     """Run every example of a page, one after the other; the names that they leave."""
-    names: dict[str, object] = {"__name__": page}
-    examples = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {"__name__": "page"}
     assert len(examples) >= 3
     for example in examples:
-        exec(compile(example, page, "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
+        exec(compile(example, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
     return names
 
 
@@ -37,7 +34,7 @@ def _account() -> object:
 
 def test_the_page_about_settings_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """The settings are filled, and a change reaches the page's own callback."""
-    names = run("settings.md")
+    names = run(python_blocks("docs/settings.md"))
     assert "postgresql://app:word@db.example/orders" == names["url"]
     value = json.dumps({"username": "app", "password": "new"})
     boto3.client("secretsmanager").put_secret_value(SecretId="prod/db", SecretString=value)
@@ -48,7 +45,7 @@ def test_the_page_about_settings_runs(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_the_page_about_migrating_runs() -> None:
     """Both libraries' ways to read have their counterparts."""
-    names = run("migrating.md")
+    names = run(python_blocks("docs/migrating.md"))
     assert ("word", "db.example") == (names["password"], names["host"])
     assert "app logs in" == names["connect"]()  # type: ignore[operator] # a function
     assert len(str(names["login"])) == names["whole"]()  # type: ignore[operator] # as well

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
 import textwrap
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,6 +24,7 @@ from keyturn.errors import (
 )
 from keyturn.sources.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
+from tests.docs.pages import python_blocks
 from tests.sources.extension_server import TOKEN, Answer, Extension, body_of, serving
 from tests.world import NAME
 
@@ -343,13 +342,12 @@ def test_snapstart_has_only_the_other_token(extension: Extension) -> None:
 
 def test_the_pages_examples_run(extension: Extension) -> None:
     """docs/lambda.md: its handler, then its cache through the extension, as they stand."""
-    page = (Path(__file__).parents[2] / "docs" / "lambda.md").read_text("utf-8")
     extension.secrets.create("prod/orders", '{"username": "orders_app"}')
     names: dict[str, object] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_SESSION_TOKEN", TOKEN)
         patch.setenv("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", str(extension.port))
-        for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        for example in python_blocks("docs/lambda.md"):
             exec(compile(example, "docs/lambda.md", "exec"), names)  # noqa: S102 # the page's own code
         handler = names["handler"]
         assert callable(handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.docs.pages import python_blocks
 from tests.testing.test_plugin import FIXTURES, run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
@@ -12,7 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 
 def test_every_example_passes(tmp_path: Path) -> None:
     """All blocks of the page, as one module, under pytest with keyturn's plugin alone."""
-    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    examples = python_blocks("docs/testing.md")
     assert PAGE.count("```") == 2 * len(examples)
     module = "\n\n".join(examples)
     (tmp_path / "test_page.py").write_text(module)

@@ -19,7 +19,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 @click.group("policy")
 def command() -> None:
-    r"""Print the least-privilege IAM policy of a role.
+    """Print the least-privilege IAM policy of a role.
 
     What is named by its ARN needs neither Region nor account. Nothing is asked of AWS. With --template the
     table may be ${Name}, for a parameter of that name.
@@ -28,7 +28,7 @@ def command() -> None:
     Ready to be attached:
       keyturn policy reader --secret prod/db ... > reader.json
       aws iam put-role-policy --role-name ROLE --policy-name keyturn --policy-document file://reader.json
-    """
+    """  # noqa: D301 # click wants the backspace itself: the lines after it are kept as they are
 
 
 def _several(name: str, help_: str, *, required: bool = False) -> Callable[[_F], _F]:

@@ -1,9 +1,11 @@
 """AWS Lambda: secrets through the AWS Parameters and Secrets Lambda Extension, without an AWS SDK.
 
-from keyturn import SecretCache
-from keyturn.integrations.awslambda import extension_source
+A cache that reads through it:
 
-cache = SecretCache(source=extension_source())
+    from keyturn import SecretCache
+    from keyturn.integrations.awslambda import extension_source
+
+    cache = SecretCache(source=extension_source())
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """psycopg 3 and psycopg_pool: connections opened through keyturn's login.
 
-login = Login(cache, "prod/orders")
-with connect(login, autocommit=True) as connection: ...
-pool = ConnectionPool(connection_class=connection_class(login), check=retire_superseded)
+One connection, and a pool of them:
+
+    login = Login(cache, "prod/orders")
+    with connect(login, autocommit=True) as connection: ...
+    pool = ConnectionPool(connection_class=connection_class(login), check=retire_superseded)
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """PyMySQL, and any pool that is given a function to connect with.
 
-connection = connect(Login(cache, "prod/orders"), autocommit=True)
+A connection of PyMySQL's own:
+
+    connection = connect(Login(cache, "prod/orders"), autocommit=True)
 """
 
 from __future__ import annotations

@@ -1,0 +1,171 @@
+"""What Sphinx is taught for docs/conf.py: lists that are navigation, docstrings that are plain text."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+import keyturn
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+INDEX: Final = "docs/index"
+HEADING: Final = re.compile(r"^## (.+)$", re.MULTILINE)
+PAGE: Final = re.compile(r"^- \[(.+?)\]\((?!https?:)(\S+?)\.(?:md|rst)\)", re.MULTILINE)
+FUNCTION: Final = re.compile(r"<(?:built-in )?function (\w+)>")
+NAMES: Final = re.compile(r"\['(\w+)', '(\w+)'\]")
+
+
+def toctrees(index: str) -> Iterator[str]:
+    """A hidden toctree for each section of the index: its heading, and the pages listed below it."""
+    _, *rest = HEADING.split(index)
+    for caption, section in zip(rest[::2], rest[1::2], strict=True):
+        pages = "\n".join(f"{title} <{page}>" for title, page in PAGE.findall(section))
+        yield f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
+
+
+def marked(lines: list[str]) -> Iterator[str]:
+    """A docstring whose set-in blocks are marked as code, as in Markdown; reST would quote them."""
+    before, inside = "", False
+    for number, line in enumerate(lines):
+        starts = line.startswith("    ") and not lines[number - 1].strip() and not before.endswith("Args:")
+        if starts and not inside:
+            inside = True
+            code = "\n".join(_block(lines[number:]))
+            yield from (f".. code-block:: {_language(code)}", "")
+        elif line.strip() and not line.startswith("    "):
+            before, inside = line, False
+        yield line
+
+
+def _block(lines: list[str]) -> Iterator[str]:
+    """The lines of the set-in block at the beginning of `lines`, without their first four blanks."""
+    for line in lines:
+        if line.strip() and not line.startswith("    "):
+            return
+        yield line[4:]
+
+
+def _language(text: str) -> str:
+    """`python` if the text is, else `text`."""
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return "text"
+    return "python"
+
+
+class Links(HTMLParser):
+    """What a page links to and loads, and the places in it that can be linked to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.linked: set[str] = set()
+        self.loaded: set[str] = set()
+        self.places: set[str] = {"", "top"}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Called for each element."""
+        given = {name: value for name, value in attrs if value is not None}
+        self.places |= {given[name] for name in ("id", "name") if name in given}
+        self.linked |= {given["href"]} if tag == "a" and "href" in given else set()
+        self.loaded |= {given["href"]} if tag == "link" and "href" in given else set()
+        self.loaded |= {given["src"]} if "src" in given else set()
+
+
+def wrong_links(site: Path) -> Iterator[str]:
+    """What a built site loads from elsewhere, and each link in it that leads nowhere."""
+    pages = {page: Links(page.read_text("utf-8")) for page in site.rglob("*.html")}
+    for page, links in pages.items():
+        for address in sorted(links.linked | links.loaded):
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                if address in links.loaded:
+                    yield f"{page.relative_to(site)} loads {address}"
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page.resolve()
+            places = pages[target].places if target in pages else {unquote(parts.fragment)}
+            if not target.is_file() or unquote(parts.fragment) not in places:
+                yield f"{page.relative_to(site)}: {address} leads nowhere"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Sphinx calls this."""
+    app.connect("builder-inited", _import_types)
+    app.connect("source-read", _with_toctrees)
+    # Before napoleon, which is at 500.
+    app.connect("autodoc-process-docstring", _with_code_blocks, priority=400)
+    app.connect("autodoc-process-signature", _with_shown_signature)
+    app.connect("sphinx-click-process-envvars", _with_single_variables)
+    app.connect("build-finished", _check_links)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _import_types(_app: Sphinx) -> None:
+    """Give every module what it imports for the type checker alone: its annotations name it."""
+    for found in pkgutil.walk_packages(keyturn.__path__, "keyturn."):
+        if not found.name.startswith("keyturn.demo.") and not found.name.endswith("__main__"):
+            _import_types_of(importlib.import_module(found.name))
+
+
+def _import_types_of(module: ModuleType) -> None:
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            code = compile(ast.Module(node.body, type_ignores=[]), module.__name__, "exec")
+            with suppress(ImportError):
+                exec(code, vars(module))  # noqa: S102 # our own imports
+
+
+def _with_toctrees(_app: Sphinx, name: str, source: list[str]) -> None:
+    if name == INDEX:
+        source[0] += "".join(toctrees(source[0]))
+
+
+def _with_code_blocks(
+    _app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]
+) -> None:
+    # Python's own words for a field of a named tuple say nothing.
+    lines[:] = [] if re.match("Alias for field number", lines[0] if lines else "") else marked(lines)
+    if what in {"attribute", "data", "property"}:
+        # Else napoleon takes what stands before a colon for a type.
+        lines.insert(0, "")
+
+
+def _with_shown_signature(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    _object: object,
+    _options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """A default that is a function by its name, since its repr is no Python; of a protocol nothing."""
+    if signature in (None, "(*args, **kwargs)"):
+        return None, returns
+    return FUNCTION.sub(r"\1", signature), returns
+
+
+def _with_single_variables(_app: Sphinx, _context: object, lines: list[str]) -> None:
+    """An option that two variables can set."""
+    lines[:] = [NAMES.sub(r"\1, \2", line) for line in lines]
+
+
+def _check_links(app: Sphinx, error: Exception | None) -> None:
+    from sphinx.errors import ExtensionError
+
+    wrong = [] if error is not None else sorted(wrong_links(Path(app.outdir)))
+    if wrong:
+        raise ExtensionError("\n".join(wrong))
