@@ -38,4 +38,5 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["_site"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False

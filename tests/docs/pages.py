@@ -17,11 +17,15 @@ OUTSIDE: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 
 RUN_BY: Final[Mapping[str, str]] = {
     "README.md": "docs/test_readme.py",
+    "docs/django.md": "integrations/test_documentation.py",
     "docs/lambda.md": "sources/test_extension.py",
     "docs/login.md": "integrations/test_documentation.py",
     "docs/migrating.md": "settings/test_documentation.py",
     "docs/parameters.md": "parameters/test_documentation.py",
+    "docs/psycopg.md": "integrations/test_documentation.py",
+    "docs/pymysql-redis.md": "integrations/test_documentation.py",
     "docs/settings.md": "settings/test_documentation.py",
+    "docs/sqlalchemy.md": "integrations/test_documentation.py",
     "docs/testing.md": "testing/test_documentation.py",
     "docs/tutorial.md": "docs/test_tutorial.py",
 }

@@ -17,7 +17,7 @@ from keyturn.cli.root import root
 from tests.docs.pages import ROOT, blocks, pages, spans
 
 SHELL: Final = ("sh", "shell", "bash", "console", "")
-PROGRAMS: Final = ("make", "keyturn", "python", "pip", "aws", "sam", "curl", "pip-audit")
+PROGRAMS: Final = ("make", "keyturn", "python", "pip", "aws", "sam", "terraform", "curl", "pip-audit")
 
 RUN: Final[Mapping[str, str]] = {
     "make listener": "docs/test_tutorial.py",
@@ -64,6 +64,8 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "pip install": "keyturn comes from a registry there; the extras are there: `test_every_command_exists`",
     "pip freeze": "it is about somebody's environment",
     "pip-audit": "it needs the network",
+    "terraform init": "it needs terraform; `make terraform` does it",
+    "terraform apply": "it needs terraform; `make terraform` does it",
     "aws secretsmanager": "it is named, and not shown",
     "aws ssm": "the public parameter of the extension's layer is AWS's",
     "aws sqs": "it is named, and not shown",

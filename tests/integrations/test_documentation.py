@@ -1,8 +1,9 @@
-"""docs/login.md is true: its examples run, and its table is the table."""
+"""docs/login.md and the integrations' pages are true: their examples run, and the table is the table."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.db.utils import ConnectionHandler
 
+from keyturn.integrations.login import Login
 from keyturn.refusals import REFUSALS, Refusal
 from tests.docs.pages import python_blocks
 from tests.integrations.conftest import DatabaseAccount
@@ -37,20 +39,59 @@ def test_the_table_is_the_table() -> None:
     assert [row(refusal) for refusal in REFUSALS] == table[1:]
 
 
-@pytest.mark.e2e
-def test_the_examples_run(account: DatabaseAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every example runs as it stands, one after the other, in the middle of a rotation."""
+@pytest.fixture
+def names(account: DatabaseAccount) -> Iterator[dict[str, object]]:
+    """What the examples start with, in the middle of a rotation; their connections are closed in the end."""
     account.secrets.create("prod/orders", account.value("one"), "v1")
     account.open_window()
     account.secrets.put("prod/orders", account.value("two"), "v2", "AWSPENDING")
-    names: dict[str, object] = {"cache": account.cache}
-    examples = python_blocks("docs/login.md")
-    assert len(examples) >= 9
+    names: dict[str, object] = {"cache": account.cache, "login": Login(account.cache, "prod/orders")}
+    yield names
+    for name in {"orders", "pool", "store"} & names.keys():
+        names[name].close()  # type: ignore[attr-defined]
+    if "engine" in names:
+        names["engine"].dispose()  # type: ignore[attr-defined]
+
+
+def run(examples: list[str], names: dict[str, object]) -> None:
+    """Run every example of a page, one after the other."""
+    assert examples
     for example in examples:
-        exec(compile(example, "docs/login.md", "exec"), names)  # noqa: S102 # the page's own code
+        exec(compile(example, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
+
+
+@pytest.mark.e2e
+def test_the_page_about_logins_runs(names: dict[str, object]) -> None:
+    """Its connection, its judge of refusals, its login, its rotation function."""
+    run(python_blocks("docs/login.md"), names)
+    assert {"orders", "refused_here", "handler"} <= names.keys()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "examples",
+    [
+        python_blocks("docs/psycopg.md"),
+        python_blocks("docs/sqlalchemy.md"),
+        python_blocks("docs/pymysql-redis.md"),
+    ],
+    ids=["psycopg", "sqlalchemy", "pymysql-redis"],
+)
+def test_the_pages_about_drivers_run(examples: list[str], names: dict[str, object]) -> None:
+    """Each connects, by itself, from a pool and on an event loop, while the server refuses AWSCURRENT."""
+    run(examples, names)
+
+
+@pytest.mark.e2e
+def test_the_page_about_django_runs(
+    names: dict[str, object], account: DatabaseAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its settings Django logs in; its login is one of the account."""
     secrets = ModuleType("orders_secrets")
     vars(secrets)["login"] = names["login"]
     monkeypatch.setitem(sys.modules, "orders_secrets", secrets)
+    run(python_blocks("docs/django.md"), names)
+    assert isinstance(names["login"], Login)
     if not settings.configured:
         settings.configure(USE_TZ=True)
         django.setup()
@@ -60,6 +101,3 @@ def test_the_examples_run(account: DatabaseAccount, monkeypatch: pytest.MonkeyPa
         assert (account.fields["username"],) == cursor.fetchone()
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined] # PostgreSQL's wrapper has it
-    for name in ("orders", "pool", "store"):
-        names[name].close()  # type: ignore[attr-defined]
-    names["engine"].dispose()  # type: ignore[attr-defined]
