@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -98,19 +99,18 @@ def fits(expected: str, printed: str) -> bool:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with a build folder of its own, and all else linked to ours."""
-    linked = (
-        ".venv",
-        "Makefile",
-        "constraints.txt",
-        "infra",
-        "pyproject.toml",
-        "rotation_listener",
-        "src",
-        "tools",
-    )
-    for name in linked:
+    """A checkout with a build folder of its own, and all else linked to ours.
+
+    Its environment is always new to make: else make would install anew, into ours.
+    """
+    linked = "Makefile constraints.txt infra pyproject.toml rotation_listener src tools"
+    for name in linked.split(" "):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv").mkdir()
+    for file in Path(sys.prefix).iterdir():
+        (tmp_path / ".venv" / file.name).symlink_to(file)
+    (tmp_path / ".venv" / ".installed").unlink(missing_ok=True)
+    (tmp_path / ".venv" / ".installed").touch()
     return tmp_path
 
 
