@@ -12,7 +12,7 @@ project = "keyturn"
 author = "The keyturn maintainers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "tools.site"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click", "tools.site"]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "examples/README.md"]
 exclude_patterns = [".*", "build", "benchmarks", "infra", "rotation_listener", "src", "tests", "tools"]
@@ -28,7 +28,6 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_typehints_format = "short"
 maximum_signature_line_length = 88
-napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 

@@ -24,6 +24,9 @@ INDEX: Final = "docs/index"
 HEADING: Final = re.compile(r"^## (.+)$", re.MULTILINE)
 PAGE: Final = re.compile(r"^- \[(.+?)\]\((?!https?:)(\S+?)\.(?:md|rst)\)", re.MULTILINE)
 FUNCTION: Final = re.compile(r"<(?:built-in )?function (\w+)>")
+PYTHONS: Final = re.compile("Alias for field number|Call self as a function")
+"""What Python itself says of a named tuple's field and of `__call__`: nothing."""
+
 NAMES: Final = re.compile(r"\['(\w+)', '(\w+)'\]")
 
 
@@ -105,8 +108,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
     app.connect("builder-inited", _import_types)
     app.connect("source-read", _with_toctrees)
-    # Before napoleon, which is at 500.
-    app.connect("autodoc-process-docstring", _with_code_blocks, priority=400)
+    app.connect("autodoc-process-docstring", _as_rest)
     app.connect("autodoc-process-signature", _with_shown_signature)
     app.connect("sphinx-click-process-envvars", _with_single_variables)
     app.connect("build-finished", _check_links)
@@ -133,14 +135,14 @@ def _with_toctrees(_app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += "".join(toctrees(source[0]))
 
 
-def _with_code_blocks(
-    _app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]
+def _as_rest(
+    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
 ) -> None:
-    # Python's own words for a field of a named tuple say nothing.
-    lines[:] = [] if re.match("Alias for field number", lines[0] if lines else "") else marked(lines)
-    if what in {"attribute", "data", "property"}:
-        # Else napoleon takes what stands before a colon for a type.
-        lines.insert(0, "")
+    from sphinx.ext.napoleon.docstring import GoogleDocstring
+
+    text = [] if re.match(PYTHONS, lines[0] if lines else "") else marked(lines)
+    # Told of what, napoleon would take the words before a colon for the type of an attribute.
+    lines[:] = GoogleDocstring("\n".join(text)).lines()
 
 
 def _with_shown_signature(
@@ -153,8 +155,10 @@ def _with_shown_signature(
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """A default that is a function by its name, since its repr is no Python; of a protocol nothing."""
-    if signature in (None, "(*args, **kwargs)"):
+    if signature is None:
         return None, returns
+    if signature == "(*args, **kwargs)":
+        return "", returns
     return FUNCTION.sub(r"\1", signature), returns
 
 
