@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import boto3
@@ -13,6 +12,7 @@ from benchmarks import reports
 from keyturn import SecretCache
 from keyturn.convergence import ENTRY_BYTES, HELD_BYTES_MAX
 from keyturn.freshness import DEFAULTS
+from tests.docs.pages import python_blocks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "convergence.md").read_text("utf-8")
 
@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "convergence.md").read_text("utf-8"
 def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     """A cache is made as the page says, and tells of its reports, without an account that has the table."""
     names: dict[str, object] = {}
-    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    examples = python_blocks("docs/convergence.md")
     assert 2 == len(examples)
     with mock_aws():
         boto3.client("secretsmanager", region_name="eu-west-1").create_secret(

@@ -17,9 +17,11 @@ OUTSIDE: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 
 RUN_BY: Final[Mapping[str, str]] = {
     "README.md": "docs/test_readme.py",
+    "docs/convergence.md": "convergence/test_documentation.py",
     "docs/django.md": "integrations/test_documentation.py",
     "docs/lambda.md": "sources/test_extension.py",
     "docs/login.md": "integrations/test_documentation.py",
+    "docs/metrics.md": "metrics/test_documentation.py",
     "docs/migrating.md": "settings/test_documentation.py",
     "docs/parameters.md": "parameters/test_documentation.py",
     "docs/psycopg.md": "integrations/test_documentation.py",

@@ -11,6 +11,7 @@ from tests.architecture.sources import Module, shipped_modules
 
 ELSEWHERE: Final = {
     "keyturn.markers": ("_advice",),
+    "keyturn.reports": ("_advice",),
     "keyturn.watch": ("_look", "uncovered_because"),
 }
 """Module -> functions whose answers end up in a message, in `status()` or in the log."""

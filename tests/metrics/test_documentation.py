@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from keyturn import Metric
 from keyturn.integrations.emf import EmfMetrics
+from tests.docs.pages import python_blocks
 from tests.metrics.emf_rules import breaches
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
@@ -26,7 +27,7 @@ def test_the_table_has_every_metric_with_its_name_and_unit() -> None:
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The handler's metrics come out as lines that CloudWatch takes, by keyturn and by Powertools."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders-api")
-    handler, powertools, recorded = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    handler, powertools, recorded = python_blocks("docs/metrics.md")
     names: dict[str, object] = {}
     with mock_aws():
         boto3.client("secretsmanager").create_secret(Name="prod/orders", SecretString="value")
