@@ -10,6 +10,7 @@ from typing import Final
 from tests.architecture.sources import Module, shipped_modules
 
 ELSEWHERE: Final = {
+    "keyturn.cli.fleet": ("notes",),
     "keyturn.markers": ("_advice",),
     "keyturn.reports": ("_advice",),
     "keyturn.watch": ("_look", "uncovered_because"),
@@ -40,7 +41,11 @@ def _sayings(module: Module) -> Iterator[ast.expr]:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
                 yield from node.args[:1]
             case ast.FunctionDef(name=name) if name in ELSEWHERE.get(module.name, ()):
-                yield from (one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value)
+                yield from (
+                    one.value
+                    for one in ast.walk(node)
+                    if isinstance(one, ast.Return | ast.Yield) and one.value
+                )
 
 
 def _arguments(call: ast.Call) -> Iterator[ast.expr]:

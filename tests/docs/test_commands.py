@@ -97,7 +97,7 @@ def commands() -> Iterator[Command]:
         for block in blocks(page):
             if block.language in SHELL:
                 lines = block.text.replace("\\\n", " ").splitlines()
-                yield from (Command(page, line.strip(), is_shown=True) for line in lines)
+                yield from (Command(page, line.strip().removeprefix("$ "), is_shown=True) for line in lines)
         for span in spans(page):
             if span.type == "code_inline":
                 yield Command(page, span.content, is_shown=False)
