@@ -1,4 +1,4 @@
-"""What must not be in the repository: traces of one machine, or of where packages came from."""
+"""What must not be in the repository: traces of one machine, of a package index, of a merge half done."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ TRACES = re.compile(
     (?<![\w.~-])/(wor[k]|roo[t])/                           # a checkout or a home folder
     | (?<![\w.~-])/(hom[e]|User[s])/\w+/                    # somebody's home folder
     | /opt/pyp[i]
+    | ^(<{7}|>{7})\s                                         # both sides of a conflict
     | (extra-)?index[-_]ur[l] | find-link[s] | pyp[i]\.org/simple | pythonhoste[d]
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -37,8 +38,8 @@ def tracked_files() -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def test_no_file_tells_of_a_machine_or_an_index() -> None:
-    """No tracked file holds a developer's absolute path or names a package index."""
+def test_no_file_tells_of_a_machine_an_index_or_a_conflict() -> None:
+    """No tracked file has a developer's absolute path, a package index, or both sides of a conflict."""
     files = tracked_files()
     assert ROOT / "pyproject.toml" in files
     found = {
@@ -58,6 +59,8 @@ def test_no_file_tells_of_a_machine_or_an_index() -> None:
         "--extra+index+url x",
         "--find+links x",
         "https:||pypi.org|simple",
+        "<<<<<<< HEAD",
+        ">>>>>>> main",
     ],
 )
 def test_a_trace_is_seen(text: str) -> None:
