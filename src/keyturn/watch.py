@@ -101,6 +101,7 @@ class TableWatch:
         self._markers = markers
         self._limits = limits
         self._random = random
+        self._life = 0
         self._failures = 0
         self._rest: tuple[Instant, float] | None = None
         self._asked: Instant | None = None
@@ -109,6 +110,7 @@ class TableWatch:
 
     def forget(self) -> None:
         """Know nothing, as before the first check."""
+        self._life += 1
         self._failures, self._rest, self.view = 0, None, UNSEEN
         self._asked = self._in_use_since = None
 
@@ -116,17 +118,23 @@ class TableWatch:
         """One read of the head; the markers of `keys` only if it moved or they are not known.
 
         `keys` has the ARN held under each marker key. Never raises for the table's sake: trouble is in
-        `view`, logged once, and asked about ever less often. False: it rests, and nobody was asked.
+        `view`, logged once, and asked about ever less often. False: it rests and nobody was asked, or
+        what was answered is void.
         """
         if self._asked is None or self._asked.age_s(begun) > IDLE_INTERVALS * self._limits.check_interval_s:
             self._in_use_since = begun
         self._asked = begun
         if self._rest is not None and self._rest[0].age_s(begun) < self._rest[1]:
             return False
+        life = self._life
         try:
             trouble = self._look(keys, begun)
         except MarkerTableError as error:
             trouble = str(error)
+        if self._life != life:
+            # All was forgotten meanwhile: what this look has brought may be as old as a snapshot.
+            self.forget()
+            return False
         if trouble is None:
             self._answered()
         else:

@@ -230,6 +230,24 @@ def test_forgetting_during_a_refresh_brings_nothing_back(gated: Gated) -> None:
     assert set() == values_in_memory()
 
 
+def test_forgetting_during_a_check_leaves_nothing_known(gated: Gated) -> None:
+    """A check that was under way at `forget` may be as old as a snapshot: the next one is the first."""
+    cache = gated.cache()
+    cache.get(NAME)
+    gated.world.clock.advance(5)
+    gated.checking.close()
+    with ThreadPoolExecutor(1) as pool:
+        checking = pool.submit(cache.get, NAME)
+        assert gated.checking.somebody_waits()
+        cache.forget()
+        gated.checking.open()
+        checking.result(PATIENCE_S)
+    assert cache.status().table.checked_age_s is None
+    gated.world.clock.advance(5)
+    cache.get(NAME)
+    assert 0 == cache.status().table.checked_age_s
+
+
 def test_closing_waits_for_the_pollers_call_and_ends_it(world: World) -> None:
     """close() during a background refresh: it ends with that call, no thread is left, the cache works."""
     gated = Gated(world)

@@ -93,7 +93,8 @@ class Scheduler:
         """End every actor that still waits: a suspended greenlet would keep its whole world in memory."""
         self._queue.clear()
         for actor in self._actors:
-            with suppress(Exception):
+            # What it still does on its way out, in a process that is gone, is judged by nobody.
+            with suppress(BaseException):
                 actor.green.throw()
         self._actors.clear()
 
