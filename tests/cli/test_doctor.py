@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from keyturn.cli.checks.events import matches
+from keyturn.cli.checks.events import lets_in, matches
 from keyturn.cli.checks.finding import Finding, Level, RefusedCallError, Subject
 from keyturn.cli.doctor import diagnose, exit_code
 from keyturn.freshness import DEFAULTS
@@ -21,13 +21,20 @@ from tests.cli.conftest import CANARY, TABLE, World
 REGION = "eu-west-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:111122223333:function:listener"
 NATIVE = {"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]}
+RULE = f"arn:aws:events:{REGION}:111122223333:rule"
 RULES = [
-    {"Name": "events", "State": "ENABLED", "EventPattern": json.dumps(NATIVE)},
-    {"Name": "sweep", "State": "ENABLED", "ScheduleExpression": "rate(5 minutes)"},
+    {"Name": "events", "Arn": f"{RULE}/events", "State": "ENABLED", "EventPattern": json.dumps(NATIVE)},
+    {"Name": "sweep", "Arn": f"{RULE}/sweep", "State": "ENABLED", "ScheduleExpression": "rate(5 minutes)"},
     {"Name": "other", "State": "ENABLED", "EventPattern": '{"source": ["aws.ec2"]}'},
 ]
 TARGETS = [{"Id": "1", "Arn": FUNCTION, "Input": '{"keyturn": "sweep"}'}]
 QUEUE = [{"Id": "1", "Arn": f"arn:aws:sqs:{REGION}:111122223333:queue"}]
+MAY_INVOKE: dict[str, object] = {
+    "Effect": "Allow",
+    "Principal": {"Service": "events.amazonaws.com"},
+    "Action": "lambda:InvokeFunction",
+    "Resource": FUNCTION,
+}
 NOT_FOUND = Fault(FaultKind.REFUSED, "ResourceNotFoundException", "not there", 400)
 DENIED = Fault(FaultKind.DENIED, "AccessDeniedException", "not authorized", 400)
 UNREACHABLE = Fault(FaultKind.UNAVAILABLE, "EndpointConnectionError")
@@ -37,6 +44,16 @@ THROTTLED = Fault(FaultKind.THROTTLED, "ThrottlingException", "Rate exceeded", 4
 BROKEN = Fault(FaultKind.UNAVAILABLE, "InternalServerError", "oh", 500)
 
 Answers = dict[str, Mapping[str, object] | Fault]
+
+
+def allowing(*statements: Mapping[str, object]) -> Mapping[str, object]:
+    """Lambda's answer of a function's policy with these statements."""
+    return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": statements})}
+
+
+def by(rule: str) -> dict[str, object]:
+    """The permission that the stack gives for a rule of this name."""
+    return {**MAY_INVOKE, "Condition": {"ArnLike": {"AWS:SourceArn": f"{RULE}/{rule}"}}}
 
 
 @dataclass
@@ -56,6 +73,7 @@ class Clinic:
             "ListRules": {"Rules": RULES},
             "ListTargetsByRule": {"Targets": TARGETS},
             "GetFunctionConfiguration": {"Environment": {"Variables": {"KEYTURN_MARKER_TABLE": TABLE}}},
+            "GetPolicy": allowing(by("events"), by("sweep")),
             "DescribeTrails": {"trailList": [{"Name": "all", "TrailARN": "arn:trail"}]},
             "GetTrailStatus": {"IsLogging": True},
             "GetSecretValue": NOT_FOUND,
@@ -104,7 +122,8 @@ def test_nothing_is_found_where_all_is_well(clinic: Clinic) -> None:
     """Every check has looked, and none complains."""
     findings = clinic.findings("prod/db")
     assert dict.fromkeys(findings, Level.OK) == {name: one.level for name, one in findings.items()}
-    assert {"region", "table", "head", "markers", "clock", "rule", "schedule", "trail"} < set(findings)
+    assert {"region", "table", "head", "markers", "clock", "rule", "schedule"} < set(findings)
+    assert {"permission", "trail"} < set(findings)
     assert exit_code(findings.values()) == 0
 
 
@@ -121,6 +140,8 @@ WRONG: Sequence[tuple[str, str, Mapping[str, object] | Fault, str, str]] = (
     ("schedule", "ListTargetsByRule", {"Targets": []}, "there is no schedule", "deploy"),
     ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which is not there", "deploy"),
     ("rule", "GetFunctionConfiguration", {}, "keeps no marker table", "that listener's table"),
+    ("permission", "GetPolicy", NOT_FOUND, "by rule events", "add-permission --function-name listener"),
+    ("permission", "GetPolicy", allowing(by("events")), "by rule sweep", f"--source-arn {RULE}/sweep"),
     ("clock", "GetItem", SKEWED, "clock is wrong", "NTP"),
     ("clock", "GetItem", {"Item": {}}, "no Date header", "proxy"),
     ("secrets", "ListSecrets", EXPIRED, "no valid credentials", "when its session ends"),
@@ -211,6 +232,34 @@ def test_a_listener_of_another_table_is_found(clinic: Clinic) -> None:
     found = clinic.findings()["rule"]
     assert (Level.WRONG, True) == (found.level, "keeps table another" in found.what)
     assert clinic.findings(table=arn)["rule"].level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (MAY_INVOKE, True),
+        (by("events"), True),
+        (by("*"), True),
+        ({**MAY_INVOKE, "Principal": "*", "Action": ["lambda:*"]}, True),
+        ({**MAY_INVOKE, "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}}}, True),
+        (by("sweep"), False),
+        ({**MAY_INVOKE, "Effect": "Deny"}, False),
+        ({**MAY_INVOKE, "Principal": {"Service": "s3.amazonaws.com"}}, False),
+        ({**MAY_INVOKE, "Action": "lambda:GetFunction"}, False),
+    ],
+)
+def test_which_statements_let_eventbridge_in(statement: Mapping[str, object], *, expected: bool) -> None:
+    """By service, action and the rule's ARN; a condition on anything else is taken to hold."""
+    assert lets_in(statement, f"{RULE}/events") is expected
+
+
+def test_a_target_with_a_role_needs_no_permission(clinic: Clinic) -> None:
+    """EventBridge then invokes the function with that role."""
+    clinic.answers |= {
+        "ListTargetsByRule": {"Targets": [{**TARGETS[0], "RoleArn": "arn:aws:iam::111122223333:role/r"}]},
+        "GetPolicy": NOT_FOUND,
+    }
+    assert clinic.findings()["permission"].level is Level.OK
 
 
 def test_rules_are_found_on_every_page(clinic: Clinic) -> None:

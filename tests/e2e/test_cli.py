@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import boto3
 import pytest
 from click.testing import CliRunner, Result
 
+from keyturn.cli.account import Account
+from keyturn.cli.checks.finding import Level, Subject
+from keyturn.cli.doctor import Clients, diagnose
 from keyturn.cli.root import root
 from keyturn.demo.stage import Stack
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
-from keyturn.testing.embedded import REGION, EmbeddedAws
+from keyturn.testing.embedded import LOCALHOST, REGION, EmbeddedAws, free_port
+from tests.faults.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -27,6 +33,7 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
 }
 CANARY = "canary-value-never-shown"
+HEAD = {"pk": {"S": "head"}}
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -83,6 +90,116 @@ def test_each_break_of_the_event_path_is_named(table: str, stack: Stack) -> None
     assert "there is no rule" in findings["rule"][1]
     assert "there is no schedule" in findings["schedule"][1]
     assert "there is no table" in found("--marker-table", table + "-x")["table"][1]
+
+
+def test_a_function_that_eventbridge_may_not_invoke_is_named(table: str, stack: Stack) -> None:
+    """One rule's permission is taken away: the finding names the rule, and its fix puts it right."""
+    functions, events = boto3.client("lambda"), boto3.client("events")
+    (sweep,) = (one for one in events.list_rules()["Rules"] if one.get("ScheduleExpression"))
+    policy = json.loads(functions.get_policy(FunctionName=stack.listener)["Policy"])
+    (sid,) = (one["Sid"] for one in policy["Statement"] if sweep["Arn"] in json.dumps(one))
+    functions.remove_permission(FunctionName=stack.listener, StatementId=sid)
+    level, what = found()["permission"]
+    assert ("wrong", True) == (level, f"by rule {sweep['Name']}" in what)
+    functions.add_permission(
+        FunctionName=stack.listener,
+        StatementId="again",
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=sweep["Arn"],
+    )
+    assert "ok" == found()["permission"][0]
+
+
+def test_a_listener_of_another_table_is_named(table: str, stack: Stack) -> None:
+    """Events and sweeps arrive, but for a table that nobody here reads."""
+    boto3.client("lambda").update_function_configuration(
+        FunctionName=stack.listener, Environment={"Variables": {"KEYTURN_MARKER_TABLE": "another"}}
+    )
+    findings = found()
+    assert "keeps table another" in findings["rule"][1]
+    assert "keeps table another" in findings["schedule"][1]
+    assert "unknown" == findings["permission"][0]
+
+
+@pytest.mark.parametrize(
+    ("swept_age_s", "says"),
+    [(2000.0, "the sweep is dead"), (-10.0, "swept in the future"), (None, "never swept")],
+)
+def test_a_head_that_counts_for_nothing_is_named(table: str, swept_age_s: float | None, says: str) -> None:
+    """As a sweep leaves it that has died, or a writer whose clock is wrong."""
+    client = boto3.client("dynamodb")
+    head = client.get_item(TableName=table, Key=HEAD)["Item"]
+    del head["swept_as_of_s"]
+    if swept_age_s is not None:
+        head["swept_as_of_s"] = {"N": str(time.time() - swept_age_s)}
+    client.put_item(TableName=table, Item=head)
+    level, what = found()["head"]
+    assert ("wrong", True) == (level, says in what), what
+    assert run("sweep").exit_code == 0
+    assert "ok" == found()["head"][0]
+
+
+def test_a_table_without_a_head_is_named(table: str) -> None:
+    """Emptied, or never swept: the next sweep fills it."""
+    boto3.client("dynamodb").delete_item(TableName=table, Key=HEAD)
+    assert "no head" in found()["head"][1]
+
+
+@pytest.mark.parametrize(("key", "kind"), [("id", "S"), ("pk", "N")])
+def test_a_table_of_another_shape_is_named(aws: EmbeddedAws, key: str, kind: Literal["S", "N"]) -> None:
+    """Somebody else's table: by the name of its key, or by its type."""
+    boto3.client("dynamodb").create_table(
+        TableName="other",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind}],
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    assert f"its key is {key} ({kind}, HASH)" in found("--marker-table", "other")["table"][1]
+
+
+def test_what_a_reader_names_wrongly_is_named(table: str) -> None:
+    """A secret and a convergence table that are not there, and a table of another Region."""
+    arn = f"arn:aws:dynamodb:eu-west-1:000000000000:table/{table}"
+    findings = found("--secret", "prod/other", "--marker-table", arn)
+    assert "there is no such secret" in findings["secret prod/other"][1]
+    assert ("wrong", f"{arn} is in eu-west-1, these clients in {REGION}") == findings["region"]
+    findings = found("--convergence-table", "nowhere")
+    assert ("wrong", f"there is no table nowhere in {REGION}") == findings["convergence"]
+    assert ("unknown", "unknown") == (findings["report"][0], findings["count"][0])
+
+
+def test_an_endpoint_that_does_not_answer_is_named(table: str) -> None:
+    """By its address, in every check that needs it; a closed port stands for a missing VPC endpoint."""
+    nobody = f"http://{LOCALHOST}:{free_port()}"
+    findings = found(AWS_ENDPOINT_URL=nobody)
+    assert f"no answer from {nobody}" in findings["head"][1]
+    assert f"no answer from {nobody}" in findings["secrets"][1]
+
+
+@pytest.mark.parametrize(("off_s", "way"), [(120.0, "ahead of"), (-120.0, "behind")])
+def test_a_clock_that_is_off_is_named(table: str, off_s: float, way: str) -> None:
+    """Against the Date of the table's own answer."""
+    subject = Subject(Clients(Account(table)), table, REGION, lambda: time.time() + off_s)
+    (clock,) = (one for one in diagnose(subject) if one.check == "clock")
+    assert (Level.WRONG, True) == (clock.level, f"s {way} AWS's" in clock.what), clock
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "level", "says"),
+    [
+        ("RequestTimeTooSkewed", 403, "wrong", "this host's clock is wrong"),
+        ("ExpiredTokenException", 403, "wrong", "no valid credentials"),
+        ("ThrottlingException", 400, "unknown", "was throttled"),
+        ("InternalServerError", 500, "unknown", "failed"),
+    ],
+)
+def test_what_aws_refuses_is_named(table: str, *, code: str, status: int, level: str, says: str) -> None:
+    """As DynamoDB answers it; a proxy gives the answers that the emulator itself never gives."""
+    with FaultProxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        proxy.break_by({"service": "dynamodb", "error": {"code": code, "status": status}})
+        finding = found(AWS_ENDPOINT_URL=proxy.url)["head"]
+    assert (level, True) == (finding[0], says in finding[1]), finding
 
 
 def test_a_trail_that_logs_is_found(table: str) -> None:
@@ -146,13 +263,21 @@ def holder(statements: Sequence[Statement], role: str) -> dict[str, str]:
 def test_denials_are_named_by_their_action() -> None:
     """What a reader needs is wrong when denied; what only the doctor wants is unknown."""
     nobody = holder([Statement("Nothing", ("sts:GetCallerIdentity",), ("*",))], "nobody")
-    findings = found("--secret", "prod/db", **nobody)
+    findings = found("--secret", "prod/db", "--convergence-table", "markers", **nobody)
     for check, action in (
         ("head", "dynamodb:GetItem"),
         ("markers", "dynamodb:BatchGetItem"),
         ("secret prod/db", "secretsmanager:GetSecretValue"),
+        ("report", "dynamodb:PutItem"),
     ):
         assert findings[check] == ("wrong", f"this role may not call {action}")
+    for check, action in (
+        ("table", "dynamodb:DescribeTable"),
+        ("secrets", "secretsmanager:ListSecrets"),
+        ("count", "dynamodb:Scan"),
+        ("trail", "cloudtrail:DescribeTrails"),
+    ):
+        assert findings[check] == ("unknown", f"this role may not call {action}")
     place = Place(REGION, "000000000000")
     reader = holder(roles.reader(place, secrets=["prod/db"], marker_table="markers"), "reader")
     findings = found("--secret", "prod/db", **reader)

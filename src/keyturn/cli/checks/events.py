@@ -1,10 +1,11 @@
-"""Checks of the way from Secrets Manager to the listener: rules, their targets, the schedule, the trail."""
+"""Checks of the way from Secrets Manager to the listener: rules, targets, schedule, permission, trail."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from keyturn.cli.checks.finding import (
     Check,
@@ -23,6 +24,7 @@ LABEL_UPDATED = {"source": "aws.secretsmanager", "detail-type": "Secret Label Up
 """What identifies the native event of a moved staging label (Secrets Manager user guide)."""
 
 SWEEP_INPUT = {"keyturn": "sweep"}
+EVENTBRIDGE = "events.amazonaws.com"
 _DEPLOY = "deploy the stack again (docs/operations.md), which has it"
 
 Rule = Mapping[str, object]
@@ -100,7 +102,7 @@ def _judged(kind: Kind, subject: Subject) -> Finding:
     rules = kind.find(subject)
     if not rules:
         return Finding(kind.check, Level.WRONG, f"there is no {kind.what}: {kind.matters}", _DEPLOY)
-    enabled = [(one, targets) for one, targets in rules if one.get("State") != "DISABLED"]
+    enabled = _enabled(rules)
     if not enabled:
         name = rules[0][0].get("Name")
         what = f"the {kind.what} ({name}) is disabled: {kind.matters}"
@@ -116,6 +118,80 @@ def _judged(kind: Kind, subject: Subject) -> Finding:
         what = f"the {kind.what} ({name}) reaches {', '.join(_said(tables))}: {kind.matters}"
         return Finding(kind.check, Level.WRONG, what, "give the name of that listener's table, or deploy one")
     return Finding(kind.check, Level.OK, f"the {kind.what} is enabled and reaches this table's listener")
+
+
+def permission(subject: Subject) -> Finding:
+    """EventBridge may invoke the listener by each rule that is to reach it."""
+    ways = [way for kind in (EVENTS, SCHEDULE) for way in _ways(kind, subject)]
+    if not ways:
+        what = "no rule is to reach this table's listener, so there is nothing to allow"
+        return Finding("permission", Level.UNKNOWN, what, "see the findings about the rule and the schedule")
+    for one, target in ways:
+        # A target with a role of its own needs no permission in the function's policy.
+        if target.get("RoleArn"):
+            continue
+        function = str(target.get("Arn"))
+        if any(lets_in(statement, one.get("Arn")) for statement in _statements(subject, function)):
+            continue
+        name = function.rpartition(":")[2]
+        what = f"EventBridge may not invoke function {name} by rule {one.get('Name')}: its calls are lost"
+        fix = (
+            f"aws lambda add-permission --function-name {name} --statement-id {one.get('Name')} "
+            f"--action lambda:InvokeFunction --principal {EVENTBRIDGE} --source-arn {one.get('Arn')}"
+        )
+        return Finding("permission", Level.WRONG, what, fix)
+    return Finding("permission", Level.OK, "EventBridge may invoke this table's listener")
+
+
+def _ways(kind: Kind, subject: Subject) -> Iterator[tuple[Rule, Target]]:
+    """Each enabled rule of a kind with each of its targets that keeps this table."""
+    for one, targets in _enabled(kind.find(subject)):
+        for target in targets:
+            arn = str(target.get("Arn"))
+            if _service(arn) == "lambda" and _table_of(subject, arn) == _plain(subject.table):
+                yield one, target
+
+
+def _statements(subject: Subject, function: str) -> list[Mapping[str, object]]:
+    try:
+        answer = subject.aws.call("lambda", "GetPolicy", FunctionName=function)
+    except RefusedCallError as refused:
+        # A function whose policy has no statement has no policy.
+        if refused.fault.code == "ResourceNotFoundException":
+            return []
+        raise
+    policy: object = json.loads(str(answer.get("Policy")))
+    return mappings(mapping(policy).get("Statement"))
+
+
+def lets_in(statement: Mapping[str, object], rule_arn: object) -> bool:
+    """Whether a statement of a function's policy lets EventBridge invoke it by this rule.
+
+    A condition on something else than the source's ARN is taken to hold.
+    """
+    principal = statement.get("Principal")
+    who = principal if isinstance(principal, str) else mapping(principal).get("Service")
+    if statement.get("Effect") != "Allow" or not {EVENTBRIDGE, "*"}.intersection(_listed(who)):
+        return False
+    if not any(fnmatchcase("lambda:InvokeFunction", action) for action in _listed(statement.get("Action"))):
+        return False
+    sources = [
+        _listed(patterns)
+        for condition in mapping(statement.get("Condition")).values()
+        for key, patterns in mapping(condition).items()
+        if str(key).lower() == "aws:sourcearn"
+    ]
+    return all(any(fnmatchcase(str(rule_arn), one) for one in patterns) for patterns in sources)
+
+
+def _listed(value: object) -> list[str]:
+    """The texts of what a policy may write as one text or as a list."""
+    every = value if isinstance(value, list) else [value]
+    return [one for one in every if isinstance(one, str)]
+
+
+def _enabled(rules: Sequence[Fed]) -> list[Fed]:
+    return [(one, targets) for one, targets in rules if one.get("State") != "DISABLED"]
 
 
 def _rules(subject: Subject) -> Iterable[Rule]:
@@ -175,4 +251,9 @@ def _plain(table: str) -> str:
     return table.rpartition("/")[2]
 
 
-CHECKS: Mapping[str, Check] = {"rule": rule, "schedule": schedule, "trail": trail}
+CHECKS: Mapping[str, Check] = {
+    "rule": rule,
+    "schedule": schedule,
+    "permission": permission,
+    "trail": trail,
+}
