@@ -7,6 +7,7 @@ RUN    := $(VENV)/bin/python
 ARGS   ?=
 QUICK  ?=
 RIE    := build/bench/rie
+SAM    := build/sam
 SEEDS  ?= 1000
 SECONDS ?= 60
 
@@ -22,13 +23,13 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test coverage bench docs demo simulate bugs faults terraform soak audit lint format listener layer clean
+.PHONY: help compat test coverage bench docs demo simulate bugs faults terraform sam soak audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(STAMP) ## run all tests (ARGS='-m "not e2e"' leaves out those that start servers)
-	$(RUN) -m pytest --ignore=tests/faults --ignore=tests/infra $(ARGS)
+	$(RUN) -m pytest --ignore=tests/faults --ignore=tests/infra/test_terraform.py $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
 	$(RUN) -m coverage erase
@@ -50,7 +51,10 @@ faults: $(STAMP) ## break calls, listener, table and account on the real chain; 
 	$(RUN) -m pytest tests/faults $(ARGS)
 
 terraform: $(STAMP) ## check infra/terraform: valid, as the template, applied and destroyed; 2 minutes, needs terraform
-	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra $(ARGS)
+	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py $(ARGS)
+
+sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
+	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)
@@ -93,6 +97,12 @@ $(RIE): $(STAMP)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@.new \
 	  aws-sam-cli awslambdaric simplejson snapshot-restore-py
 	@mv $@.new $@
+
+# An environment of its own: the SAM CLI wants older packages than are tested here.
+$(SAM)/.installed: constraints.txt
+	@$(PYTHON) -m venv --clear $(SAM)
+	@$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^aws-sam-cli==' constraints.txt)
+	@touch $@
 
 # The stamp is the last thing written, so an interrupted installation starts again.
 $(STAMP): pyproject.toml constraints.txt
