@@ -59,7 +59,9 @@ def _listener() -> Listener:
         random=random.random,
     )
     catalog = SecretsManagerCatalog(
-        cast("CatalogClient", _client("secretsmanager")), name_prefixes=settings.name_prefixes
+        cast("CatalogClient", _client("secretsmanager")),
+        name_prefixes=settings.name_prefixes,
+        tag=settings.secret_tag,
     )
     recorder = Recorder(
         catalog, table, settle_s=settings.settle_s, sleep=time.sleep, random=random.random, wall=time.time

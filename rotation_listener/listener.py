@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from keyturn.errors import ConfigurationError, KeyturnError
 from keyturn.protocols import Lease, Listing
 from keyturn.recording import Hint, ParameterHint, Recorded, Recorder, Sweeper
+from keyturn.sources.catalog import Tag
 from rotation_listener.events import Ignored, Sweep, parse
 
 Summary: TypeAlias = dict[str, str | int | float | bool | None]
@@ -29,6 +30,7 @@ class Settings:
 
     `name_prefixes`: markers are kept of secrets whose name starts with one of these; empty means all.
     `settle_s`: how long DescribeSecret is given to show what an event said, in seconds.
+    `secret_tag`: and only of those that have it; None means all.
     `parameter_prefixes`: the sweep reads the parameters whose names start with one of these, so that
     their markers cover copies; empty means none, and events alone make parameters be read again.
     """
@@ -37,6 +39,7 @@ class Settings:
     name_prefixes: tuple[str, ...] = ()
     settle_s: float = SETTLE_S
     parameter_prefixes: tuple[str, ...] = ()
+    secret_tag: Tag | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
@@ -49,16 +52,24 @@ class Settings:
             name_prefixes=_listed(environment.get("KEYTURN_NAME_PREFIXES", "")),
             settle_s=_settle_s(environment.get("KEYTURN_SETTLE_S", "")),
             parameter_prefixes=_listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
+            secret_tag=_tag(environment.get("KEYTURN_SECRET_TAG", "")),
         )
 
     def wants(self, hint: Hint) -> bool:
-        """Whether a marker is kept of the hinted secret."""
+        """Whether a marker is kept of the hinted secret, as far as its name tells."""
         name = hint.name or hint.secret_id.rpartition(":secret:")[2]
         return not self.name_prefixes or name.startswith(self.name_prefixes)
 
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (one.strip() for one in text.split(","))))
+
+
+def _tag(text: str) -> Tag | None:
+    try:
+        return Tag.of(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"KEYTURN_SECRET_TAG: {error}") from error
 
 
 def _settle_s(text: str) -> float:

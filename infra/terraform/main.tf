@@ -89,6 +89,7 @@ resource "aws_lambda_function" "listener" {
     variables = {
       KEYTURN_MARKER_TABLE       = aws_dynamodb_table.markers.name
       KEYTURN_NAME_PREFIXES      = join(",", var.name_prefixes)
+      KEYTURN_SECRET_TAG         = var.secret_tag
       KEYTURN_PARAMETER_PREFIXES = join(",", var.parameter_prefixes)
       KEYTURN_SETTLE_S           = tostring(var.settle_seconds)
     }

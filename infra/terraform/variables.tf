@@ -20,6 +20,17 @@ variable "name_prefixes" {
   default     = []
 }
 
+variable "secret_tag" {
+  description = "A tag that secrets have to have to get markers, as KEY or KEY=VALUE. Empty means every secret."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_ :/@+.-]+(=[A-Za-z0-9_ :/@+.=-]*)?)?$", var.secret_tag))
+    error_message = "secret_tag is KEY or KEY=VALUE of letters, digits, spaces and _ : / @ + . -"
+  }
+}
+
 variable "parameter_prefixes" {
   description = "Prefixes of the parameters whose versions the sweep puts into their markers. Empty means none."
   type        = list(string)

@@ -312,6 +312,8 @@ class Recorder:
         before = seen.marker if seen is not None else None
         if seen is None or described is None:
             return self._bury(hint, seen)
+        if before is None and not described.wanted:
+            return _Look(None, None)
         move = _move(before, described)
         is_named = hint.stage == AWSCURRENT and hint.version_id == move.to
         if moves_back(before, described) and move != seen_before and not is_named:
@@ -481,6 +483,8 @@ class Sweeper:
                 swept += Swept(failed=1)
             else:
                 if described is None or secret_key(described.arn, described.name) != key:
+                    continue
+                if not described.wanted:
                     continue
                 after = marker_after(None, described, hint, self.recorder.wall())
                 changes.append((seen or self.lease.absent(key), after))

@@ -70,13 +70,15 @@ class SecretVersion:
 class Described(NamedTuple):
     """What DescribeSecret or ListSecrets says of a secret: never a value.
 
-    `stages` maps each staging label to the id of the version that carries it.
+    `stages` maps each staging label to the id of the version that carries it. A secret that is not
+    `wanted` gets no marker; one that it has already is kept right.
     """
 
     arn: str
     name: str
     stages: Mapping[str, str]
     deleted: bool = False
+    wanted: bool = True
 
 
 class Marker(NamedTuple):

@@ -56,6 +56,14 @@ def test_sweep_makes_markers_and_renews_the_lease(world: World) -> None:
     assert (0, 0, True) == (second["first"], second["corrected"], second["renewed"])
 
 
+def test_sweep_marks_only_what_has_the_tag(world: World) -> None:
+    """`--tag` is the listener's own choice too; one that cannot be looked for is a wrong command line."""
+    assert "0 listed" in world.run("sweep", "--tag", "keyturn=yes").stdout
+    world.secrets.tag_resource(SecretId="prod/db", Tags=[{"Key": "keyturn", "Value": "yes"}])
+    assert "1 listed, 1 new" in world.run("sweep", "--tag", "keyturn=yes").stdout
+    assert 2 == world.run("sweep", "--tag", "!").exit_code
+
+
 def test_sweep_watches_only_what_begins_so(world: World) -> None:
     """`--prefix` is the listener's own choice of secrets."""
     world.create("test/db")

@@ -76,7 +76,13 @@ def test_no_staleness_at_all_still_serves_what_was_just_read() -> None:
 
 
 texts = st.text() | st.floats().map(str) | st.integers().map(str) | st.just(" ,, ")
-VARIABLES = ["KEYTURN_MARKER_TABLE", "KEYTURN_NAME_PREFIXES", "KEYTURN_SETTLE_S", "PATH"]
+VARIABLES = [
+    "KEYTURN_MARKER_TABLE",
+    "KEYTURN_NAME_PREFIXES",
+    "KEYTURN_SECRET_TAG",
+    "KEYTURN_SETTLE_S",
+    "PATH",
+]
 
 
 @given(st.dictionaries(st.sampled_from(VARIABLES), texts))

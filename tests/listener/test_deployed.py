@@ -30,6 +30,7 @@ from tools.build_listener import ROOT, build
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, WaiterConfigTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import TagTypeDef
     from mypy_boto3_ssm import SSMClient
 
 pytestmark = pytest.mark.e2e
@@ -278,13 +279,23 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
         StackName="second",
         TemplateBody=TEMPLATE,
         Capabilities=["CAPABILITY_IAM"],
-        Parameters=chosen(CloudTrailEvents="ignored", ReservedConcurrency="5", DeletionProtection="false"),
+        Parameters=chosen(
+            CloudTrailEvents="ignored",
+            ReservedConcurrency="5",
+            DeletionProtection="false",
+            SecretTag="team=orders",
+        ),
     )
     stacks.get_waiter("stack_update_complete").wait(StackName="second", WaiterConfig=OFTEN)
-    arn = stack.secrets.create_secret(Name="prod/both", SecretString="one")["ARN"]
+    bare = stack.secrets.create_secret(Name="prod/bare", SecretString="one")["ARN"]
+    tag: TagTypeDef = {"Key": "team", "Value": "orders"}
+    arn = stack.secrets.create_secret(Name="prod/both", SecretString="one", Tags=[tag])["ARN"]
     version_id = stack.secrets.put_secret_value(SecretId=arn, SecretString="two")["VersionId"]
     for one in (stack, second):
         assert arn == one.marker_with(arn[:-7], version_id).arn
+    asked = {"keyturn": "announce", "secret_id": bare}
+    assert ("written", "unchanged") == (stack.invoke(asked)["outcome"], second.invoke(asked)["outcome"])
+    assert second.table.look(bare[:-7]).marker is None
     # The emulator makes a log group anew for an invocation that ends after its deletion.
     second.wait_for_log(arn)
     stacks.delete_stack(StackName="second")

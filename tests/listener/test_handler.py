@@ -21,6 +21,7 @@ from tests.listener.test_events import FILES_ABOUT_SECRETS, sample
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
 TABLE = "markers"
 Handler = Callable[[object, object], dict[str, object]]
@@ -151,6 +152,23 @@ def test_prefixes_choose_the_secrets(
 
 
 @pytest.mark.parametrize(
+    ("tag", "marked"),
+    [("", True), ("keyturn", True), ("keyturn=yes", True), ("keyturn=no", False), ("Keyturn", False)],
+)
+def test_a_tag_chooses_the_secrets(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tag: str, *, marked: bool
+) -> None:
+    """A secret without the tag gets no marker, of an event or of the sweep; no call is made more for it."""
+    monkeypatch.setenv("KEYTURN_SECRET_TAG", tag)
+    tags: list[TagTypeDef] = [{"Key": "team", "Value": "orders"}, {"Key": "keyturn", "Value": "yes"}]
+    arn = deployed.secrets.create_secret(Name="prod/db", SecretString="value", Tags=tags)["ARN"]
+    told = deployed.handler({"keyturn": "announce", "secret_id": arn}, None)
+    assert (("written", arn[:-7]) if marked else ("unchanged", None)) == (told["outcome"], told["key"])
+    assert int(marked) == deployed.handler({"keyturn": "sweep"}, None)["listed"]
+    assert marked is (arn[:-7] in deployed.markers())
+
+
+@pytest.mark.parametrize(
     "environment",
     [
         {},
@@ -159,18 +177,20 @@ def test_prefixes_choose_the_secrets(
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SETTLE_S": "-1"},
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SETTLE_S": "nan"},
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SETTLE_S": "61"},
+        {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SECRET_TAG": "=yes"},
+        {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SECRET_TAG": "keyturn=!yes"},
     ],
     ids=str,
 )
 def test_settings_that_cannot_work_are_told(environment: dict[str, str]) -> None:
-    """A missing table or an impossible settle time names the variable."""
+    """A missing table, an impossible settle time or tag names the variable."""
     with pytest.raises(ConfigurationError, match="KEYTURN_"):
         Settings.of(environment)
 
 
 def test_an_empty_setting_is_its_default() -> None:
     """A template passes empty parameters as empty texts."""
-    empty = dict.fromkeys(("KEYTURN_NAME_PREFIXES", "KEYTURN_SETTLE_S"), "")
+    empty = dict.fromkeys(("KEYTURN_NAME_PREFIXES", "KEYTURN_SECRET_TAG", "KEYTURN_SETTLE_S"), "")
     assert Settings("t") == Settings.of({"KEYTURN_MARKER_TABLE": "t", **empty})
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from moto import mock_aws
 
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, UnavailableError
-from keyturn.recording import Hint, ParameterHint, Sweeper, Swept
-from keyturn.sources.catalog import SecretsManagerCatalog
+from keyturn.recording import Hint, Outcome, ParameterHint, Recorded, Sweeper, Swept
+from keyturn.sources.catalog import SecretsManagerCatalog, Tag
 from keyturn.values import AWSCURRENT, AWSPENDING, Described
 from tests.listener.conftest import NAME, SETTLE_S, World
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
 PARAMETER = "arn:aws:ssm:us-east-1:111122223333:parameter/prod/db"
 
@@ -334,6 +338,83 @@ def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: Worl
         assert {"prod/a", "prod/b", "dev/c"} == names
         client.put_secret_value(SecretId="dev/c", SecretString="another")
         assert 1 == Sweeper(recorder, world.table, lambda: False).run().found_by_sweep
+
+
+def test_a_tag_chooses_which_secrets_get_markers(world: World) -> None:
+    """The sweep finds a tag that was added later; a marker whose secret lost its tag is kept right."""
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        for name, tags in (
+            ("wanted", {"team": "orders", "keyturn": "yes"}),
+            ("other value", {"keyturn": "yes, later"}),
+            ("other tag", {"team": "keyturn", "stage": "yes"}),
+            ("bare", {}),
+        ):
+            given: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in tags.items()]
+            client.create_secret(Name=name.replace(" ", "-"), SecretString="value", Tags=given)
+        catalog = SecretsManagerCatalog(client, tag=Tag("keyturn", "yes"))
+        assert ["wanted"] == [one.name for one in catalog.list()]
+        recorder = replace(world.recorder, catalog=catalog)
+
+        def swept() -> Swept:
+            return Sweeper(recorder, world.table, lambda: False).run()
+
+        assert Recorded(Outcome.UNCHANGED, None) == recorder.record(Hint("bare", reason="an event"))
+        assert (1, 1) == (swept().first, len(list(world.table.scan())))
+        client.tag_resource(SecretId="bare", Tags=[{"Key": "keyturn", "Value": "yes"}])
+        assert (1, 2) == (swept().first, len(list(world.table.scan())))
+        client.untag_resource(SecretId="wanted", TagKeys=["keyturn"])
+        arn = client.describe_secret(SecretId="wanted")["ARN"]
+        put = client.put_secret_value(SecretId="wanted", SecretString="another")
+        assert Outcome.WRITTEN is recorder.record(Hint(arn, "wanted", put["VersionId"], AWSCURRENT)).outcome
+        client.put_secret_value(SecretId="wanted", SecretString="a third")
+        assert 1 == swept().found_by_sweep
+
+
+@pytest.mark.parametrize(
+    ("tag", "filters"),
+    [
+        (Tag("keyturn", "yes"), {"tag-key": ["keyturn"], "tag-value": ["yes"]}),
+        (Tag("keyturn", ""), {"tag-key": ["keyturn"]}),
+        (Tag("keyturn"), {"tag-key": ["keyturn"]}),
+    ],
+)
+def test_secrets_manager_is_asked_for_the_tag(tag: Tag, filters: dict[str, list[str]]) -> None:
+    """A sweep of few secrets among many lists the few; an empty value cannot be asked for."""
+    asked: list[object] = []
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        client.meta.events.register(
+            "provide-client-params.secrets-manager.ListSecrets",
+            lambda params, **_: asked.append(params["Filters"]),
+        )
+        assert [] == list(SecretsManagerCatalog(client, tag=tag).list())
+    assert [[{"Key": key, "Values": values} for key, values in filters.items()]] == asked
+
+
+def test_a_tag_that_is_taken_away_during_the_sweep_begins_no_marker(world: World) -> None:
+    """The list is up to five minutes old; DescribeSecret decides."""
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        client.create_secret(Name="bare", SecretString="value")
+        catalog = SecretsManagerCatalog(client, tag=Tag("keyturn"))
+        listing = ListedBefore(catalog, [SecretsManagerCatalog(client).describe("bare")])
+        swept = Sweeper(replace(world.recorder, catalog=listing), world.table, lambda: False).run()
+    assert (1, 0, True) == (swept.listed, swept.first, swept.renewed)
+
+
+@dataclass
+class ListedBefore:
+    """A `Catalog` whose list is from before."""
+
+    truth: SecretsManagerCatalog
+    listed: list[Described]
+
+    def describe(self, secret_id: str) -> Described:
+        return self.truth.describe(secret_id)
+
+    def list(self) -> Iterator[Described]:
+        yield from self.listed
 
 
 @pytest.mark.parametrize("others", [0, 10])

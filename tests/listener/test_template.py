@@ -16,6 +16,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 from keyturn.freshness import DEFAULTS
 from keyturn.recording import LIST_LAG_S, Swept
 from keyturn.reports import EXPIRES
+from keyturn.sources.catalog import Tag
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings
@@ -163,13 +164,14 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
     values = {
         "KEYTURN_MARKER_TABLE": "t",
         "KEYTURN_NAME_PREFIXES": "a,b",
+        "KEYTURN_SECRET_TAG": "keyturn=yes",
         "KEYTURN_PARAMETER_PREFIXES": "/a/, /b/",
         "KEYTURN_SETTLE_S": "3",
     }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
     assert values.keys() == variables.keys()
-    assert Settings("t", ("a", "b"), 3.0, ("/a/", "/b/")) == Settings.of(values)
+    assert Settings("t", ("a", "b"), 3.0, ("/a/", "/b/"), Tag("keyturn", "yes")) == Settings.of(values)
 
 
 def test_the_listener_may_do_what_it_does_and_cannot_read_a_value(template: object) -> None:

@@ -59,6 +59,7 @@ run "with_everything" {
   variables {
     name                 = "second"
     name_prefixes        = ["prod/", "shared/"]
+    secret_tag           = "keyturn=yes"
     parameter_prefixes   = ["/prod/", "/shared/"]
     cloudtrail_events    = "of-own-trail"
     deletion_protection  = false
@@ -72,6 +73,10 @@ run "with_everything" {
   assert {
     condition     = aws_lambda_function.listener.environment[0].variables["KEYTURN_PARAMETER_PREFIXES"] == "/prod/,/shared/"
     error_message = "The listener is told the prefixes, comma-separated."
+  }
+  assert {
+    condition     = aws_lambda_function.listener.environment[0].variables["KEYTURN_SECRET_TAG"] == "keyturn=yes"
+    error_message = "The listener is told the tag."
   }
   assert {
     condition     = length([for one in jsondecode(aws_iam_role_policy.listener.policy).Statement : one if one.Action == "ssm:DescribeParameters"]) == 1
@@ -114,6 +119,16 @@ run "without_cloudtrail" {
     condition     = !contains(keys(aws_cloudwatch_event_rule.listener), "CloudTrailEvent")
     error_message = "No rule watches CloudTrail."
   }
+}
+
+run "a_tag_that_cannot_be_looked_for" {
+  command = plan
+
+  variables {
+    secret_tag = "team=!orders"
+  }
+
+  expect_failures = [var.secret_tag]
 }
 
 run "a_choice_that_there_is_not" {

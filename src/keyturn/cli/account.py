@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from keyturn.errors import ConfigurationError
-from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
+from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog, Tag
 from keyturn.wiring import (
     CONVERGENCE_TABLE_VARIABLE,
     MARKER_TABLE_VARIABLE,
@@ -59,15 +59,15 @@ class Account:
         """The convergence table of this name or ARN."""
         return convergence_table(table, self.client("dynamodb"))
 
-    def catalog(self, prefixes: Sequence[str] = ()) -> SecretsManagerCatalog:
-        """The secrets whose names begin with one of the prefixes; all without any."""
+    def catalog(self, prefixes: Sequence[str] = (), tag: Tag | None = None) -> SecretsManagerCatalog:
+        """The secrets whose names begin with one of the prefixes, and that have the tag; all without any."""
         client = cast("CatalogClient", self.client("secretsmanager"))
-        return SecretsManagerCatalog(client, name_prefixes=prefixes)
+        return SecretsManagerCatalog(client, name_prefixes=prefixes, tag=tag)
 
-    def recorder(self, prefixes: Sequence[str] = ()) -> Recorder:
+    def recorder(self, prefixes: Sequence[str] = (), tag: Tag | None = None) -> Recorder:
         """What writes markers, by the listener's own code."""
         made = recorder(self.table, self.client("secretsmanager"), self.client("dynamodb"))
-        return replace(made, catalog=self.catalog(prefixes)) if prefixes else made
+        return replace(made, catalog=self.catalog(prefixes, tag)) if prefixes or tag else made
 
     def parameters(self, prefixes: Sequence[str]) -> ParameterListing | None:
         """The parameters whose names begin with one of the prefixes; None without any."""

@@ -11,10 +11,12 @@ from keyturn.cli.account import Account, account_options
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import EXIT_NO
 from keyturn.recording import Sweeper, Swept
+from keyturn.sources.catalog import Tag
 
 
 @click.command
 @click.option("--prefix", multiple=True, help="How secrets' names begin; all, if not given. Repeatable.")
+@click.option("--tag", default="", help="KEY or KEY=VALUE that secrets have; any, if not given.")
 @click.option(
     "--parameter-prefix",
     multiple=True,
@@ -29,6 +31,7 @@ def command(
     account: Account,
     *,
     prefix: Sequence[str],
+    tag: str,
     parameter_prefix: Sequence[str],
     as_json: bool,
 ) -> None:
@@ -38,7 +41,7 @@ def command(
     with 1 if the lease could not be renewed, since a secret could not be looked at.
     """
     sweeper = Sweeper(
-        account.recorder(prefix),
+        account.recorder(prefix, Tag.of(tag)),
         account.markers(),
         time_is_up=lambda: False,
         parameters=account.parameters(parameter_prefix),
