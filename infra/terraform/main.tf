@@ -72,7 +72,7 @@ resource "aws_lambda_function" "listener" {
   filename                       = var.listener_zip
   source_code_hash               = filebase64sha256(var.listener_zip)
   handler                        = "rotation_listener.handler.handler"
-  runtime                        = "python3.13"
+  runtime                        = var.runtime
   architectures                  = ["arm64"]
   memory_size                    = 256
   timeout                        = 300

@@ -89,6 +89,17 @@ variable "log_retention_days" {
   default     = 30
 }
 
+variable "runtime" {
+  description = "The Python that Lambda runs the listener with. The AWS provider knows python3.14 from 6.20 on."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = contains(["python3.11", "python3.12", "python3.13", "python3.14"], var.runtime)
+    error_message = "runtime is python3.11, python3.12, python3.13 or python3.14."
+  }
+}
+
 variable "reserved_concurrency" {
   description = "Executions kept free for the listener, and at most so many at a time. -1 reserves and limits nothing."
   type        = number

@@ -116,6 +116,7 @@ class Applied:
     The emulator does not give everything back that was set, so what can be is compared as planned.
     """
 
+    folder: Path
     stack: Stack
     planned: list[dict[str, object]]
     made: list[dict[str, object]]
@@ -158,7 +159,7 @@ def applied(module: Path) -> Iterator[Applied]:
             made = json.loads(terraform(module, "show", "-json"))["values"]
             outputs = {camel(name): str(one["value"]) for name, one in made["outputs"].items()}
             resources = (one["root_module"]["resources"] for one in (planned, made))
-            yield Applied(stack_of(session, outputs), *resources)
+            yield Applied(module, stack_of(session, outputs), *resources)
         finally:
             terraform(module, "destroy", "-no-color", "-auto-approve", "-parallelism=30")
         assert before == everything(session)
@@ -253,13 +254,96 @@ def test_its_alarms_are_those_of_the_template(applied: Applied, template: object
     assert patterns == {name: one["pattern"] for name, one in logged.items()}
 
 
+def test_its_tables_and_queue_are_those_of_the_template(applied: Applied, template: object) -> None:
+    """The same recovery, keys, retries, retention, and a queue that the same rules may send to."""
+    tables = applied.values("aws_dynamodb_table")
+    for name, own in (("MarkerTable", "markers"), ("ConvergenceTable", "0")):
+        expected = of_type(template, "AWS::DynamoDB::Table")[name]
+        assert at(expected, "BillingMode") == tables[own]["billing_mode"]
+        assert at(expected, "KeySchema[0].AttributeName") == tables[own]["hash_key"]
+    recovery = "PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled"
+    expected = of_type(template, "AWS::DynamoDB::Table")["MarkerTable"]
+    assert at(expected, recovery) is at(tables["markers"], "point_in_time_recovery[0].enabled") is True
+    (failures,) = of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+    (invoked,) = applied.values("aws_lambda_function_event_invoke_config").values()
+    assert (failures["MaximumRetryAttempts"], failures["MaximumEventAgeInSeconds"]) == (
+        invoked["maximum_retry_attempts"],
+        invoked["maximum_event_age_in_seconds"],
+    )
+    (queue,) = of_type(template, "AWS::SQS::Queue").values()
+    made = applied.values("aws_sqs_queue")["undelivered"]
+    assert (queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]) == (
+        made["message_retention_seconds"],
+        made["sqs_managed_sse_enabled"],
+    )
+    arns = {one["arn"] for one in values_of(applied.made, "aws_cloudwatch_event_rule").values()}
+    (policy,) = values_of(applied.made, "aws_sqs_queue_policy").values()
+    may_send = at(json.loads(str(policy["policy"])), "Statement[0].Condition.ArnEquals")
+    assert {"aws:SourceArn": sorted(str(one) for one in arns)} == {
+        key: sorted(some) for key, some in cast("dict[str, list[str]]", may_send).items()
+    }
+
+
+def test_its_settings_have_the_defaults_of_the_template(template: object) -> None:
+    """Where a list is the default, the template has it as an empty text."""
+    text = (MODULE / "variables.tf").read_text("utf-8")
+    found = [
+        (name, re.search(r"^  default += (.*)$", body, re.MULTILINE))
+        for name, body in re.findall(r'^variable "(\w+)" {$(.*?)^}$', text, re.MULTILINE | re.DOTALL)
+    ]
+    own = {name.replace("_", ""): default[1].strip('"') for name, default in found if default}
+    own = {name: "" if default in ("[]", "null") else default for name, default in own.items()}
+    parameters = cast("Mapping[str, Mapping[str, object]]", at(template, "Parameters"))
+    expected = {name.lower(): str(one["Default"]) for name, one in parameters.items() if "Default" in one}
+    assert {name: default for name, default in own.items() if name not in OWN_VARIABLES} == expected
+
+
+def test_its_trail_is_that_of_the_template(applied: Applied, template: object) -> None:
+    """As planned with `of-own-trail`: the emulator has no trails that a stack could make."""
+    folder = applied.folder
+    terraform(folder, "plan", "-no-color", "-var=cloudtrail_events=of-own-trail", "-out=with-trail")
+    planned = json.loads(terraform(folder, "show", "-json", "with-trail"))["planned_values"]
+    resources = planned["root_module"]["resources"]
+    (trail,) = values_of(resources, "aws_cloudtrail").values()
+    expected = of_type(template, "AWS::CloudTrail::Trail")["Trail"]
+    names = {
+        "IsLogging": "enable_logging",
+        "IsMultiRegionTrail": "is_multi_region_trail",
+        "IncludeGlobalServiceEvents": "include_global_service_events",
+        "EnableLogFileValidation": "enable_log_file_validation",
+    }
+    assert {key: expected[key] for key in names} == {key: trail[name] for key, name in names.items()}
+    assert at(expected, "EventSelectors[0].ReadWriteType") == at(trail, "event_selector[0].read_write_type")
+    bucket = of_type(template, "AWS::S3::Bucket")["TrailBucket"]
+    (blocked,) = values_of(resources, "aws_s3_bucket_public_access_block").values()
+    assert at(bucket, "PublicAccessBlockConfiguration") == {
+        camel(name): blocked[name]
+        for name in (
+            "block_public_acls",
+            "block_public_policy",
+            "ignore_public_acls",
+            "restrict_public_buckets",
+        )
+    }
+    (ending,) = values_of(resources, "aws_s3_bucket_lifecycle_configuration").values()
+    assert at(bucket, "LifecycleConfiguration.Rules[0].ExpirationInDays") == at(
+        ending, "rule[0].expiration[0].days"
+    )
+    (encrypted,) = values_of(resources, "aws_s3_bucket_server_side_encryption_configuration").values()
+    asked = at(bucket, "BucketEncryption.ServerSideEncryptionConfiguration[0]")
+    assert at(asked, "ServerSideEncryptionByDefault.SSEAlgorithm") == at(
+        encrypted, "rule[0].apply_server_side_encryption_by_default[0].sse_algorithm"
+    )
+
+
 def test_its_function_is_that_of_the_template(applied: Applied, template: object) -> None:
     """The same code, runtime, size and settings."""
     (expected,) = of_type(template, "AWS::Lambda::Function").values()
     made = applied.values("aws_lambda_function")["listener"]
-    names = {"Handler": "handler", "Runtime": "runtime", "MemorySize": "memory_size", "Timeout": "timeout"}
+    names = {"Handler": "handler", "MemorySize": "memory_size", "Timeout": "timeout"}
     names |= {"Architectures": "architectures", "Description": "description"}
     assert {key: expected[key] for key in names} == {key: made[name] for key, name in names.items()}
+    assert {"Ref": "Runtime"} == expected["Runtime"]
     variables = cast("Mapping[str, object]", at(expected, "Environment.Variables"))
     assert variables.keys() == cast("Mapping[str, str]", at(made, "environment[0].variables")).keys()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import cast
@@ -101,6 +102,107 @@ def test_two_stacks_can_live_side_by_side(template: object) -> None:
     for one in resources(template, "AWS::Logs::MetricFilter").values():
         assert {"Ref": "ListenerLog"} == one["LogGroupName"]
         assert {"Fn::Sub": "keyturn/${AWS::StackName}"} == at(one, "MetricTransformations[0].MetricNamespace")
+
+
+NOTHING = {"Ref": "AWS::NoValue"}
+
+
+def test_the_marker_table_can_be_restored_and_is_protected(template: object) -> None:
+    """On demand, with point-in-time recovery, and refusing to be deleted until it is told otherwise."""
+    table = "Resources.MarkerTable.Properties"
+    assert "PAY_PER_REQUEST" == at(template, f"{table}.BillingMode")
+    assert at(template, f"{table}.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled") is True
+    assert {"Ref": "DeletionProtection"} == at(template, f"{table}.DeletionProtectionEnabled")
+    assert "true" == at(template, "Parameters.DeletionProtection.Default")
+
+
+def test_a_key_of_ones_own_encrypts_every_table_and_may_be_used_through_dynamodb(template: object) -> None:
+    """The listener and the readers get its use with it, by no other service, and nothing without it."""
+    key = {"Ref": "TableKeyArn"}
+    for table in resources(template, "AWS::DynamoDB::Table").values():
+        assert {
+            "Fn::If": [
+                "HasTableKey",
+                {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key},
+                NOTHING,
+            ]
+        } == table["SSESpecification"]
+    policies = at(template, "Resources.ListenerRole.Properties.Policies")
+    reader = at(template, "Resources.ReaderPolicy.Properties.PolicyDocument.Statement")
+    assert isinstance(policies, list)
+    assert isinstance(reader, list)
+    of_listener = at(policies[1]["Fn::If"][1], "PolicyDocument.Statement[0]")
+    conditional = [one["Fn::If"] for one in reader if "Fn::If" in one]
+    of_key = [(chosen, one) for chosen, one, _ in conditional if one["Resource"] == key]
+    assert ["HasTableKey", "ConvergesWithTableKey"] == [chosen for chosen, _ in of_key]
+    assert "HasTableKey" == policies[1]["Fn::If"][0]
+    for statement in (of_listener, *(one for _, one in of_key)):
+        service = at(statement, "Condition.StringEquals.kms:ViaService")
+        assert (key, {"Fn::Sub": "dynamodb.${AWS::Region}.amazonaws.com"}) == (
+            at(statement, "Resource"),
+            service,
+        )
+
+
+def test_what_the_listener_fails_on_goes_to_the_queue(template: object) -> None:
+    """After two retries within an hour; the queue keeps it two weeks, and takes nothing of other rules."""
+    failures = "Resources.ListenerFailures.Properties"
+    queue = {"Fn::GetAtt": ["Undelivered", "Arn"]}
+    assert queue == at(template, f"{failures}.DestinationConfig.OnFailure.Destination")
+    assert (2, 3600) == (
+        at(template, f"{failures}.MaximumRetryAttempts"),
+        at(template, f"{failures}.MaximumEventAgeInSeconds"),
+    )
+    assert 14 * 24 * 3600 == at(template, "Resources.Undelivered.Properties.MessageRetentionPeriod")
+    (allowed,) = cast(
+        "list[dict[str, object]]",
+        at(template, "Resources.UndeliveredPolicy.Properties.PolicyDocument.Statement"),
+    )
+    assert ("sqs:SendMessage", {"Service": "events.amazonaws.com"}, queue) == (
+        allowed["Action"],
+        allowed["Principal"],
+        allowed["Resource"],
+    )
+
+
+def test_the_function_is_on_arm_with_its_own_log_and_reserves_nothing_unasked(template: object) -> None:
+    """Its log ends by itself, in a group that the stack owns; reserved concurrency is a choice."""
+    function = "Resources.Listener.Properties"
+    assert ["arm64"] == at(template, f"{function}.Architectures")
+    assert {"Ref": "ListenerLog"} == at(template, f"{function}.LoggingConfig.LogGroup")
+    assert {"Ref": "LogRetentionDays"} == at(template, "Resources.ListenerLog.Properties.RetentionInDays")
+    assert {"Fn::If": ["HasReservedConcurrency", {"Ref": "ReservedConcurrency"}, NOTHING]} == at(
+        template, f"{function}.ReservedConcurrentExecutions"
+    )
+    assert -1 == at(template, "Parameters.ReservedConcurrency.Default")
+
+
+def test_the_runtime_is_the_newest_that_is_tested(template: object) -> None:
+    """By pyproject.toml, which names the versions of Python that keyturn is tested with."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    tested = [one.rpartition(" ")[2] for one in project["classifiers"] if "Python :: 3." in one]
+    assert {"Ref": "Runtime"} == at(template, "Resources.Listener.Properties.Runtime")
+    assert f"python{tested[-1]}" == at(template, "Parameters.Runtime.Default")
+    choice = at(template, "Parameters.Runtime.AllowedValues")
+    assert isinstance(choice, list)
+    assert {f"python{one}" for one in tested} <= set(choice)
+
+
+def test_a_trail_is_made_only_if_asked_for(template: object) -> None:
+    """With its bucket, which nobody but CloudTrail may write to, and which outlives the stack."""
+    every = at(template, "Resources")
+    assert isinstance(every, dict)
+    own = {name for name, one in every.items() if one.get("Condition") == "HasOwnTrail"}
+    assert {"Trail", "TrailBucket", "TrailBucketPolicy"} == own
+    assert "Retain" == at(template, "Resources.TrailBucket.DeletionPolicy")
+    blocked = at(template, "Resources.TrailBucket.Properties.PublicAccessBlockConfiguration")
+    assert isinstance(blocked, dict)
+    assert (4, True) == (len(blocked), all(blocked.values()))
+    policy = "Resources.TrailBucketPolicy.Properties.PolicyDocument.Statement"
+    for statement in cast("list[dict[str, object]]", at(template, policy)):
+        assert {"Service": "cloudtrail.amazonaws.com"} == statement["Principal"]
+        assert "aws:SourceArn" in cast("dict[str, object]", at(statement, "Condition.ArnLike"))
+    assert "of-your-trail" == at(template, "Parameters.CloudTrailEvents.Default")
 
 
 def test_reports_end_by_the_attribute_that_they_have(template: object) -> None:
