@@ -1,4 +1,7 @@
-"""Zip files that are byte for byte the same whenever and wherever they are made of the same files."""
+"""Zip files that are byte for byte the same whenever and wherever they are made of the same files.
+
+By the same zlib: another implementation of it (zlib-ng) may compress the same bytes to others.
+"""
 
 from __future__ import annotations
 

@@ -127,6 +127,13 @@ def test_every_listed_command_exists() -> None:
     assert exits == dict.fromkeys(COMMANDS, 0)
 
 
+def test_every_command_answers_a_program() -> None:
+    """Each has `--json`, but `policy`, whose answer always is JSON, and `serve`, which answers over HTTP."""
+    group = LazyGroup(listed=COMMANDS, help="A test.")
+    help_of = {name: CliRunner().invoke(group, [name, "--help"]).stdout for name in COMMANDS}
+    assert {"policy", "serve"} == {name for name, text in help_of.items() if "--json" not in text}
+
+
 def test_the_command_starts_without_an_aws_client() -> None:
     """`python -m keyturn.cli --version` answers, and loads no AWS client and no server."""
     probe = (
