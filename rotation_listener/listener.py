@@ -103,7 +103,8 @@ class Listener:
                 return self._sweep(time_is_up)
             case ParameterHint() as hint:
                 return _summary(hint.key, hint.reason, self.recorder.record_parameter(hint))
-            case Hint() as hint if not self.settings.wants(hint):
+            # A marker that is there covers copies, and is kept right whatever its name.
+            case Hint() as hint if not (self.settings.wants(hint) or self.recorder.has_marker(hint)):
                 return {"outcome": "ignored", "reason": "outside the name prefixes"}
             case Hint() as hint:
                 return _summary(hint.secret_id, hint.reason, self.recorder.record(hint))

@@ -298,6 +298,11 @@ class Recorder:
         """
         return self._until_written(lambda: self._look(hint, seen_before))
 
+    def has_marker(self, hint: Hint) -> bool:
+        """Whether the hinted secret has a marker, as far as an ARN tells its key; of a name alone False."""
+        key = _hinted_key(hint)
+        return key is not None and self.store.look(key).marker is not None
+
     def find(self, secret_id: str, key: str | None) -> Described | None:
         """The secret of this id, else the one that now has the same name, else None."""
         found = self._describe(secret_id)

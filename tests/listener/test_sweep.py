@@ -14,6 +14,7 @@ from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, Una
 from keyturn.recording import Hint, Outcome, ParameterHint, Recorded, Sweeper, Swept
 from keyturn.sources.catalog import SecretsManagerCatalog, Tag
 from keyturn.values import AWSCURRENT, AWSPENDING, Described
+from rotation_listener.listener import Listener, Settings
 from tests.listener.conftest import NAME, SETTLE_S, World
 
 if TYPE_CHECKING:
@@ -338,6 +339,18 @@ def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: Worl
         assert {"prod/a", "prod/b", "dev/c"} == names
         client.put_secret_value(SecretId="dev/c", SecretString="another")
         assert 1 == Sweeper(recorder, world.table, lambda: False).run().found_by_sweep
+
+
+def test_prefixes_that_became_narrower_lose_no_event(world: World) -> None:
+    """A marker outside of them covers copies as before, so its events are heard and none counts as lost."""
+    sweep(world)
+    listener = Listener(Settings("markers", name_prefixes=("dev/",)), world.recorder, world.table)
+    world.rotate("v2")
+    announced = {"keyturn": "announce", "secret_id": world.arn, "version_id": "v2", "step": "finishSecret"}
+    assert "written" == listener.handle(announced, lambda: False)["outcome"]
+    assert ("v2", 0) == (world.current, sweep(world).found_by_sweep)
+    other = world.secrets.create("prod/other", "one", "v1")
+    assert "ignored" == listener.handle({"keyturn": "announce", "secret_id": other}, lambda: False)["outcome"]
 
 
 def test_a_tag_chooses_which_secrets_get_markers(world: World) -> None:

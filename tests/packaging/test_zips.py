@@ -32,7 +32,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("tool", MADE)
 def test_another_checkout_gives_the_same_bytes(tool: str, elsewhere: Path, tmp_path: Path) -> None:
-    """With another order of names in folders as well: their hashes can be compared between machines."""
+    """So their hashes can be compared between machines."""
     command = [sys.executable, "-m", f"tools.{tool}", str(tmp_path / "other.zip")]
     subprocess.run(command, check=True, capture_output=True, cwd=elsewhere, umask=0o077)
     assert MADE[tool](tmp_path / "here.zip") == (tmp_path / "other.zip").read_bytes()
