@@ -33,6 +33,9 @@ RUN: Final[Mapping[str, str]] = {
     "keyturn status": "docs/test_tutorial.py",
     "keyturn sweep": "docs/test_tutorial.py",
     "keyturn watch": "cli/test_watch.py",
+    "make sam": "infra/test_sam.py",
+    "sam deploy": "infra/test_sam.py",
+    "sam delete": "infra/test_sam.py",
     "python cloud.py": "docs/test_tutorial.py",
     "python deploy.py": "docs/test_tutorial.py",
     "python create.py": "docs/test_tutorial.py",
@@ -50,10 +53,10 @@ BY_HAND: Final[Mapping[str, str]] = {
     "aws cloudformation": "docs/operations.md",
     "aws dynamodb": "docs/operations.md",
     "aws iam": "docs/iam.md",
-    "sam deploy": "docs/operations.md",
+    "aws sqs": "docs/operations.md",
     "curl": "docs/serve.md",
 }
-"""What was run by hand on 2026-11-28, against the embedded AWS: AWS CLI 1.46.3, SAM CLI 1.170.0."""
+"""What was run by hand on 2026-11-28, against the embedded AWS: AWS CLI 1.46.3."""
 
 NOT_RUN: Final[Mapping[str, str]] = {
     "make bench": "a quarter of an hour; docs/performance.md says when it was run",
@@ -68,7 +71,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "terraform apply": "it needs terraform; `make terraform` does it",
     "aws secretsmanager": "it is named, and not shown",
     "aws ssm": "the public parameter of the extension's layer is AWS's",
-    "aws sqs": "it is named, and not shown",
 }
 """What nobody ran, and why."""
 
