@@ -164,14 +164,20 @@ class Cache:
     def reread(self, secret_id: str) -> SecretVersion:
         """AWSCURRENT after a forced read, for a caller whose copy was refused.
 
-        At most once per `min_refresh_interval_s`; else what is known. What other threads read is waited
-        for, since what is known was refused.
+        At most once per `min_refresh_interval_s`; else what is known.
         """
         self._outdate(secret_id)
-        # The first read under way may have begun before the refusal; the next did not.
+        return self.join(secret_id, AWSCURRENT)
+
+    def join(self, secret_id: str, stage: str) -> SecretVersion:
+        """What `get` gives after the reads of this that other threads have under way.
+
+        For a caller whose copy was refused: what is known is not good enough.
+        """
+        # The first may have begun before the refusal; the next did not.
         for _ in range(2):
-            self._await_flight(secret_id, AWSCURRENT)
-        return self.get(secret_id, AWSCURRENT)
+            self._await_flight(secret_id, stage)
+        return self.get(secret_id, stage)
 
     def _await_flight(self, secret_id: str, stage: str) -> None:
         """Wait for whoever reads this now, if anybody does."""

@@ -214,10 +214,14 @@ class Secrets:
         """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
 
         Both at most once per `min_refresh_interval_s`; one thread does them, the others go on with
-        what is known.
+        the markers that are known and wait for the read.
         """
         self.checker.check_if_older(self._min_refresh_interval_s)
         return self.checker.telling(self.cache.reread, secret_id)
+
+    def join(self, secret_id: str, stage: str) -> SecretVersion:
+        """What `get` gives after the reads of this that other threads have under way."""
+        return self.checker.telling(self.cache.join, secret_id, stage)
 
     def evidence(self, secret_id: str) -> Evidence:
         """What is known of a rotation of this secret that may be under way; no I/O."""

@@ -87,6 +87,10 @@ class Versions(Protocol):
         """AWSCURRENT after a forced check and re-read; both are limited in rate."""
         ...
 
+    def join(self, secret_id: str, stage: str) -> SecretVersion:
+        """What `get` gives after the reads of this that other threads have under way."""
+        ...
+
     def evidence(self, secret_id: str) -> Evidence: ...
 
 
@@ -284,7 +288,7 @@ class Logins:
     def _under(self, secret_id: str, stage: str) -> Iterator[SecretVersion]:
         """The version under this stage, if it can be read."""
         with suppress(SecretError):
-            yield self._versions.get(secret_id, stage)
+            yield self._versions.join(secret_id, stage)
 
     @contextmanager
     def _turn(self, version: SecretVersion) -> Iterator[bool]:

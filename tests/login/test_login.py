@@ -529,25 +529,31 @@ def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None
     assert ["v1", "v1"] == one.server.tried()
 
 
-def test_a_refused_login_waits_for_what_another_thread_reads(world: World) -> None:
-    """Another thread is about to learn of the rotation: its answer is tried instead of giving up."""
+@pytest.mark.parametrize("stage", ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"])
+def test_a_refused_login_waits_for_what_another_thread_reads(world: World, stage: str) -> None:
+    """Another thread is about to learn of the version: its answer is tried instead of giving up."""
     one = Client(world, server=Server(accepts={"two"}), table=False)
-    one.cache.get(NAME)
-    world.rotate("v2", "two", mark=False)
+    if stage != "AWSCURRENT":
+        world.secrets.put(NAME, "old", "v0", stage)
+    for known in ("AWSCURRENT", stage):
+        one.cache.get(NAME, known)
+    world.clock.advance(60)
+    world.secrets.put(NAME, "two", "v2", stage)
     one.cache.invalidate(NAME)
     reading, answered = threading.Event(), threading.Event()
     read = world.secrets.read
 
     def held_up(secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        reading.set()
-        assert stage != "AWSCURRENT" or answered.wait(20)
+        if stage == held_up_stage:
+            reading.set()
+            assert answered.wait(20)
         return read(secret_id, stage=stage, version_id=version_id)
 
-    world.secrets.read = held_up  # type: ignore[method-assign]
+    held_up_stage, world.secrets.read = stage, held_up  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(one.cache.get_secret_string, NAME)
+        first = pool.submit(one.cache.get_secret_string, NAME, stage)
         assert reading.wait(20)
-        login = pool.submit(one.login, budget_s=0)
+        login = pool.submit(one.login, budget_s=0, previous=True)
         assert eventually(lambda: login.done() or "_await_flight" in functions_running())
         answered.set()
         assert ("two", "connected with v2") == (first.result(20), login.result(20))

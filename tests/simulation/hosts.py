@@ -35,7 +35,7 @@ class HostClock:
 
     def stop_monotonic(self, seconds: float) -> None:
         """The monotonic clock stood for so long."""
-        self._stopped_s += seconds
+        self._stopped_s += seconds * self._rate
         self.stops = True
 
 

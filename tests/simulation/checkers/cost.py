@@ -19,8 +19,9 @@ from tests.simulation.scheduler import NEVER_S, Scheduler
 ASKS_MAX = 7
 """Calls that one marker can cause: one pinned to its version, six by stage (docs/decisions.md)."""
 
-ONCE_MAX = 5
-"""Calls that come once: a first read by each id, a move that was seen in passing, an old answer doubted."""
+ONCE_MAX = 7
+"""Calls that come once: a first read by each id, two of a move that was seen in passing, four of an old
+answer that was doubted (each with the read that is pinned to the marker's version)."""
 
 
 @dataclass(slots=True)
