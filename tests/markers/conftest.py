@@ -13,13 +13,11 @@ import pytest
 from moto import mock_aws
 
 from keyturn.markers import MarkerTable
-from keyturn.values import Marker
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLE = "markers"
-ARN_PREFIX = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 
 
 @dataclass
@@ -77,14 +75,3 @@ def world() -> Iterator[World]:
 def table(world: World) -> MarkerTable:
     """The empty table as keyturn sees it."""
     return world.table()
-
-
-def marker(name: str = "prod/db", version_id: str = "v1") -> Marker:
-    """A marker as the listener would write it."""
-    key = ARN_PREFIX + name
-    return Marker(key, key + "-AbCdEf", {"AWSCURRENT": version_id}, reason="a test", changed_at_s=1.5)
-
-
-def write(table: MarkerTable, *markers: Marker) -> None:
-    """Look, then write, as every writer does."""
-    table.write([(table.look(one.key), one) for one in markers])

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers import MarkerTable, item_of
-from tests.markers.conftest import ARN_PREFIX, World, marker, write
+from tests.markers.conftest import World
+from tests.markers.marker_contract import ARN_PREFIX, marker, write
 
 Answer = Mapping[str, object]
 

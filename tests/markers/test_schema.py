@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keyturn.items import NUMBER_MAX
 from keyturn.markers import head_of, item_of, marker_of
 from keyturn.values import LEFT_MAX, Marker
-from tests.markers.conftest import ARN_PREFIX, marker
+from tests.markers.marker_contract import ARN_PREFIX, marker
 
 HEAD: Mapping[str, object] = {
     "pk": {"S": "head"},

@@ -8,20 +8,12 @@ import pytest
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers import MarkerTable
-from keyturn.values import Head
-from tests.markers.conftest import ARN_PREFIX, TABLE, World, marker, write
+from keyturn.protocols import WRITES_MAX
+from tests.markers.conftest import TABLE, World
+from tests.markers.marker_contract import ARN_PREFIX, ONE, head_of, marker, write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-ONE = marker()
-
-
-def head_of(table: MarkerTable) -> Head:
-    """The head, which must be there."""
-    head = table.read_head(consistent=True)
-    assert head is not None
-    return head
 
 
 def put(world: World, key: str, **attributes: AttributeValueTypeDef) -> None:
@@ -53,49 +45,13 @@ def test_the_head_has_the_date_of_its_answer(table: MarkerTable) -> None:
 
 def test_a_write_is_one_transaction_with_the_head(world: World, table: MarkerTable) -> None:
     """99 markers and the head are one call, and move the counter by one."""
-    markers = [marker(f"db{n}") for n in range(99)]
+    markers = [marker(f"db{n}") for n in range(WRITES_MAX)]
     changes = [(table.look(one.key), one) for one in markers]
     world.counted()
     table.write(changes)
     assert {"TransactWriteItems": 1} == world.counted()
     assert 1 == head_of(table).counter
     assert {one.key for one in markers} == {seen.key for seen in table.scan()}
-
-
-def test_more_markers_than_fit_are_refused(table: MarkerTable) -> None:
-    """A hundredth marker would leave no room for the head."""
-    with pytest.raises(ValueError, match="99"):
-        table.write([(table.absent(f"arn:{n}"), ONE._replace(key=f"arn:{n}")) for n in range(100)])
-
-
-def test_each_write_moves_sequence_and_counter_once(table: MarkerTable) -> None:
-    """The epoch stays, the sequence and the head's counter go up by one."""
-    write(table, ONE)
-    first, before = table.look(ONE.key).marker, head_of(table)
-    write(table, ONE._replace(stages={"AWSCURRENT": "v2"}))
-    second, after = table.look(ONE.key).marker, head_of(table)
-    assert first is not None
-    assert second is not None
-    assert (first.epoch, 2, {"AWSCURRENT": "v2"}) == (second.epoch, second.sequence, second.stages)
-    assert (before.epoch, before.counter + 1) == (after.epoch, after.counter)
-
-
-@pytest.mark.parametrize("is_there", [False, True])
-def test_the_second_of_two_writers_loses(table: MarkerTable, *, is_there: bool) -> None:
-    """Two writers that saw the same state: the later one is told, and has written nothing."""
-    if is_there:
-        write(table, ONE)
-    seen = table.look(ONE.key)
-    table.write([(seen, ONE._replace(stages={"AWSCURRENT": "won"}))])
-    other = marker("other")
-    head = head_of(table)
-    with pytest.raises(MarkerConflictError):
-        table.write([(seen, ONE), (table.look(other.key), other)])
-    found = table.look(ONE.key).marker
-    assert found is not None
-    assert {"AWSCURRENT": "won"} == found.stages
-    assert table.look(other.key).marker is None
-    assert head.counter == head_of(table).counter
 
 
 def test_a_recreated_item_is_not_mistaken_for_the_old_one(world: World, table: MarkerTable) -> None:

@@ -23,7 +23,7 @@ from keyturn.errors import (
 from keyturn.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
 from keyturn.outbox import Measurement
 from keyturn.parameter import Parameter
-from keyturn.protocols import Seen
+from keyturn.protocols import WRITES_MAX, Seen
 from keyturn.reports import ReportsRead
 from keyturn.telemetry import Metric
 from keyturn.values import (
@@ -364,6 +364,12 @@ class FakeMarkers:
         return Seen(key, marker, marker)
 
     def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
+        if not changes:
+            return
+        if len(changes) > WRITES_MAX:
+            raise ValueError(f"{len(changes)} markers in one transaction, at most {WRITES_MAX} fit")
+        if any(seen.key != marker.key for seen, marker in changes):
+            raise ValueError("a marker is written only where this table saw its key")
         self.calls["write"] += 1
         self._fail()
         if any(self.items.get(seen.key) != seen.mark for seen, _ in changes):

@@ -1,0 +1,36 @@
+"""The marker table of the embedded AWS, as readers and writers use it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from keyturn.markers import MarkerTable
+from tests.markers.marker_contract import MarkersContract
+
+pytestmark = pytest.mark.e2e
+
+
+class TestMarkersOnMinistack(MarkersContract):
+    """The contract, over HTTP."""
+
+    @pytest.fixture
+    def table(self, session: boto3.Session) -> Iterator[MarkerTable]:
+        client = session.client("dynamodb")
+        client.create_table(
+            TableName="markers",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield MarkerTable(
+            client,
+            "markers",
+            new_epoch=lambda: uuid.uuid4().hex,
+            sleep=lambda _seconds: None,
+            random=lambda: 0.0,
+        )
+        client.close()
