@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 import boto3
 import pytest
 from moto import mock_aws
-from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from keyturn.sources.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
@@ -17,38 +15,8 @@ from keyturn.wiring import secrets_manager
 from tests.serve.endpoint import TOKEN as ENDPOINT_TOKEN
 from tests.serve.endpoint import Endpoint
 from tests.sources.extension_server import Answer, Extension, listening, serving
+from tests.sources.rigs import ClientRig, FakeRig
 from tests.sources.source_contract import Scene, SourceContract
-
-
-@dataclass
-class FakeRig:
-    """Makes secrets in a `FakeSecretsManager`."""
-
-    secrets: FakeSecretsManager
-    versions: Iterator[int] = field(default_factory=lambda: count(2))
-
-    def create(self, name: str, value: str | bytes) -> str:
-        return self.secrets.create(name, value)
-
-    def rotate(self, name: str, value: str) -> str:
-        version_id = f"v{next(self.versions)}"
-        self.secrets.put(name, value, version_id)
-        return version_id
-
-
-@dataclass
-class MotoRig:
-    """Makes secrets in moto."""
-
-    client: SecretsManagerClient
-
-    def create(self, name: str, value: str | bytes) -> str:
-        if isinstance(value, bytes):
-            return self.client.create_secret(Name=name, SecretBinary=value)["ARN"]
-        return self.client.create_secret(Name=name, SecretString=value)["ARN"]
-
-    def rotate(self, name: str, value: str) -> str:
-        return self.client.put_secret_value(SecretId=name, SecretString=value)["VersionId"]
 
 
 class TestFake(SourceContract):
@@ -67,7 +35,7 @@ class TestSecretsManager(SourceContract):
     def scene(self) -> Iterator[Scene]:
         with mock_aws():
             client = boto3.client("secretsmanager", region_name="eu-west-1")
-            yield Scene(secrets_manager(client), MotoRig(client), names_any_character=False)
+            yield Scene(secrets_manager(client), ClientRig(client), names_any_character=False)
 
 
 class TestExtension(SourceContract):
