@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
+import boto3
 import pytest
 
 from keyturn import LoginRefusedError, SecretCache
@@ -60,6 +61,29 @@ def test_the_table_is_the_templates(keyturn_aws: Account, marker_table: str) -> 
     assert definition["KeySchema"] == described["KeySchema"]
     assert definition["AttributeDefinitions"] == described["AttributeDefinitions"]
     assert definition["BillingMode"] == described["BillingModeSummary"]["BillingMode"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_PROFILE", "nobody"),
+    ],
+)
+def test_no_setting_of_the_developer_leads_out(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Clients of the kit and of the code under test ask the addresses that moto answers, as nobody."""
+    monkeypatch.setenv(name, value)
+    account: Account = request.getfixturevalue("keyturn_aws")
+    for service in ("secretsmanager", "dynamodb", "ssm"):
+        clients = account.client(service), boto3.client(service)
+        assert {f"https://{service}.us-east-1.amazonaws.com"} == {one.meta.endpoint_url for one in clients}
+    assert [] == boto3.client("dynamodb").list_tables()["TableNames"]
 
 
 def test_calls_are_counted(

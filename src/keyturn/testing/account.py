@@ -29,6 +29,10 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
+    # moto answers the plain addresses alone; what is sent to others goes out.
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_USE_DUALSTACK_ENDPOINT": "false",
+    "AWS_USE_FIPS_ENDPOINT": "false",
 }
 """What keeps every SDK of this process away from a real account."""
 
