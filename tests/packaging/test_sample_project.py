@@ -44,6 +44,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.e2e
+def test_it_has_the_wheel_and_nothing_of_the_checkout(project: Path) -> None:
+    """Both packages come from the environment, and no path leads to the sources."""
+    program = "import keyturn as k, rotation_listener as r, sys; print(k.__file__, r.__file__, *sys.path)"
+    said = run(project / ".venv" / "bin" / "python", "-c", program, folder=project).split()
+    assert [path for path in said[:2] if not Path(path).is_relative_to(project / ".venv")] == []
+    assert [path for path in said if Path(path).is_relative_to(ROOT)] == []
+
+
+@pytest.mark.e2e
 def test_a_user_tests_a_rotation(project: Path) -> None:
     """The fixtures are there without an import, and the function comes through the rotation."""
     said = run(project / ".venv" / "bin" / "pytest", "-q", folder=project)

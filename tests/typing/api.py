@@ -50,6 +50,9 @@ from keyturn.testing import (
     assert_no_refusals,
     is_wrong_password,
 )
+from keyturn.testing.account import Account
+from keyturn.testing.listening import InProcessListener
+from keyturn.testing.plugin import MakeSecret
 
 Connection = tuple[str, str]
 
@@ -265,3 +268,26 @@ def kit(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> N
     assert_type(cache.login(secret.name, secret.server.log_in, is_refused=is_wrong_password), str)
     assert_type(assert_converges(cache, secret, within_s=5), float)
     assert_no_refusals(secret, secret)
+
+
+def test_of_a_user(
+    *,
+    rotating_secret: MakeSecret,
+    keyturn_cache: SecretCache,
+    keyturn_clock: FakeClock,
+    listener: InProcessListener,
+    marker_table: str,
+    keyturn_aws: Account,
+) -> None:
+    """The plugin's fixtures, as an annotated test takes them."""
+    assert_type(rotating_secret(), RotatingSecret)
+    assert_type(rotating_secret("b", {"password": "p"}, strategy="alternating-users"), RotatingSecret)
+    assert_type(rotating_secret(name="c", value="text"), RotatingSecret)
+    assert_type(keyturn_cache.get("b"), SecretVersion)
+    keyturn_clock.advance(5.0)
+    assert_type(listener.bus, EventBus)
+    listener.sweep()
+    listener.deliver({"detail-type": "Secret Label Updated"})
+    keyturn_aws.client("ssm")
+    assert_type(keyturn_aws.calls.count("GetSecretValue"), int)
+    assert_type(keyturn_aws.make_table(marker_table), str)
