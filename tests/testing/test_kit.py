@@ -221,6 +221,19 @@ def test_a_put_outside_any_rotation(rotating_secret: MakeSecret, keyturn_cache: 
         assert_no_refusals(secret)
 
 
+def test_labels_are_as_in_aws(keyturn_aws: Account, rotating_secret: MakeSecret) -> None:
+    """Clients of the account have moto's mistakes mended: a read without a stage, and a put, after a move."""
+    secret = rotating_secret("prod/token", "first")
+    client = cast("SecretsManagerClient", keyturn_aws.client("secretsmanager"))
+    rotation = secret.rotate()
+    assert rotation.version_id == client.get_secret_value(SecretId=secret.name)["VersionId"]
+    third = secret.put("third")
+    listed = client.describe_secret(SecretId=secret.name)["VersionIdsToStages"]
+    assert {third: ["AWSCURRENT"], rotation.version_id: ["AWSPREVIOUS"]} == {
+        version_id: labels for version_id, labels in listed.items() if labels
+    }
+
+
 def test_a_rotation_function_of_ones_own(
     keyturn_aws: Account, rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
 ) -> None:

@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["stage"]
 
 
+def new_client() -> SecretsManagerClient:
+    """One that nobody has mended."""
+    return boto3.client(
+        "secretsmanager",
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
 @pytest.fixture
 def client() -> Iterator[SecretsManagerClient]:
     """Secrets Manager by moto."""
     with mock_aws():
-        yield boto3.client(
-            "secretsmanager",
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
+        yield new_client()
 
 
 class TestRotationOnMoto(RotationContract):
@@ -45,13 +50,18 @@ def test_moto_still_needs_mending(stage: Stage) -> None:
 def test_labels_that_another_client_moved(client: SecretsManagerClient, stage: Stage) -> None:
     """A rotation function with a client of its own: the mended client puts on what it left."""
     stage.rotation().run()
-    mended = boto3.client(
-        "secretsmanager",
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    mended = new_client()
     mend_moto(mended)
     mended.put_secret_value(SecretId=stage.name, SecretString="three")
     assert [1] == [len(holders) for label, holders in stage.labels().items() if label == "AWSCURRENT"]
     assert stage.read() == "three"
+
+
+def test_labels_that_a_mended_client_moved(client: SecretsManagerClient, stage: Stage) -> None:
+    """A client of the code under test finds them mended at once, without a call of the mended one."""
+    mend_moto(client)
+    rotation = stage.rotation()
+    rotation.run()
+    assert "one'" == new_client().get_secret_value(SecretId=stage.name)["SecretString"]
+    rotation.rollback()
+    assert "one" == new_client().get_secret_value(SecretId=stage.name)["SecretString"]
