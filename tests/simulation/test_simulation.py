@@ -47,7 +47,7 @@ def test_a_seed_repeats_itself_step_by_step() -> None:
 def test_a_planted_bug_is_seen(name: str) -> None:
     """The checkers are awake: a bug in a copy of the source breaks a promise within a few seeds."""
     [bug] = [bug for bug in BUGS if bug.name == name]
-    assert plant(bug, seeds=SEEDS).checker is not None
+    assert plant(bug, seeds=SEEDS).checker not in (None, "crash")
 
 
 def test_every_planted_bug_still_fits_the_source() -> None:
