@@ -23,7 +23,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test coverage bench docs demo simulate bugs faults terraform sam soak audit lint format listener layer clean
+.PHONY: help compat test coverage bench docs demo simulate bugs faults terraform sam soak pythons audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)
+
+pythons: $(STAMP) ## install on each Python that is here, with and without each extra (QUICK=1: on this one)
+	$(RUN) -m tools.pythons $(if $(QUICK),--quick) $(ARGS)
 
 compat: $(STAMP) ## run aws-secretsmanager-caching's own tests on keyturn.compat; pip downloads them
 	$(RUN) tools/compat.py

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import botocore.loaders
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.world import World
+from tools.extras import ROOT, missing_for
 
 # Built on the profile that hypothesis chose: in CI its examples are the same in every run.
 settings.register_profile(
     "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unhurried")
+
+NOT_COLLECTED = pytest.StashKey[dict[str, list[str]]]()
+"""Where the files are kept that were left out, each with the packages that it needs."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Without this option a test that misses a package fails, as it should after `make test`."""
+    parser.addoption(
+        "--without-extras", action="store_true", help="leave out tests whose imports are not installed here"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--without-extras`: leave out what imports a package that is not here, and remember why."""
+    file = collection_path / "conftest.py" if collection_path.is_dir() else collection_path
+    is_asked = config.getoption("--without-extras") and file.is_file()
+    if not is_asked or (not file.match("test_*.py") and file.name != "conftest.py"):
+        return None
+    missing = missing_for(file)
+    if missing:
+        config.stash.setdefault(NOT_COLLECTED, {})[str(collection_path.relative_to(ROOT))] = missing
+    return True if missing else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, and why."""
+    for path, missing in sorted(config.stash.get(NOT_COLLECTED, {}).items()):
+        terminalreporter.write_line(f"not collected: {path} needs {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session", autouse=True)

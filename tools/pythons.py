@@ -1,0 +1,307 @@
+"""`make pythons`: the wheel and the sdist on every Python that is here, with and without each extra.
+
+The wheel goes into a new environment of each Python, where the tests that need no extra run; then, for
+each extra, into one more, where everything that the extra is for is imported. The sdist is installed
+once. All is in a temporary folder. Exits with 1 if anything failed; a Python that is not here is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tools.extras import EXTRAS, ROOT, extra_of, foreign_packages, module_name, sources_of
+
+VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
+"""Those of the classifiers, and the next one."""
+
+WIDTH: Final = 13
+NO_EXTRA: Final = "no extra"
+SAMPLE: Final = "user's tests"
+SDIST: Final = "sdist"
+# Most of an environment is never imported: only what the tests start again and again is compiled.
+NOT_COMPILED: Final = "--no-compile"
+CONSTRAINTS: Final = ("-c", str(ROOT / "constraints.txt"))
+TEST_TOOLS: Final = ("hypothesis", "pytest")
+# Of `make test`, all that start no server.
+TESTS: Final = (
+    *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-o", "pythonpath="),
+    *("-q", "--no-header", "-p", "no:cacheprovider", "-m", "not e2e", "--without-extras"),
+    *(f"--ignore={ROOT / 'tests' / folder}" for folder in ("faults", "infra")),
+    str(ROOT / "tests"),
+)
+
+PROBE: Final = """
+import importlib, sys
+for name in sys.argv[1:]:
+    file = importlib.import_module(name).__file__ or sys.prefix
+    if name.partition(".")[0] in ("keyturn", "rotation_listener") and not file.startswith(sys.prefix):
+        sys.exit(f"{name} is that of {file}, not that of the environment")
+"""
+
+
+class FailedError(Exception):
+    """A command ended with another code than 0; the message is the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one environment: a cell of the table, what else to know, the output if it failed."""
+
+    cell: str
+    note: str = ""
+    output: str = ""
+
+
+@dataclass(slots=True)
+class Table:
+    """What became of each row (an extra) under each column (a Python)."""
+
+    columns: list[str]
+    cells: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+
+    @property
+    def has_failed(self) -> bool:
+        return any(outcome.output for outcome in self.cells.values())
+
+    def lines(self) -> Iterator[str]:
+        rows = list(dict.fromkeys(row for row, _ in self.cells))
+        yield "".join(text.ljust(WIDTH) for text in ["", *self.columns]).rstrip()
+        for row in rows:
+            cells = [self.cells.get((row, column), Outcome("-")).cell for column in self.columns]
+            yield "".join(text.ljust(WIDTH) for text in [row, *cells]).rstrip()
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """What a command said; `FailedError` if it failed. Nothing of the checkout is on its path."""
+    left_out = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run(  # noqa: S603 # our own commands
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    if done.returncode != 0:
+        raise FailedError("\n".join(said.splitlines()[-40:]) or f"{command[0]} said nothing")
+    return said
+
+
+def candidates(version: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Where a Python of this version may be, the likeliest first.
+
+    `KEYTURN_TEST_PYTHONS`, a list like PATH, comes before this Python, PATH and what pyenv has.
+    """
+    yield from filter(None, environment.get("KEYTURN_TEST_PYTHONS", "").split(os.pathsep))
+    yield sys.executable
+    name = f"python{version}"
+    for folder in environment.get("PATH", "").split(os.pathsep):
+        found = shutil.which(name, path=folder)
+        if found is not None:
+            yield found
+    root = Path(environment.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from map(str, sorted(root.glob(f"versions/*/bin/{name}"), reverse=True))
+
+
+def version_of(python: str) -> str | None:
+    """The full version of a Python, or None if it does not start (as a shim of nothing)."""
+    command = [python, "-c", "import platform; print(platform.python_version())"]
+    try:
+        done = subprocess.run(  # noqa: S603 # a Python that was found
+            command, capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def found(environment: Mapping[str, str], ask: Callable[[str], str | None] = version_of) -> dict[str, str]:
+    """Full version -> the Python of that version: at most one for each of `VERSIONS`."""
+    pythons: dict[str, str] = {}
+    for version in VERSIONS:
+        for python in candidates(version, environment):
+            full = ask(python)
+            if full is not None and full.startswith(f"{version}."):
+                pythons[full] = python
+                break
+    return pythons
+
+
+def absent(versions: Sequence[str]) -> list[str]:
+    """Those of `VERSIONS` that none of these full versions is of."""
+    return [one for one in VERSIONS if not any(full.startswith(f"{one}.") for full in versions)]
+
+
+def imported_for(extra: str) -> list[str]:
+    """All that must import with this extra alone: its modules, and every package these import anywhere."""
+    files = [file for purpose in EXTRAS[extra] for file in sources_of(purpose)]
+    packages = frozenset().union(*map(foreign_packages, files))
+    return sorted(packages) + (list(map(module_name, files)) or list(EXTRAS[extra]))
+
+
+def imported_without() -> list[str]:
+    """All that must import without an extra: each module that is for none, and the packages it imports."""
+    files = [file for package in ("keyturn", "rotation_listener") for file in sources_of(package)]
+    core = [file for file in files if extra_of(module_name(file)) is None]
+    return sorted(frozenset().union(*map(foreign_packages, core))) + list(map(module_name, core))
+
+
+class Environments:
+    """Makes the environments of one Python, each from the one that has only the wheel."""
+
+    def __init__(self, python: str, wheel: Path, folder: Path) -> None:
+        self._base = folder / "base"
+        self._folder = folder
+        self._wheel = wheel
+        run(python, "-m", "venv", self._base, folder=folder)
+        self._install(self._base, str(wheel))
+
+    def without(self) -> Outcome:
+        """The wheel alone: all of the core imports, and the tests that need no extra pass."""
+        probe(self._base, imported_without())
+        with_tests = self._copy("tests")
+        self._install(with_tests, *TEST_TOOLS)
+        # Behind the environment's own packages: the tests' helpers are found, nothing else of the checkout.
+        (site,) = with_tests.glob("lib/python*/site-packages")
+        (site / "checkout.pth").write_text(f"{ROOT}\n")
+        said = run(bin_python(with_tests), "-P", "-m", "pytest", *TESTS, folder=self._folder)
+        summary = said.splitlines()[-1]
+        (passed,) = re.findall(r"(\d+) passed", summary)
+        left_out = said.count("\nnot collected: ")
+        return Outcome(f"{passed} tests", f"{summary}; {left_out} files or folders of tests need more")
+
+    def with_extra(self, extra: str) -> Outcome:
+        """The wheel with one extra: what it is for imports."""
+        folder = self._copy(extra)
+        self._install(folder, NOT_COMPILED, f"{self._wheel}[{extra}]")
+        names = imported_for(extra)
+        probe(folder, names)
+        shutil.rmtree(folder)
+        return Outcome(f"{len(names)} imports")
+
+    def sample(self) -> Outcome:
+        """A user's project passes its own tests with the extra `testing`, by plain pytest."""
+        folder = self._copy("user")
+        self._install(folder, NOT_COMPILED, f"{self._wheel}[testing]")
+        project = shutil.copytree(ROOT / "tests" / "packaging" / "sample", folder / "project")
+        said = run(bin_python(folder), "-P", "-m", "pytest", "-q", folder=project)
+        (passed,) = re.findall(r"^(\d+) passed in", said, re.MULTILINE)
+        return Outcome(f"{passed} test")
+
+    def _copy(self, name: str) -> Path:
+        """An environment like the base; files are links, which pip replaces and never writes to."""
+        return Path(shutil.copytree(self._base, self._folder / name, symlinks=True, copy_function=os.link))
+
+    def _install(self, folder: Path, *what: str) -> None:
+        install(folder, *CONSTRAINTS, *what)
+
+
+def bin_python(folder: Path) -> Path:
+    """The Python of an environment."""
+    return folder / "bin" / "python"
+
+
+def install(folder: Path, *arguments: str) -> None:
+    """pip install, as pip is set up on this machine."""
+    options = ("--quiet", "--disable-pip-version-check", "--no-input")
+    run(bin_python(folder), "-m", "pip", "install", *options, *arguments, folder=folder)
+
+
+def probe(folder: Path, names: Sequence[str]) -> None:
+    """Import all these in an environment, which has keyturn of its own."""
+    run(bin_python(folder), "-P", "-c", PROBE, *names, folder=folder)
+
+
+def from_sdist(python: str, sdist: Path, folder: Path) -> Outcome:
+    """The sdist, built by pip: all of the core imports."""
+    run(python, "-m", "venv", folder / SDIST, folder=folder)
+    install(folder / SDIST, NOT_COMPILED, *CONSTRAINTS, str(sdist))
+    names = imported_without()
+    probe(folder / SDIST, names)
+    return Outcome(f"{len(names)} imports")
+
+
+def tried(title: str, do: Callable[[], Outcome]) -> Outcome:
+    """Do it, and say how it went and how long it took."""
+    print(f"  {title:<{WIDTH}}", end="", flush=True)
+    begun_s = time.monotonic()
+    try:
+        outcome = do()
+    except FailedError as error:
+        outcome = Outcome("FAILED", output=str(error))
+    print(f"{outcome.cell:<{WIDTH}}{time.monotonic() - begun_s:4.0f} s  {outcome.note}".rstrip(), flush=True)
+    if outcome.output:
+        print(outcome.output, flush=True)
+    return outcome
+
+
+def tried_on(python: str, wheel: Path, extras: Sequence[str], folder: Path) -> Iterator[tuple[str, Outcome]]:
+    """Each row of one Python's column."""
+    made: list[Environments] = []
+
+    def without() -> Outcome:
+        made.append(Environments(python, wheel, folder))
+        return made[0].without()
+
+    yield NO_EXTRA, tried(NO_EXTRA, without)
+    for environments in made:
+        yield SAMPLE, tried(SAMPLE, environments.sample)
+        for extra in extras:
+            yield extra, tried(extra, partial(environments.with_extra, extra))
+
+
+def main() -> int:
+    """Try everything; 0 if all went well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only this Python, without bench and dev")
+    is_quick = parser.parse_args().quick
+    # Ended politely, it leaves nothing behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    here = version_of(sys.executable) or ""
+    pythons = {here: sys.executable} if is_quick else found(os.environ)
+    extras = [extra for extra in sorted(EXTRAS) if not (is_quick and extra in ("bench", "dev"))]
+    with tempfile.TemporaryDirectory(prefix="keyturn-pythons-") as folder:
+        try:
+            table = tried_on_all(pythons, extras, Path(folder))
+        except FailedError as error:
+            print(error, file=sys.stderr)
+            return 1
+    print("", *table.lines(), sep="\n")
+    missing = [] if is_quick else absent(list(pythons))
+    if missing:
+        print(f"not found, so not tried: Python {', '.join(missing)} (KEYTURN_TEST_PYTHONS can name them)")
+    return 1 if table.has_failed else 0
+
+
+def tried_on_all(pythons: Mapping[str, str], extras: Sequence[str], folder: Path) -> Table:
+    """The whole table, the last row by the first Python alone; `FailedError` if nothing could be built."""
+    print("building the sdist, and the wheel from it", flush=True)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, folder=folder)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    table = Table(list(pythons))
+    for version, python in pythons.items():
+        print(f"Python {version}", flush=True)
+        own = folder / version
+        own.mkdir()
+        for row, outcome in tried_on(python, wheel, extras, own):
+            table.cells[row, version] = outcome
+        shutil.rmtree(own)
+    version, python = next(iter(pythons.items()))
+    print(f"Python {version}, from the sdist", flush=True)
+    table.cells[SDIST, version] = tried(SDIST, partial(from_sdist, python, sdist, folder))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
