@@ -175,6 +175,7 @@ class Environments:
         # Behind the environment's own packages: the tests' helpers are found, nothing else of the checkout.
         (site,) = with_tests.glob("lib/python*/site-packages")
         (site / "checkout.pth").write_text(f"{ROOT}\n")
+        probe(with_tests, ["keyturn", "rotation_listener"])
         said = run(bin_python(with_tests), "-P", "-m", "pytest", *TESTS, folder=self._folder)
         summary = said.splitlines()[-1]
         (passed,) = re.findall(r"(\d+) passed", summary)
