@@ -19,6 +19,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "demo": ("keyturn.demo", "keyturn.testing.embedded"),
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
+    "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
     "pymysql": ("keyturn.integrations.pymysql",),
     "redis": ("keyturn.integrations.redis",),
