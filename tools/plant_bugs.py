@@ -72,6 +72,7 @@ def plant(bug: Bug, seeds: int) -> Outcome:
 def _caught(bug: Bug, folder: str, seeds: int) -> Outcome:
     environment = {**os.environ, "PYTHONPATH": f"{folder}/src{os.pathsep}{folder}", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", "--seeds", str(seeds)]
+    command += ["--only", bug.weather] if bug.weather is not None else []
     ran = subprocess.run(  # noqa: S603 - our own command
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -97,12 +97,13 @@ def main() -> int:
         command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
     if arguments.seed is not None:
-        return _replay(arguments.seed, trace=arguments.trace)
+        return _replay(arguments.seed, arguments.only, trace=arguments.trace)
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     if arguments.json:
-        return _work(seeds[arguments.share :: arguments.jobs], keep_going=arguments.keep_going)
+        share = seeds[arguments.share :: arguments.jobs]
+        return _work(share, arguments.only, keep_going=arguments.keep_going)
     show = Summary.markdown if arguments.markdown else Summary.lines
-    return _run(seeds, arguments.jobs, show, keep_going=arguments.keep_going)
+    return _run(seeds, arguments.jobs, show, arguments.only, keep_going=arguments.keep_going)
 
 
 def _arguments() -> argparse.Namespace:
@@ -111,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, help="run this one seed")
+    parser.add_argument("--only", metavar="FAULT", help="instead of the faults drawn; empty for none")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every step")
     parser.add_argument(
         "--keep-going", action="store_true", help="run all seeds, also after a broken promise"
@@ -121,8 +123,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _replay(seed: int, *, trace: bool) -> int:
-    report = simulate(seed, print if trace else None)
+def _replay(seed: int, only: str | None, *, trace: bool) -> int:
+    report = simulate(seed, print if trace else None, only=only)
     summary = Summary()
     summary.add(_told(report))
     print(*summary.lines(0.0), sep="\n")
@@ -130,11 +132,11 @@ def _replay(seed: int, *, trace: bool) -> int:
     return 1 if summary.broken else 0
 
 
-def _work(seeds: range, *, keep_going: bool) -> int:
+def _work(seeds: range, only: str | None, *, keep_going: bool) -> int:
     # A world is garbage as a whole, when its seed is over; to look for some meanwhile costs a twentieth.
     gc.disable()
     for seed in seeds:
-        report = simulate(seed)
+        report = simulate(seed, only=only)
         gc.collect()
         try:
             print(json.dumps(_told(report)), flush=True)
@@ -158,7 +160,12 @@ def _told(report: Report) -> Told:
 
 
 def _run(
-    seeds: range, jobs: int, show: Callable[[Summary, float], Iterator[str]], *, keep_going: bool
+    seeds: range,
+    jobs: int,
+    show: Callable[[Summary, float], Iterator[str]],
+    only: str | None,
+    *,
+    keep_going: bool,
 ) -> int:
     """Run the seeds in processes, show how far they are, and sum up."""
     # Ended politely, it takes its workers with it; killed, they end at their next seed.
@@ -171,6 +178,7 @@ def _run(
         "--seeds",
         str(len(seeds)),
         *(["--keep-going"] if keep_going else []),
+        *(["--only", only] if only is not None else []),
     ]
     workers = [
         subprocess.Popen([*command, "--share", str(share)], stdout=subprocess.PIPE, text=True)

@@ -12,12 +12,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """In `file`, `old` (which occurs once) becomes `new`."""
+    """In `file`, `old` (which occurs once) becomes `new`.
+
+    `weather`: the one fault under which it is looked for, empty for none; by default whatever a seed draws.
+    """
 
     name: str
     file: str
     old: str
     new: str
+    weather: str | None = None
 
 
 _CACHE: Final = "src/keyturn/cache.py"
@@ -69,6 +73,7 @@ BUGS: Final = (
         _REFRESH,
         "    passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s\n",
         "    passed_s, wall_s = then.age_s(now), now.wall_s - then.wall_s\n",
+        weather="clock set back",
     ),
     Bug(
         "an idle copy is doubted for as long as a busy one",
@@ -201,12 +206,14 @@ BUGS: Final = (
         _VALUES,
         "        return max(wall_s, now.monotonic_s - self.monotonic_s)\n",
         "        return now.monotonic_s - self.monotonic_s\n",
+        weather="host frozen, monotonic clock stopped",
     ),
     Bug(
         "the hit path does not look at the lower end of its window",
         "src/keyturn/client.py",
         "        if version is not None and window.opens_at <= self._now() < window.closes_at:\n",
         "        if version is not None and self._now() < window.closes_at:\n",
+        weather="clock set back",
     ),
     Bug(
         "the hit path serves what does not stay fresh until the window ends",
@@ -238,6 +245,7 @@ BUGS: Final = (
         _REFRESH,
         "    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)\n",
         "    return told\n",
+        weather="",
     ),
     Bug(
         "a marker that disagrees is asked about once",
@@ -269,6 +277,7 @@ BUGS: Final = (
         "        return holding.confirmed.age_s(now) <= limit_s and "
         "servable_for_s(holding, now, self._limits) > 0\n",
         "        return limit_s >= 0 and servable_for_s(holding, now, self._limits) > 0\n",
+        weather="host frozen",
     ),
     Bug(
         "a check is made at every miss",
@@ -382,6 +391,7 @@ BUGS: Final = (
         _RECORDING,
         "        if swept.failed or not swept.in_time:\n            return swept\n",
         "",
+        weather="Secrets Manager throttles",
     ),
     Bug(
         "the sweep believes the list",
@@ -390,6 +400,7 @@ BUGS: Final = (
         "                described = next(\n"
         "                    (one for one in self.recorder.catalog.list() if one.arn == marker.arn), None\n"
         "                )\n",
+        weather="events lost for a while",
     ),
     # Logging in
     Bug(

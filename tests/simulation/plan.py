@@ -55,9 +55,14 @@ class Plan:
     mean_fault_gap_s: float
 
 
-def planned(random: Random, faults: list[str]) -> Plan:
-    """Draw a world. One in eight is without faults: there the promises are the strictest."""
+def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
+    """Draw a world. One in eight is without faults: there the promises are the strictest.
+
+    `only`: the one fault there is to be; empty for none.
+    """
     chosen = random.sample(faults, random.randrange(2, 8)) if random.random() > 1 / 8 else []
+    if only is not None:
+        chosen = [only] if only else []
     return Plan(
         rotations=100 // len(NAMES) + 1,
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),

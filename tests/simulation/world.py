@@ -72,6 +72,7 @@ class World:
     random: Random
     trace: Callable[[str], None] | None
     scheduler: Scheduler
+    only: str | None = None
     counted: Counter[str] = field(default_factory=Counter)
     calls: dict[str, Counter[str]] = field(default_factory=dict)
     tightest: dict[str, float] = field(default_factory=dict)
@@ -117,7 +118,7 @@ class World:
             self.say,
             lambda: self.cost.happened("*"),
         )
-        self.plan = planned(self.random, list(self.gremlins.faults()))
+        self.plan = planned(self.random, list(self.gremlins.faults()), self.only)
         self.service.stale = self.store.stale = self.plan.stale
         self.reporting = Reporting(
             ReportsTable.of(self.plan, self.scheduler, self.weather), self.readers, self.counted
@@ -508,11 +509,14 @@ def _said(outcome: SecretVersion | SecretError) -> str:
     return outcome.version_id if isinstance(outcome, SecretVersion) else type(outcome).__name__
 
 
-def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
-    """Run the world of one seed, up to its end or to the first broken promise."""
+def simulate(seed: int, trace: Callable[[str], None] | None = None, *, only: str | None = None) -> Report:
+    """Run the world of one seed, up to its end or to the first broken promise.
+
+    `only`: instead of the faults that it draws, this one; empty for none.
+    """
     scheduler, broken = Scheduler(), None
     with cooperative(scheduler), secrecy.listening_to_logs():
-        world = World(Random(seed), trace, scheduler)
+        world = World(Random(seed), trace, scheduler, only)
         try:
             world.live()
         except BrokenPromiseError as error:
