@@ -486,12 +486,14 @@ BUGS: Final = (
         _LOGIN,
         "        finally:\n            self._end_turn()\n",
         "        finally:\n            pass\n",
+        weather="database does not answer",
     ),
     Bug(
         "forced reads are limited per secret, not per stage",
         _CACHE,
         "        forced = secret.forced.get(holding.stage)\n",
         "        forced = max(secret.forced.values(), default=None)\n",
+        weather="events lost for a while",
     ),
     # What is reported
     Bug(

@@ -448,6 +448,7 @@ class World:
         self._spawn("one move more", self._move_each)
         thawed_s = max(self.scheduler.now_s, *(reader.host.machine.thaws_at_s for reader in self.readers))
         self.scheduler.run(thawed_s + HEALED_AFTER_S)
+        self.logins.all_ended()
         ending = Ending(self.service, self.plan.undescribed, self.store, self.plan.swept_parameters)
         for reader in self.readers:
             self.scheduler.spawn(

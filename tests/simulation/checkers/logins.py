@@ -175,6 +175,12 @@ class Logins:
         require(cause is None or isinstance(cause, RefusedError), "login", f"{_what(login)}: {cause!r}")
         self._was_hopeless(login)
 
+    def all_ended(self) -> None:
+        """Faults over: nobody whose process lives is still at a login."""
+        for actor, login in self.flying.items():
+            is_alive = actor.generation == actor.machine.generation
+            require(not is_alive, "login", f"{_what(login)} never ended")
+
     # Whether it could have succeeded
 
     def _was_hopeless(self, login: Login) -> None:
