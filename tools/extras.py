@@ -149,8 +149,9 @@ def extra_packages(name: str) -> frozenset[str]:
 
 @cache
 def is_installed(package: str) -> bool:
-    """Whether a top-level package can be imported here."""
-    return find_spec(package) is not None
+    """Whether a top-level package can be imported here: a mere folder, as `build` is here, is none."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def missing_for(test: Path) -> list[str]:
