@@ -1,6 +1,6 @@
 """Plant each deliberate bug in a copy of the source and see that the simulation catches it.
 
-python tools/plant_bugs.py [--seeds 60] [--only WORDS] [--jobs 2]
+python tools/plant_bugs.py [--seeds 300] [--only WORDS] [--jobs 2]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Outcome:
 def main() -> int:
     """Plant what is asked for; 0 if all were caught."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=60, help="how many seeds a bug may survive")
+    parser.add_argument("--seeds", type=int, default=300, help="how many seeds a bug may survive")
     parser.add_argument("--only", default="", help="only bugs with these words in their name")
     parser.add_argument("--jobs", type=int, default=2, help="bugs at a time")
     arguments = parser.parse_args()

@@ -476,12 +476,6 @@ BUGS: Final = (
         "",
     ),
     Bug(
-        "a refused login does not wait for what another thread reads",
-        _CACHE,
-        "        if flight is not None:\n            flight.wait()\n",
-        "",
-    ),
-    Bug(
         "a turn ends when the loop's iterator is collected",
         _LOGIN,
         "        finally:\n            self._end_turn()\n",
