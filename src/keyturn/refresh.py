@@ -69,8 +69,9 @@ def refreshed(held: Holding, marker: Marker | None, reading: Reading) -> Holding
             # Of two events one is known, and this is what the first one told of: the second's is to come.
             return _asked_again(moved, marker, 1, reading)
         return moved._replace(dispute=Dispute(marker, 1, settled=True))
-    # If the marker agreed with what was held, it is behind.
-    return moved._replace(dispute=Dispute(marker, 1, settled=True)) if agrees(marker, held) else moved
+    # If the marker agreed with what was held, it is behind: unless it has seen this version leave.
+    behind = agrees(marker, held) and moved.version.version_id not in marker.left
+    return moved._replace(dispute=Dispute(marker, 1, settled=True)) if behind else moved
 
 
 def failed(held: Holding, error: SecretError, now: Instant, pause_s: float) -> Holding:

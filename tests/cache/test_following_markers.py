@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn import SecretCache, SecretDeletedError
-from keyturn.values import SecretVersion
+from keyturn.values import Marker, SecretVersion
 from tests.world import NAME, World, held
 
 CALLS_PER_MARKER_MAX = 7
@@ -119,6 +119,26 @@ def test_a_pinned_read_sees_the_new_version_before_a_plain_one(world: World) -> 
     world.clock.advance(5)
     assert "two" == cache.get_secret_string(NAME)
     assert 1 == world.reads
+
+
+def test_an_old_answer_does_not_pass_for_news_after_a_roll_back(world: World) -> None:
+    """The marker agrees, and has seen the answered version leave: it is not behind, the answer is old."""
+    world.rotate("v2", "two")
+    source = LaggingSecrets(world)
+    source.remember()
+    past, source.past = source.past, None
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    rolled_back = Marker(world.key, world.arn, {"AWSCURRENT": "v1", "AWSPREVIOUS": "v2"}, left=("v2",))
+    world.table.write([(world.table.look(world.key), rolled_back)])
+    cache = SecretCache(source=source, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    cache.get(NAME)
+    world.pass_time(cache, 5)
+    source.past = past
+    cache.invalidate(NAME)
+    assert "v2" == cache.get(NAME).version_id
+    source.past = None
+    world.pass_time(cache, 15)
+    assert "v1" == cache.get(NAME).version_id
 
 
 def test_an_old_answer_does_not_take_the_reader_back(world: World) -> None:

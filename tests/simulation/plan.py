@@ -37,7 +37,7 @@ class ReaderPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One world. `rotations`: of each secret. `undescribed`: names that the listener may not describe.
+    """One world. `rotations`: of each secret, 17 on average. `undescribed`: names that the listener may not describe.
 
     `swept_parameters`: whether the sweep lists parameters.
     """
@@ -64,7 +64,7 @@ def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
     if only is not None:
         chosen = [only] if only else []
     return Plan(
-        rotations=100 // len(NAMES) + 1,
+        rotations=random.choice((8, 16, 27)),
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),
         stale=random.choice((0.0, 0.3, 0.9)),
         trail=random.random() < 0.35,
@@ -84,6 +84,6 @@ def _reader(random: Random) -> ReaderPlan:
         background=random.random() < 0.25,
         skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
         drift=random.uniform(-2e-4, 2e-4),
-        mean_gap_s=random.choice((2.0, 5.0, 10.0, 20.0)),
+        mean_gap_s=random.choice((3.0, 6.0, 12.0, 24.0)),
         steady=random.random() < 0.3,
     )

@@ -470,9 +470,9 @@ class World:
             self.store.label(name, LABEL, 1)
 
     def _end(self, ending: Ending, reader: Reader) -> None:
-        self._get_all(reader, QUIET_S)
+        self._get_all(reader, QUIET_S, every_s=20.0)
         self.calls.setdefault(reader.host.name, Counter()).clear()
-        self._get_all(reader, QUIET_S)
+        self._get_all(reader, QUIET_S, every_s=5.0)
         ending.quiet_minute(reader, self.calls[reader.host.name], QUIET_S)
         ending.reader(reader)
         self.reporting.ended(reader, self.service, QUIET_S)
@@ -491,7 +491,7 @@ class World:
                 self.parameters.one(reader, name, "AWSCURRENT", decrypt=True)
             self.scheduler.pause(1.0)
 
-    def _get_all(self, reader: Reader, seconds: float) -> None:
+    def _get_all(self, reader: Reader, seconds: float, *, every_s: float) -> None:
         until_s = self.scheduler.now_s + seconds
         while self.scheduler.now_s < until_s:
             for name in NAMES:
@@ -502,7 +502,7 @@ class World:
                     self.parameters.one(reader, name, selector, decrypt=True)
             self.parameters.some(reader, tuple(TYPES), decrypt=True)
             self.parameters.path(reader, recursive=True, decrypt=True)
-            self.scheduler.pause(4.0)
+            self.scheduler.pause(every_s)
 
 
 def _said(outcome: SecretVersion | SecretError) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from keyturn.telemetry import Metric
 from tests.simulation.checkers import secrecy
-from tests.simulation.checkers.broken import require
+from tests.simulation.checkers.broken import BrokenPromiseError
 
 STAGES = ("", "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")
 
@@ -25,14 +25,11 @@ class Measures:
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
         """Judge one measurement."""
         secrecy.no_canary(f"{value} {secret} {stage}", "a metric")
-        said = f"{metric.value} of {secret!r} {stage!r} is {value}"
-        require(math.isfinite(value) and value >= 0, "metrics", said)
-        require(metric.unit == "Seconds" or value == 1, "metrics", said)
-        require(secret in ("", *self.names) and stage in STAGES, "metrics", said)
+        possible = math.isfinite(value) and value >= 0 and (metric.unit == "Seconds" or value == 1)
+        if not possible or stage not in STAGES or not (secret == "" or secret in self.names):
+            raise BrokenPromiseError("metrics", f"{metric.value} of {secret!r} {stage!r} is {value}")
         self.told[metric] += 1
-        happened = self.happened(metric)
-        require(
-            happened is None or self.told[metric] <= happened,
-            "metrics",
-            f"{metric.value} was told {self.told[metric]} times and happened {happened} times",
-        )
+        told, happened = self.told[metric], self.happened(metric)
+        if happened is not None and told > happened:
+            what = f"{metric.value} was told {told} times and happened {happened} times"
+            raise BrokenPromiseError("metrics", what)

@@ -85,18 +85,19 @@ class ServingParameters:
 
     def _judge(self, ask: Ask, name: str, parameter: Parameter) -> None:
         put = self.store.puts.get((name, parameter.value))
-        what = f"{_what(ask, name)}: {put} as {parameter.version_id}"
         genuine = put is not None and parameter.name == name and parameter.type == TYPES[name]
         fits = put is not None and parameter.version == put.number and ask.selector in parameter.stages
         if put is None or not (genuine and fits):
-            raise BrokenPromiseError("safety", f"{what} is a mix of parameters")
+            what = f"{_what(ask, name)}: {put} as {parameter.version_id} is a mix of parameters"
+            raise BrokenPromiseError("safety", what)
         is_secret = TYPES[name] == "SecureString"
         in_clear = CANARY in parameter.value
-        require(in_clear == (ask.decrypt or not is_secret), "safety", f"{what} is in the wrong form")
+        if in_clear != (ask.decrypt or not is_secret):
+            raise BrokenPromiseError("safety", f"{_what(ask, name)}: {put} is in the wrong form")
         spans = self.store.spans(name, ask.selector)
         last = next((at for at in range(len(spans) - 1, -1, -1) if spans[at].holder == put), None)
         if last is None:
-            raise BrokenPromiseError("safety", f"{what} was never there")
+            raise BrokenPromiseError("safety", f"{_what(ask, name)}: {put} was never there")
         if last + 1 < len(spans) and ask.begun_s > spans[last + 1].start_s:
             self._stale(ask, name, put, spans, last)
         self._no_relapse(ask, name, put, spans)
