@@ -456,7 +456,9 @@ class Cache:
     def _is_servable(self, secret: Secret, holding: Holding, now: Instant) -> bool:
         """Whether callers may have this while it is refreshed; what idled past its bound they wait for."""
         limit_s = held_bound_s(secret.key, holding, self._view(), now, self._limits)
-        return holding.confirmed.age_s(now) <= limit_s and servable_for_s(holding, now, self._limits) > 0
+        # Its own read may have shown the past.
+        age_s = holding.confirmed.age_s(now) + self._limits.lag_s
+        return age_s <= limit_s and servable_for_s(holding, now, self._limits) > 0
 
     def _fresh_for_s(
         self, secret: Secret, holding: Holding, now: Instant, generation: int | None = None

@@ -192,7 +192,8 @@ class Logins:
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
         can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
-        if not can_read and any(arn != state.arn for arn, _ in login.tried):
+        held = reader.cache.status().secrets
+        if not can_read and any(one.name == name and one.arn != state.arn for one in held):
             # It cannot know yet that the name means another secret now.
             return
         success = self.successes.get((reader.host.name, state.arn))
