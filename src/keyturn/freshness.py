@@ -315,9 +315,9 @@ def bound_s(holding: Holding, *, covered: bool, limits: Limits) -> float:
     the time for which the source may answer with the past, and as much again when the label went
     back to a version that it had left. The duration of a call in flight comes on top.
     """
-    own_s = limits.check_interval_s + 2 * limits.lag_s
-    if holding.trouble is not None:
-        return limits.max_stale_s + own_s
+    ttl_s = limits.covered_ttl_s if covered else limits.uncovered_ttl_s
     if holding.stage == AWSPENDING:
-        return limits.check_interval_s + own_s
-    return (limits.covered_ttl_s if covered else limits.uncovered_ttl_s) + own_s
+        ttl_s = limits.check_interval_s
+    if holding.trouble is not None:
+        ttl_s = max(ttl_s, limits.max_stale_s)
+    return ttl_s + limits.check_interval_s + 2 * limits.lag_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn import ConfigurationError, SecretCache
+from keyturn import ConfigurationError, SecretCache, UnavailableError
 from tests.world import NAME, World, held
 
 
@@ -181,6 +181,17 @@ def test_status_says_what_is_held_and_how_old_it_can_get(world: World) -> None:
     assert (True, 2.0, None) == (table.used, table.checked_age_s, table.trouble)
     assert held(world_without_table := _held_without_table(world)).bound_s < 400
     assert not world_without_table.status().table.used
+
+
+def test_the_bound_of_a_failing_refresh_is_no_shorter_than_that_of_the_cover(world: World) -> None:
+    """Where copies may be covered for longer than stale, a marker that agrees outlasts a failed read."""
+    cache = world.covered(max_stale_s=900)
+    world.secrets.fail = UnavailableError
+    cache.invalidate(NAME)
+    cache.get(NAME)
+    failed = held(cache)
+    assert "UnavailableError" in (failed.last_error or "")
+    assert failed.bound_s >= 3600
 
 
 def _held_without_table(world: World) -> SecretCache:

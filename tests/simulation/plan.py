@@ -37,7 +37,7 @@ class ReaderPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One world. `rotations`: of each secret, 17 on average. `undescribed`: names that the listener may not describe.
+    """One world. `rotations`: of each secret, 15 on average. `undescribed`: names that the listener may not describe.
 
     `swept_parameters`: whether the sweep lists parameters.
     """
@@ -64,7 +64,7 @@ def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
     if only is not None:
         chosen = [only] if only else []
     return Plan(
-        rotations=random.choice((8, 16, 27)),
+        rotations=random.choice((7, 14, 24)),
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),
         stale=random.choice((0.0, 0.3, 0.9)),
         trail=random.random() < 0.35,
