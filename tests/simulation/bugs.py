@@ -194,6 +194,7 @@ BUGS: Final = (
         _FRESHNESS,
         "        lease_left_s = limits.lease_s * limits.spread - swept_s",
         "        lease_left_s = 1e9 * limits.lease_s - swept_s",
+        weather="nothing announces: events, listener, sweeps off",
     ),
     Bug(
         "a table that stopped answering is trusted for ever",

@@ -10,13 +10,20 @@ NAMES = ("prod/db", "prod/db-abcdef", "api")
 
 LIMITS: tuple[dict[str, float], ...] = (
     {},
-    {"check_interval_s": 3.0, "uncovered_ttl_s": 60.0, "covered_ttl_s": 900.0, "max_denied_s": 60.0},
+    {
+        "check_interval_s": 3.0,
+        "uncovered_ttl_s": 60.0,
+        "covered_ttl_s": 1800.0,
+        "lease_s": 840.0,
+        "max_denied_s": 60.0,
+    },
     {"check_interval_s": 10.0, "max_stale_s": 900.0},
 )
 DEFAULTS: dict[str, float] = {
     "check_interval_s": 5.0,
     "uncovered_ttl_s": 300.0,
     "covered_ttl_s": 3600.0,
+    "lease_s": 1260.0,
     "max_denied_s": 300.0,
     "max_stale_s": 21600.0,
     "min_refresh_interval_s": 1.0,
@@ -37,9 +44,9 @@ class ReaderPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One world. `rotations`: of each secret, 15 on average. `undescribed`: names that the listener may not describe.
+    """One world. `rotations`: of each secret, 15 on average. `swept_parameters`: the sweep lists them.
 
-    `swept_parameters`: whether the sweep lists parameters.
+    `undescribed`: names that the listener may not describe.
     """
 
     rotations: int

@@ -27,6 +27,7 @@ from tests.simulation.checkers.cost import Cost
 from tests.simulation.checkers.ending import Ending
 from tests.simulation.checkers.logins import Logins
 from tests.simulation.checkers.measures import Measures
+from tests.simulation.checkers.order import Order
 from tests.simulation.checkers.parameters import ServingParameters
 from tests.simulation.checkers.reports import Reporting
 from tests.simulation.checkers.serving import Serving
@@ -268,8 +269,9 @@ class World:
         wire = Wire(self.scheduler, self.weather, host, crashes)
         table = self._markers(wire)
         catalog = SecretsLine(self.service, wire, self._answered, self.plan.undescribed)
+        line = Order(self.scheduler, catalog, table, lambda of: self.service.name_by_id.get(of, of))
         pause, random = self.scheduler.pause, self.random.random
-        recorder = Recorder(catalog, table, settle_s=6.0, sleep=pause, random=random, wall=host.clock.wall)
+        recorder = Recorder(line, line, settle_s=6.0, sleep=pause, random=random, wall=host.clock.wall)
         return recorder, table
 
     def _markers(self, wire: Wire) -> MarkerTable:
@@ -326,6 +328,7 @@ class World:
             check_interval_s=limits["check_interval_s"],
             covered_ttl_s=limits["covered_ttl_s"],
             uncovered_ttl_s=limits["uncovered_ttl_s"],
+            lease_s=limits["lease_s"],
             max_denied_s=limits["max_denied_s"],
             max_stale_s=limits["max_stale_s"],
         )

@@ -12,7 +12,6 @@ CALLS_S = 6.0
 """What the calls on the way take together, slow ones included."""
 
 SWEEP_EVERY_S = 300.0
-LEASE_S = 1260.0
 REST_S = 65.0
 """After trouble, the longest pause until the cache and the listener try again."""
 
@@ -33,6 +32,6 @@ def by_sweep_s(check_interval_s: float, *, back: bool) -> float:
     return LIST_LAG_S + SWEEP_EVERY_S + 2 * SETTLE_S + by_event_s(check_interval_s, back=back)
 
 
-def by_lease_s(check_interval_s: float, *, back: bool) -> float:
+def by_lease_s(lease_s: float, check_interval_s: float, *, back: bool) -> float:
     """Nothing but the end of the lease."""
-    return LEASE_S + by_event_s(check_interval_s, back=back)
+    return lease_s + by_event_s(check_interval_s, back=back)

@@ -131,7 +131,8 @@ class ServingParameters:
 
     def _promised(self, ask: Ask, name: str, put: Put, moved: Span) -> tuple[float, str]:
         """In how many seconds a change is noticed, and by what."""
-        interval_s, moved_s, holder = ask.reader.limits["check_interval_s"], moved.start_s, moved.holder
+        limits, moved_s, holder = ask.reader.limits, moved.start_s, moved.holder
+        interval_s = limits["check_interval_s"]
         back = holder is not None and (holder.life != put.life or holder.number < put.number)
         by_event_s = bounds.by_event_s(interval_s, back=back)
         if ask.selector.isdecimal() or self.weather.calm_since(TABLE, TAMPER) + bounds.REST_S >= moved_s:
@@ -139,10 +140,10 @@ class ServingParameters:
         if self._events_reach(name, moved_s):
             return by_event_s, "event"
         if not self.swept or ask.selector != AWSCURRENT:
-            return ask.reader.limits["uncovered_ttl_s"] + by_event_s, "TTL"
+            return limits["uncovered_ttl_s"] + by_event_s, "TTL"
         if self.weather.calm_since(SWEEPS, LISTENER) < moved_s:
             return bounds.by_sweep_s(interval_s, back=back), "sweep"
-        return bounds.by_lease_s(interval_s, back=back), "lease"
+        return bounds.by_lease_s(limits["lease_s"], interval_s, back=back), "lease"
 
     def _events_reach(self, name: str, moved_s: float) -> bool:
         """Whether this change was announced by an event that nothing held up, and no other was near."""

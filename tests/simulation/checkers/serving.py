@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keyturn.errors import (
@@ -185,7 +185,7 @@ class Serving:
             return
         holders = [span.holder for span in spans[:last]]
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
-        promised_s, promise = self._promised(name, spans, last, limits["check_interval_s"], back=back)
+        promised_s, promise = self._promised(name, spans, last, limits, back=back)
         if checked_s is None or checked_s > age_s + 1:
             short_s = limits["uncovered_ttl_s"] + bounds.by_event_s(limits["check_interval_s"], back=back)
             promised_s, promise = min((promised_s, promise), (short_s, "outage"))
@@ -202,17 +202,17 @@ class Serving:
         return self.service.flights.by_others(flight, served.begun_s)
 
     def _promised(
-        self, name: str, spans: list[Span], last: int, interval_s: float, *, back: bool
+        self, name: str, spans: list[Span], last: int, limits: Mapping[str, float], *, back: bool
     ) -> tuple[float, str]:
         """In how many seconds a move is noticed, and by what."""
-        moved_s = spans[last + 1].start_s
+        moved_s, interval_s = spans[last + 1].start_s, limits["check_interval_s"]
         if self.weather.calm_since(TABLE, TAMPER) + bounds.REST_S >= moved_s:
             return NEVER_S, "nothing"
         if self._events_reach(name, spans, last):
             return bounds.by_event_s(interval_s, back=back), "event"
         if self._sweeps_reach(name, moved_s):
             return bounds.by_sweep_s(interval_s, back=back), "sweep"
-        return bounds.by_lease_s(interval_s, back=back), "lease"
+        return bounds.by_lease_s(limits["lease_s"], interval_s, back=back), "lease"
 
     @staticmethod
     def _bound_s(status: CacheStatus, arn: str, stage: str) -> tuple[float, str]:

@@ -1,0 +1,50 @@
+"""In which order a writer of markers asks: the secret after its marker, or two writers undo each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from keyturn.protocols import Catalog, MarkerStore, Seen
+from keyturn.values import Described, Marker
+from tests.simulation.checkers.broken import require
+from tests.simulation.scheduler import NEVER_S, Scheduler
+
+
+@dataclass(slots=True)
+class Order:
+    """What one writer is told and writes, as its catalog and its store. `name_of`: of an ARN or a key."""
+
+    scheduler: Scheduler
+    catalog: Catalog
+    store: MarkerStore
+    name_of: Callable[[str], str]
+    asked_s: dict[str, float] = field(default_factory=dict)
+    listed_s: float = -NEVER_S
+    looked_s: dict[str, float] = field(default_factory=dict)
+
+    def describe(self, secret_id: str) -> Described:
+        """As the catalog."""
+        self.asked_s[self.name_of(secret_id)] = self.scheduler.now_s
+        return self.catalog.describe(secret_id)
+
+    def list(self) -> Iterator[Described]:
+        """As the catalog."""
+        self.listed_s = self.scheduler.now_s
+        return self.catalog.list()
+
+    def look(self, key: str) -> Seen:
+        """As the store."""
+        seen = self.store.look(key)
+        self.looked_s[key] = self.scheduler.now_s
+        return seen
+
+    def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
+        """As the store: the condition protects only what was asked for after the marker was read."""
+        for seen, marker in changes:
+            asked_s = max(self.asked_s.get(self.name_of(marker.arn), -NEVER_S), self.listed_s)
+            looked_s = self.looked_s.get(seen.key, -NEVER_S)
+            what = f"{seen.key} is written of an answer from {looked_s - asked_s:.3f} s before it was read"
+            # An event's token is all that is known of a parameter.
+            require(asked_s >= looked_s or marker.token is not None, "order", what)
+        self.store.write(changes)
