@@ -148,6 +148,8 @@ class Serving:
         reader, key = served.reader, (served.reader.host.name, version.arn, served.stage)
         if told.denied_to is self.scheduler.running:
             self.denied_s.setdefault(key, served.begun_s)
+            # The next answer may be of another secret that had the same name.
+            told.denied_to = None
         since_s = self.denied_s.get(key, NEVER_S)
         allowed_s = reader.limits["max_denied_s"] * bounds.DRIFT + self._hidden_s(reader) + 1.0
         if served.begun_s - since_s > allowed_s and since_s > reader.born_s:
