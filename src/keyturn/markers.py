@@ -59,7 +59,7 @@ from keyturn.items import (
 )
 from keyturn.names import SUFFIX_LENGTH
 from keyturn.protocols import WRITES_MAX, Seen
-from keyturn.sources.faults import Fault, FaultKind, fault_of
+from keyturn.sources.faults import Fault, FaultKind, fault_of, table_advice
 from keyturn.values import LEFT_MAX, Head, Marker, MarkersRead
 
 SCHEMA: Final = 1
@@ -410,23 +410,14 @@ class MarkerTable:
 
 def _advice(fault: Fault) -> str:
     """What happened to a call on the table, and what to do."""
-    match fault.kind:
-        case FaultKind.DENIED:
-            return (
-                "this role may not use it; readers need dynamodb:GetItem and BatchGetItem, writers also "
-                "PutItem and UpdateItem, the sweep Scan, on the table's ARN"
-            )
-        case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
-            return "no valid credentials; check the role or the profile of the DynamoDB client"
-        case FaultKind.THROTTLED:
-            return "throttled; it should be on demand, and one item serves 3,000 strongly consistent reads/s"
-        case FaultKind.UNAVAILABLE:
-            return "unreachable; check the network path (VPC endpoint, DNS) and the client's Region"
+    if fault.kind is FaultKind.DENIED:
+        return (
+            "this role may not use it; readers need dynamodb:GetItem and BatchGetItem, writers also "
+            "PutItem and UpdateItem, the sweep Scan, on the table's ARN"
+        )
     if fault.code == "ResourceNotFoundException":
         return "no such table in the client's account and Region; deploy the stack or check the name"
-    if fault.code == "ValidationException":
-        return "it refused the request; its primary key must be the String pk alone, as the stack makes it"
-    return "it refused the request"
+    return table_advice(fault)
 
 
 # Items

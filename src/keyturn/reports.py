@@ -39,7 +39,7 @@ from keyturn.items import (
     text_of,
     whole_of,
 )
-from keyturn.sources.faults import Fault, FaultKind, fault_of
+from keyturn.sources.faults import Fault, FaultKind, fault_of, table_advice
 from keyturn.values import Report
 
 SCHEMA: Final = 1
@@ -117,20 +117,11 @@ class ConvergenceTable:
 
 def _advice(fault: Fault, operation: str) -> str:
     """What happened to a call on the table, and what to do."""
-    match fault.kind:
-        case FaultKind.DENIED:
-            return f"this role may not use it: allow dynamodb:{operation} on the table's ARN"
-        case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
-            return "no valid credentials; check the role or the profile of the DynamoDB client"
-        case FaultKind.THROTTLED:
-            return "throttled; it should be on demand"
-        case FaultKind.UNAVAILABLE:
-            return "unreachable; check the network path (VPC endpoint, DNS) and the client's Region"
+    if fault.kind is FaultKind.DENIED:
+        return f"this role may not use it: allow dynamodb:{operation} on the table's ARN"
     if fault.code == "ResourceNotFoundException":
         return "no such table in the client's account and Region; deploy the stack with Convergence=true"
-    if fault.code == "ValidationException":
-        return "it refused the request; its primary key must be the String pk alone, as the stack makes it"
-    return "it refused the request"
+    return table_advice(fault)
 
 
 def item_of(report: Report) -> dict[str, object]:

@@ -13,6 +13,7 @@ ELSEWHERE: Final = {
     "keyturn.cli.fleet": ("notes",),
     "keyturn.markers": ("_advice",),
     "keyturn.reports": ("_advice",),
+    "keyturn.sources.faults": ("table_advice",),
     "keyturn.watch": ("_look", "uncovered_because"),
 }
 """Module -> functions whose answers end up in a message, in `status()` or in the log."""

@@ -229,6 +229,20 @@ def _refused(fault: Fault, secret_id: str) -> SecretError:
     return UnavailableError(secret_id, detail, advice=fault.advice)
 
 
+def table_advice(fault: Fault) -> str:
+    """What happened to a call on a DynamoDB table, and what to do, where its purpose does not matter."""
+    match fault.kind:
+        case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
+            return "no valid credentials; check the role or the profile of the DynamoDB client"
+        case FaultKind.THROTTLED:
+            return "throttled; it should be on demand, and one item serves 3,000 strongly consistent reads/s"
+        case FaultKind.UNAVAILABLE:
+            return "unreachable; check the network path (VPC endpoint, DNS) and the client's Region"
+    if fault.code == "ValidationException":
+        return "it refused the request; its primary key must be the String pk alone, as the stack makes it"
+    return "it refused the request"
+
+
 def answered_fault(code: str, message: str, status: int) -> Fault:
     """The fault of an answer with AWS's own error code and message, and HTTP's status."""
     return Fault(_kind(code, status), code, _one_line(message), status)
