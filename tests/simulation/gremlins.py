@@ -8,6 +8,7 @@ from random import Random
 
 from keyturn.markers import HEAD_KEY
 from tests.simulation.hosts import EPOCH_S
+from tests.simulation.moves import Moves
 from tests.simulation.peers import events
 from tests.simulation.peers.dynamodb import Table
 from tests.simulation.peers.lambdas import Function
@@ -39,6 +40,7 @@ class Gremlins:
     service: SecretsManager
     function: Function
     readers: list[Reader]
+    moves: Moves
     say: Callable[[str], None]
     disturbed: Callable[[], None]
 
@@ -74,10 +76,10 @@ class Gremlins:
         }
 
     def run(self, favourites: list[str], mean_gap_s: float) -> None:
-        """One fault after another, for ever."""
+        """One fault after another, for ever; many strike when a label has just moved."""
         faults = self.faults()
         while True:
-            self.scheduler.pause(self.random.expovariate(1 / mean_gap_s))
+            self.moves.pause(self.random.expovariate(1 / mean_gap_s))
             name = self.random.choice(favourites)
             self.weather.counted[name] += 1
             self.say(f"fault begins: {name}")

@@ -15,6 +15,7 @@ from keyturn.login import LoginOptions
 from keyturn.refusals import is_refused
 from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.hosts import Host
+from tests.simulation.moves import Moves
 from tests.simulation.peers.database import RefusedError
 from tests.simulation.scheduler import NEVER_S, Scheduler
 
@@ -89,6 +90,7 @@ class Reader:
     make_cache: Callable[[], SecretCache]
     limits: Mapping[str, float]
     ids: Callable[[], list[str]]
+    moves: Moves
     told: Callable[[Served], None]
     invalidated: Callable[[Reader, str], None]
     reborn: Callable[[Reader], None]
@@ -184,8 +186,10 @@ class Reader:
 
     def _read_on(self) -> None:
         while not self.quiet:
-            self.scheduler.pause(self.random.expovariate(1 / self.mean_gap_s))
+            has_moved = self.moves.pause(self.random.expovariate(1 / self.mean_gap_s))
             secret_id, stage = self.random.choice(self.ids()), self.random.choice(STAGES)
+            if has_moved and self.random.random() < 0.5:
+                secret_id = self.moves.last
             if self.steady:
                 secret_id, stage = self.ids()[0], AWSCURRENT
             if self.random.random() < 0.002:

@@ -34,6 +34,7 @@ from tests.simulation.checkers.serving import Serving
 from tests.simulation.checkers.table import Items
 from tests.simulation.gremlins import Gremlins
 from tests.simulation.hosts import Host, HostClock
+from tests.simulation.moves import Moves
 from tests.simulation.peers.database import Database, connect
 from tests.simulation.peers.dynamodb import Table, TableClient, WatchedMarkers
 from tests.simulation.peers.events import Event
@@ -48,8 +49,8 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.threads import cooperative
 from tests.simulation.weather import SWEEPS, Weather, Wire
 
-HEALED_AFTER_S = 1000.0
-"""Two sweeps, the list's lag, and Lambda's last retry."""
+HEALED_AFTER_S = 1450.0
+"""The latest event, with Lambda's last retry, and a sweep that began a list's lag after it."""
 
 QUIET_S = 60.0
 TIME_MAX_S = 40_000.0
@@ -96,9 +97,11 @@ class World:
     reporting: Reporting = field(init=False)
     gremlins: Gremlins = field(init=False)
     ground: Host = field(init=False)
+    moves: Moves = field(init=False)
 
     def __post_init__(self) -> None:
         self.ground = Host("aws", self.scheduler)
+        self.moves = Moves(self.scheduler, self.random)
         self.weather = Weather(self.scheduler, self.random)
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
@@ -116,6 +119,7 @@ class World:
             self.service,
             self.function,
             self.readers,
+            self.moves,
             self.say,
             lambda: self.cost.happened("*"),
         )
@@ -178,7 +182,10 @@ class World:
     def _publish(self, event: Event) -> None:
         hint = self._hint(event)
         if isinstance(hint, Hint):
-            self.cost.happened(self.service.name_by_id.get(hint.secret_id, hint.secret_id))
+            name = self.service.name_by_id.get(hint.secret_id, hint.secret_id)
+            self.cost.happened(name)
+            if (hint.reason, hint.stage) == ("Secret Label Updated", "AWSCURRENT"):
+                self.moves.happened(name)
             self.say("Secrets Manager:", hint.reason, hint.secret_id, hint.stage, hint.version_id)
         self.counted["events"] += 1
         self.bus.publish(event)
@@ -296,6 +303,7 @@ class World:
             make_cache=make,
             limits=plan.limits,
             ids=self._ids,
+            moves=self.moves,
             told=self._served,
             invalidated=self._invalidated,
             reborn=self._reborn,
