@@ -320,17 +320,7 @@ class Cache:
         with self._lock:
             if holding.version.arn == secret.arn:
                 return self._land(secret_id, secret, holding, held)
-            self.shelf.forget(secret)
-            landed = holding.version
-            # The caller's name as well, which another thread's answer may have taken from it already.
-            for name in dict.fromkeys((*secret.names, secret_id)):
-                if name == secret.arn:
-                    continue
-                successor = self.shelf.claim(holding.version, name)
-                landed = self._land(name, successor, holding, None)
-            if secret_id == secret.arn:
-                raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")
-            return as_asked(landed, secret_id)
+            return self._hand_over(secret_id, secret, holding, anew=held.generation != generation)
 
     def _serve_despite(
         self, secret_id: str, secret: Secret, held: Holding, error: SecretError
@@ -518,6 +508,25 @@ class Cache:
         if current is not None:
             self._measure_lag(secret, current, holding, now)
         return self._serve(secret_id, secret, holding, now)
+
+    def _hand_over(self, secret_id: str, secret: Secret, holding: Holding, *, anew: bool) -> SecretVersion:
+        """Keep what was read of another secret, since the names of this one are that one's now.
+
+        `anew`: what was known was not good enough, and so is not what was known of the other.
+        """
+        self.shelf.forget(secret)
+        landed = holding.version
+        # The caller's name as well, which another thread's answer may have taken from it already.
+        names = [name for name in dict.fromkeys((*secret.names, secret_id)) if name != secret.arn]
+        successors = [self.shelf.claim(holding.version, name) for name in names]
+        for successor in successors[:1]:
+            successor.generation += anew
+            self.shelf.drop_hits(successor)
+        for name, successor in zip(names, successors, strict=True):
+            landed = self._land(name, successor, holding._replace(generation=successor.generation), None)
+        if secret_id == secret.arn:
+            raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")
+        return as_asked(landed, secret_id)
 
     def _measure_lag(self, secret: Secret, before: Holding, after: Holding, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""

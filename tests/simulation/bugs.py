@@ -242,6 +242,19 @@ BUGS: Final = (
         "    settled = behind\n",
     ),
     Bug(
+        "a marker that agreed is behind any other answer",
+        _REFRESH,
+        "    behind = agrees(marker, held) and moved.version.version_id not in marker.left\n",
+        "    behind = agrees(marker, held)\n",
+        weather="process replaced",
+    ),
+    Bug(
+        "a failed refresh makes the bound of a cover shorter",
+        _FRESHNESS,
+        "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
+        "        ttl_s = limits.max_stale_s\n",
+    ),
+    Bug(
         "asking again has no back-off",
         _REFRESH,
         "    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)\n",
@@ -275,9 +288,8 @@ BUGS: Final = (
     Bug(
         "others are served whatever is there while one refreshes",
         _CACHE,
-        "        return holding.confirmed.age_s(now) <= limit_s and "
-        "servable_for_s(holding, now, self._limits) > 0\n",
-        "        return limit_s >= 0 and servable_for_s(holding, now, self._limits) > 0\n",
+        "        return age_s <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
+        "        return age_s >= 0 <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
         weather="host frozen",
     ),
     Bug(

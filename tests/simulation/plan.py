@@ -32,13 +32,17 @@ DEFAULTS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class ReaderPlan:
-    """One reader: its limits, how its clock is wrong, how often it gets; a steady one gets one secret."""
+    """One reader: its limits, how its clock is wrong, how often it gets; a steady one gets one secret.
+
+    `storms`: the chance that it is busy just after a move.
+    """
 
     limits: dict[str, float]
     background: bool
     skew_s: float
     drift: float
     mean_gap_s: float
+    storms: float
     steady: bool
 
 
@@ -92,5 +96,6 @@ def _reader(random: Random) -> ReaderPlan:
         skew_s=random.choice((0.0, -40.0, 5000.0)) * random.random(),
         drift=random.uniform(-2e-4, 2e-4),
         mean_gap_s=random.choice((3.0, 6.0, 12.0, 24.0)),
+        storms=random.choice((0.01, 0.01, 0.01, 0.3)),
         steady=random.random() < 0.3,
     )

@@ -81,7 +81,7 @@ class Reader:
 
     `parameters` reads some; `connect` logs in to a secret's database with one of its versions.
 
-    `storms`: whether it now and then invalidates at every turn, as code does on every failed login.
+    `storms`: the chance that a move is followed by many things one after the other.
     """
 
     host: Host
@@ -99,6 +99,7 @@ class Reader:
     parameters: Callable[[Reader], None]
     counted: Counter[str]
     mean_gap_s: float
+    storms: float
     steady: bool
     background: bool
     cache: SecretCache
@@ -192,7 +193,7 @@ class Reader:
                 secret_id = self.moves.last
             if self.steady:
                 secret_id, stage = self.ids()[0], AWSCURRENT
-            if self.random.random() < 0.002:
+            if self.random.random() < (self.storms if has_moved else 0.002):
                 self._storm(secret_id)
             if self.random.random() < 0.004:
                 self.idle_until_s = self.scheduler.now_s + self.random.expovariate(1 / 200)
@@ -209,14 +210,14 @@ class Reader:
                 self.get(secret_id, stage)
 
     def _storm(self, secret_id: str) -> None:
-        """One failure after the other: each invalidates, or each logs in again."""
-        invalidates = self.random.random() < 0.5
-        self.counted["storms of invalidations" if invalidates else "storms of logins"] += 1
+        """A busy moment: one get after the other, or one failure, and each invalidates or logs in again."""
+        kind = self.random.choice(("gets", "invalidations", "logins"))
+        self.counted[f"storms of {kind}"] += 1
         for _ in range(self.random.randrange(1, 30)):
-            if not invalidates:
+            if kind == "invalidations" and self.cache.invalidate(secret_id):
+                self.invalidated(self, secret_id)
+            if kind == "logins":
                 self.login(secret_id)
             else:
-                if self.cache.invalidate(secret_id):
-                    self.invalidated(self, secret_id)
                 self.get(secret_id, AWSCURRENT)
             self.scheduler.pause(0.2 * self.random.random())

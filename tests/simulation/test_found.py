@@ -228,6 +228,21 @@ def test_a_clock_that_is_set_back_ends_no_doubt() -> None:
     assert "v2" == cache.get(NAME).version_id
 
 
+def test_an_invalidation_is_meant_for_the_successor_as_well() -> None:
+    """The name means a secret that is known by its ARN already: what was read of it before does not count."""
+    world = World()
+    cache = world.cache(table=False)
+    cache.get(NAME)
+    world.secrets.purge(NAME)
+    successor = world.secrets.create(NAME, "anew", "a1")
+    world.rotate("a2", "anew, rotated", mark=False)
+    assert "a1" == cache.get(successor, "AWSPREVIOUS").version_id
+    world.rotate("a3", "anew, rotated again", mark=False)
+    cache.invalidate(NAME)
+    assert "a3" == cache.get(NAME).version_id
+    assert "a2" == cache.get(NAME, "AWSPREVIOUS").version_id
+
+
 def test_who_finds_the_successor_gets_what_is_held_of_it() -> None:
     """A name that turns out to mean a secret known by its ARN gets that one's version, doubts included."""
     world = World()

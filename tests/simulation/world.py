@@ -312,6 +312,7 @@ class World:
             parameters=self.parameters.read,
             counted=self.counted,
             mean_gap_s=plan.mean_gap_s,
+            storms=plan.storms,
             steady=plan.steady,
             background=plan.background,
             cache=make(),
