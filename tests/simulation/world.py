@@ -47,7 +47,7 @@ from tests.simulation.reader import Reader, Served
 from tests.simulation.rotator import Rotator
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.threads import cooperative
-from tests.simulation.weather import SWEEPS, Weather, Wire
+from tests.simulation.weather import SWEEPS, TABLE, Weather, Wire
 
 HEALED_AFTER_S = 1450.0
 """The latest event, with Lambda's last retry, and a sweep that began a list's lag after it."""
@@ -325,7 +325,11 @@ class World:
             source=SecretsLine(self.service, wire, self._answered),
             parameter_source=lambda decrypt: ParameterStoreSource(lambda: line, decrypt=decrypt),
             markers=WatchedMarkers(
-                self._markers(wire), host, self.table.flights, partial(self._learned, host.name)
+                self._markers(wire),
+                host,
+                self.table.flights,
+                partial(self._learned, host.name),
+                throttled=partial(self.weather.struck, TABLE),
             ),
             reports=self._reports(host) if self.reporting.table.used else None,
             report_ttl_s=TTL_S,

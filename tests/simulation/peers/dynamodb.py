@@ -235,13 +235,14 @@ class TableClient:
 class WatchedMarkers:
     """A `MarkerReader` that tells `flights` which processes read the table, pauses included.
 
-    `learned` hears which marker, or none, was read of a key.
+    `learned` hears which marker, or none, was read of a key; `throttled`, that some stayed unread.
     """
 
     markers: MarkerReader
     host: Host
     flights: Flights[tuple[str, int]]
     learned: Callable[[str, Marker | None], None]
+    throttled: Callable[[], None]
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
         with self.flights.flying(self.host.process):
@@ -250,6 +251,8 @@ class WatchedMarkers:
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         with self.flights.flying(self.host.process):
             read = self.markers.read_markers(keys)
+        if read.unread:
+            self.throttled()
         for key in sorted(read.found.keys() | read.absent):
             self.learned(key, read.found.get(key))
         return read
