@@ -8,6 +8,12 @@ EPOCH_S = 1_790_000_000.0
 """The wall clock's time when the simulation starts."""
 
 
+LEAP_S = 60.0
+"""The shortest short TTL: a wall clock that is set forward by that makes a copy of just now look old."""
+
+NEVER_S = -float("inf")
+
+
 class HostClock:
     """A `Clock` that drifts, is set forward and back, and whose monotonic half may stop in a freeze."""
 
@@ -18,6 +24,7 @@ class HostClock:
         self._stopped_s = -1000.0
         self.disturbed_s = 0.0
         self.hidden_s = 0.0
+        self.leapt_s = NEVER_S
         self.stops = False
 
     def wall(self) -> float:
@@ -30,6 +37,8 @@ class HostClock:
         """Set the wall clock forward or back."""
         self._offset_s += seconds
         self.disturbed_s = max(self.disturbed_s, self._scheduler.now_s)
+        if seconds >= LEAP_S:
+            self.leapt_s = self._scheduler.now_s
         # Time that passed in a freeze and was then taken back from the wall clock shows on neither clock.
         self.hidden_s += max(0.0, -seconds)
 

@@ -48,7 +48,7 @@ class ReaderPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One world. `rotations`: of each secret, 15 on average. `swept_parameters`: the sweep lists them.
+    """One world. `rotations`: of each secret, 14 on average. `swept_parameters`: the sweep lists them.
 
     `undescribed`: names that the listener may not describe.
     """
@@ -75,7 +75,7 @@ def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
     if only is not None:
         chosen = [only] if only else []
     return Plan(
-        rotations=random.choice((7, 14, 24)),
+        rotations=random.choice((6, 12, 24)),
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),
         stale=random.choice((0.0, 0.3, 0.9)),
         trail=random.random() < 0.35,

@@ -44,7 +44,8 @@ class Login:
     """One login and how it ended (true seconds).
 
     `deadline_s`: until when its caller has time. `looks_s`: when each look for a version began;
-    `tried`: the versions tried in the last of them; `last`: those last logged in with before it.
+    `tried`: the versions tried in the last of them, `labelled`: those that had a label when one was;
+    `last`: those last logged in with before it.
     `outcome`: None after a success.
     """
 
@@ -56,6 +57,7 @@ class Login:
     deadline_s: float
     looks_s: list[float] = field(default_factory=list)
     tried: list[tuple[str, str]] = field(default_factory=list)
+    labelled: set[tuple[str, str]] = field(default_factory=set)
     last: set[tuple[str, str]] = field(default_factory=set)
     timed_out: bool = False
     outcome: SecretError | TimeoutError | None = None

@@ -112,6 +112,7 @@ class Logins:
     def _look(self, login: Login, at_s: float) -> None:
         login.looks_s.append(at_s)
         login.tried.clear()
+        login.labelled.clear()
         login.last = {
             one.version.identity
             for (host, _), one in self.successes.items()
@@ -130,7 +131,8 @@ class Logins:
         login.tried.append(version.identity)
         again = len(login.tried) != len(set(login.tried))
         require(not again, "login attempts", f"{_what(login)} tries {version.version_id} twice in one look")
-        others = set(login.tried) - login.last - self._labelled(login)
+        login.labelled |= self._labelled(login)
+        others = set(login.tried) - login.last - login.labelled
         require(len(others) <= 1, "login attempts", f"{_what(login)} tries {sorted(others)} without a label")
 
     def accepted(self, login: Login, version: SecretVersion) -> None:

@@ -160,6 +160,9 @@ class ServingParameters:
         position = self.positions.setdefault(key, Position())
         least = position.least(ask.begun_s)
         found = next((at for at in range(least, len(spans)) if spans[at].holder == put), None)
+        if found is None and ask.reader.host.clock.leapt_s > position.since_s:
+            del self.positions[key]
+            return
         if found is None:
             newer = spans[least].holder
             raise BrokenPromiseError("relapse", f"{_what(ask, name)}: {put} after {newer} was served")

@@ -22,14 +22,23 @@ Process = tuple[str, int, float]
 """A host, its generation, and since when its process lives."""
 
 
-def held_by(status: CacheStatus) -> dict[str, str]:
-    """What a process says that it holds under AWSCURRENT, by marker key."""
-    held = {
-        secret_key(one.arn, one.name): one.version_id for one in status.secrets if one.stage == AWSCURRENT
-    }
+def held_by(status: CacheStatus) -> dict[str, set[str]]:
+    """What a process may say that it holds under AWSCURRENT, by marker key.
+
+    Two versions where it holds a secret that was purged and the one that was created again.
+    """
+    held: dict[str, set[str]] = {}
+    for one in status.secrets:
+        if one.stage == AWSCURRENT:
+            held.setdefault(secret_key(one.arn, one.name), set()).add(one.version_id)
     parameters = [(one.arn, int(one.version_id)) for one in status.parameters if one.stage == AWSCURRENT]
     # Of a clear copy and a ciphertext the earlier version: the highest first, so that the lowest stays.
-    return held | {arn: str(number) for arn, number in sorted(parameters, reverse=True)}
+    return held | {arn: {str(number)} for arn, number in sorted(parameters, reverse=True)}
+
+
+def says(report: Report, held: Mapping[str, set[str]]) -> bool:
+    """Whether this is what the report says, neither more nor less."""
+    return report.held.keys() == held.keys() and all(report.held[key] in held[key] for key in held)
 
 
 @dataclass(slots=True)
@@ -52,7 +61,7 @@ class Reporting:
             require(False, "reports", f"{host.name} reports what is no report")  # noqa: FBT003 - always
             return
         held = held_by(reader.cache.status())
-        require(report.held == held, "reports", f"{host.name} reports {report.held} and holds {held}")
+        require(says(report, held), "reports", f"{host.name} reports {report.held} and holds {held}")
         lasts_s = report.expires_at_s - report.reported_at_s
         require(TTL_S <= lasts_s <= TTL_S + 1, "reports", f"{host.name} reports for {lasts_s:.1f} s")
         process = (*host.process, reader.born_s)
@@ -82,7 +91,7 @@ class Reporting:
             return
         left_s = report.expires_at_s - reader.host.clock.wall()
         require(left_s > 0, "reports", f"the report of {name} ended {-left_s:.0f} s ago")
-        require(report.held == held_by(status), "reports", f"{name} is said to hold {report.held}")
+        require(says(report, held_by(status)), "reports", f"{name} is said to hold {report.held}")
         for secret in service.states:
             if service.now(secret) is not None:
                 version = reader.cache.get(secret)
