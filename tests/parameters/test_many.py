@@ -83,6 +83,18 @@ def test_an_event_not_visible_yet_costs_a_batch_a_bounded_number_of_calls(world:
     assert 2 <= world.reads <= 6
 
 
+def test_a_name_that_is_not_there_is_not_asked_for_at_once_again(world: World) -> None:
+    """For a second the next callers hear of it without a call; then it is looked for again."""
+    names, cache = fill(world, 3), world.cache()
+    for _ in range(3):
+        with pytest.raises(ParameterNotFoundError, match="/app/none"):
+            cache.get_parameters([*names, "/app/none"])
+    assert 1 == world.reads
+    world.clock.advance(1)
+    world.put("here now", "/app/none")
+    assert "here now" == cache.get_parameters([*names, "/app/none"])["/app/none"].value
+
+
 def test_a_batch_that_is_behind_its_marker_is_asked_again() -> None:
     """The sweep has listed a version that GetParameters does not show yet: the known one, until it does."""
     clock = FakeClock()

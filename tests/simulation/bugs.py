@@ -253,6 +253,7 @@ BUGS: Final = (
         _FRESHNESS,
         "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
         "        ttl_s = limits.max_stale_s\n",
+        weather="Parameter Store is busy with others",
     ),
     Bug(
         "asking again has no back-off",
