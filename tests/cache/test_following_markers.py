@@ -110,6 +110,22 @@ def test_secrets_manager_behind_the_marker_is_asked_again(world: World) -> None:
     assert "two" == cache.get_secret_string(NAME)
 
 
+def test_a_busy_reader_asks_no_faster(world: World) -> None:
+    """100 gets in a second ask at once and after 0.25 and 0.75 s: the asks outlast Secrets Manager's lag."""
+    source, cache = lagging(world)
+    source.remember()
+    world.table.set(world.key, world.arn, {"AWSCURRENT": "v2"})
+    world.clock.advance(5)
+    for _ in range(100):
+        assert "one" == cache.get_secret_string(NAME)
+        world.clock.advance(0.01)
+    assert 1 + 3 == world.reads
+    world.rotate("v2", "two", mark=False)
+    source.past = None
+    world.clock.advance(4)
+    assert "two" == cache.get_secret_string(NAME)
+
+
 def test_a_pinned_read_sees_the_new_version_before_a_plain_one(world: World) -> None:
     """Reads by stage still show the past, the pinned read of the marker's version does not: one call."""
     source, cache = lagging(world)

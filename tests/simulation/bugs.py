@@ -256,13 +256,6 @@ BUGS: Final = (
         weather="Parameter Store is busy with others",
     ),
     Bug(
-        "asking again has no back-off",
-        _REFRESH,
-        "    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)\n",
-        "    return told\n",
-        weather="",
-    ),
-    Bug(
         "a marker that disagrees is asked about once",
         _REFRESH,
         "    settled = behind or asked >= ASKS_PER_MARKER_MAX\n",
