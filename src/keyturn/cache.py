@@ -516,13 +516,15 @@ class Cache:
         """
         self.shelf.forget(secret)
         landed = holding.version
+        known = self.shelf.secret(landed.arn)
+        if known is not None and anew:
+            known.generation += 1
+            self.shelf.drop_hits(known)
         # The caller's name as well, which another thread's answer may have taken from it already.
-        names = [name for name in dict.fromkeys((*secret.names, secret_id)) if name != secret.arn]
-        successors = [self.shelf.claim(holding.version, name) for name in names]
-        for successor in successors[:1]:
-            successor.generation += anew
-            self.shelf.drop_hits(successor)
-        for name, successor in zip(names, successors, strict=True):
+        for name in dict.fromkeys((*secret.names, secret_id)):
+            if name == secret.arn:
+                continue
+            successor = self.shelf.claim(holding.version, name)
             landed = self._land(name, successor, holding._replace(generation=successor.generation), None)
         if secret_id == secret.arn:
             raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")

@@ -283,7 +283,7 @@ BUGS: Final = (
         "others are served whatever is there while one refreshes",
         _CACHE,
         "        return age_s <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
-        "        return age_s >= 0 <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
+        "        return limit_s >= 0 and servable_for_s(holding, now, self._limits) > 0\n",
         weather="host frozen",
     ),
     Bug(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from tests.simulation.scheduler import Machine, Scheduler
+from tests.simulation.scheduler import NEVER_S, Machine, Scheduler
 
 EPOCH_S = 1_790_000_000.0
 """The wall clock's time when the simulation starts."""
 
-
 LEAP_S = 60.0
 """The shortest short TTL: a wall clock that is set forward by that makes a copy of just now look old."""
-
-NEVER_S = -float("inf")
 
 
 class HostClock:
@@ -24,7 +21,7 @@ class HostClock:
         self._stopped_s = -1000.0
         self.disturbed_s = 0.0
         self.hidden_s = 0.0
-        self.leapt_s = NEVER_S
+        self.leapt_s = -NEVER_S
         self.stops = False
 
     def wall(self) -> float:
