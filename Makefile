@@ -12,7 +12,7 @@ SEEDS  ?= 1000
 SECONDS ?= 60
 
 # What decides what is believed, served and written: every branch of it is tested.
-DECISIONS := freshness refresh shelf watch cache checking parameters status recording parameter_sweep login convergence reporting
+DECISIONS := src/keyturn/cache/*.py src/keyturn/login/logins.py src/keyturn/markers/decisions.py src/keyturn/markers/recorder.py src/keyturn/markers/sweeper.py src/keyturn/convergence/counting.py src/keyturn/convergence/reporter.py
 # Left out of the measurement are tests of other processes and of speed, and the one whose forked
 # children could inherit a lock that coverage itself was holding.
 UNMEASURED := tests/faults tests/infra tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
@@ -36,7 +36,7 @@ coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decision
 	$(RUN) -m coverage run -m pytest $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report --skip-covered --fail-under=95
-	$(RUN) -m coverage report --fail-under=100 $(DECISIONS:%=src/keyturn/%.py)
+	$(RUN) -m coverage report --fail-under=100 $(DECISIONS)
 
 demo: $(STAMP) ## rotate a password under a fleet of workers, and compare who notices when
 	$(RUN) -m keyturn.demo $(ARGS)
@@ -79,6 +79,7 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
 
 format: $(STAMP) ## format the code and mend what can be mended safely

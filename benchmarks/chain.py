@@ -16,8 +16,8 @@ from benchmarks.results import Curve, Part, Parts, Plot, Size, percentile, ratio
 from keyturn import SecretCache
 from keyturn.demo.stage import Stack, deploy
 from keyturn.demo.story import ROOT, build_listener, environment
-from keyturn.markers import marker_of
-from keyturn.names import secret_key
+from keyturn.markers.schema import marker_of
+from keyturn.model.names import secret_key
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
 

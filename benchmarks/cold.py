@@ -77,11 +77,11 @@ NOT_NEEDED: Final = (
     "pydantic",
     "boto3",
     "aws_secretsmanager_caching",
-    "keyturn.login",
+    "keyturn.login.logins",
     "keyturn.markers",
-    "keyturn.poller",
-    "keyturn.recording",
-    "keyturn.status",
+    "keyturn.cache.background",
+    "keyturn.markers.recorder",
+    "keyturn.cache.status",
 )
 """Modules that the first get has no use for."""
 

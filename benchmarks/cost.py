@@ -27,10 +27,11 @@ from benchmarks.prices import (
 )
 from benchmarks.results import Curve, Part, Parts, Plot, Size, counted, ratio
 from keyturn import SecretCache
-from keyturn.markers import HEAD_KEY, MarkerTable
-from keyturn.names import secret_key
-from keyturn.recording import Recorder
-from keyturn.sources.catalog import SecretsManagerCatalog
+from keyturn.aws.catalog import SecretsManagerCatalog
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.schema import HEAD_KEY
+from keyturn.markers.table import MarkerTable
+from keyturn.model.names import secret_key
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 from rotation_listener.listener import Listener, Settings
@@ -38,8 +39,8 @@ from rotation_listener.listener import Listener, Settings
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from keyturn.markers import DynamoDBClient
-    from keyturn.sources.catalog import CatalogClient
+    from keyturn.aws.catalog import CatalogClient
+    from keyturn.markers.table import DynamoDBClient
 
 INTERVALS_S: Final = (1.0, 5.0, 15.0, 60.0)
 DEFAULT_INTERVAL_S: Final = 5.0

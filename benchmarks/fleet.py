@@ -20,9 +20,9 @@ from benchmarks.prices import (
 )
 from benchmarks.results import Curve, Part, Parts, Plot, Row, Size, counted, ratio
 from keyturn import KeyturnError, MarkerTableError, SecretCache, UnavailableError
-from keyturn.names import secret_key
+from keyturn.model.markers import Head, MarkersRead
+from keyturn.model.names import secret_key
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
-from keyturn.values import Head, MarkersRead
 
 NAME: Final = "prod/orders/database"
 INTERVALS_S: Final = (1.0, 5.0, 15.0, 60.0)

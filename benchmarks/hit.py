@@ -18,8 +18,8 @@ from benchmarks.aws import NAME, VALUE, parameter_store, secrets_manager
 from benchmarks.results import Part, Parts, Row, Size, ratio, row
 from benchmarks.timing import Take, interleaved, nanoseconds, paired
 from keyturn import SecretCache
-from keyturn.compat import SecretCache as CompatCache
-from keyturn.live import FromSecret, LiveSettings
+from keyturn.compat.cache import SecretCache as CompatCache
+from keyturn.settings.live import FromSecret, LiveSettings
 
 FLOOR: Final = "floor: one dict look-up, one clock reading"
 GET: Final = "keyturn get"

@@ -12,10 +12,10 @@ from typing import Final, NamedTuple, cast
 
 from benchmarks.prices import MONTH_S, WRITE_UNIT
 from keyturn import SecretCache
-from keyturn.names import secret_key
-from keyturn.reports import item_of
+from keyturn.convergence.table import item_of
+from keyturn.model.markers import Report
+from keyturn.model.names import secret_key
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeReports, FakeSecretsManager
-from keyturn.values import Report
 
 INTERVAL_S: Final = 5.0
 QUIET_S: Final = 4 * 3600

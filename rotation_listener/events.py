@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from keyturn.errors import ConfigurationError, InvalidSecretIdError
-from keyturn.names import SECRET_ID_LENGTH_MAX, Arn, is_secret_arn, parameter_key
-from keyturn.recording import Hint, ParameterHint, announcement
-from keyturn.values import AWSCURRENT, AWSPENDING
+from keyturn.markers.decisions import Hint, ParameterHint, announcement
+from keyturn.model.names import SECRET_ID_LENGTH_MAX, Arn, is_secret_arn, parameter_key
+from keyturn.model.versions import AWSCURRENT, AWSPENDING
 
 Fields: TypeAlias = Mapping[str, object]
 

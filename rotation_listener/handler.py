@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final, cast
 
+from keyturn.aws.catalog import ParameterListing, SecretsManagerCatalog
 from keyturn.errors import KeyturnError
-from keyturn.markers import MarkerTable
-from keyturn.names import name_in
-from keyturn.recording import Recorder
-from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.table import MarkerTable
+from keyturn.model.names import name_in
 from rotation_listener.listener import Listener, Settings, Summary
 
 if TYPE_CHECKING:
-    from keyturn.markers import DynamoDBClient
-    from keyturn.protocols import Listing
-    from keyturn.sources.catalog import CatalogClient, ListingClient
+    from keyturn.aws.catalog import CatalogClient, ListingClient
+    from keyturn.markers.table import DynamoDBClient
+    from keyturn.model.protocols import Listing
 
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 5.0
@@ -109,7 +109,7 @@ def _log(level: int, fields: Mapping[str, object]) -> None:
 
 
 def _as_in_the_library(fields: Mapping[str, object]) -> dict[str, object]:
-    """What the records of `keyturn.telemetry` have too, by the same names: one query finds both."""
+    """What the records of `keyturn.metrics` have too, by the same names: one query finds both."""
     key = fields.get("key")
     shared = {
         "keyturn_event": fields.get("outcome"),

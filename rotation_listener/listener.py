@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
+from keyturn.aws.catalog import Tag
 from keyturn.errors import ConfigurationError, KeyturnError
-from keyturn.protocols import Lease, Listing
-from keyturn.recording import Hint, ParameterHint, Recorded, Recorder, Sweeper
-from keyturn.sources.catalog import Tag
+from keyturn.markers.decisions import Hint, ParameterHint
+from keyturn.markers.recorder import Recorded, Recorder
+from keyturn.markers.sweeper import Sweeper
+from keyturn.model.protocols import Lease, Listing
 from rotation_listener.events import Ignored, Sweep, parse
 
 Summary: TypeAlias = dict[str, str | int | float | bool | None]

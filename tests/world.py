@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from keyturn import HeldStatus, SecretCache
-from keyturn.names import secret_key
+from keyturn.model.names import secret_key
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 
 NAME = "prod/db"

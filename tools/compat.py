@@ -19,7 +19,7 @@ import aws_secretsmanager_caching as upstream
 import pytest
 from aws_secretsmanager_caching import secret_cache
 
-from keyturn.compat import SecretCache
+from keyturn.compat.cache import SecretCache
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "compat"

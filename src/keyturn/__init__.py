@@ -12,6 +12,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from keyturn.announcing import announce as announce
+    from keyturn.cache.status import CacheStatus as CacheStatus
+    from keyturn.cache.status import HeldStatus as HeldStatus
+    from keyturn.cache.status import ReportStatus as ReportStatus
+    from keyturn.cache.status import TableStatus as TableStatus
     from keyturn.client import SecretCache as SecretCache
     from keyturn.errors import (
         AccessDeniedError as AccessDeniedError,
@@ -88,27 +92,11 @@ if TYPE_CHECKING:
     from keyturn.errors import (
         UnavailableError as UnavailableError,
     )
-    from keyturn.parameter import Parameter as Parameter
-    from keyturn.settings import KeyturnSettings as KeyturnSettings
-    from keyturn.status import (
-        CacheStatus as CacheStatus,
-    )
-    from keyturn.status import (
-        HeldStatus as HeldStatus,
-    )
-    from keyturn.status import (
-        ReportStatus as ReportStatus,
-    )
-    from keyturn.status import (
-        TableStatus as TableStatus,
-    )
-    from keyturn.telemetry import (
-        Metric as Metric,
-    )
-    from keyturn.telemetry import (
-        Metrics as Metrics,
-    )
-    from keyturn.values import SecretVersion as SecretVersion
+    from keyturn.metrics.hook import Metric as Metric
+    from keyturn.metrics.hook import Metrics as Metrics
+    from keyturn.model.parameter import Parameter as Parameter
+    from keyturn.model.versions import SecretVersion as SecretVersion
+    from keyturn.settings.environment import KeyturnSettings as KeyturnSettings
 
 _HOMES = {
     "announcing": ("announce",),
@@ -140,11 +128,11 @@ _HOMES = {
         "StageNotFoundError",
         "UnavailableError",
     ),
-    "parameter": ("Parameter",),
-    "settings": ("KeyturnSettings",),
-    "status": ("CacheStatus", "HeldStatus", "ReportStatus", "TableStatus"),
-    "telemetry": ("Metric", "Metrics"),
-    "values": ("SecretVersion",),
+    "model.parameter": ("Parameter",),
+    "settings.environment": ("KeyturnSettings",),
+    "cache.status": ("CacheStatus", "HeldStatus", "ReportStatus", "TableStatus"),
+    "metrics.hook": ("Metric", "Metrics"),
+    "model.versions": ("SecretVersion",),
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

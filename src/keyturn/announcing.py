@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from keyturn.recording import Recorded, announcement
-from keyturn.wiring import default_recorder, marker_table_name, recorder
+from keyturn.assembly import default_recorder, recorder
+from keyturn.markers.decisions import announcement
+from keyturn.markers.recorder import Recorded
+from keyturn.runtime.host import marker_table_name
 
 
 def announce(

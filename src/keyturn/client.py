@@ -11,40 +11,29 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack, cast
 
-from keyturn.cache import Cache
-from keyturn.checking import Checker, Secrets
+from keyturn.assembly import late_reports, late_table, measures, parameter_store, secrets_manager
+from keyturn.aws.clients import dynamodb, region_of
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker, Secrets
+from keyturn.cache.limits import DEFAULTS, Limits
+from keyturn.cache.table_view import TableWatch
 from keyturn.errors import ConfigurationError
-from keyturn.freshness import DEFAULTS, Limits
-from keyturn.names import parameter_key_of, secret_key
-from keyturn.protocols import CachedSource, Clock, MarkerReader, Reports, SecretSource
-from keyturn.telemetry import Measures, Metrics, about
-from keyturn.values import AWSCURRENT, SecretVersion
-from keyturn.watch import TableWatch
-from keyturn.wiring import (
-    Once,
-    SystemClock,
-    dynamodb,
-    environment_label,
-    late_reports,
-    late_table,
-    measures,
-    new_environment,
-    parameter_store,
-    region_of,
-    secrets_manager,
-    system_random,
-    system_sleep,
-    watch_process,
-)
+from keyturn.metrics.hook import Measures, Metrics
+from keyturn.model.names import parameter_key_of, secret_key
+from keyturn.model.protocols import CachedSource, Clock, MarkerReader, Reports, SecretSource
+from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.host import SystemClock, environment_label, new_environment, system_random, system_sleep
+from keyturn.runtime.logs import about
+from keyturn.runtime.process import Once, watch_process
 
 if TYPE_CHECKING:
     # Loaded when they are first used: a cold start has no use for them.
-    from keyturn.login import Attempt, LoginOptions, Logins
-    from keyturn.parameter import Parameter
-    from keyturn.parameters import Parameters, ParameterShelf
-    from keyturn.poller import Poller
-    from keyturn.reporting import Reporter
-    from keyturn.status import CacheStatus
+    from keyturn.cache.background import Poller
+    from keyturn.cache.parameters import Parameters, ParameterShelf
+    from keyturn.cache.status import CacheStatus
+    from keyturn.convergence.reporter import Reporter
+    from keyturn.login.logins import Attempt, LoginOptions, Logins
+    from keyturn.model.parameter import Parameter
 
 log = logging.getLogger("keyturn")
 
@@ -83,7 +72,7 @@ class SecretCache:
         source, markers, reports: read and report through these instead of through clients. A source
             with a cache of its own says so by `ttl_s`, which `bound_s` in `status()` includes.
         parameter_source: the same for parameters: makes the source that decrypts them, or does not.
-        metrics: is told of checks, reads, invalidations and logins, never of hits; see `keyturn.telemetry`.
+        metrics: is told of checks, reads, invalidations and logins, never of hits; see `keyturn.metrics`.
         clock, sleep, random: where time, waiting (seconds) and jitter come from.
 
     Threads may share it; a forked child and a SnapStart restore start with nothing considered fresh.
@@ -283,7 +272,7 @@ class SecretCache:
         whatever the number of callers. Raises `LoginRefusedError` with the versions tried and the
         last refusal as its cause, or the `SecretError` of reading AWSCURRENT. Threads may share it.
         """
-        from keyturn.login import Policy
+        from keyturn.login.logins import Policy
 
         self._start_poller()
         policy = Policy(is_refused, **options)
@@ -440,7 +429,7 @@ def _cache(
 def _parameters(
     ciphertexts: Cache, clear: Cache, secrets: Secrets, limits: Limits
 ) -> tuple[Parameters, Parameters]:
-    from keyturn.parameters import Parameters
+    from keyturn.cache.parameters import Parameters
 
     checker = secrets.checker
     return Parameters(ciphertexts, None, checker, limits), Parameters(clear, secrets, checker, limits)
@@ -455,7 +444,7 @@ def _logins(
     random: Callable[[], float],
     metrics: Measures,
 ) -> Logins:
-    from keyturn.login import Logins
+    from keyturn.login.logins import Logins
 
     return Logins(secrets, limits=limits, clock=clock, sleep=sleep, random=random, metrics=metrics)
 
@@ -484,7 +473,7 @@ def _reporter(
 ) -> Reporter | None:
     if reports is None:
         return None
-    from keyturn.reporting import Reporter
+    from keyturn.convergence.reporter import Reporter
 
     return Reporter(
         caches,
@@ -498,6 +487,6 @@ def _reporter(
 
 
 def _poller(checker: Checker, limits: Limits) -> Poller:
-    from keyturn.poller import Poller
+    from keyturn.cache.background import Poller
 
     return Poller(checker, limits.check_interval_s)

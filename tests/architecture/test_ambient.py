@@ -10,7 +10,9 @@ import pytest
 
 from tests.architecture.sources import Module, imports, shipped_modules
 
-MAY_READ = re.compile(r"keyturn\.(settings|wiring)|rotation_listener\.handler|keyturn\.(testing|demo)(\..*)?")
+MAY_READ = re.compile(
+    r"keyturn\.(runtime|assembly|settings)(\..*)?|rotation_listener\.handler|keyturn\.(testing|demo)(\..*)?"
+)
 
 AMBIENT = re.compile(
     r"""
@@ -50,7 +52,7 @@ def _dotted(node: ast.AST, bound: dict[str, str]) -> str | None:
 
 
 def test_only_the_outermost_modules_read_the_world() -> None:
-    """Clock, sleep, random and environment are read in settings, wiring, the handler, testing and demo."""
+    """Only runtime, assembly, settings, the handler, testing and demo read clock, chance and environment."""
     inner = (module for name, module in shipped_modules().items() if not MAY_READ.fullmatch(name))
     assert [read for module in inner for read in ambient_reads(module)] == []
 

@@ -26,7 +26,7 @@ def loaded_by(statement: str) -> frozenset[str]:
         "keyturn",
         "keyturn.client",
         "keyturn.markers",
-        "keyturn.recording",
+        "keyturn.markers.recorder",
         "keyturn.integrations.awslambda",
         "rotation_listener.events",
     ],

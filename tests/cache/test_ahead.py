@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from keyturn.cache import Cache
-from keyturn.checking import Checker
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker
+from keyturn.cache.limits import Limits
+from keyturn.cache.table_view import TableWatch
 from keyturn.errors import UnavailableError
-from keyturn.freshness import Limits
-from keyturn.values import SecretVersion
-from keyturn.watch import TableWatch
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World
 
 INTERVAL_S = 5.0

@@ -11,7 +11,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from keyturn import ConfigurationError, InvalidSecretIdError, SecretCache, announce
-from keyturn.recording import Outcome
+from keyturn.markers.recorder import Outcome
 from keyturn.testing.fakes import FakeClock
 
 NAME, TABLE = "prod/db", "markers"

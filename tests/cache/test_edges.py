@@ -13,7 +13,7 @@ import pytest
 
 import keyturn
 from keyturn import SecretCache, SecretNotFoundError, UnavailableError
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
 
 PATIENCE_S = 20
@@ -149,7 +149,7 @@ def test_snapstart_hooks_drop_the_values() -> None:
 
 def test_a_client_is_made_once_and_anew_after_a_fork() -> None:
     """Threads share one client; a forked child does not share the parent's sockets."""
-    from keyturn.wiring import Once
+    from keyturn.runtime.process import Once
 
     made: list[int] = []
 

@@ -20,10 +20,10 @@ from keyturn import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.cache import Cache
-from keyturn.checking import Checker
-from keyturn.freshness import Limits
-from keyturn.values import MarkersRead
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker
+from keyturn.cache.limits import Limits
+from keyturn.model.markers import MarkersRead
 from tests.world import NAME, World, held
 
 

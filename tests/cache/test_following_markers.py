@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keyturn import SecretCache, SecretDeletedError
-from keyturn.values import Marker, SecretVersion
+from keyturn.model.markers import Marker
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
 
 CALLS_PER_MARKER_MAX = 7

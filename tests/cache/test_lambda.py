@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keyturn import SecretCache, SecretError, UnavailableError
-from keyturn.values import Head, SecretVersion
-from keyturn.wiring import system_random
+from keyturn.model.markers import Head
+from keyturn.model.versions import SecretVersion
+from keyturn.runtime.host import system_random
 from tests.world import NAME, World, held
 
 PATIENCE_S = 20

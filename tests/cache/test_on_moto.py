@@ -27,9 +27,9 @@ from keyturn import (
     StageNotFoundError,
     UnavailableError,
 )
+from keyturn.assembly import marker_table
+from keyturn.model.markers import Marker
 from keyturn.testing.fakes import FakeClock
-from keyturn.values import Marker
-from keyturn.wiring import marker_table
 from tests.world import held
 
 NAME = "prod/db"

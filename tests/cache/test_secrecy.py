@@ -18,8 +18,8 @@ from keyturn import (
     SecretNotFoundError,
     UnavailableError,
 )
-from keyturn.sources.secretsmanager import SecretsManagerSource
-from keyturn.values import SecretVersion
+from keyturn.aws.secretsmanager import SecretsManagerSource
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World
 
 CANARY = "c4n4ry-Pa55w0rd"

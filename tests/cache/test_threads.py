@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keyturn import SecretCache, SecretNotFoundError
+from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
-from keyturn.values import SecretVersion
 from tests.world import NAME, World, held
 
 THREADS = 32

@@ -7,8 +7,9 @@ from typing import cast
 import pytest
 
 from keyturn.cli import announce, sweep
-from keyturn.recording import Outcome, Recorded, Swept
-from keyturn.values import Marker
+from keyturn.markers.recorder import Outcome, Recorded
+from keyturn.markers.sweeper import Swept
+from keyturn.model.markers import Marker
 from tests.cli.conftest import World
 
 MARKER = Marker("arn:k", "arn:k", {"AWSCURRENT": "v1"})

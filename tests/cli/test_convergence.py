@@ -9,15 +9,16 @@ from typing import cast
 import boto3
 import pytest
 
+from keyturn.aws.faults import Fault, FaultKind
 from keyturn.cli.account import Account
-from keyturn.cli.checks.convergence import checks_of
-from keyturn.cli.checks.finding import Level, RefusedCallError, Subject, examined
-from keyturn.cli.fleet import LOOK_EVERY_S, fleet_of, headline, notes, rows, waited
-from keyturn.cli.overview import Overview, compared
-from keyturn.reports import ConvergenceTable, ReportsRead
-from keyturn.sources.faults import Fault, FaultKind
+from keyturn.cli.doctor.convergence import checks_of
+from keyturn.cli.doctor.finding import Level, RefusedCallError, Subject, examined
+from keyturn.cli.status.fleet import LOOK_EVERY_S, fleet_of, headline, notes, rows, waited
+from keyturn.cli.status.overview import Overview, compared
+from keyturn.convergence.table import ConvergenceTable, ReportsRead
+from keyturn.model.markers import Marker, Report
+from keyturn.model.versions import Described
 from keyturn.testing.fakes import FakeClock
-from keyturn.values import Described, Marker, Report
 from tests.cli.conftest import TABLE, World
 
 FLEET = "fleet"

@@ -10,11 +10,11 @@ from typing import cast
 
 import pytest
 
-from keyturn.cli.checks.events import lets_in, matches
-from keyturn.cli.checks.finding import Finding, Level, RefusedCallError, Subject
-from keyturn.cli.doctor import diagnose, exit_code
-from keyturn.freshness import DEFAULTS
-from keyturn.sources.faults import Fault, FaultKind
+from keyturn.aws.faults import Fault, FaultKind
+from keyturn.cache.limits import DEFAULTS
+from keyturn.cli.doctor.command import diagnose, exit_code
+from keyturn.cli.doctor.events import lets_in, matches
+from keyturn.cli.doctor.finding import Finding, Level, RefusedCallError, Subject
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import CANARY, TABLE, World
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keyturn import __version__
-from keyturn.cli.checks.convergence import checks_of
-from keyturn.cli.doctor import CHECKS
+from keyturn.cli.doctor.command import CHECKS
+from keyturn.cli.doctor.convergence import checks_of
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import (
     COMMANDS,

@@ -8,12 +8,13 @@ from typing import cast
 
 import pytest
 
+from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account
-from keyturn.cli.overview import EVENTS_MAX, Overview, Verdict, compared
-from keyturn.cli.status import head_line, of_all
+from keyturn.cli.status.command import head_line, of_all
+from keyturn.cli.status.overview import EVENTS_MAX, Overview, Verdict, compared
 from keyturn.errors import AccessDeniedError
-from keyturn.freshness import DEFAULTS
-from keyturn.values import Described, Head, Marker
+from keyturn.model.markers import Head, Marker
+from keyturn.model.versions import Described
 from tests.cli.conftest import TABLE, World
 
 KEY = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:db"

@@ -10,10 +10,10 @@ from itertools import islice
 import pytest
 from rich.console import Console
 
-from keyturn.cli import watch
-from keyturn.cli.following import Follower, Glance, changed
+from keyturn.cli.watch import command as watch
+from keyturn.cli.watch.following import Follower, Glance, changed
 from keyturn.errors import MarkerTableError
-from keyturn.values import Head, Marker
+from keyturn.model.markers import Head, Marker
 from tests.cli.conftest import World
 
 KEY = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"

@@ -20,7 +20,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from keyturn import ConfigurationError
-from keyturn.compat import InjectKeywordedSecretString, InjectSecretString, SecretCache, SecretCacheConfig
+from keyturn.compat import (
+    InjectKeywordedSecretString,
+    InjectSecretString,
+    SecretCache,
+    SecretCacheConfig,
+)
 from tests.world import NAME, World
 
 CANARY = "c4n4ry-Pa55w0rd"

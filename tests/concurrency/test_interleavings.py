@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from keyturn import LoginRefusedError, SecretCache
-from keyturn.values import Head, MarkersRead, SecretVersion
+from keyturn.model.markers import Head, MarkersRead
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World
 
 PATIENCE_S = 10

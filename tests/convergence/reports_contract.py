@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from keyturn.protocols import Reports
-from keyturn.reports import ReportsRead
-from keyturn.values import Report
+from keyturn.convergence.table import ReportsRead
+from keyturn.model.markers import Report
+from keyturn.model.protocols import Reports
 
 KEY = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"
 REPORT = Report("e1", {KEY: "v1"}, 1_790_000_000.25, 1_790_000_901.0, "orders")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from keyturn import SecretCache
+from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeMarkers, FakeParameterStore, FakeReports
-from keyturn.values import Report
 from tests.world import NAME, World
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keyturn.convergence import Convergence, Holders, counted, living
-from keyturn.values import Report
+from keyturn.convergence.counting import Convergence, Holders, counted, living
+from keyturn.model.markers import Report
 
 DB, API = "arn:…:secret:prod/db", "arn:…:secret:prod/api"
 NOW_S = 10_000.0

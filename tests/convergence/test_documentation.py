@@ -10,8 +10,8 @@ from moto import mock_aws
 
 from benchmarks import reports
 from keyturn import SecretCache
-from keyturn.convergence import ENTRY_BYTES, HELD_BYTES_MAX
-from keyturn.freshness import DEFAULTS
+from keyturn.cache.limits import DEFAULTS
+from keyturn.convergence.counting import ENTRY_BYTES, HELD_BYTES_MAX
 from tests.docs.pages import python_blocks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "convergence.md").read_text("utf-8")

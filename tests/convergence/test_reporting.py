@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keyturn import ConvergenceTableError, SecretCache
+from keyturn.cache.limits import Limits
+from keyturn.convergence.reporter import Reporter
 from keyturn.errors import SecretNotFoundError, UnavailableError
-from keyturn.freshness import Limits
-from keyturn.reporting import Reporter
+from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeClock, FakeReports
-from keyturn.values import Report
 from tests.convergence.scene import Scene
 from tests.world import NAME
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from keyturn import ConvergenceTableError, SecretCache
-from keyturn.reports import ConvergenceTable, item_of, report_of
+from keyturn.convergence.table import ConvergenceTable, item_of, report_of
+from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeClock, FakeReports
-from keyturn.values import Report
 from tests.convergence.reports_contract import KEY, REPORT, ReportsContract, Table
 from tests.markers.test_schema import attributes
 
@@ -243,5 +243,5 @@ def test_who_does_not_report_loads_nothing_for_it() -> None:
 def test_a_cold_start_makes_no_client_to_report() -> None:
     """With the table on, the first reads load what decides and nothing of AWS."""
     loaded = loaded_by("convergence_table='fleet'")
-    assert {"keyturn.convergence", "keyturn.reporting"} <= loaded
+    assert {"keyturn.convergence.counting", "keyturn.convergence.reporter"} <= loaded
     assert not [name for name in loaded if name.startswith("botocore")]

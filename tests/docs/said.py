@@ -10,11 +10,11 @@ from typing import Final
 from tests.architecture.sources import Module, shipped_modules
 
 ELSEWHERE: Final = {
-    "keyturn.cli.fleet": ("notes",),
-    "keyturn.markers": ("_advice",),
-    "keyturn.reports": ("_advice",),
-    "keyturn.sources.faults": ("table_advice",),
-    "keyturn.watch": ("_look", "uncovered_because"),
+    "keyturn.cli.status.fleet": ("notes",),
+    "keyturn.markers.table": ("_advice",),
+    "keyturn.convergence.table": ("_advice",),
+    "keyturn.aws.faults": ("table_advice",),
+    "keyturn.cache.table_view": ("_look", "uncovered_because"),
 }
 """Module -> functions whose answers end up in a message, in `status()` or in the log."""
 

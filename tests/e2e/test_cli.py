@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keyturn.cli.account import Account
-from keyturn.cli.checks.finding import Level, Subject
-from keyturn.cli.doctor import Clients, diagnose
+from keyturn.cli.doctor.command import Clients, diagnose
+from keyturn.cli.doctor.finding import Level, Subject
 from keyturn.cli.root import root
 from keyturn.demo.stage import Stack
 from keyturn.policies import roles

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from keyturn import SecretCache
 from keyturn.cli.root import root
-from keyturn.reports import ConvergenceTable
+from keyturn.convergence.table import ConvergenceTable
 from keyturn.testing.embedded import EmbeddedAws
 from tests.convergence.reports_contract import ReportsContract, Table
 from tests.listener.test_deployed import BUCKET, KEY, Stack, deploy, stack_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from keyturn.markers import MarkerTable
+from keyturn.markers.table import MarkerTable
 from tests.markers.marker_contract import MarkersContract
 
 pytestmark = pytest.mark.e2e

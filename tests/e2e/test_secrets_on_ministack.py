@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.wiring import secrets_manager
+from keyturn.assembly import secrets_manager
 from tests.sources.catalog_contract import Account, CatalogContract, account_of
 from tests.sources.rigs import ClientRig
 from tests.sources.source_contract import Scene, SourceContract

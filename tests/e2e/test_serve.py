@@ -18,12 +18,12 @@ import boto3
 import httpx
 import pytest
 
+from keyturn.assembly import marker_table
 from keyturn.demo.stage import Stack
-from keyturn.names import secret_key
+from keyturn.model.names import secret_key
+from keyturn.model.versions import AWSCURRENT
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
-from keyturn.values import AWSCURRENT
-from keyturn.wiring import marker_table
 from tests.e2e.node import Node, installed
 from tests.testing.processes import eventually, heed_interrupts
 
@@ -71,7 +71,7 @@ class Server:
 @contextmanager
 def running(log: Path, **environment: str) -> Iterator[Server]:
     """A server on a free port, ended at the end of the block."""
-    command = [sys.executable, "-m", "keyturn.serve", "--port", "0", "--max-connections", "8"]
+    command = [sys.executable, "-m", "keyturn.cli", "serve", "--port", "0", "--max-connections", "8"]
     settings = {"KEYTURN_CHECK_INTERVAL_S": str(CHECK_INTERVAL_S), "AWS_TOKEN": TOKEN}
     with log.open("wb") as output, ExitStack() as ending:
         process = subprocess.Popen(

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keyturn import SecretError
-from keyturn.sources.catalog import SecretsManagerCatalog
-from keyturn.sources.secretsmanager import SecretsManagerSource
-from keyturn.values import Described, SecretVersion
+from keyturn.aws.catalog import SecretsManagerCatalog
+from keyturn.aws.secretsmanager import SecretsManagerSource
+from keyturn.model.versions import Described, SecretVersion
 
 CANARY = "c4n4ry-Pa55w0rd"
 ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"

@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from keyturn import SecretCache, SecretError, UnavailableError
 from keyturn.errors import AccessDeniedError, MarkerTableError
-from keyturn.names import secret_key
+from keyturn.model.markers import Head, Marker
+from keyturn.model.names import secret_key
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described, SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described, Head, Marker, SecretVersion
 
 NAMES = ["a", "a-AbCdEf", "b/c", "absent"]
 STAGES = [AWSCURRENT, AWSPENDING, AWSPREVIOUS, "blue"]

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keyturn import InvalidSecretIdError, SecretCache, SecretError
-from keyturn.names import Arn, checked_secret_id, is_secret_arn, parameter_key, secret_key
+from keyturn.model.names import Arn, checked_secret_id, is_secret_arn, parameter_key, secret_key
 from keyturn.testing.fakes import FakeSecretsManager
 
 ALPHANUMERIC = string.ascii_letters + string.digits

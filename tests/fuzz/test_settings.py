@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keyturn import ConfigurationError, SecretCache
-from keyturn.freshness import Limits
+from keyturn.cache.limits import Limits
 from keyturn.testing.fakes import FakeSecretsManager
 from rotation_listener.listener import Settings
 

@@ -18,7 +18,7 @@ import psycopg
 from keyturn import SecretCache, SecretVersion
 from keyturn.integrations.arguments import LIBPQ, arguments
 from keyturn.integrations.login import Login
-from keyturn.refusals import is_refused
+from keyturn.login.refusals import is_refused
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

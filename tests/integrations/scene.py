@@ -14,9 +14,9 @@ from psycopg import sql
 
 import keyturn
 from keyturn import SecretCache
+from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.rotation import RotationFunction, Strategy
 from keyturn.rotation.postgresql import AlternatingUsers, SingleUser
-from keyturn.sources.secretsmanager import SecretsManagerSource
 from keyturn.testing import Rotation
 from keyturn.testing.embedded import LOCALHOST, REGION, EmbeddedPostgres, free_port
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.utils import ConnectionHandler
 
 from keyturn.integrations.login import Login
-from keyturn.refusals import REFUSALS, Refusal
+from keyturn.login.refusals import REFUSALS, Refusal
 from tests.docs.pages import python_blocks
 from tests.integrations.conftest import DatabaseAccount
 

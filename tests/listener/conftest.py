@@ -11,11 +11,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from keyturn.markers import MarkerTable
-from keyturn.names import secret_key
-from keyturn.recording import Recorder
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.table import MarkerTable
+from keyturn.model.markers import Marker
+from keyturn.model.names import secret_key
+from keyturn.model.versions import Described
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
-from keyturn.values import Described, Marker
 
 NAME, TABLE, SETTLE_S = "prod/db", "markers", 6.0
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.errors import SecretNotFoundError
-from keyturn.recording import Hint, Recorder, agrees
+from keyturn.markers.decisions import Hint, agrees_with_description
+from keyturn.markers.recorder import Recorder
+from keyturn.model.versions import AWSCURRENT, Described
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
-from keyturn.values import AWSCURRENT, Described
 from rotation_listener.events import parse
 from tests.listener.test_events import EVENTS, INDEX
 
@@ -99,4 +100,4 @@ def test_whatever_was_late_the_last_word_is_the_secrets(chance: Random, moves: l
     catalog.settled = True
     recorder.record(Hint(arn, reason="the sweep's question"))
     (marker,) = table.items.values()
-    assert agrees(marker, secrets.describe(arn))
+    assert agrees_with_description(marker, secrets.describe(arn))

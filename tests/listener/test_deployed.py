@@ -20,9 +20,9 @@ from click.testing import CliRunner
 
 from keyturn import SecretCache
 from keyturn.cli.root import root
-from keyturn.markers import MarkerTable
+from keyturn.markers.table import MarkerTable
+from keyturn.model.markers import Marker
 from keyturn.testing.embedded import EmbeddedAws
-from keyturn.values import Marker
 from rotation_listener.events import Ignored, parse
 from tests.listener.test_events import INDEX, sample
 from tools.build_listener import ROOT, build

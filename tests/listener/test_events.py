@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyturn.recording import Hint, ParameterHint
+from keyturn.markers.decisions import Hint, ParameterHint
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Ignored, Parsed, Sweep, parse
 
 EVENTS = Path(__file__).parent / "events"

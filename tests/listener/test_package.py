@@ -109,9 +109,9 @@ def test_the_package_is_small_and_holds_only_the_listeners_part(package: Path) -
     """Under 100 KiB; neither what reads values nor a file that is no module."""
     assert package.stat().st_size < SIZE_MAX
     names = zipfile.ZipFile(package).namelist()
-    assert {"rotation_listener/handler.py", "keyturn/markers.py", "keyturn/__init__.py"} <= set(names)
+    assert {"rotation_listener/handler.py", "keyturn/markers/table.py", "keyturn/__init__.py"} <= set(names)
     assert not [name for name in names if not name.endswith(".py")]
-    assert not {"keyturn/sources/secretsmanager.py", "keyturn/cache.py", "keyturn/wiring.py"} & set(names)
+    assert not {"keyturn/aws/secretsmanager.py", "keyturn/cache/cache.py", "keyturn/assembly.py"} & set(names)
 
 
 def test_the_package_runs_with_nothing_but_botocore(

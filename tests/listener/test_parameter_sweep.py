@@ -9,10 +9,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from keyturn.aws.catalog import ParameterListing
 from keyturn.errors import UnavailableError
-from keyturn.recording import ParameterHint, Sweeper, Swept
-from keyturn.sources.catalog import ParameterListing
-from keyturn.values import AWSCURRENT, Described, Marker
+from keyturn.markers.decisions import ParameterHint
+from keyturn.markers.sweeper import Sweeper, Swept
+from keyturn.model.markers import Marker
+from keyturn.model.versions import AWSCURRENT, Described
 from tests.listener.conftest import World
 
 KEY = "arn:aws:ssm:us-east-1:111122223333:parameter/prod/db"

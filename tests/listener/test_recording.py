@@ -13,9 +13,10 @@ from keyturn.errors import (
     InvalidSecretIdError,
     MarkerConflictError,
 )
-from keyturn.names import secret_key
-from keyturn.recording import Hint, Outcome, ParameterHint, Recorded, announcement
-from keyturn.values import AWSCURRENT, AWSPENDING, Described
+from keyturn.markers.decisions import Hint, ParameterHint, announcement
+from keyturn.markers.recorder import Outcome, Recorded
+from keyturn.model.names import secret_key
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, Described
 from tests.listener.conftest import NAME, SETTLE_S, World
 
 PARAMETER = "arn:aws:ssm:us-east-1:111122223333:parameter/prod/db"

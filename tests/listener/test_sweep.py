@@ -10,10 +10,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from keyturn.aws.catalog import SecretsManagerCatalog, Tag
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, UnavailableError
-from keyturn.recording import Hint, Outcome, ParameterHint, Recorded, Sweeper, Swept
-from keyturn.sources.catalog import SecretsManagerCatalog, Tag
-from keyturn.values import AWSCURRENT, AWSPENDING, Described
+from keyturn.markers.decisions import Hint, ParameterHint
+from keyturn.markers.recorder import Outcome, Recorded
+from keyturn.markers.sweeper import Sweeper, Swept
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, Described
 from rotation_listener.listener import Listener, Settings
 from tests.listener.conftest import NAME, SETTLE_S, World
 

@@ -14,10 +14,11 @@ import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
-from keyturn.freshness import DEFAULTS
-from keyturn.recording import LIST_LAG_S, Swept
-from keyturn.reports import EXPIRES
-from keyturn.sources.catalog import Tag
+from keyturn.aws.catalog import Tag
+from keyturn.cache.limits import DEFAULTS
+from keyturn.convergence.table import EXPIRES
+from keyturn.markers.decisions import LIST_LAG_S
+from keyturn.markers.sweeper import Swept
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from keyturn import LoginRefusedError, SecretCache, SecretNotFoundError
-from keyturn.login import same_host_and_user
+from keyturn.login.logins import same_host_and_user
+from keyturn.model.markers import Marker
+from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
-from keyturn.values import Marker, SecretVersion
 from tests.testing.processes import eventually
 from tests.world import NAME, World
 

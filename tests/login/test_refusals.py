@@ -20,7 +20,7 @@ import requests
 import sqlalchemy.exc
 from redis._parsers.base import BaseParser
 
-from keyturn.refusals import REFUSALS, Refusal, any_of, is_refused
+from keyturn.login.refusals import REFUSALS, Refusal, any_of, is_refused
 
 WORDS = "password authentication failed for user 'app'"
 

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from keyturn.markers import MarkerTable
+from keyturn.markers.table import MarkerTable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -7,8 +7,8 @@ from typing import Protocol
 import pytest
 
 from keyturn.errors import MarkerConflictError
-from keyturn.protocols import WRITES_MAX, MarkerReader, MarkerStore
-from keyturn.values import Head, Marker, MarkersRead
+from keyturn.model.markers import Head, Marker, MarkersRead
+from keyturn.model.protocols import WRITES_MAX, MarkerReader, MarkerStore
 
 ARN_PREFIX = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn.errors import MarkerTableError
-from keyturn.markers import MarkerTable
+from keyturn.markers.table import MarkerTable
 from keyturn.testing import FakeClock, FakeMarkers
 from tests.markers.conftest import World
 from tests.markers.marker_contract import ONE, MarkersContract, Table, write

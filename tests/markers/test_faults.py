@@ -12,6 +12,7 @@ from botocore.session import get_session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keyturn.aws.faults import FaultKind, fault_of, secret_error
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
@@ -22,7 +23,6 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.sources.faults import FaultKind, fault_of, secret_error
 
 ID = "prod/db"
 

@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
-from keyturn.markers import MarkerTable, item_of
+from keyturn.markers.schema import item_of
+from keyturn.markers.table import MarkerTable
 from tests.markers.conftest import World
 from tests.markers.marker_contract import ARN_PREFIX, marker, write
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyturn.items import NUMBER_MAX
-from keyturn.markers import head_of, item_of, marker_of
-from keyturn.values import LEFT_MAX, Marker
+from keyturn.aws.dynamodb import NUMBER_MAX
+from keyturn.markers.schema import head_of, item_of, marker_of
+from keyturn.model.markers import LEFT_MAX, Marker
 from tests.markers.marker_contract import ARN_PREFIX, marker
 
 HEAD: Mapping[str, object] = {

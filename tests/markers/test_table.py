@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
-from keyturn.markers import MarkerTable
-from keyturn.protocols import WRITES_MAX
+from keyturn.markers.table import MarkerTable
+from keyturn.model.protocols import WRITES_MAX
 from tests.markers.conftest import TABLE, World
 from tests.markers.marker_contract import ARN_PREFIX, ONE, head_of, marker, write
 

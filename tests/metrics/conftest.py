@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from keyturn import Metric, Metrics, SecretCache
-from keyturn.outbox import Measurement
+from keyturn.metrics.outbox import Measurement
+from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeParameterStore, RecordedMetrics
-from keyturn.values import SecretVersion
 from tests.world import NAME, World
 
 

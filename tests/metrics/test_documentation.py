@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from keyturn import Metric
-from keyturn.integrations.emf import EmfMetrics
+from keyturn.metrics.emf import EmfMetrics
 from tests.docs.pages import python_blocks
 from tests.metrics.emf_rules import breaches
 

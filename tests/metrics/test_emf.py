@@ -13,7 +13,7 @@ import pytest
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from keyturn import ConfigurationError, MarkerTableError, Metric, SecretCache, UnavailableError
-from keyturn.integrations.emf import VALUES_MAX, EmfMetrics
+from keyturn.metrics.emf import VALUES_MAX, EmfMetrics
 from keyturn.testing.fakes import FakeClock
 from tests.metrics.conftest import Measured
 from tests.metrics.emf_rules import breaches

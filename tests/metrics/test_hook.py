@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keyturn import Metric, SecretCache
-from keyturn.compat import SecretCache as CompatCache
-from keyturn.outbox import WAITING_MAX, Outbox
-from keyturn.settings import KeyturnSettings
-from keyturn.telemetry import SILENT
+from keyturn.compat.cache import SecretCache as CompatCache
+from keyturn.metrics.hook import SILENT
+from keyturn.metrics.outbox import WAITING_MAX, Outbox
+from keyturn.settings.environment import KeyturnSettings
 from keyturn.testing.fakes import RecordedMetrics
 from tests.metrics.conftest import Measured
 from tests.testing.processes import eventually
@@ -70,7 +70,7 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
     program = """
         import sys
         from keyturn import SecretCache, SecretVersion
-        from keyturn.telemetry import SILENT
+        from keyturn.metrics.hook import SILENT
 
         class Secrets:
             def read(self, secret_id, *, stage, version_id=None):
@@ -79,7 +79,7 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
         cache = SecretCache(source=Secrets(), marker_table="t")
         cache.get("s")
         assert cache._metrics is SILENT
-        assert not {"keyturn.outbox", "keyturn.integrations.emf"} & set(sys.modules)
+        assert not {"keyturn.metrics.outbox", "keyturn.integrations.emf"} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
 

@@ -15,7 +15,7 @@ import pytest
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from keyturn import MarkerTableError, UnavailableError
-from keyturn.telemetry import Event, about
+from keyturn.runtime.logs import LogEvent, about
 from tests.metrics.conftest import Measured
 from tests.world import NAME
 
@@ -51,7 +51,7 @@ def test_every_record_has_its_event() -> None:
     ]
     texts = "".join(file.read_text("utf-8") for file in files)
     logged = set(re.findall(r'about\(\s*"(\w+)"', texts))
-    assert set(get_args(Event)) == logged
+    assert set(get_args(LogEvent)) == logged
     assert len(calls) >= len(logged)
 
 
@@ -64,7 +64,7 @@ def test_a_record_without_its_event_is_seen() -> None:
 def test_the_page_has_every_event() -> None:
     """One row of docs/metrics.md for each, and no row for another."""
     section = PAGE.partition("## Logs")[2]
-    assert sorted(get_args(Event)) == sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert sorted(get_args(LogEvent)) == sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
 
 
 def test_fields_that_say_nothing_are_left_out() -> None:

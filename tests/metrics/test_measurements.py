@@ -15,8 +15,9 @@ from keyturn import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.outbox import Measurement
-from keyturn.values import Marker, MarkersRead, SecretVersion
+from keyturn.metrics.outbox import Measurement
+from keyturn.model.markers import Marker, MarkersRead
+from keyturn.model.versions import SecretVersion
 from tests.metrics.conftest import Measured
 from tests.world import NAME
 

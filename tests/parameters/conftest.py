@@ -14,10 +14,12 @@ from mypy_boto3_ssm import SSMClient
 from mypy_boto3_ssm.literals import ParameterTypeType
 
 from keyturn import SecretCache
-from keyturn.protocols import Seen
-from keyturn.recording import ParameterHint, Recorder, Sweeper
+from keyturn.markers.decisions import ParameterHint
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.sweeper import Sweeper
+from keyturn.model.protocols import Seen
+from keyturn.model.versions import AWSCURRENT, Described
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
-from keyturn.values import AWSCURRENT, Described
 
 NAME = "/prod/db/password"
 ARN_PREFIX = "arn:aws:ssm:eu-west-1:123456789012:parameter"

@@ -19,8 +19,8 @@ from keyturn import (
     ParameterVersionNotFoundError,
     SecretError,
 )
-from keyturn.sources.parameterstore import ParameterStoreSource
-from keyturn.values import AWSCURRENT
+from keyturn.aws.parameterstore import ParameterStoreSource
+from keyturn.model.versions import AWSCURRENT
 from tests.parameters.conftest import NAME, World
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from keyturn import HeldStatus, Parameter, ParameterNotFoundError, SecretCache
+from keyturn.model.markers import Marker
+from keyturn.model.versions import AWSCURRENT
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterSource, FakeParameterStore
-from keyturn.values import AWSCURRENT, Marker
 from tests.parameters.conftest import ARN, NAME, World
 
 

@@ -17,7 +17,8 @@ from keyturn import (
     ParameterUnavailableError,
     SecretCache,
 )
-from keyturn.sources.parameterstore import ParameterStoreSource
+from keyturn.aws.parameterstore import ParameterStoreSource
+from keyturn.model.versions import AWSCURRENT
 from keyturn.testing.fakes import (
     FakeClock,
     FakeMarkers,
@@ -25,7 +26,6 @@ from keyturn.testing.fakes import (
     FakeParameterStore,
     FakeSecretsManager,
 )
-from keyturn.values import AWSCURRENT
 from tests.parameters.conftest import NAME, World
 
 

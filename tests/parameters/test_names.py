@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn import InvalidParameterNameError, SecretNotFoundError
-from keyturn.names import name_in
+from keyturn.model.names import name_in
 from tests.parameters.conftest import ARN, NAME, World
 
 REFERENCE = "/aws/reference/secretsmanager/prod/db"

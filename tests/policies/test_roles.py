@@ -10,10 +10,10 @@ import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
 
 from keyturn.errors import ConfigurationError
+from keyturn.model.versions import Json
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
-from keyturn.values import Json
 from tests.listener.test_events import at
 from tools.build_listener import ROOT
 

@@ -14,9 +14,9 @@ import pytest
 from moto import mock_aws
 from psycopg import sql
 
+from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.rotation import RotationFunction, Strategy
 from keyturn.rotation.postgresql import AlternatingUsers, SingleUser
-from keyturn.sources.secretsmanager import SecretsManagerSource
 from keyturn.testing import Rotation
 from keyturn.testing.embedded import LOCALHOST, EmbeddedAws, EmbeddedPostgres
 from keyturn.testing.moto import mend_moto

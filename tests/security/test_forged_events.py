@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from keyturn.protocols import Lease
-from keyturn.recording import Recorder
+from keyturn.markers.recorder import Recorder
+from keyturn.model.protocols import Lease
 from rotation_listener.listener import Listener, Settings
 from tests.world import NAME, World
 

@@ -9,10 +9,10 @@ import pytest
 from moto import mock_aws
 
 from keyturn import SecretCache
-from keyturn.convergence import counted, living
-from keyturn.reports import ConvergenceTable
+from keyturn.convergence.counting import counted, living
+from keyturn.convergence.table import ConvergenceTable
+from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeClock
-from keyturn.values import Report
 
 TABLE, NAME, CANARY = "fleet", "prod/db", "c4n4ry-Pa55w0rd"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn import SecretCache
-from keyturn.values import Head, Marker
+from keyturn.model.markers import Head, Marker
 from tests.world import NAME, World, held
 
 CHECK_INTERVAL_S = 5

@@ -16,13 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn import SecretCache, SecretVersion, announce
+from keyturn.assembly import default_recorder, marker_table
 from keyturn.cli.root import root
 from keyturn.errors import AccessDeniedError, KeyturnError
+from keyturn.model.versions import Json
 from keyturn.rotation import RotationFunction
 from keyturn.testing import Rotation
 from keyturn.testing.embedded import REGION, EmbeddedAws
-from keyturn.values import Json
-from keyturn.wiring import default_recorder, marker_table
 from tests.security.test_roles import is_denied
 
 pytestmark = pytest.mark.e2e

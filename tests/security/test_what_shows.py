@@ -11,6 +11,7 @@ from dataclasses import asdict
 import pytest
 
 from keyturn import SecretCache, SecretError, UnavailableError
+from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
@@ -22,9 +23,8 @@ from keyturn.errors import (
     SecretNotFoundError,
     StageNotFoundError,
 )
-from keyturn.names import checked_secret_id
-from keyturn.sources.secretsmanager import SecretsManagerSource
-from keyturn.values import SecretVersion
+from keyturn.model.names import checked_secret_id
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World
 
 CANARY = "c4n4ry-Pa55w0rd"

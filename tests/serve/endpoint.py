@@ -9,11 +9,11 @@ import httpx
 
 from keyturn import SecretCache
 from keyturn.errors import StageNotFoundError
+from keyturn.model.versions import SecretVersion
 from keyturn.serve.app import make_app
 from keyturn.serve.guard import Guard
 from keyturn.serve.reading import Reader
 from keyturn.testing.fakes import FakeSecretsManager
-from keyturn.values import SecretVersion
 from tests.world import World
 
 TOKEN = "canary-token"

@@ -12,9 +12,9 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from keyturn import SecretCache
-from keyturn.parameter import Parameter
+from keyturn.model.parameter import Parameter
+from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeSecretsManager
-from keyturn.values import SecretVersion
 from tests.serve.endpoint import AUTHORIZED, Endpoint
 from tests.world import World
 

@@ -21,9 +21,9 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
+from keyturn.model.versions import SecretVersion
 from keyturn.serve.bodies import agent_secret, extension_secret
 from keyturn.serve.statuses import ANSWERS, INTERNAL, answer_to
-from keyturn.values import SecretVersion
 from tests.serve.endpoint import AUTHORIZED, TOKEN, Endpoint
 from tests.world import NAME
 

@@ -7,7 +7,7 @@ import pytest
 from moto import mock_aws
 
 from keyturn import SecretCache, SecretNotFoundError, StageNotFoundError
-from keyturn.sources.secretsmanager import VersionSource
+from keyturn.aws.secretsmanager import VersionSource
 
 VERSION_IDS = tuple(f"{number:032d}" for number in range(3))
 

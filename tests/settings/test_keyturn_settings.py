@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn import ConfigurationError, KeyturnSettings, SecretCache
-from keyturn.freshness import Limits
-from keyturn.wiring import SETTLE_S
+from keyturn.assembly import SETTLE_S
+from keyturn.cache.limits import Limits
 from rotation_listener import listener
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")

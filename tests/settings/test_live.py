@@ -35,7 +35,8 @@ from keyturn import (
     SecretVersion,
     UnavailableError,
 )
-from keyturn.live import FromSecret, LiveSettings
+from keyturn.runtime.process import around_snapshot
+from keyturn.settings.live import FromSecret, LiveSettings
 from tests.world import NAME, World
 
 CANARY = "c4n4ry-Pa55w0rd"
@@ -421,11 +422,9 @@ Settings.live(SecretCache(source=secrets))
 
 def test_a_snapshot_of_the_process_holds_no_secret(world: World, settings: Settings) -> None:
     """Around SnapStart cache and settings forget; the first read afterwards brings all anew, and tells it."""
-    from keyturn import wiring
-
     told: list[Settings] = []
     settings.on_change(told.append)
-    wiring._each(lambda one: one.forget())  # noqa: SLF001 # what the hooks of a snapshot call
+    around_snapshot()
     reads = world.reads
     assert "app-2" == settings.user
     assert (reads + 2, 1) == (world.reads, len(told))

@@ -11,7 +11,7 @@ from moto import mock_aws
 from pydantic import SecretStr
 
 from keyturn import ParameterFieldError, ParameterNotFoundError, SecretCache
-from keyturn.live import FromParameter, FromSecret, LiveSettings
+from keyturn.settings.live import FromParameter, FromSecret, LiveSettings
 from keyturn.testing.fakes import FakeClock
 from tests.settings.test_live import CANARY, shown
 

@@ -24,18 +24,25 @@ class Bug:
     weather: str | None = None
 
 
-_CACHE: Final = "src/keyturn/cache.py"
-_CHECKING: Final = "src/keyturn/checking.py"
-_CONVERGENCE: Final = "src/keyturn/convergence.py"
-_FRESHNESS: Final = "src/keyturn/freshness.py"
-_LOGIN: Final = "src/keyturn/login.py"
-_MARKERS: Final = "src/keyturn/markers.py"
-_RECORDING: Final = "src/keyturn/recording.py"
-_REFRESH: Final = "src/keyturn/refresh.py"
-_REPORTING: Final = "src/keyturn/reporting.py"
-_SHELF: Final = "src/keyturn/shelf.py"
-_VALUES: Final = "src/keyturn/values.py"
-_WATCH: Final = "src/keyturn/watch.py"
+_CACHE: Final = "src/keyturn/cache/cache.py"
+_CHECKING: Final = "src/keyturn/cache/checker.py"
+_CONVERGENCE: Final = "src/keyturn/convergence/counting.py"
+_FRESHNESS: Final = "src/keyturn/cache/freshness.py"
+_LOGIN: Final = "src/keyturn/login/logins.py"
+_MARKERS: Final = "src/keyturn/markers/table.py"
+_RECORDING: Final = "src/keyturn/markers/recorder.py"
+_REFRESH: Final = "src/keyturn/cache/refresh.py"
+_REPORTING: Final = "src/keyturn/convergence/reporter.py"
+_SHELF: Final = "src/keyturn/cache/holdings.py"
+_VALUES: Final = "src/keyturn/model/instant.py"
+_WATCH: Final = "src/keyturn/cache/table_view.py"
+_CACHE_HELD: Final = "src/keyturn/cache/held.py"
+_AWS_PARAMETERSTORE: Final = "src/keyturn/aws/parameterstore.py"
+_MARKERS_DECISIONS: Final = "src/keyturn/markers/decisions.py"
+_CACHE_PARAMETERS: Final = "src/keyturn/cache/parameters.py"
+_MODEL_NAMES: Final = "src/keyturn/model/names.py"
+_MARKERS_SWEEPER: Final = "src/keyturn/markers/sweeper.py"
+_MODEL_VERSIONS: Final = "src/keyturn/model/versions.py"
 
 BUGS: Final = (
     # What is believed
@@ -58,14 +65,14 @@ BUGS: Final = (
     ),
     Bug(
         "only versions that were seen to leave are doubted, not older ones",
-        _FRESHNESS,
+        _CACHE_HELD,
         "        return was_left or (mine is not None and other is not None and other < mine)\n",
         "        return was_left and (mine, other) != ()\n",
     ),
     Bug(
         "a doubted answer is believed when it is repeated a moment later",
         _REFRESH,
-        "    doubt, lag_s, pause_s = held.doubt, reading.limits.lag_s, reading.limits.settle_s\n",
+        "    doubt, lag_s, pause_s = held.doubt, reading.limits.answer_lag_s, reading.limits.settle_s\n",
         "    doubt, lag_s, pause_s = held.doubt, 0.2, 0.2\n",
     ),
     Bug(
@@ -91,13 +98,13 @@ BUGS: Final = (
     # Parameters
     Bug(
         "a parameter's ciphertext is served in clear",
-        "src/keyturn/sources/parameterstore.py",
+        _AWS_PARAMETERSTORE,
         "lambda: client().get_parameter(Name=name, WithDecryption=decrypt)",
         "lambda: client().get_parameter(Name=name, WithDecryption=True)",
     ),
     Bug(
         "a label of a parameter is not asked for",
-        "src/keyturn/sources/parameterstore.py",
+        _AWS_PARAMETERSTORE,
         '    name = secret_id if stage == AWSCURRENT else f"{secret_id}:{stage}"\n',
         "    name = secret_id\n",
     ),
@@ -115,13 +122,13 @@ BUGS: Final = (
     ),
     Bug(
         "an event that was over when a parameter was read is asked about",
-        "src/keyturn/checking.py",
+        "src/keyturn/cache/checker.py",
         "                cache.settle_old_events(before)\n",
         "                pass\n",
     ),
     Bug(
         "the sweep leaves a parameter's version out",
-        "src/keyturn/parameter_sweep.py",
+        _MARKERS_DECISIONS,
         "        stages = dict(found.stages) if found is not None else {}\n",
         "        stages = dict(before.stages)\n",
     ),
@@ -140,13 +147,13 @@ BUGS: Final = (
     ),
     Bug(
         "the names under a path are asked for at every call",
-        "src/keyturn/parameters.py",
+        _CACHE_PARAMETERS,
         "        if known is not None and known.begun.age_s(now) <",
         "        if known is not None and known.begun.age_s(now) < 0 *",
     ),
     Bug(
         "parameters that are read together are read each time",
-        "src/keyturn/parameters.py",
+        _CACHE_PARAMETERS,
         "                elif (version := self._cache.peek(one.name, one.selector)) is not None:\n",
         "                elif len(asked) < 2 and (version := self._cache.peek(one.name, one.selector)):\n",
     ),
@@ -158,7 +165,7 @@ BUGS: Final = (
     ),
     Bug(
         "one deleted parameter hides the others of its path",
-        "src/keyturn/parameters.py",
+        _CACHE_PARAMETERS,
         "            except ParameterNotFoundError:\n                ready[name] = None\n",
         "            except ParameterNotFoundError:\n                raise\n",
     ),
@@ -172,14 +179,14 @@ BUGS: Final = (
     Bug(
         "a copy without a marker has the long TTL",
         _FRESHNESS,
-        "    if assurance is None or not agrees(marker, holding):\n        return short_s\n",
+        "    if assurance is None or not names_held_version(marker, holding):\n        return short_s\n",
         "    if assurance is None or (marker is not None and not "
-        "agrees(marker, holding)):\n        return short_s\n",
+        "names_held_version(marker, holding)):\n        return short_s\n",
     ),
     Bug(
         "a copy is covered although its marker names another version",
         _FRESHNESS,
-        "    if assurance is None or not agrees(marker, holding):\n        return short_s\n",
+        "    if assurance is None or not names_held_version(marker, holding):\n        return short_s\n",
         "    if assurance is None or marker is None:\n        return short_s\n",
     ),
     Bug(
@@ -244,8 +251,8 @@ BUGS: Final = (
     Bug(
         "a marker that agreed is behind any other answer",
         _REFRESH,
-        "    behind = agrees(marker, held) and moved.version.version_id not in marker.left\n",
-        "    behind = agrees(marker, held)\n",
+        "    behind = names_held_version(marker, held) and moved.version.version_id not in marker.left\n",
+        "    behind = names_held_version(marker, held)\n",
         weather="process replaced",
     ),
     Bug(
@@ -316,22 +323,22 @@ BUGS: Final = (
         "secrets are kept by their name",
         _SHELF,
         "            key = self._key_of(version.arn, version.name)\n"
-        "            secret = Secret(version.arn, version.name, key)\n",
+        "            secret = HeldSecret(version.arn, version.name, key)\n",
         "            key = self._key_of(version.arn, version.name)\n"
         "            by_name = next((one for one in self._secrets.values() if "
         "one.name == version.name), None)\n"
-        "            secret = by_name or Secret(version.arn, version.name, "
+        "            secret = by_name or HeldSecret(version.arn, version.name, "
         "key)\n",
     ),
     Bug(
         "a suffix is stripped by its pattern",
-        "src/keyturn/names.py",
+        _MODEL_NAMES,
         '    return arn[:-SUFFIX_LENGTH] if arn[:-SUFFIX_LENGTH].endswith(f":secret:{name}") else arn\n',
         '    return __import__("re").sub(r"(-[A-Za-z0-9]{6})+$", "", arn)\n',
     ),
     Bug(
         "a secret is always read by its full ARN",
-        _SHELF,
+        _CACHE_HELD,
         "        return min(self.names, default=self.arn)\n",
         "        return self.arn\n",
     ),
@@ -389,20 +396,20 @@ BUGS: Final = (
     ),
     Bug(
         "the lease is renewed as of the sweep's end",
-        _RECORDING,
+        _MARKERS_SWEEPER,
         "        self.lease.renew(started_s - LIST_LAG_S)\n",
         "        self.lease.renew(self.lease.now_s() - 1)\n",
     ),
     Bug(
         "the lease is renewed although the sweep is incomplete",
-        _RECORDING,
+        _MARKERS_SWEEPER,
         "        if swept.failed or not swept.in_time:\n            return swept\n",
         "",
         weather="Secrets Manager throttles",
     ),
     Bug(
         "the sweep believes the list",
-        _RECORDING,
+        _MARKERS_SWEEPER,
         "                described = self.recorder.find(marker.arn, marker.key)\n",
         "                described = next(\n"
         "                    (one for one in self.recorder.catalog.list() if one.arn == marker.arn), None\n"
@@ -552,7 +559,7 @@ BUGS: Final = (
     # What leaves
     Bug(
         "a value is in the repr of its version",
-        _VALUES,
+        _MODEL_VERSIONS,
         "    string: str | None = field(default=None, repr=False)\n",
         "    string: str | None = field(default=None)\n",
     ),

@@ -9,8 +9,8 @@ from random import Random
 from typing import Final
 
 from keyturn.errors import SecretError
-from keyturn.parameter import Parameter
-from keyturn.values import AWSCURRENT
+from keyturn.model.parameter import Parameter
+from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers.parameters import Ask, ServingParameters
 from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore
 from tests.simulation.reader import Reader

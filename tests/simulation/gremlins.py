@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from keyturn.markers import HEAD_KEY
+from keyturn.markers.schema import HEAD_KEY
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.moves import Moves
 from tests.simulation.peers import events

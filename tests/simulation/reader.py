@@ -11,9 +11,9 @@ from typing import Protocol
 
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
-from keyturn.login import LoginOptions
-from keyturn.refusals import is_refused
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.login.logins import LoginOptions
+from keyturn.login.refusals import is_refused
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.hosts import Host
 from tests.simulation.moves import Moves
 from tests.simulation.peers.database import RefusedError

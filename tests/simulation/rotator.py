@@ -9,8 +9,9 @@ from itertools import count
 from random import Random
 
 from keyturn.errors import KeyturnError
-from keyturn.recording import Recorder, announcement
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS
+from keyturn.markers.decisions import announcement
+from keyturn.markers.recorder import Recorder
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from tests.simulation.hosts import Host
 from tests.simulation.peers import events
 from tests.simulation.peers.database import Database

@@ -10,17 +10,21 @@ from dataclasses import dataclass, field
 import pytest
 
 from keyturn import SecretCache
-from keyturn.cache import Cache
-from keyturn.checking import Checker
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker
+from keyturn.cache.held import HeldStage
+from keyturn.cache.limits import Limits
+from keyturn.cache.refresh import Reading, refreshed
+from keyturn.cache.table_view import TableWatch
 from keyturn.errors import AccessDeniedError
-from keyturn.freshness import Holding, Limits
-from keyturn.login import Attempt
-from keyturn.parameter import Parameter
-from keyturn.recording import Hint, ParameterHint, Recorder
-from keyturn.refresh import Reading, refreshed
+from keyturn.login.logins import Attempt
+from keyturn.markers.decisions import Hint, ParameterHint
+from keyturn.markers.recorder import Recorder
+from keyturn.model.instant import Instant
+from keyturn.model.markers import Marker
+from keyturn.model.parameter import Parameter
+from keyturn.model.versions import Described, SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeReports, FakeSecretsManager
-from keyturn.values import Described, Instant, Marker, SecretVersion
-from keyturn.watch import TableWatch
 from tests.simulation.hosts import HostClock
 from tests.simulation.scheduler import Machine, Scheduler
 from tests.simulation.threads import cooperative
@@ -404,7 +408,7 @@ def test_an_old_answer_about_a_parameter_that_was_created_again_is_doubted() -> 
         stages = frozenset({"AWSCURRENT"})
         return Parameter(HOST, "arn:aws:ssm", HOST, "1", stages, created_s, string=value)
 
-    held = Holding("AWSCURRENT", put("second life", 200.0), Instant(201.0, 1.0))
+    held = HeldStage("AWSCURRENT", put("second life", 200.0), Instant(201.0, 1.0))
     reading = Reading(lambda _: put("first life", 100.0), Instant(202.0, 2.0), 0, Limits())
     assert "second life" == refreshed(held, None, reading).version.text()
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-import keyturn.cache
-import keyturn.checking
-import keyturn.login
-import keyturn.outbox
-import keyturn.parameters
-import keyturn.poller
-import keyturn.reporting
+import keyturn.cache.background
+import keyturn.cache.cache
+import keyturn.cache.checker
+import keyturn.cache.parameters
+import keyturn.convergence.reporter
+import keyturn.login.logins
+import keyturn.metrics.outbox
 from tests.simulation.scheduler import Scheduler, Waiting
 
 
@@ -105,13 +105,13 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
     """Let the cache, its logins, its parameters and its poller use actors instead of threads."""
     with ExitStack() as stack:
         for module in (
-            keyturn.cache,
-            keyturn.checking,
-            keyturn.login,
-            keyturn.outbox,
-            keyturn.parameters,
-            keyturn.poller,
-            keyturn.reporting,
+            keyturn.cache.cache,
+            keyturn.cache.checker,
+            keyturn.login.logins,
+            keyturn.metrics.outbox,
+            keyturn.cache.parameters,
+            keyturn.cache.background,
+            keyturn.convergence.reporter,
         ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
         yield

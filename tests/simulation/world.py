@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from keyturn.aws.catalog import ParameterListing
+from keyturn.aws.parameterstore import ParameterStoreSource
 from keyturn.client import SecretCache
+from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import SecretError
-from keyturn.markers import MarkerTable
-from keyturn.recording import Hint, ParameterHint, Recorder
-from keyturn.reports import ConvergenceTable
-from keyturn.sources.catalog import ParameterListing
-from keyturn.sources.parameterstore import ParameterStoreSource
-from keyturn.telemetry import Metric
-from keyturn.values import Marker, SecretVersion
+from keyturn.markers.decisions import Hint, ParameterHint
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.table import MarkerTable
+from keyturn.metrics.hook import Metric
+from keyturn.model.markers import Marker
+from keyturn.model.versions import SecretVersion
 from rotation_listener.events import Parsed, parse
 from rotation_listener.listener import Listener, Settings
 from tests.simulation.changer import LABEL, Changer, ParameterReads

@@ -17,7 +17,7 @@ from itertools import cycle
 from pathlib import Path
 
 from keyturn import HeldStatus, SecretCache, SecretError
-from keyturn.values import AWSCURRENT, AWSPENDING, SecretVersion
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from tests.soak.judge import Sample
 
 THREADS = 4

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.assembly import secrets_manager
+from keyturn.aws.catalog import SecretsManagerCatalog
 from keyturn.errors import SecretDeletedError, SecretNotFoundError
-from keyturn.protocols import Catalog, SecretSource
-from keyturn.sources.catalog import SecretsManagerCatalog
-from keyturn.values import Described
-from keyturn.wiring import secrets_manager
+from keyturn.model.protocols import Catalog, SecretSource
+from keyturn.model.versions import Described
 from tests.sources.rigs import ClientRig, FakeRig
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
+from keyturn.aws.extension import ExtensionSettings, ExtensionSource
+from keyturn.aws.extension_parameters import ExtensionParameters
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError
-from keyturn.sources.extension import ExtensionSettings, ExtensionSource
-from keyturn.sources.extension_parameters import ExtensionParameters
+from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeSecretsManager
-from keyturn.values import SecretVersion
 
 TOKEN = "the-token-of-this-environment"
 SAID = {

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from keyturn.aws.catalog import ParameterListing
+from keyturn.aws.parameterstore import ParameterStoreSource
 from keyturn.errors import (
     InvalidParameterNameError,
     ParameterNotFoundError,
     ParameterVersionNotFoundError,
 )
-from keyturn.parameter import Parameter
-from keyturn.protocols import Listing, ParameterSource
-from keyturn.sources.catalog import ParameterListing
-from keyturn.sources.parameterstore import ParameterStoreSource
+from keyturn.model.parameter import Parameter
+from keyturn.model.protocols import Listing, ParameterSource
+from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeParameterStore
-from keyturn.values import SecretVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient

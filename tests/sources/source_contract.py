@@ -8,8 +8,8 @@ from typing import Protocol
 import pytest
 
 from keyturn.errors import SecretNotFoundError, StageNotFoundError
-from keyturn.protocols import SecretSource
-from keyturn.values import SecretVersion
+from keyturn.model.protocols import SecretSource
+from keyturn.model.versions import SecretVersion
 
 ODD_NAME = "/prod/db & co=1+2@x_y.z-%2F"
 """Every kind of character that a query has to escape, as far as a secret's name may have it."""

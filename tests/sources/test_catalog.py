@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
+from keyturn.aws.catalog import ParameterListing, SecretsManagerCatalog
 from keyturn.errors import AccessDeniedError, UnavailableError
-from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog
 
 
 def client_that(code: str) -> SimpleNamespace:

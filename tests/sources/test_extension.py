@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from keyturn import ConfigurationError, SecretCache
+from keyturn.aws.extension import ExtensionSettings, ExtensionSource
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
@@ -22,7 +23,6 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.sources.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
 from tests.docs.pages import python_blocks
 from tests.sources.extension_server import TOKEN, Answer, Extension, body_of, serving

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from keyturn import SecretCache
+from keyturn.aws.extension import ExtensionSettings, ExtensionSource
+from keyturn.aws.extension_parameters import ExtensionParameters
 from keyturn.errors import (
     ConfigurationError,
     InvalidParameterNameError,
@@ -22,8 +24,6 @@ from keyturn.errors import (
     ParameterUnavailableError,
     ParameterVersionNotFoundError,
 )
-from keyturn.sources.extension import ExtensionSettings, ExtensionSource
-from keyturn.sources.extension_parameters import ExtensionParameters
 from keyturn.testing.fakes import FakeSecretsManager
 from tests.sources.extension_server import TOKEN, Answer, Extension, Stored, serving
 

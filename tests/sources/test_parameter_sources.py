@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from keyturn import SecretCache
 from keyturn.errors import InvalidParameterNameError, ParameterUnavailableError
-from keyturn.protocols import Listing, ParameterSource
+from keyturn.model.protocols import Listing, ParameterSource
 from keyturn.testing.fakes import FakeClock, FakeParameterStore
 from tests.sources.parameter_contract import (
     CANARY,

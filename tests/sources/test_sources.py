@@ -9,9 +9,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from keyturn.sources.extension import ExtensionSettings, ExtensionSource
+from keyturn.assembly import secrets_manager
+from keyturn.aws.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
-from keyturn.wiring import secrets_manager
 from tests.serve.endpoint import TOKEN as ENDPOINT_TOKEN
 from tests.serve.endpoint import Endpoint
 from tests.sources.extension_server import Answer, Extension, listening, serving

@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from keyturn import LoginRefusedError, SecretCache
-from keyturn.freshness import DEFAULTS
+from keyturn.cache.limits import DEFAULTS
 from keyturn.testing import STEPS, Rotation, RotationError
 from keyturn.testing.account import Account, table_definition
 from keyturn.testing.assertions import assert_converges, assert_no_refusals

@@ -27,7 +27,7 @@ from keyturn import (
     TableStatus,
     announce,
 )
-from keyturn.integrations.emf import EmfMetrics
+from keyturn.metrics.emf import EmfMetrics
 from keyturn.testing import (
     STEPS,
     EventBus,

@@ -9,23 +9,17 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from keyturn.assembly import convergence_table, marker_table, recorder
+from keyturn.aws.catalog import ParameterListing, SecretsManagerCatalog, Tag
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.errors import ConfigurationError
-from keyturn.sources.catalog import ParameterListing, SecretsManagerCatalog, Tag
-from keyturn.wiring import (
-    CONVERGENCE_TABLE_VARIABLE,
-    MARKER_TABLE_VARIABLE,
-    SECRETS_TIMEOUTS_S,
-    convergence_table,
-    make_client,
-    marker_table,
-    recorder,
-)
+from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE
 
 if TYPE_CHECKING:
-    from keyturn.markers import MarkerTable
-    from keyturn.recording import Recorder
-    from keyturn.reports import ConvergenceTable
-    from keyturn.sources.catalog import CatalogClient, ListingClient
+    from keyturn.aws.catalog import CatalogClient, ListingClient
+    from keyturn.convergence.table import ConvergenceTable
+    from keyturn.markers.recorder import Recorder
+    from keyturn.markers.table import MarkerTable
 
 LISTING_ATTEMPTS = 10
 """Tries of one DescribeParameters, of which an account may make three a second."""

@@ -7,7 +7,8 @@ import click
 from keyturn.cli.account import Account, account_options
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import EXIT_NO
-from keyturn.recording import STEPS, Outcome, Recorded, announcement
+from keyturn.markers.decisions import STEPS, announcement
+from keyturn.markers.recorder import Outcome, Recorded
 
 MEANINGS = {
     Outcome.WRITTEN: "the marker now says what Secrets Manager says",

@@ -45,14 +45,16 @@ COMMANDS: Mapping[str, Listed] = {
     "demo": Listed(
         "keyturn.cli.demo", "Rotate a fleet's passwords on this machine, and see who notices when."
     ),
-    "doctor": Listed("keyturn.cli.doctor", "Find what is missing or wrong, and say what to do about it."),
+    "doctor": Listed(
+        "keyturn.cli.doctor.command", "Find what is missing or wrong, and say what to do about it."
+    ),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
     "status": Listed(
-        "keyturn.cli.status", "Show the marker table, and where Secrets Manager says otherwise."
+        "keyturn.cli.status.command", "Show the marker table, and where Secrets Manager says otherwise."
     ),
     "sweep": Listed("keyturn.cli.sweep", "Compare all markers with Secrets Manager, and renew the lease."),
-    "watch": Listed("keyturn.cli.watch", "Show markers as they change."),
+    "watch": Listed("keyturn.cli.watch.command", "Show markers as they change."),
 }
 """Name -> sub-command, as listed by `keyturn --help`."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from keyturn.errors import ConfigurationError
-from keyturn.wiring import environment
+from keyturn.runtime.host import environment
 
 PORT = 2773
 """The extension's and the agent's."""
@@ -61,10 +61,15 @@ def command(
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")
-    from keyturn.serve.server import Limits, serve
+    from keyturn.serve.server import ConnectionLimits, serve
     from keyturn.serve.tokens import found_token
-    from keyturn.settings import KeyturnSettings
+    from keyturn.settings.environment import KeyturnSettings
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     token = found_token(environment(), lambda path: Path(path).read_text("utf-8"))
-    serve(port, token, KeyturnSettings(background=True), Limits(connections=max_connections, threads=threads))
+    serve(
+        port,
+        token,
+        KeyturnSettings(background=True),
+        ConnectionLimits(connections=max_connections, threads=threads),
+    )

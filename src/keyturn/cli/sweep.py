@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 import click
 
+from keyturn.aws.catalog import Tag
 from keyturn.cli.account import Account, account_options
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import EXIT_NO
-from keyturn.recording import Sweeper, Swept
-from keyturn.sources.catalog import Tag
+from keyturn.markers.sweeper import Sweeper, Swept
 
 
 @click.command

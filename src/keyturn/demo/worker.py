@@ -14,7 +14,7 @@ import psycopg
 from keyturn import LoginRefusedError
 from keyturn.demo.contenders import CONTENDERS, Surroundings
 from keyturn.demo.records import Kind, Record
-from keyturn.refusals import is_refused
+from keyturn.login.refusals import is_refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from keyturn.errors import SecretFormatError
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 
 Names: TypeAlias = Mapping[str, str]
 """Field of the secret -> the driver's argument."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.sources.extension import ExtensionSource
-from keyturn.wiring import extension_settings, session_token, system_sleep
+from keyturn.assembly import extension_settings
+from keyturn.aws.extension import ExtensionSource
+from keyturn.runtime.host import session_token, system_sleep
 
 if TYPE_CHECKING:
-    from keyturn.sources.extension_parameters import ExtensionParameters
+    from keyturn.aws.extension_parameters import ExtensionParameters
 
 
 def extension_source() -> ExtensionSource:
@@ -30,6 +31,6 @@ def extension_source() -> ExtensionSource:
 def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 # as `parameter_source`
     """The same for parameters, decrypted or not; `get_parameters_by_path` is not to be had this way."""
     # Who reads secrets only has no use for it.
-    from keyturn.sources.extension_parameters import ExtensionParameters
+    from keyturn.aws.extension_parameters import ExtensionParameters
 
     return ExtensionParameters(extension_settings(), decrypt=decrypt, token=session_token, sleep=system_sleep)

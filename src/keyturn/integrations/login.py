@@ -11,9 +11,9 @@ from typing import TypeVar, Unpack
 
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
-from keyturn.login import LoginOptions
-from keyturn.refusals import is_refused
-from keyturn.values import SecretVersion
+from keyturn.login.logins import LoginOptions
+from keyturn.login.refusals import is_refused
+from keyturn.model.versions import SecretVersion
 
 _T = TypeVar("_T")
 

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from keyturn.integrations.arguments import LIBPQ, arguments
 from keyturn.integrations.login import Login, Opened
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 
 
 class SupersededError(psycopg.OperationalError):

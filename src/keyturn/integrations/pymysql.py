@@ -12,7 +12,7 @@ from pymysql.cursors import Cursor
 
 from keyturn.integrations.arguments import PYMYSQL, arguments
 from keyturn.integrations.login import Login
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 
 
 def connect(login: Login, **kwargs: object) -> pymysql.Connection[Cursor]:

@@ -16,7 +16,7 @@ from redis.credentials import UsernamePasswordCredentialProvider
 
 from keyturn.integrations.arguments import REDIS, arguments
 from keyturn.integrations.login import Login
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 
 
 def connection_class(login: Login, base: type[AbstractConnection] = Connection) -> type[AbstractConnection]:

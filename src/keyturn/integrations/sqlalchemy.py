@@ -20,7 +20,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from keyturn.errors import ConfigurationError
 from keyturn.integrations.arguments import CREDENTIALS, Names, arguments
 from keyturn.integrations.login import Login, Opened
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect

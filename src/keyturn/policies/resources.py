@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from keyturn.errors import ConfigurationError
-from keyturn.names import SUFFIX_LENGTH, Arn
+from keyturn.model.names import SUFFIX_LENGTH, Arn
 
 ANY_SUFFIX: Final = "-??????"
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keyturn.errors import ConfigurationError
-from keyturn.markers import HEAD_KEY
-from keyturn.names import REFERENCE_PREFIX
+from keyturn.markers.schema import HEAD_KEY
+from keyturn.model.names import REFERENCE_PREFIX
 from keyturn.policies.resources import (
     Place,
     key_alias,

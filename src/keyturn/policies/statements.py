@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keyturn.errors import ConfigurationError
-from keyturn.values import Json
+from keyturn.model.versions import Json
 
 INLINE_LENGTH_MAX: Final = 10_240
 """Characters, white space not counted, of all inline policies of one role (IAM's quotas)."""

@@ -14,11 +14,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from keyturn.announcing import announce
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
+from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.errors import KeyturnError, SecretError, StageNotFoundError
-from keyturn.sources.secretsmanager import SecretsManagerSource
-from keyturn.telemetry import about
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
-from keyturn.wiring import SECRETS_TIMEOUTS_S, Once, make_client
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.runtime.logs import about
+from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

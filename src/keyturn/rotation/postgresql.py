@@ -16,10 +16,10 @@ from psycopg import sql
 
 from keyturn.errors import SecretFormatError
 from keyturn.integrations.arguments import LIBPQ, arguments
-from keyturn.protocols import SecretSource
-from keyturn.refusals import is_refused
+from keyturn.login.refusals import is_refused
+from keyturn.model.protocols import SecretSource
+from keyturn.model.versions import AWSCURRENT, Json, SecretVersion
 from keyturn.rotation.function import RotationStepError
-from keyturn.values import AWSCURRENT, Json, SecretVersion
 
 CLONE: Final = "_clone"
 NAME_BYTES_MAX: Final = 63
@@ -70,7 +70,7 @@ class AlternatingUsers:
     The secret's `masterarn` names the secret of a user that may create roles, and grant what the
     first user is a member of. The clone is made a member of the first user: it has all its rights
     and memberships, but neither its attributes (CREATEDB, ...) nor its settings (ALTER ROLE ... SET).
-    `source` reads the other secret, as `keyturn.sources.secretsmanager.SecretsManagerSource` does.
+    `source` reads the other secret, as `keyturn.aws.secretsmanager.SecretsManagerSource` does.
     """
 
     def __init__(self, source: SecretSource, **options: str | int) -> None:

@@ -12,8 +12,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.parameter import Parameter
-from keyturn.values import AWSCURRENT, SecretVersion
+from keyturn.model.parameter import Parameter
+from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 

@@ -34,7 +34,7 @@ _TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADE
 _SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class Refusal(NamedTuple):
+class RefusedRequest(NamedTuple):
     """A request that is not let in; the words are the agent's where it has any."""
 
     status: int
@@ -74,23 +74,23 @@ class Guard:
         except Exception as error:  # noqa: BLE001 # its message may quote anything: only its place is logged
             log.error("%s: %s", route_of(scope["path"]), _place_of(error))  # noqa: TRY400
 
-    def _refusal(self, scope: Scope) -> Refusal | None:
+    def _refusal(self, scope: Scope) -> RefusedRequest | None:
         path: str = scope["path"]
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         limit = self._max_connections + (PING_RESERVE if path == PING else 0)
         if self._connections() > limit:
-            return Refusal(429, "Connection limit exceeded")
+            return RefusedRequest(429, "Connection limit exceeded")
         if _size(scope) > REQUEST_BYTES_MAX:
-            return Refusal(431, "Request too large")
+            return RefusedRequest(431, "Request too large")
         names = {name for name, _ in headers}
         if path != PING and b"x-forwarded-for" in names:
-            return Refusal(400, "Forwarded")
+            return RefusedRequest(400, "Forwarded")
         if path not in OPEN and not self._knows_the_token(headers):
-            return Refusal(BAD_TOKEN[Api.of(path)], "Bad Token")
+            return RefusedRequest(BAD_TOKEN[Api.of(path)], "Bad Token")
         if scope["method"] != "GET":
-            return Refusal(405, "Not allowed")
+            return RefusedRequest(405, "Not allowed")
         if any(name in _SIZE_HEADERS and value != b"0" for name, value in headers):
-            return Refusal(413, "A request has no body")
+            return RefusedRequest(413, "A request has no body")
         return None
 
     def _knows_the_token(self, headers: list[tuple[bytes, bytes]]) -> bool:

@@ -8,9 +8,9 @@ from anyio import CapacityLimiter, to_thread
 
 from keyturn.client import SecretCache
 from keyturn.errors import StageNotFoundError
-from keyturn.parameter import Parameter
+from keyturn.model.parameter import Parameter
+from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.serve.queries import ParameterQuery, VersionQuery
-from keyturn.values import AWSCURRENT, SecretVersion
 
 
 class Reader:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
+from keyturn.aws.secretsmanager import VersionSource
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.serve.app import make_app
 from keyturn.serve.guard import REQUEST_BYTES_MAX, Guard, log
 from keyturn.serve.reading import Reader
-from keyturn.settings import KeyturnSettings
-from keyturn.sources.secretsmanager import VersionSource
-from keyturn.wiring import SECRETS_TIMEOUTS_S, make_client
+from keyturn.settings.environment import KeyturnSettings
 
 if TYPE_CHECKING:
-    from keyturn.sources.secretsmanager import SecretsManagerClient
+    from keyturn.aws.secretsmanager import SecretsManagerClient
 
 BACKLOG: Final = 128
 """Connections that wait to be taken."""
@@ -28,14 +28,14 @@ IDLE_S, ENDING_S = 60, 10
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """`connections` at the same time; `threads`: reads at the same time that wait for AWS."""
 
     connections: int = 800
     threads: int = 32
 
 
-def serve(port: int, token: str, settings: KeyturnSettings, limits: Limits) -> None:
+def serve(port: int, token: str, settings: KeyturnSettings, limits: ConnectionLimits) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is under way; the signal ends the process.
 
     `settings` are those of the cache behind it. Raises `ConfigurationError` if it cannot begin: a port

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from keyturn.names import Arn
-from keyturn.values import AWSPENDING, AWSPREVIOUS
+from keyturn.model.names import Arn
+from keyturn.model.versions import AWSPENDING, AWSPREVIOUS
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -1,6 +1,6 @@
 """In-memory peers of what the cache talks to: clock, services, the two tables, and a metrics hook.
 
-They implement the protocols of `keyturn.protocols`, count every call in `calls`, and fail on demand
+They implement the protocols of `keyturn.model.protocols`, count every call in `calls`, and fail on demand
 through `fail`. Nothing here sleeps or reads a real clock.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from keyturn.convergence.table import ReportsRead
 from keyturn.errors import (
     InvalidParameterNameError,
     MarkerConflictError,
@@ -20,22 +21,13 @@ from keyturn.errors import (
     SecretNotFoundError,
     StageNotFoundError,
 )
-from keyturn.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
-from keyturn.outbox import Measurement
-from keyturn.parameter import Parameter
-from keyturn.protocols import WRITES_MAX, Seen
-from keyturn.reports import ReportsRead
-from keyturn.telemetry import Metric
-from keyturn.values import (
-    AWSCURRENT,
-    AWSPREVIOUS,
-    Described,
-    Head,
-    Marker,
-    MarkersRead,
-    Report,
-    SecretVersion,
-)
+from keyturn.metrics.hook import Metric
+from keyturn.metrics.outbox import Measurement
+from keyturn.model.markers import Head, Marker, MarkersRead, Report
+from keyturn.model.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
+from keyturn.model.parameter import Parameter
+from keyturn.model.protocols import WRITES_MAX, Seen
+from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS, Described, SecretVersion
 
 ARN_PREFIX = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
 PARAMETERS_ARN = Arn("aws", "ssm", "us-east-1", "111122223333", "parameter/")
@@ -410,7 +402,7 @@ class FakeReports:
         self.items[report.environment] = report
 
     def read(self) -> ReportsRead:
-        """All reports, as `keyturn.reports.ConvergenceTable` gives them."""
+        """All reports, as `keyturn.convergence.table.ConvergenceTable` gives them."""
         return ReportsRead(tuple(self.items.values()), 0, float(int(self.clock.wall_s)))
 
 

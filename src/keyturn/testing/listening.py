@@ -5,17 +5,17 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, cast
 
-from keyturn.markers import MarkerTable
-from keyturn.recording import Recorder
-from keyturn.sources.catalog import SecretsManagerCatalog
+from keyturn.assembly import SETTLE_S
+from keyturn.aws.catalog import SecretsManagerCatalog
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.table import MarkerTable
 from keyturn.testing.events import Event, EventBus
 from keyturn.testing.fakes import FakeClock
-from keyturn.wiring import SETTLE_S
 from rotation_listener.listener import Listener, Settings
 
 if TYPE_CHECKING:
-    from keyturn.markers import DynamoDBClient
-    from keyturn.sources.catalog import CatalogClient
+    from keyturn.aws.catalog import CatalogClient
+    from keyturn.markers.table import DynamoDBClient
     from keyturn.testing.account import Account
 
 SWEEP: Event = {"keyturn": "sweep"}

@@ -8,9 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from keyturn.errors import KeyturnError
+from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.testing.events import SecretEvents
 from keyturn.testing.rotation import Rotation, RotationFunction, StepFunctions, labelled, version_stages
-from keyturn.values import AWSCURRENT, SecretVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from keyturn.errors import KeyturnError
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

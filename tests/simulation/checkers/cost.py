@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keyturn.errors import SecretError, StageNotFoundError
-from keyturn.values import AWSPENDING, Marker
+from keyturn.model.markers import Marker
+from keyturn.model.versions import AWSPENDING
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
 from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PREFIX

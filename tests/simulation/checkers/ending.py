@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keyturn.markers import HEAD_KEY, head_of, marker_of
-from keyturn.values import AWSCURRENT, AWSPREVIOUS
+from keyturn.markers.schema import HEAD_KEY, head_of, marker_of
+from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS
 from tests.simulation.changer import LABEL
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyturn.errors import LoginRefusedError
-from keyturn.login import REFUSED_S
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Instant, SecretVersion
+from keyturn.login.logins import REFUSED_S
+from keyturn.model.instant import Instant
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.peers.database import Database, RefusedError

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from keyturn.telemetry import Metric
+from keyturn.metrics.hook import Metric
 from tests.simulation.checkers import secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError
 

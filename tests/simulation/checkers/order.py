@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from keyturn.protocols import Catalog, MarkerStore, Seen
-from keyturn.values import Described, Marker
+from keyturn.model.markers import Marker
+from keyturn.model.protocols import Catalog, MarkerStore, Seen
+from keyturn.model.versions import Described
 from tests.simulation.checkers.broken import require
 from tests.simulation.scheduler import NEVER_S, Scheduler
 

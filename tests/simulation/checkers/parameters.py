@@ -12,8 +12,8 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.parameter import Parameter
-from keyturn.values import AWSCURRENT
+from keyturn.model.parameter import Parameter
+from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.checkers.serving import ERROR_MEMORY_S, Position

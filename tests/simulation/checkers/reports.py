@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from keyturn.names import secret_key
-from keyturn.reports import report_of
-from keyturn.status import CacheStatus
-from keyturn.values import AWSCURRENT, Report
+from keyturn.cache.status import CacheStatus
+from keyturn.convergence.table import report_of
+from keyturn.model.markers import Report
+from keyturn.model.names import secret_key
+from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import require
 from tests.simulation.hosts import Host

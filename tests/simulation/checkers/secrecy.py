@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keyturn.values import SecretVersion
+from keyturn.model.versions import SecretVersion
 from tests.simulation.checkers.broken import require
 from tests.simulation.reader import Served
 from tests.simulation.rotator import CANARY

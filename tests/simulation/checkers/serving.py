@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from keyturn.cache.status import CacheStatus
 from keyturn.errors import (
     AccessDeniedError,
     SecretDeletedError,
@@ -13,8 +14,7 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.status import CacheStatus
-from keyturn.values import AWSCURRENT, AWSPENDING, SecretVersion
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.peers.flights import Flights

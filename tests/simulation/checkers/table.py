@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from keyturn.items import NUMBER_MAX
-from keyturn.markers import HEAD_KEY, head_of, marker_of
-from keyturn.names import is_secret_arn
-from keyturn.values import AWSCURRENT, Marker
+from keyturn.aws.dynamodb import NUMBER_MAX
+from keyturn.markers.schema import HEAD_KEY, head_of, marker_of
+from keyturn.model.markers import Marker
+from keyturn.model.names import is_secret_arn
+from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers import secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.hosts import EPOCH_S

@@ -17,9 +17,9 @@ from typing import cast
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from keyturn.markers import HEAD_KEY
-from keyturn.protocols import MarkerReader
-from keyturn.values import Head, Marker, MarkersRead
+from keyturn.markers.schema import HEAD_KEY
+from keyturn.model.markers import Head, Marker, MarkersRead
+from keyturn.model.protocols import MarkerReader
 from tests.simulation.hosts import EPOCH_S, Host
 from tests.simulation.peers.expressions import Subject, UnfitError, condition, updated
 from tests.simulation.peers.flights import Flights

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
-from keyturn.values import AWSCURRENT
+from keyturn.model.versions import AWSCURRENT
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers.events import Event, parameter_changed
 from tests.simulation.peers.flights import Flights

@@ -20,7 +20,7 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
-from keyturn.values import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described, SecretVersion
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described, SecretVersion
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers import events
 from tests.simulation.peers.flights import Flights

@@ -1,0 +1,169 @@
+"""How long a held version may be served: pure decisions over instants, markers and the head.
+
+Three questions, each one function:
+
+- `fresh_for_s`: for how long is this holding fresh, if nothing else is heard?
+- `servable_for_s`: for how long may it be served although it is not fresh (its refresh failed or flies)?
+- `bound_s`: how old can what is served be, at worst? `status()` shows it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from keyturn.cache.held import HeldStage
+from keyturn.cache.limits import LONGEST_S, Limits
+from keyturn.model.instant import Instant
+from keyturn.model.markers import Head, Marker
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
+
+HTTP_DATE_RESOLUTION_S = 1.0
+"""An HTTP `Date` is cut to whole seconds, so an age measured with it may be this much too small."""
+
+
+class Assurance(NamedTuple):
+    """The last good check of the table: what the head said, and when the check was begun."""
+
+    head: Head
+    checked: Instant
+
+    def swept_s(self) -> float | None:
+        """How far the sweep's word was behind at that check, by the table's clock; None: no word."""
+        if self.head.swept_as_of_s is None or self.head.answered_at_s is None:
+            return None
+        return self.head.answered_at_s - self.head.swept_as_of_s
+
+    def lasts_s(self, now: Instant, limits: Limits) -> float:
+        """For how long from `now` a marker that agrees still covers a holding; 0 or less: not at all.
+
+        The sweep's lease runs out by the table's own clock; a table that stopped answering is
+        trusted for one short TTL from the last good check.
+        """
+        swept_s = self.swept_s()
+        if swept_s is None or swept_s < 0:
+            return 0.0
+        since_check_s = self.checked.age_s(now)
+        lease_left_s = limits.lease_s * limits.spread - swept_s - HTTP_DATE_RESOLUTION_S - since_check_s
+        return min(lease_left_s, limits.uncovered_ttl_s * limits.spread - since_check_s)
+
+
+class Evidence(NamedTuple):
+    """What the cache and the marker know of a rotation that may be under way.
+
+    `mark` changes with the marker. `moving`: a version other than the current one is pending, or the
+    marker and Secrets Manager disagree. `pending_is_set`: the rotation announced that the server
+    already takes the pending version. `doubted`: a version that AWSCURRENT may be back on.
+    """
+
+    mark: tuple[str, int] | None = None
+    moving: bool = False
+    pending_is_set: bool = False
+    doubted: SecretVersion | None = None
+
+
+def names_held_version(marker: Marker | None, holding: HeldStage) -> bool:
+    """Whether the marker names the very version that is held under this stage."""
+    return (
+        marker is not None
+        and not marker.deleted
+        and marker.arn == holding.version.arn
+        and marker.stages.get(holding.stage) == holding.version.version_id
+    )
+
+
+def only_hints(marker: Marker, holding: HeldStage) -> bool:
+    """Whether the marker says that something happened, but nothing of this stage: a parameter's event."""
+    return marker.token is not None and holding.stage not in marker.stages
+
+
+def predates(marker: Marker, holding: HeldStage, assurance: Assurance, limits: Limits) -> bool:
+    """Whether the marker only hints at an event that was long over when this copy was read.
+
+    The event's age is measured by the clocks of AWS's hosts (the listener's, and the table's `Date`),
+    the copy's by durations of this host: what this host's clock says does not count.
+    """
+    answered_at_s = assurance.head.answered_at_s
+    if answered_at_s is None or not only_hints(marker, holding) or not disputed(marker, holding):
+        return False
+    margin_s = limits.settle_s + HTTP_DATE_RESOLUTION_S
+    return holding.confirmed.age_s(assurance.checked) + margin_s < answered_at_s - marker.changed_at_s
+
+
+def brought(marker: Marker, before: HeldStage, after: HeldStage) -> bool:
+    """Whether it was because of this marker that AWSCURRENT is held at another version than before."""
+    has_moved = after.stage == AWSCURRENT and after.version.identity != before.version.identity
+    told = names_held_version(marker, after) or only_hints(marker, after)
+    return has_moved and told and disputed(marker, before)
+
+
+def since_marker_s(marker: Marker, assurance: Assurance, now: Instant) -> float | None:
+    """How long before `now` the marker was written, in seconds; None where nobody can tell.
+
+    By the clocks of AWS's hosts (the writer's, and the table's `Date` at the last good check) and, since
+    that check, by durations of this host. The `Date` is cut to whole seconds: up to 1 s too little.
+    """
+    answered_at_s = assurance.head.answered_at_s
+    since_check_s = assurance.checked.age_s(now)
+    if answered_at_s is None or not marker.changed_at_s or since_check_s > LONGEST_S:
+        return None
+    return max(0.0, answered_at_s - marker.changed_at_s + since_check_s)
+
+
+def disputed(marker: Marker | None, holding: HeldStage) -> bool:
+    """Whether the marker is a reason to ask Secrets Manager that was not yet followed to its end.
+
+    AWSPENDING is never disputed: no event announces its every move, so it is read anew anyway. Nor is
+    a parameter's version by its number, which names itself.
+    """
+    if marker is None or names_held_version(marker, holding):
+        return False
+    if holding.stage in (AWSPENDING, holding.version.version_id):
+        return False
+    dispute = holding.dispute
+    return dispute is None or dispute.marker != marker or not dispute.settled
+
+
+def fresh_for_s(
+    holding: HeldStage,
+    *,
+    marker: Marker | None,
+    assurance: Assurance | None,
+    generation: int,
+    now: Instant,
+    limits: Limits,
+) -> float:
+    """For how many seconds from `now` the holding is fresh; 0 or less: refresh it."""
+    if holding.generation != generation or disputed(marker, holding) or holding.is_denied:
+        return 0.0
+    age_s = holding.confirmed.age_s(now)
+    if holding.stage == AWSPENDING:
+        return min(limits.check_interval_s, limits.uncovered_ttl_s) - age_s
+    short_s = limits.uncovered_ttl_s * limits.spread - age_s
+    if assurance is None or not names_held_version(marker, holding):
+        return short_s
+    return max(short_s, min(limits.covered_ttl_s - age_s, assurance.lasts_s(now, limits)))
+
+
+def servable_for_s(holding: HeldStage, now: Instant, limits: Limits) -> float:
+    """For how many seconds from `now` the holding may be served without being fresh."""
+    left_s = limits.max_stale_s - holding.confirmed.age_s(now)
+    trouble = holding.trouble
+    if trouble is None or trouble.denied_since is None:
+        return left_s
+    return min(left_s, limits.max_denied_s - trouble.denied_since.age_s(now))
+
+
+def bound_s(holding: HeldStage, *, covered: bool, limits: Limits) -> float:
+    """The worst age, in seconds, of what is served under this stage, as things stand.
+
+    Worst means: no event arrives, the sweep is wrong, the marker is forged. Added to the TTL in
+    force: one check interval (a wall clock set back inside the hit window can double that window),
+    the time for which the source may answer with the past, and as much again when the label went
+    back to a version that it had left. The duration of a call in flight comes on top.
+    """
+    ttl_s = limits.covered_ttl_s if covered else limits.uncovered_ttl_s
+    if holding.stage == AWSPENDING:
+        ttl_s = limits.check_interval_s
+    if holding.trouble is not None:
+        ttl_s = max(ttl_s, limits.max_stale_s)
+    return ttl_s + limits.check_interval_s + 2 * limits.answer_lag_s

@@ -1,0 +1,135 @@
+"""What this process holds of one secret, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from keyturn.model.instant import Instant
+from keyturn.model.markers import LEFT_MAX, Marker
+from keyturn.model.versions import AWSPENDING, SecretVersion
+
+
+class Doubt(NamedTuple):
+    """A label was once read as being back on a version that it had left: perhaps an old answer."""
+
+    version: SecretVersion
+    since: Instant
+
+    def is_about(self, version: SecretVersion) -> bool:
+        """Whether this answer repeats the doubtful one."""
+        return self.version.identity == version.identity
+
+
+class Dispute(NamedTuple):
+    """This marker disagrees with what Secrets Manager says; `asked` counts how often it was asked."""
+
+    marker: Marker
+    asked: int
+    settled: bool
+
+
+class Trouble(NamedTuple):
+    """Why the last refreshes failed. `denied_since`: the first refusal that no success followed."""
+
+    error: type[Exception]
+    detail: str
+    failures: int
+    denied_since: Instant | None
+
+
+class HeldStage(NamedTuple):
+    """One stage of one secret as this process holds it; replaced as a whole, never changed.
+
+    `confirmed`: when the read was begun that last said "this version is on this stage".
+    `generation`: the secret's generation at that moment; an invalidation moves the secret's own.
+    `left`: versions this label was seen to leave, oldest first.
+    `pause_s`, from `paused`: no refresh before that.
+    """
+
+    stage: str
+    version: SecretVersion
+    confirmed: Instant
+    generation: int = 0
+    left: tuple[str, ...] = ()
+    doubt: Doubt | None = None
+    dispute: Dispute | None = None
+    trouble: Trouble | None = None
+    paused: Instant | None = None
+    pause_s: float = 0.0
+
+    def goes_back(self, version: SecretVersion) -> bool:
+        """Whether this version would take the label back: to one that it left, or to an older one."""
+        if self.stage == AWSPENDING:
+            return False
+        mine, other = self.version.created_s, version.created_s
+        was_left = version.arn == self.version.arn and version.version_id in self.left
+        return was_left or (mine is not None and other is not None and other < mine)
+
+    def moved_to(self, version: SecretVersion, begun: Instant, generation: int) -> HeldStage:
+        """The label is on another version now, or the name on another secret."""
+        if version.arn != self.version.arn:
+            return HeldStage(self.stage, version, begun, generation)
+        left = (*(old for old in self.left if old != version.version_id), self.version.version_id)
+        return HeldStage(self.stage, version, begun, generation, left[-LEFT_MAX:])
+
+    def confirmed_by(self, version: SecretVersion, begun: Instant, generation: int) -> HeldStage:
+        """Secrets Manager says that the label is where it was."""
+        return self._replace(
+            version=version,
+            confirmed=max(self.confirmed, begun, key=lambda instant: instant.monotonic_s),
+            generation=generation,
+            doubt=None,
+            trouble=None,
+            paused=None,
+        )
+
+    def paused_for(self, pause_s: float, now: Instant) -> HeldStage:
+        return self._replace(paused=now, pause_s=pause_s)
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether a refresh was denied and none has succeeded since: no marker makes up for that."""
+        return self.trouble is not None and self.trouble.denied_since is not None
+
+    def pauses(self, now: Instant) -> bool:
+        """Whether the next refresh has to wait."""
+        return self.paused is not None and self.paused.age_s(now) < self.pause_s
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class HeldSecret:
+    """One secret, by its full ARN.
+
+    `aliases`: the ids that answers showed to be its own; `names`: those of them that callers used,
+    other than the full ARN. `generation` moves with each invalidation; `forced`: when one last
+    caused a read, by stage.
+    """
+
+    arn: str
+    name: str
+    key: str
+    aliases: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    holdings: dict[str, HeldStage] = field(default_factory=dict)
+    generation: int = 0
+    forced: dict[str, Instant] = field(default_factory=dict)
+
+    def use_name(self, secret_id: str) -> None:
+        """Callers know it by this id."""
+        if secret_id != self.arn:
+            self.names = with_id(self.names, secret_id)
+
+    def asks_by(self) -> str:
+        """The id to read by: a name finds a secret that was re-created, its old ARN does not."""
+        return min(self.names, default=self.arn)
+
+
+def with_id(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
+    """A few ids in a tuple take a fifth of the memory of a set."""
+    return ids if one in ids else (*ids, one)
+
+
+def without_id(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
+    """Return the ids without this one."""
+    return tuple(kept for kept in ids if kept != one)

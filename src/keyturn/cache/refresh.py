@@ -1,0 +1,198 @@
+"""What to ask Secrets Manager for, and what to believe of its answers.
+
+A marker says where to look; only an answer of Secrets Manager is believed, and even that not at
+once when it takes a label back to a version that it left, or to one created earlier: reads are
+eventually consistent, so such an answer counts when it is given twice, a settle time apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keyturn.cache.freshness import disputed, names_held_version, only_hints
+from keyturn.cache.held import Dispute, Doubt, HeldStage, Trouble
+from keyturn.cache.limits import Limits
+from keyturn.errors import (
+    AccessDeniedError,
+    DecryptionError,
+    SecretDeletedError,
+    SecretError,
+    SecretNotFoundError,
+    StageNotFoundError,
+)
+from keyturn.model.instant import Instant
+from keyturn.model.markers import Marker
+from keyturn.model.versions import AWSPENDING, SecretVersion
+
+ASKS_PER_MARKER_MAX = 6
+"""How often one marker that disagrees with Secrets Manager is followed before it counts as behind."""
+
+FIRST_PAUSE_S = 0.25
+"""Pauses double from here: 6 asks span 7.75 s, longer than the settle time seen in the field (5 s)."""
+
+GONE = (SecretNotFoundError, SecretDeletedError, StageNotFoundError)
+"""Answers that say that the copy must not be served any more."""
+
+DENIED = (AccessDeniedError, DecryptionError)
+"""Answers that may be a revocation: the copy is served for `max_denied_s` only."""
+
+
+class Reading(NamedTuple):
+    """One refresh: how to read, when it was begun, and of which generation.
+
+    `read` takes a version id to pin the read to, or None to read by stage.
+    """
+
+    read: Callable[[str | None], SecretVersion]
+    begun: Instant
+    generation: int
+    limits: Limits
+
+
+def refreshed(held: HeldStage, marker: Marker | None, reading: Reading) -> HeldStage:
+    """What to hold after asking Secrets Manager; one or two reads. Raises its `SecretError`.
+
+    The answer may be of another secret (another ARN) when the name was given to a new one.
+    """
+    wanted = _wanted(held, marker, reading.limits)
+    pinned = _read_pinned(wanted, reading)
+    if pinned is not None and _is_news(pinned, held):
+        return held.moved_to(pinned, reading.begun, reading.generation)
+    answer = reading.read(None)
+    if answer.identity == held.version.identity and not held.goes_back(answer):
+        confirmed = held.confirmed_by(answer, reading.begun, reading.generation)
+        return _still_disputed(confirmed, marker, pinned, reading)
+    if held.goes_back(answer):
+        return _doubted(held, answer, reading)
+    moved = held.moved_to(answer, reading.begun, reading.generation)
+    if marker is None or moved.version.arn != held.version.arn:
+        return moved
+    if only_hints(marker, held):
+        if _is_older_than(marker, moved, reading.limits):
+            # Of two events one is known, and this is what the first one told of: the second's is to come.
+            return _asked_again(moved, marker, 1, reading)
+        return moved._replace(dispute=Dispute(marker, 1, settled=True))
+    # If the marker agreed with what was held, it is behind: unless it has seen this version leave.
+    behind = names_held_version(marker, held) and moved.version.version_id not in marker.left
+    return moved._replace(dispute=Dispute(marker, 1, settled=True)) if behind else moved
+
+
+def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
+    """What to hold after a refresh that failed without saying that the secret is gone."""
+    before = held.trouble
+    denied_since = before.denied_since if before else None
+    if denied_since is None and isinstance(error, DENIED):
+        denied_since = now
+    failures = before.failures + 1 if before else 1
+    trouble = Trouble(type(error), error.detail, failures, denied_since)
+    return held._replace(trouble=trouble).paused_for(pause_s, now)
+
+
+def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callable[[], float]) -> float:
+    """A pause with full jitter: uniform between 0 and `first_s` doubled per failure, capped."""
+    return random() * min(longest_s, first_s * 2.0 ** min(failures, 32))
+
+
+def _wanted(held: HeldStage, marker: Marker | None, limits: Limits) -> str | None:
+    """The version to pin the read to, or None to read by stage; one pinned read per marker.
+
+    A cache behind the source repeats what it said of the stage, but asked for a version it has to
+    ask: there every read that follows a marker is pinned.
+    """
+    if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
+        return None
+    followed = held.dispute is not None and held.dispute.marker == marker and not limits.source_ttl_s
+    wanted = marker.stages.get(held.stage)
+    return None if followed or wanted in held.left else wanted
+
+
+def _says_so(pinned: SecretVersion, held: HeldStage) -> bool:
+    """Whether the answer itself says that it is of this secret and under this stage."""
+    return held.stage in pinned.stages and pinned.arn == held.version.arn
+
+
+def _is_news(pinned: SecretVersion, held: HeldStage) -> bool:
+    """Whether the label is on a version that it was not on before."""
+    is_other = pinned.identity != held.version.identity
+    return is_other and _says_so(pinned, held) and not held.goes_back(pinned)
+
+
+def _read_pinned(wanted: str | None, reading: Reading) -> SecretVersion | None:
+    if wanted is None:
+        return None
+    try:
+        return reading.read(wanted)
+    except StageNotFoundError:
+        return None
+
+
+def _still_disputed(
+    held: HeldStage, marker: Marker | None, pinned: SecretVersion | None, reading: Reading
+) -> HeldStage:
+    """What was confirmed, and whether the marker is behind or Secrets Manager's answer may be old.
+
+    A pinned version that is neither under this stage nor pending has lost the label: the marker is
+    behind. It is, too, where a later version than the pinned one is answered: the number of a
+    parameter's version only grows. Else nobody can tell yet, so ask again, a bounded number of times.
+    """
+    if marker is None or not disputed(marker, held):
+        return held
+    before = held.dispute
+    asked = before.asked + 1 if before is not None and before.marker == marker else 1
+    has_left = pinned is not None and (not _says_so(pinned, held) or pinned.identity == held.version.identity)
+    behind = has_left and pinned is not None and AWSPENDING not in pinned.stages
+    settled = behind or asked >= ASKS_PER_MARKER_MAX
+    if settled:
+        return held._replace(dispute=Dispute(marker, asked, settled=True))
+    return _asked_again(held, marker, asked, reading)
+
+
+def _asked_again(held: HeldStage, marker: Marker, asked: int, reading: Reading) -> HeldStage:
+    """To be asked again because of this marker, each time after a longer pause."""
+    told = held._replace(dispute=Dispute(marker, asked, settled=False))
+    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)
+
+
+def _is_older_than(marker: Marker, held: HeldStage, limits: Limits) -> bool:
+    """Whether this version was made well before the event that the marker hints at (AWS's clocks)."""
+    made_s = held.version.created_s
+    return made_s is not None and made_s < marker.changed_at_s - limits.settle_s
+
+
+def _doubted(held: HeldStage, answer: SecretVersion, reading: Reading) -> HeldStage:
+    """The label seems to be back on a version that it left: believe it when it is said twice."""
+    doubt, lag_s, pause_s = held.doubt, reading.limits.answer_lag_s, reading.limits.settle_s
+    if _outlived(held, reading):
+        return held.moved_to(answer, reading.begun, reading.generation)
+    held = _rebased(held, reading.begun)
+    if doubt is None or not doubt.is_about(answer):
+        doubt = Doubt(answer, reading.begun)
+        return held._replace(doubt=doubt).paused_for(pause_s, reading.begun)
+    doubted_s = reading.begun.monotonic_s - doubt.since.monotonic_s
+    if doubted_s >= lag_s:
+        return held.moved_to(answer, reading.begun, reading.generation)
+    # While a cache behind the source repeats itself, the next marker must not wait for it to end.
+    return held.paused_for(min(pause_s, lag_s - doubted_s), reading.begun)
+
+
+def _rebased(held: HeldStage, now: Instant) -> HeldStage:
+    """The copy with its age by the monotonic clock if the wall clock was set back: it is to be served on."""
+    then = held.confirmed
+    if now.wall_s >= then.wall_s:
+        return held
+    passed_s = now.monotonic_s - then.monotonic_s
+    return held._replace(confirmed=Instant(now.wall_s - passed_s, then.monotonic_s))
+
+
+def _outlived(held: HeldStage, reading: Reading) -> bool:
+    """Whether the copy was confirmed longer ago than any answer can be late: no reason to doubt then.
+
+    By the monotonic clock, since a wall clock that is set proves nothing; but a freeze may stop that
+    one, so a copy that is past the short TTL by the wall clock counts as well.
+    """
+    now, then, limits = reading.begun, held.confirmed, reading.limits
+    passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s
+    return passed_s >= 2 * limits.answer_lag_s or wall_s >= max(
+        2 * limits.answer_lag_s, limits.uncovered_ttl_s
+    )

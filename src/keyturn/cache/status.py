@@ -1,0 +1,105 @@
+"""What `SecretCache.status()` answers: plain values, never a secret's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keyturn.cache.held import HeldSecret, HeldStage
+from keyturn.cache.limits import Limits
+from keyturn.cache.table_view import TableView, held_bound_s, uncovered_because
+from keyturn.model.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStatus:
+    """One stage of one secret as this process holds it.
+
+    `age_s`: since the read that last confirmed it was begun. `covered`: whether the marker table
+    would tell of a change, and `why` (not). `bound_s`: how old what is served can be at worst.
+    `last_error`: why the last refresh failed, None after a success.
+    """
+
+    secret_ids: tuple[str, ...]
+    arn: str
+    name: str
+    stage: str
+    version_id: str
+    age_s: float
+    covered: bool
+    why: str
+    bound_s: float
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    """The marker table as this process last saw it.
+
+    `checked_age_s`: since the last good check; `swept_age_s`: how far the sweep's word was behind
+    at that check. None: never, or no table is used.
+    """
+
+    used: bool
+    checked_age_s: float | None
+    swept_age_s: float | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStatus:
+    """This process's reports to the convergence table.
+
+    `environment`: the id under which it reports; `reported_age_s`: since its last good report. None:
+    never, or no such table is used.
+    """
+
+    used: bool = False
+    environment: str | None = None
+    reported_age_s: float | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """Everything held, by ARN and stage, and the tables.
+
+    Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number.
+    """
+
+    secrets: tuple[HeldStatus, ...]
+    table: TableStatus
+    parameters: tuple[HeldStatus, ...] = ()
+    reports: ReportStatus = ReportStatus()
+
+
+def table_status(view: TableView | None, now: Instant) -> TableStatus:
+    """The table's part; `view` is None where no table is used."""
+    if view is None:
+        return TableStatus(used=False, checked_age_s=None, swept_age_s=None, trouble=None)
+    assurance = view.assurance
+    return TableStatus(
+        used=True,
+        checked_age_s=assurance.checked.age_s(now) if assurance is not None else None,
+        swept_age_s=assurance.swept_s() if assurance is not None else None,
+        trouble=view.trouble,
+    )
+
+
+def held_status(
+    secret: HeldSecret, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits
+) -> HeldStatus:
+    """One stage's part."""
+    obstacle = uncovered_because(secret.key, holding, view, now, limits)
+    trouble = holding.trouble
+    return HeldStatus(
+        secret_ids=tuple(sorted(secret.aliases)),
+        arn=secret.arn,
+        name=secret.name,
+        stage=holding.stage,
+        version_id=holding.version.version_id,
+        age_s=holding.confirmed.age_s(now),
+        covered=obstacle is None,
+        why=obstacle or "the marker agrees and the sweep is recent",
+        bound_s=held_bound_s(secret.key, holding, view, now, limits),
+        last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
+    )

@@ -1,0 +1,221 @@
+"""What this process knows of the marker table: one frozen view, replaced by each check."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
+
+from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_version, since_marker_s
+from keyturn.cache.held import HeldStage
+from keyturn.cache.limits import Limits
+from keyturn.cache.refresh import backoff_s
+from keyturn.errors import MarkerTableError
+from keyturn.model.instant import Instant
+from keyturn.model.markers import Head, Marker, MarkersRead
+from keyturn.model.protocols import MarkerReader
+from keyturn.model.versions import AWSPENDING
+from keyturn.runtime.logs import about
+
+log = logging.getLogger("keyturn")
+
+IDLE_INTERVALS: Final = 2
+"""A process that was not asked for more than so many check intervals was idle."""
+
+
+class TableView(NamedTuple):
+    """The table as of the last check.
+
+    `markers`: the last marker read of each key held, None where there was none; `known`: the keys
+    whose marker is as the head says; `denied`: since when a key may not be read. `assurance`: the
+    last good check; `trouble`: what is wrong with the table now.
+    """
+
+    head: Head | None
+    assurance: Assurance | None
+    markers: Mapping[str, Marker | None]
+    known: frozenset[str]
+    denied: Mapping[str, Instant]
+    trouble: str | None
+
+    def marker(self, key: str) -> Marker | None:
+        """The marker last read; it may be behind."""
+        return self.markers.get(key)
+
+    def assurance_of(self, key: str) -> Assurance | None:
+        """What stands behind the marker of this key: nothing while it is not known."""
+        return self.assurance if key in self.known else None
+
+    def is_denied(self, key: str, now: Instant, limits: Limits) -> bool:
+        """Whether this marker was denied lately; a policy may change, so it is asked for again."""
+        since = self.denied.get(key)
+        return since is not None and since.age_s(now) < limits.uncovered_ttl_s
+
+
+UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
+"""Before the first check."""
+
+
+def held_bound_s(key: str, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits) -> float:
+    """How old, in seconds, what is served of this stage can be at worst.
+
+    The long bound holds a little longer than the cover: while the table is in trouble its last word is
+    trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
+    """
+    obstacle = uncovered_because(key, holding, view, now, limits)
+    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
+    has_moved = view is not None and disputed(view.marker(key), holding)
+    return bound_s(holding, covered=trusted or has_moved, limits=limits)
+
+
+def uncovered_because(
+    key: str, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits
+) -> str | None:
+    """The first reason for the short TTL, or None when the long one is in force."""
+    if holding.stage == AWSPENDING:
+        return "AWSPENDING is always read from Secrets Manager"
+    if view is None:
+        return "no marker table is used"
+    if view.trouble is not None:
+        return view.trouble
+    if view.assurance is None:
+        return "the table was not checked yet"
+    if view.is_denied(key, now, limits):
+        return f"the marker may not be read: {key}"
+    if key not in view.known:
+        return "the marker was not read yet"
+    if view.marker(key) is None:
+        return "the secret has no marker yet"
+    if not names_held_version(view.marker(key), holding):
+        return "the marker names another version"
+    if view.assurance.lasts_s(now, limits) <= 0:
+        return "the last sweep is too long ago"
+    return None
+
+
+def _kept(marker: Marker, key: str, arn: str) -> Marker:
+    """The marker with the texts that are held anyway instead of copies of its own."""
+    return marker._replace(key=key, arn=arn if marker.arn == arn else marker.arn)
+
+
+class TableWatch:
+    """Checks the table. One thread at a time may call `check`; any may read `view` and call `late_s`."""
+
+    def __init__(self, markers: MarkerReader, limits: Limits, random: Callable[[], float]) -> None:
+        self._markers = markers
+        self._limits = limits
+        self._random = random
+        self._life = 0
+        self._failures = 0
+        self._rest: tuple[Instant, float] | None = None
+        self._asked: Instant | None = None
+        self._in_use_since: Instant | None = None
+        self.view = UNSEEN
+
+    def forget(self) -> None:
+        """Know nothing, as before the first check."""
+        self._life += 1
+        self._failures, self._rest, self.view = 0, None, UNSEEN
+        self._asked = self._in_use_since = None
+
+    def check(self, keys: Mapping[str, str], begun: Instant) -> bool:
+        """One read of the head; the markers of `keys` only if it moved or they are not known.
+
+        `keys` has the ARN held under each marker key. Never raises for the table's sake: trouble is in
+        `view`, logged once, and asked about ever less often. False: it rests and nobody was asked, or
+        what was answered is void.
+        """
+        if self._asked is None or self._asked.age_s(begun) > IDLE_INTERVALS * self._limits.check_interval_s:
+            self._in_use_since = begun
+        self._asked = begun
+        if self._rest is not None and self._rest[0].age_s(begun) < self._rest[1]:
+            return False
+        life = self._life
+        try:
+            trouble = self._look(keys, begun)
+        except MarkerTableError as error:
+            trouble = str(error)
+        if self._life != life:
+            # All was forgotten meanwhile: what this look has brought may be as old as a snapshot.
+            self.forget()
+            return False
+        if trouble is None:
+            self._answered()
+        else:
+            self._failed(trouble, begun)
+        return True
+
+    def late_s(self, marker: Marker, now: Instant) -> float | None:
+        """For how long before `now` the marker was there and this process in use; None where nobody can tell.
+
+        In seconds. Who was asked for nothing meanwhile has served nothing old.
+        """
+        assurance, in_use_since = self.view.assurance, self._in_use_since
+        marker_age_s = since_marker_s(marker, assurance, now) if assurance is not None else None
+        if marker_age_s is None or in_use_since is None:
+            return None
+        return min(marker_age_s, in_use_since.age_s(now))
+
+    def _look(self, keys: Mapping[str, str], begun: Instant) -> str | None:
+        """Read what is to be read; what is wrong with the table, if anything."""
+        before = self.view
+        head = self._head(before.head)
+        if head is None:
+            self.view = before._replace(assurance=None)
+            return "the marker table has no usable head item: has the listener run since it was made?"
+        held = frozenset(keys)
+        has_moved = before.head is None or (head.epoch, head.counter) != (
+            before.head.epoch,
+            before.head.counter,
+        )
+        known = frozenset[str]() if has_moved else before.known & held
+        asked = {key for key in held - known if not before.is_denied(key, begun, self._limits)}
+        markers = {key: marker for key, marker in before.markers.items() if key in held}
+        denied = {key: since for key, since in before.denied.items() if key in held - asked}
+        if asked:
+            read = self._read(asked, before._replace(known=known))
+            found = {key: _kept(read.found[key], key, keys[key]) for key in asked if key in read.found}
+            markers |= dict.fromkeys(read.absent | read.denied) | found
+            known |= read.absent | found.keys()
+            denied |= dict.fromkeys(read.denied, begun)
+        self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
+        return None
+
+    def _read(self, keys: Collection[str], without: TableView) -> MarkersRead:
+        """The markers of these keys. Until they are read the last view counts; if that fails, `without`."""
+        try:
+            return self._markers.read_markers(keys)
+        except MarkerTableError:
+            self.view = without
+            raise
+
+    def _head(self, seen: Head | None) -> Head | None:
+        head = self._markers.read_head()
+        if head is None or seen is None or head.epoch != seen.epoch or head.counter >= seen.counter:
+            return head
+        # An old replica, or a table restored to an earlier state: only a consistent read can tell.
+        return self._markers.read_head(consistent=True)
+
+    def _failed(self, trouble: str, begun: Instant) -> None:
+        if self.view.trouble is None:
+            log.warning(
+                "secrets are served on the short TTL of %g s: %s",
+                self._limits.uncovered_ttl_s,
+                trouble,
+                extra=about("table_trouble"),
+            )
+        pause_s = backoff_s(
+            self._failures,
+            first_s=self._limits.check_interval_s,
+            longest_s=self._limits.max_backoff_s,
+            random=self._random,
+        )
+        self._failures += 1
+        self._rest = (begun, pause_s)
+        self.view = self.view._replace(trouble=trouble)
+
+    def _answered(self) -> None:
+        if self.view.trouble is not None:
+            log.info("the marker table answers again", extra=about("table_answers"))
+        self._failures, self._rest = 0, None
+        self.view = self.view._replace(trouble=None)

@@ -1,0 +1,110 @@
+"""`keyturn doctor`: what is missing or wrong between Secrets Manager and a reader, each with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from keyturn.aws.clients import region_of
+from keyturn.aws.faults import fault_of
+from keyturn.cli.account import Account, account_options, convergence_option
+from keyturn.cli.doctor import convergence as reports
+from keyturn.cli.doctor import events, reading, table
+from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, examined
+from keyturn.cli.output import console, echo_json, json_option, table_of
+from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
+from keyturn.runtime.host import SystemClock
+
+CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
+"""Name -> check, in the order in which they are shown."""
+
+
+@click.command
+@click.option("--secret", "secrets", multiple=True, help="Whether this role may read it. Repeatable.")
+@convergence_option("whether it can be used.")
+@json_option
+@account_options
+@click.pass_context
+def command(
+    ctx: click.Context, account: Account, *, secrets: Sequence[str], convergence: str | None, as_json: bool
+) -> None:
+    """Find what is missing or wrong, and say what to do about it.
+
+    Run it with the role of a reader for that role's rights, and as an operator for the rest: what a role
+    may not look at is reported as unknown. It changes nothing, and reads no secret's value. Exits with 1
+    if anything is wrong, else with 3 if anything is unknown.
+    """
+    aws = Clients(account)
+    region = region_of(aws.client("dynamodb")) or ""
+    findings = diagnose(Subject(aws, account.table, region, SystemClock.wall, secrets, convergence))
+    if as_json:
+        echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
+    else:
+        show(findings)
+    ctx.exit(exit_code(findings))
+
+
+def diagnose(subject: Subject) -> list[Finding]:
+    """One finding of each check."""
+    about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
+    about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
+    checks = {**CHECKS, **about_reports, **about_secrets}
+    return [examined(name, check, subject) for name, check in checks.items()]
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """The worst finding's."""
+    levels = {one.level for one in findings}
+    if Level.WRONG in levels:
+        return EXIT_NO
+    return EXIT_UNANSWERED if Level.UNKNOWN in levels else 0
+
+
+def document(finding: Finding) -> dict[str, str]:
+    """A finding, for JSON."""
+    return {
+        "check": finding.check,
+        "level": finding.level.value,
+        "what": finding.what,
+        "fix": finding.fix,
+    }
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """Print the findings as a table."""
+    rows = [(one.level.value, one.check, one.what, one.fix) for one in findings]
+    console().print(table_of("", ("", "check", "finding", "what to do"), rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Calls AWS by botocore, each call tried once: an unreachable endpoint is to be found soon."""
+
+    account: Account
+    made: dict[str, object] = field(default_factory=dict)
+
+    def client(self, service: str) -> object:
+        """The client of a service, made once."""
+        if service not in self.made:
+            self.made[service] = self.account.client(service, attempts=1)
+        return self.made[service]
+
+    def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+        """See `Aws.call`."""
+        from botocore import xform_name
+
+        client = self.client(service)
+        method: object = getattr(client, xform_name(operation))
+        if not callable(method):
+            raise TypeError(f"{service} has no {operation}")
+        try:
+            answer: Mapping[str, object] = method(**request)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            endpoint: object = getattr(getattr(client, "meta", None), "endpoint_url", "")
+            raise RefusedCallError(f"{service}:{operation}", fault, str(endpoint)) from error
+        return answer

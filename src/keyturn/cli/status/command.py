@@ -1,0 +1,191 @@
+"""`keyturn status`: the head, the markers, the last events, and where Secrets Manager says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import click
+
+from keyturn.cache.limits import DEFAULTS
+from keyturn.cli.account import Account, account_options, convergence_option
+from keyturn.cli.output import console, echo_json, json_option, moment, named, printable, table_of
+from keyturn.cli.root import EXIT_NO
+from keyturn.cli.status import fleet as fleets
+from keyturn.cli.status.fleet import Fleet, fleet_of
+from keyturn.cli.status.overview import (
+    Compared,
+    Overview,
+    broken,
+    compared,
+    document,
+    is_comparable,
+    unknown,
+)
+from keyturn.convergence.table import ConvergenceTable
+from keyturn.errors import AccessDeniedError
+from keyturn.markers.recorder import Recorder
+from keyturn.markers.table import MarkerTable
+from keyturn.model.names import secret_key
+from keyturn.model.protocols import Catalog, Seen
+from keyturn.runtime.host import SystemClock, system_sleep
+
+
+class Look(NamedTuple):
+    """One look: the markers, and the fleet where a convergence table is named."""
+
+    overview: Overview
+    fleet: Fleet | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.overview.is_well and (self.fleet is None or self.fleet.is_on_current)
+
+
+@click.command
+@click.argument("secrets", metavar="[SECRET]...", nargs=-1)
+@convergence_option("how many environments are on AWSCURRENT (dynamodb:Scan).")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Look again every 5 s, for so long, until all environments are on AWSCURRENT.",
+)
+@json_option
+@account_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    account: Account,
+    *,
+    secrets: Sequence[str],
+    convergence: str | None,
+    wait_s: float | None,
+    as_json: bool,
+) -> None:
+    """Show the marker table, and compare its markers with Secrets Manager: all, or those of SECRET...
+
+    Reads the head, the markers (all: dynamodb:Scan; of SECRET: GetItem) and one DescribeSecret for each.
+    Exits with 1 if a marker differs, or none counts since the sweep's last word is too old. In the
+    midst of a rotation a difference of some seconds is no fault, and environments that are behind are
+    none: only with --wait is the exit code 1 if some still are, or if none reports a SECRET.
+    """
+    if wait_s is not None and convergence is None:
+        raise click.UsageError(
+            "--wait needs --convergence-table: only environments that report can be waited for."
+        )
+    table, recorder = account.markers(), account.recorder()
+    reports = account.reports(convergence) if convergence is not None else None
+    seen = fleets.waited(
+        lambda: look(table, recorder, reports, secrets),
+        lambda seen: seen.is_done,
+        wait_s or 0.0,
+        clock=SystemClock(),
+        sleep=system_sleep,
+        tell=_tell,
+    )
+    if as_json:
+        about_fleet = {"convergence": fleets.document(seen.fleet)} if seen.fleet is not None else {}
+        echo_json({**document(seen.overview), **about_fleet})
+    else:
+        show(seen.overview)
+        show_fleet(seen.fleet)
+    if not (seen.overview.is_well if wait_s is None else seen.is_done):
+        ctx.exit(EXIT_NO)
+
+
+def look(
+    table: MarkerTable, recorder: Recorder, reports: ConvergenceTable | None, secrets: Sequence[str]
+) -> Look:
+    """Read all that there is to show, the reports before the truth: a move in between shows as not done."""
+    read = reports.read() if reports is not None else None
+    found = of_secrets(table, recorder.catalog, secrets) if secrets else of_all(table, recorder)
+    overview = Overview(table.read_head(consistent=True), tuple(found))
+    if read is None:
+        return Look(overview, None)
+    return Look(overview, fleet_of(read, overview, SystemClock.wall(), all_secrets=not secrets))
+
+
+def _tell(seen: Look) -> None:
+    """What is waited for, on stderr."""
+    waiting = [f"{named(one.key)} {fleets.headline(one)}" for one in seen.fleet.secrets] if seen.fleet else []
+    wrong = [f"{named(one.key)} {one.verdict.value}" for one in seen.overview.wrong]
+    click.echo(printable("waiting: " + "; ".join([*waiting, *wrong])), err=True)
+
+
+def of_secrets(table: MarkerTable, catalog: Catalog, secrets: Sequence[str]) -> Iterator[Compared]:
+    """The secrets of these names or ARNs. Raises `SecretError` for one that is not there."""
+    for secret_id in secrets:
+        described = catalog.describe(secret_id)
+        key = secret_key(described.arn, described.name)
+        yield compared(key, table.look(key).marker, described)
+
+
+def of_all(table: MarkerTable, recorder: Recorder) -> Iterator[Compared]:
+    """Every item of the table."""
+    for seen in sorted(table.scan(), key=lambda seen: seen.key):
+        yield _of_item(seen, recorder)
+
+
+def _of_item(seen: Seen, recorder: Recorder) -> Compared:
+    marker = seen.marker
+    if marker is None:
+        return broken(seen.key)
+    if not is_comparable(marker):
+        return unknown(seen.key, marker, "a parameter: an event says only that it changed")
+    try:
+        return compared(seen.key, marker, recorder.find(marker.arn, marker.key))
+    except AccessDeniedError:
+        return unknown(seen.key, marker, "this role may not describe it: allow secretsmanager:DescribeSecret")
+
+
+def show(overview: Overview) -> None:
+    """Print it as tables."""
+    to = console()
+    to.print(head_line(overview))
+    if overview.secrets:
+        to.print(table_of("", ("secret", "stage", "marker", "Secrets Manager", ""), _rows(overview)))
+    if overview.events:
+        rows = [
+            (moment(one.changed_at_s), named(one.key), one.step or "", one.reason) for one in overview.events
+        ]
+        to.print()
+        to.print(table_of("Last changes", ("when", "secret", "step", "reason"), rows))
+    total, wrong = len(overview.secrets), len(overview.wrong)
+    to.print(f"\n{wrong or 'none'} of {total} need attention" if total else "\nno markers")
+
+
+def show_fleet(fleet: Fleet | None) -> None:
+    """Print which versions the environments are on, if they were asked for."""
+    if fleet is None:
+        return
+    to = console()
+    to.print()
+    if fleet.secrets:
+        columns = ("secret", f"{fleet.environments} environments", "which", "last report")
+        to.print(table_of("", columns, fleets.rows(fleet)))
+    for note in fleets.notes(fleet):
+        to.print(note)
+
+
+def head_line(overview: Overview) -> str:
+    """The head in words."""
+    head, age_s = overview.head, overview.swept_age_s
+    if head is None:
+        return "No head: nothing was ever written or swept here. keyturn sweep, or keyturn doctor."
+    if age_s is None:
+        return f"Head: counter {head.counter}; never swept, so no marker counts. keyturn doctor says why."
+    lease = f"a lease lasts {DEFAULTS.lease_s:.0f} s"
+    told = "" if overview.has_lease else ": no marker counts. keyturn doctor says why"
+    return f"Head: counter {head.counter}, swept as of {age_s:.0f} s ago ({lease}){told}"
+
+
+def _rows(overview: Overview) -> Iterator[tuple[str, str, str, str, str]]:
+    for one in overview.secrets:
+        name, verdict = named(one.key), one.verdict.value + (f": {one.why}" if one.why else "")
+        for label, marked, true in one.stages or [("", None, None)]:
+            truth = (true or "-") if one.described is not None else "?"
+            yield name, label, marked or "-", truth, verdict
+            name = verdict = ""

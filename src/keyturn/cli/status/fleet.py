@@ -1,0 +1,157 @@
+"""What `keyturn status` says of the environments that report: on which versions they are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from keyturn.cli.output import named
+from keyturn.cli.status.overview import Compared, Overview, is_comparable
+from keyturn.convergence.counting import Convergence, Holders, counted, living
+from keyturn.convergence.table import ReportsRead
+from keyturn.model.protocols import Clock
+from keyturn.model.versions import AWSCURRENT
+
+LOOK_EVERY_S = 5.0
+"""Seconds between two looks of `--wait`: a reader's check interval."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The environments whose reports count at `now_s` (the table's clock), and each secret they hold.
+
+    `truncated`: environments that hold more than fits a report. `unusable`: items that are no reports.
+    """
+
+    secrets: tuple[Convergence, ...]
+    environments: int
+    truncated: int
+    unusable: int
+    now_s: float
+
+    @property
+    def is_on_current(self) -> bool:
+        """Whether every environment holds AWSCURRENT of each secret whose truth is known, one at least."""
+        known = [one for one in self.secrets if one.current is not None]
+        return bool(known) and all(one.is_complete for one in known)
+
+
+def fleet_of(read: ReportsRead, overview: Overview, now_s: float, *, all_secrets: bool) -> Fleet:
+    """The fleet against the truth in the overview: all that is reported, or what the overview names.
+
+    `now_s`: this host's clock, where the answer had no Date.
+    """
+    now_s = read.answered_at_s if read.answered_at_s is not None else now_s
+    reports, truth = living(read.reports, now_s), {one.key: _current(one) for one in overview.secrets}
+    every = counted(reports, truth)
+    return Fleet(
+        secrets=tuple(one for one in every if (one.holders if all_secrets else one.key in truth)),
+        environments=len(reports),
+        truncated=sum(bool(one.left_out) for one in reports),
+        unusable=read.unusable,
+        now_s=now_s,
+    )
+
+
+def _current(one: Compared) -> str | None:
+    """The version under AWSCURRENT: of a secret as described, of a parameter as the sweep listed it."""
+    if one.described is not None:
+        return one.described.stages.get(AWSCURRENT)
+    if one.marker is None or is_comparable(one.marker):
+        return None
+    return one.marker.stages.get(AWSCURRENT)
+
+
+def waited(
+    look: Callable[[], _T],
+    is_done: Callable[[_T], bool],
+    wait_s: float,
+    *,
+    clock: Clock,
+    sleep: Callable[[float], None],
+    tell: Callable[[_T], None],
+) -> _T:
+    """What the last look saw: the first one that is done, or that of the moment when `wait_s` is over.
+
+    `tell` hears of each look that is not the last.
+    """
+    until_s = clock.monotonic() + wait_s
+    while True:
+        seen = look()
+        left_s = until_s - clock.monotonic()
+        if is_done(seen) or left_s <= 0:
+            return seen
+        tell(seen)
+        sleep(min(LOOK_EVERY_S, left_s))
+
+
+# Words
+
+
+def headline(one: Convergence) -> str:
+    """How many are on the current version."""
+    if one.current is None:
+        versions = ", ".join(f"{some.environments} on {some.version_id}" for some in one.holders)
+        return f"not compared: {versions or 'no environment reports it'}"
+    if not one.holders:
+        return f"no environment reports it; AWSCURRENT is {one.current}"
+    return f"{one.on_current} of {one.environments} environments on {one.current}"
+
+
+def labels(some: Holders) -> str:
+    """Which kinds of environments, the most first."""
+    counts = sorted(some.labels.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{label or 'no label'} {number}" for label, number in counts)
+
+
+def rows(fleet: Fleet) -> Iterator[tuple[str, str, str, str]]:
+    """Each secret, and below it those who are behind: how many on which version, which, and since when."""
+    for one in fleet.secrets:
+        yield named(one.key), headline(one), "", ""
+        for some in one.behind if one.current is not None else ():
+            age_s = max(0.0, fleet.now_s - some.reported_at_s)
+            yield "", f"{some.environments} behind on {some.version_id}", labels(some), f"{age_s:.0f} s ago"
+
+
+def notes(fleet: Fleet) -> Iterator[str]:
+    """What else there is to say."""
+    if not fleet.environments:
+        yield "No environment reports: do they have --convergence-table's name, and dynamodb:PutItem on it?"
+    if fleet.truncated:
+        yield f"Environments that hold more than fits a report: {fleet.truncated}; see docs/convergence.md."
+    if fleet.unusable:
+        yield f"Items of the table that are no reports: {fleet.unusable}."
+
+
+def document(fleet: Fleet) -> dict[str, object]:
+    """All of it, for JSON."""
+    return {
+        "on_current": fleet.is_on_current,
+        "environments": fleet.environments,
+        "truncated": fleet.truncated,
+        "unusable": fleet.unusable,
+        "secrets": [_secret(one, fleet.now_s) for one in fleet.secrets],
+    }
+
+
+def _secret(one: Convergence, now_s: float) -> Mapping[str, object]:
+    return {
+        "key": one.key,
+        "current": one.current,
+        "environments": one.environments,
+        "on_current": one.on_current,
+        "complete": one.is_complete,
+        "versions": [
+            {
+                "version_id": some.version_id,
+                "environments": some.environments,
+                "labels": dict(some.labels),
+                "reported_at_s": some.reported_at_s,
+                "reported_age_s": now_s - some.reported_at_s,
+            }
+            for some in one.holders
+        ],
+    }

@@ -1,0 +1,1 @@
+"""`keyturn watch`: markers as they change."""

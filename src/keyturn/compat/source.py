@@ -1,0 +1,147 @@
+"""Secrets Manager as aws-secretsmanager-caching asks it: DescribeSecret, then GetSecretValue by version id.
+
+For `keyturn.compat`: the calls are upstream's, so its users' policies, stubs and hooks go on working.
+A version that the cache still holds is not read again; its labels are those that DescribeSecret gave.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from keyturn.aws.faults import asked
+from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.model.versions import SecretVersion
+
+FAILURES_MAX = 1024
+"""Secrets whose last failure is remembered."""
+
+
+class DescribingClient(Protocol):
+    """The two operations that upstream uses of its client."""
+
+    def describe_secret(self, *, SecretId: str) -> Mapping[str, object]: ...
+
+    def get_secret_value(self, *, SecretId: str, VersionId: str) -> Mapping[str, object]: ...
+
+
+class Hook(Protocol):
+    """Upstream's `SecretCacheHook`: what is to be kept of an answer, and the answer again."""
+
+    def put(self, obj: Mapping[str, object]) -> object: ...
+
+    def get(self, cached_obj: object) -> Mapping[str, object]: ...
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class DescribedVersion(SecretVersion):
+    """A version read by its id; `stored` is what a hook kept of the answer, and then all there is of it.
+
+    Unlike other versions it may have neither text nor bytes: upstream has no objection to that.
+    """
+
+    stored: object = field(default=None, repr=False)
+
+
+class DescribedSource:
+    """A `SecretSource` by upstream's calls. Threads may share it.
+
+    With a `hook` nothing of a value is kept here or in the cache but what the hook made of it.
+    """
+
+    def __init__(self, client: DescribingClient, hook: Hook | None = None) -> None:
+        self._client = client
+        self._hook = hook
+        self._held: weakref.WeakValueDictionary[tuple[str, str], DescribedVersion] = (
+            weakref.WeakValueDictionary()
+        )
+        self._failures: dict[str, Exception] = {}
+
+    def failure(self, secret_id: str) -> Exception | None:
+        """The error of the last call about this secret if it failed; each time a new one, to be raised."""
+        return copy.copy(self._failures.get(secret_id))
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> DescribedVersion:
+        """See `SecretSource.read`; a given version is read without a DescribeSecret."""
+        if version_id is not None:
+            return self._checked(self._fetched(secret_id, version_id, {}), stage)
+        described = self._asked(secret_id, lambda: self._client.describe_secret(SecretId=secret_id))
+        labels = dict(_labels(described))
+        version_id = next((one for one, names in labels.items() if stage in names), None)
+        if version_id is None:
+            raise StageNotFoundError(secret_id, f"nothing under {stage}")
+        held = self._held.get((_text(described, "ARN", secret_id), version_id))
+        if held is None or described.get("DeletedDate") is not None:
+            return self._checked(self._fetched(secret_id, version_id, described, labels[version_id]), stage)
+        return self._kept(replace(held, secret_id=secret_id, stages=labels[version_id]))
+
+    def _fetched(
+        self,
+        secret_id: str,
+        version_id: str,
+        described: Mapping[str, object],
+        stages: frozenset[str] = frozenset(),
+    ) -> DescribedVersion:
+        """One GetSecretValue; what its answer leaves out is taken from what is known already."""
+        answer = self._asked(
+            secret_id, lambda: self._client.get_secret_value(SecretId=secret_id, VersionId=version_id)
+        )
+        created, named = answer.get("CreatedDate"), answer.get("VersionStages")
+        string, binary = answer.get("SecretString"), answer.get("SecretBinary")
+        hook = self._hook
+        return self._kept(
+            DescribedVersion(
+                secret_id=secret_id,
+                arn=_text(answer, "ARN", _text(described, "ARN", secret_id)),
+                name=_text(answer, "Name", _text(described, "Name", secret_id)),
+                version_id=version_id,
+                stages=_texts(named) if named is not None else stages,
+                created_s=created.timestamp() if isinstance(created, datetime) else None,
+                string=string if isinstance(string, str) and hook is None else None,
+                binary=binary if isinstance(binary, bytes) and hook is None else None,
+                stored=hook.put(answer) if hook is not None else None,
+            )
+        )
+
+    def _kept(self, version: DescribedVersion) -> DescribedVersion:
+        """Known for as long as the cache holds it."""
+        self._held[version.identity] = version
+        return version
+
+    def _checked(self, version: DescribedVersion, stage: str) -> DescribedVersion:
+        if stage not in version.stages:
+            raise StageNotFoundError(version.secret_id, f"{version.version_id} is not {stage}")
+        return version
+
+    def _asked(self, secret_id: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+        """The answer of one call; its failure as a `SecretError`, and remembered."""
+        try:
+            answer = asked(secret_id, call)
+        except SecretError as error:
+            if isinstance(error.__cause__, Exception):
+                if len(self._failures) >= FAILURES_MAX:
+                    self._failures.clear()
+                self._failures[secret_id] = copy.copy(error.__cause__)
+            raise
+        self._failures.pop(secret_id, None)
+        return answer
+
+
+def _labels(described: Mapping[str, object]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Each version id with its labels."""
+    versions = described.get("VersionIdsToStages")
+    for version_id, labels in versions.items() if isinstance(versions, Mapping) else ():
+        yield str(version_id), _texts(labels)
+
+
+def _texts(labels: object) -> frozenset[str]:
+    return frozenset(str(label) for label in labels) if isinstance(labels, Iterable) else frozenset()
+
+
+def _text(answer: Mapping[str, object], name: str, otherwise: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else otherwise

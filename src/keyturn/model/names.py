@@ -1,0 +1,152 @@
+"""Names and ARNs of secrets and parameters, and the key of a marker.
+
+A secret's ARN is `arn:<partition>:secretsmanager:<region>:<account>:secret:<name>-<6 characters>`.
+A name may itself end in a hyphen and six characters, so the suffix is only ever cut off after a
+`Name` that an answer gave.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from keyturn.errors import InvalidParameterNameError, InvalidSecretIdError
+from keyturn.model.versions import AWSCURRENT
+
+SECRET_ID_LENGTH_MAX = 2048
+"""SecretIdType of the Secrets Manager service model: 1 to 2048 characters."""
+
+SUFFIX_LENGTH = len("-AbCdEf")
+
+PARAMETER_LEVELS_MAX = 15
+"""A parameter's path has at most so many parts (Parameter Store's user guide, requirements for names)."""
+
+REFERENCE_PREFIX = "/aws/reference/secretsmanager/"
+"""Parameter Store passes what is read under this name through to Secrets Manager."""
+
+_PARAMETER_PATH = re.compile(r"/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_SELECTOR = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+class Arn(NamedTuple):
+    """The six fields of an ARN."""
+
+    partition: str
+    service: str
+    region: str
+    account: str
+    resource: str
+
+    @classmethod
+    def parse(cls, text: str) -> Arn | None:
+        """The fields of `text`, or None if it is not an ARN with a partition, service and resource."""
+        prefix, *fields = text.split(":", 5)
+        if prefix != "arn" or len(fields) != len(cls._fields):
+            return None
+        arn = cls(*fields)
+        return arn if arn.partition and arn.service and arn.resource else None
+
+    def __str__(self) -> str:
+        return ":".join(("arn", *self))
+
+
+def checked_secret_id(secret_id: object) -> str:
+    """`secret_id` if Secrets Manager could know it, else `InvalidSecretIdError`."""
+    if not isinstance(secret_id, str):
+        raise InvalidSecretIdError(repr(secret_id)[:80], f"a {type(secret_id).__name__}, not text")
+    if not 1 <= len(secret_id) <= SECRET_ID_LENGTH_MAX:
+        raise InvalidSecretIdError(secret_id[:80], f"{len(secret_id)} characters long")
+    if not secret_id.isprintable():
+        raise InvalidSecretIdError(secret_id[:80], "it has a character that cannot be printed")
+    return secret_id
+
+
+def is_secret_arn(text: str) -> bool:
+    """Whether `text` is the full or partial ARN of a secret."""
+    arn = Arn.parse(text)
+    return arn is not None and arn.service == "secretsmanager" and arn.resource.startswith("secret:")
+
+
+def secret_key(arn: str, name: str) -> str:
+    """The marker key of a secret: its ARN, cut after the `Name` of the same answer.
+
+    An ARN that does not end in that name and a suffix is its own key (nothing is guessed).
+    """
+    return arn[:-SUFFIX_LENGTH] if arn[:-SUFFIX_LENGTH].endswith(f":secret:{name}") else arn
+
+
+def name_in(key: str) -> str:
+    """The name in a marker's key: of a secret, or of a parameter, whose first slash no ARN shows."""
+    resource = key.split(":", 5)[-1]
+    parameter = resource.removeprefix("parameter/")
+    if parameter == resource:
+        return resource.removeprefix("secret:")
+    return f"/{parameter}" if "/" in parameter else parameter
+
+
+def parameter_key(arn: Arn, name: str) -> str:
+    """The marker key of the parameter `name` where `arn` is any ARN of its account and Region.
+
+    The ARN of `/prod/db` is `…:parameter/prod/db`, with one slash; that of `flat` is `…:parameter/flat`.
+    """
+    return str(arn._replace(service="ssm", resource="parameter/" + name.removeprefix("/")))
+
+
+def parameter_key_of(arn: str, _name: str) -> str:
+    """The marker key of a parameter: its ARN."""
+    return arn
+
+
+class ParameterId(NamedTuple):
+    """A parameter as a caller named it: name or ARN, and the selector (a label or version number).
+
+    Without a selector it means the latest version, which is held under AWSCURRENT.
+    """
+
+    name: str
+    selector: str = AWSCURRENT
+
+
+def parameter_id(asked: object) -> ParameterId:
+    """The parts of a parameter's name or ARN, which may end in `:version` or `:label`.
+
+    Raises `InvalidParameterNameError` for what no parameter can be called: Parameter Store answers
+    that with a ValidationException about the prefix "ssm", whatever is wrong.
+    """
+    if not isinstance(asked, str):
+        raise InvalidParameterNameError(repr(asked)[:80], f"a {type(asked).__name__}, not text")
+    if not 1 <= len(asked) <= SECRET_ID_LENGTH_MAX:
+        raise InvalidParameterNameError(asked[:80], f"{len(asked)} characters long")
+    arn = Arn.parse(asked)
+    if asked.startswith("arn:") and (arn is None or arn.service != "ssm"):
+        raise InvalidParameterNameError(asked, "not the ARN of a parameter")
+    path, colon, selector = (asked if arn is None else arn.resource).partition(":")
+    if colon and not _SELECTOR.fullmatch(selector):
+        raise InvalidParameterNameError(asked, "what follows the colon is neither a label nor a version")
+    if arn is not None and not path.startswith("parameter/"):
+        raise InvalidParameterNameError(asked, "not the ARN of a parameter")
+    _check_path(asked, path, is_resource=arn is not None)
+    return ParameterId(asked.removesuffix(colon + selector), selector or AWSCURRENT)
+
+
+def parameter_path(asked: object) -> str:
+    """A path whose parameters can be listed: `/`, or with a leading slash; a trailing one is cut off."""
+    if asked == "/":
+        return "/"
+    name = parameter_id(asked.rstrip("/") if isinstance(asked, str) else asked).name
+    if not name.startswith("/"):
+        raise InvalidParameterNameError(name, "a path begins with a slash")
+    return name
+
+
+def _check_path(asked: str, path: str, *, is_resource: bool) -> None:
+    if path.startswith(REFERENCE_PREFIX) and len(path) > len(REFERENCE_PREFIX):
+        # A secret's name may have more characters; Secrets Manager judges it.
+        return
+    if not _PARAMETER_PATH.fullmatch(path):
+        wrong = "an empty part" if "//" in path or path.endswith("/") else "a character that no name has"
+        raise InvalidParameterNameError(asked, wrong)
+    if "/" in path and not (is_resource or path.startswith("/")):
+        raise InvalidParameterNameError(asked, "a path begins with a slash")
+    if path.count("/") > PARAMETER_LEVELS_MAX:
+        raise InvalidParameterNameError(asked, f"more than {PARAMETER_LEVELS_MAX} levels")

@@ -1,0 +1,99 @@
+"""Fork and SnapStart: which objects start anew in a forked child, or around a snapshot of the process."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from keyturn.runtime.logs import about
+
+log = logging.getLogger("keyturn")
+
+_T = TypeVar("_T")
+
+
+class ProcessBound(Protocol):
+    """An object that holds locks, threads or secrets, and so has to know of forks and snapshots."""
+
+    def after_fork(self) -> None:
+        """Make locks and threads anew. Called in the child, in its only thread."""
+        ...
+
+    def forget(self) -> None:
+        """Drop every secret. Called before a SnapStart snapshot and after each restore."""
+        ...
+
+
+_living: weakref.WeakSet[ProcessBound] = weakref.WeakSet()
+
+
+def watch_process(one: ProcessBound) -> None:
+    """Call `after_fork` and `forget` of this object for as long as it lives."""
+    _register_hooks()
+    _living.add(one)
+
+
+def after_fork_in_child() -> None:
+    """Tell every watched object that this process is a forked child."""
+    for one in tuple(_living):
+        _guarded(one, one.after_fork)
+
+
+def around_snapshot() -> None:
+    """Tell every watched object that a snapshot is about to be taken, or was just restored."""
+    for one in tuple(_living):
+        _guarded(one, one.forget)
+
+
+def _guarded(one: ProcessBound, call: Callable[[], None]) -> None:
+    """Call, and log what it raises: the other objects must be told all the same."""
+    try:
+        call()
+    except Exception as error:
+        log.exception(
+            "%s could not start anew after a fork or around a snapshot",
+            type(one).__name__,
+            extra=about("restart_failed", error=error),
+        )
+
+
+@functools.cache
+def _register_hooks() -> None:
+    """Register once per process, since hooks cannot be taken back."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=after_fork_in_child)
+    try:
+        from snapshot_restore_py import register_after_restore, register_before_snapshot
+    except ImportError:
+        return
+    register_before_snapshot(around_snapshot)
+    register_after_restore(around_snapshot)
+
+
+class Once(Generic[_T]):
+    """Makes a value at the first call and keeps it. Threads that call meanwhile wait for it."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: list[_T] = []
+        self._lock = threading.Lock()
+        watch_process(self)
+
+    def __call__(self) -> _T:
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
+
+    def after_fork(self) -> None:
+        """Drop the value: a lost thread may hold the lock, and a client's sockets belong to the parent."""
+        self._lock, self._made = threading.Lock(), []
+
+    def forget(self) -> None:
+        """Keep the value: a client holds no secret."""

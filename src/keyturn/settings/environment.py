@@ -1,0 +1,117 @@
+"""`KeyturnSettings`: every setting of a cache from `KEYTURN_…` environment variables.
+
+Importing this loads pydantic; `import keyturn` does not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from keyturn.cache.limits import DEFAULTS, Limits
+from keyturn.client import SecretCache
+from keyturn.errors import ConfigurationError
+from keyturn.metrics.hook import Metrics
+from keyturn.runtime.host import ENVIRONMENT_PREFIX
+
+
+class KeyturnSettings(BaseSettings):
+    """The arguments of `SecretCache` that are names or numbers; durations in seconds.
+
+    Each field is read from `KEYTURN_` and its name in capitals; an argument of that name wins, then the
+    environment, then the default. A variable that is set must work, also an empty one: a
+    `ConfigurationError` names those that do not. The Region is botocore's own affair (`AWS_DEFAULT_REGION`).
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)
+
+    marker_table: str | None = Field(
+        default=None, min_length=1, description="Name or ARN of the marker table."
+    )
+    convergence_table: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name or ARN of the convergence table, to which the process reports what it holds.",
+    )
+    report_ttl_s: float = Field(
+        default=DEFAULTS.report_ttl_s, description="For how long such a report counts; 60 to 86400."
+    )
+    report_label: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="What kind of environment reports; the name of the Lambda function, if not given.",
+    )
+    check_interval_s: float = Field(
+        default=DEFAULTS.check_interval_s, description="At most one read of the marker table in this time."
+    )
+    covered_ttl_s: float = Field(
+        default=DEFAULTS.covered_ttl_s,
+        description="A copy is read again after this although its marker agrees.",
+    )
+    uncovered_ttl_s: float = Field(
+        default=DEFAULTS.uncovered_ttl_s, description="The same where no marker speaks for the copy."
+    )
+    lease_s: float = Field(
+        default=DEFAULTS.lease_s, description="For how long after the last sweep markers count as complete."
+    )
+    max_stale_s: float = Field(
+        default=DEFAULTS.max_stale_s, description="For how long a copy is served while AWS does not answer."
+    )
+    max_denied_s: float = Field(
+        default=DEFAULTS.max_denied_s, description="The same while AWS denies access or cannot decrypt."
+    )
+    settle_s: float = Field(
+        default=DEFAULTS.settle_s, description="For how long an answer of Secrets Manager may show the past."
+    )
+    min_refresh_interval_s: float = Field(
+        default=DEFAULTS.min_refresh_interval_s,
+        description="At most one refresh per stage in this time that `invalidate` or a login caused.",
+    )
+    max_secrets: int = Field(
+        default=DEFAULTS.max_secrets, description="Secrets held at most; the one read longest ago makes room."
+    )
+    background: bool = Field(
+        default=False,
+        description="Whether a thread of its own checks and refreshes. Not for Lambda.",
+    )
+
+    if not TYPE_CHECKING:
+        # Type checkers know the arguments from the fields.
+        def __init__(self, **values: object) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+                raise ConfigurationError(_by_variable(wrong)) from error
+            try:
+                Limits(**self.model_dump(include={limit.name for limit in fields(Limits)}))
+            except ConfigurationError as error:
+                raise ConfigurationError(_by_variable(str(error))) from error
+
+    def cache(
+        self,
+        client: object = None,
+        *,
+        ssm_client: object = None,
+        dynamodb_client: object = None,
+        metrics: Metrics | None = None,
+    ) -> SecretCache:
+        """A cache with these settings; clients and metrics are as for `SecretCache`."""
+        return SecretCache(
+            client,
+            ssm_client=ssm_client,
+            dynamodb_client=dynamodb_client,
+            metrics=metrics,
+            **self.model_dump(),
+        )
+
+
+def _by_variable(message: str) -> str:
+    """The message with each field named by its environment variable."""
+    fields = "|".join(KeyturnSettings.model_fields)
+    return re.sub(rf"\b({fields})\b", lambda field: ENVIRONMENT_PREFIX + field[0].upper(), message)

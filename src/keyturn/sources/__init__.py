@@ -1,1 +1,0 @@
-"""Where secrets are read: one module per service, and what its failures mean."""
