@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from keyturn.aws.secretsmanager import SecretsManagerClient
+    from keyturn.markers.table import DynamoDBClient
+
 import time
 from array import array
 from bisect import bisect
@@ -18,7 +24,7 @@ from botocore.config import Config
 from benchmarks.aws import CREDENTIALS, NAME, TABLE, Answers, canned, endpoint
 from benchmarks.results import Part, Parts, Row, Size, counted, percentile, ratio, row
 from benchmarks.timing import Take, interleaved
-from keyturn import SecretCache
+from keyturn import Limits, Peers, SecretCache
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock
 
@@ -125,13 +131,12 @@ class Tapped:
             client.meta.events.register_first("before-send", self._sent)  # type: ignore[attr-defined]
             client.meta.events.register("after-call", self._received)  # type: ignore[attr-defined]
         cache = SecretCache(
-            clients[0],
+            cast("SecretsManagerClient", clients[0]),
             marker_table=TABLE,
-            dynamodb_client=clients[1],
+            dynamodb_client=cast("DynamoDBClient", clients[1]),
             check_interval_s=INTERVAL_S,
-            max_secrets=self.held,
-            clock=self.clock,
-            random=lambda: 0.0,
+            limits=Limits(max_secrets=self.held),
+            peers=Peers(clock=self.clock, random=lambda: 0.0),
         )
         for number in range(self.held):
             cache.get(f"{NAME}-{number}")
@@ -257,14 +262,12 @@ def gets(url: str, interval_s: float, seconds: float) -> dict[str, Gets]:
     """Time every get for some seconds: all, those during checks, and those during refreshes."""
     clients = {CHECKING: _client("dynamodb", url), REFRESHING: _client("secretsmanager", url)}
     cache = SecretCache(
-        clients[REFRESHING],
+        cast("SecretsManagerClient", clients[REFRESHING]),
         marker_table=TABLE,
-        dynamodb_client=clients[CHECKING],
+        dynamodb_client=cast("DynamoDBClient", clients[CHECKING]),
         check_interval_s=interval_s,
-        # Fresh for longer than the window of the longest interval, so that every get can be a hit.
-        covered_ttl_s=6 * 3600,
-        uncovered_ttl_s=6 * 3600,
         background=True,
+        limits=Limits(covered_ttl_s=6 * 3600, uncovered_ttl_s=6 * 3600),
     )
     with cache:
         cache.get(NAME)

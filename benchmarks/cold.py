@@ -36,9 +36,9 @@ from keyturn import SecretCache
 secret = SecretCache(marker_table="keyturn-markers").get_secret_string(NAME)
 """,
     KEYTURN_EXTENSION: """
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.integrations.awslambda import extension_source
-secret = SecretCache(source=extension_source()).get_secret_string(NAME)
+secret = SecretCache(peers=Peers(source=extension_source())).get_secret_string(NAME)
 """,
     UPSTREAM: """
 from aws_secretsmanager_caching import SecretCache

@@ -26,7 +26,7 @@ from benchmarks.prices import (
     WRITE_UNIT,
 )
 from benchmarks.results import Curve, Part, Parts, Plot, Size, counted, ratio
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.aws.catalog import SecretsManagerCatalog
 from keyturn.markers.recorder import Recorder
 from keyturn.markers.schema import HEAD_KEY
@@ -223,7 +223,8 @@ def _life(interval_s: float, rotations: int) -> dict[str, int]:
     key = secret_key(arn, NAME)
     table.set(key, arn, {"AWSCURRENT": "v1"})
     cache = SecretCache(
-        source=secrets, markers=table, check_interval_s=interval_s, clock=clock, random=lambda: 0.5
+        check_interval_s=interval_s,
+        peers=Peers(source=secrets, markers=table, clock=clock, random=lambda: 0.5),
     )
     table.calls.clear()
     checks = int(LIFE_S / interval_s)

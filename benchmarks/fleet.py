@@ -19,7 +19,7 @@ from benchmarks.prices import (
     SECRETS_MANAGER_CALL,
 )
 from benchmarks.results import Curve, Part, Parts, Plot, Row, Size, counted, ratio
-from keyturn import KeyturnError, MarkerTableError, SecretCache, UnavailableError
+from keyturn import KeyturnError, Limits, MarkerTableError, Peers, SecretCache, UnavailableError
 from keyturn.model.markers import Head, MarkersRead
 from keyturn.model.names import secret_key
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
@@ -213,11 +213,8 @@ def fleet(environments: int, interval_s: float) -> Outcome:
     world, chance = World(), random.Random(environments)
     caches = [
         SecretCache(
-            source=world.secrets,
-            markers=world.table,
             check_interval_s=interval_s,
-            clock=world.clock,
-            random=chance.random,
+            peers=Peers(source=world.secrets, markers=world.table, clock=world.clock, random=chance.random),
         )
         for _ in range(environments)
     ]
@@ -332,7 +329,10 @@ def held_cost(held: int) -> Held:
         arn = secrets.create(f"{NAME}-{number}", "one", "v1")
         table.set(secret_key(arn, f"{NAME}-{number}"), arn, {"AWSCURRENT": "v1"})
     table.sweep(as_of_s=clock.wall_s)
-    cache = SecretCache(source=secrets, markers=table, clock=clock, random=lambda: 0.0, max_secrets=held)
+    cache = SecretCache(
+        limits=Limits(max_secrets=held),
+        peers=Peers(source=secrets, markers=table, clock=clock, random=lambda: 0.0),
+    )
     ids = [f"{NAME}-{number}" for number in range(held)]
 
     def check() -> None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from benchmarks.aws import NAME, TABLE, VALUE, Answers, headers
 from benchmarks.results import Part, Parts, Size, counted, ratio
-from keyturn import SecretCache
+from keyturn import Limits, Peers, SecretCache
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 KEYTURN: Final = "keyturn"
@@ -128,14 +129,20 @@ Read = Callable[[list[str]], object]
 
 def keyturn(secrets: int) -> Read:
     """Without a marker table."""
-    cache = SecretCache(Client(), max_secrets=secrets)
+    cache = SecretCache(Client(), limits=Limits(max_secrets=secrets))
     return lambda names: [cache.get(name).version_id for name in names][:0]
 
 
 def keyturn_with_markers(secrets: int) -> Read:
     """With a marker read for every secret."""
     clock, client = FakeClock(), Client()
-    cache = SecretCache(client, marker_table=TABLE, dynamodb_client=client, max_secrets=secrets, clock=clock)
+    cache = SecretCache(
+        client,
+        marker_table=TABLE,
+        dynamodb_client=cast("DynamoDBClient", client),
+        limits=Limits(max_secrets=secrets),
+        peers=Peers(clock=clock),
+    )
 
     def read(names: list[str]) -> None:
         for name in names:

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Final, NamedTuple, cast
 
 from benchmarks.prices import MONTH_S, WRITE_UNIT
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.convergence.table import item_of
 from keyturn.model.markers import Report
 from keyturn.model.names import secret_key
@@ -48,7 +48,9 @@ class Reporter:
         clock = FakeClock()
         service, markers, reports = FakeSecretsManager(clock), FakeMarkers(clock), FakeReports(clock)
         names = [f"prod/orders/database-{number:03d}" for number in range(secrets)]
-        cache = SecretCache(source=service, markers=markers, reports=reports, clock=clock, random=lambda: 0.5)
+        cache = SecretCache(
+            peers=Peers(source=service, markers=markers, reports=reports, clock=clock, random=lambda: 0.5)
+        )
         made = cls(service, markers, reports, names, cache)
         for name in names:
             service.create(name, "one", VERSION_ID)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
-from keyturn import HeldStatus, SecretCache
+from keyturn import HeldStatus, Limits, Peers, SecretCache
 from keyturn.model.names import secret_key
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 
@@ -36,8 +35,13 @@ class World:
         return self.secrets.calls["GetSecretValue"]
 
     def cache(self, *, table: bool = True, **limits: float) -> SecretCache:
-        make = partial(SecretCache, source=self.secrets, clock=self.clock, random=lambda: self.random)
-        return make(markers=self.table if table else None, **limits)  # type: ignore[arg-type] # numbers
+        peers = Peers(
+            source=self.secrets,
+            markers=self.table if table else None,
+            clock=self.clock,
+            random=lambda: self.random,
+        )
+        return SecretCache(limits=Limits(**limits), peers=peers)  # type: ignore[arg-type] # numbers
 
     def mark(self, *, sweep: bool = True) -> None:
         """Write what the listener would write now."""

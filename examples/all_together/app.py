@@ -13,7 +13,7 @@ SECRET_ID = "/my-frontend-app/production/stripe-key"
 
 log = logging.getLogger(__name__)
 table_name = os.environ.get("TABLE_NAME")
-secrets = SecretCache(marker_table=os.environ.get("KEYTURN_MARKER_TABLE"))
+secrets = SecretCache()
 
 
 def handler(_event: object, _context: object) -> dict[str, object]:

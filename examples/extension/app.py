@@ -6,7 +6,7 @@ import json
 import logging
 import os
 
-from keyturn import SecretCache, SecretError
+from keyturn import Limits, Peers, SecretCache, SecretError
 from keyturn.integrations.awslambda import extension_source
 
 SECRET_ID = "/my-frontend-app/production/stripe-key"
@@ -14,9 +14,8 @@ SECRET_ID = "/my-frontend-app/production/stripe-key"
 log = logging.getLogger(__name__)
 # The extension may not answer before the first invocation, so nothing is read here.
 secrets = SecretCache(
-    source=extension_source(),
-    marker_table=os.environ.get("KEYTURN_MARKER_TABLE"),
-    uncovered_ttl_s=float(os.environ.get("KEYTURN_UNCOVERED_TTL_S", "300")),
+    limits=Limits(uncovered_ttl_s=float(os.environ.get("KEYTURN_UNCOVERED_TTL_S", "300"))),
+    peers=Peers(source=extension_source()),
 )
 
 

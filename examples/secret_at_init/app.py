@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from contextlib import suppress
 
 from keyturn import SecretCache, SecretError
@@ -12,7 +11,7 @@ from keyturn import SecretCache, SecretError
 SECRET_ID = "/my-frontend-app/production/stripe-key"
 
 log = logging.getLogger(__name__)
-secrets = SecretCache(marker_table=os.environ.get("KEYTURN_MARKER_TABLE"))
+secrets = SecretCache()
 with suppress(SecretError):
     # So that the first request need not wait. If this fails, that request says why.
     secrets.get(SECRET_ID)

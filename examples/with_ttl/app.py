@@ -6,13 +6,13 @@ import json
 import logging
 import os
 
-from keyturn import SecretCache, SecretError
+from keyturn import Limits, SecretCache, SecretError
 
 API_KEY = "/my-frontend-app/production/api-key"
 
 log = logging.getLogger(__name__)
 # While Parameter Store does not answer, the known value is served; an end of the TTL alone breaks nothing.
-secrets = SecretCache(uncovered_ttl_s=float(os.environ.get("KEYTURN_UNCOVERED_TTL_S", "300")))
+secrets = SecretCache(limits=Limits(uncovered_ttl_s=float(os.environ.get("KEYTURN_UNCOVERED_TTL_S", "300"))))
 
 
 def handler(_event: object, _context: object) -> dict[str, object]:

@@ -12,6 +12,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from keyturn.announcing import announce as announce
+    from keyturn.assembly import Peers as Peers
+    from keyturn.cache.limits import (
+        Limits as Limits,
+    )
+    from keyturn.cache.limits import (
+        Reporting as Reporting,
+    )
     from keyturn.cache.status import CacheStatus as CacheStatus
     from keyturn.cache.status import HeldStatus as HeldStatus
     from keyturn.cache.status import ReportStatus as ReportStatus
@@ -92,6 +99,7 @@ if TYPE_CHECKING:
     from keyturn.errors import (
         UnavailableError as UnavailableError,
     )
+    from keyturn.login.refusals import is_refused as is_refused
     from keyturn.metrics.hook import Metric as Metric
     from keyturn.metrics.hook import Metrics as Metrics
     from keyturn.model.parameter import Parameter as Parameter
@@ -100,6 +108,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "announcing": ("announce",),
+    "assembly": ("Peers",),
+    "cache.limits": ("Limits", "Reporting"),
+    "login.refusals": ("is_refused",),
     "client": ("SecretCache",),
     "errors": (
         "AccessDeniedError",
@@ -148,6 +159,7 @@ __all__ = [
     "InvalidSecretIdError",
     "KeyturnError",
     "KeyturnSettings",
+    "Limits",
     "LoginRefusedError",
     "MarkerConflictError",
     "MarkerTableError",
@@ -161,7 +173,9 @@ __all__ = [
     "ParameterNotFoundError",
     "ParameterUnavailableError",
     "ParameterVersionNotFoundError",
+    "Peers",
     "ReportStatus",
+    "Reporting",
     "SecretCache",
     "SecretDeletedError",
     "SecretError",
@@ -174,6 +188,7 @@ __all__ = [
     "TableStatus",
     "UnavailableError",
     "announce",
+    "is_refused",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Where the decisions meet the real world: clocks, clients made late, fork and restore."""
+"""Where a cache is put together: clients and modules that are loaded late, and the parts that use them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,36 @@ import functools
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client, region_of
-from keyturn.cache.limits import DEFAULTS
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, dynamodb, make_client, region_of
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker, Secrets
+from keyturn.cache.limits import DEFAULTS, Limits, Reporting
+from keyturn.cache.table_view import TableWatch
+from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import SILENT, Measures, Metrics
 from keyturn.model.markers import Head, MarkersRead, Report
-from keyturn.model.protocols import MarkerReader, ParameterSource, Reports, SecretSource
-from keyturn.runtime.host import new_epoch, system_random
+from keyturn.model.names import parameter_key_of, secret_key
+from keyturn.model.protocols import (
+    CachedSource,
+    Clock,
+    MarkerReader,
+    ParameterSource,
+    Reports,
+    SecretSource,
+)
+from keyturn.runtime.host import (
+    SYSTEM_CLOCK,
+    environment_label,
+    known_convergence_table,
+    known_marker_table,
+    new_environment,
+    new_epoch,
+    system_random,
+    system_sleep,
+)
 from keyturn.runtime.process import Once, watch_process
 
 if TYPE_CHECKING:
@@ -21,14 +43,253 @@ if TYPE_CHECKING:
     from keyturn.aws.extension import ExtensionSettings
     from keyturn.aws.parameterstore import ParameterStoreClient, ParameterStoreSource
     from keyturn.aws.secretsmanager import SecretsManagerClient
+    from keyturn.cache.background import Poller
+    from keyturn.cache.parameters import Parameters
+    from keyturn.convergence.reporter import Reporter
     from keyturn.convergence.table import ConvergenceTable, ReportsClient
+    from keyturn.login.logins import Logins
     from keyturn.markers.recorder import Recorder
     from keyturn.markers.table import DynamoDBClient, MarkerTable
     from keyturn.model.parameter import Parameter
 
-
-SETTLE_S = DEFAULTS.settle_s
+SETTLE_S: Final = DEFAULTS.settle_s
 """How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
+
+ParameterSourceMaker: TypeAlias = Callable[[bool], SecretSource]
+"""Makes the source of parameters: True for one that decrypts SecureStrings, False for one that does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peers:
+    """What a cache talks to in place of AWS and of this host: other sources, and what tests hand in.
+
+    Args:
+        source: reads secrets. A source with a cache of its own says so by `ttl_s`, which `bound_s` in
+            `status()` includes.
+        parameter_source: makes the source of parameters, which decrypts them (True) or does not.
+        markers: reads the marker table.
+        reports: takes reports of which versions this process holds.
+        clock: tells the time; `random` draws the jitter, in [0, 1); `sleep` waits so many seconds.
+    """
+
+    source: SecretSource | None = None
+    parameter_source: ParameterSourceMaker | None = None
+    markers: MarkerReader | None = None
+    reports: Reports | None = None
+    clock: Clock = SYSTEM_CLOCK
+    random: Callable[[], float] = system_random
+    sleep: Callable[[float], None] = system_sleep
+
+
+AWS_ITSELF: Final = Peers()
+"""The peers of a cache that was not told otherwise."""
+
+
+class Clients(NamedTuple):
+    """The AWS clients that a caller gave; keyturn makes the others itself, in the Region of the first."""
+
+    secrets_manager: SecretsManagerClient | None = None
+    dynamodb: DynamoDBClient | None = None
+    ssm: ParameterStoreClient | None = None
+
+    def checked(self) -> Clients:
+        """Return the clients, or raise a `ConfigurationError` for an argument that is no such client."""
+        _require_client("client", self.secrets_manager, "get_secret_value", "Secrets Manager")
+        _require_client("dynamodb_client", self.dynamodb, "get_item", "DynamoDB")
+        _require_client("ssm_client", self.ssm, "get_parameter", "Systems Manager")
+        return self
+
+
+def _require_client(argument: str, client: object, operation: str, service: str) -> None:
+    if client is None or callable(getattr(client, operation, None)):
+        return
+    hint = f"; a table's name goes into marker_table={client!r}" if isinstance(client, str) else ""
+    raise ConfigurationError(f"{argument} is a {type(client).__name__}, not a client for {service}{hint}")
+
+
+class Assembled(NamedTuple):
+    """The parts of one cache. `parameters` and `logins` are loaded when they are first used.
+
+    `caches` are those of secrets, of parameters as ciphertexts and of decrypted parameters.
+    """
+
+    caches: tuple[Cache, Cache, Cache]
+    checker: Checker
+    secrets: Secrets
+    measures: Measures
+    clock: Clock
+    poller: Poller | None
+    parameters: Once[tuple[Parameters, Parameters]]
+    logins: Once[Logins]
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child: new locks, no thread, nothing fresh."""
+        self.checker.reset_locks()
+        self.parameters.after_fork()
+        self.logins.after_fork()
+        if self.logins.made is not None:
+            self.logins.made.after_fork()
+        if self.poller is not None:
+            self.poller.after_fork()
+
+    def forget(self) -> None:
+        """Drop everything held, as before the first `get`."""
+        self.checker.forget()
+        self.parameters.drop()
+        if self.logins.made is not None:
+            self.logins.made.forget()
+
+
+def assemble(
+    clients: Clients,
+    *,
+    marker_table: str | Literal[False] | None,
+    reporting: Reporting | None,
+    limits: Limits,
+    background: bool,
+    metrics: Metrics | None,
+    peers: Peers,
+) -> Assembled:
+    """Put a cache together. Makes no client and no request yet; raises `ConfigurationError`."""
+    clients.checked()
+    told, limits = measures(metrics), limits.spread_by(peers.random)
+    region = region_of(clients.secrets_manager)
+    table_client = dynamodb(clients.dynamodb, region)
+    table_name, markers = marker_table_of(marker_table), peers.markers
+    if markers is None and table_name is not None:
+        markers = late_table(table_name, table_client)
+    table = TableWatch(markers, limits, peers.random) if markers is not None else None
+    window_s = limits.check_interval_s * (2 if background else 1)
+
+    def cache_of(source: SecretSource, key_of: Callable[[str, str], str]) -> Cache:
+        own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
+        return Cache(
+            source,
+            table,
+            limits=own,
+            clock=peers.clock,
+            random=peers.random,
+            window_s=window_s,
+            key_of=key_of,
+            metrics=told,
+        )
+
+    parameter_source = peers.parameter_source or parameter_store(clients.ssm, region)
+    caches = (
+        cache_of(peers.source or secrets_manager(clients.secrets_manager), secret_key),
+        cache_of(parameter_source(False), parameter_key_of),  # its one argument
+        cache_of(parameter_source(True), parameter_key_of),  # its one argument
+    )
+    reporter = _reporter(caches, reporting, table_client, limits, peers)
+    checker = Checker(
+        caches,
+        table,
+        limits=limits,
+        clock=peers.clock,
+        window_s=window_s,
+        metrics=told,
+        reporter=reporter,
+    )
+    secrets = Secrets(caches[0], checker, limits.min_refresh_interval_s)
+    return Assembled(
+        caches=caches,
+        checker=checker,
+        secrets=secrets,
+        measures=told,
+        clock=peers.clock,
+        poller=_poller(checker, limits) if background else None,
+        parameters=Once(lambda: _parameters(caches, secrets, limits)),
+        logins=Once(lambda: _logins(secrets, limits, peers, told), survives_fork=True),
+    )
+
+
+def marker_table_of(asked: str | Literal[False] | None) -> str | None:
+    """Return the table as asked (False: none), else the one that `KEYTURN_MARKER_TABLE` names, else None."""
+    if asked is False:
+        return None
+    if asked is not None and not (isinstance(asked, str) and asked):
+        raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
+    return known_marker_table(asked)
+
+
+def reporting_of(asked: str | Reporting | Literal[False] | None) -> Reporting | None:
+    """Return where to report: as asked (False: nowhere), else by `KEYTURN_CONVERGENCE_TABLE`, else None."""
+    if asked is False or isinstance(asked, Reporting):
+        return asked or None
+    table = asked if asked is not None else known_convergence_table()
+    return Reporting(table) if table is not None else None
+
+
+def _parameters(
+    caches: tuple[Cache, Cache, Cache], secrets: Secrets, limits: Limits
+) -> tuple[Parameters, Parameters]:
+    from keyturn.cache.parameters import Parameters
+
+    _, ciphertexts, clear = caches
+    return (
+        Parameters(ciphertexts, None, secrets.checker, limits),
+        Parameters(clear, secrets, secrets.checker, limits),
+    )
+
+
+def _logins(secrets: Secrets, limits: Limits, peers: Peers, measures: Measures) -> Logins:
+    from keyturn.login.logins import Logins
+
+    return Logins(
+        secrets,
+        limits=limits,
+        clock=peers.clock,
+        sleep=peers.sleep,
+        random=peers.random,
+        metrics=measures,
+    )
+
+
+def _reporter(
+    caches: Sequence[Cache],
+    reporting: Reporting | None,
+    table_client: Callable[[], object],
+    limits: Limits,
+    peers: Peers,
+) -> Reporter | None:
+    reports = peers.reports
+    if reports is None and reporting is not None:
+        reports = late_reports(reporting.table, table_client)
+    if reports is None:
+        return None
+    from keyturn.convergence.reporter import Reporter
+
+    reporting = reporting or Reporting("given")
+    return Reporter(
+        caches,
+        reports,
+        label=environment_label(reporting.label),
+        ttl_s=reporting.ttl_s,
+        new_id=new_environment,
+        limits=limits,
+        clock=peers.clock,
+        random=peers.random,
+    )
+
+
+def _poller(checker: Checker, limits: Limits) -> Poller:
+    from keyturn.cache.background import Poller
+
+    return Poller(checker, limits.check_interval_s)
+
+
+def measures(hook: Metrics | None) -> Measures:
+    """Return what the parts of a cache record to: the way to this hook, or nothing at all."""
+    if hook is None:
+        return SILENT
+    from keyturn.metrics.outbox import Outbox
+
+    outbox = Outbox(hook)
+    watch_process(outbox)
+    return outbox
+
+
+# Loaded late: a cold start pays only for what it uses
 
 
 class LateMarkers:
@@ -91,7 +352,7 @@ def parameter_store(client: object, region: str | None) -> Callable[[bool], Para
     """Makes the source of parameters, decrypted or not; the two share one client."""
     made = Once(lambda: make_client("ssm", SECRETS_TIMEOUTS_S, region) if client is None else client)
 
-    def source(decrypt: bool) -> ParameterSource:  # noqa: FBT001 # its one argument
+    def source(decrypt: bool) -> ParameterSource:  # its one argument
         def load() -> ParameterStoreSource:
             from keyturn.aws.parameterstore import ParameterStoreSource
 
@@ -155,14 +416,3 @@ def recorder(table: str, client: object, dynamodb_client: object) -> Recorder:
 def default_recorder(table: str) -> Recorder:
     """The recorder of this process for that table, with clients made once."""
     return recorder(table, None, None)
-
-
-def measures(hook: Metrics | None) -> Measures:
-    """What the decisions record to: the way to this hook, or nothing at all."""
-    if hook is None:
-        return SILENT
-    from keyturn.metrics.outbox import Outbox
-
-    outbox = Outbox(hook)
-    watch_process(outbox)
-    return outbox

@@ -78,7 +78,7 @@ def _rebuild_table(
     kind: type[MarkerTableError | ConvergenceTableError],
     table: str,
     detail: str,
-    denied: bool,  # noqa: FBT001 # as pickled
+    denied: bool,  # as pickled
 ) -> MarkerTableError | ConvergenceTableError:
     return kind(table, detail, denied=denied)
 
@@ -150,7 +150,7 @@ class StageNotFoundError(SecretError, LookupError):
     )
 
 
-class AccessDeniedError(SecretError, PermissionError):
+class AccessDeniedError(SecretError):
     """The caller's policy, the secret's policy or the key's policy denies the read."""
 
     summary = "may not be read by this role"
@@ -188,7 +188,7 @@ class SecretFieldError(SecretFormatError):
     default_advice = "store what the field takes, correct its key, or set its environment variable"
 
 
-class LoginRefusedError(SecretError, PermissionError):
+class LoginRefusedError(SecretError):
     """The server refused every version that could be right; `refusals` says which, and how.
 
     Its cause is the last refusal, as the caller's own driver raised it.

@@ -57,7 +57,7 @@ class Server:
 
     def hits(self, secret_id: str = NAME) -> str | None:
         """The version that the hit path serves now, None where a get is a miss."""
-        window = self.cache.shelf.window
+        window = self.cache.holdings.window
         version = window.versions.get(secret_id)
         is_open = window.opens_at <= self.world.clock.wall() < window.closes_at
         return version.version_id if version is not None and is_open else None
@@ -120,7 +120,7 @@ def test_a_refresh_that_hangs_keeps_the_known_version_no_longer_than_its_window(
     server.source.meanwhile = hang
     server.turn()
     assert ["v1", None, None] == seen
-    opened_at = server.cache.shelf.window.opens_at
+    opened_at = server.cache.holdings.window.opens_at
     assert server.world.clock.wall() == opened_at
     assert "v2" == server.get() == server.hits()
 

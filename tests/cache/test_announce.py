@@ -10,7 +10,7 @@ from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from keyturn import ConfigurationError, InvalidSecretIdError, SecretCache, announce
+from keyturn import ConfigurationError, InvalidSecretIdError, Peers, SecretCache, announce
 from keyturn.markers.recorder import Outcome
 from keyturn.testing.fakes import FakeClock
 
@@ -40,7 +40,7 @@ def test_an_announcement_is_noticed_at_the_next_check(
     secrets, dynamodb = clients
     announce(NAME, marker_table=TABLE, client=secrets, dynamodb_client=dynamodb)
     clock = FakeClock()
-    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, clock=clock)
+    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, peers=Peers(clock=clock))
     arn = cache.get(NAME).arn
     clock.advance(5)
     cache.get(NAME)

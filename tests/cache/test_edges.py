@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import keyturn
-from keyturn import SecretCache, SecretNotFoundError, UnavailableError
+from keyturn import Limits, Peers, SecretCache, SecretNotFoundError, UnavailableError
 from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
 
@@ -61,7 +61,7 @@ def test_a_poller_survives_whatever_happens(world: World, caplog: pytest.LogCapt
 
     world.mark()
     with SecretCache(
-        source=world.secrets, markers=world.table, check_interval_s=0.01, background=True
+        check_interval_s=0.01, background=True, peers=Peers(source=world.secrets, markers=world.table)
     ) as cache:
         cache.get(NAME)
         world.table.fail = fail
@@ -85,7 +85,10 @@ def test_a_poller_keeps_what_it_cannot_refresh(world: World) -> None:
         return UnavailableError(secret_id, "down")
 
     with SecretCache(
-        source=world.secrets, check_interval_s=0.01, uncovered_ttl_s=0.02, background=True
+        check_interval_s=0.01,
+        background=True,
+        limits=Limits(uncovered_ttl_s=0.02),
+        peers=Peers(source=world.secrets),
     ) as cache:
         cache.get(NAME)
         world.secrets.fail = fail
@@ -100,8 +103,8 @@ def test_a_poller_keeps_what_it_cannot_refresh(world: World) -> None:
 
 def test_a_poller_ends_with_its_cache(world: World) -> None:
     """Nobody has to close a cache: when it is gone, so is its thread; one never used has none to close."""
-    SecretCache(source=world.secrets, background=True).close()
-    cache = SecretCache(source=world.secrets, check_interval_s=0.01, background=True)
+    SecretCache(background=True, peers=Peers(source=world.secrets)).close()
+    cache = SecretCache(check_interval_s=0.01, background=True, peers=Peers(source=world.secrets))
     cache.get(NAME)
     [thread] = [one for one in threading.enumerate() if one.name == "keyturn-poller"]
     del cache
@@ -112,7 +115,7 @@ def test_a_poller_ends_with_its_cache(world: World) -> None:
 
 def test_a_forked_child_has_a_poller_of_its_own(world: World) -> None:
     """The poller's thread does not survive a fork; the child starts one at its first use."""
-    with SecretCache(source=world.secrets, check_interval_s=0.05, background=True) as cache:
+    with SecretCache(check_interval_s=0.05, background=True, peers=Peers(source=world.secrets)) as cache:
         cache.get(NAME)
         child = os.fork()
         if child == 0:
@@ -131,11 +134,11 @@ def test_snapstart_hooks_drop_the_values() -> None:
         hooks.register_before_snapshot = lambda f, *a: before.append((f, a))
         hooks.register_after_restore = lambda f, *a: after.append((f, a))
         sys.modules["snapshot_restore_py"] = hooks
-        from keyturn import SecretCache
+        from keyturn import Peers, SecretCache
         from keyturn.testing.fakes import FakeSecretsManager
         secrets = FakeSecretsManager()
         secrets.create("s", "x")
-        caches = [SecretCache(source=secrets) for _ in range(2)]
+        caches = [SecretCache(peers=Peers(source=secrets)) for _ in range(2)]
         for registered in (before, after):
             assert 1 == len(registered)
             for cache in caches:

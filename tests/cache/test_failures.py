@@ -264,11 +264,13 @@ def test_a_label_that_goes_takes_its_version_along(world: World) -> None:
     """The rotation was cancelled: AWSPENDING is an error at its next read, AWSCURRENT stays."""
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     cache = world.cache()
-    assert ["one", "two"] == [cache.get_secret_string(NAME, stage) for stage in ("AWSCURRENT", "AWSPENDING")]
+    assert ["one", "two"] == [
+        cache.get_secret_string(NAME, stage=stage) for stage in ("AWSCURRENT", "AWSPENDING")
+    ]
     world.secrets.move(NAME, "AWSPENDING", None)
     world.clock.advance(5)
     with pytest.raises(StageNotFoundError, match="prod/db"):
-        cache.get(NAME, "AWSPENDING")
+        cache.get(NAME, stage="AWSPENDING")
     assert ["AWSCURRENT"] == [one.stage for one in cache.status().secrets]
 
 
@@ -279,20 +281,20 @@ def test_a_failure_leaves_what_another_read_brought_meanwhile(
     """Two reads of one label, by two ids: the one that fails undoes nothing of the other."""
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     cache = world.cache()
-    cache.get(world.arn, "AWSPENDING")
+    cache.get(world.arn, stage="AWSPENDING")
     world.clock.advance(5)
 
     def read_meanwhile(secret_id: str) -> Exception:
         world.secrets.fail = lambda _: None
         world.secrets.put(NAME, "three", "v3", "AWSPENDING")
-        assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+        assert "three" == cache.get_secret_string(NAME, stage="AWSPENDING")
         return failure(secret_id)
 
     world.secrets.fail = read_meanwhile
     with pytest.raises(failure) if failure is StageNotFoundError else nullcontext():
-        cache.get(world.arn, "AWSPENDING")
+        cache.get(world.arn, stage="AWSPENDING")
     reads = world.reads
-    assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+    assert "three" == cache.get_secret_string(NAME, stage="AWSPENDING")
     assert (reads, None) == (world.reads, held(cache, "AWSPENDING").last_error)
 
 
@@ -365,4 +367,4 @@ def test_a_slow_background_does_not_close_a_callers_window(world: World) -> None
 
     world.secrets.fail = check_meanwhile
     checker.check_ahead()
-    assert world.clock.wall() + 10 == cache.shelf.window.closes_at
+    assert world.clock.wall() + 10 == cache.holdings.window.closes_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn import SecretCache, SecretDeletedError
+from keyturn import Peers, SecretCache, SecretDeletedError
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
@@ -37,7 +37,9 @@ def lagging(world: World) -> tuple[LaggingSecrets, SecretCache]:
     """A cache, covered at v1, whose Secrets Manager can be held back in the past."""
     source = LaggingSecrets(world)
     world.mark()
-    cache = SecretCache(source=source, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    cache = SecretCache(
+        peers=Peers(source=source, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    )
     cache.get(NAME)
     world.clock.advance(5)
     cache.get(NAME)
@@ -147,7 +149,9 @@ def test_an_old_answer_does_not_pass_for_news_after_a_roll_back(world: World) ->
     world.secrets.move(NAME, "AWSCURRENT", "v1")
     rolled_back = Marker(world.key, world.arn, {"AWSCURRENT": "v1", "AWSPREVIOUS": "v2"}, left=("v2",))
     world.table.write([(world.table.look(world.key), rolled_back)])
-    cache = SecretCache(source=source, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    cache = SecretCache(
+        peers=Peers(source=source, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    )
     cache.get(NAME)
     world.pass_time(cache, 5)
     source.past = past
@@ -216,7 +220,7 @@ def test_an_older_version_never_seen_before_is_doubted_as_well(world: World) -> 
     past = source.past
     source.past = None
     world.rotate("v2", "two", mark=False)
-    cache = SecretCache(source=source, clock=world.clock, random=lambda: 0.0)
+    cache = SecretCache(peers=Peers(source=source, clock=world.clock, random=lambda: 0.0))
     assert "two" == cache.get_secret_string(NAME)
     source.past = past
     cache.invalidate(NAME)

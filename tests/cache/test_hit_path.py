@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import timeit
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from keyturn.testing.parts import parts_of
 from tests.world import NAME, World
 
 HITS = 100_000
@@ -47,11 +48,14 @@ class CountedClock(FakeClock):
 def test_a_hit_takes_no_lock_makes_no_call_and_reads_the_clock_once(world: World) -> None:
     """100,000 hits: no lock, no I/O, no copy, and one reading of the wall clock each."""
     clock = CountedClock()
-    cache = SecretCache(source=world.secrets, markers=world.table, clock=clock, random=lambda: 0.0)
+    cache = SecretCache(
+        peers=Peers(source=world.secrets, markers=world.table, clock=clock, random=lambda: 0.0)
+    )
     first = cache.get(NAME)
     calls = world.reads, sum(world.table.calls.values())
     lock = CountedLock()
-    cache._cache._lock = cache._checker._checking = lock  # type: ignore[assignment] # noqa: SLF001 # counted
+    parts = parts_of(cache)
+    parts.caches[0]._lock = parts.checker._checking = lock  # type: ignore[assignment] # counted
     clock.readings = 0
     for _ in range(HITS):
         assert cache.get(NAME) is first
@@ -63,7 +67,7 @@ def test_a_hit_stays_near_its_floor() -> None:
     """A hit costs less than 4 times a dict look-up plus a clock reading (measured: about 1.4)."""
     secrets = FakeSecretsManager()
     secrets.create(NAME, "one")
-    get = SecretCache(source=secrets).get
+    get = SecretCache(peers=Peers(source=secrets)).get
     get(NAME)
     entries, now = {NAME: object()}, time.time
 
@@ -80,9 +84,9 @@ def test_other_stages_hit_as_well(world: World) -> None:
     """AWSPREVIOUS is served from memory like AWSCURRENT."""
     world.rotate("v2", "two", mark=False)
     cache = world.cache()
-    first = cache.get(NAME, "AWSPREVIOUS")
+    first = cache.get(NAME, stage="AWSPREVIOUS")
     assert "one" == first.string
-    assert first is cache.get(NAME, "AWSPREVIOUS")
+    assert first is cache.get(NAME, stage="AWSPREVIOUS")
     assert 1 == world.reads
 
 
@@ -91,7 +95,7 @@ def test_a_peek_is_a_hit_or_nothing(world: World) -> None:
     cache = world.covered()
     calls = world.reads, sum(world.table.calls.values())
     assert cache.peek("prod/other") is None
-    assert cache.peek(NAME, "AWSPREVIOUS") is None
+    assert cache.peek(NAME, stage="AWSPREVIOUS") is None
     assert cache.peek(NAME) is cache.get(NAME)
     world.clock.advance(5)
     assert cache.peek(NAME) is None

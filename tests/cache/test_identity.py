@@ -43,7 +43,7 @@ def test_stages_are_distinct(world: World) -> None:
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     for stages in (("AWSCURRENT", "AWSPENDING"), ("AWSPENDING", "AWSCURRENT")):
         cache = world.cache()
-        got = {stage: cache.get(NAME, stage).string for stage in stages}
+        got = {stage: cache.get(NAME, stage=stage).string for stage in stages}
         assert {"AWSCURRENT": "one", "AWSPENDING": "two"} == got
 
 
@@ -100,7 +100,7 @@ def test_a_missing_stage_raises_and_holds_nothing(world: World) -> None:
     """No version under the label is an error that names the secret, not None."""
     cache = world.cache()
     with pytest.raises(StageNotFoundError, match="prod/db"):
-        cache.get(NAME, "AWSPENDING")
+        cache.get(NAME, stage="AWSPENDING")
     assert () == cache.status().secrets
 
 
@@ -121,13 +121,13 @@ def test_pending_is_held_at_most_one_check_interval(world: World) -> None:
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     world.mark()
     cache: SecretCache = world.cache()
-    cache.get(NAME, "AWSPENDING")
+    cache.get(NAME, stage="AWSPENDING")
     world.clock.advance(4.9)
-    cache.get(NAME, "AWSPENDING")
+    cache.get(NAME, stage="AWSPENDING")
     assert 1 == world.reads
     world.secrets.put(NAME, "three", "v3", "AWSPENDING")
     world.clock.advance(0.1)
-    assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+    assert "three" == cache.get_secret_string(NAME, stage="AWSPENDING")
     assert not held(cache, "AWSPENDING").covered
 
 
@@ -136,9 +136,9 @@ def test_an_invalidation_does_not_prolong_a_pending_version(world: World) -> Non
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     cache = world.cache()
     cache.get(NAME)
-    cache.get(NAME, "AWSPENDING")
+    cache.get(NAME, stage="AWSPENDING")
     world.secrets.put(NAME, "three", "v3", "AWSPENDING")
     world.clock.advance(6)
     cache.invalidate(NAME)
     cache.get(NAME)
-    assert "three" == cache.get_secret_string(NAME, "AWSPENDING")
+    assert "three" == cache.get_secret_string(NAME, stage="AWSPENDING")

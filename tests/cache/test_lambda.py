@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import SecretCache, SecretError, UnavailableError
+from keyturn import Peers, SecretCache, SecretError, UnavailableError
 from keyturn.model.markers import Head
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.host import system_random
@@ -147,7 +147,7 @@ def test_nothing_that_was_under_way_in_the_snapshot_is_served(
     show that yet.
     """
     source = SlowSecrets(world)
-    cache = SecretCache(source=source, clock=world.clock, random=lambda: 0.0)
+    cache = SecretCache(peers=Peers(source=source, clock=world.clock, random=lambda: 0.0))
     if warm:
         source.gate.set()
         cache.get(NAME)

@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 import boto3
 import botocore.session
@@ -18,6 +19,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from keyturn import (
     AccessDeniedError,
+    Peers,
     SecretCache,
     SecretDeletedError,
     SecretError,
@@ -66,7 +68,7 @@ def make_table(client: DynamoDBClient, key: str) -> None:
 def test_with_a_boto3_client_a_botocore_client_and_none(secrets: SecretsManagerClient) -> None:
     """Any client does; without one, one is made from the environment at the first read."""
     botocores = botocore.session.get_session().create_client("secretsmanager", region_name="eu-west-1")
-    for client in (secrets, botocores, None):
+    for client in (secrets, cast("SecretsManagerClient", botocores), None):
         assert "one" == SecretCache(client).get_secret_string(NAME)
 
 
@@ -100,7 +102,7 @@ def test_a_secret_that_is_not_there(
 def test_a_stage_that_is_not_there(secrets: SecretsManagerClient) -> None:
     """AWSPENDING outside a rotation is absent, and said to be normal."""
     with pytest.raises(StageNotFoundError, match="AWSPENDING exists only during a rotation"):
-        SecretCache(secrets).get(NAME, "AWSPENDING")
+        SecretCache(secrets).get(NAME, stage="AWSPENDING")
 
 
 def test_the_wrong_kind_and_no_json(secrets: SecretsManagerClient) -> None:
@@ -145,7 +147,7 @@ def test_what_aws_refuses(
 def test_a_rotation_through_the_table(secrets: SecretsManagerClient, dynamodb: DynamoDBClient) -> None:
     """A marker written to a real table makes a covered cache read the new version, once."""
     clock = FakeClock()
-    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, clock=clock)
+    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, peers=Peers(clock=clock))
     first = cache.get(NAME)
     second = secrets.put_secret_value(SecretId=NAME, SecretString="two")["VersionId"]
     table = marker_table(TABLE, dynamodb)
@@ -179,7 +181,7 @@ def test_a_table_in_trouble(
     if trouble in ("misshapen", "empty"):
         make_table(dynamodb, "pk" if trouble == "empty" else "id")
     clock = FakeClock()
-    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, clock=clock)
+    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, peers=Peers(clock=clock))
     with caplog.at_level(logging.WARNING, "keyturn"):
         for _ in range(30):
             assert "one" == cache.get_secret_string(NAME)

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import SecretCache, SecretNotFoundError
+from keyturn import Peers, SecretCache, SecretNotFoundError
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
+from keyturn.testing.parts import parts_of
 from tests.world import NAME, World, held
 
 THREADS = 32
@@ -37,7 +38,7 @@ class GatedSecrets:
 def gated(world: World) -> tuple[GatedSecrets, SecretCache]:
     """A cache whose reads can be held at a gate."""
     source = GatedSecrets(world)
-    return source, SecretCache(source=source, clock=world.clock, random=lambda: 0.0)
+    return source, SecretCache(peers=Peers(source=source, clock=world.clock, random=lambda: 0.0))
 
 
 def together(pool: ThreadPoolExecutor, call: Callable[[], str], threads: int = THREADS) -> list[str]:
@@ -166,7 +167,9 @@ def test_a_check_that_another_thread_did_meanwhile_is_not_done_again(world: Worl
     """Two threads find the window ended; the second to look again finds it open."""
     world.mark()
     clock = InterruptedClock(world.clock)
-    cache = SecretCache(source=world.secrets, markers=world.table, clock=clock, random=lambda: 0.0)
+    cache = SecretCache(
+        peers=Peers(source=world.secrets, markers=world.table, clock=clock, random=lambda: 0.0)
+    )
     cache.get(NAME)
     world.clock.advance(5)
     world.table.calls.clear()
@@ -222,7 +225,7 @@ def test_a_forked_child_starts_with_nothing_fresh_and_no_lock_held(world: World)
     with ThreadPoolExecutor(1) as pool:
         flying = pool.submit(cache.get_secret_string, NAME)
         assert source.entered.acquire(timeout=PATIENCE_S)
-        with cache._cache._lock:  # noqa: SLF001 # as another thread of the parent might
+        with parts_of(cache).caches[0]._lock:  # as another thread of the parent might
             child = os.fork()
             if child == 0:
                 source.gate = threading.Event()
@@ -264,8 +267,8 @@ def test_threads_that_read_invalidate_and_evict_never_fail(world: World) -> None
     with ThreadPoolExecutor(8) as pool:
         assert list(range(8)) == list(pool.map(work, range(8), timeout=PATIENCE_S))
     assert len(cache.status().secrets) <= 5
-    assert len(cache._cache.shelf.window.versions) <= 15  # noqa: SLF001 # no alias outlives its secret
-    assert {} == cache._cache._flights  # noqa: SLF001 # no flight is left
+    assert len(parts_of(cache).caches[0].holdings.window.versions) <= 15  # no alias outlives its secret
+    assert {} == parts_of(cache).caches[0]._flights  # no flight is left
 
 
 def test_a_poller_refreshes_so_that_no_caller_pays(world: World) -> None:
@@ -273,7 +276,7 @@ def test_a_poller_refreshes_so_that_no_caller_pays(world: World) -> None:
     world.mark()
     seen = threading.Event()
     with SecretCache(
-        source=world.secrets, markers=world.table, check_interval_s=0.02, background=True
+        check_interval_s=0.02, background=True, peers=Peers(source=world.secrets, markers=world.table)
     ) as cache:
         cache.get(NAME)
         world.rotate("v2", "two")

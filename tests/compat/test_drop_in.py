@@ -19,7 +19,7 @@ import aws_secretsmanager_caching as upstream
 import pytest
 from botocore.exceptions import ClientError
 
-from keyturn import ConfigurationError
+from keyturn import ConfigurationError, Peers
 from keyturn.compat import (
     InjectKeywordedSecretString,
     InjectSecretString,
@@ -86,7 +86,8 @@ def client(world: World) -> Client:
 def cache_of(world: World, client: Client, *, table: bool = False, **options: object) -> SecretCache:
     """A cache with these options of `SecretCacheConfig`, on the world's clock."""
     config = SecretCacheConfig(**options)  # type: ignore[no-untyped-call] # it has no types
-    return SecretCache(config, client, markers=world.table if table else None, clock=world.clock)
+    peers = Peers(markers=world.table if table else None, clock=world.clock)
+    return SecretCache(config, client, peers=peers)
 
 
 def test_the_calls_are_upstreams(world: World, client: Client) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from keyturn import LoginRefusedError, SecretCache
+from keyturn import Limits, LoginRefusedError, Peers, SecretCache
 from keyturn.model.markers import Head, MarkersRead
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.parts import parts_of
 from tests.world import NAME, World
 
 PATIENCE_S = 10
@@ -81,12 +82,14 @@ class Gated:
 
     def cache(self, **arguments: float) -> SecretCache:
         return SecretCache(
-            source=self,
-            markers=self,
-            clock=self.world.clock,
-            random=lambda: 0.0,
-            sleep=self.world.clock.advance,
-            **arguments,  # type: ignore[arg-type] # as the test gives it
+            limits=Limits(**arguments),  # type: ignore[arg-type] # numbers
+            peers=Peers(
+                source=self,
+                markers=self,
+                clock=self.world.clock,
+                random=lambda: 0.0,
+                sleep=self.world.clock.advance,
+            ),
         )
 
 
@@ -127,7 +130,7 @@ def test_no_lock_is_held_during_io(world: World) -> None:
 
     world.mark()
     cache = Watched(world).cache()
-    locks.append(cache._cache._lock)  # noqa: SLF001 # the lock is not public
+    locks.append(parts_of(cache).caches[0]._lock)  # the lock is not public
     for turn in range(6):
         cache.get(NAME)
         world.rotate(f"v{turn + 2}", "next")
@@ -173,7 +176,7 @@ def test_a_name_that_another_answer_took_over_during_a_refresh_is_served(gated: 
         refreshing = pool.submit(cache.get_secret_string, NAME)
         assert gated.reading.somebody_waits()
         held_back, gated.reading = gated.reading, Gate()
-        assert "next" == cache.get_secret_string(NAME, "AWSPENDING")
+        assert "next" == cache.get_secret_string(NAME, stage="AWSPENDING")
         held_back.open()
         assert "new" == refreshing.result(PATIENCE_S)
     assert "new" == cache.get_secret_string(NAME)
@@ -252,7 +255,9 @@ def test_forgetting_during_a_check_leaves_nothing_known(gated: Gated) -> None:
 def test_closing_waits_for_the_pollers_call_and_ends_it(world: World) -> None:
     """close() during a background refresh: it ends with that call, no thread is left, the cache works."""
     gated = Gated(world)
-    cache = SecretCache(source=gated, check_interval_s=0.01, uncovered_ttl_s=0.01, background=True)
+    cache = SecretCache(
+        check_interval_s=0.01, background=True, limits=Limits(uncovered_ttl_s=0.01), peers=Peers(source=gated)
+    )
     cache.get(NAME)
     gated.reading.close()
     assert gated.reading.somebody_waits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from keyturn import SecretCache
+from keyturn import Peers, Reporting, SecretCache
 from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeMarkers, FakeParameterStore, FakeReports
 from tests.world import NAME, World
@@ -38,15 +38,16 @@ class Scene:
     ) -> SecretCache:
         """A process that has just started."""
         return SecretCache(
-            source=self.world.secrets,
-            parameter_source=self.store.source,
-            markers=markers or self.world.table,
-            reports=self.reports,
-            report_ttl_s=report_ttl_s,
-            report_label="orders",
+            convergence_table=Reporting("given", ttl_s=report_ttl_s, label="orders"),
             background=background,
-            clock=self.world.clock,
-            random=lambda: 0.0,
+            peers=Peers(
+                source=self.world.secrets,
+                parameter_source=self.store.source,
+                markers=markers or self.world.table,
+                reports=self.reports,
+                clock=self.world.clock,
+                random=lambda: 0.0,
+            ),
         )
 
     def warm(self, **options: float) -> SecretCache:

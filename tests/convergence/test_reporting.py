@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import ConvergenceTableError, SecretCache
+from keyturn import ConvergenceTableError, Peers, SecretCache
 from keyturn.cache.limits import Limits
 from keyturn.convergence.reporter import Reporter
 from keyturn.errors import SecretNotFoundError, UnavailableError
 from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeClock, FakeReports
+from keyturn.testing.parts import parts_of
 from tests.convergence.scene import Scene
 from tests.world import NAME
 
@@ -43,7 +44,7 @@ def test_a_cold_start_reports_nothing(scene: Scene) -> None:
     cache = scene.process()
     cache.get(NAME)
     scene.world.clock.advance(4)
-    cache.get(NAME, "AWSCURRENT")
+    cache.get(NAME, stage="AWSCURRENT")
     assert 0 == scene.writes
 
 
@@ -110,7 +111,7 @@ def test_other_stages_are_no_reason_to_report(scene: Scene) -> None:
     cache = scene.warm()
     scene.pass_time(cache, 10)
     scene.world.secrets.put(NAME, "next", "v9", "AWSPENDING")
-    cache.get(NAME, "AWSPENDING")
+    cache.get(NAME, stage="AWSPENDING")
     assert (1, {scene.world.key: "v1"}) == (scene.writes, scene.report.held)
 
 
@@ -145,7 +146,9 @@ def test_every_way_to_ask_reports(scene: Scene, ask: str) -> None:
 def test_without_a_marker_table_it_reports_as_well(scene: Scene) -> None:
     """The TTL's reads change versions too; the first report waits for the end of the first interval."""
     cache = SecretCache(
-        source=scene.world.secrets, reports=scene.reports, clock=scene.world.clock, random=lambda: 0.0
+        peers=Peers(
+            source=scene.world.secrets, reports=scene.reports, clock=scene.world.clock, random=lambda: 0.0
+        )
     )
     cache.get(NAME)
     scene.pass_time(cache, 5)
@@ -309,7 +312,7 @@ def test_a_thread_that_comes_when_another_has_reported_does_not_report_again() -
     """It finds the report due, and is overtaken before it can begin."""
     clock, reports = InterruptedClock(), FakeReports()
     reporter = Reporter(
-        (), reports, label="", new_id=lambda: "e", limits=Limits(), clock=clock, random=lambda: 0.0
+        (), reports, label="", ttl_s=900, new_id=lambda: "e", limits=Limits(), clock=clock, random=lambda: 0.0
     )
     clock.interrupt = reporter.report_if_due
     assert not reporter.report_if_due()
@@ -319,7 +322,7 @@ def test_a_thread_that_comes_when_another_has_reported_does_not_report_again() -
 def test_with_a_background_thread_callers_leave_it_to_that(scene: Scene) -> None:
     """The poller reports what it has refreshed; a caller's read of a new secret waits for its next turn."""
     cache = scene.process(background=True)
-    checker = cache._checker  # noqa: SLF001 # what the poller calls, without its clock
+    checker = parts_of(cache).checker  # what the poller calls, without its clock
     scene.world.secrets.create("prod/other", "x")
     cache.get(NAME)
     checker.check_ahead()
@@ -371,11 +374,13 @@ def test_a_table_that_fails_is_asked_ever_less_often(scene: Scene) -> None:
     scene.reports.fail = denied
     scene.world.random = 1.0
     cache = SecretCache(
-        source=scene.world.secrets,
-        markers=scene.world.table,
-        reports=scene.reports,
-        clock=scene.world.clock,
-        random=lambda: 0.999,
+        peers=Peers(
+            source=scene.world.secrets,
+            markers=scene.world.table,
+            reports=scene.reports,
+            clock=scene.world.clock,
+            random=lambda: 0.999,
+        )
     )
     cache.get(NAME)
     scene.pass_time(cache, 600)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from keyturn import ConvergenceTableError, SecretCache
+from keyturn import ConvergenceTableError, Reporting, SecretCache
 from keyturn.convergence.table import ConvergenceTable, item_of, report_of
 from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeClock, FakeReports
@@ -185,7 +185,10 @@ def test_a_process_reports_through_its_clients(client: DynamoDBClient) -> None:
     secrets = boto3.client("secretsmanager", region_name="eu-west-1")
     made = secrets.create_secret(Name="prod/db", SecretString="one")
     cache = SecretCache(
-        secrets, convergence_table=TABLE, dynamodb_client=client, check_interval_s=1e-6, report_label="orders"
+        secrets,
+        convergence_table=Reporting(TABLE, label="orders"),
+        dynamodb_client=client,
+        check_interval_s=1e-6,
     )
     for _ in range(2):
         cache.get("prod/db")
@@ -215,12 +218,12 @@ def test_a_lambda_function_is_its_label(client: DynamoDBClient, monkeypatch: pyt
 
 COLD = """
 import sys
-from keyturn import SecretCache
+from keyturn import Peers, Reporting, SecretCache
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 secrets = FakeSecretsManager(FakeClock())
 secrets.create("prod/db", "one")
 before = set(sys.modules)
-cache = SecretCache(source=secrets, clock=secrets.clock, {arguments})
+cache = SecretCache(peers=Peers(source=secrets, clock=secrets.clock), {arguments})
 for _ in range(3):
     cache.get("prod/db")
     secrets.clock.advance(1)

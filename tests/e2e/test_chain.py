@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from keyturn import SecretCache
+from keyturn import Limits, SecretCache
 from keyturn.demo.stage import Stack
 from keyturn.testing.rotation import Rotation, StepFunctions
 
@@ -38,7 +38,7 @@ class Warm:
             marker_table=stack.marker_table,
             dynamodb_client=clients[1],
             check_interval_s=CHECK_INTERVAL_S,
-            settle_s=SETTLE_S,
+            limits=Limits(settle_s=SETTLE_S),
         )
         self.first = self.cache.get(NAME).version_id
         self.calls.clear()

@@ -13,12 +13,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import pytest
 
-from keyturn import SecretCache
+from keyturn import Limits, SecretCache
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, TABLE_TIMEOUTS_S, make_client
 from keyturn.demo.stage import deploy
 from keyturn.demo.story import ROOT, build_listener
@@ -58,11 +58,11 @@ class Reader:
         self.name = name
         self.marker_table = marker_table
         self.cache = SecretCache(
-            clients[0],
+            cast("SecretsManagerClient", clients[0]),
             marker_table=marker_table,
-            dynamodb_client=clients[1],
+            dynamodb_client=cast("DynamoDBClient", clients[1]),
             check_interval_s=CHECK_INTERVAL_S,
-            settle_s=SETTLE_S,
+            limits=Limits(settle_s=SETTLE_S),
         )
         self.served = [self.cache.get(name).version_id]
         self.slowest_s = 0.0

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keyturn import SecretCache, SecretError, UnavailableError
+from keyturn import Limits, Peers, SecretCache, SecretError, UnavailableError
 from keyturn.errors import AccessDeniedError, MarkerTableError
 from keyturn.model.markers import Head, Marker
 from keyturn.model.names import secret_key
@@ -47,12 +47,14 @@ class CacheMachine(RuleBasedStateMachine):
         self.arns: dict[str, set[str]] = {name: set() for name in NAMES}
         self.versions = 0
         self.cache = SecretCache(
-            source=self.secrets,
-            markers=self.table,
-            clock=self.clock,
-            sleep=self.clock.advance,
-            random=lambda: 0.5,
-            max_secrets=MAX_SECRETS,
+            limits=Limits(max_secrets=MAX_SECRETS),
+            peers=Peers(
+                source=self.secrets,
+                markers=self.table,
+                clock=self.clock,
+                sleep=self.clock.advance,
+                random=lambda: 0.5,
+            ),
         )
         for name in NAMES[:3]:
             self._create(name)
@@ -169,7 +171,7 @@ class CacheMachine(RuleBasedStateMachine):
         before = self.secrets.calls["GetSecretValue"]
         said = ""
         try:
-            self._check(self.cache.get(secret_id, stage), name, secret_id)
+            self._check(self.cache.get(secret_id, stage=stage), name, secret_id)
         except SecretError as error:
             said = str(error)
         assert "|v" not in said

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keyturn import InvalidSecretIdError, SecretCache, SecretError
+from keyturn import InvalidSecretIdError, Limits, Peers, SecretCache, SecretError
 from keyturn.model.names import Arn, checked_secret_id, is_secret_arn, parameter_key, secret_key
 from keyturn.testing.fakes import FakeSecretsManager
+from keyturn.testing.parts import parts_of
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 
@@ -102,19 +103,19 @@ def test_any_get_is_a_version_or_a_typed_error(secret_id: str, stage: str) -> No
     """Through the whole cache: no id and no stage causes anything but a `SecretError`, and none is held."""
     secrets = FakeSecretsManager()
     secrets.create("prod/db", "one")
-    cache = SecretCache(source=secrets)
+    cache = SecretCache(peers=Peers(source=secrets))
     for ask in (cache.get, cache.get_secret_string, cache.get_secret_binary):
         with suppress(SecretError):
-            ask(secret_id, stage)
+            ask(secret_id, stage=stage)
     assert cache.invalidate(secret_id) == (secret_id == "prod/db" and stage == "AWSCURRENT")
     assert len(cache.status().secrets) <= 1
 
 
 def test_many_wrong_ids_are_not_kept() -> None:
     """Ten thousand ids that no secret has leave at most `max_secrets` of them remembered."""
-    cache = SecretCache(source=FakeSecretsManager(), max_secrets=10)
+    cache = SecretCache(limits=Limits(max_secrets=10), peers=Peers(source=FakeSecretsManager()))
     for number in range(10_000):
         with pytest.raises(SecretError):
             cache.get(f"wrong/{number}")
     assert () == cache.status().secrets
-    assert len(cache._cache._refusals) <= 10  # noqa: SLF001 # no public view counts what is not held
+    assert len(parts_of(cache).caches[0]._refusals) <= 10  # no public view counts what is not held

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keyturn import ConfigurationError, SecretCache
-from keyturn.cache.limits import Limits
+from keyturn import ConfigurationError, Limits, Peers, SecretCache
 from keyturn.testing.fakes import FakeSecretsManager
 from rotation_listener.listener import Settings
 
@@ -59,7 +58,8 @@ def test_any_cache_serves_or_is_refused(settings: dict[str, object]) -> None:
     secrets = FakeSecretsManager()
     secrets.create("prod/db", "one")
     try:
-        cache = SecretCache(source=secrets, clock=secrets.clock, **settings)  # type: ignore[arg-type]
+        limits = Limits(**settings)  # type: ignore[arg-type] # anything is what this is about
+        cache = SecretCache(limits=limits, peers=Peers(source=secrets, clock=secrets.clock))
     except ConfigurationError:
         return
     for _ in range(3):
@@ -71,7 +71,9 @@ def test_no_staleness_at_all_still_serves_what_was_just_read() -> None:
     """With every age limit at 0 each `get` is a read, and what it brings is served."""
     secrets = FakeSecretsManager()
     secrets.create("prod/db", "one")
-    cache = SecretCache(source=secrets, clock=secrets.clock, uncovered_ttl_s=0, max_stale_s=0)
+    cache = SecretCache(
+        limits=Limits(uncovered_ttl_s=0, max_stale_s=0), peers=Peers(source=secrets, clock=secrets.clock)
+    )
     assert ["one", "one"] == [cache.get_secret_string("prod/db") for _ in range(2)]
 
 

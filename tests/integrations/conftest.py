@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from psycopg import sql
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.integrations.login import Login
 from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
@@ -40,7 +40,7 @@ class Account:
     def __post_init__(self) -> None:
         self.secrets = FakeSecretsManager(self.clock)
         self.secrets.create("app/db", self.value("one"), "v1")
-        self.cache = SecretCache(source=self.secrets, clock=self.clock, sleep=self.clock.advance)
+        self.cache = SecretCache(peers=Peers(source=self.secrets, clock=self.clock, sleep=self.clock.advance))
         self.login = Login(self.cache, "app/db", budget_s=0)
 
     def value(self, password: str) -> str:

@@ -13,7 +13,7 @@ from botocore.config import Config
 from psycopg import sql
 
 import keyturn
-from keyturn import SecretCache
+from keyturn import Limits, SecretCache
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.rotation import RotationFunction, Strategy
 from keyturn.rotation.postgresql import AlternatingUsers, SingleUser
@@ -112,7 +112,7 @@ class Scene:
             marker_table=self.table,
             dynamodb_client=self.tables if self.table_is_reachable else _nowhere(),
             check_interval_s=CHECK_INTERVAL_S,
-            settle_s=SETTLE_S,
+            limits=Limits(settle_s=SETTLE_S),
         )
 
     def hold(self, seconds: float = HOLD_S) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from keyturn import LoginRefusedError, SecretCache, SecretNotFoundError
+from keyturn import Limits, LoginRefusedError, Peers, SecretCache, SecretNotFoundError
 from keyturn.login.logins import same_host_and_user
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
@@ -53,11 +53,13 @@ class Client:
     def __post_init__(self) -> None:
         self.slept_s = 0.0
         self.cache = SecretCache(
-            source=self.world.secrets,
-            markers=self.world.table if self.table else None,
-            clock=self.world.clock,
-            random=lambda: 0.0,
-            sleep=self.sleep,
+            peers=Peers(
+                source=self.world.secrets,
+                markers=self.world.table if self.table else None,
+                clock=self.world.clock,
+                random=lambda: 0.0,
+                sleep=self.sleep,
+            )
         )
 
     def sleep(self, seconds: float) -> None:
@@ -461,7 +463,10 @@ def test_the_memory_of_logins_is_bounded(world: World) -> None:
     """More secrets than fit: no more versions are remembered than are held, and every login works."""
     for number in range(9):
         world.secrets.create(f"many/{number}", "one")
-    cache = SecretCache(source=world.secrets, clock=world.clock, sleep=world.clock.advance, max_secrets=3)
+    cache = SecretCache(
+        limits=Limits(max_secrets=3),
+        peers=Peers(source=world.secrets, clock=world.clock, sleep=world.clock.advance),
+    )
     server = Server()
     for number in range(9):
         cache.login(f"many/{number}", server.connect, is_refused=lambda error: False)
@@ -491,7 +496,10 @@ def test_a_login_goes_on_when_its_secret_was_evicted(world: World) -> None:
     world.secrets.create("other", "o")
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     server = Server(accepts={"two"})
-    cache = SecretCache(source=world.secrets, clock=world.clock, sleep=world.clock.advance, max_secrets=1)
+    cache = SecretCache(
+        limits=Limits(max_secrets=1),
+        peers=Peers(source=world.secrets, clock=world.clock, sleep=world.clock.advance),
+    )
 
     def connect(version: SecretVersion) -> str:
         cache.get("other")
@@ -506,7 +514,7 @@ def test_a_login_goes_on_when_its_secret_was_evicted(world: World) -> None:
 
 def functions_running() -> set[str]:
     """What each thread is in just now, and what called that."""
-    innermost = sys._current_frames().values()  # noqa: SLF001 # documented
+    innermost = sys._current_frames().values()  # documented
     return {frame.f_code.co_name for one in innermost for frame, _ in traceback.walk_stack(one)}
 
 
@@ -537,7 +545,7 @@ def test_a_refused_login_waits_for_what_another_thread_reads(world: World, stage
     if stage != "AWSCURRENT":
         world.secrets.put(NAME, "old", "v0", stage)
     for known in ("AWSCURRENT", stage):
-        one.cache.get(NAME, known)
+        one.cache.get(NAME, stage=known)
     world.clock.advance(60)
     world.secrets.put(NAME, "two", "v2", stage)
     one.cache.invalidate(NAME)
@@ -552,7 +560,7 @@ def test_a_refused_login_waits_for_what_another_thread_reads(world: World, stage
 
     held_up_stage, world.secrets.read = stage, held_up  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(one.cache.get_secret_string, NAME, stage)
+        first = pool.submit(one.cache.get_secret_string, NAME, stage=stage)
         assert reading.wait(20)
         login = pool.submit(one.login, budget_s=0, previous=True)
         assert eventually(lambda: login.done() or "_await_flight" in functions_running())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from keyturn import Metric, Metrics, SecretCache
+from keyturn import Metric, Metrics, Peers, SecretCache
 from keyturn.metrics.outbox import Measurement
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeParameterStore, RecordedMetrics
@@ -32,13 +32,15 @@ class Measured:
     def made(self, hook: Metrics | None, *, table: bool = True) -> SecretCache:
         clock = self.world.clock
         return SecretCache(
-            source=self.world.secrets,
-            parameter_source=self.parameters.source,
-            markers=self.world.table if table else None,
             metrics=hook,
-            clock=clock,
-            sleep=clock.advance,
-            random=lambda: self.world.random,
+            peers=Peers(
+                source=self.world.secrets,
+                parameter_source=self.parameters.source,
+                markers=self.world.table if table else None,
+                clock=clock,
+                sleep=clock.advance,
+                random=lambda: self.world.random,
+            ),
         )
 
     def told(self, *metrics: Metric) -> list[Measurement]:

@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import Metric, SecretCache
+from keyturn import Metric, Peers, SecretCache
 from keyturn.compat.cache import SecretCache as CompatCache
 from keyturn.metrics.hook import SILENT
 from keyturn.metrics.outbox import WAITING_MAX, Outbox
 from keyturn.settings.environment import KeyturnSettings
 from keyturn.testing.fakes import RecordedMetrics
+from keyturn.testing.parts import parts_of
 from tests.metrics.conftest import Measured
 from tests.testing.processes import eventually
 from tests.world import NAME, World
@@ -53,9 +54,7 @@ def test_hits_are_never_recorded(measured: Measured) -> None:
     measured.parameters.put("/prod/host", "x")
     measured.cache.get_parameter("/prod/host")
     measured.told()
-    outbox = measured.cache._metrics  # noqa: SLF001 # counted
-    never = Calling(pytest.fail)
-    measured.cache._metrics = never  # type: ignore[assignment] # noqa: SLF001 # no deliver either
+    outbox = parts_of(measured.cache).measures
     for _ in range(HITS):
         measured.cache.get(NAME)
     for _ in range(HITS):
@@ -69,17 +68,18 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
     """Off is one object that does nothing; a cold start loads neither the way to a hook nor a format."""
     program = """
         import sys
-        from keyturn import SecretCache, SecretVersion
+        from keyturn import Peers, SecretCache, SecretVersion
         from keyturn.metrics.hook import SILENT
+        from keyturn.testing.parts import parts_of
 
         class Secrets:
             def read(self, secret_id, *, stage, version_id=None):
                 return SecretVersion(secret_id, "arn", "name", "v1", frozenset({stage}), string="x")
 
-        cache = SecretCache(source=Secrets(), marker_table="t")
+        cache = SecretCache(marker_table="t", peers=Peers(source=Secrets()))
         cache.get("s")
-        assert cache._metrics is SILENT
-        assert not {"keyturn.metrics.outbox", "keyturn.integrations.emf"} & set(sys.modules)
+        assert parts_of(cache).measures is SILENT
+        assert not {"keyturn.metrics.outbox", "keyturn.metrics.emf"} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
 
@@ -133,7 +133,7 @@ def test_a_hook_may_read_from_the_cache_that_tells_it(world: World) -> None:
     """A hook that sends with a key from the same cache: it reads it, and its own reads are not told."""
     world.secrets.create("prod/key", "k")
     hook = Calling(lambda: cache.get("prod/key"))
-    cache = SecretCache(source=world.secrets, clock=world.clock, metrics=hook)
+    cache = SecretCache(metrics=hook, peers=Peers(source=world.secrets, clock=world.clock))
     cache.get("prod/key")
     cache.get(NAME)
     assert [Metric.READ_S] * 2 == hook.told
@@ -187,7 +187,7 @@ def test_a_slow_hook_holds_up_one_caller(world: World) -> None:
         assert gate.wait(PATIENCE_S)
 
     hook = Calling(wait)
-    cache = SecretCache(source=world.secrets, clock=world.clock, metrics=hook)
+    cache = SecretCache(metrics=hook, peers=Peers(source=world.secrets, clock=world.clock))
     for number in range(8):
         world.secrets.create(f"prod/{number}", "x")
     with ThreadPoolExecutor(1) as pool:
@@ -212,7 +212,7 @@ def test_nothing_is_lost_between_threads(world: World) -> None:
         inside -= 1
 
     hook = Calling(count)
-    cache = SecretCache(source=world.secrets, clock=world.clock, metrics=hook)
+    cache = SecretCache(metrics=hook, peers=Peers(source=world.secrets, clock=world.clock))
     for number in range(800):
         world.secrets.create(f"prod/{number}", "x")
 
@@ -249,7 +249,7 @@ def test_what_is_left_in_the_last_moment_is_told() -> None:
     """Who finds the hook busy leaves its own to the thread that tells, even if that has just finished."""
     hook = RecordedMetrics()
     outbox = Outbox(hook)
-    outbox._telling = LastMoment(outbox)  # type: ignore[assignment] # noqa: SLF001 # the moment
+    outbox._telling = LastMoment(outbox)  # type: ignore[assignment] # the moment
     outbox.record(Metric.READ_S, 1)
     outbox.deliver()
     assert [Metric.READ_S, Metric.REFUSALS] == [one.metric for one in hook.told]
@@ -274,7 +274,7 @@ def test_a_child_tells_only_of_itself(world: World) -> None:
         assert gate.wait(PATIENCE_S)
 
     hook = Calling(wait)
-    cache = SecretCache(source=world.secrets, clock=world.clock, metrics=hook)
+    cache = SecretCache(metrics=hook, peers=Peers(source=world.secrets, clock=world.clock))
     world.secrets.create("prod/other", "x")
     world.secrets.create("prod/child", "x")
     with ThreadPoolExecutor(1) as pool:
@@ -307,7 +307,10 @@ def test_a_background_thread_tells_as_well(world: World) -> None:
     """Checks and refreshes ahead of use reach the hook, without any call."""
     hook = RecordedMetrics()
     with SecretCache(
-        source=world.secrets, markers=world.table, check_interval_s=0.01, background=True, metrics=hook
+        check_interval_s=0.01,
+        background=True,
+        metrics=hook,
+        peers=Peers(source=world.secrets, markers=world.table),
     ) as cache:
         cache.get(NAME)
         assert eventually(lambda: len(hook.of(Metric.CHECK_S)) > 2)
@@ -317,7 +320,7 @@ def test_the_hook_reaches_every_cache_that_is_made_for_users(world: World) -> No
     """`KeyturnSettings` and `keyturn.compat` pass it on."""
     hook = RecordedMetrics()
     for cache in (KeyturnSettings().cache(metrics=hook), CompatCache(client=object(), metrics=hook).keyturn):
-        outbox = cache._metrics  # noqa: SLF001 # where it went
+        outbox = parts_of(cache).measures
         outbox.record(Metric.READS_FAILED, 1)
         outbox.deliver()
     assert [1, 1] == hook.of(Metric.READS_FAILED)

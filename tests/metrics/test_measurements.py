@@ -122,7 +122,7 @@ def test_that_there_is_none_is_an_answer(measured: Measured) -> None:
     with pytest.raises(SecretNotFoundError):
         measured.cache.get("prod/other")
     with pytest.raises(StageNotFoundError):
-        measured.cache.get(NAME, "AWSPENDING")
+        measured.cache.get(NAME, stage="AWSPENDING")
     assert [Metric.READ_S] * 2 == [one.metric for one in measured.told()]
 
 

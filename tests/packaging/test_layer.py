@@ -18,7 +18,7 @@ import keyturn
 for name in set(keyturn.__all__) - {"KeyturnSettings"}:
     getattr(keyturn, name)
 from keyturn.integrations.awslambda import extension_source
-keyturn.SecretCache(source=extension_source(), marker_table="markers")
+keyturn.SecretCache(peers=keyturn.Peers(source=extension_source()), marker_table="markers")
 assert keyturn.__file__.startswith(sys.argv[1]), keyturn.__file__
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import boto3
 import pytest
@@ -13,7 +12,7 @@ from moto import mock_aws
 from mypy_boto3_ssm import SSMClient
 from mypy_boto3_ssm.literals import ParameterTypeType
 
-from keyturn import SecretCache
+from keyturn import Limits, Peers, SecretCache
 from keyturn.markers.decisions import ParameterHint
 from keyturn.markers.recorder import Recorder
 from keyturn.markers.sweeper import Sweeper
@@ -60,10 +59,9 @@ class World:
         Sweeper(self._recorder(), _Lease(self), lambda: False, _Listed(self) if parameters else None).run()
 
     def cache(self, clock: FakeClock | None = None, **limits: float) -> SecretCache:
-        make = partial(
-            SecretCache, source=self.secrets, markers=self.table, ssm_client=self.ssm, random=lambda: 0.0
-        )
-        return make(clock=clock or self.clock, **limits)  # type: ignore[arg-type] # numbers
+        peers = Peers(source=self.secrets, markers=self.table, clock=clock or self.clock, random=lambda: 0.0)
+        named = Limits(**limits)  # type: ignore[arg-type] # numbers
+        return SecretCache(ssm_client=self.ssm, limits=named, peers=peers)
 
     def _recorder(self) -> Recorder:
         return Recorder(self.secrets, self.table, 6.0, lambda _: None, lambda: 0.0, self.clock.wall)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn import HeldStatus, Parameter, ParameterNotFoundError, SecretCache
+from keyturn import HeldStatus, Parameter, ParameterNotFoundError, Peers, SecretCache
 from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSCURRENT
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterSource, FakeParameterStore
@@ -95,10 +95,12 @@ def test_the_news_of_one_event_is_not_taken_for_that_of_the_next() -> None:
 
     store.put(NAME, "one")
     cache = SecretCache(
-        markers=table,
-        parameter_source=lambda decrypt: Lagging(store, decrypt=decrypt),
-        clock=clock,
-        random=lambda: 0.0,
+        peers=Peers(
+            markers=table,
+            parameter_source=lambda decrypt: Lagging(store, decrypt=decrypt),
+            clock=clock,
+            random=lambda: 0.0,
+        )
     )
     cache.get_parameter(NAME)
     clock.advance(60)

@@ -15,6 +15,7 @@ from keyturn import (
     Parameter,
     ParameterNotFoundError,
     ParameterUnavailableError,
+    Peers,
     SecretCache,
 )
 from keyturn.aws.parameterstore import ParameterStoreSource
@@ -106,10 +107,12 @@ def test_a_batch_that_is_behind_its_marker_is_asked_again() -> None:
             return super().read_many(names) | late
 
     cache = SecretCache(
-        markers=table,
-        parameter_source=lambda decrypt: Lagging(store, decrypt=decrypt),
-        clock=clock,
-        random=lambda: 0.0,
+        peers=Peers(
+            markers=table,
+            parameter_source=lambda decrypt: Lagging(store, decrypt=decrypt),
+            clock=clock,
+            random=lambda: 0.0,
+        )
     )
     store.put(NAME, "one")
     late |= cache.get_parameters([NAME])
@@ -219,7 +222,7 @@ def test_a_source_without_batches_reads_one_by_one_and_no_paths(world: World) ->
     singles = FakeSecretsManager(world.clock)
     for name in ("/a", "/b"):
         singles.create(name, name.strip("/"))
-    cache = SecretCache(source=singles, parameter_source=lambda _: singles, clock=world.clock)
+    cache = SecretCache(peers=Peers(source=singles, parameter_source=lambda _: singles, clock=world.clock))
     assert {"/a", "/b"} == cache.get_parameters(["/a", "/b"]).keys()
     with pytest.raises(ConfigurationError, match="reads no paths"):
         cache.get_parameters_by_path("/")
@@ -257,5 +260,7 @@ def test_what_was_under_way_in_a_snapshot_is_read_again(world: World) -> None:
             return answers
 
     source = Snapshotted(lambda: world.ssm, decrypt=True)
-    cache = SecretCache(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
+    cache = SecretCache(
+        peers=Peers(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
+    )
     assert "new" == cache.get_parameters(["/app/0"])["/app/0"].value

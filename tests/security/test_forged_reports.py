@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.convergence.counting import counted, living
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.model.markers import Report
@@ -42,7 +42,10 @@ def warm(calls: list[str], clock: FakeClock) -> SecretCache:
         "before-call.dynamodb", lambda model, **_: calls.append(getattr(model, "name", "?"))
     )
     cache = SecretCache(
-        boto3.client("secretsmanager"), convergence_table=TABLE, dynamodb_client=client, clock=clock
+        boto3.client("secretsmanager"),
+        convergence_table=TABLE,
+        dynamodb_client=client,
+        peers=Peers(clock=clock),
     )
     read_on(cache, clock)
     return cache

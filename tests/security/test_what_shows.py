@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import pytest
 
-from keyturn import SecretCache, SecretError, UnavailableError
+from keyturn import Peers, SecretCache, SecretError, UnavailableError
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.errors import (
     AccessDeniedError,
@@ -63,7 +63,7 @@ def versions_in_memory() -> set[str]:
 def test_a_pickled_error_is_the_same_error(kind: type[SecretError]) -> None:
     """Errors that cross a process boundary keep kind, id, detail, advice and text, and hold nothing else."""
     error = kind(NAME, "a detail", advice="do this")
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 # our own
+    copy = pickle.loads(pickle.dumps(error))  # our own
     assert (kind, str(error)) == (type(copy), str(copy))
     assert vars(error) == vars(copy) == {"secret_id": NAME, "detail": "a detail", "advice": "do this"}
 
@@ -140,6 +140,6 @@ class Corrupted:
 def test_an_answer_that_is_no_text_is_not_quoted() -> None:
     """Flipped bytes make botocore raise `UnicodeDecodeError`, which carries the whole body: not passed on."""
     with pytest.raises(UnavailableError) as caught:
-        SecretCache(source=SecretsManagerSource(Corrupted)).get(NAME)
+        SecretCache(peers=Peers(source=SecretsManagerSource(Corrupted))).get(NAME)
     chain = [caught.value, caught.value.__cause__, caught.value.__context__]
     assert not [one for one in chain if isinstance(one, UnicodeDecodeError)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.errors import StageNotFoundError
 from keyturn.model.versions import SecretVersion
 from keyturn.serve.app import make_app
@@ -47,7 +47,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         versions = FakeVersions(self.world.secrets)
         self.cache = self.given_cache or self.world.cache()
-        self.versions = SecretCache(source=versions, clock=self.world.clock, random=lambda: 0.0)
+        self.versions = SecretCache(peers=Peers(source=versions, clock=self.world.clock, random=lambda: 0.0))
         self.app = Guard(
             make_app(Reader(self.cache, self.versions, threads=THREADS)),
             token=TOKEN,

@@ -11,7 +11,7 @@ from schemathesis.openapi import from_asgi
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeSecretsManager
@@ -47,7 +47,9 @@ def endpoint() -> Endpoint:
     world = World()
     world.secrets = EverySecret(world.clock)
     cache = SecretCache(
-        source=world.secrets, parameter_source=lambda _decrypt: EveryParameter(), clock=world.clock
+        peers=Peers(
+            source=world.secrets, parameter_source=lambda _decrypt: EveryParameter(), clock=world.clock
+        )
     )
     return Endpoint(world, given_cache=cache)
 

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from keyturn import SecretCache, SecretNotFoundError, StageNotFoundError
+from keyturn import Peers, SecretCache, SecretNotFoundError, StageNotFoundError
 from keyturn.aws.secretsmanager import VersionSource
 
 VERSION_IDS = tuple(f"{number:032d}" for number in range(3))
@@ -21,10 +21,10 @@ def test_a_version_is_read_by_its_id_alone() -> None:
             client.put_secret_value(
                 SecretId="prod/db", SecretString=str(number), ClientRequestToken=VERSION_IDS[number]
             )
-        cache = SecretCache(source=VersionSource(lambda: client))
-        found = [cache.get("prod/db", version_id).string for version_id in VERSION_IDS * 2]
+        cache = SecretCache(peers=Peers(source=VersionSource(lambda: client)))
+        found = [cache.get("prod/db", stage=version_id).string for version_id in VERSION_IDS * 2]
         assert found == ["0", "1", "2"] * 2
         with pytest.raises(StageNotFoundError):
-            cache.get("prod/db", 32 * "9")
+            cache.get("prod/db", stage=32 * "9")
         with pytest.raises(SecretNotFoundError):
-            cache.get("prod/other", VERSION_IDS[0])
+            cache.get("prod/other", stage=VERSION_IDS[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn import ConfigurationError, KeyturnSettings, SecretCache
+from keyturn import ConfigurationError, KeyturnSettings, Reporting, SecretCache
 from keyturn.assembly import SETTLE_S
 from keyturn.cache.limits import Limits
 from rotation_listener import listener
@@ -21,17 +22,26 @@ PARTS = {
     "client",
     "dynamodb_client",
     "ssm_client",
-    "markers",
-    "reports",
     "metrics",
-    "clock",
-    "sleep",
-    "random",
+    "limits",
+    "peers",
+    "table",
+    "max_backoff_s",
+    "source_ttl_s",
+    "spread",
 }
-"""Arguments of `SecretCache` that no text can express, besides its sources."""
+"""Arguments of `SecretCache`, `Limits` and `Reporting` that no variable sets."""
+
+SETTING = {"label": "report_label", "ttl_s": "report_ttl_s"}
+"""Argument of `Reporting` -> its setting."""
 
 DRAWN_OR_FIXED = {"spread", "max_backoff_s", "source_ttl_s"}
 """Limits that nobody sets: drawn, fixed, or told by the source."""
+
+
+def signature(one: Callable[..., object]) -> Iterable[inspect.Parameter]:
+    """The arguments of a class."""
+    return inspect.signature(one).parameters.values()
 
 
 def rows() -> list[str]:
@@ -52,12 +62,9 @@ def test_the_page_has_the_table() -> None:
 
 def test_every_setting_of_a_cache_is_a_variable() -> None:
     """What `SecretCache` takes as a name or number is in the settings, with the same default."""
-    arguments = inspect.signature(SecretCache).parameters.values()
-    named = {
-        one.name: one.default
-        for one in arguments
-        if one.name not in PARTS and not one.name.endswith("source")
-    }
+    arguments = [*signature(SecretCache), *signature(Limits), *signature(Reporting)]
+    named = {SETTING.get(one.name, one.name): one.default for one in arguments if one.name not in PARTS}
+    named["check_interval_s"] = Limits().check_interval_s
     assert named == {name: field.default for name, field in KeyturnSettings.model_fields.items()}
 
 

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 from pydantic import SecretStr
 
-from keyturn import ParameterFieldError, ParameterNotFoundError, SecretCache
+from keyturn import ParameterFieldError, ParameterNotFoundError, Peers, SecretCache
 from keyturn.settings.live import FromParameter, FromSecret, LiveSettings
 from keyturn.testing.fakes import FakeClock
 from tests.settings.test_live import CANARY, shown
@@ -52,7 +52,7 @@ def cache(clock: FakeClock) -> object:
         put("/prod/database", json.dumps({"port": 5432}))
         put("/prod/token", CANARY, "SecureString")
         boto3.client("secretsmanager").create_secret(Name="prod/db", SecretString="word")
-        yield SecretCache(clock=clock)
+        yield SecretCache(peers=Peers(clock=clock))
 
 
 def test_every_type_of_parameter_fills_a_field(cache: SecretCache) -> None:
@@ -60,7 +60,7 @@ def test_every_type_of_parameter_fills_a_field(cache: SecretCache) -> None:
     settings = Settings.live(cache)
     assert ("a.example", ["a", "b"], 5432) == (settings.host, settings.hosts, settings.port)
     assert CANARY == settings.token.get_secret_value()
-    assert settings.ciphertext.endswith(CANARY) and settings.ciphertext != CANARY  # noqa: PT018 # one fact
+    assert settings.ciphertext.endswith(CANARY) and settings.ciphertext != CANARY  # one fact
     assert "word" == settings.password.get_secret_value() == settings.referred.get_secret_value()
 
 

@@ -132,7 +132,7 @@ class Reader:
         begun_s = self.scheduler.now_s
         outcome: SecretVersion | SecretError
         try:
-            outcome = self.cache.get(secret_id, stage)
+            outcome = self.cache.get(secret_id, stage=stage)
         except SecretError as error:
             outcome = error
         self.told(Served(self, secret_id, stage, begun_s, outcome))
@@ -152,9 +152,7 @@ class Reader:
         self.logins.begun(login)
         try:
             if random.random() < 0.5:
-                self.cache.login(
-                    secret_id, partial(self._connect, login), is_refused=is_refused, **self._options(login)
-                )
+                self.cache.login(secret_id, partial(self._connect, login), **self._options(login))
             else:
                 self._log_in_by_turns(login)
         except (SecretError, TimeoutError) as error:
@@ -163,14 +161,18 @@ class Reader:
 
     def _log_in_by_turns(self, login: Login) -> None:
         """As code does that cannot pass a callable; it leaves the loop as soon as it is in."""
-        turns = self.cache.login_attempts(login.secret_id, is_refused=is_refused, **self._options(login))
+        turns = self.cache.login_attempts(login.secret_id, **self._options(login))
         for attempt in turns:
             with attempt as version:
                 self._connect(login, version)
                 return
 
     def _options(self, login: Login) -> LoginOptions:
-        options: LoginOptions = {"previous": login.previous, "budget_s": login.budget_s}
+        options: LoginOptions = {
+            "is_refused": is_refused,
+            "previous": login.previous,
+            "budget_s": login.budget_s,
+        }
         if login.deadline_s < NEVER_S:
             options["remaining_s"] = lambda: login.deadline_s - self.scheduler.now_s
         return options

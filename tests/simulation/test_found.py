@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from keyturn import SecretCache
+from keyturn import Limits, Peers, SecretCache
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.held import HeldStage
-from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import Reading, refreshed
 from keyturn.cache.table_view import TableWatch
 from keyturn.errors import AccessDeniedError
@@ -82,13 +81,13 @@ def test_a_covered_copy_survives_invalidations_faster_than_they_are_followed() -
     world.mark()
     cache = world.cache(max_stale_s=60.0)
     cache.get(NAME)
-    cache.get(NAME, "blue")
+    cache.get(NAME, stage="blue")
     world.clock.advance(5)
     cache.get(NAME)
     world.pass_time(cache, 100, sweep=True)
     cache.invalidate(NAME)
     cache.get(NAME)
-    assert "v2" == cache.get(NAME, "blue").version_id
+    assert "v2" == cache.get(NAME, stage="blue").version_id
 
 
 def test_a_partial_arn_finds_a_secret_that_was_created_again() -> None:
@@ -157,7 +156,9 @@ def test_nobody_is_served_a_copy_that_idled_past_its_bound(idle_s: float) -> Non
     world, scheduler, got = World(), Scheduler(), list[str]()
     with cooperative(scheduler):
         cache = SecretCache(
-            source=SlowSecrets(scheduler, world.secrets), clock=HostClock(scheduler), random=lambda: 0.0
+            peers=Peers(
+                source=SlowSecrets(scheduler, world.secrets), clock=HostClock(scheduler), random=lambda: 0.0
+            )
         )
 
         def get() -> None:
@@ -240,11 +241,11 @@ def test_an_invalidation_is_meant_for_the_successor_as_well() -> None:
     world.secrets.purge(NAME)
     successor = world.secrets.create(NAME, "anew", "a1")
     world.rotate("a2", "anew, rotated", mark=False)
-    assert "a1" == cache.get(successor, "AWSPREVIOUS").version_id
+    assert "a1" == cache.get(successor, stage="AWSPREVIOUS").version_id
     world.rotate("a3", "anew, rotated again", mark=False)
     cache.invalidate(NAME)
     assert "a3" == cache.get(NAME).version_id
-    assert "a2" == cache.get(NAME, "AWSPREVIOUS").version_id
+    assert "a2" == cache.get(NAME, stage="AWSPREVIOUS").version_id
 
 
 def test_who_finds_the_successor_gets_what_is_held_of_it() -> None:
@@ -291,7 +292,7 @@ def test_a_refused_login_reads_the_pending_version_anew() -> None:
     world = World()
     world.secrets.move(NAME, "AWSPENDING", "v1")
     cache, tried = world.cache(table=False), list[str]()
-    cache.get(NAME, "AWSPENDING")
+    cache.get(NAME, stage="AWSPENDING")
     world.clock.advance(2)
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
 
@@ -309,11 +310,9 @@ def test_a_process_that_only_logs_in_has_its_background_thread() -> None:
     world, scheduler = World(), Scheduler()
     with cooperative(scheduler):
         cache = SecretCache(
-            source=world.secrets,
-            uncovered_ttl_s=60.0,
-            clock=HostClock(scheduler),
-            random=lambda: 0.0,
             background=True,
+            limits=Limits(uncovered_ttl_s=60.0),
+            peers=Peers(source=world.secrets, clock=HostClock(scheduler), random=lambda: 0.0),
         )
         scheduler.spawn(
             "logs in",
@@ -349,11 +348,13 @@ class ParameterWorld:
 
     def cache(self) -> SecretCache:
         return SecretCache(
-            source=FakeSecretsManager(self.clock),
-            parameter_source=self.store.source,
-            markers=self.table,
-            clock=self.clock,
-            random=lambda: 0.0,
+            peers=Peers(
+                source=FakeSecretsManager(self.clock),
+                parameter_source=self.store.source,
+                markers=self.table,
+                clock=self.clock,
+                random=lambda: 0.0,
+            )
         )
 
 
@@ -474,7 +475,9 @@ def test_a_get_that_reports_during_a_restore_gives_what_is_read_after_it() -> No
     """The report takes a snapshot and months: the version that was chosen before is not handed out after."""
     world = World()
     reports = FakeReports(world.clock)
-    cache = SecretCache(source=world.secrets, reports=reports, clock=world.clock, random=lambda: 0.0)
+    cache = SecretCache(
+        peers=Peers(source=world.secrets, reports=reports, clock=world.clock, random=lambda: 0.0)
+    )
     cache.get(NAME)
 
     def snapshot_and_restore() -> None:

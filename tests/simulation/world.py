@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from keyturn import Limits, Peers, Reporting
 from keyturn.aws.catalog import ParameterListing
 from keyturn.aws.parameterstore import ParameterStoreSource
 from keyturn.client import SecretCache
@@ -31,7 +32,7 @@ from tests.simulation.checkers.logins import Logins
 from tests.simulation.checkers.measures import Measures
 from tests.simulation.checkers.order import Order
 from tests.simulation.checkers.parameters import ServingParameters
-from tests.simulation.checkers.reports import Reporting
+from tests.simulation.checkers.reports import ReportWatch
 from tests.simulation.checkers.serving import Serving
 from tests.simulation.checkers.table import Items
 from tests.simulation.gremlins import Gremlins
@@ -96,7 +97,7 @@ class World:
     parameters: ParameterReads = field(init=False)
     cost: Cost = field(init=False)
     items: Items = field(init=False)
-    reporting: Reporting = field(init=False)
+    reporting: ReportWatch = field(init=False)
     gremlins: Gremlins = field(init=False)
     ground: Host = field(init=False)
     moves: Moves = field(init=False)
@@ -127,7 +128,7 @@ class World:
         )
         self.plan = planned(self.random, list(self.gremlins.faults()), self.only)
         self.service.stale = self.store.stale = self.plan.stale
-        self.reporting = Reporting(
+        self.reporting = ReportWatch(
             ReportsTable.of(self.plan, self.scheduler, self.weather), self.readers, self.counted
         )
         self.bus = Bus(self.scheduler, self.random, self.weather, self.function, self.plan.trail)
@@ -324,28 +325,32 @@ class World:
         wire = Wire(self.scheduler, self.weather, host)
         line, limits = ParameterLine(self.store, wire, self._parameter_asked), plan.limits
         return SecretCache(
-            source=SecretsLine(self.service, wire, self._answered),
-            parameter_source=lambda decrypt: ParameterStoreSource(lambda: line, decrypt=decrypt),
-            markers=WatchedMarkers(
-                self._markers(wire),
-                host,
-                self.table.flights,
-                partial(self._learned, host.name),
-                throttled=partial(self.weather.struck, TABLE),
-            ),
-            reports=self._reports(host) if self.reporting.table.used else None,
-            report_ttl_s=TTL_S,
+            convergence_table=Reporting("given", ttl_s=TTL_S),
             metrics=Measures((*NAMES, *TYPES), self._happened),
-            clock=host.clock,
-            sleep=self._sleep,
-            random=self.random.random,
             background=plan.background,
             check_interval_s=limits["check_interval_s"],
-            covered_ttl_s=limits["covered_ttl_s"],
-            uncovered_ttl_s=limits["uncovered_ttl_s"],
-            lease_s=limits["lease_s"],
-            max_denied_s=limits["max_denied_s"],
-            max_stale_s=limits["max_stale_s"],
+            limits=Limits(
+                covered_ttl_s=limits["covered_ttl_s"],
+                uncovered_ttl_s=limits["uncovered_ttl_s"],
+                lease_s=limits["lease_s"],
+                max_denied_s=limits["max_denied_s"],
+                max_stale_s=limits["max_stale_s"],
+            ),
+            peers=Peers(
+                source=SecretsLine(self.service, wire, self._answered),
+                parameter_source=lambda decrypt: ParameterStoreSource(lambda: line, decrypt=decrypt),
+                markers=WatchedMarkers(
+                    self._markers(wire),
+                    host,
+                    self.table.flights,
+                    partial(self._learned, host.name),
+                    throttled=partial(self.weather.struck, TABLE),
+                ),
+                reports=self._reports(host) if self.reporting.table.used else None,
+                clock=host.clock,
+                sleep=self._sleep,
+                random=self.random.random,
+            ),
         )
 
     def _reports(self, host: Host) -> ConvergenceTable:

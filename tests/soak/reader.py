@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 
-from keyturn import HeldStatus, SecretCache, SecretError
+from keyturn import HeldStatus, Limits, SecretCache, SecretError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from tests.soak.judge import Sample
 
@@ -30,7 +30,11 @@ def main(marker_table: str, names: Sequence[str]) -> None:
     """Use every secret from every thread; every second say how large this process is."""
     # Fewer than there are secrets, so that entries come and go all the time.
     caches = [
-        SecretCache(marker_table=marker_table, check_interval_s=CHECK_INTERVAL_S, max_secrets=len(names) - 1),
+        SecretCache(
+            marker_table=marker_table,
+            check_interval_s=CHECK_INTERVAL_S,
+            limits=Limits(max_secrets=len(names) - 1),
+        ),
         SecretCache(marker_table=marker_table, check_interval_s=CHECK_INTERVAL_S, background=True),
     ]
     ended = threading.Event()
@@ -69,7 +73,7 @@ def use(caches: Sequence[SecretCache], names: Sequence[str], turn: list[int], en
 def ask_in_vain(cache: SecretCache, secret_id: str, stage: str) -> None:
     """What is usually not there: an error that must leave nothing behind."""
     try:
-        cache.get(secret_id, stage)
+        cache.get(secret_id, stage=stage)
     except SecretError:
         return
 
@@ -82,7 +86,7 @@ def sample(caches: Sequence[SecretCache], begun_s: float, gets: int) -> Sample:
         gets=gets,
         rss_kib=int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_KIB,
         threads=threading.active_count(),
-        open_files=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 # each entry is gone when it is looked at
+        open_files=len(os.listdir("/proc/self/fd")),  # each entry is gone when it is looked at
         entries=sum(
             len(one.secret_ids) for cache in caches for one in cache.status().secrets if is_current(one)
         ),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keyturn import ConfigurationError, SecretCache
+from keyturn import ConfigurationError, Peers, SecretCache
 from keyturn.aws.extension import ExtensionSettings, ExtensionSource
 from keyturn.errors import (
     AccessDeniedError,
@@ -301,9 +301,9 @@ def test_no_sdk_is_loaded(extension: Extension) -> None:
     program = """
         import sys
         before = set(sys.modules)
-        from keyturn import SecretCache, SecretNotFoundError
+        from keyturn import Peers, SecretCache, SecretNotFoundError
         from keyturn.integrations.awslambda import extension_source
-        cache = SecretCache(source=extension_source())
+        cache = SecretCache(peers=Peers(source=extension_source()))
         assert 11 == len(cache.get_secret_string("prod/db"))
         try:
             cache.get("nowhere")
@@ -337,7 +337,7 @@ def test_snapstart_has_only_the_other_token(extension: Extension) -> None:
         patch.delenv("AWS_SESSION_TOKEN", raising=False)
         patch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", TOKEN)
         patch.setenv("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", str(extension.port))
-        assert CANARY == SecretCache(source=extension_source()).get_secret_string(NAME)
+        assert CANARY == SecretCache(peers=Peers(source=extension_source())).get_secret_string(NAME)
 
 
 def test_the_pages_examples_run(extension: Extension) -> None:
@@ -348,7 +348,7 @@ def test_the_pages_examples_run(extension: Extension) -> None:
         patch.setenv("AWS_SESSION_TOKEN", TOKEN)
         patch.setenv("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", str(extension.port))
         for example in python_blocks("docs/lambda.md"):
-            exec(compile(example, "docs/lambda.md", "exec"), names)  # noqa: S102 # the page's own code
+            exec(compile(example, "docs/lambda.md", "exec"), names)  # the page's own code
         handler = names["handler"]
         assert callable(handler)
         assert "logged in as orders_app" == handler({}, None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from keyturn import SecretCache
+from keyturn import Limits, Peers, SecretCache
 from tests.sources.extension_server import Extension, serving
 from tests.world import NAME, World, held
 
@@ -25,11 +25,13 @@ class Row:
     def cache(self, ttl_s: float = TTL_S, *, table: bool = True, **limits: float) -> SecretCache:
         extension = self.stack.enter_context(serving(Extension(self.world.secrets, ttl_s)))
         return SecretCache(
-            source=extension.source(),
-            markers=self.world.table if table else None,
-            clock=self.world.clock,
-            random=lambda: 0.0,
-            **limits,  # type: ignore[arg-type] # numbers
+            limits=Limits(**limits),  # type: ignore[arg-type] # numbers
+            peers=Peers(
+                source=extension.source(),
+                markers=self.world.table if table else None,
+                clock=self.world.clock,
+                random=lambda: 0.0,
+            ),
         )
 
     def warm(self, ttl_s: float = TTL_S) -> SecretCache:

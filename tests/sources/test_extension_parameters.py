@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.aws.extension import ExtensionSettings, ExtensionSource
 from keyturn.aws.extension_parameters import ExtensionParameters
 from keyturn.errors import (
@@ -43,10 +43,12 @@ def extension() -> Iterator[Extension]:
 def cache(extension: Extension) -> SecretCache:
     """A cache before it, with the extension's clock."""
     return SecretCache(
-        source=extension.source(),
-        parameter_source=lambda decrypt: extension.parameter_source(decrypt=decrypt),
-        clock=extension.secrets.clock,
-        random=lambda: 0.0,
+        peers=Peers(
+            source=extension.source(),
+            parameter_source=lambda decrypt: extension.parameter_source(decrypt=decrypt),
+            clock=extension.secrets.clock,
+            random=lambda: 0.0,
+        )
     )
 
 
@@ -168,9 +170,9 @@ def test_no_sdk_is_loaded(extension: Extension) -> None:
     program = """
         import sys
         before = set(sys.modules)
-        from keyturn import SecretCache
+        from keyturn import Peers, SecretCache
         from keyturn.integrations.awslambda import extension_parameters, extension_source
-        cache = SecretCache(source=extension_source(), parameter_source=extension_parameters)
+        cache = SecretCache(peers=Peers(source=extension_source(), parameter_source=extension_parameters))
         assert 11 == len(cache.get_parameter("/prod/db/password").value)
         assert ("a", "b") == cache.get_parameter("hosts").values
         print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from keyturn import SecretCache
+from keyturn import Peers, SecretCache
 from keyturn.errors import InvalidParameterNameError, ParameterUnavailableError
 from keyturn.model.protocols import Listing, ParameterSource
 from keyturn.testing.fakes import FakeClock, FakeParameterStore
@@ -115,7 +115,7 @@ def test_a_date_by_its_clock(store: FakeParameterStore) -> None:
 def test_behind_a_cache(store: FakeParameterStore) -> None:
     """`SecretCache` takes it as it is: decrypted and not are two entries, each read once."""
     store.put("/prod/password", CANARY, type="SecureString")
-    cache = SecretCache(parameter_source=store.source, clock=store.clock, random=lambda: 0.0)
+    cache = SecretCache(peers=Peers(parameter_source=store.source, clock=store.clock, random=lambda: 0.0))
     for _ in range(2):
         assert CANARY == cache.get_parameter("/prod/password").value
         assert CANARY != cache.get_parameter("/prod/password", decrypt=False).value

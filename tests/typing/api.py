@@ -17,9 +17,12 @@ from keyturn import (
     HeldStatus,
     KeyturnError,
     KeyturnSettings,
+    Limits,
     Metric,
     Metrics,
     Parameter,
+    Peers,
+    Reporting,
     ReportStatus,
     SecretCache,
     SecretError,
@@ -63,25 +66,29 @@ def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
     assert_type(SecretCache(), SecretCache)
     assert_type(SecretCache(client, marker_table="t", dynamodb_client=None, ssm_client=None), SecretCache)
     assert_type(KeyturnSettings().cache(metrics=RecordedMetrics()), SecretCache)
-    SecretCache(client, convergence_table="t", report_ttl_s=900, report_label="orders")
+    SecretCache(client, convergence_table=Reporting("t", ttl_s=900, label="orders"))
     SecretCache(
-        source=secrets,
-        parameter_source=parameters.source,
-        markers=FakeMarkers(clock),
-        reports=FakeReports(clock),
-        clock=clock,
-        sleep=clock.advance,
-        random=lambda: 0.0,
         background=True,
         check_interval_s=5,
-        covered_ttl_s=3600.0,
-        uncovered_ttl_s=300,
-        lease_s=1260,
-        max_stale_s=21600,
-        max_denied_s=300,
-        settle_s=6,
-        min_refresh_interval_s=1,
-        max_secrets=1000,
+        limits=Limits(
+            covered_ttl_s=3600.0,
+            uncovered_ttl_s=300,
+            lease_s=1260,
+            max_stale_s=21600,
+            max_denied_s=300,
+            settle_s=6,
+            min_refresh_interval_s=1,
+            max_secrets=1000,
+        ),
+        peers=Peers(
+            source=secrets,
+            parameter_source=parameters.source,
+            markers=FakeMarkers(clock),
+            reports=FakeReports(clock),
+            clock=clock,
+            sleep=clock.advance,
+            random=lambda: 0.0,
+        ),
     )
 
 
@@ -221,7 +228,7 @@ def errors() -> tuple[type[Exception], ...]:
         WrongPasswordError,
     )
     lookups: tuple[type[LookupError], ...] = (keyturn.SecretNotFoundError, keyturn.StageNotFoundError)
-    denials: tuple[type[PermissionError], ...] = (keyturn.AccessDeniedError, keyturn.LoginRefusedError)
+    denials: tuple[type[keyturn.SecretError], ...] = (keyturn.AccessDeniedError, keyturn.LoginRefusedError)
     return (*secret, *parameter, field, conflict, *other, *lookups, *denials)
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 from keyturn.runtime.process import Once
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+
+Call: TypeAlias = Callable[..., Mapping[str, object]]
+"""One operation of an AWS client: keyword arguments to an answer."""
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
 """Connect and read time-outs of the Secrets Manager client that keyturn makes. botocore's own are 60 s."""
@@ -25,9 +33,11 @@ def make_client(
     *,
     attempts: int = SECRETS_ATTEMPTS,
 ) -> object:
-    """A client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms."""
+    """Make a client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms.
+
+    All clients of a process share one session, so that credentials are resolved once.
+    """
     from botocore.config import Config
-    from botocore.session import get_session
 
     connect_s, read_s = timeouts_s
     config = Config(
@@ -37,8 +47,26 @@ def make_client(
         user_agent_extra="keyturn",
         tcp_keepalive=True,
     )
-    client: object = get_session().create_client(service, config=config, region_name=region)
-    return client
+    return _session().create_client(service, config, region)
+
+
+class _Session:
+    """One botocore session. Making a client from it is not thread-safe, so threads take turns."""
+
+    def __init__(self) -> None:
+        from botocore.session import get_session
+
+        self._session = get_session()
+        self._lock = threading.Lock()
+
+    def create_client(self, service: str, config: Config, region: str | None) -> object:
+        with self._lock:
+            client: object = self._session.create_client(service, config=config, region_name=region)
+        return client
+
+
+_session: Once[_Session] = Once(_Session)
+"""Made anew in a forked child, where another thread of the parent may have held its lock."""
 
 
 def dynamodb(client: object, region: str | None) -> Callable[[], object]:

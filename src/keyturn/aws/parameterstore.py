@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
+from keyturn.aws.clients import Call
 from keyturn.aws.faults import Fault, FaultKind, fault_of, quotes_the_body
 from keyturn.errors import (
     InvalidParameterNameError,
@@ -30,19 +31,20 @@ _ADVICE_CREDENTIALS: Final = (
 
 
 class ParameterClient(Protocol):
-    """What reads one parameter, as boto3's or botocore's client for Systems Manager."""
+    """The operation that reads one parameter, of a boto3 or botocore client for Systems Manager."""
 
-    def get_parameter(self, *, Name: str, WithDecryption: bool) -> Mapping[str, object]: ...
+    @property
+    def get_parameter(self) -> Call: ...
 
 
 class ParameterStoreClient(ParameterClient, Protocol):
-    """The operations that are used of a boto3 or botocore client for Systems Manager."""
+    """The operations that keyturn uses of a boto3 or botocore client for Systems Manager."""
 
-    def get_parameters(self, *, Names: list[str], WithDecryption: bool) -> Mapping[str, object]: ...
+    @property
+    def get_parameters(self) -> Call: ...
 
-    def get_parameters_by_path(
-        self, *, Path: str, Recursive: bool, WithDecryption: bool, MaxResults: int, NextToken: str = ...
-    ) -> Mapping[str, object]: ...
+    @property
+    def get_parameters_by_path(self) -> Call: ...
 
 
 class ParameterStoreSource:

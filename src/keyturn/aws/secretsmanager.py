@@ -10,17 +10,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
 
+from keyturn.aws.clients import Call
 from keyturn.aws.faults import asked
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 
 class SecretsManagerClient(Protocol):
-    """The one operation that is used of a boto3 or botocore client."""
+    """The one operation that keyturn uses of a boto3 or botocore client for Secrets Manager."""
 
-    def get_secret_value(
-        self, *, SecretId: str, VersionId: str = ..., VersionStage: str = ...
-    ) -> Mapping[str, object]: ...
+    @property
+    def get_secret_value(self) -> Call: ...
 
 
 class SecretsManagerSource:

@@ -86,7 +86,7 @@ class Cache:
         self._window_s = window_s
         self._key_of = key_of
         self._metrics = metrics
-        self.shelf = Holdings(limits.max_secrets, key_of)
+        self.holdings = Holdings(limits.max_secrets, key_of)
         self._refusals: dict[HitKey, _Refusal] = {}
         self._life = 0
         self.reset_locks()
@@ -95,7 +95,7 @@ class Cache:
         """Make the locks anew and close the window: for a forked child, whose parent's threads are gone."""
         self._lock = threading.Lock()
         self._flights: dict[HitKey, threading.Event] = {}
-        self.shelf.open(0.0, 0.0)
+        self.holdings.open(0.0, 0.0)
 
     def forget(self) -> None:
         """Drop every value, as before the first `get`."""
@@ -103,7 +103,7 @@ class Cache:
             self._life += 1
             # The clones of a snapshot must not turn to Secrets Manager in one moment.
             self._limits = self._limits.spread_by(self._random)
-            self.shelf.clear()
+            self.holdings.clear()
             self._refusals.clear()
 
     # Getting
@@ -149,11 +149,11 @@ class Cache:
     def _outdate(self, secret_id: str) -> bool:
         """Let no stage of this secret count as fresh; whether it is held."""
         with self._lock:
-            secret = self.shelf.secret(secret_id)
+            secret = self.holdings.secret(secret_id)
             if secret is None:
                 return False
             secret.generation += 1
-            self.shelf.drop_hits(secret)
+            self.holdings.drop_hits(secret)
             return True
 
     def reread(self, secret_id: str) -> SecretVersion:
@@ -177,7 +177,7 @@ class Cache:
     def _await_flight(self, secret_id: str, stage: str) -> None:
         """Wait for whoever reads this now, if anybody does."""
         with self._lock:
-            held = self.shelf.find(secret_id, stage)
+            held = self.holdings.find(secret_id, stage)
             flight = self._flights.get(hit_key(held[0].arn if held is not None else secret_id, stage))
         if flight is not None:
             flight.wait()
@@ -192,7 +192,7 @@ class Cache:
     def begin(self) -> Begun:
         """To be called before reads whose answers are then offered."""
         with self._lock:
-            generations = {one.arn: one.generation for one, _ in self.shelf.held()}
+            generations = {one.arn: one.generation for one, _ in self.holdings.held()}
             return Begun(self.now(), self._life, generations)
 
     def offer(self, secret_id: str, stage: str, version: SecretVersion, begun: Begun) -> SecretVersion:
@@ -207,7 +207,7 @@ class Cache:
             return self.get(secret_id, stage)
         generation = begun.generations.get(version.arn, 0)
         with self._lock:
-            secret = self.shelf.claim(version, secret_id)
+            secret = self.holdings.claim(version, secret_id)
             held, marker = secret.holdings.get(stage), self._marker(secret)
             holding = (
                 HeldStage(stage, version, begun.at, generation)
@@ -219,7 +219,7 @@ class Cache:
     def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:
         """What is served since the caller's read failed with `error`: what is known, or the error."""
         with self._lock:
-            held = self.shelf.find(secret_id, stage)
+            held = self.holdings.find(secret_id, stage)
             if held is None:
                 self._remember_refusal(secret_id, stage, error)
         if held is None:
@@ -229,7 +229,7 @@ class Cache:
     def evidence(self, secret_id: str) -> Evidence:
         """What is known of a rotation of this secret that may be under way; no I/O."""
         with self._lock:
-            secret = self.shelf.secret(secret_id)
+            secret = self.holdings.secret(secret_id)
             current = secret.holdings.get(AWSCURRENT) if secret is not None else None
             if secret is None or current is None:
                 return Evidence()
@@ -256,7 +256,7 @@ class Cache:
             now = self.now()
             due = [
                 (secret, holding)
-                for secret, holding in self.shelf.held()
+                for secret, holding in self.holdings.held()
                 if holding.stage != AWSPENDING
                 if self._fresh_for_s(secret, holding, now) <= within_s and not holding.pauses(now)
             ]
@@ -280,7 +280,7 @@ class Cache:
         """The first read of a secret or stage under this id."""
         with self._lock:
             begun = self.now()
-            known = self.shelf.secret(secret_id)
+            known = self.holdings.secret(secret_id)
             generation = known.generation if known is not None else 0
         try:
             version = self._read(secret_id, stage)
@@ -290,7 +290,7 @@ class Cache:
                 self._remember_refusal(secret_id, stage, error)
             raise
         with self._lock:
-            secret = self.shelf.claim(version, secret_id)
+            secret = self.holdings.claim(version, secret_id)
             return self._land(secret_id, secret, HeldStage(stage, version, begun, generation), None)
 
     def _refresh(self, secret_id: str, secret: HeldSecret, held: HeldStage) -> SecretVersion:
@@ -324,9 +324,9 @@ class Cache:
         if isinstance(error, GONE):
             with self._lock:
                 if isinstance(error, StageNotFoundError):
-                    self.shelf.drop(secret, held)
+                    self.holdings.drop(secret, held)
                 else:
-                    self.shelf.forget(secret)
+                    self.holdings.forget(secret)
             raise error.about(secret_id) from error
         with self._lock:
             now = self.now()
@@ -338,7 +338,7 @@ class Cache:
             )
             holding = failed(held, error, now, pause_s)
             if secret.holdings.get(held.stage) is held:
-                self.shelf.put(secret, holding)
+                self.holdings.put(secret, holding)
         if servable_for_s(holding, now, self._limits) <= 0:
             raise error.about(secret_id) from error
         self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name)
@@ -365,21 +365,21 @@ class Cache:
     def keys(self) -> dict[str, str]:
         """The marker keys of everything held, with the ARN of each."""
         with self._lock:
-            return self.shelf.keys()
+            return self.holdings.keys()
 
     def current(self) -> dict[str, str]:
         """The version ids held under AWSCURRENT, by marker key."""
         with self._lock:
-            return self.shelf.current()
+            return self.holdings.current()
 
     def open_window(self, begun: Instant) -> None:
         """After a check: serve until the window ends what is fresh until then, and nothing else."""
         with self._lock:
             now, closes_at = self.now(), begun.wall_s + self._window_s
-            for secret, holding in self.shelf.held():
+            for secret, holding in self.holdings.held():
                 if not self._outlasts(closes_at, secret, holding, now):
-                    self.shelf.drop_hits(secret, holding.stage)
-            self.shelf.open(begun.wall_s, closes_at)
+                    self.holdings.drop_hits(secret, holding.stage)
+            self.holdings.open(begun.wall_s, closes_at)
 
     def settle_old_events(self, before: TableView) -> None:
         """After the table was read: ask nobody because of an event that was over when the copy was read.
@@ -390,13 +390,13 @@ class Cache:
             view = self._view()
             if view is None or view.assurance is None:
                 return
-            for secret, holding in tuple(self.shelf.held()):
+            for secret, holding in tuple(self.holdings.held()):
                 marker = view.marker(secret.key)
                 if marker is None:
                     continue
                 is_news = holding.stage == AWSCURRENT and marker != before.marker(secret.key)
                 if predates(marker, holding, view.assurance, self._limits):
-                    self.shelf.put(secret, holding._replace(dispute=Dispute(marker, 0, settled=True)))
+                    self.holdings.put(secret, holding._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, holding):
                     self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
@@ -409,7 +409,7 @@ class Cache:
 
         with self._lock:
             now, view = self.now(), self._view()
-            held = [held_status(*one, view, now, self._limits) for one in self.shelf.held()]
+            held = [held_status(*one, view, now, self._limits) for one in self.holdings.held()]
         return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
 
     # Under the lock
@@ -418,7 +418,7 @@ class Cache:
         self, secret_id: str, stage: str, now: Instant
     ) -> tuple[SecretVersion | None, tuple[HeldSecret, HeldStage] | None]:
         """What may be served as it is, and what is held; raises what the last read raised, if just now."""
-        held = self.shelf.find(secret_id, stage)
+        held = self.holdings.find(secret_id, stage)
         if held is None:
             self._raise_refusal(secret_id, stage, now)
             return None, None
@@ -467,8 +467,8 @@ class Cache:
     def _serve(self, secret_id: str, secret: HeldSecret, holding: HeldStage, now: Instant) -> SecretVersion:
         """Hand out a version, through the hit path from now on if it stays fresh until the window ends."""
         version = as_asked(holding.version, secret_id)
-        if self._outlasts(self.shelf.window.closes_at, secret, holding, now):
-            self.shelf.add_hit(version, holding.stage)
+        if self._outlasts(self.holdings.window.closes_at, secret, holding, now):
+            self.holdings.add_hit(version, holding.stage)
         return version
 
     def _must_be_fit(self, secret_id: str, secret: HeldSecret, holding: HeldStage, now: Instant) -> None:
@@ -498,9 +498,9 @@ class Cache:
         if current is not None and current is not basis:
             again = Reading(lambda _: holding.version, holding.confirmed, holding.generation, self._limits)
             holding = refreshed(current, None, again)
-        if not self.shelf.has(secret):
+        if not self.holdings.has(secret):
             return as_asked(holding.version, secret_id)
-        self.shelf.put(secret, holding)
+        self.holdings.put(secret, holding)
         self._refusals.pop(hit_key(secret_id, stage), None)
         if current is not None:
             self._measure_lag(secret, current, holding, now)
@@ -513,17 +513,17 @@ class Cache:
 
         `anew`: what was known was not good enough, and so is not what was known of the other.
         """
-        self.shelf.forget(secret)
+        self.holdings.forget(secret)
         landed = holding.version
-        known = self.shelf.secret(landed.arn)
+        known = self.holdings.secret(landed.arn)
         if known is not None and anew:
             known.generation += 1
-            self.shelf.drop_hits(known)
+            self.holdings.drop_hits(known)
         # The caller's name as well, which another thread's answer may have taken from it already.
         for name in dict.fromkeys((*secret.names, secret_id)):
             if name == secret.arn:
                 continue
-            successor = self.shelf.claim(holding.version, name)
+            successor = self.holdings.claim(holding.version, name)
             landed = self._land(name, successor, holding._replace(generation=successor.generation), None)
         if secret_id == secret.arn:
             raise SecretNotFoundError(secret_id, f"its name now belongs to {holding.version.arn}")
@@ -575,7 +575,7 @@ class Cache:
 
     def _name_of(self, secret_id: str) -> str:
         """The secret's own name, or nothing as long as no answer has told it."""
-        secret = self.shelf.secret(secret_id)
+        secret = self.holdings.secret(secret_id)
         return secret.name if secret is not None else ""
 
     def _view(self) -> TableView | None:

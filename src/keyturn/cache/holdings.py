@@ -26,6 +26,11 @@ def hit_key(secret_id: str, stage: str) -> HitKey:
     return secret_id if stage == AWSCURRENT else (secret_id, stage)
 
 
+def id_of(key: HitKey) -> str:
+    """Return the secret id of a hit key."""
+    return key if isinstance(key, str) else key[0]
+
+
 def as_asked(version: SecretVersion, secret_id: str) -> SecretVersion:
     """The version under the id that this caller used."""
     return version if version.secret_id == secret_id else replace(version, secret_id=secret_id)
@@ -38,6 +43,14 @@ class Window(Generic[Version]):
     versions: dict[HitKey, Version]
     opens_at: float
     closes_at: float
+
+    def hit(self, secret_id: str, stage: str, now_s: float) -> Version | None:
+        """Return the version to serve now (`now_s` by the wall clock), or None.
+
+        `SecretCache.get` has these lines inline.
+        """
+        version = self.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
+        return version if version is not None and self.opens_at <= now_s < self.closes_at else None
 
 
 class Holdings:

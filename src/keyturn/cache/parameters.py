@@ -6,11 +6,10 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
-from keyturn.cache.holdings import Window
 from keyturn.cache.limits import Limits
 from keyturn.errors import (
     ConfigurationError,
@@ -27,14 +26,7 @@ from keyturn.model.versions import AWSCURRENT, SecretVersion
 _VERSION_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-class ParameterShelf(Protocol):
-    """What the hit path serves of parameters."""
-
-    @property
-    def window(self) -> Window[Parameter]: ...
-
-
-class _Listing(NamedTuple):
+class _NamesUnderPath(NamedTuple):
     """The names that were under a path when its reading was begun."""
 
     names: tuple[str, ...]
@@ -64,13 +56,25 @@ class Parameters:
         self._checker = checker
         self._limits = limits
         self._batching = threading.Lock()
-        self._listings: dict[tuple[str, bool], _Listing] = {}
+        self._listings: dict[tuple[str, bool], _NamesUnderPath] = {}
 
     def get(self, name: str, version: int | None, label: str | None) -> Parameter:
         """All that is not a hit. Raises a `ParameterError`, or a `SecretError` for a reference."""
         asked = selected(name, version, label)
         self._checker.check_if_due()
         return self._checker.telling(self._get, asked)
+
+    def peek(self, name: str, version: int | None, label: str | None) -> Parameter | None:
+        """Return what `get` returns without a lock or a request, or None."""
+        asked, now_s = selected(name, version, label), self._cache.now().wall_s
+        if not self._refers(asked):
+            hit = self._cache.holdings.window.hit(asked.name, asked.selector, now_s)
+            return cast("Parameter | None", hit)
+        if self._secrets is None:
+            return None
+        secret_id = asked.name.removeprefix(REFERENCE_PREFIX)
+        secret = self._secrets.cache.holdings.window.hit(secret_id, asked.selector, now_s)
+        return as_parameter(secret, asked.name) if secret is not None else None
 
     def get_many(self, names: Iterable[str]) -> dict[str, Parameter]:
         """Each parameter by the name asked for; what is missing is read ten at a time.
@@ -101,9 +105,13 @@ class Parameters:
         return self._found({name: ParameterId(name) for name in names})[0]
 
     def _get(self, asked: ParameterId) -> Parameter:
-        if asked.name.startswith(REFERENCE_PREFIX) and not _VERSION_ID.fullmatch(asked.selector):
+        if self._refers(asked):
             return self._referred(asked)
         return cast("Parameter", self._cache.get(asked.name, asked.selector))
+
+    def _refers(self, asked: ParameterId) -> bool:
+        """Return True for a secret under its name in Parameter Store, by a staging label."""
+        return asked.name.startswith(REFERENCE_PREFIX) and not _VERSION_ID.fullmatch(asked.selector)
 
     def _referred(self, asked: ParameterId) -> Parameter:
         """A secret under its name in Parameter Store: the secret's own entry, with its own marker."""
@@ -184,7 +192,7 @@ class Parameters:
                 raise
             return known.names
         self._cache.measure_read(now)
-        self._listings[key] = _Listing(names, now)
+        self._listings[key] = _NamesUnderPath(names, now)
         return names
 
     def _offered(self, parameters: Iterator[SecretVersion]) -> Iterator[str]:

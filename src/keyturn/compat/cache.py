@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -11,15 +11,14 @@ import aws_secretsmanager_caching as upstream
 from aws_secretsmanager_caching import SecretCacheConfig
 
 from keyturn import client as rotating
-from keyturn.assembly import late_table
-from keyturn.aws.clients import dynamodb, region_of
-from keyturn.cache.limits import DEFAULTS
+from keyturn.assembly import AWS_ITSELF, Peers
+from keyturn.cache.limits import DEFAULTS, Limits
 from keyturn.cache.status import HeldStatus
 from keyturn.compat.source import DescribedSource, DescribedVersion, DescribingClient, Hook
 from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError
+from keyturn.markers.table import DynamoDBClient
 from keyturn.metrics.hook import Metrics
-from keyturn.model.protocols import Clock, MarkerReader
-from keyturn.runtime.host import SystemClock, known_marker_table
+from keyturn.runtime.host import known_marker_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class SecretCache(upstream.SecretCache):
             With one a rotation is noticed within 5 s of its marker; the refresh interval is in force
             while the marker covers a secret, and otherwise at most 300 s.
         dynamodb_client: the client for the table; made at the first check if not given.
-        markers, metrics, clock, sleep, random: as for `keyturn.SecretCache`.
+        metrics, peers: as for `keyturn.SecretCache`; `source` and the other sources of `peers` are not used.
 
     Missing stages and values of the other kind are None, and errors are those of the client, as with
     upstream. Unlike there, a known value is served for 6 hours at most while Secrets Manager does not
@@ -57,12 +56,9 @@ class SecretCache(upstream.SecretCache):
         client: object = None,
         *,
         marker_table: str | None = None,
-        dynamodb_client: object = None,
-        markers: MarkerReader | None = None,
+        dynamodb_client: DynamoDBClient | None = None,
         metrics: Metrics | None = None,
-        clock: Clock | None = None,
-        sleep: Callable[[float], None] | None = None,
-        random: Callable[[], float] | None = None,
+        peers: Peers = AWS_ITSELF,
     ) -> None:
         config = SecretCacheConfig() if config is None else config  # type: ignore[no-untyped-call] # no types
         super().__init__(config, client)  # type: ignore[no-untyped-call] # no types
@@ -70,22 +66,21 @@ class SecretCache(upstream.SecretCache):
         self._interval_s = _interval_s(options["secret_refresh_interval"])
         self._stage = str(options["default_version_stage"])
         self._hook = cast("Hook | None", options["secret_cache_hook"])
-        self._clock = clock or SystemClock()
+        self._clock = peers.clock
         self._source = DescribedSource(cast("DescribingClient", self._client), self._hook)
         table = known_marker_table(marker_table)
-        if markers is None and table is not None:
-            markers = late_table(table, dynamodb(dynamodb_client, region_of(self._client)))
-        short_s = self._interval_s if markers is None else min(self._interval_s, DEFAULTS.uncovered_ttl_s)
+        has_table = table is not None or peers.markers is not None
+        short_s = min(self._interval_s, DEFAULTS.uncovered_ttl_s) if has_table else self._interval_s
         self.keyturn = rotating.SecretCache(
-            source=self._source,
-            markers=markers,
-            covered_ttl_s=self._interval_s,
-            uncovered_ttl_s=short_s,
-            max_secrets=cast("int", options["max_cache_size"]),
+            dynamodb_client=dynamodb_client,
+            marker_table=table,
             metrics=metrics,
-            clock=self._clock,
-            sleep=sleep,
-            random=random,
+            limits=Limits(
+                covered_ttl_s=self._interval_s,
+                uncovered_ttl_s=short_s,
+                max_secrets=cast("int", options["max_cache_size"]),
+            ),
+            peers=replace(peers, source=self._source),
         )
 
     def get_secret_string(self, secret_id: str, version_stage: str | None = None) -> str | None:
@@ -111,14 +106,14 @@ class SecretCache(upstream.SecretCache):
         self.keyturn.invalidate(secret_id)
         try:
             self._version(secret_id, self._stage)
-        except Exception:  # noqa: BLE001 # as upstream: whatever it was, the answer is no
+        except Exception:  # as upstream: whatever it was, the answer is no
             return False
         return not any(one.last_error for one in self._held(secret_id))
 
     def _version(self, secret_id: str, stage: str | None) -> DescribedVersion | None:
         """The hit path but for the `try`: `keyturn.SecretCache.get`."""
         try:
-            return cast("DescribedVersion", self.keyturn.get(secret_id, stage or self._stage))
+            return cast("DescribedVersion", self.keyturn.get(secret_id, stage=stage or self._stage))
         except StageNotFoundError:
             return None
         except SecretError as error:

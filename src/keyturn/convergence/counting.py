@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from keyturn.cache.limits import Limits
 from keyturn.model.instant import Instant
 from keyturn.model.markers import Report
 
@@ -40,14 +39,14 @@ class Told(NamedTuple):
     trouble: str | None = None
 
 
-def is_due(told: Told | None, moves: int, now: Instant, limits: Limits) -> bool:
-    """Whether to report now: at first, after a change, and when half of the last report's life is over."""
+def is_due(told: Told | None, moves: int, now: Instant, half_life_s: float) -> bool:
+    """Return True if a report is due: the first one, after a change, and `half_life_s` after the last."""
     if told is None:
         return True
     age_s = told.at.age_s(now)
     if age_s < told.pause_s:
         return False
-    return moves != told.moves or age_s >= limits.report_ttl_s / 2 * limits.spread
+    return moves != told.moves or age_s >= half_life_s
 
 
 def merged(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:

@@ -35,6 +35,7 @@ class Reporter:
         reports: Reports,
         *,
         label: str,
+        ttl_s: float,
         new_id: Callable[[], str],
         limits: Limits,
         clock: Clock,
@@ -43,6 +44,7 @@ class Reporter:
         self._caches = caches
         self._reports = reports
         self._label = label
+        self._ttl_s = ttl_s
         self._new_id = new_id
         self._limits = limits
         self._clock = clock
@@ -93,7 +95,8 @@ class Reporter:
         )
 
     def _is_due(self) -> bool:
-        return is_due(self._told, self._moves(), self._now(), self._limits)
+        half_life_s = self._ttl_s / 2 * self._limits.spread
+        return is_due(self._told, self._moves(), self._now(), half_life_s)
 
     def _report(self) -> None:
         life, before, moves, now = self._life, self._told, self._moves(), self._now()
@@ -103,7 +106,7 @@ class Reporter:
             environment=before.environment if before is not None else self._new_id(),
             held=kept,
             reported_at_s=now.wall_s,
-            expires_at_s=now.wall_s + self._limits.report_ttl_s,
+            expires_at_s=now.wall_s + self._ttl_s,
             label=self._label,
             left_out=len(held) - len(kept),
         )
@@ -154,7 +157,7 @@ class Reporter:
         )
 
     def _moves(self) -> int:
-        return sum(cache.shelf.moves for cache in self._caches)
+        return sum(cache.holdings.moves for cache in self._caches)
 
     def _now(self) -> Instant:
         return Instant(self._clock.wall(), self._clock.monotonic())

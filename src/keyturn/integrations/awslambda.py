@@ -2,10 +2,10 @@
 
 A cache that reads through it:
 
-    from keyturn import SecretCache
+    from keyturn import Peers, SecretCache
     from keyturn.integrations.awslambda import extension_source
 
-    cache = SecretCache(source=extension_source())
+    cache = SecretCache(peers=Peers(source=extension_source()))
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def extension_source() -> ExtensionSource:
     return ExtensionSource(extension_settings(), token=session_token, sleep=system_sleep)
 
 
-def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 # as `parameter_source`
+def extension_parameters(decrypt: bool) -> ExtensionParameters:  # as `parameter_source`
     """The same for parameters, decrypted or not; `get_parameters_by_path` is not to be had this way."""
     # Who reads secrets only has no use for it.
     from keyturn.aws.extension_parameters import ExtensionParameters

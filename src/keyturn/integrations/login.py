@@ -12,7 +12,6 @@ from typing import TypeVar, Unpack
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
 from keyturn.login.logins import LoginOptions
-from keyturn.login.refusals import is_refused
 from keyturn.model.versions import SecretVersion
 
 _T = TypeVar("_T")
@@ -36,13 +35,10 @@ class Login:
         self,
         cache: SecretCache,
         secret_id: str,
-        *,
-        is_refused: Callable[[Exception], bool] = is_refused,
         **options: Unpack[LoginOptions],
     ) -> None:
         self._cache = cache
         self._secret_id = secret_id
-        self._is_refused = is_refused
         self._options = options
 
     def __repr__(self) -> str:
@@ -50,7 +46,7 @@ class Login:
 
     def __call__(self, connect: Callable[[SecretVersion], _T]) -> _T:
         """What `connect` returns for the first version accepted; errors as of `SecretCache.login`."""
-        return self._cache.login(self._secret_id, connect, is_refused=self._is_refused, **self._options)
+        return self._cache.login(self._secret_id, connect, **self._options)
 
     async def awaiting(self, connect: Callable[[SecretVersion], Awaitable[_T]]) -> _T:
         """The same for a `connect` that is awaited, on the running loop.

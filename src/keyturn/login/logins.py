@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypedDict
 from keyturn.cache.freshness import Evidence
 from keyturn.cache.limits import Limits
 from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
+from keyturn.login.refusals import is_refused
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Instant
 from keyturn.model.protocols import Clock
@@ -56,6 +57,8 @@ class LoginOptions(TypedDict, total=False):
     """What a login may try, and for how long.
 
     Args:
+        is_refused: whether an error means "wrong credentials"; by default `keyturn.is_refused`, which
+            knows the errors of common drivers.
         accept: whether a version (second) may be tried in place of the current one (first); by default
             `same_host`.
         previous: whether AWSPREVIOUS may be tried also where it is the older one; by default not.
@@ -64,6 +67,7 @@ class LoginOptions(TypedDict, total=False):
             `lambda: context.get_remaining_time_in_millis() / 1000`.
     """
 
+    is_refused: Callable[[Exception], bool]
     accept: Accept
     previous: bool
     budget_s: float
@@ -73,7 +77,7 @@ class LoginOptions(TypedDict, total=False):
 class Policy(NamedTuple):
     """`LoginOptions` with their defaults, and what counts as refused."""
 
-    is_refused: Callable[[Exception], bool]
+    is_refused: Callable[[Exception], bool] = is_refused
     accept: Accept = same_host
     previous: bool = False
     budget_s: float = 10.0
@@ -205,9 +209,9 @@ class Logins:
         self._metrics = metrics
         self._successes: dict[str, _Success] = {}
         self._refusals: dict[Identity, _Refusal] = {}
-        self.reset_locks()
+        self.after_fork()
 
-    def reset_locks(self) -> None:
+    def after_fork(self) -> None:
         """For a forked child, whose parent's threads are gone."""
         self._lock = threading.Lock()
         self._probes: dict[Identity, _Probe] = {}

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from keyturn.errors import ConfigurationError
 
@@ -20,6 +21,9 @@ class SystemClock:
     wall = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
 
+
+SYSTEM_CLOCK: Final = SystemClock()
+"""The clock of a cache that was given no other."""
 
 system_random = random.SystemRandom().random
 """Jitter, uniform in [0, 1). From the kernel: a generator's state would be the same in every clone of a
@@ -54,6 +58,11 @@ def environment() -> Mapping[str, str]:
 def known_marker_table(given: str | None) -> str | None:
     """The table's name or ARN: `given`, else from the environment, else None."""
     return given or os.environ.get(MARKER_TABLE_VARIABLE) or None
+
+
+def known_convergence_table() -> str | None:
+    """The convergence table that the environment names, or None."""
+    return os.environ.get(CONVERGENCE_TABLE_VARIABLE) or None
 
 
 def marker_table_name(given: str | None) -> str:

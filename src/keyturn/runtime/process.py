@@ -76,10 +76,14 @@ def _register_hooks() -> None:
 
 
 class Once(Generic[_T]):
-    """Makes a value at the first call and keeps it. Threads that call meanwhile wait for it."""
+    """Makes a value at the first call and keeps it. Threads that call meanwhile wait for it.
 
-    def __init__(self, make: Callable[[], _T]) -> None:
+    `survives_fork`: False for a client, whose sockets belong to the parent: a child makes its own.
+    """
+
+    def __init__(self, make: Callable[[], _T], *, survives_fork: bool = False) -> None:
         self._make = make
+        self._survives_fork = survives_fork
         self._made: list[_T] = []
         self._lock = threading.Lock()
         watch_process(self)
@@ -91,9 +95,21 @@ class Once(Generic[_T]):
                     self._made.append(self._make())
         return self._made[0]
 
+    @property
+    def made(self) -> _T | None:
+        """The value if it was made already, else None."""
+        made = self._made
+        return made[0] if made else None
+
+    def drop(self) -> None:
+        """Make the value anew at the next call."""
+        self._made = []
+
     def after_fork(self) -> None:
-        """Drop the value: a lost thread may hold the lock, and a client's sockets belong to the parent."""
-        self._lock, self._made = threading.Lock(), []
+        """Make the lock anew, which a lost thread may hold, and drop a value of the parent's."""
+        self._lock = threading.Lock()
+        if not self._survives_fork:
+            self._made = []
 
     def forget(self) -> None:
-        """Keep the value: a client holds no secret."""
+        """Keep the value: a client holds no secret, and any other value is watched by itself."""

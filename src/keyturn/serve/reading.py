@@ -58,12 +58,12 @@ class Reader:
     async def _read(self, cache: SecretCache, secret_id: str, stage: str, *, refresh: bool) -> SecretVersion:
         if refresh:
             return await to_thread.run_sync(_refreshed, cache, secret_id, stage, limiter=self._limiter)
-        hit = cache.peek(secret_id, stage)
+        hit = cache.peek(secret_id, stage=stage)
         if hit is not None:
             return hit
-        return await to_thread.run_sync(cache.get, secret_id, stage, limiter=self._limiter)
+        return await to_thread.run_sync(partial(cache.get, secret_id, stage=stage), limiter=self._limiter)
 
 
 def _refreshed(cache: SecretCache, secret_id: str, stage: str) -> SecretVersion:
     cache.invalidate(secret_id)
-    return cache.get(secret_id, stage)
+    return cache.get(secret_id, stage=stage)

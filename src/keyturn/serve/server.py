@@ -10,7 +10,6 @@ import uvicorn
 
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import VersionSource
-from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.serve.app import make_app
 from keyturn.serve.guard import REQUEST_BYTES_MAX, Guard, log
@@ -43,9 +42,8 @@ def serve(port: int, token: str, settings: KeyturnSettings, limits: ConnectionLi
     """
     client = _secrets_manager_client()
     sockets = loopback_sockets(port)
-    by_id = VersionSource(lambda: cast("SecretsManagerClient", client))
-    without_table = settings.model_dump(exclude={"marker_table", "convergence_table", "background"})
-    with settings.cache(client) as cache, SecretCache(source=by_id, **without_table) as versions:
+    by_id = VersionSource(lambda: client)
+    with settings.cache(client) as cache, settings.cache_of_versions(by_id) as versions:
         guard = Guard(
             make_app(Reader(cache, versions, threads=limits.threads)),
             token=token,
@@ -92,11 +90,11 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
     return made
 
 
-def _secrets_manager_client() -> object:
+def _secrets_manager_client() -> SecretsManagerClient:
     from botocore.exceptions import BotoCoreError
 
     try:
-        return make_client("secretsmanager", SECRETS_TIMEOUTS_S)
+        return cast("SecretsManagerClient", make_client("secretsmanager", SECRETS_TIMEOUTS_S))
     except BotoCoreError as error:
         raise ConfigurationError(f"no client for Secrets Manager: {error}") from error
 

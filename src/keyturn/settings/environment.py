@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from keyturn.cache.limits import DEFAULTS, Limits
+from keyturn.assembly import Peers
+from keyturn.cache.limits import DEFAULTS, REPORT_TTL_S, Limits, Reporting
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
+from keyturn.model.protocols import SecretSource
 from keyturn.runtime.host import ENVIRONMENT_PREFIX
+
+if TYPE_CHECKING:
+    from keyturn.aws.parameterstore import ParameterStoreClient
+    from keyturn.aws.secretsmanager import SecretsManagerClient
+    from keyturn.markers.table import DynamoDBClient
 
 
 class KeyturnSettings(BaseSettings):
@@ -38,7 +45,7 @@ class KeyturnSettings(BaseSettings):
         description="Name or ARN of the convergence table, to which the process reports what it holds.",
     )
     report_ttl_s: float = Field(
-        default=DEFAULTS.report_ttl_s, description="For how long such a report counts; 60 to 86400."
+        default=REPORT_TTL_S, description="For how long such a report counts; 60 to 86400."
     )
     report_label: str | None = Field(
         default=None,
@@ -89,26 +96,40 @@ class KeyturnSettings(BaseSettings):
                 wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
                 raise ConfigurationError(_by_variable(wrong)) from error
             try:
-                Limits(**self.model_dump(include={limit.name for limit in fields(Limits)}))
+                self._limits()
+                Reporting("checked", self.report_label, self.report_ttl_s)
             except ConfigurationError as error:
                 raise ConfigurationError(_by_variable(str(error))) from error
 
     def cache(
         self,
-        client: object = None,
+        client: SecretsManagerClient | None = None,
         *,
-        ssm_client: object = None,
-        dynamodb_client: object = None,
+        ssm_client: ParameterStoreClient | None = None,
+        dynamodb_client: DynamoDBClient | None = None,
         metrics: Metrics | None = None,
     ) -> SecretCache:
-        """A cache with these settings; clients and metrics are as for `SecretCache`."""
+        """Make a cache with these settings; clients and metrics are as for `SecretCache`."""
+        table = self.convergence_table
         return SecretCache(
             client,
+            marker_table=self.marker_table,
+            convergence_table=Reporting(table, self.report_label, self.report_ttl_s) if table else None,
             ssm_client=ssm_client,
             dynamodb_client=dynamodb_client,
+            background=self.background,
             metrics=metrics,
-            **self.model_dump(),
+            limits=self._limits(),
         )
+
+    def cache_of_versions(self, source: SecretSource) -> SecretCache:
+        """Make a cache of single versions, of which no marker speaks: they never change."""
+        return SecretCache(
+            marker_table=False, convergence_table=False, limits=self._limits(), peers=Peers(source=source)
+        )
+
+    def _limits(self) -> Limits:
+        return Limits(**self.model_dump(include={limit.name for limit in fields(Limits)}))
 
 
 def _by_variable(message: str) -> str:

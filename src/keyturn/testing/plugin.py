@@ -7,12 +7,15 @@ needs the extra `testing`. docs/testing.md shows them at work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
 
 if TYPE_CHECKING:
     from keyturn import SecretCache
+    from keyturn.aws.parameterstore import ParameterStoreClient
+    from keyturn.aws.secretsmanager import SecretsManagerClient
+    from keyturn.markers.table import DynamoDBClient
     from keyturn.testing.account import Account
     from keyturn.testing.fakes import FakeClock
     from keyturn.testing.listening import InProcessListener
@@ -102,15 +105,13 @@ def rotating_secret(
 @pytest.fixture
 def keyturn_cache(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> Iterator[SecretCache]:
     """A cache with keyturn's defaults on that account, table and clock, without jitter."""
-    from keyturn import SecretCache
+    from keyturn import Peers, SecretCache
 
     with SecretCache(
-        keyturn_aws.client("secretsmanager"),
+        cast("SecretsManagerClient", keyturn_aws.client("secretsmanager")),
         marker_table=marker_table,
-        dynamodb_client=keyturn_aws.client("dynamodb"),
-        ssm_client=keyturn_aws.client("ssm"),
-        clock=keyturn_clock,
-        sleep=keyturn_clock.advance,
-        random=lambda: 0.0,
+        dynamodb_client=cast("DynamoDBClient", keyturn_aws.client("dynamodb")),
+        ssm_client=cast("ParameterStoreClient", keyturn_aws.client("ssm")),
+        peers=Peers(clock=keyturn_clock, sleep=keyturn_clock.advance, random=lambda: 0.0),
     ) as cache:
         yield cache

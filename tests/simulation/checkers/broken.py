@@ -12,7 +12,7 @@ class BrokenPromiseError(BaseException):
         self.what = what
 
 
-def require(holds: bool, checker: str, what: str) -> None:  # noqa: FBT001 - an assertion
+def require(holds: bool, checker: str, what: str) -> None:
     """Raise unless it holds."""
     if not holds:
         raise BrokenPromiseError(checker, what)

@@ -54,7 +54,7 @@ class Ending:
                 wanted = state.stages.get(stage) if state is not None else None
                 if state is None or wanted is None:
                     continue
-                version = reader.cache.get(name, stage)
+                version = reader.cache.get(name, stage=stage)
                 said = (version.arn, version.version_id)
                 require(
                     said == (state.arn, wanted), "liveness", f"{reader.host.name} stays at {said} for {stage}"

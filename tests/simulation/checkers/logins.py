@@ -10,6 +10,7 @@ from keyturn.errors import LoginRefusedError
 from keyturn.login.logins import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.testing.parts import parts_of
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.peers.database import Database, RefusedError
@@ -288,7 +289,7 @@ def _now(login: Login) -> Instant:
 
 def _mark(login: Login, arn: str) -> tuple[str, int] | None:
     """The marker as the process knows it: what it last read, which no call here could tell."""
-    return login.reader.cache._cache.evidence(arn).mark  # noqa: SLF001
+    return parts_of(login.reader.cache).caches[0].evidence(arn).mark
 
 
 def _what(login: Login) -> str:

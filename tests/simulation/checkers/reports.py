@@ -43,7 +43,7 @@ def says(report: Report, held: Mapping[str, set[str]]) -> bool:
 
 
 @dataclass(slots=True)
-class Reporting:
+class ReportWatch:
     """Watches the reports of a world's readers."""
 
     table: ReportsTable
@@ -59,7 +59,7 @@ class Reporting:
         reader = next(one for one in self.readers if one.host is host)
         report = report_of(item)
         if report is None:
-            require(False, "reports", f"{host.name} reports what is no report")  # noqa: FBT003 - always
+            require(False, "reports", f"{host.name} reports what is no report")
             return
         held = held_by(reader.cache.status())
         require(says(report, held), "reports", f"{host.name} reports {report.held} and holds {held}")
@@ -88,7 +88,7 @@ class Reporting:
         status = reader.cache.status()
         report = self._last(status.reports.environment)
         if report is None:
-            require(False, "reports", f"{name} has no report: {status.reports}")  # noqa: FBT003 - always
+            require(False, "reports", f"{name} has no report: {status.reports}")
             return
         left_s = report.expires_at_s - reader.host.clock.wall()
         require(left_s > 0, "reports", f"the report of {name} ended {-left_s:.0f} s ago")

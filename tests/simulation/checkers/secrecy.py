@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.parts import parts_of
 from tests.simulation.checkers.broken import require
 from tests.simulation.reader import Served
 from tests.simulation.rotator import CANARY
@@ -51,7 +52,7 @@ def served(one: Served) -> None:
     if isinstance(outcome, SecretVersion):
         no_canary(f"{outcome!r} {outcome}", "the repr of a version")
         no_canary(repr(one.reader.cache.status()), "the status")
-        no_canary(repr(one.reader.cache._cache.__dict__), "the repr of what the cache holds")  # noqa: SLF001
+        no_canary(repr(parts_of(one.reader.cache).caches[0].__dict__), "the repr of what the cache holds")
     else:
         error(outcome)
 
