@@ -178,7 +178,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 def run(size: Size, seconds: float) -> Run:
     """A run of today, here."""
-    return Run(date.today().isoformat(), size, round(seconds, 1), machine(), versions())
+    return Run(date.today().isoformat(), size, round(seconds, 1), machine(), versions())  # noqa: DTZ011
 
 
 def read(path: Path = PATH) -> Results:

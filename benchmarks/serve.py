@@ -25,7 +25,7 @@ from keyturn.serve.queries import VersionQuery
 from keyturn.serve.reading import Reader
 from keyturn.testing.embedded import LOCALHOST
 
-TOKEN: Final = "benchmark"  # of nobody
+TOKEN: Final = "benchmark"  # noqa: S105 # of nobody
 CONNECTIONS: Final = 8
 TARGET: Final = f"/secretsmanager/get?secretId={NAME}"
 HEADERS: Final = {"Host": "localhost", "X-Aws-Parameters-Secrets-Token": TOKEN}

@@ -45,7 +45,7 @@ def tests() -> Path:
     shutil.rmtree(FOLDER, ignore_errors=True)
     release = f"{NAME}-{version(NAME)}"
     command = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:"]
-    subprocess.run(  # pip, of the running Python
+    subprocess.run(  # noqa: S603 # pip, of the running Python
         [sys.executable, "-m", "pip", *command, "--dest", FOLDER, release.replace("-", "==")], check=True
     )
     with tarfile.open(FOLDER / f"{release}.tar.gz") as archive:

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.simulation.bugs import BUGS, Bug
+from tests.simulation.bugs import BUGS, Bug  # noqa: E402 - a script finds the tests by itself
 
 COPIED = ("src", "rotation_listener", "tests")
 
@@ -73,7 +73,9 @@ def _caught(bug: Bug, folder: str, seeds: int) -> Outcome:
     environment = {**os.environ, "PYTHONPATH": f"{folder}/src{os.pathsep}{folder}", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", "--seeds", str(seeds)]
     command += ["--only", bug.weather] if bug.weather is not None else []
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(  # noqa: S603 - our own command
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     found = re.search(r"BROKEN in seed (\d+): (.*)", ran.stderr)
     if found is not None:
         return Outcome(bug, found[2], f"seed {found[1]}")

@@ -89,7 +89,7 @@ def run(*command: str | Path, folder: Path) -> str:
     left_out = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    done = subprocess.run(  # our own commands
+    done = subprocess.run(  # noqa: S603 # our own commands
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     said = done.stdout + done.stderr
@@ -118,7 +118,7 @@ def version_of(python: str) -> str | None:
     """The full version of a Python, or None if it does not start (as a shim of nothing)."""
     command = [python, "-c", "import platform; print(platform.python_version())"]
     try:
-        done = subprocess.run(  # a Python that was found
+        done = subprocess.run(  # noqa: S603 # a Python that was found
             command, capture_output=True, text=True, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):

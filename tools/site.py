@@ -127,7 +127,7 @@ def _import_types_of(module: ModuleType) -> None:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             code = compile(ast.Module(node.body, type_ignores=[]), module.__name__, "exec")
             with suppress(ImportError):
-                exec(code, vars(module))  # our own imports
+                exec(code, vars(module))  # noqa: S102 # our own imports
 
 
 def _with_toctrees(_app: Sphinx, name: str, source: list[str]) -> None:

@@ -177,8 +177,8 @@ def assemble(
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region)
     caches = (
         cache_of(peers.source or secrets_manager(clients.secrets_manager), secret_key),
-        cache_of(parameter_source(False), parameter_key_of),  # its one argument
-        cache_of(parameter_source(True), parameter_key_of),  # its one argument
+        cache_of(parameter_source(False), parameter_key_of),  # noqa: FBT003 # its one argument
+        cache_of(parameter_source(True), parameter_key_of),  # noqa: FBT003 # its one argument
     )
     reporter = _reporter(caches, reporting, table_client, limits, peers)
     checker = Checker(
@@ -352,7 +352,7 @@ def parameter_store(client: object, region: str | None) -> Callable[[bool], Para
     """Makes the source of parameters, decrypted or not; the two share one client."""
     made = Once(lambda: make_client("ssm", SECRETS_TIMEOUTS_S, region) if client is None else client)
 
-    def source(decrypt: bool) -> ParameterSource:  # its one argument
+    def source(decrypt: bool) -> ParameterSource:  # noqa: FBT001 # its one argument
         def load() -> ParameterStoreSource:
             from keyturn.aws.parameterstore import ParameterStoreSource
 

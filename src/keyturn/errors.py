@@ -78,7 +78,7 @@ def _rebuild_table(
     kind: type[MarkerTableError | ConvergenceTableError],
     table: str,
     detail: str,
-    denied: bool,  # as pickled
+    denied: bool,  # noqa: FBT001 # as pickled
 ) -> MarkerTableError | ConvergenceTableError:
     return kind(table, detail, denied=denied)
 

@@ -132,8 +132,8 @@ def test_a_cut_answer_is_an_error_without_its_content(answer: dict[str, object])
 
 def test_errors_survive_pickling() -> None:
     """An error that crosses a process boundary keeps its kind, id, detail and advice."""
-    error = pickle.loads(pickle.dumps(UnavailableError(NAME, "throttled")))  # our own
+    error = pickle.loads(pickle.dumps(UnavailableError(NAME, "throttled")))  # noqa: S301 # our own
     assert (NAME, "throttled") == (error.secret_id, error.detail)
     assert json.dumps(str(error)) == json.dumps(str(UnavailableError(NAME, "throttled")))
-    table = pickle.loads(pickle.dumps(MarkerConflictError("markers", "moved")))  # our own
+    table = pickle.loads(pickle.dumps(MarkerConflictError("markers", "moved")))  # noqa: S301 # our own
     assert (MarkerConflictError, "markers", "moved") == (type(table), table.table, table.detail)

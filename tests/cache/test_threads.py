@@ -225,7 +225,7 @@ def test_a_forked_child_starts_with_nothing_fresh_and_no_lock_held(world: World)
     with ThreadPoolExecutor(1) as pool:
         flying = pool.submit(cache.get_secret_string, NAME)
         assert source.entered.acquire(timeout=PATIENCE_S)
-        with parts_of(cache).caches[0]._lock:  # as another thread of the parent might
+        with parts_of(cache).caches[0]._lock:  # noqa: SLF001 # as another thread of the parent might
             child = os.fork()
             if child == 0:
                 source.gate = threading.Event()
@@ -268,7 +268,7 @@ def test_threads_that_read_invalidate_and_evict_never_fail(world: World) -> None
         assert list(range(8)) == list(pool.map(work, range(8), timeout=PATIENCE_S))
     assert len(cache.status().secrets) <= 5
     assert len(parts_of(cache).caches[0].holdings.window.versions) <= 15  # no alias outlives its secret
-    assert {} == parts_of(cache).caches[0]._flights  # no flight is left
+    assert {} == parts_of(cache).caches[0]._flights  # no flight is left  # noqa: SLF001
 
 
 def test_a_poller_refreshes_so_that_no_caller_pays(world: World) -> None:

@@ -32,7 +32,7 @@ def test_it_runs_the_demonstration(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     def main(arguments: list[str]) -> int:
         asked.append(arguments)
-        print("progress")  # as the demonstration does
+        print("progress")  # noqa: T201 # as the demonstration does
         (tmp_path / demo.REPORT).write_text('{"promises": "kept"}')
         return status
 

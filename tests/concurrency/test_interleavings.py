@@ -130,7 +130,7 @@ def test_no_lock_is_held_during_io(world: World) -> None:
 
     world.mark()
     cache = Watched(world).cache()
-    locks.append(parts_of(cache).caches[0]._lock)  # the lock is not public
+    locks.append(parts_of(cache).caches[0]._lock)  # the lock is not public  # noqa: SLF001
     for turn in range(6):
         cache.get(NAME)
         world.rotate(f"v{turn + 2}", "next")

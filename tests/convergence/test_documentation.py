@@ -27,7 +27,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
             Name="prod/db", SecretString="x"
         )
         for example in examples:
-            exec(compile(example, "convergence.md", "exec", dont_inherit=True), names)
+            exec(compile(example, "convergence.md", "exec", dont_inherit=True), names)  # noqa: S102
         cache = names["cache"]
         assert isinstance(cache, SecretCache)
         assert "x" == cache.get_secret_string("prod/db")

@@ -79,7 +79,7 @@ def running(log: Path, **environment: str) -> Iterator[Server]:
             env={**os.environ, **settings, **environment},
             stderr=output,
             stdin=subprocess.DEVNULL,
-            preexec_fn=heed_interrupts,  # no threads here
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 # no threads here
         )
         ending.callback(process.wait, 10)
         ending.callback(process.terminate)

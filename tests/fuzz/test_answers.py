@@ -110,7 +110,7 @@ labelled = st.dictionaries(st.text(max_size=4), st.lists(st.text(max_size=4), ma
 
 def test_a_creation_date_out_of_range_is_none() -> None:
     """A version whose CreatedDate is no epoch second is served, without one."""
-    got = read(WHOLE | {"CreatedDate": datetime(1, 1, 1)})  # a parser may well give one
+    got = read(WHOLE | {"CreatedDate": datetime(1, 1, 1)})  # noqa: DTZ001 # a parser may well give one
     assert isinstance(got, SecretVersion)
     assert got.created_s is None
 

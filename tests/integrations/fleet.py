@@ -56,7 +56,7 @@ class Process(threading.Thread):
             self.record.tried += 1
             try:
                 attempts = self._log_in()
-            except Exception as error:  # every failure is what is counted
+            except Exception as error:  # noqa: BLE001 # every failure is what is counted
                 self.record.failures.append(error)
                 continue
             self.record.attempts += attempts

@@ -57,7 +57,7 @@ def run(examples: list[str], names: dict[str, object]) -> None:
     """Run every example of a page, one after the other."""
     assert examples
     for example in examples:
-        exec(compile(example, "page", "exec", dont_inherit=True), names)  # the page's own code
+        exec(compile(example, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
 
 
 @pytest.mark.e2e

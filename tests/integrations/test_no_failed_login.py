@@ -147,7 +147,7 @@ def run(scene: Scene, story: Callable[[Scene], None], title: str, **ours: LogIn)
         story(scene)
     records = {kind: running.of(kind) for kind in kinds}
     for kind, record in records.items():
-        print(  # the others' count is half of what this shows
+        print(  # noqa: T201 # the others' count is half of what this shows
             f"{title:45} {kind:6} {len(record.failures):3} of {record.tried:3} logins failed,"
             f" at most {record.attempts_max} attempts and {record.slowest_s:.2f} s"
         )

@@ -86,7 +86,7 @@ def aws() -> Iterator[tuple[Aws, str]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # its name there
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # its name there
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

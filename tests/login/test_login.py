@@ -514,7 +514,7 @@ def test_a_login_goes_on_when_its_secret_was_evicted(world: World) -> None:
 
 def functions_running() -> set[str]:
     """What each thread is in just now, and what called that."""
-    innermost = sys._current_frames().values()  # documented
+    innermost = sys._current_frames().values()  # noqa: SLF001 # documented
     return {frame.f_code.co_name for one in innermost for frame, _ in traceback.walk_stack(one)}
 
 

@@ -53,10 +53,10 @@ names = st.one_of(st.sampled_from([*ITEM, *HEAD, "token", "step"]), st.text(max_
     sequence=st.integers(1, NUMBER_MAX),
 )
 @settings(deadline=None)
-def test_what_is_written_is_read(  # one argument for each attribute of the schema
+def test_what_is_written_is_read(  # noqa: PLR0917 # one argument for each attribute of the schema
     stages: dict[str, str],
     left: list[str],
-    deleted: bool,  # drawn by hypothesis, by name
+    deleted: bool,  # noqa: FBT001 # drawn by hypothesis, by name
     token: str | None,
     step: str | None,
     reason: str,

@@ -31,16 +31,16 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     names: dict[str, object] = {}
     with mock_aws():
         boto3.client("secretsmanager").create_secret(Name="prod/orders", SecretString="value")
-        exec(compile(handler, "docs/metrics.md", "exec"), names)  # the page's own code
+        exec(compile(handler, "docs/metrics.md", "exec"), names)  # noqa: S102 # the page's own code
         names["handler"]({}, None)  # type: ignore[operator] # a function
         metrics = names["metrics"]
         assert isinstance(metrics, EmfMetrics)
         metrics.flush()
-        exec(compile(powertools, "docs/metrics.md", "exec"), names)  # the same
+        exec(compile(powertools, "docs/metrics.md", "exec"), names)  # noqa: S102 # the same
         names["handler"]({}, None)  # type: ignore[operator] # with the first cache: a hit
         names["cache"].get("prod/orders")  # type: ignore[attr-defined] # a SecretCache
         names["powertools"].flush_metrics()  # type: ignore[attr-defined] # Powertools' Metrics
-        exec(compile(recorded, "docs/metrics.md", "exec"), names)  # the same
+        exec(compile(recorded, "docs/metrics.md", "exec"), names)  # noqa: S102 # the same
     ours, theirs = capsys.readouterr().out.splitlines()
     assert [[], []] == [breaches(ours), breaches(theirs)]
     assert ["orders-api", "orders"] == [json.loads(line)["service"] for line in (ours, theirs)]

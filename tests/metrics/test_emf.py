@@ -265,7 +265,7 @@ def test_a_child_begins_with_nothing(writer: Writer) -> None:
     locked, gate = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with writer.metrics._lock:  # as a thread in the middle of a measurement
+        with writer.metrics._lock:  # noqa: SLF001 # as a thread in the middle of a measurement
             locked.set()
             assert gate.wait(20)
 

@@ -70,7 +70,6 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
         import sys
         from keyturn import Peers, SecretCache, SecretVersion
         from keyturn.metrics.hook import SILENT
-        from keyturn.testing.parts import parts_of
 
         class Secrets:
             def read(self, secret_id, *, stage, version_id=None):
@@ -78,7 +77,7 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
 
         cache = SecretCache(marker_table="t", peers=Peers(source=Secrets()))
         cache.get("s")
-        assert parts_of(cache).measures is SILENT
+        assert cache._parts.measures is SILENT
         assert not {"keyturn.metrics.outbox", "keyturn.metrics.emf"} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
@@ -249,7 +248,7 @@ def test_what_is_left_in_the_last_moment_is_told() -> None:
     """Who finds the hook busy leaves its own to the thread that tells, even if that has just finished."""
     hook = RecordedMetrics()
     outbox = Outbox(hook)
-    outbox._telling = LastMoment(outbox)  # type: ignore[assignment] # the moment
+    outbox._telling = LastMoment(outbox)  # type: ignore[assignment] # noqa: SLF001 # the moment
     outbox.record(Metric.READ_S, 1)
     outbox.deliver()
     assert [Metric.READ_S, Metric.REFUSALS] == [one.metric for one in hook.told]

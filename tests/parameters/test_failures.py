@@ -65,7 +65,7 @@ def test_each_failure_is_a_typed_error_with_advice(
         world.cache().get_parameter(NAME)
     assert advice in caught.value.advice
     assert error in (caught.value.__cause__, getattr(caught.value.__cause__, "__cause__", None))
-    assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))  # our own
+    assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))  # noqa: S301 # our own
 
 
 def test_every_parameter_error_is_a_secrets_error_of_its_kind() -> None:

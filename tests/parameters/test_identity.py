@@ -31,7 +31,7 @@ def test_name_and_arn_share_one_entry(world: World) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_value_and_ciphertext_never_answer_for_each_other(world: World, first: bool) -> None:
+def test_value_and_ciphertext_never_answer_for_each_other(world: World, first: bool) -> None:  # noqa: FBT001
     """Whether a value is decrypted is part of what is asked for, in either order."""
     cache = world.cache()
     got = {decrypt: cache.get_parameter(NAME, decrypt=decrypt).value for decrypt in (first, not first)}

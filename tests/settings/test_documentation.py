@@ -16,7 +16,7 @@ def run(examples: list[str]) -> dict[str, object]:
     names: dict[str, object] = {"__name__": "page"}
     assert len(examples) >= 3
     for example in examples:
-        exec(compile(example, "page", "exec", dont_inherit=True), names)  # the page's own code
+        exec(compile(example, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
     return names
 
 

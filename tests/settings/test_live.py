@@ -444,10 +444,10 @@ def test_a_forked_child_can_read(world: World, settings: Settings) -> None:
 
     rotate(world, 3)
     world.secrets.read = slow  # type: ignore[method-assign] # the other thread waits for this one
-    bond = settings._tied()  # what makes the model anew does so under its lock
+    bond = settings._tied()  # noqa: SLF001 # what makes the model anew does so under its lock
     assert bond is not None
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(bond._remade)  # as above
+        other = pool.submit(bond._remade)  # noqa: SLF001 # as above
         assert inside.wait(10)
         child = os.fork()
         if child == 0:
@@ -475,7 +475,7 @@ def test_a_subclass_has_its_own_fields(world: World) -> None:
 def test_a_callback_may_read(world: World, settings: Settings) -> None:
     """A callback that reads the live settings sees the new values, and is not told again."""
     told: list[str] = []
-    tell: Callable[[Settings], object] = lambda _: told.append(settings.user)  # typed
+    tell: Callable[[Settings], object] = lambda _: told.append(settings.user)  # noqa: E731 # typed
     settings.on_change(tell)
     rotate(world, 3)
     assert "app-3" == settings.user

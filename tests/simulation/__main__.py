@@ -95,7 +95,7 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of a set of strings is part of what a seed has to repeat.
         command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
-        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
     if arguments.seed is not None:
         return _replay(arguments.seed, arguments.only, trace=arguments.trace)
     seeds = range(arguments.first, arguments.first + arguments.seeds)

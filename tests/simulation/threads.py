@@ -28,7 +28,7 @@ class Lock:
         self._waiting = Waiting()
         self._held = False
 
-    def acquire(self, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - threading's own
         while self._held:
             if not blocking:
                 return False
@@ -87,16 +87,16 @@ class Threading:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
 
-    def Lock(self) -> Lock:
+    def Lock(self) -> Lock:  # noqa: N802 - threading's own
         return Lock(self._scheduler)
 
-    def Event(self) -> Event:
+    def Event(self) -> Event:  # noqa: N802 - threading's own
         return Event(self._scheduler)
 
     def get_ident(self) -> int:
         return id(self._scheduler.running)
 
-    def Thread(self, target: Callable[[], None], name: str, daemon: bool) -> Thread:
+    def Thread(self, target: Callable[[], None], name: str, daemon: bool) -> Thread:  # noqa: N802, FBT001
         return Thread(self._scheduler, target, name)
 
 

@@ -86,7 +86,7 @@ def sample(caches: Sequence[SecretCache], begun_s: float, gets: int) -> Sample:
         gets=gets,
         rss_kib=int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_KIB,
         threads=threading.active_count(),
-        open_files=len(os.listdir("/proc/self/fd")),  # each entry is gone when it is looked at
+        open_files=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 # each entry is gone when it is looked at
         entries=sum(
             len(one.secret_ids) for cache in caches for one in cache.status().secrets if is_current(one)
         ),

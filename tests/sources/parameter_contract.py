@@ -30,7 +30,7 @@ CANARY = "canary-7Kq2"
 class Rig(Protocol):
     """The other side: keeps parameters."""
 
-    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:
+    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002
         """Store the first version, or the next one."""
         ...
 
@@ -45,7 +45,7 @@ class FakeRig:
 
     store: FakeParameterStore
 
-    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:
+    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002 # AWS's word
         self.store.put(name, value, type=type)
 
     def label(self, name: str, label: str, version: int) -> None:
@@ -61,7 +61,7 @@ class ClientRig:
 
     client: SSMClient
 
-    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:
+    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002 # AWS's word
         self.client.put_parameter(Name=name, Value=value, Type=type, Overwrite=True)
 
     def label(self, name: str, label: str, version: int) -> None:

@@ -97,7 +97,7 @@ def test_servers_end_with_their_parent(folder: Path, number: signal.Signals) -> 
         [sys.executable, "-c", HOLDER],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,  # no threads here
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 # no threads here
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "up\n"

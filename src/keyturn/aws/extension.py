@@ -34,7 +34,7 @@ READY_PAUSES_S: Final = (0.02, 0.04, 0.08, 0.16, 0.32)
 TIMEOUT_S: Final = 5.0
 """Of one read where the extension has none of its own."""
 
-_TOKEN_HEADER: Final = "X-Aws-Parameters-Secrets-Token"  # the name of a header
+_TOKEN_HEADER: Final = "X-Aws-Parameters-Secrets-Token"  # noqa: S105 # the name of a header
 _NOT_READY: Final = b"not ready to serve traffic"
 _PREFIX: Final = "PARAMETERS_SECRETS_EXTENSION_"
 _PORT: Final = _PREFIX + "HTTP_PORT"

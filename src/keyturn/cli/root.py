@@ -62,18 +62,18 @@ COMMANDS: Mapping[str, Listed] = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when called: the help and each of them start at once."""
 
-    def __init__(self, *, listed: Mapping[str, Listed], help: str) -> None:  # click's own name
+    def __init__(self, *, listed: Mapping[str, Listed], help: str) -> None:  # noqa: A002 # click's own name
         debug = click.Option(["--debug"], is_flag=True, help="Show where an error came from.")
         super().__init__("keyturn", help=help, params=[debug], callback=lambda debug: debug)
         self._listed = listed
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
         """All names, in order; imports nothing."""
         return sorted(self._listed)
 
     def get_command(
         self,
-        ctx: click.Context,  # click's signature
+        ctx: click.Context,  # noqa: ARG002 # click's signature
         cmd_name: str,
     ) -> click.Command | None:
         """The command of that name, imported; None if there is none."""

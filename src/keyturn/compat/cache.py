@@ -106,7 +106,7 @@ class SecretCache(upstream.SecretCache):
         self.keyturn.invalidate(secret_id)
         try:
             self._version(secret_id, self._stage)
-        except Exception:  # as upstream: whatever it was, the answer is no
+        except Exception:  # noqa: BLE001 # as upstream: whatever it was, the answer is no
             return False
         return not any(one.last_error for one in self._held(secret_id))
 

@@ -28,7 +28,7 @@ def extension_source() -> ExtensionSource:
     return ExtensionSource(extension_settings(), token=session_token, sleep=system_sleep)
 
 
-def extension_parameters(decrypt: bool) -> ExtensionParameters:  # as `parameter_source`
+def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 # as `parameter_source`
     """The same for parameters, decrypted or not; `get_parameters_by_path` is not to be had this way."""
     # Who reads secrets only has no use for it.
     from keyturn.aws.extension_parameters import ExtensionParameters

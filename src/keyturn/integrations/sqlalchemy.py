@@ -78,7 +78,7 @@ def _names(engine: Engine) -> Names:
     """How the engine's dialect names the fields of a login: asked by a URL that has them for its values."""
     url = engine.url.set(
         username="username",
-        password="password",  # a name, and no password
+        password="password",  # noqa: S106 # a name, and no password
         host="host",
         port=54321,
         database="dbname",

@@ -73,7 +73,7 @@ class Outbox:
             metric, value, secret, stage = waiting.popleft()
             try:
                 self._hook.record(metric, value, secret=secret, stage=stage)
-            except Exception as error:  # a hook's fault is not the reader's
+            except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
                 self._complain(error)
 
     def _complain(self, error: Exception) -> None:

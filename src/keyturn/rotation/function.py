@@ -168,7 +168,7 @@ class RotationFunction:
     def _tell(self, secret_id: str, token: str, step: str) -> None:
         try:
             self._announce(secret_id, version_id=token, step=step)
-        except Exception as error:  # a marker only saves time, whatever went wrong with it
+        except Exception as error:  # noqa: BLE001 # a marker only saves time, whatever went wrong with it
             log.warning(
                 "%s of %s was not announced: %s",
                 step,

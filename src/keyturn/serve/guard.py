@@ -71,8 +71,8 @@ class Guard:
             return
         try:
             await self._app(scope, receive, _logging(send, scope["path"]))
-        except Exception as error:  # its message may quote anything: only its place is logged
-            log.error("%s: %s", route_of(scope["path"]), _place_of(error))
+        except Exception as error:  # noqa: BLE001 # its message may quote anything: only its place is logged
+            log.error("%s: %s", route_of(scope["path"]), _place_of(error))  # noqa: TRY400
 
     def _refusal(self, scope: Scope) -> RefusedRequest | None:
         path: str = scope["path"]

@@ -183,7 +183,7 @@ class _LiveField:
         self._name = name
 
     def __get__(self, settings: LiveSettings | None, kind: type[LiveSettings]) -> object:
-        bond = settings._tied() if settings is not None else None  # its own field
+        bond = settings._tied() if settings is not None else None  # noqa: SLF001 # its own field
         if bond is None:
             # What pydantic says of a field without a value, and of a class.
             raise AttributeError(f"{kind.__name__!r} has no {self._name!r} yet")
@@ -221,7 +221,7 @@ class _Bond(Generic[_T]):
         for name in made.live:
             del vars(settings)[name]
             setattr(self._kind, name, _LiveField(name))
-        settings._bond = cast("_Bond[LiveSettings]", self)  # this is how it is tied
+        settings._bond = cast("_Bond[LiveSettings]", self)  # noqa: SLF001 # this is how it is tied
         return settings
 
     def read(self, name: str) -> object:
@@ -258,10 +258,10 @@ class _Bond(Generic[_T]):
         for callback in tuple(self.callbacks):
             try:
                 callback(snapshot)
-            except Exception as error:  # one listener's fault is not the reader's
+            except Exception as error:  # noqa: BLE001 # one listener's fault is not the reader's
                 # Neither its text nor the callback's repr, which may quote a secret.
                 name = getattr(callback, "__qualname__", type(callback).__name__)
-                log.error(
+                log.error(  # noqa: TRY400
                     "%s was told of a change and raised %s",
                     name,
                     type(error).__name__,

@@ -107,6 +107,6 @@ def table_definition() -> Mapping[str, object]:
     # A checkout has it where it is kept; the wheel has it in the package.
     in_checkout = Path(__file__).parents[3] / "infra" / "template.yaml"
     text = packaged.read_text("utf-8") if packaged.is_file() else in_checkout.read_text("utf-8")
-    template = yaml.load(text, Loader=_Template)  # a SafeLoader
+    template = yaml.load(text, Loader=_Template)  # noqa: S506 # a SafeLoader
     properties: Mapping[str, object] = template["Resources"]["MarkerTable"]["Properties"]
     return properties

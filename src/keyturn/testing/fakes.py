@@ -198,7 +198,7 @@ class FakeParameterStore:
         name: str,
         value: str,
         *,
-        type: str = "String",  # AWS's word
+        type: str = "String",  # noqa: A002 # AWS's word
         data_type: str = "text",
     ) -> int:
         """Store a version, the first or the next one; its number.
@@ -221,7 +221,7 @@ class FakeParameterStore:
         """The ARN of the parameter, which need not be there."""
         return parameter_key(PARAMETERS_ARN, name)
 
-    def source(self, decrypt: bool = True) -> FakeParameterSource:  # its one argument
+    def source(self, decrypt: bool = True) -> FakeParameterSource:  # noqa: FBT001, FBT002 # its one argument
         """The reader that decrypts, or does not: what `SecretCache` takes as `parameter_source`."""
         return FakeParameterSource(self, decrypt=decrypt)
 

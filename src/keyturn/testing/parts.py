@@ -8,4 +8,4 @@ from keyturn.client import SecretCache
 
 def parts_of(cache: SecretCache) -> Assembled:
     """Return the parts that `cache` is put together from."""
-    return cache._parts  # see above
+    return cache._parts  # noqa: SLF001 # see above

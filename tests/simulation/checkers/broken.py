@@ -12,7 +12,7 @@ class BrokenPromiseError(BaseException):
         self.what = what
 
 
-def require(holds: bool, checker: str, what: str) -> None:
+def require(holds: bool, checker: str, what: str) -> None:  # noqa: FBT001 - an assertion
     """Raise unless it holds."""
     if not holds:
         raise BrokenPromiseError(checker, what)

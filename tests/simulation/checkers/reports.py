@@ -59,7 +59,7 @@ class ReportWatch:
         reader = next(one for one in self.readers if one.host is host)
         report = report_of(item)
         if report is None:
-            require(False, "reports", f"{host.name} reports what is no report")
+            require(False, "reports", f"{host.name} reports what is no report")  # noqa: FBT003 - always
             return
         held = held_by(reader.cache.status())
         require(says(report, held), "reports", f"{host.name} reports {report.held} and holds {held}")
@@ -88,7 +88,7 @@ class ReportWatch:
         status = reader.cache.status()
         report = self._last(status.reports.environment)
         if report is None:
-            require(False, "reports", f"{name} has no report: {status.reports}")
+            require(False, "reports", f"{name} has no report: {status.reports}")  # noqa: FBT003 - always
             return
         left_s = report.expires_at_s - reader.host.clock.wall()
         require(left_s > 0, "reports", f"the report of {name} ended {-left_s:.0f} s ago")

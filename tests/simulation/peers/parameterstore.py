@@ -232,7 +232,7 @@ class ParameterLine:
         operation: str,
         names: Sequence[str],
         selector: str,
-        decrypt: bool,  # as AWS has it
+        decrypt: bool,  # noqa: FBT001 # as AWS has it
         effect: Callable[[], dict[str, object]],
     ) -> Mapping[str, object]:
         self.store.calls[operation] += 1
@@ -253,7 +253,7 @@ class ParameterLine:
         self.store.admit(self.wire.weather.parameters_per_s)
         return effect()
 
-    def _entries(self, names: Sequence[str], decrypt: bool) -> dict[str, object]:
+    def _entries(self, names: Sequence[str], decrypt: bool) -> dict[str, object]:  # noqa: FBT001
         states = [(name, self._seen(name)) for name in names]
         found = [self._entry(name, one.latest, decrypt=decrypt) for name, one in states if one is not None]
         return {"Parameters": found}
