@@ -259,8 +259,7 @@ class ParameterDecryptionError(ParameterError, DecryptionError):
 
 
 class ParameterFieldError(ParameterError, SecretFieldError):
-    """A settings field does not take the parameter's value, or the value lacks the key that the field names.
-    """
+    """A settings field does not take the parameter's value, or the value lacks the key of the field."""
 
 
 class ParameterUnavailableError(ParameterError, UnavailableError):
