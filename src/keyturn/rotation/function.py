@@ -139,7 +139,7 @@ class RotationFunction:
             case "finishSecret":
                 self._finish(secret_id, token, stages)
             case _:
-                raise RotationStepError(f"secret {secret_id!r}: {step!r} is no step of a rotation")
+                raise RotationStepError(f"secret {secret_id!r}: {step!r} is not a step of a rotation")
 
     def _create(self, secret_id: str, token: str) -> None:
         """Store the new version, unless an earlier try did: the server may have its password already."""

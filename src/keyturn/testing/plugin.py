@@ -1,7 +1,7 @@
 """keyturn's pytest fixtures. pytest loads this module by itself where keyturn is installed.
 
-So it imports nothing but pytest: moto, boto3 and the rest wait until a test asks for a fixture, which
-needs the extra `testing`. docs/testing.md shows them at work.
+Therefore it imports only pytest. moto, boto3 and the rest are imported when a test asks for a fixture, which
+needs the extra `testing`. docs/testing.md shows the fixtures at work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TABLE = "keyturn-markers"
 
 
 class MakeSecret(Protocol):
-    """What the fixture `rotating_secret` gives: each call makes a secret."""
+    """The value of the fixture `rotating_secret`. Each call makes a secret."""
 
     def __call__(
         self,
@@ -35,7 +35,7 @@ class MakeSecret(Protocol):
 
 @pytest.fixture
 def keyturn_clock() -> FakeClock:
-    """Time as a value: it begins now and passes by `advance(seconds)` alone."""
+    """Return a clock that begins now and moves only by `advance(seconds)`."""
     import time
 
     from keyturn.testing.fakes import FakeClock
@@ -45,7 +45,7 @@ def keyturn_clock() -> FakeClock:
 
 @pytest.fixture
 def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """An empty AWS account in this process (moto), which every SDK of this process uses."""
+    """Return an empty AWS account in this process (moto). Every SDK of this process uses it."""
     from keyturn.errors import ConfigurationError
 
     try:
