@@ -172,7 +172,7 @@ class RotationFunction:
     def _tell(self, secret_id: str, token: str, step: str) -> None:
         try:
             self._announce(secret_id, version_id=token, step=step)
-        except Exception as error:  # noqa: BLE001 # a marker only saves time, so no error of it may fail the step
+        except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
             log.warning(
                 "%s of %s was not announced: %s",
                 step,

@@ -226,7 +226,7 @@ class _Bond(Generic[_T]):
         for name in made.live:
             del vars(settings)[name]
             setattr(self._kind, name, _LiveField(name))
-        settings._bond = cast("_Bond[LiveSettings]", self)  # noqa: SLF001 # the instance belongs to this object
+        settings._bond = cast("_Bond[LiveSettings]", self)  # noqa: SLF001 # this ties it
         return settings
 
     def read(self, name: str) -> object:
