@@ -91,6 +91,9 @@ def waited(
         sleep(min(LOOK_EVERY_S, left_s))
 
 
+# The functions below put a fleet into words.
+
+
 def headline(one: Convergence) -> str:
     """Return in words how many environments are on the current version."""
     if one.current is None:
