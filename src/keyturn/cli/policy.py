@@ -28,7 +28,7 @@ def command() -> None:
     To attach a policy:
       keyturn policy reader --secret prod/db ... > reader.json
       aws iam put-role-policy --role-name ROLE --policy-name keyturn --policy-document file://reader.json
-    """  # noqa: D301 # click wants the backspace itself: the lines after it are kept as they are
+    """  # noqa: D301 # click needs the backspace: it keeps the lines after it as they are
 
 
 def _several(name: str, help_: str, *, required: bool = False) -> Callable[[_F], _F]:

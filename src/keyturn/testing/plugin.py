@@ -65,14 +65,17 @@ def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a marker table, made as the template defines it; also in KEYTURN_MARKER_TABLE."""
+    """Make a marker table as the template defines it, and return its name.
+
+    KEYTURN_MARKER_TABLE names it, too.
+    """
     monkeypatch.setenv("KEYTURN_MARKER_TABLE", TABLE)
     return keyturn_aws.make_table(TABLE)
 
 
 @pytest.fixture
 def listener(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> InProcessListener:
-    """The rotation listener, which hears of every `rotating_secret`."""
+    """Return the rotation listener. It gets the events of every `rotating_secret`."""
     from keyturn.testing.listening import InProcessListener
 
     return InProcessListener(keyturn_aws, marker_table, keyturn_clock)
@@ -82,12 +85,15 @@ def listener(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) 
 def rotating_secret(
     keyturn_aws: Account, listener: InProcessListener, keyturn_clock: FakeClock
 ) -> MakeSecret:
-    """Makes secrets that a sweep has seen, each with a server that takes its password."""
+    """Return a function that makes secrets.
+
+    A sweep has seen each, and each has a server that accepts its password.
+    """
     from keyturn.testing.rotating import RotatingSecret
 
     def make(
         name: str = "prod/db",
-        value: str | Mapping[str, str] = {"username": "app", "password": "first"},  # only read
+        value: str | Mapping[str, str] = {"username": "app", "password": "first"},  # the default is only read
         *,
         strategy: Strategy = "single-user",
     ) -> RotatingSecret:
@@ -101,7 +107,7 @@ def rotating_secret(
 
 @pytest.fixture
 def keyturn_cache(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> Iterator[SecretCache]:
-    """A cache with keyturn's defaults on that account, table and clock, without jitter."""
+    """Yield a cache with keyturn's defaults on that account, table and clock, without jitter."""
     from keyturn import SecretCache
 
     with SecretCache(

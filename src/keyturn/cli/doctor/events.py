@@ -159,7 +159,7 @@ def _statements(subject: Subject, function: str) -> list[Mapping[str, object]]:
     try:
         answer = subject.aws.call("lambda", "GetPolicy", FunctionName=function)
     except RefusedCallError as refused:
-        # GetPolicy answers so for a function whose policy has no statement.
+        # GetPolicy gives this answer for a function whose policy has no statement.
         if refused.fault.code == "ResourceNotFoundException":
             return []
         raise
