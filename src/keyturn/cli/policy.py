@@ -105,7 +105,7 @@ def reader(
     marker_table: str | None,
     convergence_table: str | None,
 ) -> None:
-    """Print the policy of a process that reads secrets and parameters."""
+    """Print the policy for reads of secrets and parameters."""
     _echo(
         roles.reader(
             place,
@@ -137,7 +137,7 @@ def listener(
     queue: str | None,
     parameters: bool,
 ) -> None:
-    """Print the policy of the rotation listener; infra/template.yaml has the same."""
+    """Print the rotation listener's policy. infra/template.yaml has the same."""
     _echo(
         roles.listener(
             place,
@@ -155,7 +155,7 @@ def listener(
 @_marker_table(required=True)
 @_placed
 def announcer(place: Place, secret: Sequence[str], marker_table: str) -> None:
-    """Print the policy of a program that calls keyturn.announce."""
+    """Print the policy for calls of keyturn.announce."""
     _echo(roles.announcer(place, secrets=secret, marker_table=marker_table))
 
 
@@ -175,7 +175,10 @@ def rotation(
     key_alias: Sequence[str],
     marker_table: str | None,
 ) -> None:
-    """Print the policy of a rotation function that announces its steps."""
+    """Print the policy of a rotation function.
+
+    With --marker-table the function may announce its steps.
+    """
     _echo(
         roles.rotation(
             place,
