@@ -137,7 +137,10 @@ def listener(
     queue: str | None,
     parameters: bool,
 ) -> None:
-    """Print the rotation listener's policy. infra/template.yaml has the same."""
+    """Print the rotation listener's policy.
+
+    infra/template.yaml has the same policy.
+    """
     _echo(
         roles.listener(
             place,
