@@ -1,4 +1,4 @@
 """Measurements of keyturn and of its peers, in one run: `python -m benchmarks` (`make bench`).
 
-Each module measures one thing and gives parts of `results.json`; `results` is the schema of all.
+Each module measures one thing and returns parts of `results.json`. `results` has the schema of all parts.
 """

@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [--only hit,cold,...]`: measure, and write `build/bench`.
 
-Each measurement runs in a process of its own, with a bound on its time. What was not asked for keeps
-the figures of the run before; `runs` says of which run each part is.
+Each measurement runs in a process of its own, with a time limit. A measurement that is not chosen keeps the
+figures of its last run; `runs` says which run each part is from.
 """
 
 from __future__ import annotations
@@ -37,15 +37,18 @@ BOUNDS_S: Final[Mapping[str, Mapping[Size, float]]] = {
     "listener": {"full": 400, "quick": 45},
     "serve": {"full": 120, "quick": 30},
 }
-"""The modules that measure, and how long each may take at most."""
+"""The modules that measure, and the time limit of each in seconds."""
 
 
 class MeasurementFailedError(RuntimeError):
-    """A measurement ended with an error or ran out of time; the message says which."""
+    """A measurement ended with an error or ran out of time. The message says which."""
 
 
 def main(arguments: list[str]) -> int:
-    """Measure what is asked for; 1 if a measurement failed, the others' figures are written all the same."""
+    """Run the chosen measurements.
+
+    Return 1 if one failed; the figures of the others are written all the same.
+    """
     asked = parsed(arguments)
     size: Size = "quick" if asked.quick else "full"
     if asked.child is not None:
@@ -67,7 +70,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small samples, in about a minute")
     parser.add_argument(
@@ -78,7 +81,10 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 
 def names(text: str) -> list[str]:
-    """Names of measurements, separated by commas; `ArgumentTypeError` for another one."""
+    """Return the names of measurements in a list separated by commas.
+
+    Raises `ArgumentTypeError` for an unknown name.
+    """
     found = text.split(",")
     unknown = [name for name in found if name not in BOUNDS_S]
     if unknown:
@@ -87,7 +93,7 @@ def names(text: str) -> list[str]:
 
 
 def measure(name: str, size: Size) -> Results:
-    """One measurement in a process of its own."""
+    """Run one measurement in a process of its own."""
     bound_s = BOUNDS_S[name][size]
     say(f"{name}: at most {bound_s:g} s")
     with TemporaryDirectory() as folder:
@@ -112,10 +118,10 @@ def measure(name: str, size: Size) -> Results:
 
 
 def child(name: str, size: Size, path: Path) -> int:
-    """Measure in this process and write only this."""
+    """Measure in this process and write only this measurement."""
     started_s = time.monotonic()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    # Only this one is loaded: no measurement pays for the imports of another.
+    # Only this module is loaded, so that no measurement pays for the imports of another.
     measure_it: Callable[[Size], Parts] = import_module(f"benchmarks.{name}").measure
     parts = measure_it(size)
     run = results.run(size, time.monotonic() - started_s)
@@ -124,7 +130,7 @@ def child(name: str, size: Size, path: Path) -> int:
 
 
 def tell(measured: Results) -> None:
-    """The comparisons of what was measured."""
+    """Print the comparisons of a measurement."""
     for key, part in measured.parts.items():
         say(f"  {part.title}: {measured.runs[key].seconds:g} s")
         for one in part.ratios:
@@ -133,12 +139,12 @@ def tell(measured: Results) -> None:
 
 
 def say(line: str) -> None:
-    """Show progress."""
+    """Print progress."""
     print(line, flush=True)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the measurement so that it stops what it started; kill its session if it does not."""
+    """Interrupt the measurement so that it stops its servers. Kill its session if it does not end."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)
@@ -149,7 +155,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """Interrupt this process when the standard input closes: the parent is gone."""
+    """Interrupt this process when the standard input closes, which means that the parent has ended."""
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGINT)

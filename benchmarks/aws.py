@@ -1,8 +1,8 @@
-"""AWS's answers, whole: every field, `ResponseMetadata` and HTTP headers, without an AWS.
+"""Whole answers of AWS, with every field, `ResponseMetadata` and HTTP headers, without an AWS account.
 
-`answer` makes the body of one call; `canned` puts it under a real boto3 client, so that all but the
-network is the client's own work; `endpoint` serves it over HTTP on 127.0.0.1, from its own process,
-and one secret as the Parameters and Secrets Extension would.
+`answer` makes the body of one call. `canned` puts it under a real boto3 client, so that the client does all
+its own work except the network. `endpoint` serves it over HTTP on 127.0.0.1 from a process of its own,
+together with one secret in the form of the Parameters and Secrets Extension.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEY_PREFIX: Final = f"arn:aws:secretsmanager:{REGION}:111122223333:secret:"
 HEAD_KEY: Final = "head"
 LIST_PAGE: Final = 100
 SCAN_PAGE: Final = 1500
-"""About what 1 MB holds."""
+"""The number of items that fill about 1 MB."""
 
 CREATED_S: Final = 1_790_000_000.123
 VALUE: Final = json.dumps(
@@ -51,7 +51,7 @@ VALUE: Final = json.dumps(
         "password": "correct-horse-battery-staple-0123456789",
     }
 )
-"""A secret of the shape that RDS secrets have."""
+"""A secret with the fields that RDS secrets have."""
 
 CREDENTIALS: Final = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -67,17 +67,17 @@ Body = Mapping[str, object]
 
 
 def version_id(arn: str, number: int) -> str:
-    """The version id of the `number`-th version of a secret: no two secrets share one, as on AWS."""
+    """Return the version id of the `number`-th version of a secret. As on AWS, no two secrets share one."""
     return str(uuid5(NAMESPACE_URL, f"{arn}/{number}"))
 
 
 def arn(name: str) -> str:
-    """The full ARN of the secret of this name."""
+    """Return the full ARN of the secret of this name."""
     return f"{KEY_PREFIX}{name}-AbCdEf"
 
 
 def secret_value(name: str, version: int = 1) -> dict[str, object]:
-    """GetSecretValue's answer."""
+    """Return GetSecretValue's answer."""
     return {
         "ARN": arn(name),
         "CreatedDate": CREATED_S + version,
@@ -89,7 +89,7 @@ def secret_value(name: str, version: int = 1) -> dict[str, object]:
 
 
 def parameter(name: str) -> dict[str, object]:
-    """GetParameter's answer."""
+    """Return GetParameter's answer."""
     return {
         "Parameter": {
             "ARN": f"arn:aws:ssm:{REGION}:{arn('').split(':')[4]}:parameter{name}",
@@ -104,7 +104,7 @@ def parameter(name: str) -> dict[str, object]:
 
 
 def described(name: str, version: int = 1) -> dict[str, object]:
-    """DescribeSecret's answer for a secret that rotates."""
+    """Return DescribeSecret's answer for a secret that rotates."""
     current, previous = (version_id(arn(name), number) for number in (version, version - 1))
     return {
         "ARN": arn(name),
@@ -123,13 +123,13 @@ def described(name: str, version: int = 1) -> dict[str, object]:
 
 
 def listed(name: str) -> dict[str, object]:
-    """A secret in ListSecrets' answer."""
+    """Return a secret in ListSecrets' answer."""
     found = described(name)
     return found | {"SecretVersionsToStages": found.pop("VersionIdsToStages")}
 
 
 def head(counter: int) -> dict[str, object]:
-    """The head item of a marker table that was swept a moment ago."""
+    """Return the head item of a marker table that was swept a moment ago."""
     return {
         "pk": {"S": "head"},
         "schema": {"N": "1"},
@@ -140,7 +140,7 @@ def head(counter: int) -> dict[str, object]:
 
 
 def marker(key: str, version: int = 1) -> dict[str, object]:
-    """The marker of a secret."""
+    """Return the marker of a secret."""
     arn = f"{key}-AbCdEf"
     current, previous = (version_id(arn, number) for number in (version, version - 1))
     return {
@@ -158,7 +158,10 @@ def marker(key: str, version: int = 1) -> dict[str, object]:
 
 
 class Answers:
-    """Secrets Manager and DynamoDB; every `moves_every`-th read of the head rotates the secret (0: none)."""
+    """Answers as Secrets Manager and DynamoDB.
+
+    Every `moves_every`-th read of the head rotates the secret (0: none does).
+    """
 
     def __init__(self, moves_every: int = 0) -> None:
         self._moves_every = moves_every
@@ -166,7 +169,7 @@ class Answers:
         self._version = 1
 
     def answer(self, operation: str, request: Body) -> Body:
-        """The body of one answer; `LookupError` for an operation that nobody should call."""
+        """Return the body of one answer. Raises `LookupError` for an operation that no client should call."""
         match operation:
             case "GetSecretValue":
                 return secret_value(_name(request), self._version)
@@ -191,7 +194,10 @@ class Answers:
 
 
 class LargeAccount:
-    """So many secrets, and a marker table that takes what it is given; both find each of them at once."""
+    """A large number of secrets, and a marker table that stores what it is given.
+
+    Both find each item at once.
+    """
 
     def __init__(self, secrets: int) -> None:
         self._names = [f"{NAME}-{number}" for number in range(secrets)]
@@ -199,7 +205,7 @@ class LargeAccount:
         self._keys: list[str] = []
 
     def answer(self, operation: str, request: Body) -> Body:
-        """The body of one answer; `LookupError` for an operation that nobody should call."""
+        """Return the body of one answer. Raises `LookupError` for an operation that no client should call."""
         match operation:
             case "DescribeSecret":
                 return described(_name(request))
@@ -238,7 +244,7 @@ class LargeAccount:
 
 
 def headers(body: bytes) -> dict[str, str]:
-    """The headers of an answer."""
+    """Return the headers of an answer."""
     return {
         "Content-Type": "application/x-amz-json-1.1",
         "Content-Length": str(len(body)),
@@ -249,7 +255,7 @@ def headers(body: bytes) -> dict[str, str]:
 
 
 def canned(client: object, answers: Answers | None = None) -> None:
-    """Let a boto3 client be answered before it sends."""
+    """Answer a boto3 client's requests before it sends them."""
     served = answers or Answers()
 
     def answered(request: AWSPreparedRequest, **_event: object) -> AWSResponse:
@@ -263,14 +269,14 @@ def canned(client: object, answers: Answers | None = None) -> None:
 
 
 def secrets_manager(answers: Answers | None = None) -> SecretsManagerClient:
-    """A boto3 client for Secrets Manager whose answers are canned."""
+    """Return a boto3 client for Secrets Manager with canned answers."""
     client = _session().client("secretsmanager")
     canned(client, answers)
     return client
 
 
 def parameter_store() -> SSMClient:
-    """The same for Parameter Store."""
+    """Return a boto3 client for Parameter Store with canned answers."""
     client = _session().client("ssm")
     canned(client)
     return client
@@ -286,9 +292,9 @@ def _session() -> boto3.Session:
 
 @contextmanager
 def endpoint(moves_every: int = 0, *, secrets: int = 0) -> Iterator[str]:
-    """The URL of an endpoint for both services, served by a process that ends with this one.
+    """Yield the URL of an endpoint for both services. Its process ends with this one.
 
-    It answers as `Answers`, or with `secrets` as a `LargeAccount`.
+    The endpoint answers as `Answers`, or with `secrets` as a `LargeAccount`.
     """
     command = [sys.executable, "-m", "benchmarks.aws", str(moves_every), str(secrets)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
@@ -300,13 +306,13 @@ def endpoint(moves_every: int = 0, *, secrets: int = 0) -> Iterator[str]:
 
 
 def variables(url: str) -> dict[str, str]:
-    """The environment variables of a process that talks to this endpoint."""
+    """Return the environment variables of a process that uses this endpoint."""
     port = url.rpartition(":")[2]
     return CREDENTIALS | {"AWS_ENDPOINT_URL": url, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": port}
 
 
 class _Raw(io.BytesIO):
-    """The raw answer, as botocore reads one."""
+    """The raw answer in the form that botocore reads."""
 
     def stream(self, **_options: object) -> Iterator[bytes]:
         yield self.read()
@@ -356,7 +362,7 @@ def _handler(answers: Answers | LargeAccount) -> type[BaseHTTPRequestHandler]:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the standard input closes; the first line of the output is the port."""
+    """Serve until the standard input closes. The first line of the output is the port."""
     moves_every, secrets = map(int, arguments)
     answers = LargeAccount(secrets) if secrets else Answers(moves_every)
     server = ThreadingHTTPServer((LOCALHOST, 0), _handler(answers))

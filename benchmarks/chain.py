@@ -1,4 +1,7 @@
-"""From the move of AWSCURRENT to the first use of the new version, hop by hop, on the deployed listener."""
+"""The time from the move of AWSCURRENT to the first use of the new version, hop by hop.
+
+The listener is the deployed one.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ TIMEOUT_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many rotations."""
+    """The number of rotations."""
 
     rotations: int
 
@@ -48,10 +51,10 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One rotation, in epoch seconds.
+    """The moments of one rotation, in epoch seconds.
 
-    AWSCURRENT moves, the listener decides on the marker, the marker is seen in the table, a check
-    begins, the new version is served.
+    AWSCURRENT moves, the listener decides on the marker, the marker is seen in the table, a check begins, and
+    the new version is served.
     """
 
     moved_s: float
@@ -78,7 +81,7 @@ class Turn:
 
     @property
     def hops_s(self) -> float:
-        """All but the wait for the next check."""
+        """Return the seconds of all hops but the wait for the next check."""
         return self.event_s + self.write_s + self.read_s
 
     @property
@@ -87,7 +90,7 @@ class Turn:
 
 
 class Reader:
-    """A warm process that reads the secret all the time, and when it began to serve which version."""
+    """A warm process that reads the secret all the time, and the time when it began to serve each version."""
 
     def __init__(self, stack: Stack) -> None:
         self._cache = SecretCache(
@@ -119,7 +122,7 @@ class Reader:
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
     with EmbeddedAws() as aws, environment(aws):
         stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
@@ -133,12 +136,12 @@ def measure(size: Size) -> Parts:
             for _ in range(plan.rotations + 1):
                 time.sleep(phases.random() * CHECK_INTERVAL_S)
                 turns.append(turn(client, stack, reader, secret_key(arn, NAME)))
-    # The first rotation starts the listener's Lambda, and is told apart.
+    # The first rotation starts the listener's Lambda, so it is reported apart.
     return {"rotation": part(turns[0], turns[1:])}
 
 
 def turn(client: SecretsManagerClient, stack: Stack, reader: Reader, key: str) -> Turn:
-    """Rotate once and follow the new version; `TimeoutError` if it is not used within 10 s."""
+    """Rotate once and follow the new version. Raises `TimeoutError` if it is not used within 10 s."""
     moved: list[float] = []
 
     def about_to_move(**_event: object) -> None:
@@ -159,7 +162,7 @@ def turn(client: SecretsManagerClient, stack: Stack, reader: Reader, key: str) -
 
 
 def marker_seen(client: DynamoDBClient, table: str, key: str, version_id: str) -> tuple[float, float]:
-    """When the listener decided on the marker of this version, and when it was seen in the table."""
+    """Return when the listener decided on this version's marker, and when the table showed it."""
     late_s = time.monotonic() + TIMEOUT_S
     while time.monotonic() < late_s:
         item = client.get_item(TableName=table, Key={"pk": {"S": key}}, ConsistentRead=True).get("Item")
@@ -171,7 +174,7 @@ def marker_seen(client: DynamoDBClient, table: str, key: str, version_id: str) -
 
 
 def part(first: Turn, turns: list[Turn]) -> Part:
-    """The figures of these rotations."""
+    """Return the figures of these rotations."""
     hops = {
         "event: the move to the listener's decision": [one.event_s for one in turns],
         "write: to the marker seen in the table": [one.write_s for one in turns],

@@ -1,4 +1,4 @@
-"""What a check of the marker table costs: its request, its wait, and what others feel of it."""
+"""The cost of a check of the marker table: its request, its wait, and the effect on other reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ INTERVAL_S: Final = 5.0
 READ_UNIT_BYTES: Final = 4096
 HELD: Final = (1, 10, 100, 1000)
 POLL_INTERVAL_S: Final = 0.2
-"""Far below any sensible interval, so that there are many checks; above what a check and a refresh take."""
+"""The poller's interval in seconds.
+
+It is far below any sensible interval, so that there are many checks, and above the time of a check with a
+refresh.
+"""
 
 LONG_INTERVAL_S: Final = 3600.0
 ASLEEP: Final = "poller asleep"
@@ -43,7 +47,7 @@ REFRESHING: Final = "during a refresh"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many checks are timed; for how long, and how often in turn, gets are timed beside the poller."""
+    """The number of timed checks, the seconds of timed gets beside the poller, and the number of turns."""
 
     checks: int
     background_s: float
@@ -57,7 +61,7 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
     background = gets_beside_the_poller(plan)
     p99 = {name: median(one.share_ns(0.99) for one in taken) for name, taken in background.items()}
@@ -99,12 +103,12 @@ def measure(size: Size) -> Parts:
     return {"check": part}
 
 
-# The request
+# The request of a check is counted below.
 
 
 @dataclass(slots=True)
 class Wire:
-    """What went over the wire: requests, bytes each way, and read units."""
+    """The traffic of a check: requests, bytes each way, and read units."""
 
     requests: int = 0
     sent: int = 0
@@ -114,14 +118,14 @@ class Wire:
 
 @dataclass(slots=True)
 class Tapped:
-    """A clock, and a cache that holds `held` secrets with a marker table, all its requests counted."""
+    """A clock, and a cache that holds `held` secrets with a marker table. All its requests are counted."""
 
     held: int
     clock: FakeClock = field(default_factory=FakeClock)
     wire: Wire = field(default_factory=Wire)
 
     def cache(self, url: str | None = None) -> SecretCache:
-        """The cache, warm and checked once."""
+        """Return the cache, warm and checked once."""
         clients = [_client(service, url) for service in ("secretsmanager", "dynamodb")]
         if url is None:
             answers = Answers()
@@ -158,7 +162,7 @@ class Tapped:
 
 
 def wire(held: int) -> Wire:
-    """What one check sends and receives when nothing has changed."""
+    """Return the traffic of one check when nothing has changed."""
     tapped = Tapped(held)
     cache = tapped.cache()
     tapped.wire = Wire()
@@ -168,7 +172,7 @@ def wire(held: int) -> Wire:
 
 
 def wire_rows(held: int, seen: Wire) -> tuple[Row, ...]:
-    """The figures of one check."""
+    """Return the figures of one check."""
     note = f"{held} held"
     return (
         counted("requests of a check", "requests", seen.requests, note),
@@ -178,11 +182,11 @@ def wire_rows(held: int, seen: Wire) -> tuple[Row, ...]:
     )
 
 
-# The wait
+# The wait of a check is timed below.
 
 
 def inline_ms(plan: Plan, url: str) -> dict[str, list[float]]:
-    """Milliseconds of the get that checks, beside those of the calls that peers make to be fresh."""
+    """Return the milliseconds of a get that checks, and of the calls that peers make to be fresh."""
     tapped = Tapped(1)
     cache, client = tapped.cache(url), _client("secretsmanager", url)
 
@@ -211,12 +215,12 @@ def _ms(call: object) -> float:
     return (time.perf_counter() - started_s) * 1000
 
 
-# Beside the poller
+# Gets beside the poller are timed below.
 
 
 @dataclass(frozen=True, slots=True)
 class Gets:
-    """The times of many gets, one by one, in nanoseconds, and how many calls the poller made."""
+    """The times of many gets, each in nanoseconds, and the number of calls that the poller made."""
 
     times_ns: Sequence[int]
     calls: int
@@ -227,19 +231,19 @@ class Gets:
 
 @dataclass(slots=True)
 class Flights:
-    """When calls of a client were under way: from their arguments to their parsed answer (nanoseconds)."""
+    """The times of a client's calls, from their arguments to their parsed answer, in nanoseconds."""
 
     begun_ns: list[int] = field(default_factory=list)
     ended_ns: list[int] = field(default_factory=list)
 
     def watch(self, client: object) -> None:
-        """Take down every call of this client."""
+        """Record every call of this client."""
         events = client.meta.events  # type: ignore[attr-defined] # any boto3 client
         events.register("provide-client-params", lambda **_: self.begun_ns.append(time.perf_counter_ns()))
         events.register("after-call", lambda **_: self.ended_ns.append(time.perf_counter_ns()))
 
     def among(self, begun: Sequence[int], ended: Sequence[int]) -> list[int]:
-        """How long those took that overlap with a call."""
+        """Return the durations of the gets that overlap with a call."""
         found: list[int] = []
         for first_ns, last_ns in zip(self.begun_ns, self.ended_ns, strict=False):
             overlap = slice(bisect(ended, first_ns), bisect(begun, last_ns))
@@ -248,7 +252,7 @@ class Flights:
 
 
 def gets_beside_the_poller(plan: Plan) -> dict[str, list[Gets]]:
-    """Gets while the poller sleeps, and while it checks and refreshes, in turn."""
+    """Time gets in turn while the poller sleeps, and while it checks and refreshes."""
     taken: dict[str, list[Gets]] = {ASLEEP: [], BUSY: [], CHECKING: [], REFRESHING: []}
     with endpoint(moves_every=2) as url:
         for _ in range(plan.background_rounds):
@@ -259,13 +263,15 @@ def gets_beside_the_poller(plan: Plan) -> dict[str, list[Gets]]:
 
 
 def gets(url: str, interval_s: float, seconds: float) -> dict[str, Gets]:
-    """Time every get for some seconds: all, those during checks, and those during refreshes."""
+    """Time every get for some seconds: all gets, those during checks, and those during refreshes."""
     clients = {CHECKING: _client("dynamodb", url), REFRESHING: _client("secretsmanager", url)}
     cache = SecretCache(
         cast("SecretsManagerClient", clients[REFRESHING]),
         marker_table=TABLE,
         dynamodb_client=cast("DynamoDBClient", clients[CHECKING]),
         check_interval_s=interval_s,
+        # Copies stay fresh for longer than the window of the longest interval, so that every get can be a
+        # hit.
         background=True,
         limits=Limits(covered_ttl_s=6 * 3600, uncovered_ttl_s=6 * 3600),
     )
@@ -281,7 +287,7 @@ def gets(url: str, interval_s: float, seconds: float) -> dict[str, Gets]:
 
 
 def timed_gets(cache: SecretCache, seconds: float) -> tuple[array[int], array[int]]:
-    """When each of many gets began and ended."""
+    """Return when each of many gets began and ended, in nanoseconds."""
     begun, ended = array("q"), array("q")
     get, now = cache.get, time.perf_counter_ns
     late_ns = now() + int(seconds * 1e9)
@@ -293,7 +299,7 @@ def timed_gets(cache: SecretCache, seconds: float) -> tuple[array[int], array[in
 
 
 def background_rows(name: str, taken: list[Gets]) -> tuple[Row, ...]:
-    """The figures of the gets beside the poller."""
+    """Return the figures of the gets beside the poller."""
     return (
         row(f"get, {name}: median", "ns", [one.share_ns(0.5) for one in taken]),
         row(f"get, {name}: p99", "ns", [one.share_ns(0.99) for one in taken]),

@@ -1,4 +1,4 @@
-"""From nothing to the first secret: in a fresh process, and as the INIT of a Lambda function."""
+"""The time from nothing to the first secret: in a fresh process, and as the INIT of a Lambda function."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
 secret = Settings().password
 """,
 }
-"""Each as its documentation begins, with clients of its own making."""
+"""Each program is the start of the package's documentation, and makes its own client."""
 
 TIMED: Final = """
 import time; started_s = time.perf_counter()
@@ -83,12 +83,12 @@ NOT_NEEDED: Final = (
     "keyturn.markers.recorder",
     "keyturn.cache.status",
 )
-"""Modules that the first get has no use for."""
+"""The modules that the first get does not need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many processes of each kind."""
+    """The number of processes of each kind."""
 
     processes: int
     inits: int
@@ -102,17 +102,17 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One fresh process: milliseconds to the secret, and the modules loaded on the way."""
+    """One fresh process: milliseconds to the secret, and the modules loaded until then."""
 
     ms: float
     modules: frozenset[str]
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
     with endpoint() as url, TemporaryDirectory() as folder:
-        # Bytecode is kept even where the environment forbids it: what is installed has it.
+        # Bytecode is kept even where the environment forbids it, as an installed package has it.
         bytecode = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
         environment = variables(url) | bytecode
         started = processes(plan, environment)
@@ -145,7 +145,7 @@ def measure(size: Size) -> Parts:
 
 
 def targets(ms: Mapping[str, list[float]], suffix: str) -> tuple[Ratio, ...]:
-    """keyturn, with a marker table, against the peers."""
+    """Return the comparisons of keyturn, with a marker table, with its peers."""
     middle = {name: median(taken) for name, taken in ms.items()}
     ours = middle[KEYTURN_TABLE]
     return (
@@ -156,7 +156,7 @@ def targets(ms: Mapping[str, list[float]], suffix: str) -> tuple[Ratio, ...]:
 
 
 def processes(plan: Plan, environment: Mapping[str, str]) -> dict[str, list[float]]:
-    """Milliseconds of fresh processes, in turn."""
+    """Return the milliseconds of fresh processes, taken in turn."""
     takes: dict[str, Callable[[], float]] = {}
     for name, program in PROGRAMS.items():
         start(program, environment)
@@ -165,7 +165,7 @@ def processes(plan: Plan, environment: Mapping[str, str]) -> dict[str, list[floa
 
 
 def start(program: str, environment: Mapping[str, str]) -> Start:
-    """Run one program in a fresh process, with these environment variables besides our own."""
+    """Run one program in a fresh process, with these environment variables in addition."""
     code = TIMED.format(name=NAME, program=program)
     command, whole = [sys.executable, "-c", code], {**os.environ, **environment}
     answer = subprocess.run(command, env=whole, capture_output=True, text=True, check=True, timeout=60)
@@ -174,7 +174,7 @@ def start(program: str, environment: Mapping[str, str]) -> Start:
 
 
 def not_needed(started: Start) -> list[str]:
-    """What was loaded without need: a module of `NOT_NEEDED`, or one inside it."""
+    """Return the modules that were loaded without need: those of `NOT_NEEDED`, and modules inside them."""
     return [
         module
         for module in started.modules
@@ -183,7 +183,7 @@ def not_needed(started: Start) -> list[str]:
 
 
 def rie_inits(plan: Plan, environment: Mapping[str, str]) -> dict[str, list[float]]:
-    """Milliseconds of INIT, in turn."""
+    """Return the milliseconds of INIT, taken in turn."""
     with TemporaryDirectory() as folder:
         takes: dict[str, Callable[[], float]] = {}
         for number, (name, program) in enumerate(PROGRAMS.items()):

@@ -1,4 +1,4 @@
-"""Dollars a month, all requests counted, against polling Secrets Manager at the same freshness."""
+"""Dollars a month for all requests, compared with polling Secrets Manager at the same freshness."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ SECRETS: Final = (1, 10, 100)
 FROM_ENVIRONMENTS: Final = 5
 
 LIFE_S: Final = 2 * 3600
-"""How long an environment lives: Lambda ends them every few hours."""
+"""The seconds that an environment lives: Lambda ends environments every few hours."""
 
 SWEEP_EVERY_S: Final = 300
 ROTATIONS_PER_MONTH: Final = 1
 EVENTS_PER_ROTATION: Final = 8
-"""The native event, and CloudTrail's of the calls and of the service; each is counted as if it wrote."""
+"""The native event, and CloudTrail's events of the calls and the service. Each counts as if it wrote."""
 
 MEMORY_GB: Final = 0.25
 EVENT_S: Final = 0.5
 SWEEP_S: Final = 2.0
 SWEEP_SECRET_S: Final = 0.002
-"""Assumed durations in Lambda, several times what is measured under its emulator."""
+"""Assumed durations in Lambda, several times those measured under its emulator."""
 
 ALARMS: Final = 5
 METRICS: Final = 2
 WATCHING: Final = ALARMS * CLOUDWATCH_ALARM + METRICS * CLOUDWATCH_METRIC
-"""Dollars a month of what watches the listener, as the template deploys it."""
+"""The price of monitoring the listener as the template deploys it, in dollars a month."""
 
 PAGE: Final = 100
 MARKER_BYTES: Final = 700
@@ -83,19 +83,19 @@ DOLLARS: Final[Mapping[str, float]] = {
     "PutItem": WRITE_UNIT,
     "TransactWriteItems": 2 * 2 * WRITE_UNIT,
 }
-"""By call, for items of at most 1 KB; a transaction writes two of them, and counts double."""
+"""Dollars by call, for items of at most 1 KB. A transaction writes two of them and counts double."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The calls of one environment's month; of one event; of one sweep of one secret."""
+    """The calls of one environment's month, of one event, and of one sweep of one secret."""
 
     environment: Mapping[str, float]
     event: Mapping[str, float]
     sweep: Mapping[str, float]
 
     def month(self, secrets: int, environments: int) -> float:
-        """Dollars a month of an account with so many secrets, each held by so many environments."""
+        """Return the dollars a month of an account: each secret is held by this number of environments."""
         events = secrets * ROTATIONS_PER_MONTH * EVENTS_PER_ROTATION
         sweeps = MONTH_S / SWEEP_EVERY_S
         pages, scanned = ceil(secrets / PAGE), ceil(secrets * MARKER_BYTES / READ_UNIT_BYTES)
@@ -109,22 +109,22 @@ class Bill:
 
 
 def polling(secrets: int, environments: int, interval_s: float) -> float:
-    """Dollars a month of asking Secrets Manager once per interval instead."""
+    """Return the dollars a month of calling Secrets Manager once per interval instead."""
     return secrets * environments * MONTH_S / interval_s * SECRETS_MANAGER_CALL
 
 
 def dollars(calls: Mapping[str, float]) -> float:
-    """What these calls cost."""
+    """Return the price of these calls."""
     return sum(DOLLARS[call] * number for call, number in calls.items())
 
 
 def run(seconds: float) -> float:
-    """What one run of the listener costs."""
+    """Return the price of one run of the listener."""
     return LAMBDA_REQUEST + seconds * MEMORY_GB * LAMBDA_GB_S
 
 
 def measure(_size: Size) -> Parts:
-    """The one part; it only counts, so both sizes are the same."""
+    """Return the only part. It only counts, so both sizes are the same."""
     event, sweep = listener_calls()
     bills = {one: Bill(environment_calls(one), event, sweep) for one in INTERVALS_S}
     bill = bills[DEFAULT_INTERVAL_S]
@@ -176,7 +176,7 @@ def measure(_size: Size) -> Parts:
 
 
 def plots(bills: Mapping[float, Bill]) -> tuple[Plot, ...]:
-    """How many times cheaper, by environments per secret."""
+    """Plot how many times cheaper keyturn is, by environments per secret."""
     x = tuple(map(float, ENVIRONMENTS))
 
     def curve(name: str, secrets: int, interval_s: float) -> Curve:
@@ -204,11 +204,11 @@ def plots(bills: Mapping[float, Bill]) -> tuple[Plot, ...]:
     )
 
 
-# Counting
+# The calls are counted below.
 
 
 def environment_calls(interval_s: float) -> dict[str, float]:
-    """The calls of one environment in a month that is always asked, by its production code."""
+    """Count the calls of one environment in a month of constant reads, by its production code."""
     life, rotation = Counter(_life(interval_s, rotations=0)), Counter(_life(interval_s, rotations=1))
     rotation.subtract(life)
     lives = MONTH_S / LIFE_S
@@ -216,7 +216,7 @@ def environment_calls(interval_s: float) -> dict[str, float]:
 
 
 def _life(interval_s: float, rotations: int) -> dict[str, int]:
-    """The calls of one life of an environment that is asked at every moment that matters."""
+    """Count the calls of one life of an environment that is read at every moment that matters."""
     clock = FakeClock()
     secrets, table = FakeSecretsManager(clock), FakeMarkers(clock)
     arn = secrets.create(NAME, "one", "v1")
@@ -241,7 +241,7 @@ def _life(interval_s: float, rotations: int) -> dict[str, int]:
 
 
 def listener_calls() -> tuple[dict[str, float], dict[str, float]]:
-    """The calls of one event that moves AWSCURRENT, and of one sweep of one secret."""
+    """Count the calls of one event that moves AWSCURRENT, and of one sweep of one secret."""
     with mock_aws(), _deployed() as (listener, client, calls):
         arn = client.create_secret(Name=NAME, SecretString="one")["ARN"]
         listener.handle({"keyturn": "sweep"}, lambda: False)
@@ -249,7 +249,7 @@ def listener_calls() -> tuple[dict[str, float], dict[str, float]]:
         calls.clear()
         listener.handle(_event(arn, put["VersionId"]), lambda: False)
         event: dict[str, float] = dict(calls)
-        # A second sweep within one second of the table's clock would find the lease renewed.
+        # A second sweep within one second of the table's clock would find the lease already renewed.
         boto3.client("dynamodb", region_name=REGION).update_item(
             TableName=TABLE,
             Key={"pk": {"S": HEAD_KEY}},
@@ -263,7 +263,7 @@ def listener_calls() -> tuple[dict[str, float], dict[str, float]]:
 
 @contextmanager
 def _deployed() -> Iterator[tuple[Listener, SecretsManagerClient, Counter[str]]]:
-    """The listener on moto, its calls counted."""
+    """Yield the listener on moto, its client, and the count of its calls."""
     client, database = (
         boto3.client("secretsmanager", region_name=REGION),
         boto3.client("dynamodb", region_name=REGION),
@@ -302,7 +302,7 @@ def _deployed() -> Iterator[tuple[Listener, SecretsManagerClient, Counter[str]]]
 
 
 def _event(arn: str, version_id: str) -> dict[str, object]:
-    """Secrets Manager's native event."""
+    """Return Secrets Manager's native event."""
     return {
         "detail-type": "Secret Label Updated",
         "source": "aws.secretsmanager",

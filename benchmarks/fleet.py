@@ -31,7 +31,7 @@ REQUESTS_PER_INTERVAL: Final = 5
 WARM_INTERVALS: Final = 2
 LATE_INTERVALS: Final = 30
 LATE_S: Final = 150
-"""Nobody waits longer for the last environment: so many intervals, and so long."""
+"""The longest wait for the last environment, in intervals and in seconds."""
 
 BURST_S: Final = 0.1
 BATCH_MAX: Final = 100
@@ -41,7 +41,7 @@ ROTATION_DAYS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The sizes of fleets; secrets held and markers in the table, for the growth."""
+    """The sizes of the fleets, and for the growth the secrets held and the markers in the table."""
 
     fleets: tuple[int, ...]
     held: tuple[int, ...]
@@ -55,9 +55,10 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 
 class Quota:
-    """How often something was asked in each second, and that only `per_s` are answered.
+    """Counts the calls in each second, and answers only `per_s` of them.
 
-    A token bucket of a tenth of a second: who is refused depends on the moment, not on who comes first.
+    It is a token bucket of a tenth of a second, so the refusals depend on the moment, not on the order of the
+    callers.
     """
 
     def __init__(self, clock: FakeClock, per_s: float = inf) -> None:
@@ -67,7 +68,7 @@ class Quota:
         self.refused = 0
 
     def exceeded(self) -> bool:
-        """Count one call; whether it is one too many."""
+        """Count one call. Return True if it exceeds the quota."""
         now_s = self._clock.wall_s
         self.asked[int(now_s)] += 1
         self._left = min(self._per_s * BURST_S, self._left + (now_s - self._at_s) * self._per_s)
@@ -81,7 +82,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fleet around one rotation; `last_s` and `median_s` from the marker to the first use."""
+    """One fleet around one rotation.
+
+    `last_s` and `median_s` are the seconds from the marker to the first use.
+    """
 
     environments: int
     interval_s: float
@@ -98,12 +102,12 @@ class Outcome:
 
     @property
     def dollars_per_month(self) -> float:
-        """The checks of a month, by the rate that was seen."""
+        """Return the price of a month's checks at the measured rate."""
         return self.head_reads_per_s * MONTH_S * READ_UNIT / 2
 
 
 class LimitedMarkers(FakeMarkers):
-    """The marker table, which throttles reads of its one head and of the one marker, and counts markers."""
+    """A marker table that throttles reads of its head and of the single marker, and counts markers."""
 
     def __init__(self, clock: FakeClock, heads_max: float = inf, markers_max: float = inf) -> None:
         super().__init__(clock)
@@ -136,13 +140,13 @@ class World:
         self.secrets.fail = self._failure
 
     def limit(self) -> None:
-        """From now on the quotas hold (not while the fleet starts)."""
+        """Apply the quotas from now on (not while the fleet starts)."""
         self.table.heads = Quota(self.clock, HEAD_READS_PER_S_MAX)
         self.table.markers = Quota(self.clock, MARKER_READS_PER_S_MAX)
         self.values = Quota(self.clock, GET_SECRET_VALUE_PER_S_MAX)
 
     def rotate(self) -> None:
-        """AWSCURRENT moves, and its marker is written at once."""
+        """Move AWSCURRENT and write its marker at once."""
         self.secrets.put(NAME, "two", "v2")
         self.table.set(self.key, self.arn, {"AWSCURRENT": "v2", "AWSPREVIOUS": "v1"})
 
@@ -151,9 +155,9 @@ class World:
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
-    # Thousands of throttled environments say so, each once; here they are counted instead.
+    # Each of thousands of throttled environments would log it once. Here they are counted instead.
     logging.getLogger("keyturn").setLevel(logging.ERROR)
     outcomes = [fleet(size, interval_s) for interval_s in INTERVALS_S for size in plan.fleets]
     held = {number: held_cost(number) for number in plan.held}
@@ -200,16 +204,16 @@ def measure(size: Size) -> Parts:
 
 
 def walls(interval_s: float) -> str:
-    """At how many environments the two walls stand."""
+    """Return the numbers of environments at which the two walls stand."""
     first, second = (round(most * interval_s) for most in (MARKER_READS_PER_S_MAX, HEAD_READS_PER_S_MAX))
     return f"{first:,} and {second:,}"
 
 
-# One fleet
+# One fleet is simulated below.
 
 
 def fleet(environments: int, interval_s: float) -> Outcome:
-    """One fleet: it starts, settles, sees one rotation, and goes on until all have used the new version."""
+    """Run one fleet: it starts, settles, sees one rotation, and goes on until all use the new version."""
     world, chance = World(), random.Random(environments)
     caches = [
         SecretCache(
@@ -245,9 +249,9 @@ def fleet(environments: int, interval_s: float) -> Outcome:
 
 
 class Walk:
-    """Asks every environment once per round, at its own moment in it; time passes in between.
+    """Reads from every environment once per round, at its own moment, and lets time pass in between.
 
-    Environments start spread over one check interval, which is some rounds.
+    The starts of the environments are spread over one check interval, which is some rounds.
     """
 
     def __init__(
@@ -263,7 +267,10 @@ class Walk:
         self.failed = 0
 
     def round(self) -> list[str]:
-        """One get of each that has started; the version ids in their order."""
+        """Read from each environment that has started.
+
+        Return the version ids in the order of the environments.
+        """
         begun_s, seen = self._clock.wall_s, []
         for phase, first, cache in self._turns:
             if self._rounds >= first:
@@ -274,7 +281,7 @@ class Walk:
         return seen
 
     def until_used(self, rotated_s: float, rounds: int) -> list[float]:
-        """Ask until all have the new version: how long each took, seconds."""
+        """Read until all have the new version. Return the seconds that each took."""
         uses: dict[int, float] = {}
         for _ in range(rounds):
             begun_s = self._clock.wall_s
@@ -294,7 +301,7 @@ class Walk:
 
 
 def rows(one: Outcome) -> tuple[Row, ...]:
-    """The figures of one fleet."""
+    """Return the figures of one fleet."""
     note = f"{one.environments:,} environments, interval {one.interval_s:g} s"
     return (
         counted("reads of the head a second, peak", "reads/s", one.head_reads_peak, note),
@@ -308,12 +315,12 @@ def rows(one: Outcome) -> tuple[Row, ...]:
     )
 
 
-# Growth
+# The growth with secrets and markers is counted below.
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One environment that holds so many secrets: its requests per check, and after one of them moved."""
+    """One environment that holds this number of secrets: its requests per check, and after a move."""
 
     requests_per_check: float
     markers_read: int
@@ -360,7 +367,7 @@ def held_cost(held: int) -> Held:
 
 
 def held_rows(held: dict[int, Held]) -> tuple[Row, ...]:
-    """The figures by secrets held."""
+    """Return the figures by secrets held."""
     return tuple(
         made
         for number, one in held.items()
@@ -373,7 +380,7 @@ def held_rows(held: dict[int, Held]) -> tuple[Row, ...]:
 
 
 def fleet_plots(outcomes: list[Outcome]) -> tuple[Plot, ...]:
-    """The walls, and the time until the last has it."""
+    """Plot the walls, and the time until the last environment has the new version."""
 
     def curves(y: str) -> tuple[Curve, ...]:
         made = []
@@ -414,7 +421,7 @@ def fleet_plots(outcomes: list[Outcome]) -> tuple[Plot, ...]:
 
 
 def growth_plots(plan: Plan, held: dict[int, Held]) -> tuple[Plot, ...]:
-    """Dollars a month of one environment by the markers in the table that rotate, and by what it holds."""
+    """Plot an environment's dollars a month by rotating markers in the table and by secrets held."""
     checks = MONTH_S / DEFAULT_INTERVAL_S * READ_UNIT / 2
     curves = [
         Curve(

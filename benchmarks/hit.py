@@ -1,4 +1,4 @@
-"""What a hit costs, alone and from eight threads at once."""
+"""The cost of a hit, alone and from eight threads at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OF_STORE: Final = f"/{NAME}"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many samples; `hits` per thread and sample of the threaded measurement."""
+    """The number of samples. `hits` is per thread and sample of the threaded measurement."""
 
     rounds: int
     thread_rounds: int
@@ -54,14 +54,14 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 
 class LiveLogin(LiveSettings):
-    """Settings as an application has them, with one field of the secret."""
+    """Settings of an application, with one field of the secret."""
 
     password: Annotated[SecretStr, FromSecret(NAME, key="password")]
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One way to read a warm secret: the statement, and the `subject` of it."""
+    """One way to read a warm secret: the statement, and the `subject` in it."""
 
     statement: str
     subject: object
@@ -69,7 +69,7 @@ class Subject:
 
 
 def subjects() -> dict[str, Subject]:
-    """All, warmed up with the same full answer, each as its documentation uses it."""
+    """Return all subjects, warmed up with the same full answer, each used as its documentation shows."""
     keyturn = SecretCache(secrets_manager(), ssm_client=parameter_store())
     upstream = UpstreamCache(client=secrets_manager())  # type: ignore[no-untyped-call] # it has no types
     powertools = SecretsProvider(boto3_client=secrets_manager())
@@ -114,14 +114,14 @@ def subjects() -> dict[str, Subject]:
 
 
 def measure(size: Size) -> Parts:
-    """Both parts."""
+    """Return both parts."""
     plan = PLANS[size]
     found = subjects()
     return {"hit": hits(plan, found), "threads": threads(plan, found)}
 
 
 def hits(plan: Plan, found: dict[str, Subject]) -> Part:
-    """Nanoseconds per hit of one thread."""
+    """Return the nanoseconds per hit of one thread."""
     takes = {name: nanoseconds(one.statement, subject=one.subject, name=NAME) for name, one in found.items()}
     samples = interleaved(takes, plan.rounds)
     rows = [row(name, "ns", taken) for name, taken in samples.items()]
@@ -159,11 +159,11 @@ def hits(plan: Plan, found: dict[str, Subject]) -> Part:
 
 
 def threads(plan: Plan, found: dict[str, Subject]) -> Part:
-    """What eight threads reach together, as a share of what one thread reaches alone."""
+    """Return the throughput of eight threads together, as a share of that of one thread alone."""
     found = {name: one for name, one in found.items() if name != BOTO3}
     takes: dict[str, Take] = {}
     for name, one in found.items():
-        # The slow ones need fewer calls for a sample of the same length.
+        # Slow subjects need fewer calls for a sample of the same length.
         hits = max(
             500,
             min(
@@ -184,7 +184,7 @@ def threads(plan: Plan, found: dict[str, Subject]) -> Part:
 
 
 def kept(read: Callable[[str], object], hits: int) -> float:
-    """The throughput of all threads together over that of one."""
+    """Return the throughput of all threads together divided by that of one."""
     alone_s = _seconds(read, hits * THREADS, 1)
     return alone_s / _seconds(read, hits, THREADS)
 

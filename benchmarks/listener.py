@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 
 HANDLER: Final = "rotation_listener.handler.handler"
 TIMEOUT_S: Final = 300
-"""What the template gives one run."""
+"""The time limit of one run in the template, in seconds."""
 
 SHARE: Final = 256 / 1769
-"""Of one processor: what the template's 256 MB get.
-https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+"""The share of a processor that the template's 256 MB get.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many cold starts, events, and secrets in the sweep."""
+    """The number of cold starts, of events, and of secrets in the sweep."""
 
     inits: int
     events: int
@@ -48,7 +50,7 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
     if not rie.is_there():
         return {"listener": Part("The listener", "Not measured: Lambda's emulator was not there.")}
@@ -94,7 +96,7 @@ def measure(size: Size) -> Parts:
 
 @contextmanager
 def package() -> Iterator[Path]:
-    """The unpacked zip."""
+    """Yield the folder of the unpacked zip."""
     with TemporaryDirectory() as folder:
         with zipfile.ZipFile(build_listener()) as archive:
             archive.extractall(folder)
@@ -117,7 +119,7 @@ def _cold(folder: Path, variables: dict[str, str], client: SecretsManagerClient,
 
 
 def cold_rows(cold: list[Cold]) -> list[Row]:
-    """The figures of the cold starts."""
+    """Return the figures of the cold starts."""
     return [
         row("INIT", "ms", [one.init_ms for one in cold]),
         row("first event, after INIT", "ms", [one.first_ms for one in cold]),
@@ -136,7 +138,7 @@ def _events(function: rie.Function, plan: Plan, client: SecretsManagerClient, ar
 
 
 def _event_ms(function: rie.Function, client: SecretsManagerClient, arn: str) -> float:
-    """Milliseconds of one event that tells of a new version."""
+    """Return the milliseconds of one event about a new version."""
     put = client.put_secret_value(SecretId=arn, SecretString="1")
     detail = {"name": NAME, "labelUpdated": "AWSCURRENT", "versionId": put["VersionId"]}
     event = {"detail-type": "Secret Label Updated", "id": "1", "resources": [arn], "detail": detail}
@@ -155,7 +157,7 @@ def _sweeps(function: rie.Function, secrets: int) -> list[Row]:
 
 
 def _written_ms(function: rie.Function, event: object, outcome: str) -> float:
-    """Milliseconds of one run that must end so."""
+    """Return the milliseconds of one run that must have this outcome."""
     started_s = time.perf_counter()
     answer = function.invoke(event)
     took_ms = (time.perf_counter() - started_s) * 1000
@@ -165,7 +167,7 @@ def _written_ms(function: rie.Function, event: object, outcome: str) -> float:
 
 
 def _peak_mib(pid: int) -> float:
-    """The most memory that a process has had resident (Linux), 0 if it is not known."""
+    """Return the largest resident memory of a process so far in MiB (Linux); 0 if it is unknown."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     except OSError:
@@ -174,7 +176,7 @@ def _peak_mib(pid: int) -> float:
 
 
 def _processor_s(function: rie.Function) -> float:
-    """Seconds of processor time that the runtime has used so far (Linux)."""
+    """Return the seconds of processor time that the runtime has used so far (Linux)."""
     used = 0.0
     for pid in function.processes():
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()

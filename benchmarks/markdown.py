@@ -40,14 +40,14 @@ documentation uses it."""
 
 
 def page(found: Results) -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [(key, found.parts[key]) for key in ORDER if key in found.parts]
     sections = (section(key, part, found.runs[key]) for key, part in parts)
     return "\n\n".join((INTRODUCTION, summary(found), *sections)) + "\n"
 
 
 def summary(found: Results) -> str:
-    """Every comparison that has a target, with when and on what it was measured."""
+    """Return every comparison that has a target, with its date and machine."""
     ratios = [
         (found.parts[key].title, one)
         for key in ORDER
@@ -60,7 +60,7 @@ def summary(found: Results) -> str:
 
 
 def measured(found: Results) -> Iterator[str]:
-    """When and on what; several sentences if the parts are of several runs."""
+    """Yield the date and the machine, in several sentences if the parts are of several runs."""
     seen = {}
     for key in ORDER:
         if key in found.runs:
@@ -75,7 +75,7 @@ def measured(found: Results) -> Iterator[str]:
 
 
 def section(key: str, part: Part, run: Run) -> str:
-    """One measurement."""
+    """Return the section of one measurement."""
     table = [line(("", "median", "10 %", "90 %", "")), line(("---", "---:", "---:", "---:", "---"))]
     table += [line(cells(row)) for row in part.rows]
     notes = [f"- {note}" for note in part.notes]
@@ -87,13 +87,13 @@ def section(key: str, part: Part, run: Run) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """One figure's cells."""
+    """Return the cells of one figure."""
     spread = (number(row.low), number(row.high)) if row.samples > 1 else ("", "")
     return (row.name, f"{number(row.median)} {row.unit}", *spread, row.note)
 
 
 def curves(part: Part) -> Iterator[str]:
-    """The plots as tables, one row for each curve; long curves stay in the picture."""
+    """Yield the plots as tables, one row for each curve. Long curves are only in the picture."""
     for plot in part.plots:
         x = plot.curves[0].x
         if len(x) > 15 or any(curve.x != x for curve in plot.curves):
@@ -107,27 +107,27 @@ def curves(part: Part) -> Iterator[str]:
 
 
 def value(one: Ratio) -> str:
-    """What was measured."""
+    """Return the measured value."""
     return f"{number(one.value)} {one.unit}"
 
 
 def target(one: Ratio) -> str:
-    """What it should be."""
+    """Return the target."""
     return f"{'≤' if one.kind == 'at most' else '≥'} {number(one.limit)}"
 
 
 def verdict(one: Ratio) -> str:
-    """Whether it is."""
+    """Return whether the value meets the target, in words."""
     return "met" if one.met else "**missed**"
 
 
 def number(figure: float) -> str:
-    """A figure with the digits that it has."""
+    """Return a figure with the digits of a measurement."""
     return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.4g}"
 
 
 def line(texts: Iterable[str]) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     return "| " + " | ".join(one.replace("|", "\\|") for one in texts) + " |"
 
 

@@ -1,4 +1,4 @@
-"""What a cache needs per secret it holds, over the secret's own text."""
+"""The memory that a cache needs per secret, beyond the secret's own text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DATES: Final = ("CreatedDate", "LastAccessedDate", "LastChangedDate", "LastRotat
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many secrets are held."""
+    """The number of secrets held."""
 
     secrets: int
 
@@ -77,7 +77,7 @@ class Client:
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
     kib = {name: in_a_process(name, plan.secrets) / 1024 for name in HOLDERS}
     part = Part(
@@ -103,16 +103,16 @@ def measure(size: Size) -> Parts:
 
 
 def in_a_process(name: str, secrets: int) -> float:
-    """Bytes per secret over its text, of one cache in a process of its own."""
+    """Return the bytes per secret beyond its text, of one cache in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.memory", name, str(secrets)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return float(answer.stdout)
 
 
 def bytes_per_secret(name: str, secrets: int) -> float:
-    """The same, in this process."""
+    """Return the bytes per secret beyond its text, measured in this process."""
     names = [f"{NAME}-{number}" for number in range(secrets)]
-    # What is made once, for the first secret, is not what a secret costs.
+    # Objects that are made once, for the first secret, are not part of a secret's cost.
     read = HOLDERS[name](secrets + 1)
     read([f"{NAME}-first"])
     gc.collect()
@@ -128,13 +128,13 @@ Read = Callable[[list[str]], object]
 
 
 def keyturn(secrets: int) -> Read:
-    """Without a marker table."""
+    """Make a cache of keyturn without a marker table."""
     cache = SecretCache(Client(), limits=Limits(max_secrets=secrets))
     return lambda names: [cache.get(name).version_id for name in names][:0]
 
 
 def keyturn_with_markers(secrets: int) -> Read:
-    """With a marker read for every secret."""
+    """Make a cache of keyturn that has read a marker for every secret."""
     clock, client = FakeClock(), Client()
     cache = SecretCache(
         client,
@@ -156,7 +156,7 @@ def keyturn_with_markers(secrets: int) -> Read:
 
 
 def upstream(secrets: int) -> Read:
-    """aws-secretsmanager-caching."""
+    """Make a cache of aws-secretsmanager-caching."""
     from aws_secretsmanager_caching import SecretCache as Upstream
     from aws_secretsmanager_caching import SecretCacheConfig
 
@@ -167,18 +167,18 @@ def upstream(secrets: int) -> Read:
 
 
 def powertools(_secrets: int) -> Read:
-    """Powertools parameters."""
+    """Make a provider of Powertools parameters."""
     import boto3
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-    # Its constructor wants a client of boto3's, its reads any.
+    # The constructor accepts only a client of boto3; reads accept any client.
     provider = SecretsProvider(boto3_client=boto3.client("secretsmanager", region_name=REGION))
     provider.client = cast("SecretsManagerClient", Client())
     return lambda names: [provider.get(name, max_age=3600) for name in names][:0]
 
 
 def cachetools(secrets: int) -> Read:
-    """cachetools, holding texts."""
+    """Make a cache of cachetools that holds texts."""
     from cachetools import TTLCache, cached
 
     client = Client()

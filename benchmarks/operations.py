@@ -21,13 +21,13 @@ from benchmarks.cost import (
 
 SECRETS: Final = (1, 100, 10_000)
 FLEETS: Final = ((10, 5.0), (100, 5.0), (1_000, 5.0), (10_000, 5.0), (50_000, 15.0))
-"""Environments, and the check interval in seconds at which the head can be read by so many."""
+"""Environments, and a check interval in seconds at which all of them can read the head."""
 
 
 def month(bill: Bill, secrets: int, environments: int) -> float:
-    """Dollars a month: so many secrets that rotate monthly, environments that hold one each, all alarms.
+    """Return the dollars a month of secrets that rotate monthly, environments with one each, and all alarms.
 
-    Whatever rotates moves the head, and then every environment reads the marker of what it holds.
+    Each rotation moves the head, and then every environment reads the marker of its secret.
     """
     moves_of_others = (secrets - 1) * ROTATIONS_PER_MONTH
     reader = dollars(bill.environment) + moves_of_others * DOLLARS["markers"]
@@ -35,7 +35,7 @@ def month(bill: Bill, secrets: int, environments: int) -> float:
 
 
 def table() -> Iterator[str]:
-    """The lines of the table, as Markdown."""
+    """Yield the lines of the table in Markdown."""
     event, sweep = listener_calls()
     of_secrets = " | ".join(f"{number:,} secret{'s' * (number > 1)}" for number in SECRETS)
     yield f"| environments | interval | {of_secrets} | polling Secrets Manager instead |"

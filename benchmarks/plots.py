@@ -1,4 +1,4 @@
-"""The plots of a run as SVG: lines over logarithmic axes, and bars. Legible on a light and a dark ground."""
+"""The plots of a run as SVG: lines over logarithmic axes, and bars. Legible on light and dark ground."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ BARS: Final = {
     "cold_start": ("ms", "fresh process", "Fresh process to the first secret, milliseconds"),
     "memory": ("KiB", "", "Memory per held secret over its text, KiB"),
 }
-"""Parts drawn as bars: the unit and the note of the rows, and the title."""
+"""The parts drawn as bars: the unit and the note of their rows, and the title."""
 
 
 def draw(parts: Parts, folder: Path) -> list[Path]:
-    """Write every plot there is; their paths."""
+    """Write every plot and return the paths."""
     made = {plot.name: lines(plot) for part in parts.values() for plot in part.plots}
     made |= {key: bars(*BARS[key], part) for key, part in parts.items() if key in BARS}
     for name, svg in made.items():
@@ -60,12 +60,12 @@ def draw(parts: Parts, folder: Path) -> list[Path]:
 
 
 def titles(key: str, part: Part) -> dict[str, str]:
-    """The plots of one part: their titles by their names."""
+    """Return the plots of one part: name -> title."""
     return ({key: BARS[key][-1]} if key in BARS else {}) | {plot.name: plot.title for plot in part.plots}
 
 
 def document(width: float, height: float, content: Iterable[str]) -> str:
-    """A whole picture."""
+    """Return a whole picture."""
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img">',
@@ -77,11 +77,11 @@ def document(width: float, height: float, content: Iterable[str]) -> str:
     )
 
 
-# Lines
+# Plots of lines are drawn below.
 
 
 class Axis:
-    """One axis: values to places, logarithmic where they span more than a factor of 50."""
+    """One axis. It turns values into places, on a logarithmic scale if they span more than a factor of 50."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         low, high = min(values), max(values)
@@ -98,19 +98,19 @@ class Axis:
             self.ticks = [step * number for number in range(round(self._high / step) + 1)]
 
     def place(self, value: float) -> float:
-        """Where a value lies."""
+        """Return the place of a value."""
         at = log10(value) if self._is_log else value
         return round(self._start + (at - self._low) / (self._high - self._low) * (self._end - self._start), 1)
 
 
 def nice(step: float) -> float:
-    """The next step of 1, 2, 2.5 or 5 times a power of ten."""
+    """Return the next step of 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** floor(log10(step))
     return next(power * one for one in (1, 2, 2.5, 5, 10) if power * one >= step - 1e-12)
 
 
 def lines(plot: Plot) -> str:
-    """The curves of a plot."""
+    """Return the picture of a plot's curves."""
     limits = [plot.limit] if plot.limit is not None else []
     x = Axis([one for curve in plot.curves for one in curve.x], LEFT, WIDTH - RIGHT)
     y = Axis([one for curve in plot.curves for one in curve.y] + limits, HEIGHT - BOTTOM, TOP)
@@ -128,7 +128,7 @@ def lines(plot: Plot) -> str:
 
 
 def grid(plot: Plot, x: Axis, y: Axis) -> Iterator[str]:
-    """The axes."""
+    """Yield the axes."""
     for tick in x.ticks:
         yield segment("grid", x.place(tick), TOP, x.place(tick), HEIGHT - BOTTOM)
         yield text(x.place(tick), HEIGHT - BOTTOM + 20, f"{tick:,g}", "quiet", "middle")
@@ -140,7 +140,7 @@ def grid(plot: Plot, x: Axis, y: Axis) -> Iterator[str]:
 
 
 def limit(plot: Plot, y: Axis) -> Iterator[str]:
-    """The line to stay below."""
+    """Yield the line that the curves should stay below."""
     if plot.limit is not None:
         place = y.place(plot.limit)
         yield segment("limit", LEFT, place, WIDTH - RIGHT, place)
@@ -148,7 +148,7 @@ def limit(plot: Plot, y: Axis) -> Iterator[str]:
 
 
 def line(number: int, curve: Curve, x: Axis, y: Axis) -> Iterator[str]:
-    """One curve, with its points where they are few."""
+    """Yield one curve, with its points if there are few."""
     places = [(x.place(at), y.place(value)) for at, value in zip(curve.x, curve.y, strict=True)]
     points = " ".join(f"{left:g},{down:g}" for left, down in places)
     colour = f"c{number % len(COLOURS)}"
@@ -158,18 +158,18 @@ def line(number: int, curve: Curve, x: Axis, y: Axis) -> Iterator[str]:
 
 
 def names(curves: Sequence[Curve]) -> Iterator[str]:
-    """Which colour is which."""
+    """Yield the legend of the colours."""
     for number, curve in enumerate(curves):
         down = TOP + 8 + number * 24
         yield box(f"c{number % len(COLOURS)}", WIDTH - RIGHT + 18, down, 16, 4)
         yield text(WIDTH - RIGHT + 42, down + 7, curve.name)
 
 
-# Bars
+# Plots of bars are drawn below.
 
 
 def bars(unit: str, note: str, title: str, part: Part) -> str:
-    """Medians as bars with their spread, the fastest first."""
+    """Return medians as bars with their spread, the fastest first."""
     rows = sorted(
         (one for one in part.rows if one.unit == unit and one.note == note), key=lambda one: one.median
     )
@@ -180,7 +180,7 @@ def bars(unit: str, note: str, title: str, part: Part) -> str:
 
 
 def bar(number: int, one: Row, axis: Axis) -> Iterator[str]:
-    """One row."""
+    """Yield the bar of one row."""
     down, end = TOP + number * BAR_STEP, axis.place(one.median)
     kind = "ours" if one.name.startswith("keyturn") else "bar"
     yield text(BAR_LEFT - 10, down + 16, one.name, anchor="end")
@@ -190,15 +190,15 @@ def bar(number: int, one: Row, axis: Axis) -> Iterator[str]:
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    """Words at a place; `kind` is a class of the style."""
+    """Return text at a place. `kind` is a class of the style."""
     return f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def box(kind: str, x: float, y: float, width: float, height: float) -> str:
-    """A filled rectangle; `kind` is a class of the style."""
+    """Return a filled rectangle. `kind` is a class of the style."""
     return f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="2"/>'
 
 
 def segment(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    """A line; `kind` is a class of the style."""
+    """Return a line. `kind` is a class of the style."""
     return f'<line class="{kind}" x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}"/>'

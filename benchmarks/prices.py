@@ -1,4 +1,4 @@
-"""List prices, quotas and what a month is: us-east-1, 2026.
+"""List prices, quotas and the length of a month: us-east-1, 2026.
 
 https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/
 https://aws.amazon.com/lambda/pricing/ https://aws.amazon.com/cloudwatch/pricing/
@@ -15,11 +15,11 @@ READ_UNIT: Final = 0.125 / 1e6
 WRITE_UNIT: Final = 0.625 / 1e6
 LAMBDA_REQUEST: Final = 0.20 / 1e6
 LAMBDA_GB_S: Final = 0.0000133334
-"""arm64, as the template deploys it."""
+"""The price for arm64, as the template deploys it."""
 
 CLOUDWATCH_ALARM: Final = 0.10
 CLOUDWATCH_METRIC: Final = 0.30
-"""A month; ten of each are free in an account."""
+"""The price of a metric a month. Ten alarms and ten metrics are free in an account."""
 
 HEAD_READS_PER_S_MAX: Final = 6_000
 """Eventually consistent reads of one item: a partition gives 3,000 read units a second."""

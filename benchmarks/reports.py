@@ -1,4 +1,4 @@
-"""What reporting to the convergence table costs: writes counted, and items weighed by DynamoDB's rule.
+"""The cost of reports to the convergence table: counted writes, and item sizes by DynamoDB's rule.
 
 `python -m benchmarks.reports` prints the table of docs/operations.md.
 """
@@ -26,7 +26,7 @@ VERSION_ID: Final = "EXAMPLE1-90ab-cdef-fedc-ba987SECRET1"
 
 
 class Writes(NamedTuple):
-    """Of one environment: in a month without a rotation, and for one rotation."""
+    """The writes of one environment: in a month without a rotation, and for one rotation."""
 
     per_month: float
     per_rotation: int
@@ -34,7 +34,7 @@ class Writes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """A process that holds some secrets and reports, and what it talks to."""
+    """A process that holds some secrets and reports, with its clock and in-memory services."""
 
     service: FakeSecretsManager
     markers: FakeMarkers
@@ -44,7 +44,7 @@ class Reporter:
 
     @classmethod
     def of(cls, secrets: int) -> Reporter:
-        """One that holds so many, and has reported them."""
+        """Return a process that holds this number of secrets and has reported them."""
         clock = FakeClock()
         service, markers, reports = FakeSecretsManager(clock), FakeMarkers(clock), FakeReports(clock)
         names = [f"prod/orders/database-{number:03d}" for number in range(secrets)]
@@ -65,7 +65,7 @@ class Reporter:
         self.markers.set(secret_key(described.arn, name), described.arn, described.stages)
 
     def use(self, seconds: float) -> int:
-        """A `get` per check interval; how many writes that made."""
+        """Call `get` once per check interval, and return the number of writes."""
         before = self.reports.calls["write"]
         for _ in range(round(seconds / INTERVAL_S)):
             self.reports.clock.advance(INTERVAL_S)
@@ -75,7 +75,7 @@ class Reporter:
 
 
 def writes() -> Writes:
-    """Counted in four quiet hours, and in a rotation between two of the reports that are made anyway."""
+    """Count the writes in four quiet hours, and in a rotation between two regular reports."""
     process = Reporter.of(1)
     quiet = process.use(QUIET_S)
     process.service.put(process.names[0], "two", VERSION_ID[:-1] + "2")
@@ -84,13 +84,16 @@ def writes() -> Writes:
 
 
 def units(secrets: int) -> int:
-    """The write units of a report of so many secrets."""
+    """Return the write units of a report of this number of secrets."""
     (report,) = Reporter.of(secrets).reports.items.values()
     return ceil(weight(report) / WRITE_UNIT_BYTES)
 
 
 def weight(report: Report) -> int:
-    """The bytes of its item: names and texts in UTF-8, numbers by their digits, 3 for a map, 1 an entry."""
+    """Return the bytes of the report's item.
+
+    Names and texts count in UTF-8, numbers by their digits, a map 3 bytes, and an entry 1 byte.
+    """
     return sum(
         len(name) + _of(cast("Mapping[str, object]", value)) for name, value in item_of(report).items()
     )
@@ -105,7 +108,7 @@ def _of(attribute: Mapping[str, object]) -> int:
 
 
 def table() -> Iterator[str]:
-    """The lines of the table, as Markdown."""
+    """Yield the lines of the table in Markdown."""
     yield "| secrets held | write units a report | writes a month | writes a rotation | $ a month for 1,000 |"
     yield "| ---: | ---: | ---: | ---: | ---: |"
     month, rotation = writes()

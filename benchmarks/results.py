@@ -1,4 +1,4 @@
-"""What a run of the benchmarks leaves behind: `results.json`, one schema for every part of it."""
+"""The result of a run of the benchmarks: `results.json`, with one schema for all its parts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One comparison that has a target: `value` is to be `kind` `limit`."""
+    """One comparison with a target: `value` should be `kind` `limit`."""
 
     name: str
     value: float
@@ -72,7 +72,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Some curves over the same axes; `limit` is a line that they should stay below."""
+    """Curves over the same axes. `limit` is a line that they should stay below."""
 
     name: str
     title: str
@@ -101,7 +101,7 @@ Parts = dict[str, Part]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a run ran on, without its name."""
+    """The machine of a run, without its name."""
 
     system: str
     processor: str
@@ -111,7 +111,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """When and on what one part was measured, and how long that took."""
+    """The date, the machine and the duration of a part's measurement."""
 
     date: str
     size: Size
@@ -129,44 +129,44 @@ class Results:
 
 
 def row(name: str, unit: str, samples: Sequence[float], note: str = "") -> Row:
-    """The figure of these samples (at least one)."""
+    """Return the figure of these samples (at least one)."""
     cuts = quantiles(samples, n=10, method="inclusive") if len(samples) > 1 else [samples[0]] * 9
     low, middle, high = (rounded(one) for one in (cuts[0], median(samples), cuts[-1]))
     return Row(name, unit, middle, low, high, len(samples), note)
 
 
 def counted(name: str, unit: str, number: float, note: str = "") -> Row:
-    """A figure that is counted or computed, not sampled."""
+    """Return a figure that is counted or computed, not sampled."""
     return row(name, unit, [number], note)
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The smallest sample that `share` (0 to 1) of all do not exceed."""
+    """Return the smallest sample that `share` (0 to 1) of all samples do not exceed."""
     ordered = sorted(samples)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def rounded(number: float) -> float:
-    """A number with the digits that a measurement has."""
+    """Return a number with the digits of a measurement."""
     return float(f"{number:.4g}")
 
 
 def ratio(
     name: str, value: float, kind: Literal["at most", "at least"], limit: float, unit: str = "x"
 ) -> Ratio:
-    """A comparison with its target."""
+    """Return a comparison with its target."""
     return Ratio(name, rounded(value), kind, limit, unit)
 
 
 def machine() -> Machine:
-    """This machine."""
+    """Return this machine."""
     return Machine(
         f"{platform.system()} {platform.machine()}", _processor(), os.cpu_count(), platform.python_version()
     )
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """The versions of what is compared, as far as it is installed."""
+    """Return the versions of the compared packages that are installed."""
     found = {}
     for package in packages:
         try:
@@ -177,12 +177,12 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def run(size: Size, seconds: float) -> Run:
-    """A run of today, here."""
+    """Return a run of today on this machine."""
     return Run(date.today().isoformat(), size, round(seconds, 1), machine(), versions())  # noqa: DTZ011
 
 
 def read(path: Path = PATH) -> Results:
-    """The results in a file; empty if there is none."""
+    """Return the results in a file; empty results if there is none."""
     if not path.exists():
         return Results()
     document: dict[str, object] = json.loads(path.read_text("utf-8"))
@@ -199,7 +199,7 @@ def write(results: Results, path: Path = PATH) -> None:
 
 
 def part_document(part: Part) -> dict[str, object]:
-    """A part as JSON takes it, with the verdict of each comparison for those who read the file."""
+    """Return a part for JSON. Each comparison has its verdict, for programs that read the file."""
     document = asdict(part)
     document["ratios"] = [asdict(one) | {"met": one.met} for one in part.ratios]
     return document
@@ -210,7 +210,7 @@ _RUNS: Final = TypeAdapter(dict[str, Run])
 
 
 def _processor() -> str:
-    """The processor's model, where the system tells it."""
+    """Return the processor's model, if the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -1,7 +1,8 @@
-"""AWS's runtime interface emulator: a Lambda function as a plain process, INIT and all.
+"""AWS's runtime interface emulator: a Lambda function as a plain process, with its INIT.
 
-The program comes with the package aws-sam-cli and runs AWS's own Python runtime client, awslambdaric.
-`make bench` puts both into `FOLDER`, apart from the environment: aws-sam-cli's dependencies are not wanted.
+The program comes with the package aws-sam-cli and runs AWS's own Python runtime client, awslambdaric. `make
+bench` puts both into `FOLDER`, apart from the environment, which then does not get aws-sam-cli's
+dependencies.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ INIT: Final = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 
 
 def program() -> Path:
-    """The emulator for this processor."""
+    """Return the path of the emulator for this processor."""
     kind = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     return FOLDER / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{kind}"
 
 
 def is_there() -> bool:
-    """Whether the emulator and its runtime client are installed."""
+    """Return True if the emulator and its runtime client are installed."""
     return program().is_file() and (FOLDER / "awslambdaric").is_dir()
 
 
 class NoInitReportError(RuntimeError):
-    """The emulator said nothing of INIT; the message has the end of its log."""
+    """The emulator reported no INIT. The message has the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Function:
     log: Path
 
     def invoke(self, event: object) -> object:
-        """The function's answer; the first call causes INIT."""
+        """Return the function's answer. The first call causes INIT."""
         connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=INVOKE_TIMEOUT_S)
         with closing(connection):
             body = json.dumps(event)
@@ -62,7 +63,7 @@ class Function:
             return answer
 
     def init_ms(self) -> float:
-        """What the emulator says that INIT took, in milliseconds."""
+        """Return the milliseconds of INIT, as the emulator reports them."""
         text = self.log.read_text("utf-8", "replace")
         found = INIT.search(text)
         if found is None:
@@ -70,7 +71,7 @@ class Function:
         return float(found[1])
 
     def processes(self) -> list[int]:
-        """The ids of the runtime's own processes (Linux)."""
+        """Return the ids of the runtime's own processes (Linux)."""
         with suppress(OSError):
             children = Path("/proc").glob("[0-9]*/environ")
             wanted = f"AWS_LAMBDA_RUNTIME_API={LOCALHOST}:{self.port + 1}".encode()
@@ -80,7 +81,7 @@ class Function:
 
 @contextmanager
 def function(handler: str, paths: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Function]:
-    """A function whose code is on `paths`, in an emulator of its own, gone with the block."""
+    """Yield a function whose code is on `paths`, in an emulator of its own that ends with the block."""
     everything = [*map(str, paths), *sys.path, str(FOLDER)]
     variables = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -107,7 +108,7 @@ def function(handler: str, paths: Sequence[Path], environment: Mapping[str, str]
 
 
 def _two_ports() -> tuple[int, int]:
-    """A free port, and the next one free as well."""
+    """Return a free port whose next port is free as well."""
     while True:
         port = free_port()
         with suppress(OSError):
@@ -117,7 +118,7 @@ def _two_ports() -> tuple[int, int]:
 
 
 def _wait(port: int) -> None:
-    """Wait until the emulator listens; `TimeoutError` if it does not."""
+    """Wait until the emulator listens. Raises `TimeoutError` if it does not."""
     late_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < late_s:
         with suppress(OSError):

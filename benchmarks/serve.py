@@ -1,4 +1,4 @@
-"""What a hit costs through `keyturn serve`: over the loopback interface, and inside the process."""
+"""The cost of a hit through `keyturn serve`: over the loopback interface, and inside the process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keyturn.serve.queries import VersionQuery
 from keyturn.serve.reading import Reader
 from keyturn.testing.embedded import LOCALHOST
 
-TOKEN: Final = "benchmark"  # noqa: S105 # of nobody
+TOKEN: Final = "benchmark"  # noqa: S105 # it opens nothing
 CONNECTIONS: Final = 8
 TARGET: Final = f"/secretsmanager/get?secretId={NAME}"
 HEADERS: Final = {"Host": "localhost", "X-Aws-Parameters-Secrets-Token": TOKEN}
@@ -36,7 +36,7 @@ REQUEST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many requests in one sample, and how many samples."""
+    """The number of requests in one sample, and the number of samples."""
 
     requests: int
     rounds: int
@@ -49,7 +49,7 @@ PLANS: Final[Mapping[Size, Plan]] = {
 
 
 def measure(size: Size) -> Parts:
-    """The one part."""
+    """Return the only part."""
     plan = PLANS[size]
     with endpoint() as url, server(variables(url)) as port:
         seconds = [one for _ in range(plan.rounds) for one in latencies_s(port, plan.requests)]
@@ -73,7 +73,7 @@ def measure(size: Size) -> Parts:
 
 @contextmanager
 def server(environment: Mapping[str, str]) -> Iterator[int]:
-    """The port of a server with this environment."""
+    """Yield the port of a server with this environment."""
     command = [sys.executable, "-m", "keyturn.serve", "--port", "0"]
     settings = {"AWS_TOKEN": TOKEN, "KEYTURN_MARKER_TABLE": TABLE}
     with subprocess.Popen(
@@ -89,7 +89,7 @@ def server(environment: Mapping[str, str]) -> Iterator[int]:
 
 
 class Connection:
-    """One connection that asks again and again; the answers are all of the same length."""
+    """One connection that sends the same request again and again. All answers have the same length."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((LOCALHOST, port))
@@ -103,7 +103,7 @@ class Connection:
         self._length = len("HTTP/1.1 200 OK\r\n") + len(head) + len("\r\n") + len(answer.read())
 
     def ask(self) -> None:
-        """One request and its whole answer."""
+        """Send one request and read its whole answer."""
         self._socket.sendall(REQUEST)
         left = self._length
         while left > 0:
@@ -114,7 +114,7 @@ class Connection:
 
 
 def latencies_s(port: int, requests: int) -> Iterator[float]:
-    """How long each of so many requests takes on one connection."""
+    """Yield the seconds of each request on one connection."""
     connection = Connection(port)
     for _ in range(requests):
         started_s = time.perf_counter()
@@ -124,7 +124,7 @@ def latencies_s(port: int, requests: int) -> Iterator[float]:
 
 
 def rate(port: int, requests: int) -> float:
-    """Requests per second of all connections together."""
+    """Return the requests per second of all connections together."""
     connections = [Connection(port) for _ in range(CONNECTIONS)]
     barrier = threading.Barrier(CONNECTIONS + 1)
 
@@ -147,7 +147,7 @@ def rate(port: int, requests: int) -> float:
 
 
 async def inside(plan: Plan) -> tuple[list[float], list[float]]:
-    """Nanoseconds of a read, and microseconds of a whole answer without HTTP, per sample."""
+    """Return the nanoseconds of a read, and the microseconds of an answer without HTTP, per sample."""
     cache = SecretCache(secrets_manager())
     cache.get(NAME)
     reader = Reader(cache, cache, threads=1)
@@ -181,7 +181,7 @@ async def inside(plan: Plan) -> tuple[list[float], list[float]]:
 
 
 async def per_call_s(call: Callable[[], Awaitable[None]], times: int) -> float:
-    """Seconds of one of so many calls."""
+    """Return the seconds of one call, as the mean of `times` calls."""
     started_s = time.perf_counter()
     for _ in range(times):
         await call()

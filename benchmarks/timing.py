@@ -14,7 +14,7 @@ SAMPLE_S: Final = 0.003
 
 
 def interleaved(subjects: Mapping[str, Take], rounds: int) -> dict[str, list[float]]:
-    """`rounds` samples of each subject, taken in turn; each round begins with another subject."""
+    """Take `rounds` samples of each subject in turn. Each round begins with another subject."""
     names = list(subjects)
     samples: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -25,12 +25,12 @@ def interleaved(subjects: Mapping[str, Take], rounds: int) -> dict[str, list[flo
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios, round by round: a busy moment slows both sides of one round."""
+    """Return the median of the ratios, round by round: a busy moment slows both sides of one round."""
     return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def nanoseconds(statement: str, **names: object) -> Take:
-    """Takes samples of some 3 ms of how many nanoseconds a statement needs; `names` are its locals.
+    """Return a `Take` of the nanoseconds of a statement. A sample lasts some 3 ms; `names` are its locals.
 
     Garbage is collected as in a program.
     """

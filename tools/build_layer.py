@@ -2,8 +2,8 @@
 
     python -m tools.build_layer [OUTPUT]        (default: build/keyturn_layer.zip)
 
-In it: what a function may import of `keyturn`. Lambda's Python runtime brings botocore. What an extra
-needs (a driver; pydantic for `KeyturnSettings`) comes with the function's own package.
+The layer has the modules of `keyturn` that a function may import. Lambda's Python runtime has botocore. The
+packages of an extra (a driver; pydantic for `KeyturnSettings`) come with the function's own package.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ OUTPUT = ROOT / "build" / "keyturn_layer.zip"
 SOURCES = ROOT / "src"
 
 NOT_FOR_FUNCTIONS = ("cli", "demo", "policies", "serve", "testing")
-"""Packages that run on a developer's machine or a server."""
+"""The packages that run on a developer's machine or a server."""
 
 SIZE_MAX = 200 * 1024
-"""Bytes. A cold start fetches the layer."""
+"""The size limit in bytes: a cold start fetches the layer."""
 
 
 def build(output: Path) -> bytes:
-    """Write the layer to `output`; its bytes."""
+    """Write the layer to `output` and return its bytes."""
     files = {file.relative_to(SOURCES): file for file in (SOURCES / "keyturn").rglob("*.py")}
     return write_zip(
         output,

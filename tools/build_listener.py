@@ -2,8 +2,8 @@
 
     python -m tools.build_listener [OUTPUT]        (default: build/rotation_listener.zip)
 
-In it: `rotation_listener`, and of `keyturn` the modules that it reaches by its imports. Lambda's
-Python runtime brings botocore.
+The package has `rotation_listener` and the modules of `keyturn` that it reaches by its imports. Lambda's
+Python runtime has botocore.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "rotation_listener.zip"
 ENTRY = "rotation_listener.handler"
 SOURCES: Mapping[str, Path] = {"keyturn": ROOT / "src", "rotation_listener": ROOT}
-"""Package -> the folder that it is in."""
+"""Package -> the folder that has it."""
 
 SIZE_MAX = 100 * 1024
-"""Bytes. A cold start fetches the package."""
+"""The size limit in bytes: a cold start fetches the package."""
 
 
 def build(output: Path) -> bytes:
-    """Write the package to `output`; its bytes."""
+    """Write the package to `output` and return its bytes."""
     return write_zip(output, {file.relative_to(base).as_posix(): file for base, file in _files()})
 
 
 def _files() -> Iterator[tuple[Path, Path]]:
-    """Every module that the entry point reaches, each with the folder of its package."""
+    """Yield every module that the entry point reaches, with the folder of its package."""
     waiting, reached = [ENTRY], set[Path]()
     while waiting:
         name = waiting.pop()
@@ -52,7 +52,7 @@ def _file_of(base: Path, name: str) -> Path | None:
 
 
 def _imported(file: Path) -> Iterator[str]:
-    """The modules that a file imports when it runs; `from a import b` may mean the module `a.b`."""
+    """Yield the modules that a file imports when it runs. `from a import b` may mean the module `a.b`."""
     tree = ast.parse(file.read_bytes())
     for_checkers = {
         inner

@@ -1,7 +1,7 @@
-"""`make compat`: aws-secretsmanager-caching's own tests, with `keyturn.compat.SecretCache` in its place.
+"""`make compat`: run aws-secretsmanager-caching's own tests with `keyturn.compat.SecretCache` in its place.
 
-The tests are those of the release that `constraints.txt` pins, from its source distribution, which pip
-downloads to `build/compat`. All tests that make a cache have to pass; the others are about its internals.
+The tests are those of the release that `constraints.txt` pins. pip downloads its source distribution to
+`build/compat`. All tests that make a cache must pass; the others are about upstream's internals.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ FOLDER = ROOT / "build" / "compat"
 NAME = "aws_secretsmanager_caching"
 
 TESTS = {"test_aws_secretsmanager_caching.py": 15, "test_cache_hook.py": 2, "test_decorators.py": 8}
-"""The files whose tests make a `SecretCache`, and how many tests they have in 1.2."""
+"""The files whose tests make a `SecretCache`, and the number of their tests in 1.2."""
 
 
 class Outcomes:
-    """Counts what became of the tests: a skipped one has not passed."""
+    """Counts the outcomes of the tests. A skipped test has not passed."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -41,7 +41,7 @@ class Outcomes:
 
 
 def tests() -> Path:
-    """The folder of the tests of the installed release; downloaded anew each time."""
+    """Download the tests of the installed release anew and return their folder."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     release = f"{NAME}-{version(NAME)}"
     command = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:"]
@@ -54,7 +54,7 @@ def tests() -> Path:
 
 
 def main() -> int:
-    """Run them; 0 if as many as there are have passed."""
+    """Run the tests. Return 0 if all of them passed."""
     folder = tests()
     # Without a Region one of the tests passes without having tested anything.
     os.environ |= {"AWS_DEFAULT_REGION": "us-east-1"}

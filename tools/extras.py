@@ -1,4 +1,4 @@
-"""What each extra is for, and which tests do without any: both by what the sources import."""
+"""The purpose of each extra, and the tests that need no extra: both found from the imports of the sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
 }
-"""Extra -> what it is for: modules of keyturn (a package stands for all in it), or else packages."""
+"""Extra -> its purpose: modules of keyturn (a package stands for all its modules), or else packages."""
 
 OWN: Final[Mapping[str, Path]] = {
     "keyturn": ROOT / "src",
@@ -36,14 +36,14 @@ OWN: Final[Mapping[str, Path]] = {
     "tools": ROOT,
     "benchmarks": ROOT,
 }
-"""The repository's own packages, and the folder that each is in."""
+"""The repository's own packages, and the folder that has each."""
 
 PROVIDED: Final = frozenset({"snapshot_restore_py"})
-"""What only Lambda's managed runtimes have; who imports it does without it elsewhere."""
+"""The packages that only Lambda's managed runtimes have. Modules that import them work without them."""
 
 
 def extra_of(module: str) -> str | None:
-    """The extra that a module of keyturn is for, or None for one of the core."""
+    """Return the extra that a module of keyturn needs, or None for a module of the core."""
     for extra, purposes in EXTRAS.items():
         if any(module == one or module.startswith(f"{one}.") for one in purposes):
             return extra
@@ -51,9 +51,9 @@ def extra_of(module: str) -> str | None:
 
 
 def runtime_imports(text: str) -> Iterator[str]:
-    """What a source imports when it runs, by full names: also inside functions, not what only types need.
+    """Yield the full names that a source imports when it runs, also inside functions, but not only for types.
 
-    What it starts as `python -m NAME` counts as imported.
+    A module that the source starts as `python -m NAME` counts as imported.
     """
     waiting: list[ast.AST] = [ast.parse(text)]
     while waiting:
@@ -75,20 +75,20 @@ def runtime_imports(text: str) -> Iterator[str]:
 
 
 def _started(command: list[object]) -> Iterator[str]:
-    """What a command of these words runs by `-m`: a module, or the `__main__` of a package."""
+    """Yield the module, or the `__main__` of a package, that a command of these words runs by `-m`."""
     for option, module in pairwise(command):
         if option == "-m" and isinstance(module, str) and module.replace(".", "_").isidentifier():
             yield f"{module}.__main__"
 
 
 def foreign_packages(file: Path) -> frozenset[str]:
-    """The packages of neither the standard library nor the repository that a source imports."""
+    """Return the packages that a source imports from outside the standard library and the repository."""
     packages = {name.partition(".")[0] for name in runtime_imports(file.read_text("utf-8"))}
     return frozenset(packages - sys.stdlib_module_names - OWN.keys() - PROVIDED)
 
 
 def source_of(name: str) -> Path | None:
-    """The file of one of our modules, by its name or by that of something in it."""
+    """Return the file of one of the repository's modules, by its name or by the name of something in it."""
     base = OWN.get(name.partition(".")[0])
     while base is not None and name:
         path = base.joinpath(*name.split("."))
@@ -100,7 +100,7 @@ def source_of(name: str) -> Path | None:
 
 
 def sources_of(purpose: str) -> list[Path]:
-    """The files of a module of keyturn, or of all modules of a package."""
+    """Return the files of a module of keyturn, or of all modules of a package."""
     file = source_of(purpose)
     if file is None:
         return []
@@ -108,17 +108,17 @@ def sources_of(purpose: str) -> list[Path]:
 
 
 def module_name(file: Path) -> str:
-    """The full name of a module of the wheel."""
+    """Return the full name of a module of the wheel."""
     base = OWN["keyturn"] if file.is_relative_to(OWN["keyturn"]) else ROOT
     parts = file.relative_to(base).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def needs(test: Path) -> frozenset[str]:
-    """The packages beyond the core that a test file needs, with its conftests and the helpers it imports.
+    """Return the packages beyond the core that a test file, its conftests and its helpers need.
 
-    Modules of the core count as needing nothing, whatever they import: if one of them needed an
-    extra, its tests would have to fail.
+    Modules of the core count as needing nothing, whatever they import: if one of them needed an extra, its
+    tests should fail.
     """
     folders = [folder for folder in test.parents if folder.is_relative_to(ROOT)]
     conftests = [folder / "conftest.py" for folder in folders if (folder / "conftest.py").is_file()]
@@ -142,18 +142,21 @@ def needs(test: Path) -> frozenset[str]:
 
 @cache
 def extra_packages(name: str) -> frozenset[str]:
-    """The packages that what a module of keyturn is in needs of its extra; none for the core."""
+    """Return the packages of the extra that a module of keyturn belongs to; none for the core."""
     purposes = EXTRAS.get(extra_of(name) or "", ())
     return frozenset().union(*(foreign_packages(file) for one in purposes for file in sources_of(one)))
 
 
 @cache
 def is_installed(package: str) -> bool:
-    """Whether a top-level package can be imported here: a mere folder, as `build` is here, is none."""
+    """Return True if a top-level package can be imported here.
+
+    A mere folder, such as `build`, is no package.
+    """
     spec = find_spec(package)
     return spec is not None and spec.origin is not None
 
 
 def missing_for(test: Path) -> list[str]:
-    """The packages that are not here and that a test file needs."""
+    """Return the packages that a test file needs and that are not installed here."""
     return sorted(package for package in needs(test) if not is_installed(package))

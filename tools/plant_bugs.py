@@ -21,14 +21,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.simulation.bugs import BUGS, Bug  # noqa: E402 - a script finds the tests by itself
+from tests.simulation.bugs import BUGS, Bug  # noqa: E402 - this script adds the path of the tests
 
 COPIED = ("src", "rotation_listener", "tests")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a bug: which checker caught it at which seed, or None, and why not."""
+    """The outcome for a bug: the checker that caught it and the seed, or None and the reason."""
 
     bug: Bug
     checker: str | None
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def main() -> int:
-    """Plant what is asked for; 0 if all were caught."""
+    """Plant the chosen bugs. Return 0 if all were caught."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=300, help="how many seeds a bug may survive")
     parser.add_argument("--only", default="", help="only bugs with these words in their name")
@@ -57,14 +57,14 @@ def _shown(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
 
 
 def plant(bug: Bug, seeds: int) -> Outcome:
-    """Run the seeds with this bug until a checker sees it."""
+    """Run the seeds with this bug until a checker reports it."""
     with tempfile.TemporaryDirectory(prefix="keyturn-bug-") as folder:
         for name in COPIED:
             shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
         file = Path(folder, bug.file)
         text = file.read_text("utf-8")
         if text.count(bug.old) != 1:
-            return Outcome(bug, None, f"it does not apply to {bug.file} any more")
+            return Outcome(bug, None, f"its text does not occur exactly once in {bug.file}")
         file.write_text(text.replace(bug.old, bug.new), "utf-8")
         return _caught(bug, folder, seeds)
 

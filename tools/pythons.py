@@ -1,8 +1,9 @@
-"""`make pythons`: the wheel and the sdist on every Python that is here, with and without each extra.
+"""`make pythons`: install wheel and sdist on every Python found here, with and without each extra.
 
-The wheel goes into a new environment of each Python, where the tests that need no extra run; then, for
-each extra, into one more, where everything that the extra is for is imported. The sdist is installed
-once. All is in a temporary folder. Exits with 1 if anything failed; a Python that is not here is named.
+The wheel goes into a new environment of each Python, where the tests that need no extra run. For each extra
+it goes into one more environment, where everything is imported that the extra is for. The sdist is installed
+once. All environments are in a temporary folder. Exits with 1 if anything failed. Pythons that were not found
+are named.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ from typing import Final
 from tools.extras import EXTRAS, ROOT, extra_of, foreign_packages, module_name, sources_of
 
 VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
-"""Those of the classifiers, and the next one."""
+"""The versions of the classifiers, and the next version."""
 
 WIDTH: Final = 13
 NO_EXTRA: Final = "no extra"
 SAMPLE: Final = "user's tests"
 SDIST: Final = "sdist"
-# Most of an environment is never imported: only what the tests start again and again is compiled.
+# Most files of an environment are never imported. Only those that the tests start again and again are
+# compiled.
 NOT_COMPILED: Final = "--no-compile"
 CONSTRAINTS: Final = ("-c", str(ROOT / "constraints.txt"))
 TEST_TOOLS: Final = ("hypothesis", "pytest")
-# Of `make test`, all that start no server.
+# The tests of `make test` that start no server.
 TESTS: Final = (
     *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-o", "pythonpath="),
     *("-q", "--no-header", "-p", "no:cacheprovider", "-m", "not e2e", "--without-extras"),
@@ -53,12 +55,12 @@ for name in sys.argv[1:]:
 
 
 class FailedError(Exception):
-    """A command ended with another code than 0; the message is the end of what it said."""
+    """A command ended with another code than 0. The message is the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one environment: a cell of the table, what else to know, the output if it failed."""
+    """The outcome of one environment: a cell of the table, a note, and the output if it failed."""
 
     cell: str
     note: str = ""
@@ -67,7 +69,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Table:
-    """What became of each row (an extra) under each column (a Python)."""
+    """The outcome of each row (an extra) under each column (a Python)."""
 
     columns: list[str]
     cells: dict[tuple[str, str], Outcome] = field(default_factory=dict)
@@ -85,7 +87,10 @@ class Table:
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    """What a command said; `FailedError` if it failed. Nothing of the checkout is on its path."""
+    """Return the output of a command. Raises `FailedError` if it failed.
+
+    The command has nothing of the checkout on its path.
+    """
     left_out = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -99,9 +104,9 @@ def run(*command: str | Path, folder: Path) -> str:
 
 
 def candidates(version: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Where a Python of this version may be, the likeliest first.
+    """Yield the places where a Python of this version may be, the likeliest first.
 
-    `KEYTURN_TEST_PYTHONS`, a list like PATH, comes before this Python, PATH and what pyenv has.
+    `KEYTURN_TEST_PYTHONS`, a list like PATH, comes before this Python, PATH and pyenv's Pythons.
     """
     yield from filter(None, environment.get("KEYTURN_TEST_PYTHONS", "").split(os.pathsep))
     yield sys.executable
@@ -115,7 +120,7 @@ def candidates(version: str, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def version_of(python: str) -> str | None:
-    """The full version of a Python, or None if it does not start (as a shim of nothing)."""
+    """Return the full version of a Python, or None if it does not start (a shim without a Python)."""
     command = [python, "-c", "import platform; print(platform.python_version())"]
     try:
         done = subprocess.run(  # noqa: S603 # a Python that was found
@@ -127,7 +132,7 @@ def version_of(python: str) -> str | None:
 
 
 def found(environment: Mapping[str, str], ask: Callable[[str], str | None] = version_of) -> dict[str, str]:
-    """Full version -> the Python of that version: at most one for each of `VERSIONS`."""
+    """Return full version -> the Python of that version: at most one for each of `VERSIONS`."""
     pythons: dict[str, str] = {}
     for version in VERSIONS:
         for python in candidates(version, environment):
@@ -139,26 +144,26 @@ def found(environment: Mapping[str, str], ask: Callable[[str], str | None] = ver
 
 
 def absent(versions: Sequence[str]) -> list[str]:
-    """Those of `VERSIONS` that none of these full versions is of."""
+    """Return those of `VERSIONS` that none of these full versions belongs to."""
     return [one for one in VERSIONS if not any(full.startswith(f"{one}.") for full in versions)]
 
 
 def imported_for(extra: str) -> list[str]:
-    """All that must import with this extra alone: its modules, and every package these import anywhere."""
+    """Return all that must import with this extra alone: its modules, and every package that they import."""
     files = [file for purpose in EXTRAS[extra] for file in sources_of(purpose)]
     packages = frozenset().union(*map(foreign_packages, files))
     return sorted(packages) + (list(map(module_name, files)) or list(EXTRAS[extra]))
 
 
 def imported_without() -> list[str]:
-    """All that must import without an extra: each module that is for none, and the packages it imports."""
+    """Return all that must import without an extra: the modules that need none, and their packages."""
     files = [file for package in ("keyturn", "rotation_listener") for file in sources_of(package)]
     core = [file for file in files if extra_of(module_name(file)) is None]
     return sorted(frozenset().union(*map(foreign_packages, core))) + list(map(module_name, core))
 
 
 class Environments:
-    """Makes the environments of one Python, each from the one that has only the wheel."""
+    """Makes the environments of one Python, each from the environment that has only the wheel."""
 
     def __init__(self, python: str, wheel: Path, folder: Path) -> None:
         self._base = folder / "base"
@@ -168,11 +173,11 @@ class Environments:
         self._install(self._base, str(wheel))
 
     def without(self) -> Outcome:
-        """The wheel alone: all of the core imports, and the tests that need no extra pass."""
+        """Check the wheel alone: the core imports, and the tests that need no extra pass."""
         probe(self._base, imported_without())
         with_tests = self._copy("tests")
         self._install(with_tests, *TEST_TOOLS)
-        # Behind the environment's own packages: the tests' helpers are found, nothing else of the checkout.
+        # The checkout comes after the environment's own packages, so only the tests' helpers are found in it.
         (site,) = with_tests.glob("lib/python*/site-packages")
         (site / "checkout.pth").write_text(f"{ROOT}\n")
         probe(with_tests, ["keyturn", "rotation_listener"])
@@ -183,7 +188,7 @@ class Environments:
         return Outcome(f"{passed} tests", f"{summary}; {left_out} files or folders of tests need more")
 
     def with_extra(self, extra: str) -> Outcome:
-        """The wheel with one extra: what it is for imports."""
+        """Check the wheel with one extra: everything imports that the extra is for."""
         folder = self._copy(extra)
         self._install(folder, NOT_COMPILED, f"{self._wheel}[{extra}]")
         names = imported_for(extra)
@@ -192,7 +197,7 @@ class Environments:
         return Outcome(f"{len(names)} imports")
 
     def sample(self) -> Outcome:
-        """A user's project passes its own tests with the extra `testing`, by plain pytest."""
+        """Check that a user's project passes its own tests with the extra `testing`, by plain pytest."""
         folder = self._copy("user")
         self._install(folder, NOT_COMPILED, f"{self._wheel}[testing]")
         project = shutil.copytree(ROOT / "tests" / "packaging" / "sample", folder / "project")
@@ -201,7 +206,7 @@ class Environments:
         return Outcome(f"{passed} test")
 
     def _copy(self, name: str) -> Path:
-        """An environment like the base; files are links, which pip replaces and never writes to."""
+        """Copy the base environment. The files are links, which pip replaces and never writes to."""
         return Path(shutil.copytree(self._base, self._folder / name, symlinks=True, copy_function=os.link))
 
     def _install(self, folder: Path, *what: str) -> None:
@@ -209,23 +214,23 @@ class Environments:
 
 
 def bin_python(folder: Path) -> Path:
-    """The Python of an environment."""
+    """Return the Python of an environment."""
     return folder / "bin" / "python"
 
 
 def install(folder: Path, *arguments: str) -> None:
-    """pip install, as pip is set up on this machine."""
+    """Run pip install, with pip's configuration on this machine."""
     options = ("--quiet", "--disable-pip-version-check", "--no-input")
     run(bin_python(folder), "-m", "pip", "install", *options, *arguments, folder=folder)
 
 
 def probe(folder: Path, names: Sequence[str]) -> None:
-    """Import all these in an environment, which has keyturn of its own."""
+    """Import all these names in an environment, which has its own keyturn."""
     run(bin_python(folder), "-P", "-c", PROBE, *names, folder=folder)
 
 
 def from_sdist(python: str, sdist: Path, folder: Path) -> Outcome:
-    """The sdist, built by pip: all of the core imports."""
+    """Check the sdist, built by pip: the core imports."""
     run(python, "-m", "venv", folder / SDIST, folder=folder)
     install(folder / SDIST, NOT_COMPILED, *CONSTRAINTS, str(sdist))
     names = imported_without()
@@ -234,7 +239,7 @@ def from_sdist(python: str, sdist: Path, folder: Path) -> Outcome:
 
 
 def tried(title: str, do: Callable[[], Outcome]) -> Outcome:
-    """Do it, and say how it went and how long it took."""
+    """Run `do`, and print its outcome and how long it took."""
     print(f"  {title:<{WIDTH}}", end="", flush=True)
     begun_s = time.monotonic()
     try:
@@ -248,7 +253,7 @@ def tried(title: str, do: Callable[[], Outcome]) -> Outcome:
 
 
 def tried_on(python: str, wheel: Path, extras: Sequence[str], folder: Path) -> Iterator[tuple[str, Outcome]]:
-    """Each row of one Python's column."""
+    """Yield each row of one Python's column."""
     made: list[Environments] = []
 
     def without() -> Outcome:
@@ -263,11 +268,11 @@ def tried_on(python: str, wheel: Path, extras: Sequence[str], folder: Path) -> I
 
 
 def main() -> int:
-    """Try everything; 0 if all went well."""
+    """Try everything. Return 0 if nothing failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only this Python, without bench and dev")
     is_quick = parser.parse_args().quick
-    # Ended politely, it leaves nothing behind either.
+    # A terminated run removes its folder, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     here = version_of(sys.executable) or ""
     pythons = {here: sys.executable} if is_quick else found(os.environ)
@@ -286,7 +291,10 @@ def main() -> int:
 
 
 def tried_on_all(pythons: Mapping[str, str], extras: Sequence[str], folder: Path) -> Table:
-    """The whole table, the last row by the first Python alone; `FailedError` if nothing could be built."""
+    """Return the whole table.
+
+    Only the first Python fills the last row. Raises `FailedError` if a build failed.
+    """
     print("building the sdist, and the wheel from it", flush=True)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, folder=folder)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")

@@ -1,4 +1,4 @@
-"""What Sphinx is taught for docs/conf.py: lists that are navigation, docstrings that are plain text."""
+"""Extensions of Sphinx for docs/conf.py: lists become navigation, and docstrings are plain text."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ HEADING: Final = re.compile(r"^## (.+)$", re.MULTILINE)
 PAGE: Final = re.compile(r"^- \[(.+?)\]\((?!https?:)(\S+?)\.(?:md|rst)\)", re.MULTILINE)
 FUNCTION: Final = re.compile(r"<(?:built-in )?function (\w+)>")
 PYTHONS: Final = re.compile("Alias for field number|Call self as a function")
-"""What Python itself says of a named tuple's field and of `__call__`: nothing."""
+"""The texts that Python itself gives a named tuple's field and `__call__`. They say nothing."""
 
 NAMES: Final = re.compile(r"\['(\w+)', '(\w+)'\]")
 
 
 def toctrees(index: str) -> Iterator[str]:
-    """A hidden toctree for each section of the index: its heading, and the pages listed below it."""
+    """Yield a hidden toctree for each section of the index: its heading, and the pages listed below it."""
     _, *rest = HEADING.split(index)
     for caption, section in zip(rest[::2], rest[1::2], strict=True):
         pages = "\n".join(f"{title} <{page}>" for title, page in PAGE.findall(section))
@@ -39,7 +39,7 @@ def toctrees(index: str) -> Iterator[str]:
 
 
 def marked(lines: list[str]) -> Iterator[str]:
-    """A docstring whose set-in blocks are marked as code, as in Markdown; reST would quote them."""
+    """Yield a docstring with its indented blocks marked as code, as in Markdown. reST would quote them."""
     before, inside = "", False
     for number, line in enumerate(lines):
         starts = line.startswith("    ") and not lines[number - 1].strip() and not before.endswith("Args:")
@@ -53,7 +53,7 @@ def marked(lines: list[str]) -> Iterator[str]:
 
 
 def _block(lines: list[str]) -> Iterator[str]:
-    """The lines of the set-in block at the beginning of `lines`, without their first four blanks."""
+    """Yield the lines of the indented block at the beginning of `lines`, without their first four blanks."""
     for line in lines:
         if line.strip() and not line.startswith("    "):
             return
@@ -61,7 +61,7 @@ def _block(lines: list[str]) -> Iterator[str]:
 
 
 def _language(text: str) -> str:
-    """`python` if the text is, else `text`."""
+    """Return `python` if the text is Python, else `text`."""
     try:
         ast.parse(text)
     except SyntaxError:
@@ -70,7 +70,7 @@ def _language(text: str) -> str:
 
 
 class Links(HTMLParser):
-    """What a page links to and loads, and the places in it that can be linked to."""
+    """The links and the loaded files of a page, and the places in it that links can point to."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Links(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called for each element."""
+        """Collect an element's links and places. HTMLParser calls this for each element."""
         given = {name: value for name, value in attrs if value is not None}
         self.places |= {given[name] for name in ("id", "name") if name in given}
         self.linked |= {given["href"]} if tag == "a" and "href" in given else set()
@@ -89,7 +89,7 @@ class Links(HTMLParser):
 
 
 def wrong_links(site: Path) -> Iterator[str]:
-    """What a built site loads from elsewhere, and each link in it that leads nowhere."""
+    """Yield each file that a built site loads from elsewhere, and each link that leads nowhere."""
     pages = {page: Links(page.read_text("utf-8")) for page in site.rglob("*.html")}
     for page, links in pages.items():
         for address in sorted(links.linked | links.loaded):
@@ -105,7 +105,7 @@ def wrong_links(site: Path) -> Iterator[str]:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Sphinx calls this."""
+    """Register the extensions. Sphinx calls this."""
     app.connect("builder-inited", _import_types)
     app.connect("source-read", _with_toctrees)
     app.connect("autodoc-process-docstring", _as_rest)
@@ -116,7 +116,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _import_types(_app: Sphinx) -> None:
-    """Give every module what it imports for the type checker alone: its annotations name it."""
+    """Import into every module the names that it imports only for type checkers: its annotations use them."""
     for found in pkgutil.walk_packages(keyturn.__path__, "keyturn."):
         if not found.name.startswith("keyturn.demo.") and not found.name.endswith("__main__"):
             _import_types_of(importlib.import_module(found.name))
@@ -141,7 +141,8 @@ def _as_rest(
     from sphinx.ext.napoleon.docstring import GoogleDocstring
 
     text = [] if re.match(PYTHONS, lines[0] if lines else "") else marked(lines)
-    # Told of what, napoleon would take the words before a colon for the type of an attribute.
+    # If napoleon were given the kind of object, it would take the words before a colon for an attribute's
+    # type.
     lines[:] = GoogleDocstring("\n".join(text)).lines()
 
 
@@ -154,7 +155,10 @@ def _with_shown_signature(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """A default that is a function by its name, since its repr is no Python; of a protocol nothing."""
+    """Show a default that is a function by its name, since its repr is no Python.
+
+    Show nothing for a protocol.
+    """
     if signature is None:
         return None, returns
     if signature == "(*args, **kwargs)":
@@ -163,7 +167,7 @@ def _with_shown_signature(
 
 
 def _with_single_variables(_app: Sphinx, _context: object, lines: list[str]) -> None:
-    """An option that two variables can set."""
+    """Show an option that two variables can set."""
     lines[:] = [NAMES.sub(r"\1, \2", line) for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""A table's name from the environment, an API key from Parameter Store, a secret from Secrets Manager."""
+"""Read a table's name from the environment, an API key from Parameter Store, and a secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ secrets = SecretCache()
 
 
 def handler(_event: object, _context: object) -> dict[str, object]:
-    """One cache, one check of the marker table, for the parameter and the secret alike."""
+    """Read the parameter and the secret from one cache, which checks the marker table once for both."""
     try:
         api_key, stripe = secrets.get_parameter(API_KEY), secrets.get(SECRET_ID)
     except SecretError:
@@ -32,6 +32,6 @@ def handler(_event: object, _context: object) -> dict[str, object]:
 
 
 def answer(status: int, **body: object) -> dict[str, object]:
-    """What API Gateway expects."""
+    """Return the form that API Gateway expects."""
     headers = {"Content-Type": "application/json"}
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

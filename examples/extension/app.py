@@ -1,4 +1,4 @@
-"""A secret through the AWS Parameters and Secrets Lambda Extension: no AWS SDK is loaded to read it."""
+"""Read a secret through the AWS Parameters and Secrets Lambda Extension, without loading an AWS SDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ secrets = SecretCache(
 
 
 def handler(_event: object, _context: object) -> dict[str, object]:
-    """The extension knows nothing of rotations: SECRETS_MANAGER_TTL=0 leaves the caching to keyturn."""
+    """Read the secret.
+
+    SECRETS_MANAGER_TTL=0 turns off the extension's cache, which does not follow rotations.
+    """
     try:
         secret = secrets.get(SECRET_ID)
     except SecretError:
@@ -31,6 +34,6 @@ def handler(_event: object, _context: object) -> dict[str, object]:
 
 
 def answer(status: int, **body: object) -> dict[str, object]:
-    """What API Gateway expects."""
+    """Return the form that API Gateway expects."""
     headers = {"Content-Type": "application/json"}
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

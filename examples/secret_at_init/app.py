@@ -1,4 +1,4 @@
-"""A secret is read when the environment starts, and again as soon as its rotation is known."""
+"""Read a secret when the environment starts, and again as soon as keyturn learns of its rotation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SECRET_ID = "/my-frontend-app/production/stripe-key"
 log = logging.getLogger(__name__)
 secrets = SecretCache()
 with suppress(SecretError):
-    # So that the first request need not wait. If this fails, that request says why.
+    # The first request then does not wait. If this read fails, the request says why.
     secrets.get(SECRET_ID)
 
 
 def handler(_event: object, _context: object) -> dict[str, object]:
-    """Ask the cache in each invocation: what a module keeps for itself is never rotated."""
+    """Ask the cache in each invocation, since a value that a module keeps itself is never rotated."""
     try:
         secret = secrets.get(SECRET_ID)
     except SecretError:
@@ -29,6 +29,6 @@ def handler(_event: object, _context: object) -> dict[str, object]:
 
 
 def answer(status: int, **body: object) -> dict[str, object]:
-    """What API Gateway expects."""
+    """Return the form that API Gateway expects."""
     headers = {"Content-Type": "application/json"}
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

@@ -1,4 +1,4 @@
-"""A parameter that is read again after five minutes, where there is no marker table."""
+"""Read a parameter again after five minutes, where there is no marker table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from keyturn import Limits, SecretCache, SecretError
 API_KEY = "/my-frontend-app/production/api-key"
 
 log = logging.getLogger(__name__)
-# While Parameter Store does not answer, the known value is served; an end of the TTL alone breaks nothing.
+# While Parameter Store does not answer, the known value is served even after the end of its TTL.
 secrets = SecretCache(limits=Limits(uncovered_ttl_s=float(os.environ.get("KEYTURN_UNCOVERED_TTL_S", "300"))))
 
 
 def handler(_event: object, _context: object) -> dict[str, object]:
-    """At most one call in five minutes and environment, whatever the number of requests."""
+    """Read the parameter: at most one call in five minutes and environment, for any number of requests."""
     try:
         parameter = secrets.get_parameter(API_KEY)
     except SecretError:
@@ -26,6 +26,6 @@ def handler(_event: object, _context: object) -> dict[str, object]:
 
 
 def answer(status: int, **body: object) -> dict[str, object]:
-    """What API Gateway expects."""
+    """Return the form that API Gateway expects."""
     headers = {"Content-Type": "application/json"}
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

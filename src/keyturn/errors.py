@@ -3,22 +3,22 @@
     KeyturnError
     ├── ConfigurationError            an argument or setting that cannot work (also a ValueError)
     ├── MarkerTableError              the marker table: unreachable, missing, denied, misshapen
-    │   └── MarkerConflictError       somebody else wrote the marker first: read it again
+    │   └── MarkerConflictError       another writer changed the marker first: read it again
     ├── ConvergenceTableError         the convergence table: unreachable, missing, denied
     └── SecretError                   one secret; has `.secret_id` and `.advice`
         ├── InvalidSecretIdError      not a name or ARN that Secrets Manager could know
         ├── SecretNotFoundError       no such secret in this account and Region
-        ├── SecretDeletedError        scheduled for deletion: it can only be restored
-        ├── StageNotFoundError        the secret is there, no readable version has this staging label
+        ├── SecretDeletedError        the secret is scheduled for deletion: it can only be restored
+        ├── StageNotFoundError        no readable version of the secret has this staging label
         ├── AccessDeniedError         the policy of the caller, the secret or the key says no
-        ├── DecryptionError           the KMS key is disabled, deleted or not for this secret
-        ├── SecretKindError           text was asked of a binary secret, or the reverse
-        ├── SecretFormatError         the value is not the JSON that was asked for
-        │   └── SecretFieldError      the value does not fit the settings field that it is for
+        ├── DecryptionError           the KMS key is disabled, deleted or cannot be used for this secret
+        ├── SecretKindError           text was read of a binary secret, or bytes of a text secret
+        ├── SecretFormatError         the value is not the JSON that the caller needs
+        │   └── SecretFieldError      the value does not fit its settings field
         ├── LoginRefusedError         the server refused every version that could be right
         ├── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
-        └── ParameterError            the same about a parameter of Parameter Store; each is also the
-            │                         secret's error of its kind, so one `except` catches both
+        └── ParameterError            an error about a parameter of Parameter Store; each is also the
+            │                         secret's error of the same kind: an `except` catches both
             ├── InvalidParameterNameError       also an InvalidSecretIdError
             ├── ParameterNotFoundError          also a SecretNotFoundError
             ├── ParameterVersionNotFoundError   no such version or label; also a StageNotFoundError
@@ -35,7 +35,7 @@ from __future__ import annotations
 
 
 class KeyturnError(Exception):
-    """The base of all errors that keyturn raises by itself."""
+    """The base of all errors that keyturn itself raises."""
 
 
 class ConfigurationError(KeyturnError, ValueError):
@@ -45,7 +45,7 @@ class ConfigurationError(KeyturnError, ValueError):
 class MarkerTableError(KeyturnError):
     """The marker table could not be read or written.
 
-    `SecretCache.get` never raises it: trouble with the table shows in `status()` and in the log.
+    `SecretCache.get` never raises this error: `status()` and the log show the table's errors.
     """
 
     def __init__(self, table: str, detail: str, *, denied: bool = False) -> None:
@@ -59,9 +59,9 @@ class MarkerTableError(KeyturnError):
 
 
 class ConvergenceTableError(KeyturnError):
-    """The convergence table could not be written, or read.
+    """The convergence table could not be read or written.
 
-    `SecretCache.get` never raises it: it shows in `status()` and in the log.
+    `SecretCache.get` never raises this error: `status()` and the log show the table's errors.
     """
 
     def __init__(self, table: str, detail: str, *, denied: bool = False) -> None:
@@ -84,11 +84,11 @@ def _rebuild_table(
 
 
 class MarkerConflictError(MarkerTableError):
-    """The marker changed between its reading and its writing; nothing was written."""
+    """The marker changed after it was read and before it was written. Nothing was written."""
 
 
 class SecretError(KeyturnError):
-    """Something about one secret; `advice` says what to do about it."""
+    """The base of all errors about a single secret. `advice` says what to do."""
 
     noun = "secret"
     summary = "cannot be used"
@@ -102,7 +102,7 @@ class SecretError(KeyturnError):
         super().__init__(f"{self.noun} {secret_id!r} {what}. What to do: {self.advice}.")
 
     def about(self, secret_id: str) -> SecretError:
-        """The same error about the same secret under the id that the caller used, with the same cause."""
+        """Return the same error, with the same cause, for the id by which the caller named the secret."""
         error = type(self)(secret_id, self.detail, advice=self.advice)
         error.__cause__ = self.__cause__
         return error
@@ -112,12 +112,12 @@ class SecretError(KeyturnError):
 
 
 def _rebuild(kind: type[SecretError], secret_id: str, detail: str, advice: str) -> SecretError:
-    """Unpickle: the rendered message is not an argument of `SecretError.__init__`."""
+    """Unpickle an error. The rendered message is not an argument of `SecretError.__init__`."""
     return kind(secret_id, detail, advice=advice)
 
 
 class InvalidSecretIdError(SecretError, ValueError):
-    """The id is not one that Secrets Manager could know."""
+    """Secrets Manager cannot have a secret with this id."""
 
     summary = "has an id that no secret can have"
     default_advice = "give the secret's name or ARN, 1 to 2048 characters"
@@ -168,28 +168,28 @@ class DecryptionError(SecretError):
 
 
 class SecretKindError(SecretError, TypeError):
-    """The value is binary and text was asked for, or the reverse."""
+    """The value is binary and the caller read text, or the reverse."""
 
     summary = "is of the other kind"
     default_advice = "use get_secret_binary for SecretBinary and get_secret_string for SecretString"
 
 
 class SecretFormatError(SecretError, ValueError):
-    """The value is not JSON (or not a JSON text at all)."""
+    """The value is not JSON."""
 
     summary = "has no JSON value"
     default_advice = "read it with get_secret_string, or store a JSON document"
 
 
 class SecretFieldError(SecretFormatError):
-    """A settings field does not take the value, or the value has not the key that the field names."""
+    """A settings field does not take the value, or the value lacks the key that the field names."""
 
     summary = "does not fit a settings field"
     default_advice = "store what the field takes, correct its key, or set its environment variable"
 
 
 class LoginRefusedError(SecretError):
-    """The server refused every version that could be right; `refusals` says which, and how.
+    """The server refused every version that could be right. The message lists each version with its refusal.
 
     Its cause is the last refusal, as the caller's own driver raised it.
     """
@@ -202,7 +202,7 @@ class LoginRefusedError(SecretError):
 
 
 class UnavailableError(SecretError):
-    """Secrets Manager did not answer, or not usefully; the same call may succeed later."""
+    """Secrets Manager gave no answer, or no usable one. The same call may succeed later."""
 
     summary = "could not be read now"
     default_advice = (
@@ -212,13 +212,13 @@ class UnavailableError(SecretError):
 
 
 class ParameterError(SecretError):
-    """Something about one parameter of Parameter Store; `secret_id` is its name or ARN."""
+    """The base of all errors about a single parameter of Parameter Store. `secret_id` is its name or ARN."""
 
     noun = "parameter"
 
 
 class InvalidParameterNameError(ParameterError, InvalidSecretIdError):
-    """The name is not one that Parameter Store could know."""
+    """Parameter Store cannot have a parameter with this name."""
 
     summary = "has a name that no parameter can have"
     default_advice = (
@@ -232,13 +232,13 @@ class ParameterNotFoundError(ParameterError, SecretNotFoundError):
     """No parameter of this name exists in the client's account and Region."""
 
     default_advice = (
-        "check the name with its leading slash, the account and the Region of the client; one that "
-        "another account shares is named by its full ARN"
+        "check the name with its leading slash, the account and the Region of the client; name a "
+        "parameter that another account shares by its full ARN"
     )
 
 
 class ParameterVersionNotFoundError(ParameterError, StageNotFoundError):
-    """The parameter exists, but not in this version, or no version has this label."""
+    """The parameter exists, but it has no such version, or none of its versions has this label."""
 
     summary = "has no such version or label"
     default_advice = "look at ssm:GetParameterHistory; only the latest 100 versions are kept"
@@ -248,7 +248,7 @@ class ParameterAccessDeniedError(ParameterError, AccessDeniedError):
     """The caller's policy or the key's policy denies the read."""
 
     default_advice = (
-        "allow ssm:GetParameter (GetParameters, GetParametersByPath: each by itself) on the "
+        "allow ssm:GetParameter (GetParameters, GetParametersByPath: each is a right of its own) on the "
         "parameter's ARN, which has one slash after `parameter`, and kms:Decrypt on the key of a "
         "SecureString"
     )
@@ -259,11 +259,11 @@ class ParameterDecryptionError(ParameterError, DecryptionError):
 
 
 class ParameterFieldError(ParameterError, SecretFieldError):
-    """A settings field does not take the parameter's value, or the value has not the key it names."""
+    """A settings field does not take the parameter's value, or the value lacks the key of the field."""
 
 
 class ParameterUnavailableError(ParameterError, UnavailableError):
-    """Parameter Store did not answer, or not usefully; the same call may succeed later."""
+    """Parameter Store gave no answer, or no usable one. The same call may succeed later."""
 
     default_advice = (
         "try again; if it lasts, check the network path (VPC endpoint, DNS), the credentials and "

@@ -35,7 +35,7 @@ def test_announce_of_no_secret_says_no(world: World) -> None:
     ("recorded", "code", "says"),
     [
         (Recorded(Outcome.WRITTEN, MARKER), 0, "AWSCURRENT v1"),
-        (Recorded(Outcome.UNCHANGED, MARKER), 0, "said so already"),
+        (Recorded(Outcome.UNCHANGED, MARKER), 0, "already"),
         (Recorded(Outcome.WRITTEN, MARKER._replace(deleted=True)), 0, "deleted"),
         (Recorded(Outcome.DEFERRED, MARKER, 5), 1, "announce it again"),
         (Recorded(Outcome.UNCHANGED, None), 1, "no such secret"),

@@ -211,7 +211,7 @@ def test_rows_tell_the_kinds_with_the_most_first() -> None:
     ] == list(rows(fleet))
     assert ["Items of the table that are no reports: 2."] == list(notes(fleet))
     cut = fleet_of(reports({DB: "v2"}, left_out=3), ON_DB, NOW_S, all_secrets=True)
-    assert ["Environments that hold more than fits a report: 1"] == [
+    assert ["Environments with more secrets than fit a report: 1"] == [
         note.partition(";")[0] for note in notes(cut)
     ]
 

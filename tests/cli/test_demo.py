@@ -14,7 +14,7 @@ from keyturn.errors import ConfigurationError
 
 def test_without_its_packages_it_says_what_to_install() -> None:
     """The missing ones are named, with the extra that brings them."""
-    with pytest.raises(ConfigurationError, match=r"ministack missing.*keyturn\[demo\]"):
+    with pytest.raises(ConfigurationError, match=r"ministack: not installed.*keyturn\[demo\]"):
         demo.demonstration(lambda package: package != "ministack")
 
 

@@ -131,15 +131,15 @@ WRONG: Sequence[tuple[str, str, Mapping[str, object] | Fault, str, str]] = (
     ("table", "DescribeTable", NOT_FOUND, "there is no table", "deploy"),
     ("markers", "BatchGetItem", DENIED, "dynamodb:BatchGetItem", "keyturn policy reader"),
     ("head", "GetItem", DENIED, "dynamodb:GetItem", "allow dynamodb:GetItem"),
-    ("head", "GetItem", UNREACHABLE, "no answer from https://dynamodb.test", "VPC endpoint"),
-    ("secrets", "ListSecrets", UNREACHABLE, "no answer from https://secretsmanager.test", "VPC endpoint"),
+    ("head", "GetItem", UNREACHABLE, "https://dynamodb.test does not answer", "VPC endpoint"),
+    ("secrets", "ListSecrets", UNREACHABLE, "https://secretsmanager.test does not answer", "VPC endpoint"),
     ("rule", "ListRules", {"Rules": RULES[1:]}, "there is no rule", "deploy"),
     ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "deploy"),
     ("rule", "ListTargetsByRule", {"Targets": []}, "has no function as its target", "deploy"),
     ("rule", "ListTargetsByRule", {"Targets": QUEUE}, "has no function as its target", "deploy"),
     ("schedule", "ListTargetsByRule", {"Targets": []}, "there is no schedule", "deploy"),
-    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which is not there", "deploy"),
-    ("rule", "GetFunctionConfiguration", {}, "keeps no marker table", "that listener's table"),
+    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which does not exist", "deploy"),
+    ("rule", "GetFunctionConfiguration", {}, "writes no marker table", "that listener's table"),
     ("permission", "GetPolicy", NOT_FOUND, "by rule events", "add-permission --function-name listener"),
     ("permission", "GetPolicy", allowing(by("events")), "by rule sweep", f"--source-arn {RULE}/sweep"),
     ("clock", "GetItem", SKEWED, "clock is wrong", "NTP"),
@@ -167,7 +167,7 @@ def test_what_is_wrong_is_named_with_its_fix(
     [
         ("id", "S", "ACTIVE", "its key is id (S, HASH)"),
         ("pk", "N", "ACTIVE", "its key is pk (N, HASH)"),
-        ("pk", "S", "CREATING", "it is CREATING"),
+        ("pk", "S", "CREATING", "status is CREATING"),
     ],
 )
 def test_a_misshapen_table_is_found(clinic: Clinic, key: str, kind: str, status: str, says: str) -> None:
@@ -181,7 +181,7 @@ def test_a_misshapen_table_is_found(clinic: Clinic, key: str, kind: str, status:
     ("age_s", "level", "says"),
     [
         (DEFAULTS.lease_s - 1, Level.OK, "swept as of"),
-        (DEFAULTS.lease_s + 1, Level.WRONG, "the sweep is dead"),
+        (DEFAULTS.lease_s + 1, Level.WRONG, "the sweep stopped"),
         (None, Level.WRONG, "never swept"),
         (-10.0, Level.WRONG, "in the future"),
     ],
@@ -230,7 +230,7 @@ def test_a_listener_of_another_table_is_found(clinic: Clinic) -> None:
     variables = {"Variables": {"KEYTURN_MARKER_TABLE": arn}}
     clinic.answers["GetFunctionConfiguration"] = {"Environment": variables}
     found = clinic.findings()["rule"]
-    assert (Level.WRONG, True) == (found.level, "keeps table another" in found.what)
+    assert (Level.WRONG, True) == (found.level, "writes table another" in found.what)
     assert clinic.findings(table=arn)["rule"].level is Level.OK
 
 
@@ -352,5 +352,5 @@ def test_an_endpoint_that_nobody_serves_is_named(world: World) -> None:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
     result = world.run("doctor", environment={"AWS_ENDPOINT_URL": nobody})
-    assert (1, True) == (result.exit_code, f"no answer from {nobody}" in result.stdout)
+    assert (1, True) == (result.exit_code, f"{nobody} does not answer" in result.stdout)
     assert CANARY not in result.output

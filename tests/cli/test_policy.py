@@ -115,10 +115,10 @@ def test_the_partition_follows_the_region() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("reader --secret prod/db --region eu-west-1", "in no account"),
-        ("reader --secret prod/db --account 111122223333", "in no Region"),
+        ("reader --secret prod/db --region eu-west-1", "account of 'prod/db' is not known"),
+        ("reader --secret prod/db --account 111122223333", "Region of 'prod/db' is not known"),
         ("reader --secret prod/db --account 111122223333 --region nowhere", "not a Region"),
-        ("reader", "nothing is named"),
+        ("reader", "would allow nothing"),
         (f"reader --key arn:aws:kms:eu-west-1:111122223333:alias/x --secret {ARN}", "is an alias"),
         ("listener", "--marker-table"),
         ("announcer --marker-table markers", "--secret"),

@@ -43,7 +43,7 @@ def test_a_move_that_no_marker_tells_of_is_shown(world: World) -> None:
     version_id = world.rotate("prod/db")
     result = world.run("status")
     assert (1, True) == (result.exit_code, version_id in result.stdout)
-    assert "differs: its staging labels have moved" in result.stdout
+    assert "differs: the staging labels have moved" in result.stdout
     (secret,) = cast("list[dict[str, dict[str, object]]]", world.asked("status", "prod/db")["secrets"])
     current = cast("dict[str, object]", secret["stages"]["AWSCURRENT"])
     assert (version_id, True) == (current["secrets_manager"], current["differs"])
@@ -115,9 +115,13 @@ def test_what_a_marker_says_cannot_steer_the_terminal(world: World) -> None:
     [
         (TRUTH, Verdict.AGREES, ""),
         (None, Verdict.DIFFERS, "there is no such secret"),
-        (TRUTH._replace(arn=KEY + "-FeDcBa"), Verdict.DIFFERS, "it was made anew: another ARN"),
-        (TRUTH._replace(deleted=True), Verdict.DIFFERS, "it is scheduled for deletion"),
-        (TRUTH._replace(stages={"AWSCURRENT": "v2"}), Verdict.DIFFERS, "its staging labels have moved"),
+        (
+            TRUTH._replace(arn=KEY + "-FeDcBa"),
+            Verdict.DIFFERS,
+            "the secret was re-created and has another ARN",
+        ),
+        (TRUTH._replace(deleted=True), Verdict.DIFFERS, "the secret is scheduled for deletion"),
+        (TRUTH._replace(stages={"AWSCURRENT": "v2"}), Verdict.DIFFERS, "the staging labels have moved"),
     ],
 )
 def test_each_difference_has_its_words(described: Described | None, verdict: Verdict, why: str) -> None:
@@ -128,7 +132,7 @@ def test_each_difference_has_its_words(described: Described | None, verdict: Ver
 
 def test_restored_is_a_difference() -> None:
     """A marker that says deleted of a secret that is there again."""
-    assert compared(KEY, MARKER._replace(deleted=True), TRUTH).why == "it was restored"
+    assert compared(KEY, MARKER._replace(deleted=True), TRUTH).why == "the secret was restored"
 
 
 @pytest.mark.parametrize(

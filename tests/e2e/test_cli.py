@@ -79,7 +79,7 @@ def test_each_break_of_the_event_path_is_named(table: str, stack: Stack) -> None
     for name in names:
         events.enable_rule(Name=name)
     boto3.client("lambda").delete_function(FunctionName=stack.listener)
-    assert "which is not there" in found()["rule"][1]
+    assert "which does not exist" in found()["rule"][1]
     for name in names:
         targets = events.list_targets_by_rule(Rule=name)["Targets"]
         events.remove_targets(Rule=name, Ids=[one["Id"] for one in targets])
@@ -117,14 +117,14 @@ def test_a_listener_of_another_table_is_named(table: str, stack: Stack) -> None:
         FunctionName=stack.listener, Environment={"Variables": {"KEYTURN_MARKER_TABLE": "another"}}
     )
     findings = found()
-    assert "keeps table another" in findings["rule"][1]
-    assert "keeps table another" in findings["schedule"][1]
+    assert "writes table another" in findings["rule"][1]
+    assert "writes table another" in findings["schedule"][1]
     assert "unknown" == findings["permission"][0]
 
 
 @pytest.mark.parametrize(
     ("swept_age_s", "says"),
-    [(2000.0, "the sweep is dead"), (-10.0, "swept in the future"), (None, "never swept")],
+    [(2000.0, "the sweep stopped"), (-10.0, "swept in the future"), (None, "never swept")],
 )
 def test_a_head_that_counts_for_nothing_is_named(table: str, swept_age_s: float | None, says: str) -> None:
     """As a sweep leaves it that has died, or a writer whose clock is wrong."""
@@ -163,7 +163,7 @@ def test_what_a_reader_names_wrongly_is_named(table: str) -> None:
     arn = f"arn:aws:dynamodb:eu-west-1:000000000000:table/{table}"
     findings = found("--secret", "prod/other", "--marker-table", arn)
     assert "there is no such secret" in findings["secret prod/other"][1]
-    assert ("wrong", f"{arn} is in eu-west-1, these clients in {REGION}") == findings["region"]
+    assert ("wrong", f"{arn} is in eu-west-1, and these clients are in {REGION}") == findings["region"]
     findings = found("--convergence-table", "nowhere")
     assert ("wrong", f"there is no table nowhere in {REGION}") == findings["convergence"]
     assert ("unknown", "unknown") == (findings["report"][0], findings["count"][0])
@@ -173,8 +173,8 @@ def test_an_endpoint_that_does_not_answer_is_named(table: str) -> None:
     """By its address, in every check that needs it; a closed port stands for a missing VPC endpoint."""
     nobody = f"http://{LOCALHOST}:{free_port()}"
     findings = found(AWS_ENDPOINT_URL=nobody)
-    assert f"no answer from {nobody}" in findings["head"][1]
-    assert f"no answer from {nobody}" in findings["secrets"][1]
+    assert f"{nobody} does not answer" in findings["head"][1]
+    assert f"{nobody} does not answer" in findings["secrets"][1]
 
 
 @pytest.mark.parametrize(("off_s", "way"), [(120.0, "ahead of"), (-120.0, "behind")])

@@ -150,4 +150,4 @@ def _through(login: Login) -> int:
 
 
 def _connect(parameters: Mapping[str, object]) -> psycopg.Connection:
-    return psycopg.connect(**parameters)  # type: ignore[arg-type] # psycopg judges them itself
+    return psycopg.connect(**parameters)  # type: ignore[arg-type] # psycopg checks them itself

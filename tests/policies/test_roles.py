@@ -218,7 +218,7 @@ def test_a_document_is_what_iam_takes() -> None:
 
 def test_an_empty_policy_and_one_that_is_too_long_are_refused() -> None:
     """IAM would refuse both, with less advice."""
-    with pytest.raises(ConfigurationError, match="nothing is named"):
+    with pytest.raises(ConfigurationError, match="would allow nothing"):
         document(roles.reader(PLACE, marker_table=None))
     with pytest.raises(ConfigurationError, match=r"10240.*name groups"):
         document(roles.reader(PLACE, secrets=[f"prod/{number}" for number in range(200)]))

@@ -182,7 +182,7 @@ def test_fail_after_a_step_and_retry(rotating_secret: MakeSecret, keyturn_cache:
     assert rotation.version_id == log_in(keyturn_cache, secret)
     rotation.retry()
     assert rotation.version_id == secret.current_version_id
-    with pytest.raises(RotationError, match="nothing is left"):
+    with pytest.raises(RotationError, match="no step follows"):
         secret.rotation().fail_after("finishSecret")
 
 
@@ -217,7 +217,9 @@ def test_a_put_outside_any_rotation(rotating_secret: MakeSecret, keyturn_cache: 
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
     with pytest.raises(WrongPasswordError):
         secret.server.log_in(keyturn_cache.get(secret.name))
-    with pytest.raises(AssertionError, match=f"'prod/token': 1 logins refused, with versions {version_id}"):
+    with pytest.raises(
+        AssertionError, match=f"'prod/token': 1 logins were refused, with versions {version_id}"
+    ):
         assert_no_refusals(secret)
 
 

@@ -1,4 +1,4 @@
-"""`python -m keyturn.cli`: the `keyturn` command where its script is not on the path."""
+"""`python -m keyturn.cli` runs the `keyturn` command where its script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a sub-command works: the options for the marker table and the Region, and clients for them."""
+"""The account that a sub-command works in: the options for its tables and Region, and clients for them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from keyturn.markers.table import MarkerTable
 
 LISTING_ATTEMPTS = 10
-"""Tries of one DescribeParameters, of which an account may make three a second."""
+"""How often one DescribeParameters is tried: an account may call it three times a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account and Region with its marker table (name or ARN).
 
-    Every method makes clients of its own from the environment, and raises `ConfigurationError` where
-    that has no Region or a profile that does not exist.
+    Every method makes its own clients from the environment. It raises `ConfigurationError` if the environment
+    has no Region, or names a profile that does not exist.
     """
 
     table: str
     region: str | None = None
 
     def client(self, service: str, *, attempts: int = 3) -> object:
-        """A client of that service."""
+        """Return a new client of this AWS service."""
         from botocore.exceptions import BotoCoreError
 
         try:
@@ -46,25 +46,28 @@ class Account:
             raise ConfigurationError(f"{error} Set --region, or AWS_REGION and AWS_PROFILE.") from error
 
     def markers(self) -> MarkerTable:
-        """The marker table."""
+        """Return the marker table."""
         return marker_table(self.table, self.client("dynamodb"))
 
     def reports(self, table: str) -> ConvergenceTable:
-        """The convergence table of this name or ARN."""
+        """Return the convergence table of this name or ARN."""
         return convergence_table(table, self.client("dynamodb"))
 
     def catalog(self, prefixes: Sequence[str] = (), tag: Tag | None = None) -> SecretsManagerCatalog:
-        """The secrets whose names begin with one of the prefixes, and that have the tag; all without any."""
+        """Return the catalog of the secrets that have the tag and a name with one of the prefixes.
+
+        Without prefixes every name counts, without a tag every secret.
+        """
         client = cast("CatalogClient", self.client("secretsmanager"))
         return SecretsManagerCatalog(client, name_prefixes=prefixes, tag=tag)
 
     def recorder(self, prefixes: Sequence[str] = (), tag: Tag | None = None) -> Recorder:
-        """What writes markers, by the listener's own code."""
+        """Return the recorder that writes markers, made of the listener's own code."""
         made = recorder(self.table, self.client("secretsmanager"), self.client("dynamodb"))
         return replace(made, catalog=self.catalog(prefixes, tag)) if prefixes or tag else made
 
     def parameters(self, prefixes: Sequence[str]) -> ParameterListing | None:
-        """The parameters whose names begin with one of the prefixes; None without any."""
+        """Return the list of parameters whose names begin with one of the prefixes; None without prefixes."""
         if not prefixes:
             return None
         client = cast("ListingClient", self.client("ssm", attempts=LISTING_ATTEMPTS))
@@ -72,7 +75,7 @@ class Account:
 
 
 def convergence_option(required_for: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds `--convergence-table`, passed to the command as `convergence`; what it is for, in the help."""
+    """Add `--convergence-table`, passed to the command as `convergence`. Its help says what it is for."""
     return click.option(
         "--convergence-table",
         "convergence",
@@ -83,7 +86,7 @@ def convergence_option(required_for: str) -> Callable[[Callable[..., None]], Cal
 
 
 def account_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Adds `--marker-table` and `--region`, passed to the command as `account`."""
+    """Add `--marker-table` and `--region`, passed to the command as `account`."""
 
     @click.option(
         "--marker-table",
@@ -96,7 +99,7 @@ def account_options(function: Callable[..., None]) -> Callable[..., None]:
         "--region",
         envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
         show_envvar=True,
-        help="Of the table and the secrets; the profile's, if not given.",
+        help="Region of the table and the secrets. Default: the profile's Region.",
     )
     @functools.wraps(function)
     def with_account(*, marker_table: str, region: str | None, **options: object) -> None:

@@ -1,4 +1,4 @@
-"""`keyturn announce`: what has just happened to a secret goes into its marker, without an event."""
+"""`keyturn announce` writes what has just happened to a secret into its marker, without an event."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from keyturn.markers.decisions import STEPS, announcement
 from keyturn.markers.recorder import Outcome, Recorded
 
 MEANINGS = {
-    Outcome.WRITTEN: "the marker now says what Secrets Manager says",
-    Outcome.UNCHANGED: "the marker said so already",
-    Outcome.DEFERRED: "not all of it is visible yet: announce it again, or leave it to the sweep",
+    Outcome.WRITTEN: "the marker now agrees with Secrets Manager",
+    Outcome.UNCHANGED: "the marker agreed with Secrets Manager already",
+    Outcome.DEFERRED: "Secrets Manager does not show all of it yet: announce it again, or wait for the sweep",
 }
 
 
 @click.command
 @click.argument("secret_id", metavar="SECRET")
-@click.option("--version-id", help="The version that the step was about.")
+@click.option("--version-id", help="The version that the step worked on.")
 @click.option("--step", type=click.Choice(STEPS), help="The rotation step that has just ended.")
 @json_option
 @account_options
@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Record what has just happened to SECRET (name or ARN) in its marker, as the listener does.
 
-    What is written is what DescribeSecret says, so a wrong or doubled call does no harm. Exits with 1 if
-    the announced version is not visible yet after some 6 s, or there is no such secret.
+    The marker gets what DescribeSecret says, so a wrong or repeated call does no harm. Exits with 1 if the
+    announced version is still not visible after some 6 s, or if there is no such secret.
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     recorded = account.recorder().record(hint)
@@ -48,13 +48,13 @@ def command(
 
 
 def exit_code(recorded: Recorded) -> int:
-    """Whether the marker says now what was announced."""
+    """Return 0 if the marker now says what was announced, else 1."""
     is_told = recorded.marker is not None and recorded.outcome is not Outcome.DEFERRED
     return 0 if is_told else EXIT_NO
 
 
 def document(secret_id: str, recorded: Recorded) -> dict[str, object]:
-    """What became of the hint, for JSON."""
+    """Return the outcome of the announcement, for JSON."""
     marker = recorded.marker
     return {
         "secret": secret_id,
@@ -67,9 +67,9 @@ def document(secret_id: str, recorded: Recorded) -> dict[str, object]:
 
 
 def sentence(secret_id: str, recorded: Recorded) -> str:
-    """The same in words."""
+    """Return the outcome of the announcement in words."""
     if recorded.marker is None:
-        return f"{secret_id}: no such secret in this account and Region, and no marker of it"
+        return f"{secret_id}: this account and Region have no such secret, and the table has no marker of it"
     if recorded.marker.deleted:
         return f"{secret_id}: {recorded.outcome.value}; its marker says that it is deleted"
     stages = ", ".join(

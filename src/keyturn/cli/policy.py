@@ -1,4 +1,4 @@
-"""`keyturn policy`: the least-privilege IAM policy of a role, ready for `aws iam put-role-policy`."""
+"""`keyturn policy` prints the least-privilege IAM policy of a role, ready for `aws iam put-role-policy`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _F = TypeVar("_F", bound=Callable[..., object])
 def command() -> None:
     """Print the least-privilege IAM policy of a role.
 
-    What is named by its ARN needs neither Region nor account. Nothing is asked of AWS. With --template the
-    table may be ${Name}, for a parameter of that name.
+    What is named by its ARN needs neither Region nor account. The command calls no AWS API. With --template
+    the table may be ${Name}, for a template parameter of that name.
 
     \b
-    Ready to be attached:
+    To attach a policy:
       keyturn policy reader --secret prod/db ... > reader.json
       aws iam put-role-policy --role-name ROLE --policy-name keyturn --policy-document file://reader.json
-    """  # noqa: D301 # click wants the backspace itself: the lines after it are kept as they are
+    """  # noqa: D301 # click needs the backspace: it keeps the lines after it as they are
 
 
 def _several(name: str, help_: str, *, required: bool = False) -> Callable[[_F], _F]:
@@ -36,20 +36,22 @@ def _several(name: str, help_: str, *, required: bool = False) -> Callable[[_F],
 
 
 def _placed(function: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say where everything is, passed as `place`."""
+    """Add the options that say where everything is, passed as `place`."""
 
     @click.option(
         "--region",
         default="",
         envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
         show_envvar=True,
-        help="Of what is named by name.",
+        help="Region of everything that is not named by its ARN.",
     )
-    @click.option("--account", default="", help="Of what is named by name: 12 digits.")
+    @click.option(
+        "--account", default="", help="Account of everything that is not named by its ARN: 12 digits."
+    )
     @click.option(
         "--template",
         is_flag=True,
-        help="Print it for a CloudFormation or SAM template: all is where the stack is.",
+        help="Print the policy for a CloudFormation or SAM template, with the stack's Region and account.",
     )
     @functools.wraps(function)
     def placed(*, region: str, account: str, template: bool, **options: object) -> None:
@@ -59,7 +61,7 @@ def _placed(function: Callable[..., None]) -> Callable[..., None]:
 
 
 _keys = _several("--key", "ARN of a customer managed KMS key.")
-_aliases = _several("--key-alias", "Alias of such a key (alias/NAME), where its ARN is not known.")
+_aliases = _several("--key-alias", "Alias of such a key (alias/NAME), if its ARN is not known.")
 
 
 def _secrets(*, required: bool) -> Callable[[_F], _F]:
@@ -78,7 +80,7 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
 
 @command.command
 @_secrets(required=False)
-@_several("--stage", "The only staging label that may be read; any, if not given.")
+@_several("--stage", "The only staging label that may be read. Default: any label.")
 @_several("--parameter", "A parameter's name or ARN.")
 @_several("--path", "A path for get_parameters_by_path.")
 @_keys
@@ -88,7 +90,7 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
     "--convergence-table",
     envvar="KEYTURN_CONVERGENCE_TABLE",
     show_envvar=True,
-    help="Name or ARN of the convergence table, if it reports what it holds.",
+    help="Name or ARN of the convergence table, if the process reports its versions.",
 )
 @_placed
 def reader(
@@ -103,7 +105,7 @@ def reader(
     marker_table: str | None,
     convergence_table: str | None,
 ) -> None:
-    """A process that reads secrets and parameters."""
+    """Print the policy for reads of secrets and parameters."""
     _echo(
         roles.reader(
             place,
@@ -121,10 +123,10 @@ def reader(
 
 @command.command
 @_marker_table(required=True)
-@_several("--prefix", "How the names of the watched secrets begin; all, if not given.")
-@click.option("--parameters", is_flag=True, help="Its sweep lists parameters as well.")
-@click.option("--log-group", help="ARN of its log group, ending in :*")
-@click.option("--queue", help="ARN of the queue for events that it could not handle.")
+@_several("--prefix", "Prefix of the watched secrets' names. Default: all names.")
+@click.option("--parameters", is_flag=True, help="The sweep lists parameters as well.")
+@click.option("--log-group", help="ARN of the listener's log group, ending in :*")
+@click.option("--queue", help="ARN of the queue for events that the listener could not handle.")
 @_placed
 def listener(
     *,
@@ -135,7 +137,10 @@ def listener(
     queue: str | None,
     parameters: bool,
 ) -> None:
-    """The rotation listener; infra/template.yaml has this policy."""
+    """Print the rotation listener's policy.
+
+    infra/template.yaml has the same policy.
+    """
     _echo(
         roles.listener(
             place,
@@ -153,13 +158,13 @@ def listener(
 @_marker_table(required=True)
 @_placed
 def announcer(place: Place, secret: Sequence[str], marker_table: str) -> None:
-    """Whoever calls keyturn.announce."""
+    """Print the policy for calls of keyturn.announce."""
     _echo(roles.announcer(place, secrets=secret, marker_table=marker_table))
 
 
 @command.command
 @_secrets(required=True)
-@_several("--admin-secret", "The secret of a user who changes others' passwords; only read.")
+@_several("--admin-secret", "The secret of a user that changes other users' passwords. It is only read.")
 @_keys
 @_aliases
 @_marker_table(required=False)
@@ -173,7 +178,10 @@ def rotation(
     key_alias: Sequence[str],
     marker_table: str | None,
 ) -> None:
-    """A rotation function that announces its steps."""
+    """Print the policy of a rotation function.
+
+    With --marker-table the function may announce its steps.
+    """
     _echo(
         roles.rotation(
             place,
@@ -191,7 +199,7 @@ def _place(region: str, account: str) -> Place:
 
 
 def _partition(region: str) -> str:
-    """The partition that a Region is in, as botocore knows it."""
+    """Return the partition that a Region is in, as botocore has it."""
     from botocore.exceptions import UnknownRegionError
     from botocore.session import get_session
 

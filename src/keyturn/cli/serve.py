@@ -1,4 +1,4 @@
-"""`keyturn serve`: a local endpoint for code in any language."""
+"""`keyturn serve` runs a local endpoint for code in any language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import environment
 
 PORT = 2773
-"""The extension's and the agent's."""
+"""The port of AWS's Lambda extension and of its agent."""
 
 
 @click.command
@@ -23,21 +23,21 @@ PORT = 2773
     show_default=True,
     envvar="PARAMETERS_SECRETS_EXTENSION_HTTP_PORT",
     show_envvar=True,
-    help="Port on 127.0.0.1 and ::1; 0 takes a free one.",
+    help="Port on 127.0.0.1 and ::1. 0 takes a free port.",
 )
 @click.option(
     "--max-connections",
     type=click.IntRange(1),
     default=800,
     show_default=True,
-    help="Connections at the same time; a further one is answered 429.",
+    help="Connections at the same time. A further connection gets status 429.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Reads that wait for AWS at the same time; further ones queue.",
+    help="Reads that wait for AWS at the same time. Further reads queue.",
 )
 @click.option(
     "--log-level",
@@ -54,10 +54,10 @@ def command(
 ) -> None:
     """Serve secrets on the loopback interface, as the AWS Parameters and Secrets Lambda Extension does.
 
-    Callers send a token, which is read at the start from the first of AWS_TOKEN, AWS_SESSION_TOKEN and
-    AWS_CONTAINER_AUTHORIZATION_TOKEN that is set: the token itself, or file://PATH. The cache behind it
-    is set up by the environment: KEYTURN_MARKER_TABLE above all, without which nothing tells of
-    rotations, and the other variables of docs/settings.md.
+    Callers send a token. It is read at the start from the first of AWS_TOKEN, AWS_SESSION_TOKEN and
+    AWS_CONTAINER_AUTHORIZATION_TOKEN that is set: the token itself, or file://PATH. Environment variables set
+    up the cache behind the endpoint: above all KEYTURN_MARKER_TABLE, without which rotations are not noticed
+    at once, and the others of docs/settings.md.
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")

@@ -1,4 +1,4 @@
-"""`keyturn sweep`: what the listener does every five minutes, now and from here."""
+"""`keyturn sweep` runs the listener's five-minute sweep now, from this host."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from keyturn.markers.sweeper import Sweeper, Swept
 
 
 @click.command
-@click.option("--prefix", multiple=True, help="How secrets' names begin; all, if not given. Repeatable.")
-@click.option("--tag", default="", help="KEY or KEY=VALUE that secrets have; any, if not given.")
+@click.option("--prefix", multiple=True, help="Prefix of secrets' names. Default: all names. Repeatable.")
+@click.option("--tag", default="", help="Tag of the secrets, KEY or KEY=VALUE. Default: any tag.")
 @click.option(
     "--parameter-prefix",
     multiple=True,
-    help="How parameters' names begin. Repeatable. Give those of the listener: without them markers of "
-    "parameters cover nothing until its next sweep.",
+    help="Prefix of parameters' names. Repeatable. Give the listener's prefixes: without them readers do not "
+    "trust markers of parameters until the listener's next sweep.",
 )
 @json_option
 @account_options
@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Compare all markers with Secrets Manager, correct what differs, and renew the lease.
 
-    By the listener's own code, with your role: it needs what `keyturn policy listener` prints. Exits
-    with 1 if the lease could not be renewed, since a secret could not be looked at.
+    Runs the listener's own code with your role, which needs the policy that `keyturn policy listener` prints.
+    Exits with 1 if the lease could not be renewed, since a secret could not be looked at.
     """
     sweeper = Sweeper(
         account.recorder(prefix, Tag.of(tag)),
@@ -55,12 +55,12 @@ def command(
 
 
 def exit_code(swept: Swept) -> int:
-    """Whether the lease lasts longer now."""
+    """Return 0 if the sweep renewed the lease, else 1."""
     return 0 if swept.renewed else EXIT_NO
 
 
 def sentence(swept: Swept) -> str:
-    """The sweep in words."""
+    """Return the sweep's result in words."""
     counts = (
         f"{swept.listed} listed, {swept.first} new, {swept.corrected} corrected "
         f"({swept.found_by_sweep} that an event should have announced), "

@@ -1,6 +1,6 @@
-"""aws-secretsmanager-caching's names with keyturn behind them: change the import, and keep the code.
+"""The names of aws-secretsmanager-caching with keyturn behind them: change the import, keep the code.
 
-The import, and a cache as upstream's users make one:
+The import, and a cache as upstream's users make it:
 
     from keyturn.compat import InjectSecretString, SecretCache, SecretCacheConfig
 

@@ -1,4 +1,4 @@
-"""Upstream's `SecretCache` that notices rotations."""
+"""Upstream's `SecretCache`, with rotations noticed."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from keyturn.runtime.host import known_marker_table
 
 @dataclass(frozen=True, slots=True)
 class CachedSecret:
-    """What upstream's `_get_cached_secret` is looked at for, by its own tests too: when it reads again."""
+    """The part of upstream's cached secret that others read, its own tests too: the time of the next read."""
 
     _next_refresh_time: datetime
 
 
 class SecretCache(upstream.SecretCache):
-    """Upstream's `SecretCache` that notices rotations; a `keyturn.SecretCache` is behind it, as `keyturn`.
+    """Upstream's `SecretCache` that notices rotations. Its `keyturn` is the `keyturn.SecretCache` behind it.
 
-    Of `config` are used `secret_refresh_interval` (seconds, the longest time between two DescribeSecret
-    of a secret; here it may have decimals), `max_cache_size`, `default_version_stage` and
+    Four values of `config` are used: `secret_refresh_interval` (seconds, the longest time between two
+    DescribeSecret of a secret; here it may have decimals), `max_cache_size`, `default_version_stage` and
     `secret_cache_hook`. Failures are retried as keyturn does: after 1 s, doubling up to 60 s, with jitter.
 
     Args:
         config: a `SecretCacheConfig`.
         client: a botocore or boto3 client, or any object with `describe_secret` and `get_secret_value`.
-        marker_table: name or ARN of the marker table, else `KEYTURN_MARKER_TABLE`, else none is used.
-            With one a rotation is noticed within 5 s of its marker; the refresh interval is in force
-            while the marker covers a secret, and otherwise at most 300 s.
-        dynamodb_client: the client for the table; made at the first check if not given.
-        metrics, peers: as for `keyturn.SecretCache`; `source` and the other sources of `peers` are not used.
+        marker_table: name or ARN of the marker table. Default: `KEYTURN_MARKER_TABLE`, else no table.
+            With a table a rotation is noticed within 5 s of its marker. The refresh interval then
+            applies while the marker covers a secret; otherwise at most 300 s.
+        dynamodb_client: the client for the table. Default: a client made at the first check.
+        metrics, peers: as for `keyturn.SecretCache`. The sources in `peers` are not used.
 
-    Missing stages and values of the other kind are None, and errors are those of the client, as with
-    upstream. Unlike there, a known value is served for 6 hours at most while Secrets Manager does not
-    answer, for 300 s while it denies access, and not at all once the secret is deleted. With a hook the
-    plaintext is in nobody's memory but the hook's, so `keyturn` has versions without a value.
+    As with upstream, missing stages and values of the other kind are None, and errors are the client's.
+    Unlike upstream, a known value is served for at most 6 hours while Secrets Manager does not answer, for
+    300 s while it denies access, and not at all once the secret is deleted. With a hook only the hook keeps
+    the plaintext, so the versions of `keyturn` have no value.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class SecretCache(upstream.SecretCache):
         )
 
     def get_secret_string(self, secret_id: str, version_stage: str | None = None) -> str | None:
-        """The text under the stage; None without such a version, or if it is binary."""
+        """Return the text under the stage; None without such a version, or if it is binary."""
         version = self._version(secret_id, version_stage)
         if version is None:
             return None
@@ -93,7 +93,7 @@ class SecretCache(upstream.SecretCache):
         return cast("str | None", self._hook.get(version.stored).get("SecretString"))
 
     def get_secret_binary(self, secret_id: str, version_stage: str | None = None) -> bytes | None:
-        """The bytes under the stage; None without such a version, or if it is text."""
+        """Return the bytes under the stage; None without such a version, or if it is text."""
         version = self._version(secret_id, version_stage)
         if version is None:
             return None
@@ -102,16 +102,19 @@ class SecretCache(upstream.SecretCache):
         return cast("bytes | None", self._hook.get(version.stored).get("SecretBinary"))
 
     def refresh_secret_now(self, secret_id: str) -> bool:
-        """Read the secret again, value and all; whether that succeeded. At most once a second; no sleep."""
+        """Read the secret and its value again. Return True if that succeeded.
+
+        Reads at most once a second, and does not sleep.
+        """
         self.keyturn.invalidate(secret_id)
         try:
             self._version(secret_id, self._stage)
-        except Exception:  # noqa: BLE001 # as upstream: whatever it was, the answer is no
+        except Exception:  # noqa: BLE001 # as upstream: any error means False
             return False
         return not any(one.last_error for one in self._held(secret_id))
 
     def _version(self, secret_id: str, stage: str | None) -> DescribedVersion | None:
-        """The hit path but for the `try`: `keyturn.SecretCache.get`."""
+        """Return the version. Apart from the `try` this is the hit path: `keyturn.SecretCache.get`."""
         try:
             return cast("DescribedVersion", self.keyturn.get(secret_id, stage=stage or self._stage))
         except StageNotFoundError:

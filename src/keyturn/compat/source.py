@@ -1,7 +1,7 @@
-"""Secrets Manager as aws-secretsmanager-caching asks it: DescribeSecret, then GetSecretValue by version id.
+"""Secrets Manager as aws-secretsmanager-caching calls it: DescribeSecret, then GetSecretValue by version id.
 
-For `keyturn.compat`: the calls are upstream's, so its users' policies, stubs and hooks go on working.
-A version that the cache still holds is not read again; its labels are those that DescribeSecret gave.
+This is for `keyturn.compat`. The calls are upstream's, so its users' policies, stubs and hooks keep working.
+A version that the cache still holds is not read again; it gets its labels from DescribeSecret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import SecretVersion
 
 FAILURES_MAX = 1024
-"""Secrets whose last failure is remembered."""
+"""The number of secrets whose last failure is kept."""
 
 
 class DescribingClient(Protocol):
@@ -30,7 +30,10 @@ class DescribingClient(Protocol):
 
 
 class Hook(Protocol):
-    """Upstream's `SecretCacheHook`: what is to be kept of an answer, and the answer again."""
+    """Upstream's `SecretCacheHook`.
+
+    `put` returns the object to keep for an answer, `get` returns the answer.
+    """
 
     def put(self, obj: Mapping[str, object]) -> object: ...
 
@@ -39,18 +42,18 @@ class Hook(Protocol):
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class DescribedVersion(SecretVersion):
-    """A version read by its id; `stored` is what a hook kept of the answer, and then all there is of it.
+    """A version read by its id. With a hook, `stored` is all that the version keeps of the answer.
 
-    Unlike other versions it may have neither text nor bytes: upstream has no objection to that.
+    Unlike other versions it may have neither text nor bytes, since upstream allows that.
     """
 
     stored: object = field(default=None, repr=False)
 
 
 class DescribedSource:
-    """A `SecretSource` by upstream's calls. Threads may share it.
+    """A `SecretSource` that makes upstream's calls. Threads may share it.
 
-    With a `hook` nothing of a value is kept here or in the cache but what the hook made of it.
+    With a `hook`, neither this object nor the cache keeps a value, except the object that the hook made.
     """
 
     def __init__(self, client: DescribingClient, hook: Hook | None = None) -> None:
@@ -62,11 +65,11 @@ class DescribedSource:
         self._failures: dict[str, Exception] = {}
 
     def failure(self, secret_id: str) -> Exception | None:
-        """The error of the last call about this secret if it failed; each time a new one, to be raised."""
+        """Return a copy of the last call's error about this secret, or None if the call succeeded."""
         return copy.copy(self._failures.get(secret_id))
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> DescribedVersion:
-        """See `SecretSource.read`; a given version is read without a DescribeSecret."""
+        """Read a version. See `SecretSource.read`. A given version is read without a DescribeSecret."""
         if version_id is not None:
             return self._checked(self._fetched(secret_id, version_id, {}), stage)
         described = self._asked(secret_id, lambda: self._client.describe_secret(SecretId=secret_id))
@@ -86,7 +89,7 @@ class DescribedSource:
         described: Mapping[str, object],
         stages: frozenset[str] = frozenset(),
     ) -> DescribedVersion:
-        """One GetSecretValue; what its answer leaves out is taken from what is known already."""
+        """Call GetSecretValue. Fields that its answer lacks are taken from DescribeSecret."""
         answer = self._asked(
             secret_id, lambda: self._client.get_secret_value(SecretId=secret_id, VersionId=version_id)
         )
@@ -108,7 +111,7 @@ class DescribedSource:
         )
 
     def _kept(self, version: DescribedVersion) -> DescribedVersion:
-        """Known for as long as the cache holds it."""
+        """Remember the version for as long as the cache holds it."""
         self._held[version.identity] = version
         return version
 
@@ -118,7 +121,7 @@ class DescribedSource:
         return version
 
     def _asked(self, secret_id: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
-        """The answer of one call; its failure as a `SecretError`, and remembered."""
+        """Return the answer of a call. Remember its failure and raise it as a `SecretError`."""
         try:
             answer = asked(secret_id, call)
         except SecretError as error:
@@ -132,7 +135,7 @@ class DescribedSource:
 
 
 def _labels(described: Mapping[str, object]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Each version id with its labels."""
+    """Yield each version id with its labels."""
     versions = described.get("VersionIdsToStages")
     for version_id, labels in versions.items() if isinstance(versions, Mapping) else ():
         yield str(version_id), _texts(labels)

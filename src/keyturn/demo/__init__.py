@@ -1,4 +1,4 @@
-"""The demonstration: a fleet of warm processes, a password that rotates, and who notices when.
+"""The demonstration: a fleet of warm processes, a rotating password, and the time until each notices.
 
 `python -m keyturn.demo` runs it, in a checkout, with the packages of the extra `demo`.
 """

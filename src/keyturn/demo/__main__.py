@@ -28,7 +28,7 @@ KEPT = (
 
 @dataclass(frozen=True, slots=True)
 class OnConsole:
-    """Progress as lines with their time, and a status line where there is a terminal."""
+    """Shows progress as lines with their time, and as a status line on a terminal."""
 
     console: Console
     status: Status
@@ -42,7 +42,7 @@ class OnConsole:
 
 
 def main(arguments: list[str]) -> int:
-    """Run; the exit status is 1 if keyturn did not keep its promises."""
+    """Run the demonstration. The exit status is 1 if keyturn did not keep its promises."""
     parser = argparse.ArgumentParser(prog="python -m keyturn.demo", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short run with half the processes")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "demo", help="folder of the report")

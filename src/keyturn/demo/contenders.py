@@ -1,4 +1,4 @@
-"""The ways to log in with a secret that the demonstration compares, each as its users write it."""
+"""The ways to log in with a secret that the demonstration compares, each written as its users write it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 CHECK_INTERVAL_S: Final = 1
-"""keyturn's freshness in the demonstration; the others are also run with this as their TTL."""
+"""keyturn's check interval in the demonstration, in seconds. The other ways also run with it as their TTL."""
 
 KEYTURN_GET: Final = "keyturn-get"
 KEYTURN_LOGIN: Final = "keyturn-login"
 
 Connect: TypeAlias = Callable[[str], None]
-"""One attempt at the server with this text of the secret; raises the driver's error."""
+"""Tries to log in with this text of the secret, once. Raises the driver's error."""
 
 Login: TypeAlias = Callable[[Connect], None]
-"""One login, of as many attempts as the contender makes; raises when the last of them is refused."""
+"""Logs in with as many attempts as the contender makes. Raises if the last attempt is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a worker's process has: counted clients, the secret's name, the marker table's name."""
+    """The environment of a worker's process: counted clients, and the names of the secret and the table."""
 
     secrets_manager: SecretsManagerClient
     dynamodb: DynamoDBClient
@@ -37,14 +37,14 @@ class Surroundings:
     marker_table: str
 
     def fetch(self) -> str:
-        """The secret's text, by one GetSecretValue."""
+        """Return the secret's text by one GetSecretValue."""
         answer = self.secrets_manager.get_secret_value(SecretId=self.secret_id, VersionStage="AWSCURRENT")
         return answer["SecretString"]
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way; `check` is the operation it asks for freshness with, None if it never asks."""
+    """One way to log in. `check` is the operation that checks for news, or None if the way never checks."""
 
     title: str
     setting: str
@@ -53,13 +53,13 @@ class Contender:
 
 
 def module_variable(around: Surroundings) -> Login:
-    """Read when the module is loaded, never again."""
+    """Read the secret when the module is loaded, and never again."""
     text = around.fetch()
     return lambda connect: connect(text)
 
 
 def refresh_and_retry(around: Surroundings) -> Login:
-    """Read again when a login is refused, and try that login once more."""
+    """Read the secret again when a login is refused, and try that login once more."""
     held = [around.fetch()]
 
     def log_in(connect: Connect) -> None:
@@ -75,7 +75,7 @@ def refresh_and_retry(around: Surroundings) -> Login:
 
 
 def powertools(around: Surroundings, max_age_s: int | None = None) -> Login:
-    """Powertools for AWS Lambda, its parameters utility; `max_age_s` None is its default."""
+    """Use the parameters utility of Powertools for AWS Lambda. `max_age_s` None means its default."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
     provider = SecretsProvider(boto3_client=around.secrets_manager)
@@ -83,10 +83,10 @@ def powertools(around: Surroundings, max_age_s: int | None = None) -> Login:
 
 
 def aws_caching(around: Surroundings, **options: int) -> Login:
-    """AWS's own cache; the `options` are those of its `SecretCacheConfig`."""
+    """Use AWS's own cache. The `options` are those of its `SecretCacheConfig`."""
     from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 
-    # It says that it is typed, but its functions have no annotations.
+    # The package declares types, but its functions have no annotations.
     config = SecretCacheConfig(**options)  # type: ignore[no-untyped-call]
     cache = SecretCache(config=config, client=around.secrets_manager)  # type: ignore[no-untyped-call]
     return lambda connect: connect(
@@ -95,13 +95,13 @@ def aws_caching(around: Surroundings, **options: int) -> Login:
 
 
 def keyturn_get(around: Surroundings) -> Login:
-    """This project, as a cache: AWSCURRENT, and nothing after a refusal."""
+    """Use keyturn as a cache: read AWSCURRENT, and do nothing after a refusal."""
     cache = _keyturn_cache(around)
     return lambda connect: connect(cache.get_secret_string(around.secret_id))
 
 
 def keyturn_login(around: Surroundings) -> Login:
-    """This project, with its logins: after a refusal the next version that could be right."""
+    """Use keyturn's logins: after a refusal try the next version that could be right."""
     cache = _keyturn_cache(around)
     return lambda connect: cache.login(
         around.secret_id, lambda version: connect(version.text()), is_refused=is_refused

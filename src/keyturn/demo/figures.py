@@ -1,4 +1,4 @@
-"""The figures of a run, computed from its records: pure functions."""
+"""The figures of a run. Pure functions compute them from its records."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ DOLLARS_PER_MILLION: Final = {
     "GetItem": 0.0625,
     "BatchGetItem": 0.125,
 }
-"""List prices of us-east-1 in 2026, for an aws/secretsmanager key and items of at most 4 KB: Secrets
-Manager $0.05 per 10,000 calls; DynamoDB on demand $0.125 per million read units, an eventually
-consistent GetItem being half a unit. (keyturn's one strongly consistent read a move, a whole unit, is
-counted as half.)
-https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/"""
+"""List prices of us-east-1 in 2026, for an aws/secretsmanager key and items of at most 4 KB.
+
+Secrets Manager costs $0.05 per 10,000 calls. DynamoDB on demand costs $0.125 per million read units; an
+eventually consistent GetItem is half a unit. (keyturn's one strongly consistent read a move, a whole unit, is
+counted as half.) https://aws.amazon.com/secrets-manager/pricing/
+https://aws.amazon.com/dynamodb/pricing/on-demand/
+"""
 
 HOURS_PER_MONTH: Final = 730
 NOTICE_SLACK_S: Final = 1.0
@@ -29,12 +31,12 @@ NOTICE_SLACK_S: Final = 1.0
 class Figures:
     """One contender's figures.
 
-    `logins` were tried, `failed` of them for their users; `refused` attempts the server counted, also
-    those of logins that then succeeded. `first_uses_s`: seconds from each move of AWSCURRENT to each
-    worker's first use of the new version, negative if it was used in the window before the move.
-    `uses_due` is how many there would be had every worker noticed every move in the run.
-    `checks_per_hour` is per environment; `reads_per_move` are the other calls per worker and move,
-    by operation.
+    `logins` is the number of logins, `failed` those that failed. `refused` is the number of attempts that the
+    server refused, also within logins that then succeeded. `first_uses_s` has the seconds from each move of
+    AWSCURRENT to each worker's first use of the new version; the number is negative if the worker used it in
+    the window before the move. `uses_due` is the number of first uses if every worker had noticed every move
+    in the run. `checks_per_hour` is per environment. `reads_per_move` has the other calls per worker and
+    move, by operation.
     """
 
     title: str
@@ -50,12 +52,12 @@ class Figures:
 
     @property
     def median_s(self) -> float | None:
-        """The median of the first uses; None unless every move was noticed by every worker."""
+        """Return the median of the first uses; None unless every worker noticed every move."""
         return median(self.first_uses_s) if self.noticed_all else None
 
     @property
     def worst_s(self) -> float | None:
-        """The worst of the first uses; None unless every move was noticed by every worker."""
+        """Return the longest of the first uses; None unless every worker noticed every move."""
         return max(self.first_uses_s) if self.noticed_all else None
 
     @property
@@ -64,12 +66,15 @@ class Figures:
 
     @property
     def dollars_per_million_checks(self) -> float | None:
-        """The price of its checks; None if it makes none."""
+        """Return the price of a million checks; None if the contender makes no checks."""
         return None if self.check is None else DOLLARS_PER_MILLION[self.check]
 
     @property
     def dollars_per_month(self) -> float | None:
-        """The price of 1,000 environments' checks, a month, at the rate of the run; None without any."""
+        """Return the price of the checks of 1,000 environments in a month, at the run's rate.
+
+        None if the contender makes no checks.
+        """
         price = self.dollars_per_million_checks
         if price is None or not self.checks_per_hour:
             return None
@@ -77,7 +82,7 @@ class Figures:
 
 
 def figures(run: Run, key: str) -> Figures:
-    """The figures of the contender `key`."""
+    """Return the figures of the contender `key`."""
     contender, workers = CONTENDERS[key], run.workers[key]
     seconds = [first_use_s(run, worker, move) for worker in workers for move in run.moves]
     calls = [
@@ -105,13 +110,13 @@ def _count(run: Run, key: str, kind: Kind) -> int:
 
 
 def first_use_s(run: Run, worker: str, move: Move) -> float | None:
-    """Seconds from the move to the worker's first use of its version; None if it never used it."""
+    """Return the seconds from the move to the worker's first use of its version; None without such a use."""
     uses = (one.at_s for one in run.of(worker, "held") if one.what == move.label)
     return next((at_s - move.at_s for at_s in uses), None)
 
 
 def broken_promises(run: Run) -> list[str]:
-    """What keyturn promises of a run and this one did not show, in words; empty if it held."""
+    """Return in words the promises of keyturn that this run broke. Empty if keyturn kept them."""
     checks = (
         (KEYTURN_GET, _late),
         (KEYTURN_GET, _reads),
@@ -139,7 +144,7 @@ def _late(run: Run, worker: str) -> list[str]:
 
 
 def _reads(run: Run, worker: str) -> list[str]:
-    """Exactly one GetSecretValue per move and none before the first, once the worker is warm."""
+    """Check that a warm worker makes one GetSecretValue per move, and none before the first move."""
     reads_s = [one.at_s for one in run.of(worker, "call") if one.what == "GetSecretValue"]
     starts = [run.ready_s, *(move.at_s for move in run.moves)]
     ends = [*starts[1:], run.ended_s]

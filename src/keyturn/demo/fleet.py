@@ -1,7 +1,7 @@
-"""The fleet of worker processes: started together, watched through pipes, gone with us.
+"""The fleet of worker processes. They start together, report through pipes, and end with this process.
 
-Each worker has a pipe to us. It sends its records through it and waits on it between logins, so the
-closing of our end (also by our death) ends it at once.
+Each worker has a pipe to this process. It sends its records through the pipe and waits on it between logins.
+When this end closes, also by this process's death, the worker ends at once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ STOP_TIMEOUT_S = 3
 
 
 class WorkerEndedError(RuntimeError):
-    """A worker ended by itself; what it said is on the standard error."""
+    """A worker ended by itself. Its last output is on the standard error."""
 
 
 class Fleet:
-    """All workers of a run. Entering starts them, leaving ends them; `records` grows as we `watch`."""
+    """All workers of a run. Entering starts them, leaving ends them; `watch` adds to `records`."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self.jobs = tuple(jobs)
@@ -34,8 +34,8 @@ class Fleet:
         self.records: list[Record] = []
 
     def __enter__(self) -> Self:
-        # Forked from one process that has loaded everything: a new interpreter for each would be busy
-        # importing for the first seconds of the run.
+        # Each worker is forked from one process that has imported everything: new interpreters would be busy
+        # with imports for the first seconds of the run.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["keyturn.demo.preload"])
         for job in self.jobs:
@@ -60,14 +60,17 @@ class Fleet:
             process.join()
 
     def watch(self, until_s: float) -> None:
-        """Take records in until that moment; `WorkerEndedError` if a worker is gone."""
+        """Receive records until that moment. Raises `WorkerEndedError` if a worker has ended."""
         while (left_s := until_s - time.monotonic()) > 0:
             ready = wait(list(self._pipes), left_s)
             for pipe in [one for one in self._pipes if one in ready]:
                 self._take(pipe)
 
     def warm_up(self, timeout_s: float) -> None:
-        """Take records in until every worker has tried a login; `TimeoutError` if one does not."""
+        """Receive records until every worker has tried a login.
+
+        Raises `TimeoutError` if a worker does not.
+        """
         late_s = time.monotonic() + timeout_s
         missing = {job.worker for job in self.jobs}
         while missing:

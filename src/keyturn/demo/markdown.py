@@ -1,4 +1,4 @@
-"""`python -m keyturn.demo.markdown REPORT`: the table of a run in Markdown, from its report alone."""
+"""`python -m keyturn.demo.markdown REPORT`: print the table of a run in Markdown, from its report alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keyturn.demo.words import COLUMNS, COUNTED, PRICES, cells
 
 
 def markdown(report: Report) -> str:
-    """The table, between when and on what it was measured and how its figures are meant."""
+    """Return the table. Before it stand date and machine of the run, after it the meaning of its figures."""
     rows = [(f"**{row.title}**\n{row.setting}", *cells(row)) for row in report.contenders]
     table = [
         line(column.heading for column in COLUMNS),
@@ -23,7 +23,7 @@ def markdown(report: Report) -> str:
 
 
 def measured(report: Report) -> str:
-    """When, on what machine and with which versions the run was."""
+    """Return the date, the machine and the versions of the run."""
     machine = report.machine
     versions = ", ".join(f"{name} {number}" for name, number in report.versions.items())
     windows = [move.window_s for move in report.moves]
@@ -35,7 +35,7 @@ def measured(report: Report) -> str:
 
 
 def line(cells: Iterable[str]) -> str:
-    """One line of a table; a new line within a cell becomes `<br>`."""
+    """Return one line of a table. A new line within a cell becomes `<br>`."""
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |"
 
 

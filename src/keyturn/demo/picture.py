@@ -1,4 +1,4 @@
-"""The timeline of a run as an SVG picture: by which version whose logins succeed, and when they fail."""
+"""The timeline of a run as an SVG picture. It shows the version of each login, and when logins fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GROUP_GAP: Final = 12
 AXIS_STEP_S: Final = 5
 
 COLOURS: Final = ("#8fa3b8", "#4e9fd1", "#3fae8a", "#d9a13b", "#b784c9", "#8d9b4e")
-"""One per version, in turn; all keep dark text legible and differ on a light and a dark ground."""
+"""One colour per version, in turn. Dark text is legible on all; they differ on light and dark ground."""
 
 STYLE: Final = "\n".join(
     (
@@ -46,7 +46,7 @@ STYLE: Final = "\n".join(
 
 
 class Timeline:
-    """The drawing of one run. Horizontally: seconds since every worker was warm."""
+    """The drawing of one run. Its horizontal axis is seconds since every worker was warm."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -55,7 +55,7 @@ class Timeline:
         self._floor = TOP + lanes * LANE_HEIGHT + len(run.workers) * GROUP_GAP
 
     def svg(self) -> str:
-        """The whole picture, as a document of its own."""
+        """Return the whole picture as an SVG document."""
         height = self._floor + BOTTOM
         return "\n".join(
             (
@@ -77,7 +77,7 @@ class Timeline:
         return round(LEFT + min(max(part, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
 
     def _kind(self, outcome: Record) -> str:
-        """How a login is drawn: as its version, or as failing."""
+        """Return the style of a login: that of its version, or that of a failure."""
         if outcome.kind == "failed":
             return "failing"
         return f"version{self._labels.index(outcome.what) % len(COLOURS)}"
@@ -148,7 +148,7 @@ class Timeline:
         yield text(WIDTH - REFUSED, y + 11, str(len(refused)), "quiet", "end")
 
     def _stretch(self, outcome: Record, end_s: float, y: float) -> Iterator[str]:
-        """The bar of a time in which all logins went the same way."""
+        """Draw the bar of a time in which all logins had the same outcome."""
         x, width = self._x(outcome.at_s), self._x(end_s) - self._x(outcome.at_s)
         yield box(x, y, width, BAR_HEIGHT, self._kind(outcome))
         if outcome.kind == "login" and width >= len(outcome.what) * 10:
@@ -156,15 +156,15 @@ class Timeline:
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    """Words at a place; `kind` is a class of the style."""
+    """Return text at a place. `kind` is a class of the style."""
     return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def box(x: float, y: float, width: float, height: float, kind: str) -> str:
-    """A filled rectangle; `kind` is a class of the style."""
+    """Return a filled rectangle. `kind` is a class of the style."""
     return f'<rect class="{kind}" x="{x}" y="{y}" width="{max(width, 0):.1f}" height="{height}" rx="2"/>'
 
 
 def stroke(kind: str, x: float, y1: float, y2: float) -> str:
-    """A vertical line; `kind` is a class of the style."""
+    """Return a vertical line. `kind` is a class of the style."""
     return f'<line class="{kind}" x1="{x}" x2="{x}" y1="{y1}" y2="{y2}"/>'

@@ -1,4 +1,4 @@
-"""What the workers import, loaded once before they are forked."""
+"""The modules that the workers import, loaded once before the workers are forked."""
 
 import aws_lambda_powertools.utilities.parameters
 import aws_secretsmanager_caching

@@ -1,4 +1,4 @@
-"""What a run of the demonstration observed: plain facts, from which every figure is computed.
+"""The observations of a run of the demonstration. Every figure is computed from them.
 
 Times are seconds of `time.monotonic`, which all processes of one host share (Linux, macOS).
 """
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 Kind: TypeAlias = Literal["held", "refused", "login", "failed", "call"]
-"""Of an attempt at the server: a version came into use, the server refused it. Of a login, which is one
-attempt or more: it succeeded, it failed. Of AWS: it was called."""
+"""The kind of a record.
+
+"held" and "refused" are about an attempt at the server: a version came into use, or the server refused it.
+"login" and "failed" are about a login of one or more attempts: it succeeded or failed. "call" is a call to
+AWS.
+"""
 
 
 class Record(NamedTuple):
-    """One fact about one worker; `what` is a version's label, or an operation's name for a call.
+    """One fact about one worker. `what` is a version's label, or the name of the operation for a call.
 
     A login's version is that of its last attempt.
     """
@@ -27,9 +31,9 @@ class Record(NamedTuple):
 
 
 class Move(NamedTuple):
-    """One rotation to the version `label`: the server takes only its password from `set_s` on.
+    """One rotation to the version `label`. From `set_s` on the server accepts only its password.
 
-    The move of AWSCURRENT, which ends the window, was asked for at `at_s` and done at `done_s`.
+    The move of AWSCURRENT ends the window. It was requested at `at_s` and done at `done_s`.
     """
 
     set_s: float
@@ -40,7 +44,10 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: `workers` by contender; from `ready_s` every worker had logged in, to `ended_s`."""
+    """One run.
+
+    `workers` by contender. It lasts from `ready_s`, when every worker had logged in, to `ended_s`.
+    """
 
     workers: Mapping[str, tuple[str, ...]]
     records: tuple[Record, ...]
@@ -50,5 +57,5 @@ class Run:
     check_interval_s: float
 
     def of(self, worker: str, kind: Kind) -> list[Record]:
-        """The records of one worker and kind, in order of time."""
+        """Return the records of one worker and kind, in order of time."""
         return [record for record in self.records if record.worker == worker and record.kind == kind]

@@ -1,4 +1,4 @@
-"""What a run leaves behind: `report.json`, from which its tables are made, and `timeline.svg`."""
+"""The files of a run: `report.json`, from which its tables are made, and `timeline.svg`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a run ran on, without its name."""
+    """The machine of a run, without its name."""
 
     system: str
     processors: int | None
@@ -54,7 +54,7 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run, its figures, and what it was measured on (`date`: YYYY-MM-DD). No secret value."""
+    """One run with its figures, machine and date (YYYY-MM-DD). It has no secret value."""
 
     date: str
     machine: Machine
@@ -68,7 +68,7 @@ class Report:
 
 
 def report(run: Run, day: date) -> Report:
-    """The report of a run that was made on this machine, on that day."""
+    """Return the report of a run that this machine made on that day."""
     return Report(
         date=day.isoformat(),
         machine=Machine(
@@ -93,7 +93,7 @@ def write(folder: Path, run: Run, made: Report) -> None:
 
 
 def read(path: Path) -> Report:
-    """The report in a file; `pydantic.ValidationError` if it is none."""
+    """Return the report in a file. Raises `pydantic.ValidationError` if the file has none."""
     return TypeAdapter(Report).validate_json(path.read_bytes())
 
 
@@ -107,7 +107,7 @@ def _rotated(run: Run, move: Move) -> Rotated:
 
 
 def _with_derived(row: Figures) -> dict[str, object]:
-    """The row with what other programs would else have to compute again."""
+    """Return the row, with figures that other programs would otherwise compute again."""
     derived = {
         "median_s": row.median_s,
         "worst_s": row.worst_s,

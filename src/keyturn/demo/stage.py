@@ -1,4 +1,4 @@
-"""What the demonstration sets up: the deployed listener, a database role, and the secret that names it."""
+"""The set-up of the demonstration: the deployed listener, a database role, and the secret for it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ STACK: Final = "keyturn"
 
 
 class DeploymentError(RuntimeError):
-    """The listener could not be built, deployed or run; the message says why."""
+    """The listener could not be built, deployed or run. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What the deployed template says of itself."""
+    """The outputs of the deployed stack."""
 
     marker_table: str
     listener: str
@@ -42,7 +42,7 @@ class Stack:
 
 
 def deploy(listener_zip: Path, template: Path) -> Stack:
-    """Deploy the listener as a user would: the zip to S3, the template through CloudFormation."""
+    """Deploy the listener as a user does: the zip to S3, the template through CloudFormation."""
     storage, formation = boto3.client("s3"), boto3.client("cloudformation")
     storage.create_bucket(Bucket=BUCKET)
     storage.upload_file(str(listener_zip), BUCKET, listener_zip.name)
@@ -70,12 +70,12 @@ def deploy(listener_zip: Path, template: Path) -> Stack:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSecret:
-    """The database role `orders` and the secret with its password, which `rotation` changes in both."""
+    """The database role `orders` and the secret with its password. `rotation` changes both."""
 
     postgres: EmbeddedPostgres
 
     def create(self) -> None:
-        """Make the role and the secret, whose value has AWS's shape and a label: the demo's own."""
+        """Make the role and the secret. Its value has AWS's fields, and a label for the demonstration."""
         password = secrets.token_urlsafe()
         self._alter("CREATE ROLE {} LOGIN PASSWORD {}", password)
         value = {
@@ -90,7 +90,7 @@ class DatabaseSecret:
         boto3.client("secretsmanager").create_secret(Name=NAME, SecretString=json.dumps(value))
 
     def rotation(self, label: str) -> Rotation:
-        """A rotation of the password to the version `label`."""
+        """Return a rotation of the password to the version `label`."""
         client = boto3.client("secretsmanager")
 
         def new_value(current: str) -> str:

@@ -27,20 +27,20 @@ SLICE_S: Final = 0.25
 
 
 class Progress(Protocol):
-    """Where progress is shown."""
+    """Shows the progress of a run."""
 
     def say(self, line: str) -> None:
-        """Something happened."""
+        """Show that something happened."""
 
     def glance(self, line: str) -> None:
-        """How it stands now; replaces what was shown before."""
+        """Show the present state in place of the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How large a run is, and how long: `moves` rotations, the next `spacing_s` after each.
+    """The size and the length of a run: `moves` rotations, each `spacing_s` seconds after the last.
 
-    `window_s` lies between setSecret and finishSecret. Window and spacing together are no multiple of
+    `window_s` is the time between setSecret and finishSecret. Window and spacing together are no multiple of
     the check interval, so that moves meet every phase of it.
     """
 
@@ -57,7 +57,7 @@ QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, window_s=2, spacing_s=4.3)
 
 
 def tell(plan: Plan, progress: Progress) -> Run:
-    """Do the whole run: everything is started here, and gone afterwards."""
+    """Do the whole run. Everything is started here, and ended before this returns."""
     progress.say("starting an embedded AWS and a PostgreSQL server")
     with EmbeddedAws() as aws, EmbeddedPostgres({"max_connections": "100"}) as postgres, environment(aws):
         progress.say("building the listener, deploying infra/template.yaml")
@@ -73,7 +73,7 @@ def tell(plan: Plan, progress: Progress) -> Run:
 
 
 def rotate(plan: Plan, fleet: Fleet, secret: DatabaseSecret, progress: Progress) -> Run:
-    """Rotate under the running fleet."""
+    """Rotate the secret while the fleet runs."""
     ready_s = time.monotonic()
     progress.say("all are warm; nothing changes")
     watch(fleet, plan.quiet_s, progress)
@@ -94,7 +94,7 @@ def rotate(plan: Plan, fleet: Fleet, secret: DatabaseSecret, progress: Progress)
 
 
 def open_window(rotation: Rotation) -> float:
-    """createSecret and setSecret; the moment before which the old password still worked."""
+    """Do createSecret and setSecret. Return the moment until which the old password surely worked."""
     rotation.create()
     set_s = time.monotonic()
     rotation.set()
@@ -102,7 +102,7 @@ def open_window(rotation: Rotation) -> float:
 
 
 def close_window(rotation: Rotation, set_s: float, label: str) -> Move:
-    """testSecret and finishSecret: the whole move."""
+    """Do testSecret and finishSecret. Return the whole move."""
     rotation.test()
     at_s = time.monotonic()
     rotation.finish()
@@ -110,7 +110,7 @@ def close_window(rotation: Rotation, set_s: float, label: str) -> Move:
 
 
 def watch(fleet: Fleet, seconds: float, progress: Progress) -> None:
-    """Take the fleet's records in for some seconds."""
+    """Receive the fleet's records for that number of seconds."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         fleet.watch(min(until_s, time.monotonic() + SLICE_S))
@@ -118,23 +118,23 @@ def watch(fleet: Fleet, seconds: float, progress: Progress) -> None:
 
 
 def summary(fleet: Fleet) -> str:
-    """The fleet in one line: logins, how many failed, and by which version the processes get in now."""
+    """Return in one line the logins, the failures, and how many processes log in with each version."""
     logins = [record for record in fleet.records if record.kind in {"login", "failed"}]
     failed = sum(record.kind == "failed" for record in logins)
     now = Counter({one.worker: one.what if one.kind == "login" else "none" for one in logins}.values())
     counted = ", ".join(f"{label}: {number}" for label, number in sorted(now.items()))
-    return f"{len(logins)} logins, {failed} failed; processes that get in by {counted}"
+    return f"{len(logins)} logins, {failed} failed; processes that log in with {counted}"
 
 
 def job(key: str, number: int, stack: Stack, plan: Plan) -> Job:
-    """The job of a contender's worker."""
+    """Return the job of a contender's worker."""
     return Job(f"{key}/{number}", key, NAME, stack.marker_table, plan.login_interval_s)
 
 
 def build_listener() -> Path:
-    """Build the listener's zip by the tool that users build it with."""
+    """Build the listener's zip with the tool that users build it with."""
     if not (ROOT / "tools" / "build_listener.py").exists():
-        raise DeploymentError("the demonstration needs a checkout of the project: it builds the listener")
+        raise DeploymentError("the demonstration builds the listener, so it needs a checkout of the project")
     subprocess.run(
         [sys.executable, "-m", "tools.build_listener"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
     )
@@ -143,7 +143,7 @@ def build_listener() -> Path:
 
 @contextmanager
 def environment(aws: EmbeddedAws) -> Iterator[None]:
-    """Let every client of this process and of its children talk to the embedded AWS, and to no other."""
+    """Let every client of this process and its children use the embedded AWS, and no other."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("AWS_")]:
         del os.environ[name]

@@ -10,7 +10,7 @@ from keyturn.demo.words import COLUMNS, COUNTED, PRICES, cells
 
 
 def table(report: Report) -> Table:
-    """What each contender did and what it costs."""
+    """Return a table of each contender's logins and costs."""
     whole = Table(
         box=box.SIMPLE_HEAD,
         title=f"{len(report.moves)} rotations, {report.seconds:.0f} s",

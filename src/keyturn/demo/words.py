@@ -1,4 +1,4 @@
-"""The figures of a run in words: the columns that all tables of it share."""
+"""The figures of a run in words: the columns that all its tables share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from keyturn.demo.figures import Figures
 
 
 class Column(NamedTuple):
-    """One column of a table; lines within a heading or a cell end with a newline."""
+    """One column of a table. Lines within a heading or a cell end with a newline."""
 
     heading: str
     align: Literal["left", "right"] = "right"
@@ -42,7 +42,7 @@ PRICES: Final = (
 
 
 def cells(row: Figures) -> tuple[str, ...]:
-    """One contender's cells, without the first, which names it."""
+    """Return one contender's cells without the first, which has its name."""
     return (
         f"{row.logins:,}",
         f"{row.failed:,}",
@@ -55,7 +55,7 @@ def cells(row: Figures) -> tuple[str, ...]:
 
 
 def first_use(row: Figures) -> tuple[str, str]:
-    """The median and the worst time from a move to its first use."""
+    """Return the median and the longest time from a move to its first use."""
     if row.median_s is not None and row.worst_s is not None:
         return seconds(row.median_s), seconds(row.worst_s)
     if not row.first_uses_s:
@@ -64,19 +64,19 @@ def first_use(row: Figures) -> tuple[str, str]:
 
 
 def seconds(after: float) -> str:
-    """Seconds after the move; a negative number is told as so many before it."""
+    """Return the seconds after the move. A negative number is shown as seconds before it."""
     return f"{after:.2f} s" if after >= 0 else f"{-after:.2f} s\nbefore"
 
 
 def calls(row: Figures) -> str:
-    """The AWS calls of one environment: its checks by the hour, its other calls by the move."""
+    """Return the AWS calls of one environment: its checks per hour, and its other calls per move."""
     by_hour = [f"{row.checks_per_hour:,.0f} {row.check}/hour"] if row.checks_per_hour else []
     by_move = [f"{number:.3g} {what}/move" for what, number in row.reads_per_move.items()]
     return "\n".join(by_hour + by_move) or "none in the run"
 
 
 def dollars(amount: float | None) -> str:
-    """An amount of dollars, with as many digits as it needs."""
+    """Return an amount of dollars, with as many digits as it needs."""
     if amount is None:
         return "-"
     if amount >= 100:

@@ -1,4 +1,4 @@
-"""One warm process of the fleet: logs in to the database its own way, all the time."""
+"""One warm process of the fleet. It logs in to the database in its own way, again and again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keyturn.login.refusals import is_refused
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is told. Where AWS is and who it is there stand in its environment."""
+    """The instructions for a worker. Its environment variables have the address and credentials of AWS."""
 
     worker: str
     contender: str
@@ -29,7 +29,7 @@ class Job:
 
 
 def work(job: Job, fleet: Connection) -> None:
-    """Log in every `login_interval_s` until the fleet closes its end of the pipe, or is gone."""
+    """Log in every `login_interval_s` until the fleet closes its end of the pipe, or has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = Worker(job, fleet)
     try:
@@ -40,7 +40,7 @@ def work(job: Job, fleet: Connection) -> None:
 
 
 class Worker:
-    """Logs in as its contender does, and records what happens: at the server, and to the user."""
+    """Logs in as its contender does, and records the server's answers and the outcome for the user."""
 
     def __init__(self, job: Job, fleet: Connection) -> None:
         self._name = job.worker
@@ -53,7 +53,7 @@ class Worker:
         self._login = CONTENDERS[job.contender].start(around)
 
     def log_in(self) -> None:
-        """One login, which counts as failed only if its last attempt was refused as well."""
+        """Log in once. The login counts as failed only if its last attempt was refused."""
         try:
             self._login(self._connect)
         except LoginRefusedError:

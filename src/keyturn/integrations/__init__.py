@@ -1,4 +1,4 @@
-"""keyturn's login for the drivers and frameworks that open connections; each module needs its own package.
+"""keyturn's login for drivers and frameworks that open connections. Each module needs its own package.
 
-Nothing is imported here: import the integration by its name.
+This package imports nothing: import each integration by its name.
 """

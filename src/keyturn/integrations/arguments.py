@@ -1,7 +1,7 @@
-"""How the fields of a database secret are named by the drivers: one mapping for all integrations.
+"""The drivers' names for the fields of a database secret: one mapping for all integrations.
 
-The fields are those that AWS gives its database secrets (a secret managed by RDS has the first two
-only): https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
+The fields are those that AWS gives its database secrets (a secret managed by RDS has only the first two):
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ REDIS: Final = {"username": "username", "password": "password"}
 def arguments(
     version: SecretVersion, names: Names, given: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """What to connect with: the secret's fields by the driver's names, and what the caller gave.
+    """Return the arguments of a connection: the secret's fields by the driver's names, and `given`.
 
-    What was given wins, as the name of a proxy or of another database does; user name and password
-    are always the secret's. `SecretFormatError` if it has not both, as text.
+    A given argument comes first, for example the name of a proxy or of another database. User name and
+    password are always the secret's. Raises `SecretFormatError` if the secret lacks either as text.
     """
     fields = _fields(version)
     told = {names[field]: value for field, value in fields.items() if field in names}
@@ -43,10 +43,10 @@ def arguments(
 
 
 def _fields(version: SecretVersion) -> dict[str, str | int]:
-    """The usable fields of the secret; a port is a number."""
+    """Return the usable fields of the secret, with the port as a number."""
     document = version.json()
     if not isinstance(document, dict):
-        raise SecretFormatError(version.secret_id, "JSON, but not an object with the fields of a login")
+        raise SecretFormatError(version.secret_id, "its JSON is not an object with the fields of a login")
     fields: dict[str, str | int] = {
         name: value for name, value in document.items() if isinstance(value, str) and value
     }
@@ -55,5 +55,5 @@ def _fields(version: SecretVersion) -> dict[str, str | int]:
         fields["port"] = int(port)
     missing = [name for name in CREDENTIALS if name not in fields]
     if missing:
-        raise SecretFormatError(version.secret_id, f"without a text {' and '.join(missing)}")
+        raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
     return fields

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def extension_source() -> ExtensionSource:
-    """The function's extension as a source of secrets, as the environment variables set it up.
+    """Return the function's extension as a source of secrets, set up by the environment variables.
 
-    Loads no botocore. Raises `ConfigurationError` for a variable that AWS does not document so.
+    Loads no botocore. Raises `ConfigurationError` for a variable with a value that AWS does not document.
     """
     return ExtensionSource(extension_settings(), token=session_token, sleep=system_sleep)
 
 
 def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 # as `parameter_source`
-    """The same for parameters, decrypted or not; `get_parameters_by_path` is not to be had this way."""
-    # Who reads secrets only has no use for it.
+    """Return the same source for parameters, decrypted or not. It cannot do `get_parameters_by_path`."""
+    # Functions that read only secrets do not need this import.
     from keyturn.aws.extension_parameters import ExtensionParameters
 
     return ExtensionParameters(extension_settings(), decrypt=decrypt, token=session_token, sleep=system_sleep)

@@ -21,91 +21,95 @@ from keyturn.model.versions import SecretVersion
 
 
 class SupersededError(psycopg.OperationalError):
-    """This pooled connection was opened with a version that is no longer AWSCURRENT."""
+    """The pooled connection was opened with a version that is no longer AWSCURRENT."""
 
 
 class LoginConnection(psycopg.Connection):
-    """A connection that knows its login; `connection_class` makes the classes that a pool can use."""
+    """A connection with its login. `connection_class` makes the classes that a pool can use."""
 
     login: Login
     opened: Opened
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: object) -> Self:
-        """As `psycopg.Connection.connect`, with the user and password of the secret.
+        """Connect as `psycopg.Connection.connect` does, with the user and password of the secret.
 
-        Host, port and dbname are the secret's too where neither `conninfo` nor `kwargs` has them.
+        Host, port and dbname are the secret's too, unless `conninfo` or `kwargs` has them.
         """
         given = {**conninfo_to_dict(conninfo), **kwargs}
         return cls.login(lambda version: cls._open(version, given))
 
     @classmethod
     def _open(cls, version: SecretVersion, given: Mapping[str, object]) -> Self:
-        # psycopg judges the arguments itself.
+        # psycopg checks the arguments itself.
         connection = super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
         connection.opened = cls.login.opened(version)
         return connection
 
     def is_superseded(self) -> bool:
-        """Whether AWSCURRENT moved to another version since this connection was opened."""
+        """Return True if AWSCURRENT has moved to another version since this connection was opened."""
         return self.login.is_superseded(self.opened)
 
 
 class AsyncLoginConnection(psycopg.AsyncConnection):
-    """The same for asyncio."""
+    """The connection class for asyncio. See `LoginConnection`."""
 
     login: Login
     opened: Opened
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: object) -> Self:
-        """As `LoginConnection.connect`."""
+        """Connect. See `LoginConnection.connect`."""
         given = {**conninfo_to_dict(conninfo), **kwargs}
         return await cls.login.awaiting(lambda version: cls._open(version, given))
 
     @classmethod
     async def _open(cls, version: SecretVersion, given: Mapping[str, object]) -> Self:
-        # psycopg judges the arguments itself.
+        # psycopg checks the arguments itself.
         connection = await super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
         connection.opened = cls.login.opened(version)
         return connection
 
     def is_superseded(self) -> bool:
-        """As `LoginConnection.is_superseded`."""
+        """See `LoginConnection.is_superseded`."""
         return self.login.is_superseded(self.opened)
 
 
 def connection_class(login: Login) -> type[LoginConnection]:
-    """The class to give `psycopg_pool.ConnectionPool(connection_class=...)`, or to call `connect` of."""
+    """Return a class for `psycopg_pool.ConnectionPool(connection_class=...)`, or to call `connect` of."""
     return type("LoginConnection", (LoginConnection,), {"login": login})
 
 
 def async_connection_class(login: Login) -> type[AsyncLoginConnection]:
-    """The class to give `psycopg_pool.AsyncConnectionPool(connection_class=...)`."""
+    """Return a class for `psycopg_pool.AsyncConnectionPool(connection_class=...)`."""
     return type("AsyncLoginConnection", (AsyncLoginConnection,), {"login": login})
 
 
 def connect(login: Login, conninfo: str = "", **kwargs: object) -> LoginConnection:
-    """One connection; the arguments are those of `psycopg.connect`.
+    """Open a connection. The arguments are those of `psycopg.connect`.
 
-    Raises `LoginRefusedError`, or what psycopg raises for anything but a refusal.
+    Raises `LoginRefusedError`, or psycopg's own error for anything but a refusal.
     """
     return connection_class(login).connect(conninfo, **kwargs)
 
 
 def retire_superseded(connection: psycopg.Connection) -> None:
-    """A `check` for `ConnectionPool`: a superseded connection is closed and replaced at its check-out."""
+    """Close a superseded connection at its check-out, so that the pool replaces it.
+
+    Use it as the `check` of a `ConnectionPool`.
+    """
     if isinstance(connection, LoginConnection) and connection.is_superseded():
         _retire(connection)
 
 
 async def async_retire_superseded(connection: psycopg.AsyncConnection) -> None:
-    """The same for `AsyncConnectionPool`."""
+    """Close a superseded connection at its check-out, for `AsyncConnectionPool`."""
     if isinstance(connection, AsyncLoginConnection) and connection.is_superseded():
         _retire(connection)
 
 
 def _retire(connection: LoginConnection | AsyncLoginConnection) -> None:
-    # A pool replaces what failed its check only if it is closed, and its `close()` may mean "give back".
+    # A pool replaces a connection that failed its check only if it is closed, and the connection's `close()`
+    # may mean "give back".
     connection.pgconn.finish()
-    raise SupersededError("opened with a version that is no longer AWSCURRENT")
+    raise SupersededError("the connection was opened with a version that is no longer AWSCURRENT")

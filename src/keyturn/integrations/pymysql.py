@@ -1,4 +1,4 @@
-"""PyMySQL, and any pool that is given a function to connect with.
+"""PyMySQL, and any pool that takes a function to connect with.
 
 A connection of PyMySQL's own:
 
@@ -16,14 +16,14 @@ from keyturn.model.versions import SecretVersion
 
 
 def connect(login: Login, **kwargs: object) -> pymysql.Connection[Cursor]:
-    """One connection; the arguments are those of `pymysql.connect`.
+    """Open a connection. The arguments are those of `pymysql.connect`.
 
-    User and password are the secret's, as are host, port and database where `kwargs` has them not.
-    Raises `LoginRefusedError`, or what PyMySQL raises for anything but a refusal.
+    User and password are the secret's; so are host, port and database unless `kwargs` has them. Raises
+    `LoginRefusedError`, or PyMySQL's own error for anything but a refusal.
     """
 
     def attempt(version: SecretVersion) -> pymysql.Connection[Cursor]:
-        # PyMySQL judges the arguments itself.
+        # PyMySQL checks the arguments itself.
         parameters = arguments(version, PYMYSQL, kwargs)
         opened: pymysql.Connection[Cursor] = pymysql.Connection(**parameters)  # type: ignore[call-overload]
         return opened

@@ -3,9 +3,9 @@
     pool = redis.ConnectionPool(connection_class=connection_class(login), host="cache.internal")
     client = redis.Redis.from_pool(pool)
 
-A `CredentialProvider` is only asked for credentials and never hears that they were refused, so it
-cannot go on to the next version; a class of connections can. Host and port are the caller's. For TLS
-give the `SSLConnection` of `redis` or `redis.asyncio` as the base.
+A `CredentialProvider` cannot go on to the next version, since redis-py never tells it of a refusal. A class
+of connections can. Host and port are the caller's. For TLS give the `SSLConnection` of `redis` or
+`redis.asyncio` as the base.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from keyturn.model.versions import SecretVersion
 
 
 def connection_class(login: Login, base: type[AbstractConnection] = Connection) -> type[AbstractConnection]:
-    """The class to give `redis.ConnectionPool(connection_class=...)`; it raises `LoginRefusedError`."""
+    """Return a class for `redis.ConnectionPool(connection_class=...)`. It raises `LoginRefusedError`."""
 
     class LoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
-        # redis-py comes here at every check-out. An open connection has nothing to log in for, and
-        # would count as a success of a version that the server was never shown.
+        # redis-py calls this at every check-out. An open connection does not log in again, and would count as
+        # a success of a version that the server never saw.
         def connect_check_health(self, *args: object, **kwargs: object) -> None:
             def attempt(version: SecretVersion) -> None:
                 self.credential_provider = _credentials(version)
@@ -39,7 +39,7 @@ def connection_class(login: Login, base: type[AbstractConnection] = Connection) 
 def async_connection_class(
     login: Login, base: type[aio.AbstractConnection] = aio.Connection
 ) -> type[aio.AbstractConnection]:
-    """The same for `redis.asyncio.ConnectionPool`."""
+    """Return a class for `redis.asyncio.ConnectionPool(connection_class=...)`."""
 
     class AsyncLoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
         async def connect_check_health(self, *args: object, **kwargs: object) -> None:

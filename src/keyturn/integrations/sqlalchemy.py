@@ -4,8 +4,8 @@
     log_in(engine, Login(cache, "prod/orders"))
     retire_superseded(engine)
 
-An `AsyncEngine` is given in the same way. The URL names the dialect, and what the secret is not to
-decide: a host, port or database in it wins over the secret's.
+An `AsyncEngine` is given in the same way. The URL names the dialect. A host, port or database in the URL
+comes before the secret's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _OPENED: Final = "keyturn.opened"
 def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
     """Open the engine's new connections with the first version of the secret that is accepted.
 
-    Raises `ConfigurationError` for a dialect that takes no user and password by name, as pyodbc's.
+    Raises `ConfigurationError` for a dialect that does not take user and password as named arguments, such as
+    pyodbc's.
     """
     sync_engine = _sync(engine)
     names = _names(sync_engine)
@@ -54,10 +55,10 @@ def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
 
 
 def retire_superseded(engine: Engine | AsyncEngine) -> None:
-    """Replace a pooled connection at its check-out if AWSCURRENT has moved on since it was opened.
+    """Replace a pooled connection at its check-out if AWSCURRENT has moved since it was opened.
 
-    For servers that end sessions of an old password, or rules that ask for it: an open connection
-    works on after a rotation, so nothing needs this by itself. After `log_in`.
+    Nothing in keyturn needs this, since an open connection goes on working after a rotation. It is for
+    servers that end sessions of an old password, and for rules that demand it. Call it after `log_in`.
     """
 
     def checkout(
@@ -65,7 +66,7 @@ def retire_superseded(engine: Engine | AsyncEngine) -> None:
     ) -> None:
         login, opened = record.info.get(_OPENED, (None, None))
         if isinstance(login, Login) and isinstance(opened, Opened) and login.is_superseded(opened):
-            raise DisconnectionError("opened with a version that is no longer AWSCURRENT")
+            raise DisconnectionError("the connection was opened with a version that is no longer AWSCURRENT")
 
     event.listen(_sync(engine), "checkout", checkout)
 
@@ -75,7 +76,10 @@ def _sync(engine: Engine | AsyncEngine) -> Engine:
 
 
 def _names(engine: Engine) -> Names:
-    """How the engine's dialect names the fields of a login: asked by a URL that has them for its values."""
+    """Return the dialect's names for the fields of a login.
+
+    The dialect gets a URL whose values are the names of the fields, and shows how it passes each of them on.
+    """
     url = engine.url.set(
         username="username",
         password="password",  # noqa: S106 # a name, and no password
@@ -88,6 +92,6 @@ def _names(engine: Engine) -> Names:
     names = {field_of[str(value)]: name for name, value in parameters.items() if str(value) in field_of}
     if not names.keys() >= set(CREDENTIALS):
         raise ConfigurationError(
-            f"{engine.url.drivername} takes user and password in another way than by name"
+            f"{engine.url.drivername} does not take user and password as named arguments"
         )
     return names

@@ -1,4 +1,4 @@
-"""The least that each role has to be allowed, made as an IAM policy; pure, nothing is asked.
+"""The least-privilege IAM policy of each role. Nothing here calls AWS.
 
-`roles` has one function per role, `resources` the ARNs they name, `statements` the document.
+`roles` has one function per role, `resources` makes the ARNs, and `statements` the document.
 """

@@ -1,12 +1,12 @@
-"""The ARNs by which IAM judges a request, made of what people call things.
+"""The ARNs that IAM checks a request against, made from the names that people use.
 
-Each rule is from the service's own documentation of its actions, resources and condition keys:
+Each rule comes from the service's own documentation of its actions, resources and condition keys:
 
 - A secret's ARN ends in six random characters. `-??????` stands for them, so that a policy outlives a
   re-created secret; `-*` would also match `NAME-anything-AbCdEf`.
-- A secret's name is in its ARN as it is, leading slash included; a parameter's is without it.
-- GetParametersByPath is judged by the path that was asked for, whatever is below it.
-- An alias of a KMS key is no resource that its use is judged by. The ARN of the key is.
+- A secret's ARN has its name unchanged, with a leading slash. A parameter's ARN has its name without it.
+- IAM checks GetParametersByPath against the path in the request, whatever is below that path.
+- IAM checks the use of a KMS key against the ARN of the key, never against an alias.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from keyturn.model.names import SUFFIX_LENGTH, Arn
 ANY_SUFFIX: Final = "-??????"
 
 PUBLIC_PREFIX: Final = "/aws/service/"
-"""Parameters that AWS publishes have names that begin so, and belong to no account."""
+"""Parameters that AWS publishes have names with this prefix, and belong to no account."""
 
 _SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"/?[\w.*-]+(/[\w.*-]+)*", re.ASCII)
@@ -34,9 +34,9 @@ _ALIAS = re.compile(r"alias/[\w/-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where everything is that is named without an ARN; an empty field is one that nobody told.
+    """The Region, account and partition of everything that is not named by an ARN.
 
-    Raises `ConfigurationError` for an account that is not 12 digits.
+    An empty field is unknown. Raises `ConfigurationError` for an account that is not 12 digits.
     """
 
     region: str = ""
@@ -49,34 +49,40 @@ class Place:
 
     @classmethod
     def of_stack(cls) -> Self:
-        """Where a CloudFormation stack is, by its pseudo parameters: for `Fn::Sub` in a template."""
+        """Return the place of a CloudFormation stack as pseudo parameters, for `Fn::Sub` in a template."""
         return cls("${AWS::Region}", "${AWS::AccountId}", "${AWS::Partition}")
 
     def arn(self, service: str, resource: str, named: str) -> str:
-        """The ARN of what the caller named by name; `ConfigurationError` where that says too little."""
+        """Return the ARN of what the caller named.
+
+        Raises `ConfigurationError` if account or Region is missing.
+        """
         if not self.account:
-            raise ConfigurationError(f"{named!r} is in no account: give its number, or an ARN")
+            raise ConfigurationError(f"the account of {named!r} is not known: give its number, or an ARN")
         return str(self._arn(service, self.account, resource, named))
 
     def public_arn(self, service: str, resource: str, named: str) -> str:
-        """The ARN of what AWS itself publishes in each Region, and no account owns."""
+        """Return the ARN of what AWS itself publishes in each Region and no account owns."""
         return str(self._arn(service, "", resource, named))
 
     def _arn(self, service: str, account: str, resource: str, named: str) -> Arn:
         if not self.region:
-            raise ConfigurationError(f"{named!r} is in no Region: give its name, or an ARN")
+            raise ConfigurationError(f"the Region of {named!r} is not known: give its name, or an ARN")
         return Arn(self.partition, service, self.region, account, resource)
 
 
 def secret_resource(named: str, place: Place) -> str:
-    """The resource of a secret: its full ARN as it is, else with `-??????` for the random suffix.
+    """Return a secret's resource: its full ARN unchanged, otherwise with `-??????` for the random suffix.
 
-    What ends in `*` stays so. An ARN that ends in a hyphen and six letters or digits is taken for full.
+    A name or ARN that ends in `*` is not changed. An ARN that ends in a hyphen and six letters or digits
+    counts as full.
     """
     arn = _parsed(named)
     if arn is None:
         _must_match(
-            _SECRET_NAME, named, "a secret's name has letters, digits and /_+=.@-, and ! where AWS manages it"
+            _SECRET_NAME,
+            named,
+            "a secret's name has letters, digits and /_+=.@-, and ! if AWS manages the secret",
         )
         return _with_suffix(place.arn("secretsmanager", f"secret:{named}", named))
     if arn.service != "secretsmanager" or not arn.resource.startswith("secret:"):
@@ -85,25 +91,28 @@ def secret_resource(named: str, place: Place) -> str:
 
 
 def marker_key(resource: str) -> str:
-    """The key of the markers of what `secret_resource` gave: without the suffix."""
+    """Return the key of the markers of a secret, given its resource: the resource without its suffix."""
     return resource if resource.endswith("*") else resource[:-SUFFIX_LENGTH]
 
 
 def parameter_resource(named: str, place: Place) -> str:
-    """The resource of a parameter: one slash after `parameter`, whether its name begins with one or not."""
+    """Return a parameter's resource.
+
+    It has one slash after `parameter`, with or without a slash in the name.
+    """
     arn = _parsed(named)
     if arn is not None and (arn.service != "ssm" or not arn.resource.startswith("parameter/")):
         raise ConfigurationError(f"{named!r} is not the ARN of a parameter")
     name = named if arn is None else arn.resource.removeprefix("parameter")
     if ":" in name:
-        raise ConfigurationError(f"{named!r}: no policy knows versions and labels; name the parameter alone")
+        raise ConfigurationError(f"{named!r}: policies have no versions and labels; give the name alone")
     if name.startswith("//"):
-        raise ConfigurationError(f"{named!r}: one slash stands between `parameter` and the name, not two")
+        raise ConfigurationError(f"{named!r}: the ARN has two slashes after `parameter`, and needs one")
     _must_match(
-        _PARAMETER_NAME, name, "a parameter's name has letters, digits and .-_, parted by single slashes"
+        _PARAMETER_NAME, name, "a parameter's name has letters, digits and .-_, separated by single slashes"
     )
     if "/" in name and not name.startswith("/"):
-        raise ConfigurationError(f"{named!r}: a name with slashes begins with one")
+        raise ConfigurationError(f"{named!r}: a name with slashes begins with a slash")
     if arn is not None:
         return named
     resource = "parameter/" + name.removeprefix("/")
@@ -112,7 +121,7 @@ def parameter_resource(named: str, place: Place) -> str:
 
 
 def path_resource(path: str, place: Place) -> str:
-    """The resource that GetParametersByPath is judged by."""
+    """Return the resource that IAM checks GetParametersByPath against."""
     if path == "/":
         return place.arn("ssm", "parameter/", path)
     if not path.startswith("/"):
@@ -121,7 +130,10 @@ def path_resource(path: str, place: Place) -> str:
 
 
 def table_resource(named: str, place: Place) -> str:
-    """The resource of a DynamoDB table; `${Name}` is the one that a template's parameter names."""
+    """Return a DynamoDB table's resource.
+
+    `${Name}` stands for the table that a template's parameter names.
+    """
     if named.startswith("arn:"):
         return resource_of("dynamodb", named, "table")
     _must_match(_TABLE_NAME, named, "a table's name has 3 to 255 letters, digits and .-_")
@@ -129,11 +141,11 @@ def table_resource(named: str, place: Place) -> str:
 
 
 def key_arn(named: str) -> Arn:
-    """The ARN of a KMS key."""
+    """Return the ARN of a KMS key."""
     arn = Arn.parse(named)
     if "alias/" in named:
         raise ConfigurationError(
-            f"{named!r} is an alias, by which IAM allows no use of the key: give the ARN of the key itself "
+            f"{named!r} is an alias, and IAM allows no key by its alias: give the ARN of the key itself "
             "(aws kms describe-key), or the alias as a key alias"
         )
     if arn is None or arn.service != "kms" or not arn.resource.startswith("key/"):
@@ -142,10 +154,10 @@ def key_arn(named: str) -> Arn:
 
 
 def key_alias(alias: str) -> str:
-    """An alias of a customer managed key, as it stands in a condition."""
+    """Return an alias of a customer managed key, in the form that a condition needs."""
     if alias.startswith("alias/aws/"):
         raise ConfigurationError(
-            f"{alias!r} is a key that AWS manages: its own policy lets everybody in the account use it "
+            f"{alias!r} is a key that AWS manages. Its own policy lets the whole account use it "
             "through its service, so leave it out"
         )
     _must_match(_ALIAS, alias, "an alias is written alias/NAME")
@@ -153,7 +165,7 @@ def key_alias(alias: str) -> str:
 
 
 def resource_of(service: str, named: str, what: str) -> str:
-    """`named`, if it is an ARN of that service."""
+    """Return `named`. Raises `ConfigurationError` unless it is an ARN of that service."""
     arn = Arn.parse(named)
     if arn is None or arn.service != service:
         raise ConfigurationError(f"{named!r} is not the ARN of a {what}")
@@ -161,12 +173,12 @@ def resource_of(service: str, named: str, what: str) -> str:
 
 
 def unique(values: Iterable[str]) -> tuple[str, ...]:
-    """The values in their order, each once."""
+    """Return the values in their order, each once."""
     return tuple(dict.fromkeys(values))
 
 
 def _parsed(named: str) -> Arn | None:
-    """The ARN, or None for a name."""
+    """Return the ARN, or None for a name."""
     arn = Arn.parse(named)
     if arn is None and named.startswith("arn:"):
         raise ConfigurationError(f"{named!r} is not a whole ARN")

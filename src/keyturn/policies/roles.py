@@ -1,10 +1,10 @@
-"""What each role needs: the reader, the listener, who announces, and the rotation function.
+"""The permissions of each role: the reader, the listener, the announcer and the rotation function.
 
-- ListSecrets, DescribeParameters and GetRandomPassword know no resources: they are allowed on `*`.
-- DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and takes a request without keys
-  for one that fits. So it guards reads and writes by key; Scan is the listener's alone.
-- The keys that AWS manages (`aws/secretsmanager`, `aws/ssm`) need no statement. Others are allowed only
-  through the service, and for what it encrypts: that is their encryption context.
+- ListSecrets, DescribeParameters and GetRandomPassword have no resources: they are allowed on `*`.
+- DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and lets a request without keys pass.
+  The condition therefore guards reads and writes by key. Only the listener may Scan.
+- The keys that AWS manages (`aws/secretsmanager`, `aws/ssm`) need no statement. Other keys are allowed only
+  through the service, and only for what the service encrypts with them: their encryption context.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ def reader(
     marker_table: str | None = None,
     convergence_table: str | None = None,
 ) -> tuple[Statement, ...]:
-    """What a process needs to read these through a `SecretCache`.
+    """Return the permissions of a process that reads these through a `SecretCache`.
 
     Args:
-        place: where those are that are given by name.
-        secrets: names or ARNs; `*` in one stands for any characters.
-        stages: the only staging labels that may be asked for; empty means any.
-        parameters: names or ARNs, in the same way. A reference to a secret is that secret.
-        paths: what `get_parameters_by_path` is asked for.
+        place: the Region and account of everything that is given by name.
+        secrets: names or ARNs. `*` in a name stands for any characters.
+        stages: the only staging labels that may be read. Empty means any label.
+        parameters: names or ARNs, in the same way. A reference to a secret counts as that secret.
+        paths: the paths for `get_parameters_by_path`.
         keys: ARNs of the customer managed KMS keys that encrypt them.
         key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
         marker_table: name or ARN.
-        convergence_table: name or ARN, if it reports which versions it holds.
+        convergence_table: name or ARN, if the process reports which versions it holds.
 
-    Raises `ConfigurationError` for what cannot be meant.
+    Raises `ConfigurationError` for arguments that cannot be right.
     """
     own = [name for name in parameters if not name.startswith(REFERENCE_PREFIX)]
     referred = [_referred(name) for name in parameters if name.startswith(REFERENCE_PREFIX)]
@@ -88,17 +88,17 @@ def listener(
     log_group: str | None = None,
     queue: str | None = None,
 ) -> tuple[Statement, ...]:
-    """What the rotation listener needs; it can read no value.
+    """Return the permissions of the rotation listener. They allow no read of a value.
 
     Args:
-        place: where everything is.
+        place: the Region and account.
         marker_table: name or ARN.
-        prefixes: how the names of the watched secrets begin; empty means all secrets.
-        parameters: whether its sweep lists parameters as well.
-        log_group: ARN of its log group, ending in `:*` as CloudFormation gives it.
-        queue: ARN of the queue for events that it could not handle.
+        prefixes: prefixes of the watched secrets' names. Empty means all secrets.
+        parameters: whether the listener's sweep lists parameters as well.
+        log_group: ARN of the listener's log group, ending in `:*` as in CloudFormation.
+        queue: ARN of the queue for events that the listener could not handle.
 
-    Raises `ConfigurationError` for what cannot be meant.
+    Raises `ConfigurationError` for arguments that cannot be right.
     """
     watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
     statements = [
@@ -118,10 +118,10 @@ def listener(
 
 
 def announcer(place: Place, *, secrets: Sequence[str], marker_table: str) -> tuple[Statement, ...]:
-    """What `keyturn.announce` needs, called for these secrets; it can read no value.
+    """Return the permissions that `keyturn.announce` needs for these secrets. They allow no read of a value.
 
-    It may write the markers of these secrets and no other. Raises `ConfigurationError` for what cannot
-    be meant.
+    They allow writes to the markers of these secrets only. Raises `ConfigurationError` for arguments that
+    cannot be right.
     """
     arns = _some_secrets(secrets, place)
     return (
@@ -139,14 +139,14 @@ def rotation(
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
 ) -> tuple[Statement, ...]:
-    """What a rotation function needs to rotate these secrets, and to announce its steps.
+    """Return the permissions of a rotation function for these secrets, which announces its steps.
 
     Args:
         place, secrets, keys, key_aliases: as for `reader`.
-        admin_secrets: those of the users who change others' passwords (`masterarn`); they are only read.
-        marker_table: name or ARN; without one nothing is announced.
+        admin_secrets: secrets of users that change other users' passwords (`masterarn`). They are only read.
+        marker_table: name or ARN. Without a table the steps are not announced.
 
-    Raises `ConfigurationError` for what cannot be meant.
+    Raises `ConfigurationError` for arguments that cannot be right.
     """
     arns = _some_secrets(secrets, place)
     admins = unique(secret_resource(name, place) for name in admin_secrets)
@@ -162,12 +162,12 @@ def rotation(
 
 def _some_secrets(secrets: Sequence[str], place: Place) -> tuple[str, ...]:
     if not secrets:
-        raise ConfigurationError("no secret is named")
+        raise ConfigurationError("no secret is given")
     return unique(secret_resource(name, place) for name in secrets)
 
 
 def _referred(name: str) -> str:
-    """The secret that a parameter's name refers to, without the stage or version id."""
+    """Return the secret that a parameter's name refers to, without the stage or version id."""
     return name.removeprefix(REFERENCE_PREFIX).partition(":")[0]
 
 
@@ -190,7 +190,7 @@ def _read_parameters(arns: Sequence[str], path_arns: Sequence[str]) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """KMS keys as a statement names them: their ARNs, their Regions, and a condition of their own."""
+    """KMS keys for a statement: their ARNs, their Regions, and the condition that selects them."""
 
     sid: str
     arns: Sequence[str]
@@ -212,9 +212,9 @@ def _keys(keys: Sequence[str], aliases: Sequence[str], place: Place) -> list[_Ke
 def _use_keys(
     keys: Sequence[_Keys], actions: Sequence[str], secret_arns: Sequence[str], parameter_arns: Sequence[str]
 ) -> Iterator[Statement]:
-    """The use of the keys through each service, for what it encrypts."""
+    """Yield statements that allow the keys' use through each service, for what the service encrypts."""
     if keys and not secret_arns and not parameter_arns:
-        raise ConfigurationError("a key is named, but no secret and no parameter that it encrypts")
+        raise ConfigurationError("a key is given, but no secret and no parameter that it encrypts")
     services = (
         ("UseSecret", "secretsmanager", "SecretARN", secret_arns),
         ("UseParameter", "ssm", "PARAMETER_ARN", parameter_arns),
@@ -235,7 +235,7 @@ def _use_keys(
 def _use_markers(
     sid: str, actions: Sequence[str], table: str | None, place: Place, markers: Iterable[str]
 ) -> Iterator[Statement]:
-    """The use of the table's head and of these markers."""
+    """Yield the statement that allows the use of the table's head and of these markers."""
     if table is None:
         return
     leading = (HEAD_KEY, *unique(markers))
@@ -245,7 +245,11 @@ def _use_markers(
 
 
 def _report(table: str | None, place: Place) -> Iterator[Statement]:
-    """What is held, in one item of a random key: IAM cannot tell whose it is, and nobody believes it."""
+    """Yield the statement that allows a process to report the versions it holds.
+
+    A report is an item with a random key, so IAM cannot tell which process may write it. No process acts on a
+    report.
+    """
     if table is not None:
         yield Statement("ReportVersions", ("dynamodb:PutItem",), (table_resource(table, place),))
 

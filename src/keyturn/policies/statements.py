@@ -1,4 +1,4 @@
-"""Statements that allow something, and the document that IAM takes them in."""
+"""Statements that allow actions, and the policy document that IAM accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.model.versions import Json
 
 INLINE_LENGTH_MAX: Final = 10_240
-"""Characters, white space not counted, of all inline policies of one role (IAM's quotas)."""
+"""The limit of all inline policies of one role, in characters without white space (IAM's quotas)."""
 
 Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 """Operator -> condition key -> values."""
@@ -27,9 +27,9 @@ class Statement:
     conditions: Conditions = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
-        """As IAM writes it; a list of one is written as that one.
+        """Return the statement as IAM writes it. A list with a single entry is written as that entry.
 
-        What a template has to fill in (`${...}`) is written as CloudFormation's `Fn::Sub`.
+        A text that a template must fill in (`${...}`) is written as CloudFormation's `Fn::Sub`.
         """
         conditions: dict[str, Json] = {
             operator: {key: _one_or_all(values) for key, values in tests.items()}
@@ -45,12 +45,12 @@ class Statement:
 
 
 def document(statements: Sequence[Statement]) -> dict[str, Json]:
-    """The policy document, as PutRolePolicy takes it.
+    """Return the policy document in the form that PutRolePolicy accepts.
 
-    Raises `ConfigurationError` if it allows nothing, or is longer than a role's inline policies can be.
+    Raises `ConfigurationError` if the document allows nothing, or exceeds a role's limit for inline policies.
     """
     if not statements:
-        raise ConfigurationError("nothing is named that could be allowed: name a secret or a parameter")
+        raise ConfigurationError("the policy would allow nothing: name a secret or a parameter")
     made: dict[str, Json] = {
         "Version": "2012-10-17",
         "Statement": [statement.as_json() for statement in statements],
@@ -58,8 +58,8 @@ def document(statements: Sequence[Statement]) -> dict[str, Json]:
     length = len(json.dumps(made, separators=(",", ":")))
     if length > INLINE_LENGTH_MAX:
         raise ConfigurationError(
-            f"the policy has {length} characters and a role's inline policies at most {INLINE_LENGTH_MAX}: "
-            "name groups (prod/*), or spread it over several roles"
+            f"the policy has {length} characters, and a role's inline policies at most {INLINE_LENGTH_MAX}: "
+            "name groups (prod/*), or use several roles"
         )
     return made
 

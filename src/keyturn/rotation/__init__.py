@@ -1,4 +1,4 @@
-"""Rotation functions to build on: the four steps here, what they change behind a protocol.
+"""Rotation functions to build on: the four steps are here, and a strategy makes the changes.
 
     handler = RotationFunction(SingleUser())          # keyturn.rotation.postgresql
 

@@ -1,9 +1,9 @@
-"""The four steps of a rotation, each safe to run twice and after a crash of itself or of the next.
+"""The four steps of a rotation. Each may run twice, and after a crash of itself or of the next step.
 
-Secrets Manager invokes the function once per step with the same token, which is the id of the new
-version, and does the whole rotation again after a failure. After createSecret, setSecret and
-finishSecret the function announces the step, so that warm readers need no event and, between
-setSecret and finishSecret, no refusal.
+Secrets Manager invokes the function once per step with the same token, which is the id of the new version.
+After a failure it does the whole rotation again. After createSecret, setSecret and finishSecret the function
+announces the step. Warm readers then need no event, and between setSecret and finishSecret the server refuses
+none of their logins.
 """
 
 from __future__ import annotations
@@ -29,54 +29,57 @@ log = logging.getLogger("keyturn")
 ANNOUNCED: Final = frozenset({"createSecret", "setSecret", "finishSecret"})
 
 Stages = Mapping[str, frozenset[str]]
-"""Version id -> its staging labels, as DescribeSecret says."""
+"""Version id -> its staging labels, from DescribeSecret."""
 
 
 class RotationStepError(KeyturnError):
-    """The step cannot be done in the state that the secret or the server is in; holds no value."""
+    """The step cannot be done in the present state of the secret or the server. The message has no value."""
 
 
 class Strategy(Protocol):
-    """What a rotation changes. Each method may be called again after it succeeded or failed half way.
+    """The changes that a rotation makes.
 
-    What they raise ends the step, and Secrets Manager tries the rotation again: no value in it.
+    Each method may be called again after it succeeded or failed half way.
+
+    An error of a method ends the step, and Secrets Manager tries the rotation again. The error must not have
+    a secret value in it.
     """
 
     def renew(self, current: SecretVersion, password: str) -> str:
-        """The text of the new version. `password` is a random one; nothing is changed yet."""
+        """Return the text of the new version. `password` is random. This method must not change anything."""
         ...
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Make the server accept the pending version.
 
-        `known` are the versions that it may accept now: AWSCURRENT, then AWSPREVIOUS if there is one.
+        `known` has the versions that the server may accept now: AWSCURRENT, then AWSPREVIOUS if there is one.
         """
         ...
 
     def test(self, pending: SecretVersion) -> None:
-        """Use the pending version as a client would; raise if it does not work."""
+        """Use the pending version as a client would. Raise an error if it does not work."""
         ...
 
 
 class Announce(Protocol):
-    """Tells the marker table of a step that has ended, as `keyturn.announce` does."""
+    """Announces to the marker table that a step has ended, as `keyturn.announce` does."""
 
     def __call__(self, secret_id: str, *, version_id: str, step: str) -> object: ...
 
 
 class RotationFunction:
-    """A rotation function: an instance is the Lambda handler, called as `handler(event, context)`.
+    """A rotation function. An instance is the Lambda handler, called as `handler(event, context)`.
 
     Args:
-        strategy: what is changed.
-        client: a boto3 or botocore client for Secrets Manager; made at the first step if not given.
-        announce: called after each step but testSecret. `keyturn.announce` finds the table by the
-            environment variable `KEYTURN_MARKER_TABLE`. Its failure is logged and fails nothing.
-        password_length, exclude_characters: of the new password (GetRandomPassword). What is excluded
-            by default are the signs that a connection URL cannot take as they are.
+        strategy: makes the changes.
+        client: a boto3 or botocore client for Secrets Manager. Default: a client made at the first step.
+        announce: called after each step but testSecret. `keyturn.announce` reads the table's name from
+            the environment variable `KEYTURN_MARKER_TABLE`. A failure is logged, and the step goes on.
+        password_length, exclude_characters: of the new password (GetRandomPassword). By default the
+            characters are excluded that a connection URL cannot have unquoted.
 
     It needs `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue` and
-    `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and what `announce` needs.
+    `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and the permissions that `announce` needs.
     """
 
     def __init__(
@@ -98,8 +101,8 @@ class RotationFunction:
     def __call__(self, event: Mapping[str, str], _context: object = None) -> None:
         """Do one step: {"Step": …, "SecretId": …, "ClientRequestToken": …}.
 
-        Raises `RotationStepError` if the rotation is not enabled, the token is not the one that is
-        pending, or the step is none; `SecretError`; and what the strategy or botocore raises.
+        Raises `RotationStepError` if the rotation is not enabled, the token is not the pending version, or
+        there is no such step. Raises `SecretError`, and the errors of the strategy and of botocore.
         """
         step, secret_id, token = _parsed(event)
         stages = self._checked_stages(secret_id, token, step)
@@ -109,10 +112,11 @@ class RotationFunction:
             self._tell(secret_id, token, step)
 
     def _checked_stages(self, secret_id: str, token: str, step: str) -> Stages:
-        """The labels, if Secrets Manager would ask for this step now.
+        """Return the labels if Secrets Manager would call this step now. Raise `RotationStepError` if not.
 
-        It stages the token before createSecret. DescribeSecret may not show that yet, so there a
-        token that no version has is taken as well, unless another rotation is under way.
+        Secrets Manager stages the token before createSecret, and DescribeSecret may not show that yet. For
+        createSecret, therefore, a token without a version is accepted too, unless another rotation is under
+        way.
         """
         described = self._client().describe_secret(SecretId=secret_id)
         if described.get("RotationEnabled") is False:
@@ -139,10 +143,10 @@ class RotationFunction:
             case "finishSecret":
                 self._finish(secret_id, token, stages)
             case _:
-                raise RotationStepError(f"secret {secret_id!r}: {step!r} is no step of a rotation")
+                raise RotationStepError(f"secret {secret_id!r}: {step!r} is not a step of a rotation")
 
     def _create(self, secret_id: str, token: str) -> None:
-        """Store the new version, unless an earlier try did: the server may have its password already."""
+        """Store the new version, unless an earlier try did: the server may have that password already."""
         current = self._read(secret_id, AWSCURRENT)
         with suppress(StageNotFoundError):
             self._read(secret_id, AWSPENDING, token)
@@ -168,7 +172,7 @@ class RotationFunction:
     def _tell(self, secret_id: str, token: str, step: str) -> None:
         try:
             self._announce(secret_id, version_id=token, step=step)
-        except Exception as error:  # noqa: BLE001 # a marker only saves time, whatever went wrong with it
+        except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
             log.warning(
                 "%s of %s was not announced: %s",
                 step,

@@ -1,8 +1,7 @@
-"""Rotation of PostgreSQL passwords: of one user, or of two in turn.
+"""Rotation of PostgreSQL passwords, of one user or of two users in turn.
 
-The server is sent the password's hash, made here, so that no statement log has the password. Secrets
-have the fields that AWS gives a database secret. Redshift takes no such hash: it needs a strategy of
-its own.
+The server gets a hash of the password, made here, so that no statement log has the password. Secrets have the
+fields that AWS gives a database secret. Redshift does not accept such a hash: it needs a strategy of its own.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ from keyturn.rotation.function import RotationStepError
 
 CLONE: Final = "_clone"
 NAME_BYTES_MAX: Final = 63
-"""PostgreSQL cuts longer names, so two of them may become one."""
+"""PostgreSQL cuts longer names, so that two of them may become the same."""
 
 CONNECT_TIMEOUT_S: Final = 5
 
 
 class SingleUser:
-    """One user, who changes his own password. Between setSecret and finishSecret AWSCURRENT is refused.
+    """A strategy with one user. Between setSecret and finishSecret the server refuses AWSCURRENT.
 
-    `options` are connection parameters beside the secret's, as `sslmode="verify-full"`; they win
-    over the secret's host, port and dbname.
+    The user changes its own password. `options` are more connection parameters, for example
+    `sslmode="verify-full"`. They come before the secret's host, port and dbname.
     """
 
     def __init__(self, **options: str | int) -> None:
         self._server = _Server(options)
 
     def renew(self, current: SecretVersion, password: str) -> str:
-        """The same fields with the new password."""
+        """Return the same fields with the new password."""
         return json.dumps({**_checked(current), "password": password})
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
-        """ALTER ROLE as the user itself, through the first known version that the server accepts."""
+        """Run ALTER ROLE as the user itself, with the first known version that the server accepts."""
         _must_share(("username", "host"), known[0], pending)
         if self._server.accepts(pending):
             return
         user = _text(pending, "username")
-        # AWSPREVIOUS may be of another user, if the secret was changed by hand.
+        # AWSPREVIOUS may belong to another user, if somebody changed the secret by hand.
         for version in (one for one in known if _fields(one).get("username") == user):
             connection = self._server.connection(version, at=pending)
             if connection is not None:
@@ -65,12 +64,12 @@ class SingleUser:
 
 
 class AlternatingUsers:
-    """Two users in turn, `app` and `app_clone`; the one that is current stays as it is until next time.
+    """A strategy with two users in turn, `app` and `app_clone`. The current user keeps its password.
 
-    The secret's `masterarn` names the secret of a user that may create roles, and grant what the
-    first user is a member of. The clone is made a member of the first user: it has all its rights
-    and memberships, but neither its attributes (CREATEDB, ...) nor its settings (ALTER ROLE ... SET).
-    `source` reads the other secret, as `keyturn.aws.secretsmanager.SecretsManagerSource` does.
+    Its turn comes with the next rotation. The secret's `masterarn` names the secret of a user that may create
+    roles, and may grant the memberships of the first user. The clone becomes a member of the first user: it
+    has all its rights and memberships, but neither its attributes (CREATEDB, ...) nor its settings (ALTER
+    ROLE ... SET). `source` reads the other secret, as `keyturn.aws.secretsmanager.SecretsManagerSource` does.
     """
 
     def __init__(self, source: SecretSource, **options: str | int) -> None:
@@ -78,11 +77,11 @@ class AlternatingUsers:
         self._server = _Server(options)
 
     def renew(self, current: SecretVersion, password: str) -> str:
-        """The same fields with the other user and the new password."""
+        """Return the same fields with the other user and the new password."""
         return json.dumps({**_checked(current), "username": _other(current), "password": password})
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
-        """Create or alter the other user, as the user of `masterarn`."""
+        """Create or alter the other user, logged in as the user of `masterarn`."""
         current = known[0]
         _must_share(("host", "masterarn"), current, pending)
         if _text(pending, "username") != _other(current):
@@ -92,7 +91,7 @@ class AlternatingUsers:
         if self._server.accepts(pending):
             return
         master = self._source.read(_text(current, "masterarn"), stage=AWSCURRENT)
-        # A secret managed by RDS names no host.
+        # A secret managed by RDS has no host.
         if "host" in _fields(master):
             _must_share(("host",), master, current)
         connection = self._server.connection(master, at=current)
@@ -109,7 +108,7 @@ class AlternatingUsers:
 
 
 class _Server:
-    """Connects with one version, or says that the server refuses it."""
+    """Connects with one version, or reports that the server refuses it."""
 
     def __init__(self, options: dict[str, str | int]) -> None:
         self._options = {"connect_timeout": CONNECT_TIMEOUT_S, **options}
@@ -117,7 +116,10 @@ class _Server:
     def connection(
         self, version: SecretVersion, *, at: SecretVersion | None = None
     ) -> psycopg.Connection | None:
-        """A connection, or None if the credentials are refused; to the server that `at` names, if given."""
+        """Return a connection, or None if the server refuses the credentials.
+
+        It connects to the server in `at`, if given, and otherwise to the version's own.
+        """
         try:
             return self._connect(version, at or version)
         except psycopg.OperationalError as error:
@@ -138,7 +140,7 @@ class _Server:
     def _connect(self, version: SecretVersion, at: SecretVersion) -> psycopg.Connection:
         place = {"dbname": "postgres", **arguments(at, LIBPQ), **self._options}
         parameters = arguments(version, LIBPQ, place)
-        return psycopg.connect(**parameters)  # type: ignore[arg-type] # psycopg judges them itself
+        return psycopg.connect(**parameters)  # type: ignore[arg-type] # psycopg checks them itself
 
 
 def _exists(connection: psycopg.Connection, version: SecretVersion) -> bool:
@@ -160,7 +162,7 @@ def _alter(connection: psycopg.Connection, pending: SecretVersion) -> None:
 
 
 def _other(current: SecretVersion) -> str:
-    """The user whose turn it is after the current one."""
+    """Return the user that follows the current one."""
     user = _text(current, "username")
     if user.endswith(CLONE):
         return user.removesuffix(CLONE)
@@ -171,14 +173,17 @@ def _other(current: SecretVersion) -> str:
 
 
 def _must_share(names: Sequence[str], one: SecretVersion, other: SecretVersion) -> None:
-    """A pending version must not lead a known password to another server, nor change another user."""
+    """Raise `RotationStepError` unless the two versions agree in these fields.
+
+    A pending version must not lead a known password to another server, nor change another user.
+    """
     differing = [name for name in names if _fields(one).get(name) != _fields(other).get(name)]
     if differing:
         raise RotationStepError(f"secret {one.secret_id!r}: its versions differ in {' and '.join(differing)}")
 
 
 def _checked(current: SecretVersion) -> dict[str, Json]:
-    """The fields, if those are among them without which there is nothing to rotate."""
+    """Return the fields. Raises `SecretFormatError` if one is missing that a rotation needs."""
     for name in ("host", "username", "password"):
         _text(current, name)
     return _fields(current)
@@ -187,12 +192,12 @@ def _checked(current: SecretVersion) -> dict[str, Json]:
 def _text(version: SecretVersion, name: str) -> str:
     value = _fields(version).get(name)
     if not isinstance(value, str) or not value:
-        raise SecretFormatError(version.secret_id, f"without a text {name}")
+        raise SecretFormatError(version.secret_id, f"no text in the field {name}")
     return value
 
 
 def _fields(version: SecretVersion) -> dict[str, Json]:
     document = version.json()
     if not isinstance(document, dict):
-        raise SecretFormatError(version.secret_id, "JSON, but not an object with the fields of a login")
+        raise SecretFormatError(version.secret_id, "its JSON is not an object with the fields of a login")
     return document

@@ -1,4 +1,4 @@
-"""The routes: what is asked of them goes to the reader, and what it reads or raises becomes an answer."""
+"""The routes: each parses its request, asks the reader, and answers with the result or the error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OPERATIONS: Final = (
 
 
 def make_app(reader: Reader) -> Starlette:
-    """The application, to be put behind a `Guard`: it checks no token."""
+    """Return the application. It checks no token, so it must run behind a `Guard`."""
     described = document(OPERATIONS)
 
     async def ping(_request: Request) -> Response:
@@ -106,10 +106,10 @@ def _wrongly_asked(_request: Request, error: Exception) -> Response:
 
 
 def _no_route(_request: Request, _error: Exception) -> Response:
-    """The only error of the router itself: other methods than GET were refused before."""
+    """Answer 404. The router has no other error, since the guard refuses every method but GET."""
     return PlainTextResponse("Not found", 404)
 
 
 def _unforeseen(request: Request, _error: Exception) -> Response:
-    """The guard logs where it happened."""
+    """Answer 500. The guard logs the place of the error."""
     return _fault(INTERNAL, None, request.scope["path"])

@@ -1,7 +1,7 @@
-"""What is answered, field for field as AWS's own two servers do. The OpenAPI document comes from here.
+"""The bodies of answers, with the fields of AWS's own two servers. The OpenAPI document comes from here.
 
-The extension marshals the Go SDK's structures: dates as RFC 3339, null for what is absent, an empty
-`ResultMetadata`. The agent leaves out what is absent, and writes dates as text of epoch seconds.
+The extension marshals the Go SDK's structures: dates as RFC 3339, null for absent fields, an empty
+`ResultMetadata`. The agent leaves out absent fields, and writes dates as text of epoch seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Nothing(BaseModel):
 
 
 class ExtensionSecret(BaseModel):
-    """A secret as the extension answers it; exactly one of SecretString and SecretBinary is not null."""
+    """A secret in the extension's answer. Exactly one of SecretString and SecretBinary is not null."""
 
     model_config = _STRICT
 
@@ -46,7 +46,7 @@ class ExtensionSecret(BaseModel):
 
 
 class ParameterFields(BaseModel):
-    """A parameter; `Selector` is `:version` or `:label` if one was asked for."""
+    """A parameter. `Selector` is `:version` or `:label` if the caller asked for one."""
 
     model_config = _STRICT
 
@@ -62,7 +62,7 @@ class ParameterFields(BaseModel):
 
 
 class ExtensionParameter(BaseModel):
-    """A parameter as the extension answers it."""
+    """A parameter in the extension's answer."""
 
     model_config = _STRICT
 
@@ -71,7 +71,7 @@ class ExtensionParameter(BaseModel):
 
 
 class AgentSecret(BaseModel):
-    """A secret as the agent answers it; exactly one of SecretString and SecretBinary is present."""
+    """A secret in the agent's answer. Exactly one of SecretString and SecretBinary is present."""
 
     model_config = _STRICT
 
@@ -85,7 +85,7 @@ class AgentSecret(BaseModel):
 
 
 class Fault(BaseModel):
-    """An error as AWS's services answer it."""
+    """An error in the form of AWS's services."""
 
     model_config = _STRICT
 
@@ -94,7 +94,7 @@ class Fault(BaseModel):
 
 
 def extension_secret(version: SecretVersion) -> ExtensionSecret:
-    """The body on the extension's paths."""
+    """Return the body for the extension's path for secrets."""
     return ExtensionSecret(
         ARN=version.arn,
         CreatedDate=_rfc3339(version.created_s),
@@ -107,7 +107,7 @@ def extension_secret(version: SecretVersion) -> ExtensionSecret:
 
 
 def extension_parameter(parameter: Parameter) -> ExtensionParameter:
-    """The body on the extension's path for parameters."""
+    """Return the body for the extension's path for parameters."""
     (selector,) = parameter.stages if len(parameter.stages) == 1 else (AWSCURRENT,)
     fields = ParameterFields(
         ARN=parameter.arn,
@@ -123,7 +123,7 @@ def extension_parameter(parameter: Parameter) -> ExtensionParameter:
 
 
 def agent_secret(version: SecretVersion) -> AgentSecret:
-    """The body on the agent's path, to be dumped with `exclude_unset`."""
+    """Return the body for the agent's path, to be dumped with `exclude_unset`."""
     binary = _base64(version.binary)
     value = {"SecretString": version.string} if binary is None else {"SecretBinary": binary}
     return AgentSecret(
@@ -141,7 +141,7 @@ def _base64(binary: bytes | None) -> str | None:
 
 
 def _rfc3339(moment_s: float | None) -> str | None:
-    """A moment as Go writes it: UTC, and no more digits of a second than there are."""
+    """Format a moment as Go does: in UTC, without trailing zeros in the fraction of a second."""
     if moment_s is None:
         return None
     moment = EPOCH + timedelta(milliseconds=round(moment_s * 1000))

@@ -1,7 +1,7 @@
-"""Who is let in: the checks before any route, in the agent's order, and the log of what was answered.
+"""The checks before any route, in the agent's order, and the log of the answers.
 
-The log names routes, statuses and kinds of errors: no path, query, header or message of an
-unforeseen error, any of which may hold what should not be in a log.
+The log names routes, statuses and kinds of errors. It never has a path, query, header or the message of an
+unexpected error, any of which may hold a secret.
 """
 
 from __future__ import annotations
@@ -22,34 +22,38 @@ log = logging.getLogger("keyturn.serve")
 
 PING: Final = "/ping"
 OPEN: Final = frozenset({PING, "/openapi.json"})
-"""Paths that tell nothing: they need no token."""
+"""Paths that need no token, since their answers reveal nothing."""
 
 PING_RESERVE: Final = 2
-"""Connections beyond the limit that a health check may use."""
+"""The number of connections beyond the limit that a health check may use."""
 
 REQUEST_BYTES_MAX: Final = 32 * 1024
-"""A path, query and headers: the longest id, thrice for its percent-encoding, and a session token."""
+"""The size limit of path, query and headers together.
+
+It fits the longest id, three times as long with percent-encoding, and a session token.
+"""
 
 _TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADERS)
 _SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class RefusedRequest(NamedTuple):
-    """A request that is not let in; the words are the agent's where it has any."""
+    """A request that the guard refuses. The words are the agent's where it has any."""
 
     status: int
     words: str
 
     def response(self) -> Response:
-        """The answer. The connection is closed: what comes next on it was not asked for either."""
+        """Return the answer, which closes the connection: the guard accepts nothing that follows on it."""
         headers = {"connection": "close"} | ({"allow": "GET"} if self.status == 405 else {})
         return PlainTextResponse(self.words, self.status, headers)
 
 
 class Guard:
-    """Lets a request through to `app`, or answers it.
+    """Passes a request on to `app`, or answers it.
 
-    `connections` counts the open ones, this one included. Whatever `app` raises ends here.
+    `connections` returns the number of open connections, with this request's. An exception of `app` ends
+    here.
     """
 
     def __init__(
@@ -85,7 +89,7 @@ class Guard:
         names = {name for name, _ in headers}
         if path != PING and b"x-forwarded-for" in names:
             return RefusedRequest(400, "Forwarded")
-        if path not in OPEN and not self._knows_the_token(headers):
+        if path not in OPEN and not self._has_the_token(headers):
             return RefusedRequest(BAD_TOKEN[Api.of(path)], "Bad Token")
         if scope["method"] != "GET":
             return RefusedRequest(405, "Not allowed")
@@ -93,7 +97,7 @@ class Guard:
             return RefusedRequest(413, "A request has no body")
         return None
 
-    def _knows_the_token(self, headers: list[tuple[bytes, bytes]]) -> bool:
+    def _has_the_token(self, headers: list[tuple[bytes, bytes]]) -> bool:
         given = (value for name, value in headers if name in _TOKEN_HEADERS)
         return any(hmac.compare_digest(value, self._token) for value in given)
 
@@ -104,7 +108,7 @@ def _size(scope: Scope) -> int:
 
 
 def route_of(path: str) -> str:
-    """What a path is for, without what is in it."""
+    """Return the route that a path belongs to, without the ids in the path."""
     known = ("/secretsmanager/get", "/systemsmanager/parameters/get", *OPEN)
     if path.startswith(AGENT_PREFIX):
         return f"{AGENT_PREFIX}..."
@@ -112,7 +116,7 @@ def route_of(path: str) -> str:
 
 
 def _logging(send: Send, path: str) -> Send:
-    """`send`, and a line in the log for each answer if anybody listens."""
+    """Return `send`, wrapped to log the status of each answer if DEBUG is enabled."""
     if not log.isEnabledFor(logging.DEBUG):
         return send
 

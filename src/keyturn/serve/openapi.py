@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the models that parse the requests and build the answers."""
+"""The OpenAPI document. It is made from the models that parse the requests and build the answers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TEXT: Final[Schema] = {"text/plain": {"schema": {"type": "string"}}}
 _FAULT: Final[Schema] = {"application/json": {"schema": {"$ref": _REF.format(model=Fault.__name__)}}}
 
 _ANY: Final[Mapping[str, tuple[str, Schema]]] = {
-    "400": ("The request cannot be right, or AWS says so of it", {**_TEXT, **_FAULT}),
+    "400": ("The request is wrong, or AWS calls it wrong", {**_TEXT, **_FAULT}),
     "413": ("The request has a body", _TEXT),
     "429": ("Too many connections", _TEXT),
     "431": ("The request is too large", _TEXT),
-    "500": ("Something that nobody foresaw", _FAULT),
+    "500": ("An unexpected error", _FAULT),
     "503": ("AWS did not answer, and no known version may be served", _FAULT),
 }
-_NOT_LET_IN: Final = "No token, or a wrong one"
+_NOT_LET_IN: Final = "The token is missing or wrong"
 EXTENSION_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {
     **_ANY,
     "401": (_NOT_LET_IN, _TEXT),
@@ -37,13 +37,13 @@ EXTENSION_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {
 AGENT_STATUSES: Final[Mapping[str, tuple[str, Schema]]] = {
     **_ANY,
     "403": (_NOT_LET_IN, _TEXT),
-    "404": ("A line break in the id: no path of this API", _TEXT),
+    "404": ("The id has a line break, so no path of this API matches", _TEXT),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One GET: what it takes, and what it answers beside 200."""
+    """One GET: its parameters, its answer, and its statuses other than 200."""
 
     path: str
     summary: str
@@ -53,12 +53,12 @@ class Operation:
 
 
 def document(operations: Iterable[Operation]) -> dict[str, object]:
-    """The OpenAPI 3.1 document of these and of the health check."""
+    """Return the OpenAPI 3.1 document of these operations and of the health check."""
     operations = tuple(operations)
     answers: list[type[BaseModel]] = [*(one.answer for one in operations), Fault]
     _, schemas = models_json_schema([(one, "serialization") for one in answers], ref_template=_REF)
     ping = {
-        "summary": "Whether the server is up",
+        "summary": "Check that the server is up",
         "security": [],
         "responses": {"200": _response("Up", _TEXT)},
     }
@@ -88,7 +88,8 @@ def _parameters(one: Operation) -> Iterator[Schema]:
         yield {"name": "secretId", "in": "path", "required": True, "schema": schema}
     asked = one.query.model_json_schema(by_alias=True)
     for name, schema in asked["properties"].items():
-        # A parameter is there or not: that it is None by default is nobody's business but ours.
+        # The schema says by `required` whether a parameter may be absent. Its default None is an internal
+        # detail.
         shown = {key: value for key, value in schema.items() if key not in ("title", "default")}
         yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": shown}
 

@@ -1,4 +1,4 @@
-"""What may be asked: the parameters of each route, parsed in one place and described from the same models."""
+"""The parameters of each route. The same models parse the requests and describe them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 
 NAME_MAX: Final = 100
-"""Characters of an unknown parameter's name that are said back."""
+"""The number of characters of an unknown parameter's name that an error message repeats."""
 
 SELECTORS: Final = ("version", "label")
-"""Of these the extension takes the first in the URL (Systems Manager User Guide)."""
+"""The extension uses only the first of these in the URL (Systems Manager User Guide)."""
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _flag(text: object) -> bool:
-    """The agent's truth values, in any case; pydantic knows more of them."""
+    """Parse one of the agent's truth values, in any case. pydantic would accept more texts."""
     value = _FLAGS.get(text.lower()) if isinstance(text, str) else None
     if value is None:
         raise ValueError("not true, 1, false or 0")
@@ -28,7 +28,7 @@ def _flag(text: object) -> bool:
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
-"""What may be said back in a message and a log."""
+"""The texts that may be repeated in a message and a log."""
 
 SecretId = Annotated[str, Field(min_length=1, max_length=2048, pattern=_PRINTABLE, examples=["prod/db"])]
 VersionId = Annotated[str, Field(min_length=1, max_length=64, pattern=_PRINTABLE)]
@@ -38,7 +38,7 @@ _ASKED: Final = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel
 
 
 class VersionQuery(BaseModel):
-    """Which version of a secret, and whether to ask Secrets Manager for it now."""
+    """The version of a secret, and whether to ask Secrets Manager for it now."""
 
     model_config = _ASKED
 
@@ -48,13 +48,13 @@ class VersionQuery(BaseModel):
 
 
 class SecretQuery(VersionQuery):
-    """The same, and which secret: its name or ARN."""
+    """A secret by its name or ARN, with the fields of `VersionQuery`."""
 
     secret_id: SecretId
 
 
 class ParameterQuery(BaseModel):
-    """Which parameter, by name or ARN, in which version or under which label, and whether in clear."""
+    """A parameter by name or ARN, its version or label, and whether to decrypt it."""
 
     model_config = _ASKED
 
@@ -67,14 +67,17 @@ class ParameterQuery(BaseModel):
 
 
 class QueryError(Exception):
-    """The parameters of a request are wrong; `str` says which, in the agent's words, and no value."""
+    """The parameters of a request are wrong. The message names one in the agent's words, and no value."""
 
 
 _Query = TypeVar("_Query", bound=BaseModel)
 
 
 def parsed(model: type[_Query], request: Request) -> _Query:
-    """The request's parameters, the last of those with the same name; `QueryError` for wrong ones."""
+    """Return the request's parameters. If a name is repeated, its last value counts.
+
+    Raises `QueryError` if a parameter is wrong.
+    """
     asked = dict(request.query_params)
     for later in [name for name in asked if name in SELECTORS][1:]:
         del asked[later]
@@ -82,7 +85,7 @@ def parsed(model: type[_Query], request: Request) -> _Query:
         return model.model_validate(asked, by_name=False, by_alias=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    # Without its cause: pydantic's error knows the values.
+    # The error has no cause, since pydantic's error holds the values.
     raise QueryError(_words(first["type"], str(first["loc"][0])[:NAME_MAX]))
 
 

@@ -1,4 +1,4 @@
-"""Reads that never hold up the event loop: a hit is answered at once, all else waits in a thread."""
+"""Reads that never block the event loop: a hit is answered at once, any other read waits in a thread."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Reader:
 
     Args:
         cache: answers by staging label.
-        versions: answers by version id: its source takes the id in the place of a label.
-        threads: reads at most that wait for AWS at the same time; further ones queue.
+        versions: answers by version id. Its source takes the id in the place of a label.
+        threads: the number of reads that may wait for AWS at the same time. Further reads queue.
     """
 
     def __init__(self, cache: SecretCache, versions: SecretCache, *, threads: int) -> None:
@@ -28,9 +28,9 @@ class Reader:
         self._limiter = CapacityLimiter(threads)
 
     async def secret(self, secret_id: str, asked: VersionQuery) -> SecretVersion:
-        """The version under the stage (AWSCURRENT), or that of the version id, or the one that is both.
+        """Return the version with this id, or under this stage (AWSCURRENT), or with both.
 
-        `refresh_now` asks Secrets Manager first, as often as `SecretCache.invalidate` lets it. Raises
+        With `refresh_now` it asks Secrets Manager first, as often as `SecretCache.invalidate` allows. Raises
         `SecretError`.
         """
         version_id, stage, refresh = asked.version_id, asked.version_stage, asked.refresh_now
@@ -40,14 +40,14 @@ class Reader:
             return await self._read(self._versions, secret_id, version_id, refresh=refresh)
         labelled = await self._read(self._cache, secret_id, stage, refresh=refresh)
         if labelled.version_id != version_id:
-            # The caller may know of a rotation before us.
+            # The caller may have learned of a rotation before this cache.
             labelled = await self._read(self._cache, secret_id, stage, refresh=True)
         if labelled.version_id != version_id:
             raise StageNotFoundError(secret_id, f"{stage} is not on version {version_id}")
         return labelled
 
     async def parameter(self, asked: ParameterQuery) -> Parameter:
-        """The parameter. Raises `SecretError`, and `ConfigurationError` for one selected in two ways."""
+        """Return the parameter. Raises `SecretError`, or `ConfigurationError` if two selectors name it."""
         name, version, label, decrypt = asked.name, asked.version, asked.label, asked.with_decryption
         hit = self._cache.peek_parameter(name, version=version, label=label, decrypt=decrypt)
         if hit is not None:

@@ -1,4 +1,4 @@
-"""The server's process: sockets on the loopback interface alone, the caches behind it, its end."""
+"""The server's process: its sockets on the loopback interface, the caches behind it, and its end."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from keyturn.aws.secretsmanager import SecretsManagerClient
 
 BACKLOG: Final = 128
-"""Connections that wait to be taken."""
+"""The number of connections that may wait to be accepted."""
 
 IDLE_S, ENDING_S = 60, 10
-"""How long a connection may be idle, and how long answers under way may take when the server is ended."""
+"""Seconds that a connection may be idle, and seconds that open requests may take after the end signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`connections` at the same time; `threads`: reads at the same time that wait for AWS."""
+    """`connections` may be open at the same time, and `threads` reads may wait for AWS at the same time."""
 
     connections: int = 800
     threads: int = 32
 
 
 def serve(port: int, token: str, settings: KeyturnSettings, limits: ConnectionLimits) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is under way; the signal ends the process.
+    """Serve until SIGTERM or SIGINT, answer the open requests, and let the signal end the process.
 
-    `settings` are those of the cache behind it. Raises `ConfigurationError` if it cannot begin: a port
-    in use, no Region.
+    `settings` are those of the cache behind the server. Raises `ConfigurationError` if the server cannot
+    start, for example for a port in use or a missing Region.
     """
     client = _secrets_manager_client()
     sockets = loopback_sockets(port)
@@ -56,10 +56,10 @@ def serve(port: int, token: str, settings: KeyturnSettings, limits: ConnectionLi
 
 
 def loopback_sockets(port: int) -> list[socket.socket]:
-    """Sockets that listen on 127.0.0.1 and, where there is IPv6, ::1; port 0 takes a free one.
+    """Return sockets that listen on 127.0.0.1 and, where there is IPv6, ::1. Port 0 takes a free port.
 
-    What they send cannot leave the host: a packet may go one hop. `ConfigurationError` if the port is
-    not to be had. There is no way to bind to another interface.
+    Their packets may go one hop, so they cannot leave the host. There is no way to bind to another interface.
+    Raises `ConfigurationError` if the port is not available.
     """
     first = _bound(socket.AF_INET, "127.0.0.1", port)
     bound = [first]
@@ -73,7 +73,7 @@ def loopback_sockets(port: int) -> list[socket.socket]:
 
 
 def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    # With its protocol named, asyncio sets TCP_NODELAY; else each answer waits for a delayed ACK, 40 ms.
+    # With this protocol named, asyncio sets TCP_NODELAY. Otherwise each answer waits 40 ms for a delayed ACK.
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,7 +100,11 @@ def _secrets_manager_client() -> SecretsManagerClient:
 
 
 def _config(guard: Guard) -> uvicorn.Config:
-    """h11 bounds what it keeps of an unfinished request; the log is our own; nobody is told what serves."""
+    """Return uvicorn's settings.
+
+    h11 bounds the part of an unfinished request that it keeps. keyturn writes the log itself. No header names
+    the server.
+    """
     return uvicorn.Config(
         guard,
         http="h11",

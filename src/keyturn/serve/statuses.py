@@ -1,7 +1,8 @@
-"""How each error is answered: one table, and the API that a path belongs to.
+"""The table of answers to errors, and the API that a path belongs to.
 
-AWS documents no status of the extension. Its column holds what its users report, the agent's what
-its code does: the service's own status. docs/serve.md has the same table with the reasons.
+AWS documents no status of the extension. Its column holds the statuses that its users report. The agent's
+column holds what the agent's code does: it passes on the service's own status. docs/serve.md has the same
+table with the reasons.
 """
 
 from __future__ import annotations
@@ -30,31 +31,31 @@ AGENT_PREFIX: Final = "/v1/"
 
 
 class Api(Enum):
-    """Whose manners a path has; both have `/secretsmanager/get`, which answers as the extension."""
+    """The API whose answers a path has. `/secretsmanager/get`, which both have, answers as the extension."""
 
     EXTENSION = "extension"
     AGENT = "agent"
 
     @classmethod
     def of(cls, path: str) -> Api:
-        """The API of a request's path."""
+        """Return the API of a request's path."""
         return cls.AGENT if path.startswith(AGENT_PREFIX) else cls.EXTENSION
 
 
 class Answer(NamedTuple):
-    """`code` is AWS's name of the error (`__type` of the body), then the status in each API."""
+    """An error's answer: AWS's name of the error (`__type` of the body), and the status in each API."""
 
     code: str
     extension: int
     agent: int
 
     def status(self, api: Api) -> int:
-        """The HTTP status on a path of this API."""
+        """Return the HTTP status on a path of this API."""
         return self.agent if api is Api.AGENT else self.extension
 
 
 INTERNAL: Final = Answer("InternalFailure", 500, 500)
-"""What nobody foresaw; says no more than this."""
+"""The answer to an unexpected error. It says nothing more."""
 
 ANSWERS: Final[Mapping[type[KeyturnError], Answer]] = {
     InvalidSecretIdError: Answer("InvalidParameterException", 400, 400),
@@ -68,16 +69,16 @@ ANSWERS: Final[Mapping[type[KeyturnError], Answer]] = {
     ParameterNotFoundError: Answer("ParameterNotFound", 400, 400),
     ParameterVersionNotFoundError: Answer("ParameterVersionNotFound", 400, 400),
     ParameterDecryptionError: Answer("InvalidKeyId", 400, 400),
-    # A version or label beside one in the name.
+    # The name has a version or label, and the query has a second one.
     ConfigurationError: Answer("ValidationException", 400, 400),
 }
-"""Error -> answer; a kind that is not here answers as the nearest kind above it."""
+"""Error -> answer. A class that is not listed is answered as its nearest listed base class."""
 
 BAD_TOKEN: Final[Mapping[Api, int]] = {Api.EXTENSION: 401, Api.AGENT: 403}
-"""The extension's users report 401; the agent's code says 403."""
+"""The extension's users report 401; the agent's code has 403."""
 
 
 def answer_to(error: Exception) -> Answer:
-    """The answer to this error."""
+    """Return the answer to this error."""
     found = (ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
     return next(found, INTERNAL)

@@ -1,6 +1,6 @@
-"""The token that a caller has to know: where the extension and the agent take it from.
+"""The token that a caller must send. It is read from where the extension and the agent read theirs.
 
-It keeps out what can make this host send a request and not read its environment or files
+The token stops attackers that can make this host send a request, but cannot read its environment or files
 (server-side request forgery).
 """
 
@@ -12,23 +12,23 @@ from typing import Final
 from keyturn.errors import ConfigurationError
 
 HEADERS: Final = ("X-Aws-Parameters-Secrets-Token", "X-Vault-Token")
-"""Either may carry it: the first is the extension's, both are the agent's."""
+"""The headers that may hold the token. The extension accepts the first, the agent both."""
 
 VARIABLES: Final = ("AWS_TOKEN", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
-"""The first that is set counts, in the agent's order; the extension knows the second alone."""
+"""The first variable that is set counts, in the agent's order. The extension reads only the second."""
 
 FILE_PREFIX: Final = "file://"
 
 
 def found_token(environment: Mapping[str, str], read_text: Callable[[str], str]) -> str:
-    """The token: the value of the first variable that is set, or what is in the file that it names.
+    """Return the token: the value of the first variable that is set, or the text of the file it names.
 
-    Raises `ConfigurationError` if there is none: without a token nobody could be let in.
+    Raises `ConfigurationError` if there is no token, since no caller could then be accepted.
     """
     name = next((name for name in VARIABLES if environment.get(name)), None)
     if name is None:
         raise ConfigurationError(
-            f"no token: set AWS_TOKEN to one, or to {FILE_PREFIX}PATH of a file that holds one "
+            f"no token: set AWS_TOKEN to the token, or to {FILE_PREFIX}PATH of a file with the token "
             f"(looked for {', '.join(VARIABLES)})"
         )
     value = environment[name]

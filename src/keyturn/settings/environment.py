@@ -1,6 +1,6 @@
-"""`KeyturnSettings`: every setting of a cache from `KEYTURN_…` environment variables.
+"""`KeyturnSettings` reads every setting of a cache from `KEYTURN_…` environment variables.
 
-Importing this loads pydantic; `import keyturn` does not.
+Importing this module loads pydantic; `import keyturn` does not.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class KeyturnSettings(BaseSettings):
-    """The arguments of `SecretCache` that are names or numbers; durations in seconds.
+    """The arguments of `SecretCache` that are names or numbers. Durations are in seconds.
 
-    Each field is read from `KEYTURN_` and its name in capitals; an argument of that name wins, then the
-    environment, then the default. A variable that is set must work, also an empty one: a
-    `ConfigurationError` names those that do not. The Region is botocore's own affair (`AWS_DEFAULT_REGION`).
+    Each field is read from the variable `KEYTURN_` and its name in capitals. An argument of that name comes
+    first, then the environment, then the default. Every variable that is set must be valid, even an empty
+    one: a `ConfigurationError` names the invalid ones. botocore reads the Region (`AWS_DEFAULT_REGION`).
     """
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)
@@ -88,7 +88,7 @@ class KeyturnSettings(BaseSettings):
     )
 
     if not TYPE_CHECKING:
-        # Type checkers know the arguments from the fields.
+        # Type checkers read the arguments from the fields.
         def __init__(self, **values: object) -> None:
             try:
                 super().__init__(**values)
@@ -109,7 +109,7 @@ class KeyturnSettings(BaseSettings):
         dynamodb_client: DynamoDBClient | None = None,
         metrics: Metrics | None = None,
     ) -> SecretCache:
-        """Make a cache with these settings; clients and metrics are as for `SecretCache`."""
+        """Return a cache with these settings. Clients and metrics are as for `SecretCache`."""
         table = self.convergence_table
         return SecretCache(
             client,
@@ -133,6 +133,6 @@ class KeyturnSettings(BaseSettings):
 
 
 def _by_variable(message: str) -> str:
-    """The message with each field named by its environment variable."""
+    """Return the message with each field named by its environment variable."""
     fields = "|".join(KeyturnSettings.model_fields)
     return re.sub(rf"\b({fields})\b", lambda field: ENVIRONMENT_PREFIX + field[0].upper(), message)

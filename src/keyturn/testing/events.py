@@ -1,8 +1,8 @@
 """The events that Secrets Manager sends while its secrets change, and a bus that can lose them.
 
-The shapes are those of "Secret Label Updated" and of the two kinds of CloudTrail events in the
-Secrets Manager user guide ("Monitor Secrets Manager events", "Log events with CloudTrail"). How
-late, how often and in which order AWS delivers them only a real account can show.
+The shapes are those of "Secret Label Updated" and of the two kinds of CloudTrail events in the Secrets
+Manager user guide ("Monitor Secrets Manager events", "Log events with CloudTrail"). Only a real account can
+show how late, how often and in which order AWS delivers them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Event: TypeAlias = Mapping[str, object]
 
 SOURCE: Final = "secretsmanager.amazonaws.com"
 UNTOLD: Final = frozenset({AWSPENDING, AWSPREVIOUS})
-"""Labels whose moves have no native event (user guide, "Secret Label Updated")."""
+"""The labels whose moves have no native event (user guide, "Secret Label Updated")."""
 
 
 class EventBus:
-    """Hands each event to `target`, by default once and at once; `sent` has all that were made.
+    """Passes each event to `target`, by default once and at once. `sent` has all events that were sent.
 
-    Inside `dropping`, `doubling` and `holding` it does otherwise; they may be nested, and the
-    innermost counts.
+    The blocks `dropping`, `doubling` and `holding` change the delivery. They may be nested; the innermost
+    block counts.
     """
 
     def __init__(self, target: Callable[[Event], object]) -> None:
@@ -40,24 +40,24 @@ class EventBus:
         self._accept: Callable[[Event], object] = target
 
     def send(self, event: Event) -> None:
-        """Take an event as EventBridge would from Secrets Manager."""
+        """Accept an event as EventBridge would from Secrets Manager."""
         self.sent.append(event)
         self._accept(event)
 
     def dropping(self) -> AbstractContextManager[None]:
-        """What is sent in the block is lost."""
+        """Lose the events that are sent in the block."""
         return self._instead(lambda _event: None)
 
     def doubling(self) -> AbstractContextManager[None]:
-        """What is sent in the block is delivered twice."""
+        """Deliver the events that are sent in the block twice."""
         return self._instead(lambda event: (self._target(event), self._target(event)))
 
     def holding(self) -> AbstractContextManager[None]:
-        """What is sent in the block waits for `release`."""
+        """Keep the events that are sent in the block until `release`."""
         return self._instead(self.held.append)
 
     def release(self, order: Callable[[Sequence[Event]], Iterable[Event]] = iter) -> None:
-        """Deliver what was held: late, and in another order if asked, as `release(reversed)`."""
+        """Deliver the held events, in their order or in another one: `release(reversed)`."""
         held, self.held = self.held, []
         for event in order(held):
             self._target(event)
@@ -72,10 +72,11 @@ class EventBus:
 
 
 class SecretEvents:
-    """Tells `send` what AWS would tell of one secret: of each label that moved, where it is now.
+    """Sends the events that AWS would send about one secret: one for each label that moved.
 
-    `cloudtrail`: also the API calls behind the moves, and what Secrets Manager does by itself, as an
-    account with a trail gets them. `wall` gives the events' time, epoch seconds. No event has a value.
+    With `cloudtrail` it also sends the API calls behind the moves and the service events of Secrets Manager,
+    as an account with a trail gets them. `wall` returns the events' time in epoch seconds. No event has a
+    value.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class SecretEvents:
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Tell of the labels that moved in the block, whether it ends or raises."""
+        """Send events about the labels that moved in the block, whether the block ends or raises."""
         _, _, before = self._labels()
         try:
             yield
@@ -106,7 +107,7 @@ class SecretEvents:
                     self._moved(arn, name, label, before.get(label), after.get(label))
 
     def tell(self, name: str) -> None:
-        """Tell of a service event as RotationSucceeded, which only CloudTrail has."""
+        """Send a service event such as RotationSucceeded, which only CloudTrail has."""
         arn, _, _ = self._labels()
         detail = {
             "eventName": name,
@@ -121,11 +122,14 @@ class SecretEvents:
         if taken is not None and label not in UNTOLD:
             detail = {"name": name, "labelUpdated": label, "versionId": taken}
             self._send(self._event("Secret Label Updated", arn, detail, resources=[arn]))
-        if label != AWSPREVIOUS:  # it follows AWSCURRENT, by no call of its own
+        if label != AWSPREVIOUS:  # AWSPREVIOUS follows AWSCURRENT without a call of its own
             self._send_trailed(self._call(arn, label, left, taken))
 
     def _call(self, arn: str, label: str, left: str | None, taken: str | None) -> Event:
-        """The call behind a move: a new pending version was put, another label was moved."""
+        """Return the event of the call behind a move.
+
+        The call put a new pending version, or moved another label.
+        """
         if label == AWSPENDING and taken is not None:
             name = "PutSecretValue"
             request: dict[str, object] = {"clientRequestToken": taken, "versionStages": [label]}
@@ -160,7 +164,7 @@ class SecretEvents:
         }
 
     def _labels(self) -> tuple[str, str, dict[str, str]]:
-        """The ARN, the name, and which version has each label now."""
+        """Return the ARN, the name, and the version that has each label now."""
         described = self._client.describe_secret(SecretId=self._secret_id)
         versions = described.get("VersionIdsToStages", {})
         labels = {label: version_id for version_id, stages in versions.items() for label in stages}

@@ -1,4 +1,4 @@
-"""In-memory peers of what the cache talks to: clock, services, the two tables, and a metrics hook.
+"""In-memory fakes of what the cache uses: a clock, the services, the two tables, and a metrics hook.
 
 They implement the protocols of `keyturn.model.protocols`, count every call in `calls`, and fail on demand
 through `fail`. Nothing here sleeps or reads a real clock.
@@ -32,11 +32,11 @@ from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS, Described, SecretVer
 ARN_PREFIX = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
 PARAMETERS_ARN = Arn("aws", "ssm", "us-east-1", "111122223333", "parameter/")
 PARAMETERS_READ_MAX = 10
-"""GetParameters takes at most so many names, and GetParametersByPath gives so many (API reference)."""
+"""GetParameters takes at most this number of names, GetParametersByPath returns as many (API reference)."""
 
 
 class FakeClock:
-    """Both clocks of a host, moved by hand. Seconds."""
+    """The wall clock and the monotonic clock of a host, in seconds. The test moves them."""
 
     def __init__(self, wall_s: float = 1_790_000_000.0, monotonic_s: float = 1000.0) -> None:
         self.wall_s = wall_s
@@ -54,11 +54,11 @@ class FakeClock:
         self.monotonic_s += seconds
 
     def freeze(self, seconds: float) -> None:
-        """Pass time as for a frozen environment: the wall clock moves, the monotonic one stands."""
+        """Pass time as in a frozen environment: the wall clock moves, the monotonic clock stands still."""
         self.wall_s += seconds
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as NTP does; no time passes."""
+        """Set the wall clock forward or back, as NTP does. No time passes."""
         self.wall_s += seconds
 
 
@@ -82,7 +82,10 @@ class FakeSecretsManager:
         self._made = 0
 
     def create(self, name: str, value: str | bytes, version_id: str = "v1") -> str:
-        """Make a secret; its full ARN. A deleted one of this name is replaced, with another suffix."""
+        """Make a secret and return its full ARN.
+
+        A deleted secret of this name is replaced; the new one has another suffix.
+        """
         self._made += 1
         stored = _Stored(f"{ARN_PREFIX}{name}-{self._made:06d}", name)
         self._secrets[name] = stored
@@ -95,7 +98,7 @@ class FakeSecretsManager:
         self.move(name, stage, version_id)
 
     def move(self, name: str, stage: str, version_id: str | None) -> None:
-        """Move (or with None remove) a label; AWSPREVIOUS follows AWSCURRENT as on AWS."""
+        """Move a label, or remove it with None. AWSPREVIOUS follows AWSCURRENT as on AWS."""
         stages = self._secrets[name].stages
         before = stages.pop(stage, None)
         if version_id is not None:
@@ -174,17 +177,17 @@ class _StoredParameter:
         return parameter_key(PARAMETERS_ARN, self.name)
 
     def number(self, selector: str) -> int | None:
-        """The version's number: of the latest one, of that number, or of the one with that label."""
+        """Return the number of the latest version, of the version with that number, or of that label."""
         number = int(selector) if selector.isdecimal() else self.labels.get(selector, 0)
         number = len(self.versions) if selector == AWSCURRENT else number
         return number if 1 <= number <= len(self.versions) else None
 
 
 class FakeParameterStore:
-    """Parameter Store with immediate consistency; `source` gives its readers, and it is a `Listing`.
+    """Parameter Store with immediate consistency. `source` returns its readers, and it is a `Listing`.
 
-    `calls` counts the operations, pages one by one. `fail` gets each name or path that is asked for
-    ("*" for the list). It keeps every version, where Parameter Store keeps the latest 100.
+    `calls` counts the operations; each page is a call. `fail` is called with each name or path that is read
+    ("*" for the list). The fake keeps every version, while Parameter Store keeps the latest 100.
     """
 
     def __init__(self, clock: FakeClock | None = None) -> None:
@@ -201,64 +204,70 @@ class FakeParameterStore:
         type: str = "String",  # noqa: A002 # AWS's word
         data_type: str = "text",
     ) -> int:
-        """Store a version, the first or the next one; its number.
+        """Store a version, the first or the next one, and return its number.
 
-        `type`: String, StringList or SecureString. Raises `InvalidParameterNameError`.
+        `type` is String, StringList or SecureString. Raises `InvalidParameterNameError`.
         """
         stored = self._parameters.setdefault(parameter_id(name).name, _StoredParameter(name))
         stored.versions.append(_ParameterVersion(value, type, data_type, self.clock.wall_s))
         return len(stored.versions)
 
     def label(self, name: str, label: str, version: int) -> None:
-        """Give the label to a version; it leaves the one that had it."""
+        """Give the label to a version. Any other version loses it."""
         self._parameters[name].labels[label] = version
 
     def delete(self, name: str) -> None:
-        """Delete the parameter with all its versions; one of the same name begins at version 1 again."""
+        """Delete the parameter with all its versions.
+
+        A new one of the same name begins at version 1 again.
+        """
         del self._parameters[name]
 
     def arn(self, name: str) -> str:
-        """The ARN of the parameter, which need not be there."""
+        """Return the ARN of the parameter, which need not exist."""
         return parameter_key(PARAMETERS_ARN, name)
 
     def source(self, decrypt: bool = True) -> FakeParameterSource:  # noqa: FBT001, FBT002 # its one argument
-        """The reader that decrypts, or does not: what `SecretCache` takes as `parameter_source`."""
+        """Return a reader that decrypts, or one that does not: the `parameter_source` of `SecretCache`."""
         return FakeParameterSource(self, decrypt=decrypt)
 
     def list(self) -> Iterator[Described]:
-        """Every parameter with the number of its latest version under AWSCURRENT."""
+        """Yield every parameter with the number of its latest version under AWSCURRENT."""
         self.begin("DescribeParameters", "*")
         for stored in self._parameters.values():
             yield Described(stored.arn, stored.name, {AWSCURRENT: str(len(stored.versions))})
 
     def begin(self, operation: str, *asked: str) -> None:
-        """Count a call, and fail if it is to; for the sources of this store."""
+        """Count a call, and fail if `fail` says so. The sources of this store call it."""
         self.calls[operation] += 1
         failure = next(filter(None, map(self.fail, asked)), None)
         if failure is not None:
             raise failure
 
     def found(self, secret_id: str) -> _StoredParameter | None:
-        """The parameter of this name or ARN; for the sources of this store."""
+        """Return the parameter of this name or ARN. The sources of this store call it."""
         for stored in self._parameters.values():
             if secret_id in (stored.name, stored.arn):
                 return stored
         return None
 
     def under(self, path: str, *, recursive: bool) -> Sequence[_StoredParameter]:
-        """What is under a path, by name; for the sources of this store."""
+        """Return the parameters under a path, sorted by name. The sources of this store call it."""
         named = sorted(self._parameters.items())
         return [stored for name, stored in named if _is_under(name, path, recursive=recursive)]
 
 
 def _is_under(name: str, path: str, *, recursive: bool) -> bool:
-    """Whether a parameter is under the path; a name without a slash is under `/`."""
+    """Return True if a parameter is under the path. A name without a slash is under `/`."""
     prefix, full = path.rstrip("/") + "/", "/" + name.removeprefix("/")
     return full.startswith(prefix) and (recursive or "/" not in full.removeprefix(prefix))
 
 
 class FakeParameterSource:
-    """A `ParameterSource` of a `FakeParameterStore`; it decrypts, or gives a text instead of the value."""
+    """A `ParameterSource` of a `FakeParameterStore`.
+
+    Without `decrypt` it returns a text for an encrypted value.
+    """
 
     def __init__(self, store: FakeParameterStore, *, decrypt: bool) -> None:
         self._store = store
@@ -281,7 +290,9 @@ class FakeParameterSource:
     def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
         self._store.begin("GetParameters", *names)
         if not 1 <= len(names) <= PARAMETERS_READ_MAX:
-            raise InvalidParameterNameError(", ".join(names), f"{len(names)} names, not 1 to 10")
+            raise InvalidParameterNameError(
+                ", ".join(names), f"{len(names)} names were given, 1 to 10 are allowed"
+            )
         found = ((name, self._store.found(name)) for name in names)
         return {name: self._latest(stored) for name, stored in found if stored is not None}
 
@@ -316,7 +327,7 @@ class FakeParameterSource:
 
 
 class FakeMarkers:
-    """The marker table: a `MarkerReader` and a `MarkerStore`; conditional writes, one head."""
+    """The marker table: a `MarkerReader` and a `MarkerStore` with conditional writes and one head."""
 
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
@@ -333,7 +344,7 @@ class FakeMarkers:
         self.write([(self.look(key), marker)])
 
     def sweep(self, as_of_s: float | None = None) -> None:
-        """Renew the lease: by default as a sweep does that begins now, 300 s behind."""
+        """Renew the lease, by default as a sweep that begins now does: as of 300 s ago."""
         head = self.head or self._new_head()
         self.head = head._replace(swept_as_of_s=self.clock.wall_s - 300 if as_of_s is None else as_of_s)
 
@@ -402,12 +413,12 @@ class FakeReports:
         self.items[report.environment] = report
 
     def read(self) -> ReportsRead:
-        """All reports, as `keyturn.convergence.table.ConvergenceTable` gives them."""
+        """Return all reports, as `keyturn.convergence.table.ConvergenceTable` does."""
         return ReportsRead(tuple(self.items.values()), 0, float(int(self.clock.wall_s)))
 
 
 class RecordedMetrics:
-    """A metrics hook that keeps what it is told in `told`, oldest first."""
+    """A metrics hook that keeps its measurements in `told`, oldest first."""
 
     def __init__(self) -> None:
         self.told: list[Measurement] = []
@@ -416,5 +427,5 @@ class RecordedMetrics:
         self.told.append(Measurement(metric, value, secret, stage))
 
     def of(self, metric: Metric) -> list[float]:
-        """The values of one metric, oldest first."""
+        """Return the values of one metric, oldest first."""
         return [one.value for one in self.told if one.metric is metric]

@@ -1,9 +1,9 @@
-"""A small process between us and a server: when we end, in whatever way, so does the server.
+"""A small process between this process and a server. It ends the server when this process ends.
 
-Run as a script with one argument, a JSON object with the fields of `Task`. It runs the commands in
-turn (the last is the server) until its standard input closes, which the system does for a process
-that was killed; then it stops the server, kills what the server started and removes the folder.
-It lives in a session of its own, so a Ctrl-C in the terminal does not reach it. POSIX only.
+The guard runs as a script with one argument, a JSON object with the fields of `Task`. It runs the commands in
+turn (the last is the server) until its standard input closes. The system closes it even for a process that
+was killed. Then the guard stops the server, kills the processes that the server started, and removes the
+folder. It runs in its own session, so a Ctrl-C in the terminal does not reach it. POSIX only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ LOG_TAIL_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to run and what to remove; `user` (None: ours) needs root. The log is in the folder."""
+    """The commands to run and the folder to remove. The log is in the folder.
+
+    `user` runs the commands and needs root; None means this user.
+    """
 
     folder: str
     commands: list[list[str]]
@@ -35,9 +38,9 @@ class Task:
 
 
 class Guard:
-    """Our end of a guard: start it, ask whether its server runs, stop it.
+    """This process's end of a guard: it starts the guard, asks whether the server runs, and stops it.
 
-    `environment` is all the server sees. `OSError` if the guard cannot be started.
+    The server sees only the variables of `environment`. Raises `OSError` if the guard cannot be started.
     """
 
     def __init__(self, task: Task, environment: dict[str, str]) -> None:
@@ -54,13 +57,13 @@ class Guard:
         return self._process.poll() is None
 
     def stop(self) -> str:
-        """Stop the server, wait until its folder is removed, and return the end of its log."""
+        """Stop the server, wait until its folder is removed, and return the last lines of its log."""
         output, _ = self._process.communicate()
         return output.decode(errors="replace")
 
 
 def main(task: Task) -> None:
-    """Run `task` until the standard input closes or a command fails; print the end of its log."""
+    """Run `task` until the standard input closes or a command fails, and print the last lines of its log."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGHUP, _exit)
@@ -111,7 +114,7 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _exit_at_end_of_input() -> None:
-    # Not by `sys.stdin`: its lock, held by this thread, would abort the interpreter's end.
+    # This thread must not read `sys.stdin`: holding its lock would abort the interpreter's end.
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

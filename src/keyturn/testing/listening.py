@@ -1,4 +1,4 @@
-"""The rotation listener in this process: its own code, on a clock that is moved by hand."""
+"""The rotation listener in this process: the deployed code, on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from keyturn.testing.account import Account
 
 SWEEP: Event = {"keyturn": "sweep"}
-"""What the schedule sends."""
+"""The event that the schedule sends."""
 
 
 class InProcessListener:
-    """Takes events as the deployed function does; what it waits passes on `clock`.
+    """Handles events as the deployed function does. Its waits pass on `clock`.
 
-    `bus` stands between Secrets Manager and it: `listener.bus.dropping()` loses events.
+    `bus` stands between Secrets Manager and the listener: `listener.bus.dropping()` loses events.
     """
 
     def __init__(self, account: Account, table: str, clock: FakeClock) -> None:
@@ -49,9 +49,9 @@ class InProcessListener:
         self.bus = EventBus(self.deliver)
 
     def deliver(self, event: Event) -> dict[str, str | int | float | bool | None]:
-        """Handle one event; what the function answers. Raises `KeyturnError` as the function does."""
+        """Handle one event and return the function's answer. Raises `KeyturnError` as the function does."""
         return self._listener.handle(event, lambda: False)
 
     def sweep(self) -> dict[str, str | int | float | bool | None]:
-        """Do what the schedule causes every five minutes."""
+        """Sweep, as the schedule does every five minutes."""
         return self.deliver(SWEEP)

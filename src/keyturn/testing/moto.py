@@ -1,4 +1,4 @@
-"""moto's one mistake about staging labels that a rotation meets, corrected in the open."""
+"""A correction of moto's one mistake about staging labels that a rotation meets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def mend_moto(client: SecretsManagerClient) -> None:
-    """Let moto's default version follow AWSCURRENT before each call of `client` and when it moves a label.
+    """Keep moto's default version on AWSCURRENT before each call of `client`, and after it moves a label.
 
-    moto remembers the version of the last plain put as its default and forgets to change that in
-    UpdateSecretVersionStage. So, after a rotation, a GetSecretValue without a VersionStage answers an
-    old version, and the next plain put leaves AWSCURRENT on two versions. AWS does neither. Whoever
-    else moved the label, `client` finds it mended; another client does once `client` was used.
+    moto remembers the version of the last plain put as its default, and does not change the default in
+    UpdateSecretVersionStage. After a rotation, therefore, a GetSecretValue without a VersionStage returns an
+    old version, and the next plain put leaves AWSCURRENT on two versions. AWS does neither. `client` sees the
+    correct default even if another client moved the label. Another client sees it after a call of `client`.
     """
     from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend, secretsmanager_backends
 

@@ -1,7 +1,7 @@
 """keyturn's pytest fixtures. pytest loads this module by itself where keyturn is installed.
 
-So it imports nothing but pytest: moto, boto3 and the rest wait until a test asks for a fixture, which
-needs the extra `testing`. docs/testing.md shows them at work.
+Therefore it imports only pytest. moto, boto3 and the rest are imported when a test asks for a fixture, which
+needs the extra `testing`. docs/testing.md shows the fixtures at work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TABLE = "keyturn-markers"
 
 
 class MakeSecret(Protocol):
-    """What the fixture `rotating_secret` gives: each call makes a secret."""
+    """The value of the fixture `rotating_secret`. Each call makes a secret."""
 
     def __call__(
         self,
@@ -38,7 +38,7 @@ class MakeSecret(Protocol):
 
 @pytest.fixture
 def keyturn_clock() -> FakeClock:
-    """Time as a value: it begins now and passes by `advance(seconds)` alone."""
+    """Return a clock that begins now and moves only by `advance(seconds)`."""
     import time
 
     from keyturn.testing.fakes import FakeClock
@@ -48,7 +48,7 @@ def keyturn_clock() -> FakeClock:
 
 @pytest.fixture
 def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """An empty AWS account in this process (moto), which every SDK of this process uses."""
+    """Return an empty AWS account in this process (moto). Every SDK of this process uses it."""
     from keyturn.errors import ConfigurationError
 
     try:
@@ -68,14 +68,17 @@ def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a marker table, made as the template defines it; also in KEYTURN_MARKER_TABLE."""
+    """Make a marker table as the template defines it, and return its name.
+
+    KEYTURN_MARKER_TABLE names it, too.
+    """
     monkeypatch.setenv("KEYTURN_MARKER_TABLE", TABLE)
     return keyturn_aws.make_table(TABLE)
 
 
 @pytest.fixture
 def listener(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> InProcessListener:
-    """The rotation listener, which hears of every `rotating_secret`."""
+    """Return the rotation listener. It gets the events of every `rotating_secret`."""
     from keyturn.testing.listening import InProcessListener
 
     return InProcessListener(keyturn_aws, marker_table, keyturn_clock)
@@ -85,12 +88,15 @@ def listener(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) 
 def rotating_secret(
     keyturn_aws: Account, listener: InProcessListener, keyturn_clock: FakeClock
 ) -> MakeSecret:
-    """Makes secrets that a sweep has seen, each with a server that takes its password."""
+    """Return a function that makes secrets.
+
+    A sweep has seen each, and each has a server that accepts its password.
+    """
     from keyturn.testing.rotating import RotatingSecret
 
     def make(
         name: str = "prod/db",
-        value: str | Mapping[str, str] = {"username": "app", "password": "first"},  # only read
+        value: str | Mapping[str, str] = {"username": "app", "password": "first"},  # the default is only read
         *,
         strategy: Strategy = "single-user",
     ) -> RotatingSecret:
@@ -104,7 +110,7 @@ def rotating_secret(
 
 @pytest.fixture
 def keyturn_cache(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> Iterator[SecretCache]:
-    """A cache with keyturn's defaults on that account, table and clock, without jitter."""
+    """Yield a cache with keyturn's defaults on that account, table and clock, without jitter."""
     from keyturn import Peers, SecretCache
 
     with SecretCache(

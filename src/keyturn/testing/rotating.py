@@ -1,4 +1,4 @@
-"""A secret that rotates, and the server that its value opens, for tests of whoever uses the two."""
+"""A secret that rotates, and the server that its value opens, for tests of code that uses the two."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Strategy: TypeAlias = Literal["single-user", "alternating-users"]
 """AWS's two rotation strategies: the user's password changes, or two users take turns."""
 
 CLONE_SUFFIX: Final = "_clone"
-"""What AWS's rotation functions put behind the name of the second user."""
+"""The suffix that AWS's rotation functions give to the name of the second user."""
 
 
 class WrongPasswordError(KeyturnError):
-    """The server refuses these credentials, as a database driver's error says it."""
+    """The server refuses these credentials, as a database driver's error would say."""
 
 
 def is_wrong_password(error: Exception) -> bool:
-    """For `is_refused` of a login at a `PasswordServer`."""
+    """Return True for a refusal of a `PasswordServer`. Use it as `is_refused` of a login."""
     return isinstance(error, WrongPasswordError)
 
 
 class PasswordServer:
-    """A server with one password a user, which it takes from setSecret; it counts whom it refused."""
+    """A server with one password per user. setSecret changes the password; `refused` lists refused logins."""
 
     def __init__(self, user: str, password: str) -> None:
         self.logins: list[str] = []
@@ -43,9 +43,9 @@ class PasswordServer:
         self._passwords = {user: password}
 
     def log_in(self, version: SecretVersion) -> str:
-        """Log in with a version of the secret; the user. Raises `WrongPasswordError`.
+        """Log in with a version of the secret and return the user. Raises `WrongPasswordError`.
 
-        The version's id is noted in `logins` or in `refused`.
+        The version's id is added to `logins` or to `refused`.
         """
         user, password = credentials(version.text())
         if self._passwords.get(user) != password:
@@ -55,7 +55,7 @@ class PasswordServer:
         return user
 
     def change(self, value: str) -> None:
-        """setSecret: take the user and the password of `value`."""
+        """setSecret: accept the user and the password in `value` from now on."""
         user, password = credentials(value)
         self._passwords[user] = password
 
@@ -67,7 +67,7 @@ class PasswordServer:
 
 
 class RotatingSecret:
-    """A secret of `client`, the server that takes it, and rotations whose events go to `bus`.
+    """A secret of `client`, the server that accepts it, and rotations whose events go to `bus`.
 
     `value` is text (a password) or a mapping with `username` and `password`. Not thread-safe.
     """
@@ -97,29 +97,29 @@ class RotatingSecret:
 
     @property
     def current_version_id(self) -> str:
-        """The version that carries AWSCURRENT now, by DescribeSecret."""
+        """Return the version that DescribeSecret shows under AWSCURRENT now."""
         version_id = labelled(version_stages(self._client, self.name), AWSCURRENT)
         if version_id is None:
             raise AssertionError(f"secret {self.name!r}: no version carries {AWSCURRENT}")
         return version_id
 
     def rotation(self, function: RotationFunction | None = None, *, cloudtrail: bool = False) -> Rotation:
-        """A rotation that has not begun. `cloudtrail`: its events come by CloudTrail, too.
+        """Return a rotation that has not begun. With `cloudtrail` its events come through CloudTrail, too.
 
-        `function`: a rotation function of yours, which then does the steps; `server` hears only of
-        what it is told by `server.change`.
+        `function` is a rotation function of yours, which then does the steps. It must call `server.change`
+        itself, since `server` learns of no change otherwise.
         """
         events = self._events(cloudtrail=cloudtrail)
         return Rotation(self._client, self.arn, function or self._steps(), events=events)
 
     def rotate(self) -> Rotation:
-        """Rotate at once, all four steps; the rotation, which can still be rolled back."""
+        """Do all four steps of a rotation at once. Return the rotation, which can still be rolled back."""
         rotation = self.rotation()
         rotation.run()
         return rotation
 
     def put(self, value: str) -> str:
-        """Store a value outside any rotation, which the server does not hear of; its version id."""
+        """Store a value outside any rotation and return its version id. The server keeps the old value."""
         with self._events(cloudtrail=False).telling():
             return self._client.put_secret_value(SecretId=self.name, SecretString=value)["VersionId"]
 
@@ -148,13 +148,13 @@ class RotatingSecret:
 
 
 def credentials(value: str) -> tuple[str, str]:
-    """The user and the password in a secret's value; text that is no JSON object is a password."""
+    """Return the user and the password in a secret's value. Text that is no JSON object is a password."""
     fields = as_fields(value)
     return ("", value) if fields is None else (str(fields.get("username", "")), str(fields.get("password")))
 
 
 def as_fields(value: str) -> Mapping[str, object] | None:
-    """The fields of a JSON object, or None for other text."""
+    """Return the fields of a JSON object, or None for other text."""
     try:
         parsed: object = json.loads(value)
     except ValueError:

@@ -1,13 +1,13 @@
 """AWS's rotation, driven by hand: the four steps of one rotation of one secret.
 
-Secrets Manager calls a rotation function four times with one token (which becomes the new version's
-id): createSecret, setSecret, testSecret, finishSecret. `Rotation` does the same on moto, on an
-embedded AWS or in a real account, one step at a time or whole, and can stop, fail, retry, be abandoned
-or roll back after any of them. Whoever wants the events that AWS sends meanwhile hands in `events`.
+Secrets Manager calls a rotation function four times with one token (which becomes the new version's id):
+createSecret, setSecret, testSecret, finishSecret. `Rotation` does the same on moto, on an embedded AWS or in
+a real account, one step at a time or all at once. After any step it can stop, fail, retry, be abandoned or
+roll back. `events` sends the events that AWS would send meanwhile.
 
-One thing it cannot make: in AWS the AWSPENDING version id exists before any value does (GetSecretValue
-then says ResourceNotFoundException). No public call makes such a version, so here the version
-appears with its value, in createSecret.
+One state cannot be made: in AWS the AWSPENDING version id exists before any value does (GetSecretValue then
+says ResourceNotFoundException). No public call makes such a version, so here the version appears with its
+value, in createSecret.
 
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
 """
@@ -35,42 +35,42 @@ RotationFunction: TypeAlias = Callable[[dict[str, str], object], object]
 
 
 class RotationError(KeyturnError):
-    """The rotation cannot go on in the state the secret is in, or was told to fail here."""
+    """The rotation cannot go on in the secret's present state, or a test made it fail here."""
 
 
 class RotationEvents(Protocol):
-    """What tells of a rotation, as `keyturn.testing.events.SecretEvents` does."""
+    """Sends the events of a rotation, as `keyturn.testing.events.SecretEvents` does."""
 
     def telling(self) -> AbstractContextManager[None]:
-        """Tell of the staging labels that moved in the block, whether it ends or raises."""
+        """Send events about the staging labels that moved in the block, whether the block ends or raises."""
         ...
 
     def tell(self, name: str) -> None:
-        """Tell of something that Secrets Manager did by itself, as RotationFailed."""
+        """Send the event of something that Secrets Manager did by itself, such as RotationFailed."""
         ...
 
 
 class Unheard:
-    """A rotation that nobody tells of."""
+    """Sends no events about a rotation."""
 
     def telling(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def tell(self, name: str) -> None:
-        """Nobody listens."""
+        """Send nothing."""
 
 
 UNHEARD: Final = Unheard()
 
 
 def version_stages(client: SecretsManagerClient, secret_id: str) -> dict[str, frozenset[str]]:
-    """The staging labels of each version that has any, by version id."""
+    """Return version id -> staging labels, for each version that has a label."""
     listed = client.describe_secret(SecretId=secret_id).get("VersionIdsToStages", {})
     return {version_id: frozenset(stages) for version_id, stages in listed.items() if stages}
 
 
 def labelled(versions: Mapping[str, frozenset[str]], stage: str) -> str | None:
-    """The id of the version that carries `stage`, or None; `RotationError` if several do."""
+    """Return the id of the version with the label `stage`, or None. Raises `RotationError` for several."""
     found = [version_id for version_id, stages in versions.items() if stage in stages]
     if len(found) > 1:
         raise RotationError(f"{stage} is on {len(found)} versions: {', '.join(found)}")
@@ -78,10 +78,10 @@ def labelled(versions: Mapping[str, frozenset[str]], stage: str) -> str | None:
 
 
 class Rotation:
-    """One rotation of one secret. `version_id` is the id the new version has or will have.
+    """One rotation of one secret. `version_id` is the id that the new version has or will have.
 
-    A step that raises leaves the secret as it is, as in AWS: AWSPENDING stays, and `run` or `retry`
-    goes on. Not thread-safe; the rotation function's own errors pass through.
+    A step that raises leaves the secret as it is, as in AWS: AWSPENDING stays, and `run` or `retry` goes on.
+    Errors of the rotation function pass through. Not thread-safe.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class Rotation:
         return f"Rotation({self.secret_id!r}, version_id={self.version_id!r}, done={self.done!r})"
 
     def create(self) -> None:
-        """createSecret: the new version exists and carries AWSPENDING.
+        """createSecret: make the new version, with the label AWSPENDING.
 
-        `RotationError` if another rotation of the secret is in progress, as RotateSecret says.
+        Raises `RotationError` if another rotation of the secret is in progress, as RotateSecret does.
         """
         versions = version_stages(self._client, self.secret_id)
         pending = labelled(versions, AWSPENDING)
@@ -118,17 +118,17 @@ class Rotation:
         self._step("createSecret")
 
     def set(self) -> None:
-        """setSecret: the server takes the new value; with a single user it refuses the old one."""
+        """setSecret: make the server accept the new value. With a single user it then refuses the old one."""
         self._step("setSecret")
 
     def test(self) -> None:
-        """testSecret: the new value works."""
+        """testSecret: check that the new value works."""
         self._step("testSecret")
 
     def finish(self) -> None:
-        """finishSecret: AWSCURRENT moves to the new version, AWSPREVIOUS to the one it left.
+        """finishSecret: move AWSCURRENT to the new version, and AWSPREVIOUS to the version it left.
 
-        AWSPENDING goes: AWS documents that it may stay on the current version or on none.
+        AWSPENDING is removed. AWS documents that it may stay on the current version or be on none.
         """
         self._step("finishSecret")
         with self._events.telling():
@@ -136,7 +136,7 @@ class Rotation:
         self._events.tell("RotationSucceeded")
 
     def run(self, *, until: Step = "finishSecret", fail_in: Step | None = None) -> None:
-        """Do the steps that are not done yet, through `until`; `RotationError` on reaching `fail_in`.
+        """Do the remaining steps, through `until`. Raises `RotationError` when it reaches `fail_in`.
 
         The failing step does nothing: the rotation function is not called for it.
         """
@@ -149,16 +149,17 @@ class Rotation:
         for step in STEPS[len(self.done) : STEPS.index(until) + 1]:
             if step == fail_in:
                 self._events.tell("RotationFailed")
-                raise RotationError(f"{self!r}: told to fail in {step}")
+                raise RotationError(f"{self!r}: failed in {step}, as fail_in says")
             doing[step]()
 
     def fail_after(self, step: Step) -> None:
-        """Do the steps through `step`; then the rotation fails, and the secret stays as it is.
+        """Do the steps through `step`. Then the rotation fails, and the secret stays as it is.
 
-        The next step is never called. `finishSecret` cannot fail afterwards: `RotationError`.
+        The next step is never called. Raises `RotationError` for `finishSecret`, after which no step can
+        fail.
         """
         if step == STEPS[-1]:
-            raise RotationError(f"{self!r}: after {step} nothing is left that could fail")
+            raise RotationError(f"{self!r}: no step follows {step}, so none can fail after it")
         self.run(until=step)
         self._events.tell("RotationFailed")
 
@@ -168,13 +169,13 @@ class Rotation:
         self.run()
 
     def abandon(self) -> None:
-        """Give the rotation up, as who cancels one does: AWSPENDING leaves the new version, now unnamed."""
+        """Give up the rotation, as an operator does who cancels it: the new version loses AWSPENDING."""
         with self._events.telling():
             self._drop_pending()
         self._events.tell("RotationAbandoned")
 
     def rollback(self) -> None:
-        """Move AWSCURRENT back to the version that carries AWSPREVIOUS; the server's value stays."""
+        """Move AWSCURRENT back to the version with AWSPREVIOUS. The server keeps its value."""
         versions = version_stages(self._client, self.secret_id)
         previous = labelled(versions, AWSPREVIOUS)
         if previous is None:
@@ -200,7 +201,7 @@ class Rotation:
 
 
 def move_current(client: SecretsManagerClient, secret_id: str, version_id: str) -> None:
-    """Move AWSCURRENT to `version_id` (AWSPREVIOUS follows); nothing if it is there already."""
+    """Move AWSCURRENT to `version_id` (AWSPREVIOUS follows). Do nothing if it is there already."""
     current = labelled(version_stages(client, secret_id), AWSCURRENT)
     if current is None:
         raise RotationError(f"secret {secret_id!r}: no version carries {AWSCURRENT}")
@@ -215,16 +216,16 @@ def move_current(client: SecretsManagerClient, secret_id: str, version_id: str) 
 
 
 def _nothing(*_values: str) -> None:
-    """The step of a secret that no server knows."""
+    """Do nothing: the step of a secret that no server uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepFunctions:
-    """A rotation function of one callable per step, built as AWS's templates are: a step can run twice.
+    """A rotation function with one callable per step. As in AWS's templates, a step can run twice.
 
-    `new_value` makes the new value of the current one; `set_value` gets (current, pending) and makes
-    the server take the pending one; `test_value` gets the pending one and raises if it does not work.
-    For secrets that are text.
+    `new_value` makes the new value from the current one. `set_value` takes (current, pending) and makes the
+    server accept the pending value. `test_value` takes the pending value and raises if it does not work. For
+    secrets that are text.
     """
 
     client: SecretsManagerClient = field(repr=False)
@@ -244,7 +245,7 @@ class StepFunctions:
             case "finishSecret":
                 move_current(self.client, secret_id, version_id)
             case step:
-                raise RotationError(f"secret {secret_id!r}: {step!r} is no step of a rotation")
+                raise RotationError(f"secret {secret_id!r}: {step!r} is not a step of a rotation")
 
     def _create(self, secret_id: str, version_id: str) -> None:
         if version_id in version_stages(self.client, secret_id):

@@ -1,1 +1,1 @@
-"""`keyturn doctor`: one module for each kind of thing that it looks at, and the command itself."""
+"""`keyturn doctor`: the command itself, and one module for each group of checks."""

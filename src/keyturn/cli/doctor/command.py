@@ -1,4 +1,4 @@
-"""`keyturn doctor`: what is missing or wrong between Secrets Manager and a reader, each with its fix."""
+"""`keyturn doctor` finds what is missing or wrong between Secrets Manager and a reader, with its fix."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.runtime.host import SystemClock
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
-"""Name -> check, in the order in which they are shown."""
+"""Name -> check, in the order in which the findings are shown."""
 
 
 @click.command
-@click.option("--secret", "secrets", multiple=True, help="Whether this role may read it. Repeatable.")
-@convergence_option("whether it can be used.")
+@click.option(
+    "--secret", "secrets", multiple=True, help="Check whether this role may read this secret. Repeatable."
+)
+@convergence_option("check whether it can be used.")
 @json_option
 @account_options
 @click.pass_context
@@ -32,9 +34,9 @@ def command(
 ) -> None:
     """Find what is missing or wrong, and say what to do about it.
 
-    Run it with the role of a reader for that role's rights, and as an operator for the rest: what a role
-    may not look at is reported as unknown. It changes nothing, and reads no secret's value. Exits with 1
-    if anything is wrong, else with 3 if anything is unknown.
+    Run it with the role of a reader to check that role's rights, and as an operator to check the rest. What a
+    role may not look at is reported as unknown. The command changes nothing and reads no secret's value.
+    Exits with 1 if anything is wrong, else with 3 if anything is unknown.
     """
     aws = Clients(account)
     region = region_of(aws.client("dynamodb")) or ""
@@ -47,7 +49,7 @@ def command(
 
 
 def diagnose(subject: Subject) -> list[Finding]:
-    """One finding of each check."""
+    """Run each check and return its finding."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
     checks = {**CHECKS, **about_reports, **about_secrets}
@@ -55,7 +57,7 @@ def diagnose(subject: Subject) -> list[Finding]:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """The worst finding's."""
+    """Return the exit code of the worst finding."""
     levels = {one.level for one in findings}
     if Level.WRONG in levels:
         return EXIT_NO
@@ -63,7 +65,7 @@ def exit_code(findings: Iterable[Finding]) -> int:
 
 
 def document(finding: Finding) -> dict[str, str]:
-    """A finding, for JSON."""
+    """Return a finding for JSON."""
     return {
         "check": finding.check,
         "level": finding.level.value,
@@ -80,19 +82,19 @@ def show(findings: Sequence[Finding]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Calls AWS by botocore, each call tried once: an unreachable endpoint is to be found soon."""
+    """Calls AWS through botocore and tries each call once, so that an unreachable endpoint is found soon."""
 
     account: Account
     made: dict[str, object] = field(default_factory=dict)
 
     def client(self, service: str) -> object:
-        """The client of a service, made once."""
+        """Return the client of this service. It is made at the first call."""
         if service not in self.made:
             self.made[service] = self.account.client(service, attempts=1)
         return self.made[service]
 
     def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
-        """See `Aws.call`."""
+        """Call an operation. See `Aws.call`."""
         from botocore import xform_name
 
         client = self.client(service)

@@ -21,11 +21,11 @@ from keyturn.model.names import Arn
 from keyturn.runtime.host import MARKER_TABLE_VARIABLE
 
 LABEL_UPDATED = {"source": "aws.secretsmanager", "detail-type": "Secret Label Updated"}
-"""What identifies the native event of a moved staging label (Secrets Manager user guide)."""
+"""The fields that identify the native event of a moved staging label (Secrets Manager user guide)."""
 
 SWEEP_INPUT = {"keyturn": "sweep"}
 EVENTBRIDGE = "events.amazonaws.com"
-_DEPLOY = "deploy the stack again (docs/operations.md), which has it"
+_DEPLOY = "deploy the stack again (docs/operations.md): it has this rule"
 
 Rule = Mapping[str, object]
 Target = Mapping[str, object]
@@ -37,7 +37,7 @@ Fed = tuple[Rule, Sequence[Target]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of rule: its check, what it is called, what its lack means, and how such rules are found."""
+    """A kind of rule: the name of its check, its description, what its lack means, and how to find it."""
 
     check: str
     what: str
@@ -46,7 +46,10 @@ class Kind:
 
 
 def matches(pattern: object) -> bool:
-    """Whether an event pattern lets the native event through; a matcher that is no plain text may."""
+    """Return True if an event pattern lets the native event through.
+
+    A matcher that is no plain text is taken to match.
+    """
     try:
         parsed: object = json.loads(pattern) if isinstance(pattern, str) else None
     except ValueError:
@@ -62,7 +65,7 @@ def _allows(allowed: object, value: str) -> bool:
 
 
 def sweeps(target: Target) -> bool:
-    """Whether a target is told to sweep."""
+    """Return True if this target's input tells the listener to sweep."""
     try:
         return bool(json.loads(str(target.get("Input"))) == SWEEP_INPUT)
     except ValueError:
@@ -80,7 +83,7 @@ def _sweep_rules(subject: Subject) -> list[Fed]:
 
 
 EVENTS = Kind(
-    "rule", "rule for Secret Label Updated events", "rotations are noticed by the sweep alone", _event_rules
+    "rule", "rule for Secret Label Updated events", "only the sweep notices rotations", _event_rules
 )
 SCHEDULE = Kind(
     "schedule", "schedule of the sweep", "no marker counts once the lease has ended", _sweep_rules
@@ -88,17 +91,17 @@ SCHEDULE = Kind(
 
 
 def rule(subject: Subject) -> Finding:
-    """A rule takes the native events to a listener that keeps this table."""
+    """Check that a rule passes the native events to a listener that writes this table."""
     return _judged(EVENTS, subject)
 
 
 def schedule(subject: Subject) -> Finding:
-    """A rule tells a listener that keeps this table to sweep."""
+    """Check that a rule tells a listener that writes this table to sweep."""
     return _judged(SCHEDULE, subject)
 
 
 def _judged(kind: Kind, subject: Subject) -> Finding:
-    """What is wrong with its rules, the first in the order in which it must be put right."""
+    """Return the first fault of the rules of this kind, in the order in which faults must be fixed."""
     rules = kind.find(subject)
     if not rules:
         return Finding(kind.check, Level.WRONG, f"there is no {kind.what}: {kind.matters}", _DEPLOY)
@@ -121,10 +124,10 @@ def _judged(kind: Kind, subject: Subject) -> Finding:
 
 
 def permission(subject: Subject) -> Finding:
-    """EventBridge may invoke the listener by each rule that is to reach it."""
+    """Check that EventBridge may invoke the listener by each rule that should reach it."""
     ways = [way for kind in (EVENTS, SCHEDULE) for way in _ways(kind, subject)]
     if not ways:
-        what = "no rule is to reach this table's listener, so there is nothing to allow"
+        what = "no rule reaches this table's listener, so there is no permission to check"
         return Finding("permission", Level.UNKNOWN, what, "see the findings about the rule and the schedule")
     for one, target in ways:
         # A target with a role of its own needs no permission in the function's policy.
@@ -144,7 +147,7 @@ def permission(subject: Subject) -> Finding:
 
 
 def _ways(kind: Kind, subject: Subject) -> Iterator[tuple[Rule, Target]]:
-    """Each enabled rule of a kind with each of its targets that keeps this table."""
+    """Yield each enabled rule of this kind with each of its targets that writes this table."""
     for one, targets in _enabled(kind.find(subject)):
         for target in targets:
             arn = str(target.get("Arn"))
@@ -156,7 +159,7 @@ def _statements(subject: Subject, function: str) -> list[Mapping[str, object]]:
     try:
         answer = subject.aws.call("lambda", "GetPolicy", FunctionName=function)
     except RefusedCallError as refused:
-        # A function whose policy has no statement has no policy.
+        # GetPolicy gives this answer for a function whose policy has no statement.
         if refused.fault.code == "ResourceNotFoundException":
             return []
         raise
@@ -165,9 +168,9 @@ def _statements(subject: Subject, function: str) -> list[Mapping[str, object]]:
 
 
 def lets_in(statement: Mapping[str, object], rule_arn: object) -> bool:
-    """Whether a statement of a function's policy lets EventBridge invoke it by this rule.
+    """Return True if a statement of a function's policy lets EventBridge invoke the function by this rule.
 
-    A condition on something else than the source's ARN is taken to hold.
+    A condition on anything but the source's ARN is taken to hold.
     """
     principal = statement.get("Principal")
     who = principal if isinstance(principal, str) else mapping(principal).get("Service")
@@ -185,7 +188,7 @@ def lets_in(statement: Mapping[str, object], rule_arn: object) -> bool:
 
 
 def _listed(value: object) -> list[str]:
-    """The texts of what a policy may write as one text or as a list."""
+    """Return the texts of a policy's field, which may be a text or a list of texts."""
     every = value if isinstance(value, list) else [value]
     return [one for one in every if isinstance(one, str)]
 
@@ -203,7 +206,7 @@ def _targets(subject: Subject, one: Rule) -> list[Target]:
 
 
 def _table_of(subject: Subject, function: str) -> str | None:
-    """The marker table that a function is set up with; None if the function is not there."""
+    """Return the name of the marker table in a function's environment; None if there is no such function."""
     try:
         answer = subject.aws.call("lambda", "GetFunctionConfiguration", FunctionName=function)
     except RefusedCallError as refused:
@@ -218,17 +221,20 @@ def _said(tables: Mapping[str, str | None]) -> Iterator[str]:
     for arn, table in tables.items():
         name = arn.rpartition(":")[2]
         if table is None:
-            yield f"function {name}, which is not there"
+            yield f"function {name}, which does not exist"
         else:
-            yield f"function {name}, which keeps " + (f"table {table}" if table else "no marker table")
+            yield f"function {name}, which writes " + (f"table {table}" if table else "no marker table")
 
 
 def trail(subject: Subject) -> Finding:
-    """Whether a trail makes the CloudTrail events that tell of deletions and pending versions at once."""
+    """Check that a trail is logging.
+
+    Only a trail makes the CloudTrail events that tell at once of deletions and pending versions.
+    """
     logging = [one for one in _trails(subject) if _is_logging(subject, one)]
     if logging:
         return Finding("trail", Level.OK, f"trail {logging[0].get('Name')} is logging")
-    what = "no trail is logging here: pending and deleted versions are noticed by announce or the sweep alone"
+    what = "no trail is logging here: only announce or the sweep notices pending and deleted versions"
     return Finding("trail", Level.NOTE, what, "optional: create a trail of management events in this Region")
 
 
@@ -247,7 +253,7 @@ def _service(text: str) -> str | None:
 
 
 def _plain(table: str) -> str:
-    """A table's name, of its name or ARN."""
+    """Return the table's name, given its name or ARN."""
     return table.rpartition("/")[2]
 
 

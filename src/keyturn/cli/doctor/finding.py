@@ -1,4 +1,4 @@
-"""A finding, and how a call that was refused becomes one."""
+"""A finding, and the translation of a refused call into a finding."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from keyturn.aws.faults import Fault, FaultKind
 NEEDED_BY_READERS: Final = frozenset(
     {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "secretsmanager:GetSecretValue"}
 )
-"""A denial of these is wrong wherever secrets are read; of others, only the doctor is less able."""
+"""Readers need these actions, so their denial is wrong. A denial of any other action only limits the doctor.
+"""
 
 _SKEWED: Final = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
 
 
 class Level(Enum):
-    """WRONG needs the fix; UNKNOWN could not be looked at; NOTE is worth knowing and may be meant so."""
+    """How a finding ranks.
+
+    WRONG needs the fix. UNKNOWN could not be looked at. NOTE is worth reading and may be intended.
+    """
 
     OK = "ok"
     NOTE = "note"
@@ -28,7 +32,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, and what to do about it (empty: nothing)."""
+    """What a check found, and what to do about it. An empty `fix` means that there is nothing to do."""
 
     check: str
     level: Level
@@ -37,7 +41,7 @@ class Finding:
 
 
 class RefusedCallError(Exception):
-    """A call of the doctor failed; `action` is as IAM names it."""
+    """Raised when a call of the doctor fails. `action` is the action's name in IAM."""
 
     def __init__(self, action: str, fault: Fault, endpoint: str = "") -> None:
         super().__init__(f"{action}: {fault.code}")
@@ -50,17 +54,13 @@ class Aws(Protocol):
     """Calls any operation of any service."""
 
     def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
-        """The answer; `RefusedCallError` without one. `operation` is as in the API, as "GetItem"."""
+        """Return the answer or raise `RefusedCallError`. `operation` is the API's name, as "GetItem"."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is examined: a marker table (name or ARN) and the secrets that are to be read, from here.
-
-    `region` is the clients', `wall` this host's clock in epoch seconds, `convergence` the convergence table,
-    if one is used.
-    """
+    """What is examined: a marker table (name or ARN) and the secrets that this role should read."""
 
     aws: Aws
     table: str
@@ -74,7 +74,7 @@ Check: TypeAlias = Callable[[Subject], Finding]
 
 
 def examined(name: str, check: Check, subject: Subject) -> Finding:
-    """What the check finds, or why it could not look."""
+    """Run the check and return its finding. A refused call becomes a finding that says so."""
     try:
         return check(subject)
     except RefusedCallError as refused:
@@ -82,7 +82,7 @@ def examined(name: str, check: Check, subject: Subject) -> Finding:
 
 
 def refusal(name: str, refused: RefusedCallError) -> Finding:
-    """The finding of a call that was refused or not answered."""
+    """Return the finding for a call that was refused or not answered."""
     action, fault = refused.action, refused.fault
     if any(sign in str(fault) for sign in _SKEWED):
         return Finding(name, Level.WRONG, f"this host's clock is wrong ({fault})", "set it by NTP")
@@ -97,24 +97,24 @@ def refusal(name: str, refused: RefusedCallError) -> Finding:
             return Finding(name, Level.WRONG, what, "check the role or profile, and when its session ends")
         case FaultKind.UNAVAILABLE if not fault.status:
             fix = "check the network path (VPC endpoint, DNS, proxy), the Region and AWS_ENDPOINT_URL"
-            return Finding(name, Level.WRONG, f"no answer from {refused.endpoint} ({fault.code})", fix)
+            return Finding(name, Level.WRONG, f"{refused.endpoint} does not answer ({fault.code})", fix)
         case FaultKind.THROTTLED:
             return Finding(name, Level.UNKNOWN, f"{action} was throttled", "try again")
     return Finding(
-        name, Level.UNKNOWN, f"{action} failed: {fault}", "try again; if it lasts, see its message"
+        name, Level.UNKNOWN, f"{action} failed: {fault}", "try again; if it fails again, the message says why"
     )
 
 
 def _policy(action: str) -> str:
     if action in NEEDED_BY_READERS:
         return "keyturn policy reader prints what a reader needs"
-    return "the doctor's own wish, no reader needs it"
+    return "only keyturn doctor needs it, readers do not"
 
 
 def pages(
     aws: Aws, service: str, operation: str, listed: str, **request: object
 ) -> Iterator[Mapping[str, object]]:
-    """The entries of a list, page by page."""
+    """Yield the entries of a list, page by page."""
     while True:
         answer = aws.call(service, operation, **request)
         yield from mappings(answer.get(listed))
@@ -124,10 +124,10 @@ def pages(
 
 
 def mappings(listed: object) -> list[Mapping[str, object]]:
-    """The objects of a JSON list; none if it is no list."""
+    """Return the objects of a JSON list; none if `listed` is no list."""
     return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """A JSON object; an empty one if it is none."""
+    """Return a JSON object; an empty one if `value` is no object."""
     return value if isinstance(value, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Checks of what a reader does beside the table: the Region it is in, and its right to read each secret."""
+"""Checks of the rest that a reader needs: its Region, and its right to read each secret."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from keyturn.model.names import Arn
 from keyturn.model.versions import AWSCURRENT
 
 NO_VERSION = "keyturn-doctor-there-is-no-such-version"
-"""A version id that no secret has: asking for it shows the right to read, and reads nothing."""
+"""A version id that no secret has. Asking for it shows the right to read, and reads nothing."""
 
 
 def region(subject: Subject) -> Finding:
-    """What is named by its ARN is in the clients' Region."""
+    """Check that everything named by its ARN is in the clients' Region."""
     for one in (subject.table, *subject.secrets):
         arn = Arn.parse(one)
         if arn is not None and arn.region != subject.region:
-            what = f"{one} is in {arn.region}, these clients in {subject.region}"
+            what = f"{one} is in {arn.region}, and these clients are in {subject.region}"
             fix = "set --region or AWS_REGION; each Region has its own table"
             return Finding("region", Level.WRONG, what, fix)
     return Finding("region", Level.OK, f"the clients are in {subject.region}")
 
 
 def secrets(subject: Subject) -> Finding:
-    """Secrets Manager answers, and lists secrets."""
+    """Check that Secrets Manager answers and lists secrets."""
     subject.aws.call("secretsmanager", "ListSecrets", MaxResults=1)
     return Finding("secrets", Level.OK, "Secrets Manager answers")
 
 
 def may_read(secret_id: str) -> Check:
-    """The check that this role may read the secret, by asking for a version that is not there."""
+    """Return the check that this role may read the secret. It asks for a version that does not exist."""
     name = f"secret {secret_id}"
 
     def check(subject: Subject) -> Finding:
@@ -52,7 +52,7 @@ def may_read(secret_id: str) -> Check:
             if refused.fault.code == "ResourceNotFoundException":
                 what = f"there is no such secret in {subject.region}"
                 return Finding(name, Level.WRONG, what, "check its name, the account and the Region")
-            # Readers need no DescribeSecret: the right to read is what was asked about.
+            # Readers need no DescribeSecret; this check is about the right to read.
             if refused.fault.kind is not FaultKind.DENIED:
                 raise
         return Finding(name, Level.OK, "this role may call GetSecretValue on it")

@@ -1,4 +1,4 @@
-"""Checks of the marker table: its shape, its head, and what a reader does with it."""
+"""Checks of the marker table: its shape, its head, and the calls that a reader makes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, 
 from keyturn.markers.schema import HEAD_KEY, head_of
 
 CLOCK_SKEW_MAX_S = 60.0
-"""AWS refuses what is signed 300 s off (Signature Version 4); well before that a clock is not kept."""
+"""The largest difference of clocks that the check accepts.
+
+AWS refuses what is signed 300 s off (Signature Version 4). A clock that is 60 s off is not set by NTP.
+"""
 
 _HEAD = {"pk": {"S": HEAD_KEY}}
 _DEPLOY = "deploy the stack (docs/operations.md), or correct KEYTURN_MARKER_TABLE and the Region"
@@ -18,12 +21,12 @@ _SWEEP = "run keyturn sweep, and see the findings about the schedule and the lis
 
 
 def shape(subject: Subject) -> Finding:
-    """The table is there, active, and its only key is the String `pk`."""
+    """Check that the table exists, is active, and has the String `pk` as its only key."""
     return shape_of("table", subject, subject.table, _DEPLOY)
 
 
 def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
-    """Whether this table is there, active, and has the one key that keyturn's tables have."""
+    """Check that this table exists, is active, and has the single key that keyturn's tables have."""
     try:
         answer = subject.aws.call("dynamodb", "DescribeTable", TableName=table)
     except RefusedCallError as refused:
@@ -35,53 +38,57 @@ def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
     types = {one.get("AttributeName"): one.get("AttributeType") for one in _attributes(found)}
     if keys != [("pk", "HASH")] or types.get("pk") != "S":
         shown = ", ".join(f"{name} ({types.get(name)}, {kind})" for name, kind in keys)
-        what = f"its key is {shown}, not the String pk alone: this is no table of keyturn's"
+        what = f"its key is {shown}, not the String pk alone: keyturn did not make this table"
         return Finding(check, Level.WRONG, what, deploy)
     if found.get("TableStatus") != "ACTIVE":
-        what = f"it is {found.get('TableStatus')}"
-        return Finding(check, Level.WRONG, what, "wait until it is ACTIVE, or see why it is not")
+        what = f"the table's status is {found.get('TableStatus')}"
+        return Finding(check, Level.WRONG, what, "wait until it is ACTIVE, or find out why it is not")
     return Finding(check, Level.OK, f"{table} is there and of the right shape")
 
 
 def head(subject: Subject) -> Finding:
-    """There is a head, and the last sweep is recent enough for markers to count."""
+    """Check that there is a head, and that the last sweep is recent enough for markers to count."""
     answer = _read_head(subject)
     found = head_of(answer.get("Item"), answered_at_of(answer))
     if not answer.get("Item"):
-        return Finding("head", Level.WRONG, "no head: nothing was ever written or swept here", _SWEEP)
+        return Finding(
+            "head", Level.WRONG, "the table has no head: nothing was ever written or swept here", _SWEEP
+        )
     if found is None:
-        what = "the head is misshapen or swept in the future, so readers take it for none"
-        return Finding("head", Level.WRONG, what, _SWEEP + "; the next sweep mends it")
+        what = "the head is misshapen or swept in the future, so readers ignore it"
+        return Finding("head", Level.WRONG, what, _SWEEP + "; the next sweep repairs it")
     if found.swept_as_of_s is None or found.answered_at_s is None:
-        return Finding("head", Level.WRONG, "never swept, so no marker counts as complete", _SWEEP)
+        return Finding(
+            "head", Level.WRONG, "the table was never swept, so no marker counts as complete", _SWEEP
+        )
     age_s = found.answered_at_s - found.swept_as_of_s
     if age_s >= DEFAULTS.lease_s:
-        what = f"swept as of {age_s:.0f} s ago, and a lease lasts {DEFAULTS.lease_s:.0f} s: the sweep is dead"
+        what = f"swept as of {age_s:.0f} s ago, and a lease lasts {DEFAULTS.lease_s:.0f} s: the sweep stopped"
         return Finding("head", Level.WRONG, what, _SWEEP)
     return Finding("head", Level.OK, f"swept as of {age_s:.0f} s ago; a lease lasts {DEFAULTS.lease_s:.0f} s")
 
 
 def batches(subject: Subject) -> Finding:
-    """A reader who holds several secrets may read their markers together."""
+    """Check that a reader that holds several secrets may read their markers together."""
     request = {subject.table: {"Keys": [_HEAD]}}
     try:
         subject.aws.call("dynamodb", "BatchGetItem", RequestItems=request)
     except RefusedCallError as refused:
         if refused.fault.code == "ResourceNotFoundException":
-            return Finding("markers", Level.UNKNOWN, "there is no table to read them from", _DEPLOY)
+            return Finding("markers", Level.UNKNOWN, "there is no table to read markers from", _DEPLOY)
         raise
     return Finding("markers", Level.OK, "this role may read several markers together")
 
 
 def clock(subject: Subject) -> Finding:
-    """This host's clock agrees with the Date header of DynamoDB's answer."""
+    """Check that this host's clock agrees with the Date header of DynamoDB's answer."""
     before_s = subject.wall()
     date_s = answered_at_of(_read_head(subject))
     after_s = subject.wall()
     if date_s is None:
-        what = "DynamoDB's answer has no Date header, so no marker's age can be known"
-        return Finding("clock", Level.WRONG, what, "let the proxy in between pass the header on")
-    # The header is whole seconds, cut off, of some moment during the call.
+        what = "DynamoDB's answer has no Date header, so keyturn cannot measure a marker's age"
+        return Finding("clock", Level.WRONG, what, "let the proxy in between pass on the header")
+    # The header is the time of some moment during the call, cut off to whole seconds.
     skew_s = max(before_s - (date_s + 1), date_s - after_s, 0.0)
     if skew_s > CLOCK_SKEW_MAX_S:
         way = "ahead of" if before_s > date_s else "behind"
@@ -94,7 +101,7 @@ def _read_head(subject: Subject) -> Mapping[str, object]:
     try:
         return subject.aws.call("dynamodb", "GetItem", TableName=subject.table, Key=_HEAD)
     except RefusedCallError as refused:
-        # Without a table there is no head either; the answer's Date is lost with the error.
+        # A table that does not exist has no head. The answer's Date is lost with the error.
         if refused.fault.code == "ResourceNotFoundException":
             return {}
         raise

@@ -1,1 +1,1 @@
-"""`keyturn status`: the marker table beside Secrets Manager, and the environments that hold old versions."""
+"""`keyturn status` compares the marker table with Secrets Manager, and counts old versions in use."""

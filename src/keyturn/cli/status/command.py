@@ -1,4 +1,4 @@
-"""`keyturn status`: the head, the markers, the last events, and where Secrets Manager says otherwise."""
+"""`keyturn status` shows the head, the markers, the last changes, and where Secrets Manager differs."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ from keyturn.runtime.host import SystemClock, system_sleep
 
 
 class Look(NamedTuple):
-    """One look: the markers, and the fleet where a convergence table is named."""
+    """The result of one look: the markers, and the fleet if a convergence table is named."""
 
     overview: Overview
     fleet: Fleet | None
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing to wait for."""
+        """Return True if there is nothing left to wait for."""
         return self.overview.is_well and (self.fleet is None or self.fleet.is_on_current)
 
 
 @click.command
 @click.argument("secrets", metavar="[SECRET]...", nargs=-1)
-@convergence_option("how many environments are on AWSCURRENT (dynamodb:Scan).")
+@convergence_option("count the environments on AWSCURRENT (dynamodb:Scan).")
 @click.option(
     "--wait",
     "wait_s",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="Look again every 5 s, for so long, until all environments are on AWSCURRENT.",
+    help="Look again every 5 s, for at most SECONDS, until all environments are on AWSCURRENT.",
 )
 @json_option
 @account_options
@@ -67,14 +67,14 @@ def command(
 ) -> None:
     """Show the marker table, and compare its markers with Secrets Manager: all, or those of SECRET...
 
-    Reads the head, the markers (all: dynamodb:Scan; of SECRET: GetItem) and one DescribeSecret for each.
-    Exits with 1 if a marker differs, or none counts since the sweep's last word is too old. In the
-    midst of a rotation a difference of some seconds is no fault, and environments that are behind are
-    none: only with --wait is the exit code 1 if some still are, or if none reports a SECRET.
+    Reads the head, the markers (all: dynamodb:Scan; of SECRET: GetItem) and calls DescribeSecret once for
+    each. Exits with 1 if a marker differs, or if no marker counts since the last sweep is too old. During a
+    rotation a difference of some seconds is no fault. Environments that are behind change the exit code only
+    with --wait: it is 1 if some are still behind at the end, or if no environment reports a SECRET.
     """
     if wait_s is not None and convergence is None:
         raise click.UsageError(
-            "--wait needs --convergence-table: only environments that report can be waited for."
+            "--wait needs --convergence-table: it can wait only for environments that report."
         )
     table, recorder = account.markers(), account.recorder()
     reports = account.reports(convergence) if convergence is not None else None
@@ -99,7 +99,10 @@ def command(
 def look(
     table: MarkerTable, recorder: Recorder, reports: ConvergenceTable | None, secrets: Sequence[str]
 ) -> Look:
-    """Read all that there is to show, the reports before the truth: a move in between shows as not done."""
+    """Read all that the command shows.
+
+    The reports are read before the markers: a move in between then shows as not done.
+    """
     read = reports.read() if reports is not None else None
     found = of_secrets(table, recorder.catalog, secrets) if secrets else of_all(table, recorder)
     overview = Overview(table.read_head(consistent=True), tuple(found))
@@ -109,14 +112,14 @@ def look(
 
 
 def _tell(seen: Look) -> None:
-    """What is waited for, on stderr."""
+    """Print on stderr what the command still waits for."""
     waiting = [f"{named(one.key)} {fleets.headline(one)}" for one in seen.fleet.secrets] if seen.fleet else []
     wrong = [f"{named(one.key)} {one.verdict.value}" for one in seen.overview.wrong]
     click.echo(printable("waiting: " + "; ".join([*waiting, *wrong])), err=True)
 
 
 def of_secrets(table: MarkerTable, catalog: Catalog, secrets: Sequence[str]) -> Iterator[Compared]:
-    """The secrets of these names or ARNs. Raises `SecretError` for one that is not there."""
+    """Compare the secrets of these names or ARNs. Raises `SecretError` for a secret that does not exist."""
     for secret_id in secrets:
         described = catalog.describe(secret_id)
         key = secret_key(described.arn, described.name)
@@ -124,7 +127,7 @@ def of_secrets(table: MarkerTable, catalog: Catalog, secrets: Sequence[str]) -> 
 
 
 def of_all(table: MarkerTable, recorder: Recorder) -> Iterator[Compared]:
-    """Every item of the table."""
+    """Compare every item of the table."""
     for seen in sorted(table.scan(), key=lambda seen: seen.key):
         yield _of_item(seen, recorder)
 
@@ -134,7 +137,11 @@ def _of_item(seen: Seen, recorder: Recorder) -> Compared:
     if marker is None:
         return broken(seen.key)
     if not is_comparable(marker):
-        return unknown(seen.key, marker, "a parameter: an event says only that it changed")
+        return unknown(
+            seen.key,
+            marker,
+            "a parameter's marker names no version: events only say that the parameter changed",
+        )
     try:
         return compared(seen.key, marker, recorder.find(marker.arn, marker.key))
     except AccessDeniedError:
@@ -142,7 +149,7 @@ def _of_item(seen: Seen, recorder: Recorder) -> Compared:
 
 
 def show(overview: Overview) -> None:
-    """Print it as tables."""
+    """Print the overview as tables."""
     to = console()
     to.print(head_line(overview))
     if overview.secrets:
@@ -158,7 +165,7 @@ def show(overview: Overview) -> None:
 
 
 def show_fleet(fleet: Fleet | None) -> None:
-    """Print which versions the environments are on, if they were asked for."""
+    """Print the versions that the environments are on, if the command reads a convergence table."""
     if fleet is None:
         return
     to = console()
@@ -171,10 +178,10 @@ def show_fleet(fleet: Fleet | None) -> None:
 
 
 def head_line(overview: Overview) -> str:
-    """The head in words."""
+    """Return the head in words."""
     head, age_s = overview.head, overview.swept_age_s
     if head is None:
-        return "No head: nothing was ever written or swept here. keyturn sweep, or keyturn doctor."
+        return "No head: nothing was ever written or swept here. Run keyturn sweep, or keyturn doctor."
     if age_s is None:
         return f"Head: counter {head.counter}; never swept, so no marker counts. keyturn doctor says why."
     lease = f"a lease lasts {DEFAULTS.lease_s:.0f} s"

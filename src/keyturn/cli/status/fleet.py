@@ -1,4 +1,4 @@
-"""What `keyturn status` says of the environments that report: on which versions they are. Pure."""
+"""The environments that report to the convergence table, and their versions, for `keyturn status`. No I/O."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from keyturn.model.protocols import Clock
 from keyturn.model.versions import AWSCURRENT
 
 LOOK_EVERY_S = 5.0
-"""Seconds between two looks of `--wait`: a reader's check interval."""
+"""Seconds between two looks of `--wait`, the same as a reader's check interval."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The environments whose reports count at `now_s` (the table's clock), and each secret they hold.
+    """The environments whose reports count at `now_s` (the table's clock), and each secret that they hold.
 
-    `truncated`: environments that hold more than fits a report. `unusable`: items that are no reports.
+    `truncated` counts environments that hold more than fits a report, `unusable` items that are no reports.
     """
 
     secrets: tuple[Convergence, ...]
@@ -34,15 +34,18 @@ class Fleet:
 
     @property
     def is_on_current(self) -> bool:
-        """Whether every environment holds AWSCURRENT of each secret whose truth is known, one at least."""
+        """Return True if every environment holds AWSCURRENT of each secret whose current version is known.
+
+        Returns False if no current version is known.
+        """
         known = [one for one in self.secrets if one.current is not None]
         return bool(known) and all(one.is_complete for one in known)
 
 
 def fleet_of(read: ReportsRead, overview: Overview, now_s: float, *, all_secrets: bool) -> Fleet:
-    """The fleet against the truth in the overview: all that is reported, or what the overview names.
+    """Compare the reports with the overview: all reported secrets, or only those that the overview names.
 
-    `now_s`: this host's clock, where the answer had no Date.
+    `now_s` is this host's clock in epoch seconds. It is used if the answer had no Date header.
     """
     now_s = read.answered_at_s if read.answered_at_s is not None else now_s
     reports, truth = living(read.reports, now_s), {one.key: _current(one) for one in overview.secrets}
@@ -57,7 +60,7 @@ def fleet_of(read: ReportsRead, overview: Overview, now_s: float, *, all_secrets
 
 
 def _current(one: Compared) -> str | None:
-    """The version under AWSCURRENT: of a secret as described, of a parameter as the sweep listed it."""
+    """Return the version under AWSCURRENT: DescribeSecret's of a secret, the sweep's of a parameter."""
     if one.described is not None:
         return one.described.stages.get(AWSCURRENT)
     if one.marker is None or is_comparable(one.marker):
@@ -74,9 +77,9 @@ def waited(
     sleep: Callable[[float], None],
     tell: Callable[[_T], None],
 ) -> _T:
-    """What the last look saw: the first one that is done, or that of the moment when `wait_s` is over.
+    """Look again and again, and return the first look that is done, or the last look when `wait_s` is over.
 
-    `tell` hears of each look that is not the last.
+    Calls `tell` after each look but the last.
     """
     until_s = clock.monotonic() + wait_s
     while True:
@@ -88,11 +91,11 @@ def waited(
         sleep(min(LOOK_EVERY_S, left_s))
 
 
-# Words
+# The functions below put a fleet into words.
 
 
 def headline(one: Convergence) -> str:
-    """How many are on the current version."""
+    """Return in words how many environments are on the current version."""
     if one.current is None:
         versions = ", ".join(f"{some.environments} on {some.version_id}" for some in one.holders)
         return f"not compared: {versions or 'no environment reports it'}"
@@ -102,13 +105,16 @@ def headline(one: Convergence) -> str:
 
 
 def labels(some: Holders) -> str:
-    """Which kinds of environments, the most first."""
+    """Return how many environments have each label, the most frequent label first."""
     counts = sorted(some.labels.items(), key=lambda one: (-one[1], one[0]))
     return ", ".join(f"{label or 'no label'} {number}" for label, number in counts)
 
 
 def rows(fleet: Fleet) -> Iterator[tuple[str, str, str, str]]:
-    """Each secret, and below it those who are behind: how many on which version, which, and since when."""
+    """Yield a row for each secret, and below it a row for each version that is behind.
+
+    Such a row has the number of environments, their labels, and the age of the latest report.
+    """
     for one in fleet.secrets:
         yield named(one.key), headline(one), "", ""
         for some in one.behind if one.current is not None else ():
@@ -117,17 +123,17 @@ def rows(fleet: Fleet) -> Iterator[tuple[str, str, str, str]]:
 
 
 def notes(fleet: Fleet) -> Iterator[str]:
-    """What else there is to say."""
+    """Yield what else the reader of the table should learn."""
     if not fleet.environments:
         yield "No environment reports: do they have --convergence-table's name, and dynamodb:PutItem on it?"
     if fleet.truncated:
-        yield f"Environments that hold more than fits a report: {fleet.truncated}; see docs/convergence.md."
+        yield f"Environments with more secrets than fit a report: {fleet.truncated}; see docs/convergence.md."
     if fleet.unusable:
         yield f"Items of the table that are no reports: {fleet.unusable}."
 
 
 def document(fleet: Fleet) -> dict[str, object]:
-    """All of it, for JSON."""
+    """Return the fleet for JSON."""
     return {
         "on_current": fleet.is_on_current,
         "environments": fleet.environments,

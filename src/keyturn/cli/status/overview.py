@@ -1,4 +1,4 @@
-"""What `keyturn status` compares: markers with what Secrets Manager says. Pure: asks nobody."""
+"""The comparison of markers with Secrets Manager for `keyturn status`. No I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keyturn.model.names import is_secret_arn
 from keyturn.model.versions import Described
 
 EVENTS_MAX = 10
-"""So many of the last changes are shown."""
+"""The number of last changes that are shown."""
 
 
 class Verdict(Enum):
-    """What a marker is worth."""
+    """The result of comparing a marker with Secrets Manager."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -28,7 +28,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One secret or parameter: its marker (None: none of use) and the truth (None: not there or unknown)."""
+    """One secret or parameter with its marker and its description.
+
+    `marker` is None if there is no usable one; `described` is None if the secret does not exist or was not
+    described.
+    """
 
     key: str
     marker: Marker | None
@@ -38,38 +42,41 @@ class Compared:
 
     @property
     def stages(self) -> list[tuple[str, str | None, str | None]]:
-        """Each staging label with the version that the marker gives it, and Secrets Manager's."""
+        """Return each staging label with the version in the marker, and the version in Secrets Manager."""
         marked = self.marker.stages if self.marker is not None else {}
         true = self.described.stages if self.described is not None else {}
         return [(label, marked.get(label), true.get(label)) for label in sorted({*marked, *true})]
 
     @property
     def is_wrong(self) -> bool:
-        """Whether a reader would be told late, or not at all."""
+        """Return True if a reader would learn of a change late, or not at all."""
         return self.verdict in (Verdict.DIFFERS, Verdict.NO_MARKER, Verdict.BROKEN)
 
 
 def compared(key: str, marker: Marker | None, described: Described | None) -> Compared:
-    """A secret's marker against what DescribeSecret said (None: there is no such secret)."""
+    """Compare a secret's marker with DescribeSecret's answer (None: there is no such secret)."""
     if marker is None:
-        return Compared(key, None, described, Verdict.NO_MARKER, "the next sweep makes it")
+        return Compared(key, None, described, Verdict.NO_MARKER, "the next sweep makes one")
     if agrees_with_description(marker, described):
         return Compared(key, marker, described, Verdict.AGREES, "deleted" if marker.deleted else "")
     return Compared(key, marker, described, Verdict.DIFFERS, _difference(marker, described))
 
 
 def unknown(key: str, marker: Marker, why: str) -> Compared:
-    """A marker that was not compared."""
+    """Return the entry of a marker that was not compared, and why."""
     return Compared(key, marker, None, Verdict.UNKNOWN, why)
 
 
 def broken(key: str) -> Compared:
-    """An item that is no marker that this version of keyturn can read."""
+    """Return the entry of an item that this version of keyturn cannot read as a marker."""
     return Compared(key, None, None, Verdict.BROKEN, "the next sweep replaces it")
 
 
 def is_comparable(marker: Marker) -> bool:
-    """Whether DescribeSecret can tell the truth about it; a parameter's has an event's token instead."""
+    """Return True if DescribeSecret can confirm this marker.
+
+    A parameter's marker holds the token of an event instead.
+    """
     return is_secret_arn(marker.key)
 
 
@@ -77,14 +84,14 @@ def _difference(marker: Marker, described: Described | None) -> str:
     if described is None:
         return "there is no such secret"
     if marker.arn != described.arn:
-        return "it was made anew: another ARN"
+        return "the secret was re-created and has another ARN"
     if marker.deleted != described.deleted:
-        return "it is scheduled for deletion" if described.deleted else "it was restored"
-    return "its staging labels have moved"
+        return "the secret is scheduled for deletion" if described.deleted else "the secret was restored"
+    return "the staging labels have moved"
 
 
 def swept_age_s(head: Head) -> float | None:
-    """How far the sweep's word is behind, by the table's clock; None without one."""
+    """Return how old the sweep's last statement is, in seconds of the table's clock; None without a sweep."""
     if head.swept_as_of_s is None or head.answered_at_s is None:
         return None
     return head.answered_at_s - head.swept_as_of_s
@@ -92,30 +99,30 @@ def swept_age_s(head: Head) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The head and what was compared with the markers."""
+    """The head, and each marker with the result of its comparison."""
 
     head: Head | None
     secrets: Sequence[Compared]
 
     @property
     def swept_age_s(self) -> float | None:
-        """How far the sweep's word is behind; None without one."""
+        """Return how old the sweep's last statement is, in seconds; None without a sweep."""
         return swept_age_s(self.head) if self.head is not None else None
 
     @property
     def has_lease(self) -> bool:
-        """Whether markers count as complete now, for readers with the default `lease_s`."""
+        """Return True if markers count as complete now, for readers with the default `lease_s`."""
         age_s = self.swept_age_s
         return age_s is not None and age_s < DEFAULTS.lease_s
 
     @property
     def wrong(self) -> list[Compared]:
-        """What readers would learn late."""
+        """Return the entries that need attention."""
         return [one for one in self.secrets if one.is_wrong]
 
     @property
     def events(self) -> list[Marker]:
-        """The last changes, the latest first."""
+        """Return the last changes, the latest first."""
         markers = [one.marker for one in self.secrets if one.marker is not None]
         return sorted(markers, key=lambda marker: marker.changed_at_s, reverse=True)[:EVENTS_MAX]
 
@@ -125,7 +132,7 @@ class Overview:
 
 
 def document(overview: Overview) -> dict[str, object]:
-    """All of it, for JSON."""
+    """Return the overview for JSON."""
     head = overview.head
     return {
         "well": overview.is_well,
@@ -144,7 +151,7 @@ def document(overview: Overview) -> dict[str, object]:
 
 
 def event(marker: Marker) -> dict[str, object]:
-    """What a marker's last change was, for JSON."""
+    """Return a marker's last change, for JSON."""
     return {
         "key": marker.key,
         "changed_at_s": marker.changed_at_s,

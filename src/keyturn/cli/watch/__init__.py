@@ -1,1 +1,1 @@
-"""`keyturn watch`: markers as they change."""
+"""`keyturn watch` shows markers as they change."""

@@ -1,4 +1,4 @@
-"""`keyturn watch`: markers as they change."""
+"""`keyturn watch` shows markers as they change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keyturn.model.names import secret_key
 from keyturn.runtime.host import system_sleep
 
 ROWS_MAX = 20
-"""The live view has so many of the last changes."""
+"""The live view shows at most this number of changes."""
 
 
 @click.command
@@ -40,9 +40,10 @@ ROWS_MAX = 20
 def command(account: Account, *, secrets: Sequence[str], interval_s: float, as_json: bool) -> None:
     """Show markers as they change: all, or those of SECRET... Ends with Ctrl-C (exit code 130).
 
-    Reads what a reader reads: the head at each interval (half a read unit), and the markers when it
-    moved (all: dynamodb:Scan; of SECRET: BatchGetItem, and secretsmanager:DescribeSecret once). A live
-    table on a terminal, else a line for each change; with --json a JSON document on each line.
+    Reads what a reader reads: the head at each interval (half a read unit), and the markers when the head has
+    moved (all: dynamodb:Scan; of SECRET: BatchGetItem, and secretsmanager:DescribeSecret once). A terminal
+    shows a live table, any other output gets a line for each change; with --json each line is a JSON
+    document.
     """
     table = account.markers()
     read = _reader(table, [_key(account, secret) for secret in secrets])
@@ -67,7 +68,7 @@ def _reader(table: MarkerTable, keys: Sequence[str]) -> Callable[[], Mapping[str
 
 
 def stream(glances: Iterable[Glance], write: Callable[[Glance], None]) -> None:
-    """Write each glance as it comes; the same trouble once, not at every poll."""
+    """Write each glance as it comes. The same trouble is written once, not at every poll."""
     trouble: str | None = None
     for glance in glances:
         if glance.trouble is None or glance.trouble != trouble:
@@ -76,7 +77,7 @@ def stream(glances: Iterable[Glance], write: Callable[[Glance], None]) -> None:
 
 
 def json_lines(glance: Glance) -> None:
-    """One JSON document a line: `{"changed": …}` or `{"trouble": …}`."""
+    """Write one JSON document a line: `{"changed": …}` or `{"trouble": …}`."""
     if glance.trouble is not None:
         echo_json_line({"trouble": glance.trouble})
     for marker in glance.changed:
@@ -84,7 +85,7 @@ def json_lines(glance: Glance) -> None:
 
 
 def lines(glance: Glance) -> None:
-    """One line for people for each."""
+    """Write a line of words for each change or trouble."""
     if glance.trouble is not None:
         click.echo(printable(glance.trouble))
     for marker in glance.changed:
@@ -92,7 +93,7 @@ def lines(glance: Glance) -> None:
 
 
 def live(glances: Iterable[Glance]) -> None:
-    """The last changes as a table that stays in its place, with the head above it."""
+    """Show the last changes as a table that stays in its place, with the head above it."""
     recent: deque[Marker] = deque(maxlen=ROWS_MAX)
     with Live(console=console(), auto_refresh=False) as view:
         for glance in glances:
@@ -101,13 +102,13 @@ def live(glances: Iterable[Glance]) -> None:
 
 
 def picture(glance: Glance, recent: Iterable[Marker]) -> Group:
-    """The live view at one moment."""
+    """Return the live view at one moment."""
     table = table_of("", ("when", "secret", "step", "reason", "stages"), map(row, recent))
     return Group(Text(printable(summary(glance))), table)
 
 
 def summary(glance: Glance) -> str:
-    """The head and what is watched, or why there is no answer."""
+    """Return the state of the head and the number of markers in words, or why there is no answer."""
     if glance.trouble is not None:
         return glance.trouble
     if glance.head is None:
@@ -118,6 +119,6 @@ def summary(glance: Glance) -> str:
 
 
 def row(marker: Marker) -> tuple[str, str, str, str, str]:
-    """A change: when, of what, and the version of each staging label now."""
+    """Return a row for a change: its time, its secret, and the version of each staging label now."""
     stages = "deleted" if marker.deleted else " ".join(f"{k}={v}" for k, v in sorted(marker.stages.items()))
     return moment(marker.changed_at_s), named(marker.key), marker.step or "-", marker.reason or "-", stages

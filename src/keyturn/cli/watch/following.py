@@ -1,4 +1,4 @@
-"""What `keyturn watch` sees: markers that change, from one poll of the head to the next."""
+"""The markers that `keyturn watch` sees change, from one poll of the head to the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keyturn.model.markers import Head, Marker
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One poll: the head, all watched markers and those that changed, or why there is no answer."""
+    """The result of one poll: the head, all watched markers and those that changed, or the trouble."""
 
     head: Head | None
     markers: Mapping[str, Marker]
@@ -21,10 +21,10 @@ class Glance:
 
 @dataclass(slots=True)
 class Follower:
-    """Polls the head, and reads the markers when it moved.
+    """Polls the head, and reads the markers when the head has moved.
 
-    `read_head` and `read_markers` raise `MarkerTableError`: the poll then says so, and the next one
-    reads again. `sleep` waits so many seconds.
+    If `read_head` or `read_markers` raises `MarkerTableError`, the glance holds its text as `trouble`, and
+    the next poll reads again. `sleep` waits that number of seconds.
     """
 
     read_head: Callable[[], Head | None]
@@ -36,9 +36,9 @@ class Follower:
     _head: Head | None = field(default=None, init=False)
 
     def glances(self) -> Iterator[Glance]:
-        """One at once and then one every interval, without end.
+        """Yield a glance at once and then one after each interval, without end.
 
-        The first has changed nothing: it is where the watch begins.
+        The first glance has no changes: the watch begins there.
         """
         begun = False
         while True:
@@ -60,9 +60,9 @@ class Follower:
 
 
 def changed(before: Mapping[str, Marker], after: Mapping[str, Marker]) -> list[Marker]:
-    """The markers that are new or were written since, in the order of their writing.
+    """Return the markers that are new or were written since, in the order of their writing.
 
-    An item that was removed is none: only a hand does that, and readers notice by their TTL.
+    A removed item is no change: only an operator removes items, and readers notice that by their TTL.
     """
     new = [marker for key, marker in after.items() if _state(before.get(key)) != _state(marker)]
     return sorted(new, key=lambda marker: marker.changed_at_s)

@@ -1,1 +1,1 @@
-"""A database backend for Django on PostgreSQL: its ENGINE is `keyturn.integrations.django`."""
+"""A database backend for Django on PostgreSQL. Its ENGINE is `keyturn.integrations.django`."""

@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, with every new connection opened through keyturn's login.
+"""Django's PostgreSQL backend, which opens every new connection through keyturn's login.
 
     DATABASES = {"default": {
         "ENGINE": "keyturn.integrations.django",
@@ -6,8 +6,8 @@
         "OPTIONS": {"login": "orders.secrets.login", "pool": True},
     }}
 
-`login` is the dotted path of a `keyturn.integrations.login.Login`: settings are copied and sent to
-other processes, a cache cannot be. Host, port and name given in the settings win over the secret's.
+`login` is the dotted path of a `keyturn.integrations.login.Login`, since settings are copied and sent to
+other processes, and a cache cannot be. Host, port and name in the settings come before the secret's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keyturn.integrations.login import Login
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Without a pool it logs in by itself; a pool is given a class of connections that do."""
+    """Logs in by itself without a pool; gives a pool a class of connections that log in."""
 
     def __init__(self, settings_dict: dict[str, object], alias: str = DEFAULT_DB_ALIAS) -> None:
         options = settings_dict["OPTIONS"]
@@ -38,21 +38,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__({**settings_dict, "OPTIONS": _with_pooled_logins(options, login)}, alias)
 
     def get_connection_params(self) -> dict[str, object]:
-        """As the parent's, without what only this class knows."""
+        """Return the parent's parameters without the option that only this class uses."""
         parameters: dict[str, object] = super().get_connection_params()
         return {name: value for name, value in parameters.items() if name != "login"}
 
     def get_new_connection(self, conn_params: Mapping[str, object]) -> object:
-        """A connection of the first version accepted; `LoginRefusedError` if none is."""
+        """Return a connection of the first version that is accepted.
+
+        Raises `LoginRefusedError` if none is.
+        """
         if self.pool:
             return super().get_new_connection(conn_params)
-        # A lambda has no class for super() to find.
+        # `super()` does not work inside a lambda.
         connect = super().get_new_connection
         return self._login(lambda version: connect(arguments(version, LIBPQ, conn_params)))
 
 
 def _with_pooled_logins(options: Mapping[str, object], login: Login) -> dict[str, object]:
-    """The OPTIONS, whose pool opens its connections through `login`, if they ask for a pool."""
+    """Return the OPTIONS. If they ask for a pool, the pool opens its connections through `login`."""
     if not options.get("pool"):
         return dict(options)
     from keyturn.integrations.psycopg import connection_class
