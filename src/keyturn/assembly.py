@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +12,7 @@ from keyturn.cache.limits import DEFAULTS
 from keyturn.metrics.hook import SILENT, Measures, Metrics
 from keyturn.model.markers import Head, MarkersRead, Report
 from keyturn.model.protocols import MarkerReader, ParameterSource, Reports, SecretSource
-from keyturn.runtime.host import new_epoch, system_random
+from keyturn.runtime.host import THIS_HOST
 from keyturn.runtime.process import Once, watch_process
 
 if TYPE_CHECKING:
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     from keyturn.aws.parameterstore import ParameterStoreClient, ParameterStoreSource
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.convergence.table import ConvergenceTable, ReportsClient
+    from keyturn.markers.calls import DynamoDBClient
     from keyturn.markers.recorder import Recorder
-    from keyturn.markers.table import DynamoDBClient, MarkerTable
+    from keyturn.markers.table import MarkerTable
     from keyturn.model.parameter import Parameter
 
 
@@ -106,13 +106,7 @@ def marker_table(table: str, client: object) -> MarkerTable:
     """The marker table behind a DynamoDB client."""
     from keyturn.markers.table import MarkerTable
 
-    return MarkerTable(
-        cast("DynamoDBClient", client),
-        table,
-        new_epoch=new_epoch,
-        sleep=time.sleep,
-        random=system_random,
-    )
+    return MarkerTable(cast("DynamoDBClient", client), table)
 
 
 def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
@@ -141,14 +135,8 @@ def recorder(table: str, client: object, dynamodb_client: object) -> Recorder:
         client = make_client("secretsmanager", SECRETS_TIMEOUTS_S)
     if dynamodb_client is None:
         dynamodb_client = make_client("dynamodb", SECRETS_TIMEOUTS_S, region_of(client))
-    return Recorder(
-        catalog=SecretsManagerCatalog(cast("CatalogClient", client)),
-        store=marker_table(table, dynamodb_client),
-        settle_s=SETTLE_S,
-        sleep=time.sleep,
-        random=system_random,
-        wall=time.time,
-    )
+    catalog = SecretsManagerCatalog(cast("CatalogClient", client))
+    return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=SETTLE_S)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The AWS clients that keyturn makes itself: their time-outs, retries and Region."""
+"""The AWS clients that keyturn makes itself: their time-outs, attempts and Region."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Callable
 from keyturn.runtime.process import Once
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
-"""Connect and read time-outs of the Secrets Manager client that keyturn makes. botocore's own are 60 s."""
+"""Connect and read time-outs of the clients for Secrets Manager and Parameter Store. botocore's are 60 s."""
 
-
-SECRETS_ATTEMPTS, TABLE_ATTEMPTS = 3, 2
-"""Tries of one call, botocore's own retries included: a check that failed comes again by itself."""
-
+SECRETS_ATTEMPTS = 3
+"""How often these clients try one call in all, botocore's retries included."""
 
 TABLE_TIMEOUTS_S = (1.0, 1.0)
-"""The same for the marker table: a check rides on a request, and missing one costs little."""
+"""Connect and read time-outs of the clients for the tables.
+
+They are short, because a check makes a request wait and a missed check costs little.
+"""
+
+TABLE_ATTEMPTS = 2
+"""How often a client tries one call on a table in all: after a failed check the next one comes by itself."""
 
 
 def make_client(
@@ -25,7 +29,11 @@ def make_client(
     *,
     attempts: int = SECRETS_ATTEMPTS,
 ) -> object:
-    """A client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms."""
+    """Make a client for `service`, with these connect and read time-outs in seconds.
+
+    It is made by botocore alone, since the import of boto3 would cost a cold start 40 to 50 ms more.
+    Raises what botocore raises, for example without a Region.
+    """
     from botocore.config import Config
     from botocore.session import get_session
 
@@ -42,13 +50,13 @@ def make_client(
 
 
 def dynamodb(client: object, region: str | None) -> Callable[[], object]:
-    """Gives `client`, or one made at the first call if it is None."""
+    """Return a function that returns `client`, or makes a client at its first call if `client` is None."""
     if client is not None:
         return lambda: client
     return Once(lambda: make_client("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS))
 
 
 def region_of(client: object) -> str | None:
-    """The Region of a botocore client, so that the table is looked for where the secrets are."""
+    """Return the Region of a botocore client, so that keyturn looks for the table where the secrets are."""
     region = getattr(getattr(client, "meta", None), "region_name", None)
     return region if isinstance(region, str) else None

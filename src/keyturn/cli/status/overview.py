@@ -83,13 +83,6 @@ def _difference(marker: Marker, described: Described | None) -> str:
     return "its staging labels have moved"
 
 
-def swept_age_s(head: Head) -> float | None:
-    """How far the sweep's word is behind, by the table's clock; None without one."""
-    if head.swept_as_of_s is None or head.answered_at_s is None:
-        return None
-    return head.answered_at_s - head.swept_as_of_s
-
-
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The head and what was compared with the markers."""
@@ -100,7 +93,7 @@ class Overview:
     @property
     def swept_age_s(self) -> float | None:
         """How far the sweep's word is behind; None without one."""
-        return swept_age_s(self.head) if self.head is not None else None
+        return self.head.swept_age_s if self.head is not None else None
 
     @property
     def has_lease(self) -> bool:
