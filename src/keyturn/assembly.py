@@ -34,7 +34,7 @@ SETTLE_S = DEFAULTS.settle_s
 class LateMarkers:
     """A `MarkerReader` whose client and module are loaded at the first check."""
 
-    def __init__(self, table: Callable[[], MarkerTable]) -> None:
+    def __init__(self, table: Callable[[], MarkerReader]) -> None:
         self._table = table
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
@@ -111,7 +111,14 @@ def marker_table(table: str, client: object) -> MarkerTable:
 
 def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
     """A reader of the marker table that is loaded, with its client, at the first check."""
-    return LateMarkers(Once(lambda: marker_table(table, client())))
+
+    def load() -> MarkerReader:
+        from keyturn.markers.calls import MarkerCalls
+        from keyturn.markers.reader import TableReader
+
+        return TableReader(MarkerCalls(cast("DynamoDBClient", client()), table, THIS_HOST))
+
+    return LateMarkers(Once(load))
 
 
 def convergence_table(table: str, client: object) -> ConvergenceTable:

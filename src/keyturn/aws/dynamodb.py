@@ -11,7 +11,7 @@ ARN_LENGTH: Final = 2048
 VERSION_ID_LENGTH: Final = 64
 
 Item: TypeAlias = Mapping[str, object]
-"""An item as DynamoDB's low-level client takes and returns it: attribute name -> `{"S": …}` and the like."""
+"""An item as the low-level DynamoDB client takes and returns it: attribute name -> `{"S": …}` or the like."""
 
 _T = TypeVar("_T")
 
