@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import boto3
 import pytest
@@ -88,7 +88,7 @@ class World:
         self, *, catalog: Catalog | None = None, sleep: Callable[[float], None] | None = None
     ) -> Recorder:
         """The recorder of this world, perhaps with other secrets or with another way to wait."""
-        host = replace(self.host, sleep=sleep or self.nap)
+        host = self.host._replace(sleep=sleep or self.nap)
         return Recorder(catalog or self.catalog, self.table, host, settle_s=SETTLE_S)
 
     def sweeper(
@@ -99,7 +99,7 @@ class World:
         parameters: Listing | None = None,
     ) -> Sweeper:
         """The sweep of this world, perhaps with other secrets or with another way to wait."""
-        host = replace(self.host, sleep=sleep or self.nap)
+        host = self.host._replace(sleep=sleep or self.nap)
         return Sweeper(catalog or self.catalog, self.table, host, settle_s=SETTLE_S, parameters=parameters)
 
     def nap(self, seconds: float) -> None:

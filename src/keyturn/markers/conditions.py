@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyturn.aws.dynamodb import Item
 from keyturn.markers.schema import marker_of
 from keyturn.model.protocols import Seen
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The state of an item when it was read: whether it existed, and the attributes that a write compares.
 
     An attribute that the item did not have is None in `state`.

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyturn.errors import ConfigurationError
 
@@ -39,8 +39,7 @@ def new_epoch() -> str:
     return os.urandom(8).hex()
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """The clock, the pauses and the chance that code gets as an argument, so that a test can replace them.
 
     Args:
