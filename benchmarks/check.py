@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from keyturn.aws.secretsmanager import SecretsManagerClient
-    from keyturn.markers.table import DynamoDBClient
+    from keyturn.markers.calls import DynamoDBClient
 
 import time
 from array import array

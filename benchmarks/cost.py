@@ -28,10 +28,10 @@ from benchmarks.prices import (
 from benchmarks.results import Curve, Part, Parts, Plot, Size, counted, ratio
 from keyturn import Peers, SecretCache
 from keyturn.aws.catalog import SecretsManagerCatalog
-from keyturn.markers.recorder import Recorder
 from keyturn.markers.schema import HEAD_KEY
 from keyturn.markers.table import MarkerTable
 from keyturn.model.names import secret_key
+from keyturn.runtime.host import Host
 from keyturn.testing.embedded import REGION
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 from rotation_listener.listener import Listener, Settings
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from keyturn.aws.catalog import CatalogClient
-    from keyturn.markers.table import DynamoDBClient
+    from keyturn.markers.calls import DynamoDBClient
 
 INTERVALS_S: Final = (1.0, 5.0, 15.0, 60.0)
 DEFAULT_INTERVAL_S: Final = 5.0
@@ -287,18 +287,10 @@ def _deployed() -> Iterator[tuple[Listener, SecretsManagerClient, Counter[str]]]
     for one in (client, database):
         one.meta.events.register_first("before-send", sent)
     clock = FakeClock()
-    table = MarkerTable(
-        cast("DynamoDBClient", database),
-        TABLE,
-        new_epoch=lambda: "e",
-        sleep=clock.advance,
-        random=lambda: 0.0,
-    )
+    host = Host(wall=clock.wall, sleep=clock.advance, random=lambda: 0.0, new_epoch=lambda: "e")
+    table = MarkerTable(cast("DynamoDBClient", database), TABLE, host)
     catalog = SecretsManagerCatalog(cast("CatalogClient", client))
-    recorder = Recorder(
-        catalog, table, settle_s=6.0, sleep=clock.advance, random=lambda: 0.0, wall=clock.wall
-    )
-    yield Listener(Settings(TABLE), recorder, table), client, calls
+    yield Listener(Settings(TABLE), catalog, table, host), client, calls
 
 
 def _event(arn: str, version_id: str) -> dict[str, object]:

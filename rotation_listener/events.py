@@ -1,10 +1,10 @@
-"""What an event says: a hint that names a secret or a parameter, a request to sweep, or nothing.
+"""How events are parsed: to a hint about a secret or a parameter, to a request for a sweep, or to nothing.
 
-Pure and total: any JSON value gives one of the four, never an exception. The shapes are those of
-"Secret Label Updated" (Secrets Manager user guide), of the two kinds of CloudTrail events about
-Secrets Manager (same guide, CloudTrail log entries), of "Parameter Store Change" (Systems Manager
-user guide), and our own `{"keyturn": "sweep"}` and `{"keyturn": "announce", "secret_id": …}`.
-An event is only ever a hint, so a forged one costs a look and nothing else.
+Parsing has no side effects, and any JSON value gives a result and never an exception. These are the shapes:
+"Secret Label Updated" (Secrets Manager user guide), the two kinds of CloudTrail events about Secrets Manager
+(same guide, CloudTrail log entries), "Parameter Store Change" (Systems Manager user guide), and keyturn's own
+`{"keyturn": "sweep"}` and `{"keyturn": "announce", "secret_id": …}`. An event is only a hint, so a forged
+event costs one look at the secret and nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ API_CALLS: Final = frozenset(
         "UpdateSecretVersionStage",
     }
 )
-"""The calls that can change which version has which label, or whether the secret can be read."""
+"""The API calls that can move a staging label, or change whether the secret can be read."""
 
 SERVICE_EVENTS: Final = frozenset(
     {
@@ -55,19 +55,22 @@ SERVICE_EVENTS: Final = frozenset(
         "TestRotationSucceeded",
     }
 )
-"""The same of what Secrets Manager does by itself; a rotation's test puts AWSPENDING up and takes it down."""
+"""The events of Secrets Manager itself that can do the same.
+
+The test of a rotation puts the label AWSPENDING on a version and takes it off again.
+"""
 
 PARAMETER_OPERATIONS: Final = frozenset({"Create", "Delete", "LabelParameterVersion", "Update"})
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Look at all secrets."""
+    """A request to sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing to do, and why."""
+    """An event that needs nothing, and why."""
 
     reason: str
 
@@ -76,9 +79,9 @@ Parsed: TypeAlias = Hint | ParameterHint | Sweep | Ignored
 
 
 def parse(event: object) -> Parsed:
-    """What `event` says."""
+    """Parse any JSON value."""
     if not isinstance(event, Mapping):
-        return Ignored("not a JSON object")
+        return Ignored("the event is no JSON object")
     detail = _fields(event, "detail")
     match event.get("keyturn"), event.get("detail-type"):
         case "sweep", _:
@@ -93,7 +96,7 @@ def parse(event: object) -> Parsed:
             return _cloudtrail(event, detail, SERVICE_EVENTS)
         case _, "Parameter Store Change":
             return _parameter_changed(event, detail)
-    return Ignored("of no kind that is about secrets or parameters")
+    return Ignored("the event is of no kind that is about secrets or parameters")
 
 
 def _announced(event: Fields) -> Hint | Ignored:
@@ -103,7 +106,7 @@ def _announced(event: Fields) -> Hint | Ignored:
     if step is not None and not isinstance(step, str):
         return Ignored("the announced step is not text")
     if version_id is not None and _text(version_id, VERSION_ID_LENGTH_MAX) is None:
-        return Ignored("the announced version id is not one")
+        return Ignored("the announced version id is not 1 to 64 printable characters")
     try:
         return announcement(secret_id, version_id=_text(version_id, VERSION_ID_LENGTH_MAX), step=step)
     except (ConfigurationError, InvalidSecretIdError) as error:
@@ -118,9 +121,9 @@ def _label_updated(event: Fields, detail: Fields) -> Hint | Ignored:
 def _cloudtrail(event: Fields, detail: Fields, wanted: frozenset[str]) -> Hint | Ignored:
     name = detail.get("eventName")
     if detail.get("eventSource", "secretsmanager.amazonaws.com") != "secretsmanager.amazonaws.com":
-        return Ignored("not about Secrets Manager")
+        return Ignored("the event is not about Secrets Manager")
     if not isinstance(name, str) or name not in wanted:
-        return Ignored("changes no staging label")
+        return Ignored("the call changes no staging label")
     if detail.get("errorCode") is not None:
         return Ignored("the call failed")
     version_id, stage = _cloudtrail_version(name, _fields(detail, "requestParameters"))
@@ -128,13 +131,13 @@ def _cloudtrail(event: Fields, detail: Fields, wanted: frozenset[str]) -> Hint |
 
 
 def _cloudtrail_version(name: str, request: Fields) -> tuple[str | None, str | None]:
-    """The version that a call names, and the label it gave it."""
+    """Return the version that an API call names, and the label that the call put on it."""
     token = _text(request.get("clientRequestToken"), VERSION_ID_LENGTH_MAX)
     match name:
         case "CreateSecret":
             return token, AWSCURRENT
         case "UpdateSecret":
-            # Of a description alone it looks the same, and then no label will ever be on the token.
+            # A call that changes only the description looks the same, and makes no version.
             return token, None
         case "PutSecretValue":
             return token, _put_stage(request)
@@ -147,7 +150,7 @@ def _cloudtrail_version(name: str, request: Fields) -> tuple[str | None, str | N
 
 
 def _put_stage(request: Fields) -> str | None:
-    """The label that PutSecretValue gave: AWSCURRENT unless it was told others."""
+    """Return the label that PutSecretValue put on its version: AWSCURRENT unless the call names others."""
     stages = request.get("versionStages")
     if not isinstance(stages, list) or not stages or AWSCURRENT in stages:
         return AWSCURRENT
@@ -159,14 +162,14 @@ def _hint(
 ) -> Hint | Ignored:
     secret_id = next(_secret_ids(event, detail), None)
     if secret_id is None:
-        return Ignored("names no secret")
+        return Ignored("the event names no secret")
     return Hint(secret_id, next(_names(detail), None), version_id, stage, reason=reason)
 
 
 def _secret_ids(event: Fields, detail: Fields) -> Iterator[str]:
-    """The ids of the secret that an event has, the surest first.
+    """Yield the ids of the secret in an event, the most reliable first.
 
-    What the caller typed comes late: it may be a name, a partial or a full ARN.
+    The id that the caller of the API typed comes late, since it may be a name, a partial ARN or a full ARN.
     """
     resources = event.get("resources")
     answer, request = _fields(detail, "responseElements"), _fields(detail, "requestParameters")
@@ -174,7 +177,7 @@ def _secret_ids(event: Fields, detail: Fields) -> Iterator[str]:
     arns = [one for one in resources if isinstance(one, str)] if isinstance(resources, list) else []
     candidates = (
         *(arn for arn in arns if is_secret_arn(arn)),
-        # "aRN" until February 2024, for some operations.
+        # Some operations wrote "aRN" until February 2024.
         *(answer.get(name) for name in ("arn", "aRN", "ARN")),
         *(more.get(name) for name in ("SecretId", "ARN")),
         service.get("secretId"),
@@ -185,7 +188,7 @@ def _secret_ids(event: Fields, detail: Fields) -> Iterator[str]:
 
 
 def _names(detail: Fields) -> Iterator[str]:
-    """The friendly names that an event has."""
+    """Yield the friendly names of the secret in an event."""
     answer, request = _fields(detail, "responseElements"), _fields(detail, "requestParameters")
     more = _fields(detail, "additionalEventData")
     return _texts(detail.get("name"), more.get("Name"), answer.get("name"), request.get("name"))
@@ -194,13 +197,13 @@ def _names(detail: Fields) -> Iterator[str]:
 def _parameter_changed(event: Fields, detail: Fields) -> ParameterHint | Ignored:
     operation = detail.get("operation")
     if not isinstance(operation, str) or operation not in PARAMETER_OPERATIONS:
-        return Ignored("changes no parameter")
+        return Ignored("the operation changes no parameter")
     if detail.get("exception") is not None:
         return Ignored("the change failed")
     token = _text(event.get("id"), TOKEN_LENGTH_MAX)
     key = next(_parameter_keys(event, detail), None)
     if token is None or key is None:
-        return Ignored("names no parameter, or has no id")
+        return Ignored("the event names no parameter or has no id")
     return ParameterHint(key, token, operation == "Delete", f"Parameter Store Change: {operation}")
 
 
@@ -224,10 +227,10 @@ def _stage(owner: Fields, name: str) -> str | None:
 
 
 def _texts(*candidates: object) -> Iterator[str]:
-    """Those that could be a secret's or parameter's name or ARN."""
+    """Yield the candidates that can be the name or the ARN of a secret or a parameter."""
     return (text for one in candidates if (text := _text(one, SECRET_ID_LENGTH_MAX)) is not None)
 
 
 def _text(value: object, length_max: int) -> str | None:
-    """`value` if it is printable text of 1 to `length_max` characters."""
+    """Return `value` if it is a printable text of 1 to `length_max` characters, else None."""
     return value if isinstance(value, str) and value.isprintable() and 1 <= len(value) <= length_max else None

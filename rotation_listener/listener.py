@@ -1,4 +1,4 @@
-"""What the listener does with an event, apart from where its clients and clocks come from."""
+"""What the listener does with an event. Its clients and its host are arguments."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from keyturn.errors import ConfigurationError, KeyturnError
 from keyturn.markers.decisions import Hint, ParameterHint
 from keyturn.markers.recorder import Recorded, Recorder
 from keyturn.markers.sweeper import Sweeper
-from keyturn.model.protocols import Lease, Listing
+from keyturn.model.protocols import Catalog, Listing, SweptTable
+from keyturn.runtime.host import Host
 from rotation_listener.events import Ignored, Sweep, parse
 
 Summary: TypeAlias = dict[str, str | int | float | bool | None]
-"""What the listener answers and logs: ids, numbers and reasons, nothing about people or values."""
+"""What the listener returns and logs: ids, numbers and reasons, and nothing about people or values."""
 
 SETTLE_S: Final = 6.0
 SETTLE_MAX_S: Final = 60.0
 
 
 class SweepIncompleteError(KeyturnError):
-    """A sweep could not look at every secret that has a marker, so the lease was not renewed."""
+    """A sweep could not look at every secret that has a marker, so it did not renew the lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The listener's settings.
 
-    `name_prefixes`: markers are kept of secrets whose name starts with one of these; empty means all.
-    `settle_s`: how long DescribeSecret is given to show what an event said, in seconds.
-    `secret_tag`: and only of those that have it; None means all.
-    `parameter_prefixes`: the sweep reads the parameters whose names start with one of these, so that
-    their markers cover copies; empty means none, and events alone make parameters be read again.
+    Args:
+        marker_table: the table's name or ARN.
+        name_prefixes: only secrets whose name starts with one of these get markers; empty means all.
+        settle_s: for how many seconds DescribeSecret may fail to show what an event says.
+        parameter_prefixes: the sweep lists the parameters whose names start with one of these, so that their
+            markers cover copies. Empty means none: then events alone make a cache read parameters again.
+        secret_tag: only secrets that have this tag get markers; None means all.
     """
 
     marker_table: str
@@ -45,7 +48,7 @@ class Settings:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
-        """The settings in an environment; `ConfigurationError` if one of them cannot work."""
+        """Return the settings in these environment variables. Raises `ConfigurationError` for a wrong one."""
         table = environment.get("KEYTURN_MARKER_TABLE", "").strip()
         if not table:
             raise ConfigurationError("KEYTURN_MARKER_TABLE is not set: give the name or ARN of the table")
@@ -58,13 +61,13 @@ class Settings:
         )
 
     def wants(self, hint: Hint) -> bool:
-        """Whether a marker is kept of the hinted secret, as far as its name tells."""
+        """Return True if the name of the hinted secret begins with one of the prefixes."""
         name = hint.name or hint.secret_id.rpartition(":secret:")[2]
         return not self.name_prefixes or name.startswith(self.name_prefixes)
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (one.strip() for one in text.split(","))))
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _tag(text: str) -> Tag | None:
@@ -84,35 +87,50 @@ def _settle_s(text: str) -> float:
     return settle_s
 
 
-@dataclass(frozen=True, slots=True)
 class Listener:
-    """Handles one event at a time; the table is both the recorder's store and the lease.
+    """Handles events, one at a time.
 
-    `parameters`: those that the sweep reads, None where it reads none.
+    Args:
+        settings: which secrets get markers, and how long answers take to settle.
+        catalog: describes and lists secrets.
+        table: the marker table.
+        host: the clock, the pauses and the chance.
+        parameters: lists the parameters that the sweep covers; None if it covers none.
     """
 
-    settings: Settings
-    recorder: Recorder
-    lease: Lease
-    parameters: Listing | None = None
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        table: SweptTable,
+        host: Host,
+        parameters: Listing | None = None,
+    ) -> None:
+        self._settings = settings
+        self._recorder = Recorder(catalog, table, host, settle_s=settings.settle_s)
+        self._sweeper = Sweeper(catalog, table, host, settle_s=settings.settle_s, parameters=parameters)
 
     def handle(self, event: object, time_is_up: Callable[[], bool]) -> Summary:
-        """Do what `event` says. Raises `KeyturnError` when it should be delivered once more."""
+        """Handle one event and return a summary.
+
+        `time_is_up` returns True once a sweep must stop. Raises `KeyturnError` if the event should be
+        delivered once more.
+        """
         match parse(event):
             case Ignored(reason):
                 return {"outcome": "ignored", "reason": reason}
             case Sweep():
                 return self._sweep(time_is_up)
             case ParameterHint() as hint:
-                return _summary(hint.key, hint.reason, self.recorder.record_parameter(hint))
-            # A marker that is there covers copies, and is kept right whatever its name.
-            case Hint() as hint if not (self.settings.wants(hint) or self.recorder.has_marker(hint)):
-                return {"outcome": "ignored", "reason": "outside the name prefixes"}
+                return _summary(hint.key, hint.reason, self._recorder.record_parameter(hint))
+            # A marker that exists makes caches trust their copies, so it is kept right whatever its name is.
+            case Hint() as hint if not (self._settings.wants(hint) or self._recorder.has_marker(hint)):
+                return {"outcome": "ignored", "reason": "the secret's name begins with none of the prefixes"}
             case Hint() as hint:
-                return _summary(hint.secret_id, hint.reason, self.recorder.record(hint))
+                return _summary(hint.secret_id, hint.reason, self._recorder.record(hint))
 
     def _sweep(self, time_is_up: Callable[[], bool]) -> Summary:
-        swept = Sweeper(self.recorder, self.lease, time_is_up, self.parameters).run()
+        swept = self._sweeper.run(time_is_up)
         if not swept.renewed:
             raise SweepIncompleteError(f"the lease was not renewed: {asdict(swept)}")
         return {"outcome": "swept", **asdict(swept)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
@@ -28,11 +27,11 @@ from keyturn.model.protocols import (
 )
 from keyturn.runtime.host import (
     SYSTEM_CLOCK,
+    THIS_HOST,
     environment_label,
     known_convergence_table,
     known_marker_table,
     new_environment,
-    new_epoch,
     system_random,
     system_sleep,
 )
@@ -48,8 +47,9 @@ if TYPE_CHECKING:
     from keyturn.convergence.reporter import Reporter
     from keyturn.convergence.table import ConvergenceTable, ReportsClient
     from keyturn.login.logins import Logins
+    from keyturn.markers.calls import DynamoDBClient
     from keyturn.markers.recorder import Recorder
-    from keyturn.markers.table import DynamoDBClient, MarkerTable
+    from keyturn.markers.table import MarkerTable
     from keyturn.model.parameter import Parameter
 
 SETTLE_S: Final = DEFAULTS.settle_s
@@ -295,7 +295,7 @@ def measures(hook: Metrics | None) -> Measures:
 class LateMarkers:
     """A `MarkerReader` whose client and module are loaded at the first check."""
 
-    def __init__(self, table: Callable[[], MarkerTable]) -> None:
+    def __init__(self, table: Callable[[], MarkerReader]) -> None:
         self._table = table
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
@@ -367,18 +367,19 @@ def marker_table(table: str, client: object) -> MarkerTable:
     """The marker table behind a DynamoDB client."""
     from keyturn.markers.table import MarkerTable
 
-    return MarkerTable(
-        cast("DynamoDBClient", client),
-        table,
-        new_epoch=new_epoch,
-        sleep=time.sleep,
-        random=system_random,
-    )
+    return MarkerTable(cast("DynamoDBClient", client), table)
 
 
 def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
     """A reader of the marker table that is loaded, with its client, at the first check."""
-    return LateMarkers(Once(lambda: marker_table(table, client())))
+
+    def load() -> MarkerReader:
+        from keyturn.markers.calls import MarkerCalls
+        from keyturn.markers.reader import TableReader
+
+        return TableReader(MarkerCalls(cast("DynamoDBClient", client()), table, THIS_HOST))
+
+    return LateMarkers(Once(load))
 
 
 def convergence_table(table: str, client: object) -> ConvergenceTable:
@@ -402,14 +403,8 @@ def recorder(table: str, client: object, dynamodb_client: object) -> Recorder:
         client = make_client("secretsmanager", SECRETS_TIMEOUTS_S)
     if dynamodb_client is None:
         dynamodb_client = make_client("dynamodb", SECRETS_TIMEOUTS_S, region_of(client))
-    return Recorder(
-        catalog=SecretsManagerCatalog(cast("CatalogClient", client)),
-        store=marker_table(table, dynamodb_client),
-        settle_s=SETTLE_S,
-        sleep=time.sleep,
-        random=system_random,
-        wall=time.time,
-    )
+    catalog = SecretsManagerCatalog(cast("CatalogClient", client))
+    return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=SETTLE_S)
 
 
 @functools.cache

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.cache.holdings import Window
     from keyturn.cache.status import CacheStatus
     from keyturn.login.logins import Attempt, LoginOptions
-    from keyturn.markers.table import DynamoDBClient
+    from keyturn.markers.calls import DynamoDBClient
     from keyturn.model.parameter import Parameter
 
 log = logging.getLogger("keyturn")

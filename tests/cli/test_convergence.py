@@ -129,7 +129,10 @@ def test_waiting_without_the_table_is_a_mistake(world: World) -> None:
 def test_a_table_that_is_not_there_is_one_line(world: World) -> None:
     """Exit code 3, as for any refusal of AWS."""
     result = world.run("status", "--convergence-table", "nothing")
-    assert (3, True) == (result.exit_code, "convergence table 'nothing': no such table" in result.stderr)
+    assert (3, True) == (
+        result.exit_code,
+        "convergence table 'nothing': there is no such table" in result.stderr,
+    )
 
 
 def test_what_is_reported_cannot_steer_the_terminal(world: World, fleet: ConvergenceTable) -> None:

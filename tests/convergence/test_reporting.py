@@ -361,7 +361,7 @@ def test_trouble_is_logged_once_shown_and_never_raised(
     scene.reports.fail = lambda: None
     with caplog.at_level(logging.INFO, "keyturn"):
         scene.pass_time(cache, 60)
-    assert ["what this process holds is reported again"] == [
+    assert ["the convergence table takes this process's reports again"] == [
         record.getMessage() for record in caplog.records if record.levelno == logging.INFO
     ]
     status = cache.status().reports

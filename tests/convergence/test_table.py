@@ -146,13 +146,13 @@ def refused(code: str) -> ClientError:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (refused("AccessDeniedException"), "allow dynamodb:PutItem on the table's ARN"),
+        (refused("AccessDeniedException"), "environments need dynamodb:PutItem"),
         (refused("ExpiredTokenException"), "no valid credentials"),
-        (refused("ThrottlingException"), "should be on demand"),
+        (refused("ThrottlingException"), "capacity mode to on-demand"),
         (EndpointConnectionError(endpoint_url="https://x"), "check the network path"),
         (refused("ResourceNotFoundException"), "deploy the stack with Convergence=true"),
         (refused("ValidationException"), "primary key must be the String pk"),
-        (refused("Else"), "it refused the request"),
+        (refused("Else"), "DynamoDB rejected the request"),
     ],
 )
 def test_every_fault_says_what_to_do(error: Exception, said: str) -> None:
@@ -166,7 +166,7 @@ def test_every_fault_says_what_to_do(error: Exception, said: str) -> None:
 
 def test_reading_needs_another_right() -> None:
     """It is named."""
-    with pytest.raises(ConvergenceTableError, match="allow dynamodb:Scan"):
+    with pytest.raises(ConvergenceTableError, match="keyturn status dynamodb:Scan"):
         ConvergenceTable(Failing(refused("AccessDeniedException")), TABLE).read()
 
 

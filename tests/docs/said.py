@@ -11,12 +11,12 @@ from tests.architecture.sources import Module, shipped_modules
 
 ELSEWHERE: Final = {
     "keyturn.cli.status.fleet": ("notes",),
-    "keyturn.markers.table": ("_advice",),
-    "keyturn.convergence.table": ("_advice",),
-    "keyturn.aws.faults": ("table_advice",),
+    "keyturn.markers.calls": ("IF_DENIED", "IF_MISSING"),
+    "keyturn.convergence.table": ("IF_DENIED", "IF_MISSING"),
+    "keyturn.aws.tables": ("_table_advice",),
     "keyturn.cache.table_view": ("_look", "uncovered_because"),
 }
-"""Module -> functions whose answers end up in a message, in `status()` or in the log."""
+"""Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""
 
 LEVELS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 
@@ -41,6 +41,10 @@ def _sayings(module: Module) -> Iterator[ast.expr]:
                 yield from _arguments(call)
             case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
                 yield from node.args[:1]
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as text) if name in ELSEWHERE.get(
+                module.name, ()
+            ):
+                yield text
             case ast.FunctionDef(name=name) if name in ELSEWHERE.get(module.name, ()):
                 yield from (
                     one.value

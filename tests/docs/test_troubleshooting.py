@@ -41,7 +41,7 @@ def test_no_row_is_of_the_past() -> None:
     elsewhere = {
         "a character that no name has",
         "an empty part",
-        "no Name, Value and Version in the answer",
+        "the answer has no Name, Value or Version",
         "not ready to serve traffic",
     }
     assert len(told) > 100

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import boto3
 import pytest
 
 from keyturn.markers.table import MarkerTable
+from tests.hosts import host_of
 from tests.markers.marker_contract import MarkersContract
 
 pytestmark = pytest.mark.e2e
@@ -26,11 +26,5 @@ class TestMarkersOnMinistack(MarkersContract):
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield MarkerTable(
-            client,
-            "markers",
-            new_epoch=lambda: uuid.uuid4().hex,
-            sleep=lambda _seconds: None,
-            random=lambda: 0.0,
-        )
+        yield MarkerTable(client, "markers", host_of())
         client.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from tests.sources.parameter_contract import ParameterSourceContract, Scene, client_scene
+from tests.aws.parameter_contract import ParameterSourceContract, Scene, client_scene
 
 pytestmark = pytest.mark.e2e
 

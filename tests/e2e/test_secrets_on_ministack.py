@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.assembly import secrets_manager
-from tests.sources.catalog_contract import Account, CatalogContract, account_of
-from tests.sources.rigs import ClientRig
-from tests.sources.source_contract import Scene, SourceContract
+from tests.aws.catalog_contract import Account, CatalogContract, account_of
+from tests.aws.rigs import ClientRig
+from tests.aws.source_contract import Scene, SourceContract
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -12,8 +12,8 @@ import pytest
 from moto import mock_aws
 
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.aws.extension_server import TOKEN, Extension, serving
 from tests.examples.test_template import EXAMPLES
-from tests.sources.extension_server import TOKEN, Extension, serving
 
 API_KEY = "/my-frontend-app/production/api-key"
 SECRET_ID = "/my-frontend-app/production/stripe-key"

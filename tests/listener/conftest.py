@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 import boto3
 import pytest
 from moto import mock_aws
 
 from keyturn.markers.recorder import Recorder
+from keyturn.markers.sweeper import Sweeper
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Marker
 from keyturn.model.names import secret_key
+from keyturn.model.protocols import Catalog, Listing
 from keyturn.model.versions import Described
+from keyturn.runtime.host import Host
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.hosts import host_of
 
 NAME, TABLE, SETTLE_S = "prod/db", "markers", 6.0
 
@@ -50,11 +53,13 @@ class World:
     secrets: FakeSecretsManager = field(init=False)
     catalog: LaggingCatalog = field(init=False)
     arn: str = field(init=False)
+    host: Host = field(init=False)
 
     def __post_init__(self) -> None:
         self.secrets = FakeSecretsManager(self.clock)
         self.catalog = LaggingCatalog(self.secrets)
         self.arn = self.secrets.create(NAME, "one", "v1")
+        self.host = host_of(self.clock, sleep=self.nap)
 
     @property
     def key(self) -> str:
@@ -77,14 +82,25 @@ class World:
 
     @property
     def recorder(self) -> Recorder:
-        return Recorder(
-            self.catalog,
-            self.table,
-            settle_s=SETTLE_S,
-            sleep=self.nap,
-            random=lambda: 0.5,
-            wall=self.clock.wall,
-        )
+        return self.recorder_with()
+
+    def recorder_with(
+        self, *, catalog: Catalog | None = None, sleep: Callable[[float], None] | None = None
+    ) -> Recorder:
+        """The recorder of this world, perhaps with other secrets or with another way to wait."""
+        host = self.host._replace(sleep=sleep or self.nap)
+        return Recorder(catalog or self.catalog, self.table, host, settle_s=SETTLE_S)
+
+    def sweeper(
+        self,
+        *,
+        catalog: Catalog | None = None,
+        sleep: Callable[[float], None] | None = None,
+        parameters: Listing | None = None,
+    ) -> Sweeper:
+        """The sweep of this world, perhaps with other secrets or with another way to wait."""
+        host = self.host._replace(sleep=sleep or self.nap)
+        return Sweeper(catalog or self.catalog, self.table, host, settle_s=SETTLE_S, parameters=parameters)
 
     def nap(self, seconds: float) -> None:
         self.naps_s.append(seconds)
@@ -115,12 +131,6 @@ def world() -> Iterator[World]:
         client.meta.events.register(
             "before-call.dynamodb", lambda *, model, **_: calls.update([getattr(model, "name", "?")])
         )
-        epochs, naps_s = count(1), list[float]()
-        table = MarkerTable(
-            client,
-            TABLE,
-            new_epoch=lambda: f"epoch-{next(epochs)}",
-            sleep=naps_s.append,
-            random=lambda: 0.5,
-        )
+        naps_s = list[float]()
+        table = MarkerTable(client, TABLE, host_of(sleep=naps_s.append))
         yield World(table, calls, naps_s)

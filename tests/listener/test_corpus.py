@@ -17,6 +17,7 @@ from keyturn.markers.recorder import Recorder
 from keyturn.model.versions import AWSCURRENT, Described
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 from rotation_listener.events import parse
+from tests.hosts import host_of
 from tests.listener.test_events import EVENTS, INDEX
 
 FILES = sorted(str(row["file"]) for row in INDEX)
@@ -48,9 +49,7 @@ class Account:
 def test_shuffled_doubled_and_lost_samples_end_in_the_same_markers(order: list[Hint], lost: int) -> None:
     """As long as one event of each secret arrives, the markers say what the account says."""
     account, table = Account(), FakeMarkers()
-    recorder = Recorder(
-        account, table, settle_s=0, sleep=lambda _: None, random=lambda: 0.5, wall=lambda: 1.0
-    )
+    recorder = Recorder(account, table, host_of(), settle_s=0)
     arrived = order[lost:]
     for hint in arrived:
         recorder.record(hint)
@@ -87,9 +86,7 @@ def test_whatever_was_late_the_last_word_is_the_secrets(chance: Random, moves: l
     secrets = FakeSecretsManager()
     arn = secrets.create("db", "value", "a")
     catalog, table = Late(secrets, chance), FakeMarkers(FakeClock())
-    recorder = Recorder(
-        catalog, table, settle_s=6, sleep=lambda _: None, random=lambda: 0.5, wall=lambda: 1.0
-    )
+    recorder = Recorder(catalog, table, host_of(), settle_s=6)
     waiting: list[Hint] = []
     for version_id in moves:
         secrets.put("db", "value", version_id)

@@ -105,13 +105,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:
     """A deployed stack."""
-    table = MarkerTable(
-        session.client("dynamodb"),
-        outputs["MarkerTableName"],
-        new_epoch=lambda: "a-test",
-        sleep=time.sleep,
-        random=lambda: 0.5,
-    )
+    table = MarkerTable(session.client("dynamodb"), outputs["MarkerTableName"])
     return Stack(session, outputs, table)
 
 

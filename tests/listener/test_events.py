@@ -69,7 +69,7 @@ def test_a_sample_names_its_secret_and_version(row: Mapping[str, object]) -> Non
     event = sample(row["file"])
     parsed = parse(event)
     if row["eventName"] in CHANGES_NOTHING:
-        assert parsed == Ignored("changes no staging label")
+        assert parsed == Ignored("the call changes no staging label")
         return
     assert isinstance(parsed, Hint)
     assert (at(event, row["arn_at"]), at(event, row["version_at"])) == (parsed.secret_id, parsed.version_id)
@@ -132,7 +132,7 @@ def test_a_failed_call_is_ignored() -> None:
 )
 def test_calls_that_change_no_label_are_ignored(name: str) -> None:
     """Reading, tagging and policies move nothing."""
-    assert Ignored("changes no staging label") == call(name, clientRequestToken="v2")
+    assert Ignored("the call changes no staging label") == call(name, clientRequestToken="v2")
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_an_id_is_found_wherever_it_was_seen(detail: Mapping[str, object], secre
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (None, "not a JSON object"),
-        ([], "not a JSON object"),
+        (None, "no JSON object"),
+        ([], "no JSON object"),
         ({}, "of no kind"),
         ({"detail-type": "EC2 Instance State-change Notification"}, "of no kind"),
         ({"detail-type": ["Secret Label Updated"]}, "of no kind"),

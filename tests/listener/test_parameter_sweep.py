@@ -12,7 +12,7 @@ from moto import mock_aws
 from keyturn.aws.catalog import ParameterListing
 from keyturn.errors import UnavailableError
 from keyturn.markers.decisions import ParameterHint
-from keyturn.markers.sweeper import Sweeper, Swept
+from keyturn.markers.sweeper import Swept
 from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSCURRENT, Described
 from tests.listener.conftest import World
@@ -38,7 +38,7 @@ class Listed:
 def sweep(world: World, listed: Listed | None, *, after_s: float = LONG_AGO_S) -> Swept:
     """One sweep, so long after whatever was before."""
     world.clock.advance(after_s)
-    return Sweeper(world.recorder, world.table, lambda: False, listed).run()
+    return world.sweeper(parameters=listed).run(lambda: False)
 
 
 def marker(world: World) -> Marker:
@@ -117,9 +117,7 @@ def test_a_sweep_that_runs_out_of_time_goes_on_at_the_next(world: World) -> None
     arns = [f"{KEY}/{number:03}" for number in range(150)]
     listed = Listed(dict.fromkeys(arns, "1"))
     world.clock.advance(LONG_AGO_S)
-    swept = Sweeper(
-        world.recorder, world.table, lambda: world.table.look(arns[0]).marker is not None, listed
-    ).run()
+    swept = world.sweeper(parameters=listed).run(lambda: world.table.look(arns[0]).marker is not None)
     assert (99, False, False) == (swept.first - 1, swept.in_time, swept.renewed)
     rest = sweep(world, listed)
     assert (51, True, True) == (rest.first, rest.in_time, rest.renewed)

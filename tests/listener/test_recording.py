@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 import pytest
 
@@ -121,7 +120,7 @@ def test_answers_from_before_and_after_another_write_do_not_confirm_each_other(w
             world.recorder.record(moved(world, "v1"))
             world.catalog.late.extend([late] * 4)
 
-    slow = replace(world.recorder, sleep=roll_back_meanwhile)
+    slow = world.recorder_with(sleep=roll_back_meanwhile)
     done = slow.record(moved(world, "v-unknown"))
     assert (Outcome.DEFERRED, "v1", 5) == (done.outcome, world.current, done.looks)
 

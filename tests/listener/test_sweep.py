@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
@@ -29,7 +29,7 @@ def sweep(world: World, time_is_up: Callable[[], bool] = lambda: False) -> Swept
     """One sweep; what is counted afterwards is this sweep's alone."""
     world.calls.clear()
     world.secrets.calls.clear()
-    return Sweeper(world.recorder, world.table, time_is_up).run()
+    return world.sweeper().run(time_is_up)
 
 
 def swept_as_of_s(world: World) -> float | None:
@@ -116,7 +116,7 @@ def test_an_event_on_its_way_is_not_counted(world: World) -> None:
         world.nap(seconds)
         recorder.record(Hint(world.arn, NAME, "v2", AWSCURRENT))
 
-    swept = Sweeper(replace(recorder, sleep=arrive), world.table, lambda: False).run()
+    swept = world.sweeper(sleep=arrive).run(lambda: False)
     assert Swept(listed=1, renewed=True) == swept
     assert "v2" == world.current
 
@@ -209,7 +209,7 @@ def test_a_second_look_that_fails_keeps_the_lease_from_renewal(world: World) -> 
         world.nap(seconds)
         world.secrets.fail = UnavailableError
 
-    swept = Sweeper(replace(world.recorder, sleep=fail_after), world.table, lambda: False).run()
+    swept = world.sweeper(sleep=fail_after).run(lambda: False)
     assert Swept(listed=1, failed=1) == swept
     world.secrets.fail = lambda _: None
     assert "v1" == world.current
@@ -230,13 +230,12 @@ def test_two_answers_that_contradict_each_other_correct_nothing(world: World) ->
         world.rotate(version_id)
         sweep(world)
     world.rotate("v1")
-    recorder = world.recorder
 
     def move_again(seconds: float) -> None:
         world.nap(seconds)
         world.rotate("v2")
 
-    swept = Sweeper(replace(recorder, sleep=move_again), world.table, lambda: False).run()
+    swept = world.sweeper(sleep=move_again).run(lambda: False)
     assert (1, "v3") == (swept.failed, world.current)
     assert not swept.renewed
 
@@ -312,7 +311,7 @@ def test_a_list_that_fails_fails_the_sweep(world: World) -> None:
             raise UnavailableError("*")
 
     with pytest.raises(UnavailableError):
-        Sweeper(replace(world.recorder, catalog=Halved()), world.table, lambda: False).run()
+        world.sweeper(catalog=Halved()).run(lambda: False)
     assert before_s == swept_as_of_s(world)
 
 
@@ -324,7 +323,9 @@ def test_a_table_that_fails_fails_the_sweep(world: World) -> None:
             raise MarkerTableError("markers", "unreachable")
 
     with pytest.raises(MarkerTableError):
-        Sweeper(world.recorder, Broken(), lambda: False).run()  # type: ignore[arg-type] # half a table
+        Sweeper(world.catalog, Broken(), world.host, settle_s=0).run(  # type: ignore[arg-type] # half a table
+            lambda: False
+        )
 
 
 def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: World) -> None:
@@ -334,19 +335,19 @@ def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: Worl
         for name in ("prod/a", "prod/b", "dev/c", "PROD/d"):
             client.create_secret(Name=name, SecretString="value")
         catalog = SecretsManagerCatalog(client, name_prefixes=("prod/",))
-        recorder = replace(world.recorder, catalog=catalog)
+        recorder, sweeper = world.recorder_with(catalog=catalog), world.sweeper(catalog=catalog)
         recorder.record(Hint("dev/c", reason="announced"))
-        assert 2 == Sweeper(recorder, world.table, lambda: False).run().first
+        assert 2 == sweeper.run(lambda: False).first
         names = {seen.key.rpartition(":secret:")[2] for seen in world.table.scan()}
         assert {"prod/a", "prod/b", "dev/c"} == names
         client.put_secret_value(SecretId="dev/c", SecretString="another")
-        assert 1 == Sweeper(recorder, world.table, lambda: False).run().found_by_sweep
+        assert 1 == sweeper.run(lambda: False).found_by_sweep
 
 
 def test_prefixes_that_became_narrower_lose_no_event(world: World) -> None:
     """A marker outside of them covers copies as before, so its events are heard and none counts as lost."""
     sweep(world)
-    listener = Listener(Settings("markers", name_prefixes=("dev/",)), world.recorder, world.table)
+    listener = Listener(Settings("markers", name_prefixes=("dev/",)), world.catalog, world.table, world.host)
     world.rotate("v2")
     announced = {"keyturn": "announce", "secret_id": world.arn, "version_id": "v2", "step": "finishSecret"}
     assert "written" == listener.handle(announced, lambda: False)["outcome"]
@@ -369,10 +370,10 @@ def test_a_tag_chooses_which_secrets_get_markers(world: World) -> None:
             client.create_secret(Name=name.replace(" ", "-"), SecretString="value", Tags=given)
         catalog = SecretsManagerCatalog(client, tag=Tag("keyturn", "yes"))
         assert ["wanted"] == [one.name for one in catalog.list()]
-        recorder = replace(world.recorder, catalog=catalog)
+        recorder, sweeper = world.recorder_with(catalog=catalog), world.sweeper(catalog=catalog)
 
         def swept() -> Swept:
-            return Sweeper(recorder, world.table, lambda: False).run()
+            return sweeper.run(lambda: False)
 
         assert Recorded(Outcome.UNCHANGED, None) == recorder.record(Hint("bare", reason="an event"))
         assert (1, 1) == (swept().first, len(list(world.table.scan())))
@@ -414,7 +415,7 @@ def test_a_tag_that_is_taken_away_during_the_sweep_begins_no_marker(world: World
         client.create_secret(Name="bare", SecretString="value")
         catalog = SecretsManagerCatalog(client, tag=Tag("keyturn"))
         listing = ListedBefore(catalog, [SecretsManagerCatalog(client).describe("bare")])
-        swept = Sweeper(replace(world.recorder, catalog=listing), world.table, lambda: False).run()
+        swept = world.sweeper(catalog=listing).run(lambda: False)
     assert (1, 0, True) == (swept.listed, swept.first, swept.renewed)
 
 

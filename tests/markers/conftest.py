@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING
 
 import boto3
@@ -13,6 +12,8 @@ import pytest
 from moto import mock_aws
 
 from keyturn.markers.table import MarkerTable
+from keyturn.runtime.host import Host
+from tests.hosts import host_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,22 +28,17 @@ class World:
     client: DynamoDBClient
     calls: list[str] = field(default_factory=list)
     naps_s: list[float] = field(default_factory=list)
-    epochs: Iterator[int] = field(default_factory=count)
+    host: Host = field(init=False)
 
     def __post_init__(self) -> None:
+        self.host = host_of(sleep=self.naps_s.append)
         self.client.meta.events.register("before-call.dynamodb", self._count)
 
     def _count(self, *, model: object, **_: object) -> None:
         self.calls.append(getattr(model, "name", "?"))
 
     def table(self, name: str = TABLE) -> MarkerTable:
-        return MarkerTable(
-            self.client,
-            name,
-            new_epoch=lambda: f"epoch-{next(self.epochs)}",
-            sleep=self.naps_s.append,
-            random=lambda: 0.5,
-        )
+        return MarkerTable(self.client, name, self.host)
 
     def make_table(self, name: str = TABLE, key: str = "pk") -> str:
         """Make a table; its ARN."""

@@ -135,6 +135,6 @@ class MarkersContract:
         many = [marker(f"db{number}") for number in range(WRITES_MAX + 1)]
         with pytest.raises(ValueError, match=str(WRITES_MAX)):
             write(table, *many)
-        with pytest.raises(ValueError, match="saw its key"):
+        with pytest.raises(ValueError, match="key under which it was read"):
             table.write([(table.look(ONE.key), OTHER)])
         assert table.read_head() is None

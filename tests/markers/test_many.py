@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers.schema import item_of
 from keyturn.markers.table import MarkerTable
+from tests.hosts import host_of
 from tests.markers.conftest import World
 from tests.markers.marker_contract import ARN_PREFIX, marker, write
 
@@ -60,9 +61,7 @@ class Scripted:
         return self._call("transact_write_items", **request)
 
     def table(self) -> MarkerTable:
-        return MarkerTable(
-            self, "markers", new_epoch=lambda: "e", sleep=self.naps_s.append, random=lambda: 1.0
-        )
+        return MarkerTable(self, "markers", host_of(sleep=self.naps_s.append, random=1.0))
 
 
 def answered(answer: Answer, _name: str, _request: Mapping[str, object]) -> Answer:
@@ -154,7 +153,7 @@ def test_a_denied_batch_is_split_once() -> None:
         (refusal("ThrottlingException"), "throttled", False),
         (refusal("ExpiredTokenException"), "no valid credentials", False),
         (refusal("UnrecognizedClientException"), "no valid credentials", False),
-        (refusal("ConditionNobodyKnows"), "refused", False),
+        (refusal("ConditionNobodyKnows"), "rejected", False),
         (NoCredentialsError(), "no valid credentials", False),
         (EndpointConnectionError(endpoint_url="http://127.0.0.1"), "unreachable", False),
     ],
@@ -254,7 +253,7 @@ def test_a_lease_that_may_not_be_renewed_is_told() -> None:
             return {}
         raise refusal("AccessDeniedException")
 
-    with pytest.raises(MarkerTableError, match="may not use it") as caught:
+    with pytest.raises(MarkerTableError, match="may not use the table") as caught:
         Scripted(answer).table().renew(1.0)
     assert caught.value.denied
 
@@ -318,7 +317,7 @@ def test_a_refused_head_that_is_in_order_is_told() -> None:
         raise refusal("TransactionCanceledException", reasons=["None", "ValidationError"])
 
     one, client = marker(), Scripted(answer)
-    with pytest.raises(MarkerTableError, match="refused the request"):
+    with pytest.raises(MarkerTableError, match="rejected the request"):
         client.table().write([(client.table().absent(one.key), one)])
     assert 1 == client.calls["transact_write_items"]
 
@@ -329,5 +328,5 @@ def test_a_table_is_known_by_its_name_and_writes_only_what_it_saw(table: MarkerT
     client = Scripted(lambda *_: {})
     client.table().write([])
     assert {} == client.calls
-    with pytest.raises(ValueError, match="saw its key"):
+    with pytest.raises(ValueError, match="key under which it was read"):
         client.table().write([(client.table().absent("arn:another"), marker())])

@@ -259,26 +259,30 @@ def test_threads_lose_nothing(writer: Writer) -> None:
     assert 16_000 == len(values(lines, "ReadTime"))
 
 
-def test_a_child_begins_with_nothing(writer: Writer) -> None:
-    """Forked while another thread holds the lock: the child can measure, and writes only its own."""
-    writer.metrics.record(Metric.REFUSALS, 1)
-    locked, gate = threading.Event(), threading.Event()
+def test_a_child_begins_with_nothing() -> None:
+    """Forked in the midst of another thread's measurement: the child can measure, and writes only its own."""
+    measuring, gate = threading.Event(), threading.Event()
 
-    def hold() -> None:
-        with writer.metrics._lock:  # noqa: SLF001 # as a thread in the middle of a measurement
-            locked.set()
+    class Waiting(FakeClock):
+        """Stops whoever measures, until the gate opens."""
+
+        def wall(self) -> float:
+            measuring.set()
             assert gate.wait(20)
+            return super().wall()
 
+    writer = Writer(clock=Waiting())
     with ThreadPoolExecutor(1) as pool:
-        holding = pool.submit(hold)
-        assert locked.wait(20)
+        recording = pool.submit(writer.metrics.record, Metric.REFUSALS, 1)
+        assert measuring.wait(20)
         child = os.fork()
         if child == 0:
+            gate.set()
             writer.metrics.record(Metric.LOGINS_FAILED, 1)
             writer.metrics.flush()
             os._exit(0 if writer.output.taken() == [{"service": "orders", "LoginsFailed": 1}] else 1)
         gate.set()
-        holding.result(20)
+        recording.result(20)
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     writer.metrics.flush()
     assert [{"service": "orders", "Refusals": 1}] == writer.output.taken()

@@ -19,7 +19,6 @@ from keyturn.metrics.hook import SILENT
 from keyturn.metrics.outbox import WAITING_MAX, Outbox
 from keyturn.settings.environment import KeyturnSettings
 from keyturn.testing.fakes import RecordedMetrics
-from keyturn.testing.parts import parts_of
 from tests.metrics.conftest import Measured
 from tests.testing.processes import eventually
 from tests.world import NAME, World
@@ -54,14 +53,14 @@ def test_hits_are_never_recorded(measured: Measured) -> None:
     measured.parameters.put("/prod/host", "x")
     measured.cache.get_parameter("/prod/host")
     measured.told()
-    outbox = parts_of(measured.cache).measures
     for _ in range(HITS):
         measured.cache.get(NAME)
     for _ in range(HITS):
         measured.cache.get_parameter("/prod/host")
-    assert isinstance(outbox, Outbox)
-    outbox.deliver()
     assert [] == measured.told()
+    measured.world.secrets.create("prod/other", "x")
+    measured.cache.get("prod/other")
+    assert [Metric.READ_S] == [one.metric for one in measured.told()]
 
 
 def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
@@ -69,7 +68,6 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
     program = """
         import sys
         from keyturn import Peers, SecretCache, SecretVersion
-        from keyturn.metrics.hook import SILENT
 
         class Secrets:
             def read(self, secret_id, *, stage, version_id=None):
@@ -77,7 +75,6 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
 
         cache = SecretCache(marker_table="t", peers=Peers(source=Secrets()))
         cache.get("s")
-        assert cache._parts.measures is SILENT
         assert not {"keyturn.metrics.outbox", "keyturn.metrics.emf"} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
@@ -228,27 +225,28 @@ def test_nothing_is_lost_between_threads(world: World) -> None:
 class LastMoment:
     """A lock in whose last moment another thread finds it taken."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self._meanwhile = meanwhile
         self._lock = threading.Lock()
-        self._is_first = True
 
-    def acquire(self, *, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 # as of threading
         return self._lock.acquire(blocking=blocking)
 
     def release(self) -> None:
-        if self._is_first:
-            self._is_first = False
-            self._outbox.record(Metric.REFUSALS, 1)
-            self._outbox.deliver()
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
+        meanwhile()
         self._lock.release()
 
 
 def test_what_is_left_in_the_last_moment_is_told() -> None:
     """Who finds the hook busy leaves its own to the thread that tells, even if that has just finished."""
     hook = RecordedMetrics()
-    outbox = Outbox(hook)
-    outbox._telling = LastMoment(outbox)  # type: ignore[assignment] # noqa: SLF001 # the moment
+
+    def other_thread() -> None:
+        outbox.record(Metric.REFUSALS, 1)
+        outbox.deliver()
+
+    outbox = Outbox(hook, make_lock=lambda: LastMoment(other_thread))
     outbox.record(Metric.READ_S, 1)
     outbox.deliver()
     assert [Metric.READ_S, Metric.REFUSALS] == [one.metric for one in hook.told]
@@ -318,8 +316,15 @@ def test_a_background_thread_tells_as_well(world: World) -> None:
 def test_the_hook_reaches_every_cache_that_is_made_for_users(world: World) -> None:
     """`KeyturnSettings` and `keyturn.compat` pass it on."""
     hook = RecordedMetrics()
-    for cache in (KeyturnSettings().cache(metrics=hook), CompatCache(client=object(), metrics=hook).keyturn):
-        outbox = parts_of(cache).measures
-        outbox.record(Metric.READS_FAILED, 1)
-        outbox.deliver()
-    assert [1, 1] == hook.of(Metric.READS_FAILED)
+
+    class Client:
+        def get_secret_value(self, **_: object) -> dict[str, object]:
+            return {"ARN": world.arn, "Name": NAME, "VersionId": "v1", "SecretString": "one"}
+
+        def describe_secret(self, **_: object) -> dict[str, object]:
+            return {"ARN": world.arn, "Name": NAME, "VersionIdsToStages": {"v1": ["AWSCURRENT"]}}
+
+    client = Client()
+    KeyturnSettings().cache(client=client, metrics=hook).get(NAME)
+    CompatCache(client=client, metrics=hook).get_secret_string(NAME)
+    assert [Metric.READ_S] * 2 == [one.metric for one in hook.told]

@@ -19,6 +19,7 @@ from keyturn.markers.sweeper import Sweeper
 from keyturn.model.protocols import Seen
 from keyturn.model.versions import AWSCURRENT, Described
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
+from tests.hosts import host_of
 
 NAME = "/prod/db/password"
 ARN_PREFIX = "arn:aws:ssm:eu-west-1:123456789012:parameter"
@@ -56,7 +57,11 @@ class World:
 
     def sweep(self, *, parameters: bool = True) -> None:
         """One run of the listener's sweep; it lists parameters, or does not."""
-        Sweeper(self._recorder(), _Lease(self), lambda: False, _Listed(self) if parameters else None).run()
+        listed = _Listed(self) if parameters else None
+        sweeper = Sweeper(
+            self.secrets, _SweptTable(self), host_of(self.clock), settle_s=6.0, parameters=listed
+        )
+        sweeper.run(lambda: False)
 
     def cache(self, clock: FakeClock | None = None, **limits: float) -> SecretCache:
         peers = Peers(source=self.secrets, markers=self.table, clock=clock or self.clock, random=lambda: 0.0)
@@ -64,7 +69,7 @@ class World:
         return SecretCache(ssm_client=self.ssm, limits=named, peers=peers)
 
     def _recorder(self) -> Recorder:
-        return Recorder(self.secrets, self.table, 6.0, lambda _: None, lambda: 0.0, self.clock.wall)
+        return Recorder(self.secrets, self.table, host_of(self.clock), settle_s=6.0)
 
     def _count(self, model: object, **_: object) -> None:
         name = str(getattr(model, "name", ""))
@@ -87,12 +92,13 @@ class _Listed:
                 yield Described(f"{ARN_PREFIX}{name}", name, {AWSCURRENT: str(one["Version"])})
 
 
-class _Lease:
-    """The sweep's side of the table in memory."""
+class _SweptTable:
+    """The table in memory as a sweep needs it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.absent = world.table.look
+        self.absent = self.look = world.table.look
+        self.write = world.table.write
 
     def now_s(self) -> float:
         return self._world.clock.wall()

@@ -111,7 +111,7 @@ def test_a_version_that_is_announced_and_not_there_yet_is_said_to_be_missing(wor
     """A read pinned to a version gives that one or a later one, never an earlier one for it."""
     source = ParameterStoreSource(lambda: world.ssm, decrypt=True)
     assert "1" == source.read(NAME, stage=AWSCURRENT, version_id="1").version_id
-    with pytest.raises(ParameterVersionNotFoundError, match="not to be seen yet"):
+    with pytest.raises(ParameterVersionNotFoundError, match="does not show version"):
         source.read(NAME, stage=AWSCURRENT, version_id="2")
     world.put("two")
     assert "2" == source.read(NAME, stage=AWSCURRENT, version_id="1").version_id

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import pytest
@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from keyturn.markers.recorder import Recorder
-from keyturn.model.protocols import Lease
 from rotation_listener.listener import Listener, Settings
+from tests.hosts import host_of
 from tests.world import NAME, World
+
+if TYPE_CHECKING:
+    from keyturn.model.protocols import SweptTable
 
 SETTLE_S = 6.0
 LOOKS_MAX = 5
@@ -28,16 +30,9 @@ Handler = Callable[[object, object], dict[str, object]]
 
 def listener(world: World) -> Listener:
     """A listener over the world whose waiting moves the world's clock."""
-    recorder = Recorder(
-        world.secrets,
-        world.table,
-        settle_s=SETTLE_S,
-        sleep=world.clock.advance,
-        random=lambda: 0.5,
-        wall=world.clock.wall,
-    )
     # No event of this file asks for a sweep.
-    return Listener(Settings("markers"), recorder, cast("Lease", world.table))
+    table = cast("SweptTable", world.table)
+    return Listener(Settings("markers", settle_s=SETTLE_S), world.secrets, table, host_of(world.clock))
 
 
 def native(arn: str, version_id: str, name: str = NAME) -> dict[str, object]:

@@ -325,7 +325,7 @@ class Port(LiveSettings):
         (json.dumps({"password": "1", "user": CANARY}), SecretFieldError, "Port.name: .*no key 'username'"),
         (json.dumps([CANARY]), SecretFieldError, "Port.port: .*no key 'password'"),
         (f'{{"password": {CANARY}', SecretFieldError, "Port.port: not JSON at character"),
-        (CANARY.encode(), SecretFieldError, "Port.port: it is binary"),
+        (CANARY.encode(), SecretFieldError, "Port.port: the value is binary"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_not_shown(

@@ -29,8 +29,10 @@ _CHECKING: Final = "src/keyturn/cache/checker.py"
 _CONVERGENCE: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
 _LOGIN: Final = "src/keyturn/login/logins.py"
-_MARKERS: Final = "src/keyturn/markers/table.py"
 _RECORDING: Final = "src/keyturn/markers/recorder.py"
+_RECONCILER: Final = "src/keyturn/markers/reconciler.py"
+_MARKERS_READER: Final = "src/keyturn/markers/reader.py"
+_MARKERS_WRITER: Final = "src/keyturn/markers/writer.py"
 _REFRESH: Final = "src/keyturn/cache/refresh.py"
 _REPORTING: Final = "src/keyturn/convergence/reporter.py"
 _SHELF: Final = "src/keyturn/cache/holdings.py"
@@ -111,7 +113,7 @@ BUGS: Final = (
     Bug(
         "an event about a parameter is no reason to read it",
         _RECORDING,
-        "        self.store.write([(seen, marker)])\n        return Recorded(Outcome.WRITTEN, marker)\n",
+        "        self._store.write([(seen, marker)])\n        return Recorded(Outcome.WRITTEN, marker)\n",
         "        return Recorded(Outcome.WRITTEN, marker)\n",
     ),
     Bug(
@@ -129,7 +131,7 @@ BUGS: Final = (
     Bug(
         "the sweep leaves a parameter's version out",
         _MARKERS_DECISIONS,
-        "        stages = dict(found.stages) if found is not None else {}\n",
+        "        stages = dict(latest.stages) if latest is not None else {}\n",
         "        stages = dict(before.stages)\n",
     ),
     Bug(
@@ -345,60 +347,60 @@ BUGS: Final = (
     # What is written
     Bug(
         "the marker is read after the secret",
-        _RECORDING,
-        "            seen = self.store.look(key) if key is not None else None\n"
-        "            described = self.find(hint.secret_id, key)\n",
-        "            described = self.find(hint.secret_id, key)\n"
-        "            seen = self.store.look(key) if key is not None else None\n",
+        _RECONCILER,
+        "            seen = self._store.look(key) if key is not None else None\n"
+        "            described = find_secret(self._catalog, hint.secret_id, key)\n",
+        "            described = find_secret(self._catalog, hint.secret_id, key)\n"
+        "            seen = self._store.look(key) if key is not None else None\n",
     ),
     Bug(
         "markers are written without a condition",
-        _MARKERS,
-        '        return {"Put": {"TableName": self._table, "Item": item, **seen.mark.condition()}}\n',
-        '        return {"Put": {"TableName": self._table, "Item": item}}\n',
+        _MARKERS_WRITER,
+        '        return {"Put": {"TableName": self._calls.table, "Item": item, **seen.mark.condition()}}\n',
+        '        return {"Put": {"TableName": self._calls.table, "Item": item}}\n',
     ),
     Bug(
         "markers are read eventually consistent",
-        _MARKERS,
-        '            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}\n',
-        '            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": False}\n',
+        _MARKERS_READER,
+        '"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}\n',
+        '"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": False}\n',
     ),
     Bug(
         "the head is not in the transaction",
-        _MARKERS,
-        "        items = [*(self._put(seen, marker) for seen, marker in changes), self._head_move()]\n",
+        _MARKERS_WRITER,
+        "        items = [*(self._put(seen, marker) for seen, marker in changes), self._head.count_up()]\n",
         "        items = [*(self._put(seen, marker) for seen, marker in changes)]\n",
     ),
     Bug(
         "AWSCURRENT goes back in the marker at one word of DescribeSecret",
-        _RECORDING,
+        _RECONCILER,
         "        if moves_back(before, described) and move != seen_before and not is_named:\n",
         "        if moves_back(before, described) and False:\n",
     ),
     Bug(
         "two looks at different markers confirm each other",
-        _RECORDING,
+        _RECONCILER,
         "        if moves_back(before, described) and move != seen_before and not is_named:\n",
         "        said = seen_before.to if seen_before is not None else None\n"
         "        if moves_back(before, described) and move.to != said and not is_named:\n",
     ),
     Bug(
         "a hinted version that is not shown yet is not waited for",
-        _RECORDING,
-        "        return _Look(before, before, move, settled=shows(described, hint))",
-        "        return _Look(before, before, move, settled=True)",
+        _RECONCILER,
+        "        return Look(before, before, move, settled=shows(described, hint))",
+        "        return Look(before, before, move, settled=True)",
     ),
     Bug(
         "a tombstone is written without a look by name",
-        _RECORDING,
-        "        if found is not None or key is None:\n            return found\n",
-        "        return found\n",
+        _RECONCILER,
+        "    if found is not None or key is None:\n        return found\n",
+        "    return found\n",
     ),
     Bug(
         "the lease is renewed as of the sweep's end",
         _MARKERS_SWEEPER,
-        "        self.lease.renew(started_s - LIST_LAG_S)\n",
-        "        self.lease.renew(self.lease.now_s() - 1)\n",
+        "        self._table.renew(started_s - LIST_LAG_S)\n",
+        "        self._table.renew(self._table.now_s() - 1)\n",
     ),
     Bug(
         "the lease is renewed although the sweep is incomplete",
@@ -410,9 +412,9 @@ BUGS: Final = (
     Bug(
         "the sweep believes the list",
         _MARKERS_SWEEPER,
-        "                described = self.recorder.find(marker.arn, marker.key)\n",
+        "                described = find_secret(self._catalog, marker.arn, marker.key)\n",
         "                described = next(\n"
-        "                    (one for one in self.recorder.catalog.list() if one.arn == marker.arn), None\n"
+        "                    (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
         "                )\n",
         weather="events lost for a while",
     ),
@@ -507,26 +509,26 @@ BUGS: Final = (
     Bug(
         "a change is no reason to report",
         _CONVERGENCE,
-        "    return moves != told.moves or age_s >= ",
+        "    return moves != last.moves or age_s >= ",
         "    return age_s >= ",
     ),
     Bug(
         "a report is made at every check",
         _CONVERGENCE,
-        "    return moves != told.moves or age_s >= ",
-        "    return moves != told.moves or age_s >= 0 * ",
+        "    return moves != last.moves or age_s >= ",
+        "    return moves != last.moves or age_s >= 0 * ",
     ),
     Bug(
         "every change is reported at once",
         _CONVERGENCE,
-        "    if age_s < told.pause_s:\n        return False\n",
+        "    if age_s < last.pause_s:\n        return False\n",
         "",
     ),
     Bug(
         "a forked or restored process goes on as the environment that it was",
         _REPORTING,
-        "        self._life += 1\n        self._told: Told | None = None\n",
-        "        self._life += 1\n        self._told: Told | None = getattr(self, '_told', None)\n",
+        "        self._life += 1\n        self._last: LastReport | None = None\n",
+        "        self._life += 1\n        self._last: LastReport | None = getattr(self, '_last', None)\n",
     ),
     Bug(
         "a report says what was held when the last one was made",

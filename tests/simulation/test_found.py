@@ -24,6 +24,7 @@ from keyturn.model.markers import Marker
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import Described, SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeReports, FakeSecretsManager
+from tests.hosts import host_of
 from tests.simulation.hosts import HostClock
 from tests.simulation.scheduler import Machine, Scheduler
 from tests.simulation.threads import cooperative
@@ -206,14 +207,8 @@ def test_an_answer_from_before_a_move_does_not_confirm_one_from_after_it() -> No
     described = Described(world.arn, NAME, {"AWSCURRENT": "v1"})
     world.table.set(world.key, world.arn, described.stages)
     after = Marker(world.key, world.arn, {"AWSCURRENT": "v2"}, left=("v1",))
-    recorder = Recorder(
-        OldCatalog(described),
-        world.table,
-        settle_s=6.0,
-        sleep=Meanwhile(world.table, after).sleep,
-        random=lambda: 0.0,
-        wall=world.clock.wall,
-    )
+    host = host_of(world.clock, sleep=Meanwhile(world.table, after).sleep, random=0.0)
+    recorder = Recorder(OldCatalog(described), world.table, host, settle_s=6.0)
     recorder.record(Hint(world.arn, NAME, "v3", "AWSPENDING"))
     marker = world.table.look(world.key).marker
     assert marker is not None
@@ -343,7 +338,7 @@ class ParameterWorld:
         """What the listener writes when an event comes."""
         self.events += 1
         catalog = FakeSecretsManager(self.clock)
-        recorder = Recorder(catalog, self.table, 6.0, lambda _: None, lambda: 0.0, self.clock.wall)
+        recorder = Recorder(catalog, self.table, host_of(self.clock), settle_s=6.0)
         recorder.record_parameter(ParameterHint(self.store.arn(name), f"event-{self.events}", deleted))
 
     def cache(self) -> SecretCache:

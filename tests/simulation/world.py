@@ -20,6 +20,7 @@ from keyturn.markers.table import MarkerTable
 from keyturn.metrics.hook import Metric
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.host import Host as RuntimeHost
 from rotation_listener.events import Parsed, parse
 from rotation_listener.listener import Listener, Settings
 from tests.simulation.changer import LABEL, Changer, ParameterReads
@@ -265,33 +266,35 @@ class World:
     def _listener(self, number: int) -> tuple[Host, Listener]:
         clock = HostClock(self.scheduler, skew_s=self.random.uniform(-2, 2))
         host = Host(f"listener{number}", self.scheduler, clock)
-        recorder, table = self._recorder(host, crashes=True)
-        line = ParameterLine(
+        line, pauses = self._line(host, crashes=True)
+        parameters = ParameterLine(
             self.store, Wire(self.scheduler, self.weather, host, crashes=True), self._no_read
         )
-        listed = ParameterListing(line, ("/app/",)) if self.plan.swept_parameters else None
-        return host, Listener(Settings("markers"), recorder, table, listed)
+        listed = ParameterListing(parameters, ("/app/",)) if self.plan.swept_parameters else None
+        return host, Listener(Settings("markers"), line, line, pauses, listed)
 
     def _no_read(self, asked: Asked) -> None:
         raise BrokenPromiseError("secrecy", f"the listener read {asked.name}")
 
-    def _recorder(self, host: Host, *, crashes: bool) -> tuple[Recorder, MarkerTable]:
+    def _line(self, host: Host, *, crashes: bool) -> tuple[Order, RuntimeHost]:
+        """The catalog and the table of a writer on this host, watched, and its clock, pauses and chance."""
         wire = Wire(self.scheduler, self.weather, host, crashes)
-        table = self._markers(wire)
         catalog = SecretsLine(self.service, wire, self._answered, self.plan.undescribed)
-        line = Order(self.scheduler, catalog, table, lambda of: self.service.name_by_id.get(of, of))
-        pause, random = self.scheduler.pause, self.random.random
-        recorder = Recorder(line, line, settle_s=6.0, sleep=pause, random=random, wall=host.clock.wall)
-        return recorder, table
+        line = Order(
+            self.scheduler, catalog, self._markers(wire), lambda of: self.service.name_by_id.get(of, of)
+        )
+        return line, self._runtime(host)
 
     def _markers(self, wire: Wire) -> MarkerTable:
         client = TableClient(self.table, wire, partial(self._asked, wire.host.name))
-        return MarkerTable(
-            client,
-            "markers",
-            new_epoch=lambda: f"{self.random.getrandbits(64):016x}",
+        return MarkerTable(client, "markers", self._runtime(wire.host))
+
+    def _runtime(self, host: Host) -> RuntimeHost:
+        return RuntimeHost(
+            wall=host.clock.wall,
             sleep=self.scheduler.pause,
             random=self.random.random,
+            new_epoch=lambda: f"{self.random.getrandbits(64):016x}",
         )
 
     def _reader(self, number: int, plan: ReaderPlan) -> Reader:
@@ -433,7 +436,10 @@ class World:
 
     def _rotator(self, name: str) -> Rotator:
         host = Host(f"rotation of {name}", self.scheduler)
-        announcer = self._recorder(host, crashes=False)[0] if self.plan.announced else None
+        announcer = None
+        if self.plan.announced:
+            line, pauses = self._line(host, crashes=False)
+            announcer = Recorder(line, line, pauses, settle_s=6.0)
         rotator = Rotator(
             name=name,
             scheduler=self.scheduler,

@@ -1,5 +1,7 @@
-"""Amazon's services: clients, what their failures mean, and one module for each thing that is read.
+"""AWS's services: how they are called, what their failures mean, and how their answers are parsed.
 
-Each module makes one request at a time and parses the answer at this edge; nothing here remembers an
-answer. It imports `errors`, `model`, `runtime` and `metrics`, and never the cache.
+`clients` makes clients, `faults` turns failures into errors, `answers`, `dynamodb` and `tables` hold what all
+answers, items and tables have in common. One module each reads `secretsmanager`, `parameterstore`, the
+`catalog` and the Lambda `extension`. Nothing here remembers an answer. This folder imports `errors`,
+`runtime` and `model`, and never the cache.
 """

@@ -1,28 +1,38 @@
-"""What is known without reading a value: DescribeSecret, ListSecrets and DescribeParameters."""
+"""What AWS tells of secrets and parameters without their values.
+
+The calls are DescribeSecret, ListSecrets and DescribeParameters. AWS's API reference is the source of every
+field name here.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
+from keyturn.aws.answers import Call, mapping, mappings
 from keyturn.aws.faults import secret_error
 from keyturn.errors import AccessDeniedError, ConfigurationError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, Described
 
 PAGE_SIZE: Final = 100
+"""How many secrets ListSecrets returns in one page (at most 100, API reference)."""
+
 FILTER_VALUES_MAX: Final = 10
-"""ListSecrets takes at most so many values of one filter."""
+"""How many values one filter of ListSecrets takes at most."""
+
 TAG: Final = re.compile(r"(?P<key>[\w :/@+.-]+)(=(?P<value>[\w :/@+.=-]*))?", re.ASCII)
 """KEY or KEY=VALUE, of the characters that a filter of ListSecrets takes (API reference, Filter)."""
-PARAMETERS_PAGE_SIZE: Final = 50
-"""The largest page of DescribeParameters (API reference)."""
 
-Call: TypeAlias = Callable[..., Mapping[str, object]]
+PARAMETERS_PAGE_SIZE: Final = 50
+"""How many parameters DescribeParameters returns in one page at most (API reference)."""
+
+PARAMETERS_ATTEMPTS: Final = 10
+"""How often a client should try one DescribeParameters: an account may make three such calls a second."""
 
 
 class CatalogClient(Protocol):
-    """The part of a Secrets Manager client (boto3's or botocore's) that is used."""
+    """The operations of a boto3 or botocore client for Secrets Manager that the catalog uses."""
 
     @property
     def describe_secret(self) -> Call: ...
@@ -32,44 +42,49 @@ class CatalogClient(Protocol):
 
 
 class ListingClient(Protocol):
-    """The part of a Systems Manager client (boto3's or botocore's) that is used."""
+    """The operation of a boto3 or botocore client for Systems Manager that the listing uses."""
 
     @property
     def describe_parameters(self) -> Call: ...
 
 
 class Tag(NamedTuple):
-    """A tag that a secret has to have, with this value; None: with any."""
+    """A tag that a secret must have. With `value=None` any value of the tag will do."""
 
     key: str
     value: str | None = None
 
     @classmethod
     def of(cls, text: str) -> Tag | None:
-        """The tag of `KEY` or `KEY=VALUE`; None of an empty text. Raises `ConfigurationError`."""
+        """Return the tag that `KEY` or `KEY=VALUE` means; None for an empty text.
+
+        Raises `ConfigurationError` for a text that no filter of ListSecrets takes.
+        """
         if not text.strip():
             return None
         found = TAG.fullmatch(text.strip())
         if found is None:
             raise ConfigurationError(
-                f"the tag {text!r} cannot be looked for: give KEY or KEY=VALUE of ASCII letters, digits, "
-                "spaces and _ : / @ + . -"
+                f"ListSecrets cannot filter by the tag {text!r}: give KEY or KEY=VALUE of ASCII letters, "
+                "digits, spaces and _ : / @ + . -"
             )
         return cls(found["key"], found["value"])
 
     def is_on(self, entry: Mapping[str, object]) -> bool:
-        """Whether the secret of an answer has it."""
+        """Return True if the secret that this entry of an answer describes has the tag."""
         return any(
             one.get("Key") == self.key and self.value in (None, one.get("Value"))
-            for one in _entries(entry.get("Tags"))
+            for one in mappings(entry.get("Tags"))
         )
 
 
 class SecretsManagerCatalog:
-    """The `Catalog` of one account and Region. Holds no state: as thread-safe as `client`.
+    """The `Catalog` of one account and Region. Threads may share it if they may share `client`.
 
-    `name_prefixes`: `list` gives only secrets whose name starts with one of them; empty means all.
-    `tag`: it gives only secrets that have it, and others that are described are not `wanted`.
+    Args:
+        client: a client for Secrets Manager.
+        name_prefixes: `list` returns only secrets whose name starts with one of these; empty means all.
+        tag: `list` returns only secrets that have this tag, and `describe` marks all others as not `wanted`.
     """
 
     def __init__(
@@ -80,7 +95,10 @@ class SecretsManagerCatalog:
         self._tag = tag
 
     def describe(self, secret_id: str) -> Described:
-        """The stages of one secret now, or some seconds ago. Raises `SecretError`."""
+        """Return the staging labels of one secret by DescribeSecret, whose answer may be some seconds old.
+
+        Raises `SecretError`.
+        """
         answer = _asked(
             "secretsmanager:DescribeSecret", self._client.describe_secret, secret_id, SecretId=secret_id
         )
@@ -90,17 +108,20 @@ class SecretsManagerCatalog:
         return described if self._has_tag(answer) else described._replace(wanted=False)
 
     def list(self) -> Iterator[Described]:
-        """The secrets as they were at most five minutes ago, deleted ones included. Raises `SecretError`."""
+        """Yield the secrets by ListSecrets, whose answer may be five minutes old.
+
+        Secrets that are scheduled for deletion are among them. Raises `SecretError`.
+        """
         request: dict[str, object] = {"MaxResults": PAGE_SIZE, "IncludePlannedDeletion": True}
         filters = list(self._filters())
         if filters:
             request["Filters"] = filters
         while True:
             answer = _asked("secretsmanager:ListSecrets", self._client.list_secrets, "*", **request)
-            for entry in _entries(answer.get("SecretList")):
+            for entry in mappings(answer.get("SecretList")):
                 described = _described(entry, stages=_labels(entry.get("SecretVersionsToStages")))
-                # ListSecrets compares names without regard to case, and keys and values of any tag by
-                # their beginnings.
+                # The filters of ListSecrets let too much through: they ignore the case of names, and take a
+                # tag whose key or value only begins like the one asked for.
                 if described is not None and self._is_wanted(described.name) and self._has_tag(entry):
                     yield described
             if not answer.get("NextToken"):
@@ -125,8 +146,8 @@ class SecretsManagerCatalog:
 class ParameterListing:
     """The `Listing` of the parameters whose names begin with one of `prefixes` (at least one).
 
-    The latest version's number stands under AWSCURRENT. DescribeParameters allows three calls a
-    second in an account, so `client` should retry patiently.
+    The number of a parameter's latest version stands under AWSCURRENT. An account may make three
+    DescribeParameters a second, so `client` should make `PARAMETERS_ATTEMPTS` attempts.
     """
 
     def __init__(self, client: ListingClient, prefixes: Sequence[str]) -> None:
@@ -134,12 +155,12 @@ class ParameterListing:
         self._prefixes = tuple(prefixes)
 
     def list(self) -> Iterator[Described]:
-        """Every parameter with its latest version. Raises `SecretError`."""
+        """Yield every parameter with its latest version. Raises `SecretError`."""
         chosen = {"Key": "Name", "Option": "BeginsWith", "Values": list(self._prefixes)}
         request: dict[str, object] = {"MaxResults": PARAMETERS_PAGE_SIZE, "ParameterFilters": [chosen]}
         while True:
             answer = _asked("ssm:DescribeParameters", self._client.describe_parameters, "*", **request)
-            for entry in _entries(answer.get("Parameters")):
+            for entry in mappings(answer.get("Parameters")):
                 version = entry.get("Version")
                 described = _described(entry, stages={AWSCURRENT: str(version)})
                 if described is not None and isinstance(version, int):
@@ -150,7 +171,7 @@ class ParameterListing:
 
 
 def _asked(action: str, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
-    """The answer of a call that needs the right to `action`."""
+    """Make a call that needs the permission `action`, and return the answer. Raises `SecretError`."""
     try:
         return call(**request)
     except Exception as error:
@@ -170,16 +191,13 @@ def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Des
 
 
 def _labels(version_ids_to_stages: object) -> dict[str, str]:
-    """Staging label -> version id, of AWS's map version id -> labels; {} for a secret without a value."""
-    if not isinstance(version_ids_to_stages, Mapping):
-        return {}
+    """Turn AWS's map version id -> staging labels into a map label -> version id.
+
+    A secret without a value has an empty map.
+    """
     return {
         label: version_id
-        for version_id, labels in version_ids_to_stages.items()
+        for version_id, labels in mapping(version_ids_to_stages).items()
         for label in (labels if isinstance(labels, list) else ())
         if isinstance(label, str) and isinstance(version_id, str)
     }
-
-
-def _entries(listed: object) -> list[Mapping[str, object]]:
-    return [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []

@@ -1,29 +1,31 @@
-"""The AWS clients that keyturn makes itself: their time-outs, retries and Region."""
+"""The AWS clients that keyturn makes itself: their time-outs, attempts and Region."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
     from botocore.config import Config
 
-Call: TypeAlias = Callable[..., Mapping[str, object]]
-"""One operation of an AWS client: keyword arguments to an answer."""
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
-"""Connect and read time-outs of the Secrets Manager client that keyturn makes. botocore's own are 60 s."""
+"""Connect and read time-outs of the clients for Secrets Manager and Parameter Store. botocore's are 60 s."""
 
-
-SECRETS_ATTEMPTS, TABLE_ATTEMPTS = 3, 2
-"""Tries of one call, botocore's own retries included: a check that failed comes again by itself."""
-
+SECRETS_ATTEMPTS = 3
+"""How often these clients try one call in all, botocore's retries included."""
 
 TABLE_TIMEOUTS_S = (1.0, 1.0)
-"""The same for the marker table: a check rides on a request, and missing one costs little."""
+"""Connect and read time-outs of the clients for the tables.
+
+They are short, because a check makes a request wait and a missed check costs little.
+"""
+
+TABLE_ATTEMPTS = 2
+"""How often a client tries one call on a table in all: after a failed check the next one comes by itself."""
 
 
 def make_client(
@@ -33,9 +35,11 @@ def make_client(
     *,
     attempts: int = SECRETS_ATTEMPTS,
 ) -> object:
-    """Make a client from botocore alone: importing boto3 as well would cost a cold start 40 to 50 ms.
+    """Make a client for `service`, with these connect and read time-outs in seconds.
 
-    All clients of a process share one session, so that credentials are resolved once.
+    It is made by botocore alone, since the import of boto3 would cost a cold start 40 to 50 ms more. All
+    clients of a process share one session, so that credentials are resolved once. Raises what botocore
+    raises, for example without a Region.
     """
     from botocore.config import Config
 
@@ -70,13 +74,13 @@ _session: Once[_Session] = Once(_Session)
 
 
 def dynamodb(client: object, region: str | None) -> Callable[[], object]:
-    """Gives `client`, or one made at the first call if it is None."""
+    """Return a function that returns `client`, or makes a client at its first call if `client` is None."""
     if client is not None:
         return lambda: client
     return Once(lambda: make_client("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS))
 
 
 def region_of(client: object) -> str | None:
-    """The Region of a botocore client, so that the table is looked for where the secrets are."""
+    """Return the Region of a botocore client, so that keyturn looks for the table where the secrets are."""
     region = getattr(getattr(client, "meta", None), "region_name", None)
     return region if isinstance(region, str) else None

@@ -1,35 +1,46 @@
-"""DynamoDB's items and answers: each attribute read as its type and within its bounds, or not at all."""
+"""DynamoDB's items: each attribute is read as its type and within its bounds, or the item is rejected."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 NUMBER_MAX: Final = 2**53
 ARN_LENGTH: Final = 2048
 VERSION_ID_LENGTH: Final = 64
 
 Item: TypeAlias = Mapping[str, object]
-"""An item as DynamoDB's low-level client gives and takes it: attribute name -> `{"S": …}` and the like."""
+"""An item as the low-level DynamoDB client takes and returns it: attribute name -> `{"S": …}` or the like."""
 
-Call: TypeAlias = Callable[..., Mapping[str, object]]
+_T = TypeVar("_T")
 
 
 class MisshapenError(ValueError):
-    """An attribute that breaks its table's schema."""
+    """An attribute breaks the schema of its table."""
+
+
+def parsed(item: object, parse: Callable[[Item], _T]) -> _T | None:
+    """Return what `parse` makes of an item; None if `item` is no mapping or breaks the schema."""
+    if not isinstance(item, Mapping):
+        return None
+    try:
+        return parse(item)
+    except MisshapenError:
+        return None
 
 
 def require(*conditions: bool) -> None:
-    """`MisshapenError` unless all hold."""
+    """Raise `MisshapenError` unless all conditions hold."""
     if not all(conditions):
         raise MisshapenError
 
 
 def attribute_of(item: Item, name: str, kind: str) -> object:
-    """The content of the attribute `name`, which must be of DynamoDB's type `kind`."""
+    """Return the content of the attribute `name`, which must have DynamoDB's type `kind`.
+
+    This function and all that follow raise `MisshapenError` for an attribute that breaks the schema.
+    """
     attribute = item.get(name)
     if not isinstance(attribute, dict) or len(attribute) != 1 or kind not in attribute:
         raise MisshapenError(name)
@@ -38,15 +49,24 @@ def attribute_of(item: Item, name: str, kind: str) -> object:
 
 
 def text_of(item: Item, name: str, length_max: int, *, length_min: int = 1) -> str:
-    """A text of so many characters."""
+    """Return a text of `length_min` to `length_max` characters."""
     text = attribute_of(item, name, "S")
     if not isinstance(text, str) or not length_min <= len(text) <= length_max:
         raise MisshapenError(name)
     return text
 
 
+def texts_of(item: Item, name: str, key_length_max: int, text_length_max: int) -> dict[str, str]:
+    """Return a map of texts. Keys and texts have 1 to so many characters each."""
+    content = attribute_of(item, name, "M")
+    if not isinstance(content, Mapping):
+        raise MisshapenError(name)
+    require(all(isinstance(key, str) and 1 <= len(key) <= key_length_max for key in content))
+    return {key: text_of(content, key, text_length_max) for key in content}
+
+
 def whole_of(item: Item, name: str, *, least: int = 0) -> int:
-    """A whole number from `least` to `NUMBER_MAX`."""
+    """Return a whole number from `least` to `NUMBER_MAX`."""
     digits = attribute_of(item, name, "N")
     if not isinstance(digits, str) or not digits.isascii() or not digits.isdecimal():
         raise MisshapenError(name)
@@ -56,7 +76,7 @@ def whole_of(item: Item, name: str, *, least: int = 0) -> int:
 
 
 def moment_of(item: Item, name: str) -> float:
-    """A moment in epoch seconds."""
+    """Return a moment in epoch seconds."""
     number = attribute_of(item, name, "N")
     try:
         moment_s = float(number) if isinstance(number, str) else math.nan
@@ -67,41 +87,24 @@ def moment_of(item: Item, name: str) -> float:
 
 
 def flag_of(item: Item, name: str) -> bool:
-    """A flag; absent means no."""
+    """Return a flag. An absent attribute means False."""
     flag = attribute_of(item, name, "BOOL") if name in item else False
     if not isinstance(flag, bool):
         raise MisshapenError(name)
     return flag
 
 
-def number_of(number: float) -> dict[str, object]:
-    """The attribute of a number, to the thousandth."""
+def number_attribute(number: float) -> dict[str, object]:
+    """Make the attribute of a number, rounded to three decimal places."""
     return {"N": str(number if isinstance(number, int) else round(number, 3))}
 
 
+def texts_attribute(texts: Mapping[str, str]) -> dict[str, object]:
+    """Make the attribute of a map of texts."""
+    return {"M": {key: {"S": text} for key, text in texts.items()}}
+
+
 def text_or_none(attribute: object) -> str | None:
-    """The text of an attribute that is one."""
+    """Return the text of an attribute of type S; None for any other value."""
     text = attribute.get("S") if isinstance(attribute, Mapping) else None
     return text if isinstance(text, str) else None
-
-
-def mappings(listed: object) -> list[Item]:
-    """The objects of a list; none if it is no list."""
-    return [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-
-
-def answered_at_of(answer: Mapping[str, object]) -> float | None:
-    """The `Date` of an answer (epoch seconds, whole): the table's own clock. None without one."""
-    meta = answer.get("ResponseMetadata")
-    headers = meta.get("HTTPHeaders") if isinstance(meta, Mapping) else None
-    date = headers.get("date") if isinstance(headers, Mapping) else None
-    return _epoch_s(date) if isinstance(date, str) else None
-
-
-@lru_cache(maxsize=8)
-def _epoch_s(date: str) -> float | None:
-    """An HTTP date in epoch seconds. Many answers come within one second: a sweep's, or a fleet's checks."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -1,12 +1,13 @@
 """The AWS Parameters and Secrets Lambda Extension as a source, by the standard library alone.
 
 The extension answers HTTP on localhost from a cache of its own. AWS's user guides of Secrets Manager
-("retrieving secrets in Lambda") and Parameter Store ("Lambda extensions") are the source of paths,
-queries, header and variables. AWS documents no error: its statuses and texts are as users have seen
-them, and what is not recognised is told by its status only.
+("retrieving secrets in Lambda") and Parameter Store ("Lambda extensions") are the source of the paths, the
+queries, the header and the variables. AWS does not document the extension's errors. The statuses and texts
+here are those that users have reported, and an error that this module does not recognise is reported by its
+status only.
 
-One connection per call. A kept one would save some tenths of a millisecond, at a miss only, and would
-have to be kept apart by threads, given up after a fork, and mistrusted after a freeze.
+Each call opens a connection of its own. A connection that is kept would save some tenths of a millisecond, at
+a miss only. Each thread would need its own, and it could not be used after a fork or trusted after a freeze.
 """
 
 from __future__ import annotations
@@ -26,47 +27,49 @@ from keyturn.model.names import parameter_id
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 TTL_MAX_S: Final = 300.0
-"""The extension's default, and the longest that it takes: what is above counts as this."""
+"""The extension's default TTL and the longest one: the extension takes a longer TTL as this one."""
 
 READY_PAUSES_S: Final = (0.02, 0.04, 0.08, 0.16, 0.32)
-"""Pauses between the tries while the extension says that it is not ready: 0.62 s in all."""
+"""The pauses between attempts while the extension answers that it is not ready: 0.62 s in all."""
 
 TIMEOUT_S: Final = 5.0
-"""Of one read where the extension has none of its own."""
+"""The time-out of one read where the extension has no time-out of its own."""
 
 _TOKEN_HEADER: Final = "X-Aws-Parameters-Secrets-Token"  # noqa: S105 # the name of a header
 _NOT_READY: Final = b"not ready to serve traffic"
 _PREFIX: Final = "PARAMETERS_SECRETS_EXTENSION_"
 _PORT: Final = _PREFIX + "HTTP_PORT"
 _SAID: Final = re.compile(r"\b([A-Z][A-Za-z]*(?:Exception|Failure|Error|NotFound|KeyId)): (.*)", re.DOTALL)
-"""How AWS's error stands in the text of the SDK that the extension is made with."""
+"""AWS's error code and message in an error text of the SDK that the extension is made with."""
 
 _UNEXPLAINED: Final = "HTTP 400"
 _ADVICE_LAYER: Final = (
     "attach the layer AWS-Parameters-and-Secrets-Lambda-Extension to the function (in a container image, "
-    f"copy it into the image), and give both the same port: {_PORT}"
+    f"copy it into the image), and set {_PORT} to the same port for both"
 )
 _ADVICE_READY: Final = (
-    "read it in the handler: the extension may not serve before the first invocation; a cache that "
-    "reads at import has to use a client instead"
+    "read it in the handler, because the extension may not serve before the first invocation; a cache that "
+    "reads at import must use a client instead"
 )
 _ADVICE_UNEXPLAINED: Final = (
     "look for the extension's ERROR line in the function's log, which says why; most often the id is "
-    "wrong, or the function's role may not read it (or use its KMS key)"
+    "wrong, or the function's role may not read it or may not use its KMS key"
 )
 _ADVICE_TOKEN: Final = (
-    f"the header {_TOKEN_HEADER} has to carry the function's AWS_SESSION_TOKEN as it is now; do not copy it "
+    f"the header {_TOKEN_HEADER} must carry the function's current AWS_SESSION_TOKEN; do not copy the token "
     "at deployment, and do not send it from another environment"
 )
-_ADVICE_TOKENLESS: Final = "none was sent, since AWS_SESSION_TOKEN is not set: run it as a Lambda function"
-_ADVICE_PORT: Final = f"something else than the extension listens on this port: check {_PORT}"
+_ADVICE_TOKENLESS: Final = (
+    "no token was sent, because AWS_SESSION_TOKEN is not set: run this as a Lambda function"
+)
+_ADVICE_PORT: Final = f"something other than the extension listens on this port: check {_PORT}"
 
 
 class ExtensionSettings(NamedTuple):
-    """What a reader has to know of the extension's settings; durations in seconds.
+    """The settings of the extension that matter to a reader; durations are in seconds.
 
-    A TTL of 0: the extension caches nothing. Its other variables (MAX_CONNECTIONS, LOG_LEVEL) change
-    nothing for a reader.
+    With a TTL of 0 the extension caches nothing. The extension's other variables (MAX_CONNECTIONS, LOG_LEVEL)
+    change nothing for a reader.
     """
 
     port: int = 2773
@@ -77,7 +80,7 @@ class ExtensionSettings(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """The settings that these environment variables give the extension.
+        """Return the settings that these environment variables give the extension.
 
         Raises `ConfigurationError` for a value that AWS does not document.
         """
@@ -96,11 +99,12 @@ class ExtensionSettings(NamedTuple):
 
 
 class ExtensionSource:
-    """A `SecretSource` that reads secrets through the extension. Threads and forks may share it.
+    """A `SecretSource` that reads secrets through the extension. Threads and forked processes may share it.
 
-    `token` gives the value of AWS_SESSION_TOKEN at each call; `sleep` waits (seconds) while the
-    extension is not ready. `ttl_s`: how old its cache may make an answer, by the extension's own clock,
-    which may stand still while the environment is frozen; set SECRETS_MANAGER_TTL to 0.
+    `token` returns the current AWS_SESSION_TOKEN at each call. `sleep` waits so many seconds while the
+    extension is not ready. `ttl_s` is how old an answer from the extension's cache may be. The extension
+    measures that by its own clock, which may stand still while the environment is frozen, so
+    SECRETS_MANAGER_TTL is best set to 0.
     """
 
     def __init__(
@@ -111,14 +115,19 @@ class ExtensionSource:
         self._source = SecretsManagerSource(lambda: client)
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        """One request; see `SecretSource.read`. A second one when the first is refused without a reason."""
+        """Read a version by one request; see `SecretSource.read`.
+
+        If the extension rejects the request without a reason, a second request tells whether the secret is
+        there and only the version is missing.
+        """
         try:
             return self._source.read(secret_id, stage=stage, version_id=version_id)
         except UnavailableError as error:
             is_of_a_version = stage != AWSCURRENT or version_id is not None
             if not (is_of_a_version and is_unexplained(error) and self._has_current(secret_id)):
                 raise
-            raise StageNotFoundError(secret_id, f"{stage} is refused and AWSCURRENT is not") from error
+            detail = f"the extension rejects {stage} and serves AWSCURRENT"
+            raise StageNotFoundError(secret_id, detail) from error
 
     def _has_current(self, secret_id: str) -> bool:
         try:
@@ -129,9 +138,9 @@ class ExtensionSource:
 
 
 class ExtensionClient:
-    """The reads of boto3's clients for Secrets Manager and Systems Manager, answered by the extension.
+    """Answers the reads of boto3's clients for Secrets Manager and Systems Manager through the extension.
 
-    What fails raises a `CallFailedError`; no exception carries a header or an answer's body.
+    A call that fails raises `CallFailedError`. No exception carries a header or the body of an answer.
     """
 
     def __init__(
@@ -166,7 +175,7 @@ class ExtensionClient:
         return {"Parameter": {**found, "LastModifiedDate": _moment(found.get("LastModifiedDate"))}}
 
     def _get(self, path: str, **query: str | None) -> dict[str, object]:
-        """The JSON object that the extension answers, once it is ready."""
+        """Wait until the extension is ready, and return the JSON object that it answers."""
         from urllib.parse import quote, urlencode
 
         given = {key: value for key, value in query.items() if value is not None}
@@ -183,7 +192,7 @@ class ExtensionClient:
         raise CallFailedError(_fault(status, body, has_token=bool(token)))
 
     def _exchange(self, target: str, token: str) -> tuple[int, bytes]:
-        """Status and body of one GET."""
+        """Make one GET, and return the status and the body of the answer."""
         from http.client import HTTPConnection, HTTPException
 
         connection = HTTPConnection("localhost", self._port, timeout=self._timeout_s)
@@ -204,7 +213,7 @@ class ExtensionClient:
             what = f"localhost:{self._port}, within {self._timeout_s:g} s"
             raise CallFailedError(Fault(FaultKind.UNAVAILABLE, type(error).__name__, what)) from error
         except (HTTPException, ValueError) as error:
-            # Neither cause nor context: these quote what was read of the body, or the header.
+            # Raised below, outside of the `except`: these errors quote the header or a part of the body.
             fault = Fault(FaultKind.UNAVAILABLE, type(error).__name__, advice=_ADVICE_PORT)
         finally:
             connection.close()
@@ -216,13 +225,13 @@ def _is_not_ready(status: int, body: bytes) -> bool:
 
 
 def is_unexplained(error: SecretError) -> bool:
-    """Whether the extension refused a request and did not say why."""
+    """Return True if the extension rejected a request and did not say why."""
     cause = error.__cause__
     return isinstance(cause, CallFailedError) and cause.fault.code == _UNEXPLAINED
 
 
 def _fault(status: int, body: bytes, *, has_token: bool) -> Fault:
-    """What an answer other than 200 says."""
+    """Make the fault of an answer whose status is not 200."""
     said = _said(body)
     if said is not None:
         return answered_fault(*said, status)
@@ -243,7 +252,7 @@ def _fault(status: int, body: bytes, *, has_token: bool) -> Fault:
 
 
 def _said(body: bytes) -> tuple[str, str] | None:
-    """AWS's error code and message, where the body tells them; else the body is not quoted."""
+    """Return AWS's error code and message if the body has them; else None, and the body is not quoted."""
     text = body.decode(errors="replace")
     try:
         told = json.loads(text)
@@ -264,12 +273,12 @@ def _json_object(body: bytes) -> dict[str, object]:
         answer = None
     if isinstance(answer, dict):
         return answer
-    # Outside of the `except`: a JSONDecodeError carries the document.
-    raise CallFailedError(Fault(FaultKind.UNAVAILABLE, "an answer that is no JSON", advice=_ADVICE_PORT))
+    # Raised outside of the `except`, because a JSONDecodeError carries the document.
+    raise CallFailedError(Fault(FaultKind.UNAVAILABLE, "the answer is no JSON object", advice=_ADVICE_PORT))
 
 
 def _moment(written: object) -> datetime | None:
-    """A date as the extension writes it (ISO 8601), or epoch seconds as the agent does."""
+    """Parse a date in ISO 8601, as the extension writes it, or in epoch seconds, as the agent does."""
     if not isinstance(written, str):
         return None
     try:
@@ -283,7 +292,7 @@ def _moment(written: object) -> datetime | None:
 
 
 def _blob(written: object) -> bytes | None:
-    """The bytes of a SecretBinary, which JSON carries in base64."""
+    """Decode a SecretBinary, which JSON carries in base64; None if it is none."""
     if not isinstance(written, str):
         return None
     try:
@@ -295,7 +304,10 @@ def _blob(written: object) -> bytes | None:
 def _whole(
     environment: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int | None = None
 ) -> int:
-    """A variable that holds a whole number; absent or empty is the default."""
+    """Return the whole number in a variable, or `default` if the variable is absent or empty.
+
+    Raises `ConfigurationError` for any other text.
+    """
     text = environment.get(name, "").strip()
     number = int(text) if text.isdecimal() and len(text) < 10 else None
     if not text:
@@ -314,6 +326,9 @@ def _is_on(environment: Mapping[str, str], name: str) -> bool:
 
 
 def _timeout_s(environment: Mapping[str, str], name: str) -> float:
-    """Longer than the extension's own, so that its error comes first; 0 means that it has none."""
+    """Return a time-out that is longer than the extension's own, so that the extension's error comes first.
+
+    A variable of 0 means that the extension has no time-out.
+    """
     own_s = _whole(environment, name, 0) / 1000
     return own_s + 1.0 if own_s else TIMEOUT_S

@@ -1,4 +1,4 @@
-"""Parameters through the AWS Parameters and Secrets Lambda Extension; see `keyturn.aws.extension`."""
+"""The AWS Parameters and Secrets Lambda Extension as a source of parameters; see `keyturn.aws.extension`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from keyturn.model.versions import AWSCURRENT
 
 
 class ExtensionParameters:
-    """Reads parameters through the extension, one a request, and no paths. Threads and forks may share it.
+    """Reads parameters through the extension, one at each request. It reads no paths.
 
-    `decrypt`: whether the value of a SecureString is asked for in clear. All else is as for
-    `ExtensionSource`; the TTL is SSM_PARAMETER_STORE_TTL.
+    Threads and forked processes may share it. With `decrypt` it asks for the value of a SecureString in
+    clear. The other arguments are those of `ExtensionSource`; the TTL is SSM_PARAMETER_STORE_TTL.
     """
 
     def __init__(
@@ -31,13 +31,17 @@ class ExtensionParameters:
         self._decrypt = decrypt
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
-        """One request; see `read_parameter`. A second one when the first is refused without a reason."""
+        """Read a parameter by one request; see `read_parameter`.
+
+        If the extension rejects the request without a reason, a second request tells whether the parameter is
+        there and only the version is missing.
+        """
         try:
             return self._read(secret_id, stage, version_id)
         except ParameterUnavailableError as error:
             if stage == AWSCURRENT or not is_unexplained(error) or not self._has_latest(secret_id):
                 raise
-            what = f"{stage} is refused and the latest version is not"
+            what = f"the extension rejects {stage} and serves the latest version"
             raise ParameterVersionNotFoundError(secret_id, what) from error
 
     def _read(self, secret_id: str, stage: str, version_id: str | None) -> Parameter:

@@ -1,8 +1,8 @@
-"""What went wrong in a call to AWS: the failure as a small value, and as keyturn's errors.
+"""What went wrong in a call to AWS: the failure as a small value (`Fault`), and as keyturn's errors.
 
-Importing this module does not import botocore: when one of its errors is at hand, it is loaded.
+Importing this module does not import botocore. Its exceptions are imported once one of them was raised.
 No text here ever holds a response body, since the body of a GetSecretValue holds the secret:
-botocore's parser puts a body it cannot parse into the error's message.
+botocore's parser puts a body that it cannot parse into the error's message.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from keyturn.errors import (
 )
 
 MESSAGE_LENGTH_MAX: Final = 400
-"""Characters of AWS's own message that are kept."""
+"""How many characters of AWS's own message are kept."""
 
 
 class FaultKind(Enum):
-    """Who refused, and whether the same call can succeed later without anybody's help."""
+    """The reason why a call failed, which tells whether the same call can succeed later by itself."""
 
-    REFUSED = "the service refused the request"
+    REFUSED = "the service rejected the request"
     DENIED = "a policy denies the call"
-    THROTTLED = "the service asked for fewer calls"
-    UNAVAILABLE = "no answer, or an unusable one"
+    THROTTLED = "the service throttled the call"
+    UNAVAILABLE = "the service did not answer, or its answer cannot be used"
     CREDENTIALS_EXPIRED = "the credentials are missing or have expired"
-    CREDENTIALS_WRONG = "the credentials are not, or no longer, valid"
-    ARGUMENT = "the call was never sent: an argument cannot be right"
+    CREDENTIALS_WRONG = "the credentials are wrong or were revoked"
+    ARGUMENT = "the call was not sent, because an argument cannot be right"
 
 
 class Fault(NamedTuple):
-    """One failed call. `code` is AWS's error code or botocore's class, `status` HTTP's (0: no answer).
+    """One failed call.
 
-    `advice`: what to do, where the way of the call makes that more than the kind can tell.
+    `code` is AWS's error code or the name of botocore's exception class. `status` is the HTTP status,
+    0 if there was no answer. `advice` says what to do, where the caller knows more than `kind` tells.
     """
 
     kind: FaultKind
@@ -55,7 +56,10 @@ class Fault(NamedTuple):
 
 
 class CallFailedError(Exception):
-    """A call that was made without botocore failed; `fault` says how. Never leaves the sources as it is."""
+    """A call that was made without botocore failed; `fault` says how.
+
+    The source that made the call turns this error into a `SecretError`.
+    """
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -115,17 +119,18 @@ _KIND_BY_STATUS: Final = {
     408: FaultKind.UNAVAILABLE,
     429: FaultKind.THROTTLED,
 }
-_ADVICE_CREDENTIALS: Final = (
-    "check the role or the credentials of the client (missing, expired or revoked) and the host's clock"
+ADVICE_CREDENTIALS: Final = (
+    "check the role or the credentials of the client (missing, expired or revoked), and the host's clock"
 )
 _ADVICE_KMS: Final = "allow kms:Decrypt on the secret's KMS key, in the role's policy or the key's"
 
 
 def fault_of(error: Exception) -> Fault | None:
-    """What the error of a call says, or None if it is neither botocore's nor a `CallFailedError`."""
+    """Return the fault of a failed call; None if `error` is neither botocore's nor a `CallFailedError`."""
     if isinstance(error, CallFailedError):
         return error.fault
-    # Loaded long ago if the error is botocore's; importing this module must not cost it.
+    # If the error is botocore's, these modules are loaded already. Importing them at the top of this module
+    # would load botocore where no call is made.
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
@@ -161,8 +166,11 @@ def fault_of(error: Exception) -> Fault | None:
     return None
 
 
-def quotes_the_body(error: Exception) -> bool:
-    """Whether the error carries the answer's body, which may be the secret: it must be no cause."""
+def _quotes_the_body(error: Exception) -> bool:
+    """Return True if the error quotes the answer's body, which may be the secret.
+
+    Such an error must be neither the cause nor the context of another error.
+    """
     if isinstance(error, CallFailedError):
         return False
     from botocore.parsers import ResponseParserError
@@ -171,26 +179,12 @@ def quotes_the_body(error: Exception) -> bool:
 
 
 def secret_error(error: Exception, secret_id: str) -> SecretError | None:
-    """The `SecretError` for a failed call about `secret_id`, or None if `error` is no call's.
+    """Make the `SecretError` of a failed call about `secret_id`; the caller raises it.
 
-    Built, not raised: `raise mapped from error`.
+    Returns None if `error` is not the error of a call.
     """
     fault = fault_of(error)
     return None if fault is None else _secret_error(fault, secret_id)
-
-
-def asked(secret_id: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
-    """The answer of a call about `secret_id`; botocore's error as a `SecretError` with it as the cause."""
-    try:
-        return call()
-    except Exception as error:
-        failure = secret_error(error, secret_id)
-        if failure is None:
-            raise
-        if not quotes_the_body(error):
-            raise failure from error
-    # Neither cause nor context: the unreadable body may hold the secret, and error quotes it.
-    raise failure
 
 
 def _secret_error(fault: Fault, secret_id: str) -> SecretError:
@@ -200,9 +194,9 @@ def _secret_error(fault: Fault, secret_id: str) -> SecretError:
             advice = advice or (_ADVICE_KMS if "KMS" in fault.message else None)
             return AccessDeniedError(secret_id, detail, advice=advice)
         case FaultKind.CREDENTIALS_WRONG:
-            return AccessDeniedError(secret_id, detail, advice=advice or _ADVICE_CREDENTIALS)
+            return AccessDeniedError(secret_id, detail, advice=advice or ADVICE_CREDENTIALS)
         case FaultKind.CREDENTIALS_EXPIRED:
-            return UnavailableError(secret_id, detail, advice=advice or _ADVICE_CREDENTIALS)
+            return UnavailableError(secret_id, detail, advice=advice or ADVICE_CREDENTIALS)
         case FaultKind.ARGUMENT:
             return InvalidSecretIdError(secret_id, detail)
         case FaultKind.REFUSED:
@@ -211,8 +205,32 @@ def _secret_error(fault: Fault, secret_id: str) -> SecretError:
             return UnavailableError(secret_id, detail, advice=advice)
 
 
+def asked(
+    secret_id: str,
+    call: Callable[[], Mapping[str, object]],
+    error_of: Callable[[Fault, str], SecretError] = _secret_error,
+) -> Mapping[str, object]:
+    """Make a call about `secret_id` and return the answer.
+
+    If the call fails, raises the error that `error_of` makes of the fault and the id, with botocore's error
+    as the cause where that is safe.
+    """
+    try:
+        return call()
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        failure = error_of(fault, secret_id)
+        if not _quotes_the_body(error):
+            raise failure from error
+    # Raised outside of the `except`, so that botocore's error is neither cause nor context: it quotes the
+    # body, which may hold the secret.
+    raise failure
+
+
 def _refused(fault: Fault, secret_id: str) -> SecretError:
-    """A refusal that only the error code and the words of Secrets Manager's message tell apart."""
+    """Make the error of a rejected request from the error code and the words of Secrets Manager's message."""
     said = fault.message.lower()
     detail = str(fault)
     if fault.code == "ResourceNotFoundException":
@@ -229,27 +247,13 @@ def _refused(fault: Fault, secret_id: str) -> SecretError:
     return UnavailableError(secret_id, detail, advice=fault.advice)
 
 
-def table_advice(fault: Fault) -> str:
-    """What happened to a call on a DynamoDB table, and what to do, where its purpose does not matter."""
-    match fault.kind:
-        case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
-            return "no valid credentials; check the role or the profile of the DynamoDB client"
-        case FaultKind.THROTTLED:
-            return "throttled; it should be on demand, and one item serves 3,000 strongly consistent reads/s"
-        case FaultKind.UNAVAILABLE:
-            return "unreachable; check the network path (VPC endpoint, DNS) and the client's Region"
-    if fault.code == "ValidationException":
-        return "it refused the request; its primary key must be the String pk alone, as the stack makes it"
-    return "it refused the request"
-
-
 def answered_fault(code: str, message: str, status: int) -> Fault:
-    """The fault of an answer with AWS's own error code and message, and HTTP's status."""
+    """Make the fault of an answer that has AWS's error code and message, and an HTTP status."""
     return Fault(_kind(code, status), code, _one_line(message), status)
 
 
 def _answered(response: object) -> Fault:
-    """The fault in a `ClientError.response`; total, since stubs and proxies answer anything."""
+    """Return the fault in a `ClientError.response` of any shape, since stubs and proxies answer anything."""
     answer = response if isinstance(response, dict) else {}
     error, meta = answer.get("Error"), answer.get("ResponseMetadata")
     code = error.get("Code") if isinstance(error, dict) else None
@@ -257,7 +261,7 @@ def _answered(response: object) -> Fault:
     status = meta.get("HTTPStatusCode") if isinstance(meta, dict) else None
     status = status if isinstance(status, int) else 0
     if not isinstance(code, str) or not code.isidentifier():
-        # Without a code of its own the answer was not AWS's JSON, and the "message" is its body.
+        # The answer was not AWS's JSON, so its "message" is the body, which is not quoted.
         return Fault(_KIND_BY_STATUS.get(status, FaultKind.UNAVAILABLE), f"HTTP {status}", status=status)
     return answered_fault(code, message if isinstance(message, str) else "", status)
 

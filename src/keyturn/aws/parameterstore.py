@@ -1,7 +1,8 @@
 """Parameter Store as a source: GetParameter, GetParameters and GetParametersByPath, and nothing else.
 
-AWS's API reference for the three is the source of every field name here. A parameter's latest
-version is held as AWSCURRENT, a labelled one under its label, a numbered one under its number.
+AWS's API reference for the three calls is the source of every field name here. The latest version of a
+parameter is held as AWSCURRENT, a version with a label under that label, and a version that was asked for by
+number under its number.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-from keyturn.aws.clients import Call
-from keyturn.aws.faults import Fault, FaultKind, fault_of, quotes_the_body
+from keyturn.aws.answers import Call
+from keyturn.aws.faults import ADVICE_CREDENTIALS, Fault, FaultKind, asked
 from keyturn.errors import (
     InvalidParameterNameError,
     ParameterAccessDeniedError,
@@ -24,10 +25,6 @@ from keyturn.errors import (
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import NAMES_MAX
 from keyturn.model.versions import AWSCURRENT
-
-_ADVICE_CREDENTIALS: Final = (
-    "check the role or the credentials of the client (missing, expired or revoked) and the host's clock"
-)
 
 
 class ParameterClient(Protocol):
@@ -48,9 +45,9 @@ class ParameterStoreClient(ParameterClient, Protocol):
 
 
 class ParameterStoreSource:
-    """Reads parameters through a client that is made at the first read. Threads may share it.
+    """Reads parameters through a client, which is made at the first read. Threads may share it.
 
-    `decrypt`: whether the value of a SecureString is asked for in clear.
+    With `decrypt` the source asks for the value of a SecureString in clear, else for its ciphertext.
     """
 
     def __init__(self, client: Callable[[], ParameterStoreClient], *, decrypt: bool) -> None:
@@ -58,27 +55,29 @@ class ParameterStoreSource:
         self._decrypt = decrypt
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
-        """One GetParameter; see `read_parameter`."""
+        """Read a parameter by one GetParameter; see `read_parameter`."""
         return read_parameter(self._client, secret_id, stage, version_id, decrypt=self._decrypt)
 
     def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
-        """The latest versions of at most `NAMES_MAX` parameters, by the names asked for, by one call.
+        """Read the latest versions of at most `NAMES_MAX` parameters by one GetParameters.
 
-        What Parameter Store does not know, or refuses for its name, is not among them.
+        Returns them by the names that were asked for. A name that Parameter Store does not know, or rejects,
+        is left out. Raises `ParameterError`.
         """
-        answer = _asked(
+        answer = asked(
             ", ".join(names),
             lambda: self._client().get_parameters(Names=list(names), WithDecryption=self._decrypt),
+            _failure,
         )
         read = list(_parsed_all(answer, AWSCURRENT))
         by_id = {one.name: one for one in read} | {one.arn: one for one in read}
         return {name: by_id[name] for name in names if name in by_id}
 
     def read_path(self, path: str, *, recursive: bool) -> Iterator[Parameter]:
-        """The latest versions of all parameters under `path`, page by page."""
+        """Yield the latest versions of all parameters under `path`, page by page. Raises `ParameterError`."""
         token: dict[str, str] = {}
         while True:
-            answer = _asked(
+            answer = asked(
                 path,
                 lambda token=token: self._client().get_parameters_by_path(  # type: ignore[misc] # bound now
                     Path=path,
@@ -87,6 +86,7 @@ class ParameterStoreSource:
                     MaxResults=NAMES_MAX,
                     **token,
                 ),
+                _failure,
             )
             yield from _parsed_all(answer, AWSCURRENT)
             following = answer.get("NextToken")
@@ -103,35 +103,27 @@ def read_parameter(
     *,
     decrypt: bool,
 ) -> Parameter:
-    """One GetParameter of the latest version (AWSCURRENT), or of the label or number `stage`.
+    """Read one parameter by one GetParameter.
 
-    With `version_id`, what is answered is that version or a later one; else
-    `ParameterVersionNotFoundError`: it is announced, and not to be seen yet.
+    Args:
+        client: returns the client to use.
+        secret_id: the parameter's name or ARN.
+        stage: AWSCURRENT for the latest version, else a label or a version number.
+        version_id: the number of a version that was announced. An answer with an earlier version raises
+            `ParameterVersionNotFoundError`, because Parameter Store does not show the announced one yet.
+        decrypt: whether to ask for the value of a SecureString in clear.
+
+    Raises `ParameterError`.
     """
     name = secret_id if stage == AWSCURRENT else f"{secret_id}:{stage}"
-    answer = _asked(name, lambda: client().get_parameter(Name=name, WithDecryption=decrypt))
+    answer = asked(name, lambda: client().get_parameter(Name=name, WithDecryption=decrypt), _failure)
     found = answer.get("Parameter")
     if not isinstance(found, Mapping):
         raise _unusable(name)
     parameter = _parsed(found, secret_id, stage)
     if version_id is not None and version_id.isdecimal() and parameter.version < int(version_id):
-        raise ParameterVersionNotFoundError(name, f"version {version_id} is not to be seen yet")
+        raise ParameterVersionNotFoundError(name, f"Parameter Store does not show version {version_id} yet")
     return parameter
-
-
-def _asked(name: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
-    """The answer of a call about `name`; its failure as a `ParameterError`."""
-    try:
-        return call()
-    except Exception as error:
-        fault = fault_of(error)
-        if fault is None:
-            raise
-        failure = _failure(fault, name)
-        if not quotes_the_body(error):
-            raise failure from error
-    # Neither cause nor context: the unreadable body may hold the value, and the error quotes it.
-    raise failure
 
 
 def _failure(fault: Fault, name: str) -> ParameterError:
@@ -144,9 +136,9 @@ def _failure(fault: Fault, name: str) -> ParameterError:
                 name, detail, advice="allow kms:Decrypt on the parameter's KMS key"
             )
         case FaultKind.CREDENTIALS_WRONG:
-            return ParameterAccessDeniedError(name, detail, advice=advice or _ADVICE_CREDENTIALS)
+            return ParameterAccessDeniedError(name, detail, advice=advice or ADVICE_CREDENTIALS)
         case FaultKind.CREDENTIALS_EXPIRED:
-            return ParameterUnavailableError(name, detail, advice=advice or _ADVICE_CREDENTIALS)
+            return ParameterUnavailableError(name, detail, advice=advice or ADVICE_CREDENTIALS)
         case FaultKind.ARGUMENT:
             return InvalidParameterNameError(name, detail)
         case FaultKind.REFUSED:
@@ -175,14 +167,14 @@ def _parsed_all(answer: Mapping[str, object], stage: str) -> Iterator[Parameter]
         yield _parsed(entry, name, stage)
 
 
-def _parsed(entry: Mapping[str, object], asked: str, stage: str) -> Parameter:
+def _parsed(entry: Mapping[str, object], secret_id: str, stage: str) -> Parameter:
     name, arn, value = entry.get("Name"), entry.get("ARN"), entry.get("Value")
     version, modified = entry.get("Version"), entry.get("LastModifiedDate")
     kind, data_type = entry.get("Type"), entry.get("DataType")
     if not (isinstance(name, str) and isinstance(value, str) and isinstance(version, int)):
-        raise _unusable(asked)
+        raise _unusable(secret_id)
     return Parameter(
-        secret_id=asked,
+        secret_id=secret_id,
         arn=arn if isinstance(arn, str) else name,
         name=name,
         version_id=str(version),
@@ -195,5 +187,5 @@ def _parsed(entry: Mapping[str, object], asked: str, stage: str) -> Parameter:
 
 
 def _unusable(name: str) -> ParameterUnavailableError:
-    what = "no Name, Value and Version in the answer"
-    return ParameterUnavailableError(name, what, advice="try again; look for a proxy that cuts answers")
+    what = "the answer has no Name, Value or Version"
+    return ParameterUnavailableError(name, what, advice="try again; look for a proxy that cuts off answers")

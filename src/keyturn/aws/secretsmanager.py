@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
 
-from keyturn.aws.clients import Call
+from keyturn.aws.answers import Call
 from keyturn.aws.faults import asked
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -24,9 +24,9 @@ class SecretsManagerClient(Protocol):
 
 
 class SecretsManagerSource:
-    """Reads versions through a client that is made at the first read. Threads may share it.
+    """Reads versions through a client, which is made at the first read. Threads may share it.
 
-    The stage is always given, also with a version id: policies may be conditioned on
+    Every request names the stage, also beside a version id, because a policy may have a condition on
     `secretsmanager:VersionStage`.
     """
 
@@ -34,14 +34,15 @@ class SecretsManagerSource:
         self._client = client
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        """One GetSecretValue; see `SecretSource.read`."""
+        """Read a version by one GetSecretValue; see `SecretSource.read`."""
         try:
             return self._read(secret_id, stage, version_id)
         except SecretNotFoundError as error:
-            # moto says this of a missing label as well; a second call tells which of them is missing.
+            # moto answers this for a missing label as well. A second call tells whether the secret is
+            # missing.
             if stage == AWSCURRENT or not self._exists(secret_id):
                 raise
-            raise StageNotFoundError(secret_id, f"nothing under {stage}") from error
+            raise StageNotFoundError(secret_id, f"no version has the label {stage}") from error
 
     def _exists(self, secret_id: str) -> bool:
         try:
@@ -57,13 +58,13 @@ class SecretsManagerSource:
 
 
 class VersionSource:
-    """Reads versions by their id alone, whatever labels they carry: here the `stage` is a version id."""
+    """Reads versions by their id alone, whatever labels they carry. Its `stage` is a version id."""
 
     def __init__(self, client: Callable[[], SecretsManagerClient]) -> None:
         self._client = client
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        """One GetSecretValue of the version `stage`; see `SecretSource.read`."""
+        """Read the version whose id is `stage` by one GetSecretValue; see `SecretSource.read`."""
         return _got(self._client, secret_id, VersionId=version_id or stage)
 
 
@@ -77,13 +78,13 @@ def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
     string, binary = answer.get("SecretString"), answer.get("SecretBinary")
     created, stages = answer.get("CreatedDate"), answer.get("VersionStages")
     if not (isinstance(arn, str) and isinstance(name, str) and isinstance(version_id, str)):
-        raise _unusable(secret_id, "no ARN, Name and VersionId in the answer")
+        raise _unusable(secret_id, "the answer has no ARN, Name or VersionId")
     if isinstance(string, str) == isinstance(binary, bytes):
-        raise _unusable(secret_id, "not exactly one of SecretString and SecretBinary in the answer")
+        raise _unusable(secret_id, "the answer has none or both of SecretString and SecretBinary")
     return SecretVersion(
         secret_id=secret_id,
         arn=arn,
-        # One text is kept, not two.
+        # Where both texts are equal only one of them is kept in memory.
         name=secret_id if name == secret_id else name,
         version_id=version_id,
         stages=_shared(frozenset(label for label in stages if isinstance(label, str)))
@@ -96,7 +97,7 @@ def _parsed(answer: Mapping[str, object], secret_id: str) -> SecretVersion:
 
 
 def _epoch_s(moment: datetime) -> float | None:
-    """Epoch seconds, or None for a moment that this platform's clock cannot express."""
+    """Convert a moment to epoch seconds; None for a moment that this platform's clock cannot express."""
     try:
         return moment.timestamp()
     except (OverflowError, OSError, ValueError):
@@ -105,9 +106,12 @@ def _epoch_s(moment: datetime) -> float | None:
 
 @lru_cache(maxsize=64)
 def _shared(labels: frozenset[str]) -> frozenset[str]:
-    """The same set for all versions with these labels: nearly every version has one of a few."""
+    """Return the same object for equal sets of labels.
+
+    Nearly every version has one of a few sets, so this saves memory.
+    """
     return labels
 
 
 def _unusable(secret_id: str, detail: str) -> SecretError:
-    return UnavailableError(secret_id, detail, advice="try again; look for a proxy that cuts answers")
+    return UnavailableError(secret_id, detail, advice="try again; look for a proxy that cuts off answers")

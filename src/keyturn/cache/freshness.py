@@ -29,9 +29,7 @@ class Assurance(NamedTuple):
 
     def swept_s(self) -> float | None:
         """How far the sweep's word was behind at that check, by the table's clock; None: no word."""
-        if self.head.swept_as_of_s is None or self.head.answered_at_s is None:
-            return None
-        return self.head.answered_at_s - self.head.swept_as_of_s
+        return self.head.swept_age_s
 
     def lasts_s(self, now: Instant, limits: Limits) -> float:
         """For how long from `now` a marker that agrees still covers a holding; 0 or less: not at all.

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from keyturn.assembly import convergence_table, marker_table, recorder
-from keyturn.aws.catalog import ParameterListing, SecretsManagerCatalog, Tag
+from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
+from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.errors import ConfigurationError
-from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE
+from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient
     from keyturn.convergence.table import ConvergenceTable
     from keyturn.markers.recorder import Recorder
+    from keyturn.markers.sweeper import Sweeper
     from keyturn.markers.table import MarkerTable
-
-LISTING_ATTEMPTS = 10
-"""How often one DescribeParameters is tried: an account may call it three times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +59,32 @@ class Account:
         client = cast("CatalogClient", self.client("secretsmanager"))
         return SecretsManagerCatalog(client, name_prefixes=prefixes, tag=tag)
 
-    def recorder(self, prefixes: Sequence[str] = (), tag: Tag | None = None) -> Recorder:
-        """Return the recorder that writes markers, made of the listener's own code."""
-        made = recorder(self.table, self.client("secretsmanager"), self.client("dynamodb"))
-        return replace(made, catalog=self.catalog(prefixes, tag)) if prefixes or tag else made
+    def recorder(self) -> Recorder:
+        """Make the recorder of hints, which is the listener's own code."""
+        return recorder(self.table, self.client("secretsmanager"), self.client("dynamodb"))
+
+    def sweeper(
+        self, prefixes: Sequence[str] = (), tag: Tag | None = None, parameters: Sequence[str] = ()
+    ) -> Sweeper:
+        """Make the sweeper, which is the listener's own code.
+
+        It sweeps the secrets of `catalog(prefixes, tag)`, and the parameters of `parameters(parameters)`.
+        """
+        from keyturn.markers.sweeper import Sweeper
+
+        return Sweeper(
+            self.catalog(prefixes, tag),
+            self.markers(),
+            THIS_HOST,
+            settle_s=SETTLE_S,
+            parameters=self.parameters(parameters),
+        )
 
     def parameters(self, prefixes: Sequence[str]) -> ParameterListing | None:
         """Return the list of parameters whose names begin with one of the prefixes; None without prefixes."""
         if not prefixes:
             return None
-        client = cast("ListingClient", self.client("ssm", attempts=LISTING_ATTEMPTS))
+        client = cast("ListingClient", self.client("ssm", attempts=PARAMETERS_ATTEMPTS))
         return ParameterListing(client, prefixes)
 
 

@@ -11,7 +11,7 @@ from keyturn.aws.catalog import Tag
 from keyturn.cli.account import Account, account_options
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import EXIT_NO
-from keyturn.markers.sweeper import Sweeper, Swept
+from keyturn.markers.sweeper import Swept
 
 
 @click.command
@@ -40,13 +40,7 @@ def command(
     Runs the listener's own code with your role, which needs the policy that `keyturn policy listener` prints.
     Exits with 1 if the lease could not be renewed, since a secret could not be looked at.
     """
-    sweeper = Sweeper(
-        account.recorder(prefix, Tag.of(tag)),
-        account.markers(),
-        time_is_up=lambda: False,
-        parameters=account.parameters(parameter_prefix),
-    )
-    swept = sweeper.run()
+    swept = account.sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
     if as_json:
         echo_json(asdict(swept))
     else:

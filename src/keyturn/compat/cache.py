@@ -16,7 +16,7 @@ from keyturn.cache.limits import DEFAULTS, Limits
 from keyturn.cache.status import HeldStatus
 from keyturn.compat.source import DescribedSource, DescribedVersion, DescribingClient, Hook
 from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError
-from keyturn.markers.table import DynamoDBClient
+from keyturn.markers.calls import DynamoDBClient
 from keyturn.metrics.hook import Metrics
 from keyturn.runtime.host import known_marker_table
 

@@ -76,7 +76,7 @@ class DescribedSource:
         labels = dict(_labels(described))
         version_id = next((one for one, names in labels.items() if stage in names), None)
         if version_id is None:
-            raise StageNotFoundError(secret_id, f"nothing under {stage}")
+            raise StageNotFoundError(secret_id, f"no version has the label {stage}")
         held = self._held.get((_text(described, "ARN", secret_id), version_id))
         if held is None or described.get("DeletedDate") is not None:
             return self._checked(self._fetched(secret_id, version_id, described, labels[version_id]), stage)

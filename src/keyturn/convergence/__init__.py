@@ -1,5 +1,5 @@
 """The convergence table: which environments hold which versions.
 
-`reporter` says what this process holds, `table` writes and reads it, `counting` adds it up. It imports
-`errors`, `model`, `metrics`, `aws` and `cache`.
+`reporter` reports what this process holds, `table` writes and reads the reports, and `counting` decides when
+to report and counts the reports. This folder imports `errors`, `runtime`, `model`, `aws` and `cache`.
 """

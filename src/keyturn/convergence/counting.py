@@ -1,7 +1,8 @@
-"""Which versions a fleet holds: what an environment reports and when, and how reports are counted. Pure.
+"""What an environment reports and when, and how reports are counted: decisions without I/O.
 
-An environment is one process with its cache. It reports when what it holds under AWSCURRENT has
-changed, and again before its last report ends, so that a report that nobody renews ends by itself.
+An environment is one process with its caches. It reports when the versions that it holds under AWSCURRENT
+have changed, and again before its last report ends. So the report of an environment that is gone ends by
+itself.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from keyturn.model.instant import Instant
 from keyturn.model.markers import Report
 
 HELD_BYTES_MAX: Final = 380_000
-"""Of an item's 400 KB (DynamoDB), the share of what is held; the rest is some hundred bytes."""
+"""The map `held` takes at most so many of an item's 400 KB (DynamoDB). The rest takes some hundred bytes."""
 
 ENTRY_BYTES: Final = 4
-"""What an entry of a map takes beside its name and its text (DynamoDB: 1 byte each, 3 for the map)."""
+"""An entry of a map takes so many bytes beside its key and text (DynamoDB: 1 byte each, 3 for the map)."""
 
 CLOCK_SKEW_MAX_S: Final = 300.0
-"""A report from further in the future is none: AWS refuses what is signed by such a clock."""
+"""A report from further in the future is ignored: AWS rejects requests that such a clock has signed."""
 
 
-class Told(NamedTuple):
-    """An environment's last report: under which id, of which state, when; no other before `pause_s`.
+class LastReport(NamedTuple):
+    """The last report that an environment has tried to make.
 
-    `moves` counts the changes of what is held; None where no report has got through. `failures` since
-    the last good one, `trouble` why.
+    Args:
+        environment: the environment's id.
+        moves: how often the held versions had changed when they were reported; None if the report failed.
+        at: the moment of the report.
+        pause_s: the seconds that must pass until the next report.
+        reported: the moment of the last report that succeeded.
+        failures: how many reports have failed since then.
+        trouble: why the last report failed; None if it succeeded.
     """
 
     environment: str
@@ -39,18 +46,18 @@ class Told(NamedTuple):
     trouble: str | None = None
 
 
-def is_due(told: Told | None, moves: int, now: Instant, half_life_s: float) -> bool:
+def is_due(last: LastReport | None, moves: int, now: Instant, half_life_s: float) -> bool:
     """Return True if a report is due: the first one, after a change, and `half_life_s` after the last."""
-    if told is None:
+    if last is None:
         return True
-    age_s = told.at.age_s(now)
-    if age_s < told.pause_s:
+    age_s = last.at.age_s(now)
+    if age_s < last.pause_s:
         return False
-    return moves != told.moves or age_s >= half_life_s
+    return moves != last.moves or age_s >= half_life_s
 
 
 def merged(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """What several caches hold, together; of one parameter in two versions the earlier one counts."""
+    """Merge what several caches hold. If two caches hold one parameter, the earlier version counts."""
     held: dict[str, str] = {}
     for part in parts:
         for key, version_id in part.items():
@@ -59,12 +66,15 @@ def merged(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _age(version_id: str) -> tuple[int, str]:
-    """A parameter's versions are numbers; a shorter one is lower."""
+    """Return a sort key: the versions of a parameter are numbers, so the shorter text is the lower one."""
     return len(version_id), version_id
 
 
 def fitting(held: Mapping[str, str]) -> dict[str, str]:
-    """As much of what is held as an item takes; of every environment the same keys come first."""
+    """Return as many of the held versions as fit into an item.
+
+    All environments begin with the same keys, so that these are counted completely.
+    """
     left, kept = HELD_BYTES_MAX, dict[str, str]()
     for key in sorted(held):
         left -= len(key.encode()) + len(held[key].encode()) + ENTRY_BYTES
@@ -78,13 +88,17 @@ def fitting(held: Mapping[str, str]) -> dict[str, str]:
 
 
 def living(reports: Iterable[Report], now_s: float) -> list[Report]:
-    """The reports that count at this moment (epoch seconds); DynamoDB deletes the others some days later."""
+    """Return the reports that count at `now_s`, in epoch seconds. DynamoDB deletes the others days later."""
     latest_s = now_s + CLOCK_SKEW_MAX_S
-    return [one for one in reports if one.reported_at_s <= latest_s and now_s < one.expires_at_s]
+    return [report for report in reports if report.reported_at_s <= latest_s and now_s < report.expires_at_s]
 
 
 class Holders(NamedTuple):
-    """The environments that hold one version: how many, by label, and when the last of them reported."""
+    """The environments that hold one version of a secret.
+
+    `environments` is their number, and `labels` is their number by label. `reported_at_s` is the moment of
+    the last of their reports, in epoch seconds.
+    """
 
     version_id: str
     environments: int
@@ -93,9 +107,10 @@ class Holders(NamedTuple):
 
 
 class Convergence(NamedTuple):
-    """One secret (or parameter) by its marker key, with those who hold it, the most first.
+    """One secret or parameter, by its marker key, and the environments that hold it.
 
-    `current`: the version under AWSCURRENT in truth; None where nobody asked or it has none.
+    `current` is the version under AWSCURRENT in Secrets Manager; None if it is unknown or there is none.
+    `holders` begins with the version that most environments hold.
     """
 
     key: str
@@ -104,27 +119,31 @@ class Convergence(NamedTuple):
 
     @property
     def environments(self) -> int:
-        """How many hold it."""
-        return sum(one.environments for one in self.holders)
+        """How many environments hold the secret."""
+        return sum(version.environments for version in self.holders)
 
     @property
     def on_current(self) -> int:
-        """How many of them hold the current version."""
-        return sum(one.environments for one in self.holders if one.version_id == self.current)
+        """How many environments hold the current version."""
+        return sum(version.environments for version in self.holders if version.version_id == self.current)
 
     @property
     def behind(self) -> tuple[Holders, ...]:
-        """Those who hold another version."""
-        return tuple(one for one in self.holders if one.version_id != self.current)
+        """The environments that hold another version."""
+        return tuple(version for version in self.holders if version.version_id != self.current)
 
     @property
     def is_complete(self) -> bool:
-        """Whether somebody reports it, and all who do hold the current version."""
+        """Whether at least one environment holds the secret, and all of them hold the current version."""
         return 0 < self.environments == self.on_current
 
 
 def counted(reports: Iterable[Report], current: Mapping[str, str | None]) -> tuple[Convergence, ...]:
-    """Each secret that is reported or in `current` (marker key -> version id of AWSCURRENT), by key."""
+    """Count the environments of each secret, in the order of the marker keys.
+
+    `current` maps a marker key to the version id of AWSCURRENT. A secret in `current` is counted also if no
+    report has it.
+    """
     holders: dict[str, dict[str, list[Report]]] = {key: {} for key in current}
     for report in reports:
         for key, version_id in report.held.items():
@@ -134,9 +153,9 @@ def counted(reports: Iterable[Report], current: Mapping[str, str | None]) -> tup
 
 def _holders(reports: Mapping[str, list[Report]]) -> tuple[Holders, ...]:
     found = [_of_one_version(version_id, some) for version_id, some in reports.items()]
-    return tuple(sorted(found, key=lambda one: (-one.environments, one.version_id)))
+    return tuple(sorted(found, key=lambda version: (-version.environments, version.version_id)))
 
 
 def _of_one_version(version_id: str, reports: Sequence[Report]) -> Holders:
-    labels = Counter(one.label for one in reports)
-    return Holders(version_id, len(reports), labels, max(one.reported_at_s for one in reports))
+    labels = Counter(report.label for report in reports)
+    return Holders(version_id, len(reports), labels, max(report.reported_at_s for report in reports))

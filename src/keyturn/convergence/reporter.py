@@ -1,4 +1,4 @@
-"""Who tells the convergence table what this process holds, and what becomes of it when that fails."""
+"""Reports the versions that this process holds to the convergence table, and backs off when that fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keyturn.cache.cache import Cache
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import backoff_s
-from keyturn.convergence.counting import Told, fitting, is_due, merged
+from keyturn.convergence.counting import LastReport, fitting, is_due, merged
 from keyturn.errors import ConvergenceTableError
 from keyturn.model.instant import Instant
 from keyturn.model.markers import Report
@@ -24,9 +24,18 @@ log = logging.getLogger("keyturn")
 
 
 class Reporter:
-    """Reports for one environment, in one thread at a time; the others go on. Nothing of it is raised.
+    """Reports for one environment. Threads may share it: one reports at a time, and the others go on.
 
-    `new_id` gives a random text of 1 to 64 characters. `label` says what kind of environment it is.
+    A failure is logged and shown in `status()`, and never raised.
+
+    Args:
+        caches: the caches whose versions are reported.
+        reports: takes the reports.
+        label: what kind of environment this is.
+        new_id: returns a random text of 1 to 64 characters, for the environment's id.
+        limits: the check interval, the life of a report, and the longest pause after failures.
+        clock: this host's clocks.
+        random: returns a number in [0, 1).
     """
 
     def __init__(
@@ -53,13 +62,16 @@ class Reporter:
         self.reset()
 
     def reset(self) -> None:
-        """Be another environment: in a forked child, and around a SnapStart snapshot."""
+        """Start to report under a new environment id.
+
+        To be called in a forked child and around a SnapStart snapshot.
+        """
         self._reporting = threading.Lock()
         self._life += 1
-        self._told: Told | None = None
+        self._last: LastReport | None = None
 
     def report_if_due(self) -> bool:
-        """Report what is held if that has changed, or if the last report is half over; whether it was due."""
+        """Report the held versions if a report is due, and return whether one was due; see `is_due`."""
         reporting = self._reporting
         if not self._is_due() or not reporting.acquire(blocking=False):
             return False
@@ -72,34 +84,37 @@ class Reporter:
         return is_due
 
     def leave(self) -> None:
-        """Say that this environment is over, if it ever tried to report: it is counted no more."""
+        """Report that this environment ends, so that it is no longer counted.
+
+        An environment that never tried to report writes nothing.
+        """
         with self._reporting:
-            told, now = self._told, self._now()
-            # Also if the last report failed: it may have come through all the same.
-            if told is not None:
-                self._write(Report(told.environment, {}, now.wall_s, now.wall_s, self._label))
+            last, now = self._last, self._now()
+            # A report that failed for this process may have reached the table all the same.
+            if last is not None:
+                self._write(Report(last.environment, {}, now.wall_s, now.wall_s, self._label))
             self._life += 1
-            self._told = None
+            self._last = None
 
     def status(self, now: Instant) -> ReportStatus:
-        """This environment's reports."""
-        # Loaded when it is asked for: no `get` needs it.
+        """Return the state of this environment's reports."""
+        # Imported only here, because no `get` needs it.
         from keyturn.cache.status import ReportStatus
 
-        told = self._told
-        if told is None:
+        last = self._last
+        if last is None:
             return ReportStatus(used=True)
-        age_s = told.reported.age_s(now) if told.reported is not None else None
+        age_s = last.reported.age_s(now) if last.reported is not None else None
         return ReportStatus(
-            used=True, environment=told.environment, reported_age_s=age_s, trouble=told.trouble
+            used=True, environment=last.environment, reported_age_s=age_s, trouble=last.trouble
         )
 
     def _is_due(self) -> bool:
         half_life_s = self._ttl_s / 2 * self._limits.spread
-        return is_due(self._told, self._moves(), self._now(), half_life_s)
+        return is_due(self._last, self._moves(), self._now(), half_life_s)
 
     def _report(self) -> None:
-        life, before, moves, now = self._life, self._told, self._moves(), self._now()
+        life, before, moves, now = self._life, self._last, self._moves(), self._now()
         held = merged(cache.current() for cache in self._caches)
         kept = fitting(held)
         report = Report(
@@ -113,29 +128,33 @@ class Reporter:
         trouble = self._write(report)
         if trouble is None:
             if before is not None and before.trouble is not None:
-                log.info("what this process holds is reported again", extra=about("reports_answer"))
-            told = Told(report.environment, moves, now, self._limits.check_interval_s, reported=now)
+                log.info(
+                    "the convergence table takes this process's reports again", extra=about("reports_answer")
+                )
+            last = LastReport(report.environment, moves, now, self._limits.check_interval_s, reported=now)
         else:
-            told = self._failed(trouble, report.environment, before, now)
-        # Of what was forgotten meanwhile nothing is known any more.
+            last = self._failed(trouble, report.environment, before, now)
+        # If this object was reset meanwhile, the report was that of another environment.
         if self._life == life:
-            self._told = told
+            self._last = last
 
     def _write(self, report: Report) -> str | None:
-        """Write it; what is wrong, if anything."""
+        """Write the report, and return why that failed; None if it succeeded."""
         try:
             self._reports.write(report)
         except ConvergenceTableError as error:
             return str(error)
         except Exception as error:
-            log.exception("the report of what is held failed", extra=about("report_failed", error=error))
+            log.exception(
+                "the report to the convergence table failed", extra=about("report_failed", error=error)
+            )
             return f"unexpected {type(error).__name__}"
         return None
 
-    def _failed(self, trouble: str, environment: str, before: Told | None, now: Instant) -> Told:
+    def _failed(self, trouble: str, environment: str, before: LastReport | None, now: Instant) -> LastReport:
         if before is None or before.trouble is None:
             log.warning(
-                "what this process holds is not reported; secrets are served as ever: %s",
+                "the versions that this process holds are not reported; secrets are served as before: %s",
                 trouble,
                 extra=about("reports_trouble"),
             )
@@ -146,7 +165,7 @@ class Reporter:
             longest_s=self._limits.max_backoff_s,
             random=self._random,
         )
-        return Told(
+        return LastReport(
             environment,
             moves=None,
             at=now,

@@ -1,4 +1,4 @@
-"""What a hint and an answer of DescribeSecret make of a marker: decisions without I/O."""
+"""What becomes of a marker, by a hint and an answer of DescribeSecret: decisions without I/O."""
 
 from __future__ import annotations
 
@@ -6,28 +6,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from keyturn.errors import (
-    ConfigurationError,
-)
+from keyturn.errors import ConfigurationError
 from keyturn.model.markers import LEFT_MAX, Marker
 from keyturn.model.names import SUFFIX_LENGTH, checked_secret_id, is_secret_arn, secret_key
 from keyturn.model.protocols import Seen
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described
 
 STEPS: Final = ("createSecret", "setSecret", "testSecret", "finishSecret")
-"""The steps of a rotation, in order, by the names that Secrets Manager gives a rotation function."""
-
+"""The steps of a rotation in their order, by the names that Secrets Manager gives a rotation function."""
 
 LIST_LAG_S: Final = 300.0
-"""ListSecrets "might not reflect changes from the last five minutes" (API reference)."""
+"""The answer of ListSecrets "might not reflect changes from the last five minutes" (API reference)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something happened to a secret: to which, and perhaps to which version under which label.
+    """Something happened to a secret, perhaps to this version under this label.
 
-    `secret_id` is a name, a partial or a full ARN, as the event had it; `name` the friendly name if
-    the event had that too. `step` is the rotation step that has just ended.
+    `secret_id` is a name, a partial ARN or a full ARN, as the event had it. `name` is the friendly name, if
+    the event had it too. `step` is the rotation step that has just ended. `reason` says in a few words what
+    caused the hint; the marker shows it.
     """
 
     secret_id: str
@@ -40,7 +38,11 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class ParameterHint:
-    """Something happened to a parameter; `token` is the event's id, since the event has no version."""
+    """Something happened to a parameter, whose marker has this `key`.
+
+    `token` is the event's id, because such an event has no version. `deleted` says that the parameter was
+    deleted. `reason` is as in `Hint`.
+    """
 
     key: str
     token: str
@@ -49,10 +51,11 @@ class ParameterHint:
 
 
 class CurrentMove(NamedTuple):
-    """AWSCURRENT, from what the marker says in this state (epoch, sequence) to the version in an answer.
+    """A move of AWSCURRENT in a marker, to the version that an answer of DescribeSecret shows.
 
-    Two answers mean the same only if they would make the same move: if somebody wrote the marker between
-    them, the second may still be from before that.
+    `state` is the (epoch, sequence) of the marker before the move; None if there was no marker. `to` is the
+    version id; None if the answer shows none. Two answers confirm each other only if their moves are equal:
+    if another writer wrote the marker between the two answers, the second may be from before that write.
     """
 
     state: tuple[str, int] | None
@@ -60,7 +63,7 @@ class CurrentMove(NamedTuple):
 
 
 def announcement(secret_id: str, *, version_id: str | None = None, step: str | None = None) -> Hint:
-    """The hint of a rotation function: `step` has just ended for `version_id`.
+    """Make the hint of a rotation function whose `step` has just ended for `version_id`.
 
     Raises `InvalidSecretIdError`, and `ConfigurationError` for a step that Secrets Manager does not have.
     """
@@ -76,7 +79,10 @@ def announcement(secret_id: str, *, version_id: str | None = None, step: str | N
 
 
 def agrees_with_description(marker: Marker, described: Described | None) -> bool:
-    """Whether a secret's marker says what Secrets Manager says (None: there is no such secret)."""
+    """Return True if a marker agrees with the description of its secret.
+
+    None as the description means that there is no such secret.
+    """
     if described is None:
         return marker.deleted
     same_secret = marker.arn == described.arn and marker.deleted == described.deleted
@@ -84,7 +90,10 @@ def agrees_with_description(marker: Marker, described: Described | None) -> bool
 
 
 def marker_after(before: Marker | None, described: Described, hint: Hint, now_s: float) -> Marker:
-    """The marker that follows `before` when Secrets Manager answers `described`."""
+    """Make the marker that follows `before` when Secrets Manager answers `described`.
+
+    `before` is None if there is no marker yet. `now_s` is the moment of the write, in epoch seconds.
+    """
     same = before if before is not None and before.arn == described.arn else None
     return Marker(
         key=secret_key(described.arn, described.name),
@@ -99,9 +108,10 @@ def marker_after(before: Marker | None, described: Described, hint: Hint, now_s:
 
 
 def moves_back(before: Marker | None, described: Described) -> bool:
-    """Whether AWSCURRENT would return to a version that the marker has left.
+    """Return True if AWSCURRENT would return to a version that it has left.
 
-    Either a roll-back, or an answer from before the move: DescribeSecret is eventually consistent.
+    Either somebody rolled back, or the answer is from before the move, since DescribeSecret is eventually
+    consistent.
     """
     if before is None or before.arn != described.arn:
         return False
@@ -110,23 +120,29 @@ def moves_back(before: Marker | None, described: Described) -> bool:
 
 
 def move_of(before: Marker | None, described: Described | None) -> CurrentMove:
-    """What an answer (None: there is no such secret) would do to AWSCURRENT."""
+    """Return the move of AWSCURRENT that an answer asks for. None means that there is no such secret."""
     state = (before.epoch, before.sequence) if before is not None else None
     return CurrentMove(state, described.stages.get(AWSCURRENT) if described is not None else None)
 
 
 def shows(described: Described, hint: Hint) -> bool:
-    """Whether the answer shows what the hint says; one without a version or label is not waited for."""
+    """Return True if the answer shows what the hint says.
+
+    A hint without a version or without a label says nothing that an answer could show.
+    """
     if hint.version_id is None or hint.stage is None or described.deleted:
         return True
     if hint.stage == AWSPENDING:
-        # A late event: the pending version may have become current long ago.
+        # The event may be late: the pending version may have become current long ago.
         return hint.version_id in described.stages.values()
     return described.stages.get(hint.stage) == hint.version_id
 
 
 def should_have_been_announced(before: Marker, after: Marker) -> bool:
-    """Whether a native event tells of this difference: a label other than these two got a version."""
+    """Return True if Secrets Manager sends an event about this change.
+
+    It does when a label other than AWSPENDING and AWSPREVIOUS got another version.
+    """
     return before.arn == after.arn and any(
         before.stages.get(label) != version_id
         for label, version_id in after.stages.items()
@@ -135,7 +151,10 @@ def should_have_been_announced(before: Marker, after: Marker) -> bool:
 
 
 def _left_after(before: Marker | None, described: Described) -> tuple[str, ...]:
-    """The versions that AWSCURRENT has left; for a new marker, the one that AWSPREVIOUS names."""
+    """Return the versions that AWSCURRENT has left, oldest first.
+
+    A new marker knows only of the version under AWSPREVIOUS.
+    """
     current = described.stages.get(AWSCURRENT)
     if before is None:
         previous = described.stages.get(AWSPREVIOUS)
@@ -148,7 +167,7 @@ def _left_after(before: Marker | None, described: Described) -> tuple[str, ...]:
 
 
 def _step_after(before: Marker | None, described: Described, hint: Hint) -> str | None:
-    """The furthest step that was announced of the version that is pending now."""
+    """Return the last step that was announced of the version that is pending now; None if there is none."""
     pending = described.stages.get(AWSPENDING)
     if pending is None or pending == described.stages.get(AWSCURRENT):
         return None
@@ -159,7 +178,10 @@ def _step_after(before: Marker | None, described: Described, hint: Hint) -> str 
 
 
 def hinted_key(hint: Hint) -> str | None:
-    """The key that a hint's ARN probably has: a guess, to read the marker before the name is known."""
+    """Guess the marker key from the ARN of a hint; None if the hint has a name alone.
+
+    The guess allows to read the marker before an answer of DescribeSecret tells the secret's name.
+    """
     arn = hint.secret_id
     if not is_secret_arn(arn):
         return None
@@ -176,35 +198,44 @@ def parameter_changes(
     now_s: float,
     lag_s: float,
 ) -> Iterator[tuple[Seen, Marker]]:
-    """The markers to write, where `listed` has the parameters by their keys.
+    """Yield the markers to write after a list of parameters, each with what was read under its key.
 
-    A list may be `lag_s` behind, so a marker whose version an event has taken away since is left to
-    the next sweep. Where parameters are not listed at all, or not any more, their markers lose their
-    version.
+    A list may be `lag_s` seconds old. So the sweep leaves a marker alone from which an event has taken the
+    version away within that time; the next sweep sees to it. A parameter that is not listed loses the version
+    in its marker.
+
+    Args:
+        seen: what was read from the table, by key.
+        listed: the parameters by their keys.
+        absent: returns what a read of a key without an item would return.
+        now_s: the moment of the write, in epoch seconds.
+        lag_s: how old the list may be, in seconds.
     """
     for key, described in listed.items():
         if key not in seen or seen[key].marker is None:
             marker = Marker(key, key, dict(described.stages), reason="sweep: first seen", changed_at_s=now_s)
             yield seen.get(key) or absent(key), marker
-    for one in seen.values():
-        before = one.marker
+    for found in seen.values():
+        before = found.marker
         if before is None or is_secret_arn(before.key):
             continue
         if not before.stages and before.changed_at_s > now_s - lag_s:
             continue
-        found = listed.get(before.key)
-        stages = dict(found.stages) if found is not None else {}
-        is_wrong = dict(before.stages) != stages or (before.deleted and found is not None)
+        latest = listed.get(before.key)
+        stages = dict(latest.stages) if latest is not None else {}
+        is_wrong = dict(before.stages) != stages or (before.deleted and latest is not None)
         if is_wrong or before.arn != before.key:
-            yield (
-                one,
-                before._replace(
-                    arn=before.key, stages=stages, deleted=False, reason="sweep", changed_at_s=now_s
-                ),
+            after = before._replace(
+                arn=before.key, stages=stages, deleted=False, reason="sweep", changed_at_s=now_s
             )
+            yield found, after
 
 
 def was_missed(before: Marker | None, after: Marker) -> bool:
-    """Whether an event should have told of this difference: an event takes the version away."""
-    was, now = (one.stages.get(AWSCURRENT) if one is not None else None for one in (before, after))
+    """Return True if an event about a parameter was lost.
+
+    An event takes the version out of the marker, so a marker that changes from one version to another was
+    reached by no event.
+    """
+    was, now = (marker.stages.get(AWSCURRENT) if marker is not None else None for marker in (before, after))
     return was is not None and now is not None and was != now

@@ -1,50 +1,27 @@
-"""How a hint becomes a marker: one way for the listener, its sweep and `keyturn.announce`.
+"""How a hint becomes a marker: the same way for the listener, `keyturn.announce` and the command line.
 
-A hint says that something happened to a secret. What is written is never the hint but what
-DescribeSecret says; the marker is read first, and written only if it has not changed since. That
-orders the writers. DescribeSecret itself is eventually consistent, so two cases ask it again: a
-hinted version that it does not show yet, and a move of AWSCURRENT back to a version that the marker
-has left, which counts only if the hint names it or a second answer a settle time later agrees.
+DescribeSecret is eventually consistent, so it is asked again in two cases: while it does not show the version
+of the hint yet, and when it moves AWSCURRENT back to a version that it has left. Such a move counts only if
+the hint names the version, or if a second answer a settle time later agrees. See `reconciler` for one look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final
 
-from keyturn.errors import (
-    InvalidSecretIdError,
-    MarkerConflictError,
-    SecretNotFoundError,
-    UnavailableError,
-)
-from keyturn.markers.decisions import (
-    CurrentMove,
-    Hint,
-    ParameterHint,
-    agrees_with_description,
-    hinted_key,
-    marker_after,
-    move_of,
-    moves_back,
-    shows,
-)
+from keyturn.markers.decisions import Hint, ParameterHint, hinted_key
+from keyturn.markers.reconciler import Look, Reconciler, until_written
 from keyturn.model.markers import Marker
-from keyturn.model.names import secret_key
-from keyturn.model.protocols import Catalog, MarkerStore, Seen
-from keyturn.model.versions import AWSCURRENT, Described
+from keyturn.model.protocols import Catalog, MarkerStore
+from keyturn.runtime.host import Host
 
 _SETTLE_SHARES: Final = (1 / 12, 2 / 12, 3 / 12, 6 / 12)
-_CONFLICTS_MAX: Final = 6
-_BACKOFF_FIRST_S: Final = 0.05
-
-_T = TypeVar("_T")
 
 
 class Outcome(Enum):
-    """What became of a hint. DEFERRED: not all it says is visible yet, the sweep will look again."""
+    """What became of a hint. DEFERRED: not all that it says is visible yet; the next sweep looks again."""
 
     WRITTEN = "written"
     UNCHANGED = "unchanged"
@@ -53,58 +30,46 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a hint: the marker as it is now (None: there is none), and how often it was looked."""
+    """What became of a hint.
+
+    `marker` is the marker as it is now; None if there is none. `looks` counts how often the marker and the
+    secret were read.
+    """
 
     outcome: Outcome
     marker: Marker | None
     looks: int = 1
 
 
-# Decisions
-
-
-# Recording
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """One reading of a marker and its secret, the move between them, and what was written of it."""
-
-    before: Marker | None
-    marker: Marker | None
-    move: CurrentMove | None = None
-    written: bool = False
-    settled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Recorder:
-    """Writes markers. Holds no state: as thread-safe as what it is given.
+    """Turns hints into markers. Holds no state: as thread-safe as its arguments.
 
-    `settle_s`: how long DescribeSecret is given to show what was announced, in seconds. `sleep` waits
-    so many seconds, `random` gives a number in [0, 1), `wall` the time in epoch seconds.
+    Args:
+        catalog: describes secrets.
+        store: writes markers.
+        host: the clock, the pauses and the chance.
+        settle_s: for how many seconds DescribeSecret may fail to show what a hint says.
     """
 
-    catalog: Catalog
-    store: MarkerStore
-    settle_s: float
-    sleep: Callable[[float], None]
-    random: Callable[[], float]
-    wall: Callable[[], float]
+    def __init__(self, catalog: Catalog, store: MarkerStore, host: Host, *, settle_s: float) -> None:
+        self._store = store
+        self._host = host
+        self._settle_s = settle_s
+        self._reconciler = Reconciler(catalog, store, host)
 
     def record(self, hint: Hint) -> Recorded:
-        """Make a secret's marker say what Secrets Manager says, which takes at most about `settle_s`.
+        """Bring the marker of the hinted secret into agreement with Secrets Manager.
 
-        Raises `SecretError` or `MarkerTableError`; the same hint may then be given again, as it may
-        at any time.
+        Takes at most about `settle_s`, beside the calls. Raises `SecretError` and `MarkerTableError`. The
+        same hint may be recorded again at any time, also after an error.
         """
-        delays_s = [0.0, *(self.settle_s * share for share in _SETTLE_SHARES)]
+        delays_s = [0.0, *(self._settle_s * share for share in _SETTLE_SHARES)]
         written = False
-        look = first = _Look(None, None)
+        look = first = Look(None, None)
         for number, delay_s in enumerate(delays_s, start=1):
             if delay_s:
-                self.sleep(delay_s)
-            look = self.look_again(hint, first.move if number == len(delays_s) else None)
+                self._host.sleep(delay_s)
+            look = self._reconciler.look(hint, first.move if number == len(delays_s) else None)
             first = look if number == 1 else first
             written = written or look.written
             if look.settled:
@@ -112,75 +77,22 @@ class Recorder:
         return Recorded(Outcome.DEFERRED, look.marker, len(delays_s))
 
     def record_parameter(self, hint: ParameterHint) -> Recorded:
-        """Put the event's token into a parameter's marker; an event that is there already writes nothing."""
-        return self._until_written(lambda: self._record_parameter(hint))
+        """Put the event's token into the parameter's marker, which takes its version away.
 
-    def look_again(self, hint: Hint, seen_before: CurrentMove | None) -> _Look:
-        """Read marker and secret once and write what is new.
-
-        AWSCURRENT moves back only to the version that the hint names, or when the very same move was
-        `seen_before`; else nothing is written.
+        A marker that has this token already is not written. Raises `MarkerTableError`.
         """
-        return self._until_written(lambda: self._look(hint, seen_before))
+        return until_written(lambda: self._record_parameter(hint), self._host)
 
     def has_marker(self, hint: Hint) -> bool:
-        """Whether the hinted secret has a marker, as far as an ARN tells its key; of a name alone False."""
-        key = hinted_key(hint)
-        return key is not None and self.store.look(key).marker is not None
+        """Return True if the hinted secret has a marker under the key that the hint's ARN suggests.
 
-    def find(self, secret_id: str, key: str | None) -> Described | None:
-        """The secret of this id, else the one that now has the same name, else None."""
-        found = self._describe(secret_id)
-        if found is not None or key is None:
-            return found
-        # Not by the key as a partial ARN: a name that ends like a suffix would be cut.
-        renewed = self._describe(key.partition(":secret:")[2])
-        return renewed if renewed is not None and secret_key(renewed.arn, renewed.name) == key else None
-
-    def _look(self, hint: Hint, seen_before: CurrentMove | None) -> _Look:
-        seen, described = self._observe(hint)
-        before = seen.marker if seen is not None else None
-        if seen is None or described is None:
-            return self._bury(hint, seen)
-        if before is None and not described.wanted:
-            return _Look(None, None)
-        move = move_of(before, described)
-        is_named = hint.stage == AWSCURRENT and hint.version_id == move.to
-        if moves_back(before, described) and move != seen_before and not is_named:
-            return _Look(before, before, move, settled=False)
-        after = marker_after(before, described, hint, self.wall())
-        if before is not None and agrees_with_description(before, described) and before.step == after.step:
-            return _Look(before, before, move, settled=shows(described, hint))
-        self.store.write([(seen, after)])
-        return _Look(before, after, move, written=True, settled=shows(described, hint))
-
-    def _observe(self, hint: Hint) -> tuple[Seen | None, Described | None]:
-        """The marker, and what DescribeSecret said after it was read.
-
-        A key counts only if an answer's Name confirms it, so the first look may be at the wrong one.
+        Returns False for a hint with a name alone. Raises `MarkerTableError`.
         """
         key = hinted_key(hint)
-        for _ in range(3):
-            seen = self.store.look(key) if key is not None else None
-            described = self.find(hint.secret_id, key)
-            if described is None:
-                return seen, None
-            if key == secret_key(described.arn, described.name):
-                return seen, described
-            key = secret_key(described.arn, described.name)
-        raise UnavailableError(hint.secret_id, "every answer of DescribeSecret names another secret")
-
-    def _bury(self, hint: Hint, seen: Seen | None) -> _Look:
-        """Mark a secret that is gone as deleted, if the marker speaks of the very one that was hinted."""
-        before = seen.marker if seen is not None else None
-        if seen is None or before is None or before.deleted or before.arn != hint.secret_id:
-            return _Look(before, before)
-        after = before._replace(deleted=True, step=None, reason=hint.reason, changed_at_s=self.wall())
-        self.store.write([(seen, after)])
-        return _Look(before, after, written=True)
+        return key is not None and self._store.look(key).marker is not None
 
     def _record_parameter(self, hint: ParameterHint) -> Recorded:
-        seen = self.store.look(hint.key)
+        seen = self._store.look(hint.key)
         if seen.marker is not None and seen.marker.token == hint.token:
             return Recorded(Outcome.UNCHANGED, seen.marker)
         marker = Marker(
@@ -190,25 +102,7 @@ class Recorder:
             deleted=hint.deleted,
             token=hint.token,
             reason=hint.reason,
-            changed_at_s=self.wall(),
+            changed_at_s=self._host.wall(),
         )
-        self.store.write([(seen, marker)])
+        self._store.write([(seen, marker)])
         return Recorded(Outcome.WRITTEN, marker)
-
-    def _describe(self, secret_id: str) -> Described | None:
-        try:
-            return self.catalog.describe(secret_id)
-        except (SecretNotFoundError, InvalidSecretIdError):
-            return None
-
-    def _until_written(self, attempt: Callable[[], _T]) -> _T:
-        """Start over while somebody else writes first, a bounded number of times."""
-        for number in range(_CONFLICTS_MAX):
-            try:
-                return attempt()
-            except MarkerConflictError:
-                self.sleep(self.random() * _BACKOFF_FIRST_S * 2**number)
-        return attempt()
-
-
-# The sweep

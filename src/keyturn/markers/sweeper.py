@@ -1,15 +1,16 @@
-"""The sweep."""
+"""The sweep: compares all secrets with all markers, corrects the markers, and renews the lease.
+
+A list of secrets may be five minutes old. So where the list and a marker differ, DescribeSecret decides, and
+only two of its answers, a settle time apart, correct a marker.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
-from keyturn.errors import (
-    AccessDeniedError,
-    MarkerConflictError,
-    SecretError,
-)
+from keyturn.errors import AccessDeniedError, MarkerConflictError, SecretError
 from keyturn.markers.decisions import (
     LIST_LAG_S,
     CurrentMove,
@@ -21,21 +22,26 @@ from keyturn.markers.decisions import (
     should_have_been_announced,
     was_missed,
 )
-from keyturn.markers.recorder import Recorder
+from keyturn.markers.reconciler import Reconciler, find_secret
 from keyturn.model.markers import Marker
 from keyturn.model.names import is_secret_arn, secret_key
-from keyturn.model.protocols import WRITES_MAX, Lease, Listing, Seen
+from keyturn.model.protocols import WRITES_MAX, Catalog, Listing, Seen, SweptTable
 from keyturn.model.versions import Described
+from keyturn.runtime.host import Host
+
+Change: TypeAlias = tuple[Seen, Marker]
+"""A marker to write, with what was read under its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """One sweep, in numbers of secrets.
+    """The result of one sweep, in numbers of secrets and parameters.
 
-    `first`: new markers. `corrected`: markers that were wrong. `found_by_sweep`: of these, moves that
-    a native event should have announced; not zero means that the event path is broken. `unreadable`:
-    have no marker, since DescribeSecret is denied. `failed`: could not be looked at. `renewed`: the
-    lease now ends later.
+    `listed`: how many there are. `first`: new markers. `corrected`: markers that were wrong.
+    `found_by_sweep`: how many of the corrected ones an event should have announced; above 0 means that events
+    are lost. `unreadable`: secrets that have no marker because DescribeSecret is denied. `failed`: secrets
+    that could not be described. `in_time`: whether the sweep looked at everything before the time was up.
+    `renewed`: whether the lease ends later now.
     """
 
     listed: int = 0
@@ -59,100 +65,127 @@ class Swept:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sweeper:
-    """Looks at all secrets of the catalog and all markers, and renews the lease.
+class Fresh(NamedTuple):
+    """A listed secret without a usable marker. `seen` is the broken item under its key, or None."""
 
-    A difference is a question, never an answer: a list may be five minutes behind. `time_is_up`
-    is asked before each secret; what is left then is left to the next sweep. Without `parameters`
-    no marker of a parameter covers a copy.
+    key: str
+    listed: Described
+    seen: Seen | None
+
+
+class Sweeper:
+    """Sweeps the marker table. Holds no state: as thread-safe as its arguments.
+
+    Args:
+        catalog: lists and describes secrets.
+        table: the marker table.
+        host: the clock, the pauses and the chance.
+        settle_s: the seconds between the two answers that correct a marker.
+        parameters: lists parameters; without it the markers of parameters lose their versions, so that they
+            cover no copy.
     """
 
-    recorder: Recorder
-    lease: Lease
-    time_is_up: Callable[[], bool]
-    parameters: Listing | None = None
+    def __init__(
+        self,
+        catalog: Catalog,
+        table: SweptTable,
+        host: Host,
+        *,
+        settle_s: float,
+        parameters: Listing | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._table = table
+        self._host = host
+        self._settle_s = settle_s
+        self._parameters = parameters
+        self._reconciler = Reconciler(catalog, table, host)
 
-    def run(self) -> Swept:
-        """Sweep once. Renews the lease only if every secret with a marker was looked at.
+    def run(self, time_is_up: Callable[[], bool]) -> Swept:
+        """Sweep once. The lease is renewed only if every secret with a marker was looked at.
 
-        Raises `SecretError` when secrets or parameters cannot be listed, `MarkerTableError` when the
-        table fails.
+        `time_is_up` is called before each secret. Once it returns True the sweep stops, and the next sweep
+        does the rest. Raises `SecretError` if secrets or parameters cannot be listed, and `MarkerTableError`
+        if the table fails.
         """
-        started_s = self.lease.now_s()
-        seen = {one.key: one for one in self.lease.scan()}
-        listed = {secret_key(one.arn, one.name): one for one in self.recorder.catalog.list()}
-        markers = [one.marker for one in seen.values() if one.marker is not None]
+        started_s = self._table.now_s()
+        seen = {found.key: found for found in self._table.scan()}
+        listed = {secret_key(secret.arn, secret.name): secret for secret in self._catalog.list()}
+        markers = [found.marker for found in seen.values() if found.marker is not None]
         known = {marker.key for marker in markers}
-        fresh = [(seen.get(key), one) for key, one in listed.items() if key not in known]
+        fresh = [Fresh(key, secret, seen.get(key)) for key, secret in listed.items() if key not in known]
         doubtful = [
             marker
             for marker in markers
             if is_secret_arn(marker.key) and not agrees_with_description(marker, listed.get(marker.key))
         ]
-        swept = Swept(listed=len(listed)) + self._ask_twice(doubtful) + self._begin(fresh)
-        swept += self._mark_parameters(seen)
+        swept = Swept(listed=len(listed))
+        swept += self._ask_twice(doubtful, time_is_up)
+        swept += self._begin(fresh, time_is_up)
+        swept += self._mark_parameters(seen, time_is_up)
         if swept.failed or not swept.in_time:
             return swept
-        self.lease.renew(started_s - LIST_LAG_S)
+        self._table.renew(started_s - LIST_LAG_S)
         return replace(swept, renewed=True)
 
-    def _ask_twice(self, doubtful: Sequence[Marker]) -> Swept:
-        """Correct the markers that two answers, a settle time apart, contradict.
+    # Markers that differ from the list
 
-        By then an event that was under way has arrived, and does not count as lost.
+    def _ask_twice(self, doubtful: Sequence[Marker], time_is_up: Callable[[], bool]) -> Swept:
+        """Correct the markers that two answers of DescribeSecret, a settle time apart, contradict.
+
+        An event that was under way has arrived by the second answer, so it does not count as lost.
         """
         swept = Swept()
         contradicted: list[tuple[Marker, CurrentMove]] = []
         for marker in doubtful:
-            if self.time_is_up():
+            if time_is_up():
                 return replace(swept, in_time=False)
             try:
-                described = self.recorder.find(marker.arn, marker.key)
+                described = find_secret(self._catalog, marker.arn, marker.key)
             except SecretError:
                 swept += Swept(failed=1)
                 continue
             if not agrees_with_description(marker, described):
                 contradicted.append((marker, move_of(marker, described)))
         if contradicted:
-            self.recorder.sleep(self.recorder.settle_s)
+            self._host.sleep(self._settle_s)
         for marker, move in contradicted:
-            if self.time_is_up():
+            if time_is_up():
                 return replace(swept, in_time=False)
             swept += self._correct(marker, move)
         return swept
 
     def _correct(self, marker: Marker, move: CurrentMove) -> Swept:
         try:
-            look = self.recorder.look_again(Hint(marker.arn, reason="sweep"), move)
+            look = self._reconciler.look(Hint(marker.arn, reason="sweep"), move)
         except SecretError:
             return Swept(failed=1)
         if not look.settled:
-            # If the marker has changed since, somebody else has looked at the secret meanwhile.
+            # If the marker has changed since the scan, another writer has looked at the secret meanwhile.
             return Swept(failed=int(look.before == marker))
         if not look.written or look.before is None or look.marker is None:
             return Swept()
         return Swept(corrected=1, found_by_sweep=int(should_have_been_announced(look.before, look.marker)))
 
-    def _begin(self, fresh: Sequence[tuple[Seen | None, Described]]) -> Swept:
-        """Make the markers of secrets that have none, or a broken one, many in one transaction."""
+    # Secrets without a marker
+
+    def _begin(self, fresh: Sequence[Fresh], time_is_up: Callable[[], bool]) -> Swept:
+        """Make the markers of secrets that have no usable one, many in one transaction."""
         swept = Swept()
         for at in range(0, len(fresh), WRITES_MAX):
-            if self.time_is_up():
+            if time_is_up():
                 return replace(swept, in_time=False)
             swept += self._begin_batch(fresh[at : at + WRITES_MAX])
         return swept
 
-    def _begin_batch(self, batch: Sequence[tuple[Seen | None, Described]]) -> Swept:
+    def _begin_batch(self, batch: Sequence[Fresh]) -> Swept:
         swept = Swept()
-        changes: list[tuple[Seen, Marker]] = []
-        for seen, listed in batch:
-            key = secret_key(listed.arn, listed.name)
-            hint = Hint(listed.arn, reason="sweep: first seen")
+        changes: list[Change] = []
+        for key, listed, seen in batch:
             try:
-                described = self.recorder.find(listed.arn, key)
+                described = find_secret(self._catalog, listed.arn, key)
             except AccessDeniedError:
-                # Without a marker nobody takes it for covered, so it need not hold up the others.
+                # A secret without a marker is never covered, so the lease of the others can be renewed.
                 swept += Swept(unreadable=1)
             except SecretError:
                 swept += Swept(failed=1)
@@ -161,45 +194,48 @@ class Sweeper:
                     continue
                 if not described.wanted:
                     continue
-                after = marker_after(None, described, hint, self.recorder.wall())
-                changes.append((seen or self.lease.absent(key), after))
+                hint = Hint(listed.arn, reason="sweep: first seen")
+                after = marker_after(None, described, hint, self._host.wall())
+                changes.append((seen or self._table.absent(key), after))
         return swept + self._write_first(changes)
 
-    def _write_first(self, changes: Sequence[tuple[Seen, Marker]]) -> Swept:
+    def _write_first(self, changes: Sequence[Change]) -> Swept:
         try:
-            self.recorder.store.write(changes)
+            self._table.write(changes)
         except MarkerConflictError:
-            # Somebody announced one of them meanwhile: each by itself, from the start.
+            # Another writer has written one of the markers meanwhile, so each secret is looked at by itself.
             return sum((self._first_alone(marker) for _, marker in changes), start=Swept())
         return Swept(first=len(changes))
 
     def _first_alone(self, marker: Marker) -> Swept:
         try:
-            look = self.recorder.look_again(Hint(marker.arn, reason=marker.reason), None)
+            look = self._reconciler.look(Hint(marker.arn, reason=marker.reason))
         except SecretError:
             return Swept(failed=1)
         return Swept(first=int(look.written), failed=int(not look.settled))
 
-    def _mark_parameters(self, seen: Mapping[str, Seen]) -> Swept:
-        """Put the versions of parameters into their markers; where an event came first, leave it so."""
-        listed = {one.arn: one for one in self.parameters.list()} if self.parameters is not None else {}
-        changes = list(
-            parameter_changes(seen, listed, self.lease.absent, now_s=self.recorder.wall(), lag_s=LIST_LAG_S)
-        )
+    # Parameters
+
+    def _mark_parameters(self, seen: Mapping[str, Seen], time_is_up: Callable[[], bool]) -> Swept:
+        """Put the versions of parameters into their markers. A marker that an event writes is kept."""
+        listing = self._parameters.list() if self._parameters is not None else ()
+        listed = {parameter.arn: parameter for parameter in listing}
+        now_s = self._host.wall()
+        changes = list(parameter_changes(seen, listed, self._table.absent, now_s=now_s, lag_s=LIST_LAG_S))
         swept = Swept(listed=len(listed))
         for at in range(0, len(changes), WRITES_MAX):
-            if self.time_is_up():
+            if time_is_up():
                 return replace(swept, in_time=False)
             swept += self._write_parameters(changes[at : at + WRITES_MAX])
         return swept
 
-    def _write_parameters(self, changes: Sequence[tuple[Seen, Marker]]) -> Swept:
+    def _write_parameters(self, changes: Sequence[Change]) -> Swept:
         try:
-            self.recorder.store.write(changes)
+            self._table.write(changes)
         except MarkerConflictError:
             if len(changes) == 1:
                 return Swept()
-            return sum((self._write_parameters([one]) for one in changes), start=Swept())
+            return sum((self._write_parameters([change]) for change in changes), start=Swept())
         first = sum(seen.marker is None for seen, _ in changes)
         missed = sum(was_missed(seen.marker, after) for seen, after in changes)
         return Swept(first=first, corrected=len(changes) - first, found_by_sweep=missed)

@@ -1,7 +1,7 @@
-"""What a cache tells those who run it: measurements to a hook, and the fields of its log records.
+"""What keyturn measures, and how the measurements reach a metrics hook.
 
-`hook` says what is measured, `outbox` takes a measurement to the hook, `emf` is a hook for CloudWatch.
-This folder imports the standard library only.
+`hook` names the measurements and the protocol of a hook, `outbox` takes measurements to a user's hook, and
+`emf` is a hook for CloudWatch. This folder imports `errors`, `runtime` and `model`.
 """
 
 from keyturn.metrics.hook import Metric, Metrics

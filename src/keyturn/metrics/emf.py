@@ -1,4 +1,4 @@
-"""A cache's metrics in CloudWatch's embedded metric format: log lines that become metrics.
+"""Writes a cache's metrics in CloudWatch's embedded metric format: log lines that become metrics.
 
 metrics = EmfMetrics()
 cache = SecretCache(marker_table="keyturn-markers", metrics=metrics)
@@ -20,22 +20,22 @@ from keyturn.runtime.host import SystemClock, environment
 from keyturn.runtime.process import watch_process
 
 VALUES_MAX: Final = 100
-"""Values of one metric in one line (the format's specification)."""
+"""One line has at most so many values of one metric (the format's specification)."""
 
 DIMENSION_LENGTH_MAX: Final = 1024
-"""Characters of a dimension's value (the specification)."""
+"""A dimension's value has at most so many characters (the specification)."""
 
 NAMESPACE_LENGTH_MAX: Final = 255
-"""Characters of a namespace (PutMetricData in CloudWatch's API reference)."""
+"""A namespace has at most so many characters (PutMetricData in CloudWatch's API reference)."""
 
 FLUSH_INTERVAL_S: Final = 60.0
-"""CloudWatch keeps these metrics by the minute."""
+"""CloudWatch keeps these metrics with a resolution of one minute."""
 
 FUNCTION_VARIABLE: Final = "AWS_LAMBDA_FUNCTION_NAME"
 
 
 class _Group(NamedTuple):
-    """What gets a line of its own: the measurements with these dimensions beside the service."""
+    """The dimensions of one line beside the service. An empty one is left out."""
 
     secret: str
     stage: str
@@ -45,22 +45,23 @@ _Values = dict[Metric, list[float]]
 
 
 class EmfMetrics:
-    """A metrics hook that gathers, and writes at most once per `flush_interval_s`. Threads may share it.
+    """A metrics hook that gathers measurements and writes them once per `flush_interval_s`.
 
-    Counts are summed; every duration is kept, so that percentiles are true and their number is that of
-    checks or reads. A line is written by the first measurement after the interval, and by `flush`: what
-    was gathered since is lost when the process ends without one.
+    Counts are summed. Every duration is kept, so the percentiles are exact, and the number of durations is
+    the number of checks or reads. The first measurement after the interval writes the lines, and so does
+    `flush`. Measurements are lost if the process ends without a `flush`. A forked child begins without any.
+    Threads may share this object.
 
     Args:
-        service: the dimension that all metrics have; by default the Lambda function's name.
+        service: a dimension of all metrics; by default the Lambda function's name.
         namespace: CloudWatch's namespace.
-        by_secret: the metrics once more with the secret's name as a dimension. CloudWatch bills each
-            metric of each secret.
-        flush_interval_s: seconds.
-        output: takes one line, without its end; by default the standard output.
-        clock: where the time comes from.
+        by_secret: whether to write the metrics a second time, with the secret's name as a dimension.
+            CloudWatch bills each metric of each secret.
+        flush_interval_s: the interval in seconds.
+        output: takes one line without its end; by default it writes to the standard output.
+        clock: this host's clocks.
 
-    A forked child begins with nothing gathered. Raises `ConfigurationError` for arguments that cannot work.
+    Raises `ConfigurationError` for arguments that cannot work.
     """
 
     def __init__(
@@ -75,13 +76,16 @@ class EmfMetrics:
     ) -> None:
         service = environment().get(FUNCTION_VARIABLE, "") if service is None else service
         if not service.strip():
-            raise ConfigurationError(f"no service: pass service, or set {FUNCTION_VARIABLE} as Lambda does")
+            raise ConfigurationError(
+                f"the metrics have no service: pass service=, or set {FUNCTION_VARIABLE} as Lambda does"
+            )
         if not 1 <= len(namespace) <= NAMESPACE_LENGTH_MAX or namespace.startswith(":"):
             raise ConfigurationError(
-                f"namespace {namespace[:80]!r}: give 1 to {NAMESPACE_LENGTH_MAX} characters, no colon first"
+                f"namespace is {namespace[:80]!r}; give 1 to {NAMESPACE_LENGTH_MAX} characters, the first of "
+                "them no colon"
             )
         if not 0 < flush_interval_s < math.inf:
-            raise ConfigurationError(f"flush_interval_s is {flush_interval_s!r}; give seconds, above 0")
+            raise ConfigurationError(f"flush_interval_s is {flush_interval_s!r}; give seconds above 0")
         self._service = _dimension(service)
         self._namespace = namespace
         self._by_secret = by_secret
@@ -94,11 +98,11 @@ class EmfMetrics:
         watch_process(self)
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
-        """Gather one measurement; first write what was gathered, if the interval has passed."""
+        """Gather one measurement. If the interval has passed, first write the measurements from before."""
         group = _Group(_dimension(secret) if self._by_secret else "", stage)
         with self._lock:
             now_s = self._clock.wall()
-            # A wall clock that was set back ends the interval, too.
+            # The interval ends as well if the wall clock was set back.
             due = [] if 0 <= now_s - self._since_s < self._flush_interval_s else self._taken()
             if not self._gathered:
                 self._since_s = now_s
@@ -110,26 +114,32 @@ class EmfMetrics:
         self._write(due)
 
     def flush(self) -> None:
-        """Write what was gathered, now. Raises what `output` raises."""
+        """Write all gathered measurements now. Raises what `output` raises."""
         with self._lock:
             lines = self._taken()
         self._write(lines)
 
     def after_fork(self) -> None:
-        """In a forked child: what was gathered is the parent's, and a lost thread may hold the lock."""
+        """Drop the measurements in a forked child, since they are the parent's.
+
+        The lock is made anew, because the thread that may hold it does not exist in the child.
+        """
         self._lock, self._gathered = threading.Lock(), {}
 
     def forget(self) -> None:
-        """Before a SnapStart snapshot: write it once, not in each clone."""
+        """Write all gathered measurements before a SnapStart snapshot. Else each clone would write them."""
         self.flush()
 
     def _taken(self) -> list[str]:
-        """The lines of what was gathered, which is then no more."""
+        """Return the lines of all gathered measurements, and begin with none."""
         gathered, self._gathered = self._gathered, {}
         return [line for group, values in gathered.items() for line in self._lines(group, values)]
 
     def _lines(self, group: _Group, values: _Values) -> Iterator[str]:
-        """As many lines as the metric with the most values needs, by the time when the first was measured."""
+        """Yield as many lines as the metric with the most values needs.
+
+        Their time is that of the first measurement.
+        """
         dimensions = {"service": self._service, **{name: one for name, one in group._asdict().items() if one}}
         sets = [["service"], *(["service", name] for name in dimensions if name != "service")]
         for start in range(0, max(map(len, values.values())), VALUES_MAX):
@@ -152,7 +162,7 @@ class EmfMetrics:
 
 
 def _dimension(value: str) -> str:
-    """As CloudWatch takes it: ASCII, and not too long."""
+    """Return a dimension's value as CloudWatch takes it: in ASCII, and not too long."""
     return value.encode("ascii", "replace").decode("ascii")[:DIMENSION_LENGTH_MAX]
 
 

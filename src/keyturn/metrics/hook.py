@@ -1,7 +1,7 @@
-"""What a cache tells those who run it: measurements to a hook, and the fields of its log records.
+"""The measurements of a cache, and the hook that takes them.
 
-Nobody is told by default, at no cost. Hits are never counted: a hit is one look-up and one reading of
-the clock, and stays that. What is measured is what makes a call, fails, or changes what is served.
+Without a hook nothing is recorded, at no cost. Hits are never counted, because a hit is one look-up and one
+reading of the clock. A cache measures its calls, its failures, and the changes of what it serves.
 """
 
 from __future__ import annotations
@@ -11,75 +11,81 @@ from typing import Final, Literal, Protocol
 
 
 class Metric(Enum):
-    """What is measured. The value is the name to show; see `unit`.
+    """A measurement. Its value is the name to show, and `unit` is its unit.
 
-    A count is recorded as 1 each time. A duration is recorded once for each thing that took it, so how
-    many durations there are is the number of checks or reads.
+    A count is recorded as 1 each time. A duration is recorded once for each check or read, so the number of
+    durations is the number of checks or reads.
     """
 
     CHECK_S = "CheckTime"
-    """A check of the marker table, good or not: how long it took."""
+    """The duration of a check of the marker table, whether it succeeded or failed."""
 
     CHECKS_FAILED = "ChecksFailed"
-    """A check that found trouble: no answer, no right, no usable head."""
+    """A check failed: the table did not answer, access was denied, or there was no usable head."""
 
     SWEPT_AGE_S = "SweptAge"
-    """The head's age: how far the sweep's word was behind at a good check, by the table's clock."""
+    """The age of the head's `swept_as_of_s` at a successful check, by the table's clock."""
 
     READ_S = "ReadTime"
-    """One request to Secrets Manager or Parameter Store, failed or not: how long it took. A path
-    counts once, whatever its pages."""
+    """The duration of one request to Secrets Manager or Parameter Store, whether it succeeded or failed.
+
+    A path counts once, however many pages it has.
+    """
 
     READS_FAILED = "ReadsFailed"
-    """A read that failed. That there is no such secret, version or label is an answer, not a failure."""
+    """A read failed. The answer that there is no such secret, version or label is no failure."""
 
     INVALIDATIONS = "Invalidations"
-    """A held secret that is to be read anew before its time: its marker moved, or `invalidate` was called."""
+    """A held secret must be read again early, because its marker changed or `invalidate` was called."""
 
     LAG_S = "Lag"
-    """From the marker of a new AWSCURRENT version to its first use here, while this process was in use."""
+    """The time from the marker of a new AWSCURRENT version to its first use in this process.
+
+    It is recorded only if the process was in use meanwhile.
+    """
 
     STALE_SERVED = "StaleServed"
-    """A refresh failed and the known version goes on being served. Not the number of those served."""
+    """A refresh failed, so the cache serves the known version. The number of callers is not counted."""
 
     BRIDGES = "Bridges"
-    """A login succeeded with another version than AWSCURRENT as cached; `stage`: the label it was under."""
+    """A login succeeded with another version than the cached AWSCURRENT; `stage` is that version's label."""
 
     REFUSALS = "Refusals"
-    """A login attempt was refused, whether or not the next one was accepted."""
+    """A login attempt was refused, whether or not a later attempt was accepted."""
 
     LOGINS_FAILED = "LoginsFailed"
-    """A login failed: every version worth a try was refused."""
+    """A login failed: the server refused every version that could be right."""
 
     @property
     def unit(self) -> Literal["Count", "Seconds"]:
-        """CloudWatch's word for it; the unit is the last part of a metric's own name."""
+        """The unit by CloudWatch's name for it. The last part of a metric's own name tells the unit, too."""
         return "Seconds" if self.name.endswith("_S") else "Count"
 
 
 class Metrics(Protocol):
-    """The hook: what `SecretCache(metrics=...)` takes.
+    """A metrics hook, as `SecretCache(metrics=...)` takes it.
 
-    Called while no lock is held, at the end of the call that caused it, by one thread at a time: so it
-    should return at once. Who finds it busy goes on, and leaves what is to be told to the thread that is
-    at it. What it raises is logged once and reaches no caller. It may use the cache itself; what that
-    causes is not recorded.
+    The cache calls the hook at the end of the call that caused a measurement, while it holds no lock, in one
+    thread at a time. The hook should return at once. While one thread is in the hook, other threads go on,
+    and that thread delivers their measurements, too. An exception of the hook is logged once and reaches no
+    caller. The hook may use the cache itself; the measurements that this causes are not recorded.
     """
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
         """Take one measurement: 1 of a count, or a duration in seconds.
 
-        `secret`: the name of the secret or parameter as its service gave it, empty where it is about
-        none, about several, or about one that was never read. `stage`: a staging label, of `BRIDGES` only.
+        `secret` is the name of the secret or parameter as AWS gave it. It is empty if the measurement is
+        about no secret, about several, or about a secret that was never read. `stage` is the staging label of
+        `BRIDGES`, and empty for all others.
         """
         ...
 
 
 class Measures(Metrics, Protocol):
-    """What the decisions record to, also under a lock: nobody is told before `deliver`."""
+    """Takes the measurements of a cache, also under a lock. `deliver` passes them on to the hook."""
 
     def deliver(self) -> None:
-        """Tell the hook what was recorded. To be called while no lock is held."""
+        """Pass the recorded measurements on to the hook. To be called while no lock is held."""
         ...
 
 
@@ -90,4 +96,4 @@ class _Silent:
 
 
 SILENT: Final[Measures] = _Silent()
-"""Where nobody wants to know."""
+"""Records nothing: the `Measures` of a cache without a hook."""

@@ -1,11 +1,12 @@
-"""From the decisions to the hook: what is recorded under locks is told where none is held."""
+"""Takes measurements to a user's hook: recorded while locks are held, delivered while none is held."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.runtime.logs import about
@@ -13,11 +14,11 @@ from keyturn.runtime.logs import about
 log = logging.getLogger("keyturn")
 
 WAITING_MAX: Final = 10_000
-"""Measurements that wait to be told at most; beyond, the oldest are lost."""
+"""At most so many measurements wait for their delivery. If there are more, the oldest are lost."""
 
 
 class Measurement(NamedTuple):
-    """What a hook is told once: the arguments of `Metrics.record`."""
+    """One measurement: the arguments of `Metrics.record`."""
 
     metric: Metric
     value: float
@@ -25,49 +26,64 @@ class Measurement(NamedTuple):
     stage: str = ""
 
 
-class Outbox:
-    """A `Measures` before a user's hook. Threads may share it.
+class Lock(Protocol):
+    """The part of a `threading.Lock` that the outbox uses."""
 
-    The hook may be slow, may raise, may want a secret from the very cache: so it is called while no
-    lock is held, by one thread at a time, and the others go on. What the hook itself causes is dropped,
-    or a hook that reads would be told of its own reads for ever.
+    def acquire(self, blocking: bool = True) -> bool: ...  # noqa: FBT001, FBT002 # as of threading
+
+    def release(self) -> None: ...
+
+
+class Outbox:
+    """A `Measures` that delivers to a user's hook. Threads may share it.
+
+    The hook may be slow, may raise, and may read a secret from the same cache. So it is called while no lock
+    is held, in one thread at a time, and other threads go on. Measurements that the hook itself causes are
+    dropped, because a hook that reads secrets would otherwise cause new measurements for ever.
+
+    `make_lock` makes the lock that one thread holds while it is in the hook.
     """
 
-    def __init__(self, hook: Metrics) -> None:
+    def __init__(self, hook: Metrics, *, make_lock: Callable[[], Lock] = threading.Lock) -> None:
         self._hook = hook
+        self._make_lock = make_lock
         self._has_complained = False
         self._waiting: deque[Measurement] = deque(maxlen=WAITING_MAX)
-        self._telling = threading.Lock()
-        self._teller: int | None = None
+        self._delivering = make_lock()
+        self._deliverer: int | None = None
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
-        """Keep it until it is delivered."""
-        if self._teller != threading.get_ident():
+        """Keep the measurement until it is delivered."""
+        if self._deliverer != threading.get_ident():
             self._waiting.append(Measurement(metric, value, secret, stage))
 
     def deliver(self) -> None:
-        """Tell the hook what waits, unless another thread does."""
-        # Again after the end: who found the lock taken has left its own to whoever had it.
-        while self._waiting and self._teller != threading.get_ident():
-            if not self._telling.acquire(blocking=False):
+        """Call the hook with the measurements that wait, unless another thread is doing so."""
+        # Repeat: while this thread held the lock, other threads queued measurements and returned without
+        # delivering them.
+        while self._waiting and self._deliverer != threading.get_ident():
+            if not self._delivering.acquire(blocking=False):
                 return
-            self._teller = threading.get_ident()
+            self._deliverer = threading.get_ident()
             try:
-                self._tell()
+                self._empty()
             finally:
-                self._teller = None
-                self._telling.release()
+                self._deliverer = None
+                self._delivering.release()
 
     def after_fork(self) -> None:
-        """In a forked child: what waits is told by the parent, whose threads are gone here."""
-        self._telling, self._teller = threading.Lock(), None
+        """Drop the waiting measurements in a forked child, since the parent delivers them.
+
+        The lock is made anew, because the thread that may hold it does not exist in the child.
+        """
+        self._delivering, self._deliverer = self._make_lock(), None
         self.forget()
 
     def forget(self) -> None:
-        """What was measured before a SnapStart snapshot is not to be told by each of its clones."""
+        """Drop the waiting measurements. Else each clone of a SnapStart snapshot would deliver them."""
         self._waiting = deque(maxlen=WAITING_MAX)
 
-    def _tell(self) -> None:
+    def _empty(self) -> None:
         waiting = self._waiting
         while waiting:
             metric, value, secret, stage = waiting.popleft()
@@ -77,12 +93,12 @@ class Outbox:
                 self._complain(error)
 
     def _complain(self, error: Exception) -> None:
-        """Say once what kind of error it was; its text is the hook's, and may quote anything."""
+        """Log the type of the error, once. Its text is not logged, because it may quote anything."""
         if self._has_complained:
             return
         self._has_complained = True
         log.error(
-            "the metrics hook %s raised %s; this is said once, and the hook is still called",
+            "the metrics hook %s raised %s; this is logged once, and the hook is still called",
             type(self._hook).__name__,
             type(error).__name__,
             extra=about("metrics_failed", error=error),

@@ -1,4 +1,4 @@
-"""A moment by both clocks of a host."""
+"""A moment, measured by both clocks of a host."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 
 class Instant(NamedTuple):
-    """One moment by both clocks of this host (seconds)."""
+    """One moment as both clocks of this host measure it, in seconds."""
 
     wall_s: float
     monotonic_s: float
 
     def age_s(self, now: Instant) -> float:
-        """Seconds from this moment to `now`, never too few.
+        """Return the seconds from this moment to `now`, never too few.
 
-        A frozen environment may stop the monotonic clock and NTP may move the wall clock, so the
-        larger difference counts; a wall clock that went backwards makes everything infinitely old.
+        The larger of the two differences counts, because a frozen environment may stop the monotonic clock
+        and NTP may move the wall clock. If the wall clock went backwards, the age is infinite.
         """
         wall_s = now.wall_s - self.wall_s
         if wall_s < 0:

@@ -1,4 +1,4 @@
-"""Markers, the head of the marker table and convergence reports, as immutable values."""
+"""Markers, the head of the marker table, and convergence reports, as immutable values."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 LEFT_MAX: Final = 20
-"""How many versions that AWSCURRENT has left a marker remembers."""
+"""A marker remembers at most so many versions that AWSCURRENT has left."""
 
 
 class Marker(NamedTuple):
-    """One secret's (or parameter's) item in the marker table: a hint to re-read, never a belief.
+    """The item of one secret or parameter in the marker table. It is a reason to read again, never a proof.
 
-    `key` is the ARN without a secret's random suffix, `left` the versions that AWSCURRENT has
-    left, oldest first. `(epoch, sequence)` orders the writers of one item; the epoch is random,
-    made with the item. A parameter's marker has the `token` of its last event, and the latest
-    version's number under AWSCURRENT if the sweep has listed it since.
+    `key` is the ARN; of a secret without its random suffix. `left` holds the versions that AWSCURRENT has
+    left, oldest first. `(epoch, sequence)` orders the writes of one item; the epoch is random and is made
+    with the item. The marker of a parameter has the `token` of the last event, and under AWSCURRENT the
+    number of the latest version if a sweep has listed the parameter since that event. `changed_at_s` is in
+    epoch seconds, by the clock of the host that wrote the marker.
     """
 
     key: str
@@ -32,11 +33,11 @@ class Marker(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The table's one head item: `(epoch, counter)` moves with every marker.
+    """The one head item of the marker table: `(epoch, counter)` changes with every write of markers.
 
-    `swept_as_of_s`: everything that happened before this moment is in the markers (epoch seconds
-    by the table's own clock; None before the first sweep). `answered_at_s`: the `Date` of the
-    answer that carried the head, by the same clock; None when the answer had none.
+    `swept_as_of_s` is the moment up to which the markers are complete: all that happened before it is in
+    them. It is in epoch seconds by the table's own clock, and None before the first sweep. `answered_at_s` is
+    the `Date` of the answer that carried the head, by the same clock; None if the answer had no `Date`.
     """
 
     epoch: str
@@ -44,9 +45,23 @@ class Head(NamedTuple):
     swept_as_of_s: float | None = None
     answered_at_s: float | None = None
 
+    @property
+    def swept_age_s(self) -> float | None:
+        """The age of `swept_as_of_s` in seconds when the head was read, by the table's clock.
+
+        None if no sweep has run, or if the answer had no `Date`.
+        """
+        if self.swept_as_of_s is None or self.answered_at_s is None:
+            return None
+        return self.answered_at_s - self.swept_as_of_s
+
 
 class MarkersRead(NamedTuple):
-    """The answer to a read of several markers: each key is in exactly one of the four."""
+    """The answer to a read of several markers. Each key that was asked for is in exactly one of the four.
+
+    `found` has the markers by their keys. `absent` keys have no usable item, `denied` ones the role may not
+    read, and `unread` ones the table did not answer.
+    """
 
     found: Mapping[str, Marker]
     absent: frozenset[str] = frozenset()
@@ -55,11 +70,12 @@ class MarkersRead(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What one environment holds, as it told the convergence table: ids, never a value.
+    """The versions that one environment holds, as it reported them to the convergence table: ids, no values.
 
-    `environment` is random, made at the first report of a process. `held` maps the key of a marker to
-    the version id of AWSCURRENT (of a parameter the latest version), `left_out` counts what did not fit.
-    The moments are epoch seconds by the environment's own clock.
+    `environment` is a random id, made at the first report of a process. `held` maps the key of a marker to
+    the version id of AWSCURRENT, or to the latest version of a parameter. `left_out` counts the entries that
+    did not fit into the report. `reported_at_s` and `expires_at_s` are in epoch seconds, by the environment's
+    own clock. `label` says what kind of environment it is.
     """
 
     environment: str

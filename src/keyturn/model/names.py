@@ -1,8 +1,8 @@
 """Names and ARNs of secrets and parameters, and the key of a marker.
 
 A secret's ARN is `arn:<partition>:secretsmanager:<region>:<account>:secret:<name>-<6 characters>`.
-A name may itself end in a hyphen and six characters, so the suffix is only ever cut off after a
-`Name` that an answer gave.
+A name may itself end in a hyphen and six characters. So the suffix is cut off only where an answer of AWS
+gave the `Name` as well.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from keyturn.errors import InvalidParameterNameError, InvalidSecretIdError
 from keyturn.model.versions import AWSCURRENT
 
 SECRET_ID_LENGTH_MAX = 2048
-"""SecretIdType of the Secrets Manager service model: 1 to 2048 characters."""
+"""An id has 1 to 2048 characters (SecretIdType in the service model of Secrets Manager)."""
 
 SUFFIX_LENGTH = len("-AbCdEf")
 
 PARAMETER_LEVELS_MAX = 15
-"""A parameter's path has at most so many parts (Parameter Store's user guide, requirements for names)."""
+"""A parameter's path has at most so many levels (Parameter Store's user guide, requirements for names)."""
 
 REFERENCE_PREFIX = "/aws/reference/secretsmanager/"
-"""Parameter Store passes what is read under this name through to Secrets Manager."""
+"""Parameter Store passes a read of a name with this prefix on to Secrets Manager."""
 
 _PARAMETER_PATH = re.compile(r"/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _SELECTOR = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 class Arn(NamedTuple):
-    """The six fields of an ARN."""
+    """The fields of an ARN after its prefix `arn`."""
 
     partition: str
     service: str
@@ -39,7 +39,7 @@ class Arn(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Arn | None:
-        """The fields of `text`, or None if it is not an ARN with a partition, service and resource."""
+        """Return the fields of `text`; None if it is no ARN with a partition, a service and a resource."""
         prefix, *fields = text.split(":", 5)
         if prefix != "arn" or len(fields) != len(cls._fields):
             return None
@@ -51,7 +51,7 @@ class Arn(NamedTuple):
 
 
 def checked_secret_id(secret_id: object) -> str:
-    """`secret_id` if Secrets Manager could know it, else `InvalidSecretIdError`."""
+    """Return `secret_id` if it can be the id of a secret; else raise `InvalidSecretIdError`."""
     if not isinstance(secret_id, str):
         raise InvalidSecretIdError(repr(secret_id)[:80], f"a {type(secret_id).__name__}, not text")
     if not 1 <= len(secret_id) <= SECRET_ID_LENGTH_MAX:
@@ -62,21 +62,24 @@ def checked_secret_id(secret_id: object) -> str:
 
 
 def is_secret_arn(text: str) -> bool:
-    """Whether `text` is the full or partial ARN of a secret."""
+    """Return True if `text` is the full or the partial ARN of a secret."""
     arn = Arn.parse(text)
     return arn is not None and arn.service == "secretsmanager" and arn.resource.startswith("secret:")
 
 
 def secret_key(arn: str, name: str) -> str:
-    """The marker key of a secret: its ARN, cut after the `Name` of the same answer.
+    """Return the marker key of a secret: its ARN, cut off after the `Name` of the same answer.
 
-    An ARN that does not end in that name and a suffix is its own key (nothing is guessed).
+    An ARN that does not end in that name and a suffix is its own key, so nothing is guessed.
     """
     return arn[:-SUFFIX_LENGTH] if arn[:-SUFFIX_LENGTH].endswith(f":secret:{name}") else arn
 
 
 def name_in(key: str) -> str:
-    """The name in a marker's key: of a secret, or of a parameter, whose first slash no ARN shows."""
+    """Return the name in the marker key of a secret or a parameter.
+
+    The ARN of a parameter omits the leading slash of its path; the returned name has it.
+    """
     resource = key.split(":", 5)[-1]
     parameter = resource.removeprefix("parameter/")
     if parameter == resource:
@@ -85,7 +88,7 @@ def name_in(key: str) -> str:
 
 
 def parameter_key(arn: Arn, name: str) -> str:
-    """The marker key of the parameter `name` where `arn` is any ARN of its account and Region.
+    """Return the marker key of the parameter `name`, where `arn` is any ARN of its account and Region.
 
     The ARN of `/prod/db` is `…:parameter/prod/db`, with one slash; that of `flat` is `…:parameter/flat`.
     """
@@ -93,14 +96,14 @@ def parameter_key(arn: Arn, name: str) -> str:
 
 
 def parameter_key_of(arn: str, _name: str) -> str:
-    """The marker key of a parameter: its ARN."""
+    """Return the marker key of a parameter, which is its ARN."""
     return arn
 
 
 class ParameterId(NamedTuple):
-    """A parameter as a caller named it: name or ARN, and the selector (a label or version number).
+    """A parameter as a caller named it: name or ARN, and the selector, which is a label or a version number.
 
-    Without a selector it means the latest version, which is held under AWSCURRENT.
+    Without a selector the caller means the latest version, which is held under AWSCURRENT.
     """
 
     name: str
@@ -108,10 +111,10 @@ class ParameterId(NamedTuple):
 
 
 def parameter_id(asked: object) -> ParameterId:
-    """The parts of a parameter's name or ARN, which may end in `:version` or `:label`.
+    """Return the parts of a parameter's name or ARN, which may end in `:version` or `:label`.
 
-    Raises `InvalidParameterNameError` for what no parameter can be called: Parameter Store answers
-    that with a ValidationException about the prefix "ssm", whatever is wrong.
+    Raises `InvalidParameterNameError` for a name that no parameter can have. Parameter Store would answer
+    such a name with a ValidationException about the prefix "ssm", whatever is wrong with it.
     """
     if not isinstance(asked, str):
         raise InvalidParameterNameError(repr(asked)[:80], f"a {type(asked).__name__}, not text")
@@ -130,7 +133,10 @@ def parameter_id(asked: object) -> ParameterId:
 
 
 def parameter_path(asked: object) -> str:
-    """A path whose parameters can be listed: `/`, or with a leading slash; a trailing one is cut off."""
+    """Return a path whose parameters can be listed: `/`, or a path with a leading slash.
+
+    A trailing slash is cut off. Raises `InvalidParameterNameError` for any other text.
+    """
     if asked == "/":
         return "/"
     name = parameter_id(asked.rstrip("/") if isinstance(asked, str) else asked).name
@@ -141,7 +147,7 @@ def parameter_path(asked: object) -> str:
 
 def _check_path(asked: str, path: str, *, is_resource: bool) -> None:
     if path.startswith(REFERENCE_PREFIX) and len(path) > len(REFERENCE_PREFIX):
-        # A secret's name may have more characters; Secrets Manager judges it.
+        # The name of a secret may have characters that a parameter's name has not. Secrets Manager checks it.
         return
     if not _PARAMETER_PATH.fullmatch(path):
         wrong = "an empty part" if "//" in path or path.endswith("/") else "a character that no name has"

@@ -1,4 +1,4 @@
-"""A parameter's version, as `SecretCache.get_parameter` gives it."""
+"""The version of a parameter, as `SecretCache.get_parameter` returns it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from keyturn.model.versions import SecretVersion
 
 @dataclass(frozen=True, slots=True)
 class Parameter(SecretVersion):
-    """One version of one parameter of Parameter Store, held as a version of a secret is.
+    """One version of one parameter of Parameter Store, held like the version of a secret.
 
-    `secret_id` is the name or ARN that the caller used, `version_id` the number as text, `created_s`
-    the LastModifiedDate (epoch seconds), `stages` the label that was asked for; AWSCURRENT stands for
-    the latest version. `type` is String, StringList or SecureString. No representation shows the value.
+    `secret_id` is the name or ARN that the caller used, `version_id` is the version's number as text, and
+    `created_s` is the LastModifiedDate in epoch seconds. `stages` has the label that was asked for;
+    AWSCURRENT stands for the latest version. `type` is String, StringList or SecureString. Neither `repr`,
+    `str` nor `format` shows the value.
     """
 
     type: str = "String"
@@ -21,15 +22,15 @@ class Parameter(SecretVersion):
 
     @property
     def value(self) -> str:
-        """The value; of a SecureString read with `decrypt=False`, the ciphertext."""
+        """The value. Of a SecureString that was read with `decrypt=False` it is the ciphertext."""
         return self.text()
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The items of a StringList, which are parted by commas; another type is one item."""
+        """The items of a StringList, which commas separate. A parameter of another type has one item."""
         return tuple(self.value.split(",")) if self.type == "StringList" else (self.value,)
 
     @property
     def version(self) -> int:
-        """The version's number; 0 for a reference to a secret."""
+        """The number of the version. A reference to a secret has 0."""
         return int(self.version_id) if self.version_id.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""What the decisions need of the world, as protocols of a few methods."""
+"""What the decisions need of the world, as protocols with a few methods each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from keyturn.model.markers import Head, Marker, MarkersRead, Report
 from keyturn.model.versions import Described, SecretVersion
 
 WRITES_MAX: Final = 99
-"""Markers in one write: a transaction of DynamoDB takes 100 items, and the head is one of them."""
+"""One write takes at most so many markers: a transaction of DynamoDB takes 100 items, and one is the head."""
 
 NAMES_MAX: Final = 10
-"""Parameters in one read: GetParameters takes so many names, GetParametersByPath gives so many (AWS)."""
+"""GetParameters takes at most so many names, and GetParametersByPath returns at most so many parameters."""
 
 
 class Clock(Protocol):
@@ -27,17 +27,17 @@ class SecretSource(Protocol):
     """Reads one version of a secret with its value."""
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        """Read the version under `stage`; with `version_id`, that version if the label is on it.
+        """Read the version under the label `stage`, or the version `version_id`, which must have that label.
 
-        Raises a `SecretError`: `StageNotFoundError` when the secret is there but no version with a
-        value fits `stage` (and `version_id`).
+        Raises `SecretError`. It is a `StageNotFoundError` if the secret is there, but no version with a value
+        fits `stage` and `version_id`.
         """
         ...
 
 
 @runtime_checkable
 class CachedSource(SecretSource, Protocol):
-    """A source with a cache of its own before Secrets Manager: an answer may be `ttl_s` seconds old."""
+    """A source that has a cache of its own: an answer may be `ttl_s` seconds old."""
 
     @property
     def ttl_s(self) -> float: ...
@@ -45,57 +45,66 @@ class CachedSource(SecretSource, Protocol):
 
 @runtime_checkable
 class ParameterSource(SecretSource, Protocol):
-    """Reads parameters, also many in one call. All methods raise `ParameterError`.
+    """Reads parameters, also many by one call. All methods raise `ParameterError`.
 
-    `read` takes AWSCURRENT for the latest version, else a label or a version number as `stage`.
+    The `stage` of `read` is AWSCURRENT for the latest version, else a label or a version number.
     """
 
     def read_many(self, names: Sequence[str]) -> Mapping[str, SecretVersion]:
-        """The latest versions of at most `NAMES_MAX` parameters, by name; what is not there is missing."""
+        """Read the latest versions of at most `NAMES_MAX` parameters, by their names.
+
+        A parameter that does not exist is left out.
+        """
         ...
 
     def read_path(self, path: str, *, recursive: bool) -> Iterator[SecretVersion]:
-        """The latest versions of all parameters under `path`."""
+        """Yield the latest versions of all parameters under `path`."""
         ...
 
 
 class MarkerReader(Protocol):
-    """The reader's side of the marker table. Both methods raise `MarkerTableError`."""
+    """Reads the marker table for a cache. Both methods raise `MarkerTableError`."""
 
     def read_head(self, *, consistent: bool = False) -> Head | None:
-        """The head, eventually consistent (half a read unit) unless asked; None without a usable one."""
+        """Read the head; None if there is no usable one.
+
+        The read is eventually consistent, at half a read unit, unless `consistent` is set.
+        """
         ...
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
-        """The markers of these keys, strongly consistent: never older than the head seen before."""
+        """Read the markers of these keys, strongly consistent.
+
+        So the markers are never older than a head that was read before.
+        """
         ...
 
 
 class Reports(Protocol):
-    """Where environments report which versions they hold."""
+    """Takes the reports of environments about the versions that they hold."""
 
     def write(self, report: Report) -> None:
-        """Put this report in the place of the environment's last one. Raises `ConvergenceTableError`."""
+        """Replace the environment's last report by this one. Raises `ConvergenceTableError`."""
         ...
 
 
 class Listing(Protocol):
-    """All secrets, or all parameters, without a value. Raises `SecretError`."""
+    """Lists all secrets, or all parameters, without their values. Raises `SecretError`."""
 
     def list(self) -> Iterator[Described]: ...
 
 
 class Catalog(Listing, Protocol):
-    """What is known of secrets without reading a value. Both methods raise `SecretError`."""
+    """Describes secrets without their values. Both methods raise `SecretError`."""
 
     def describe(self, secret_id: str) -> Described: ...
 
 
 class Seen(NamedTuple):
-    """A marker as a writer saw it: the condition of its write.
+    """A marker as a writer read it, which is the condition of its next write.
 
-    `marker` is None when there is no item or only a broken one. `mark` is opaque to all but the
-    store that made it.
+    `marker` is None if there is no item, or if the item breaks the schema. Only the store that made `mark`
+    can read it.
     """
 
     key: str
@@ -104,35 +113,46 @@ class Seen(NamedTuple):
 
 
 class MarkerStore(Protocol):
-    """The writer's side of the marker table. All methods raise `MarkerTableError`."""
+    """Writes markers. Both methods raise `MarkerTableError`."""
 
     def look(self, key: str) -> Seen:
-        """The marker of `key`, strongly consistent."""
+        """Read the marker of `key`, strongly consistent."""
         ...
 
     def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
-        """Write at most `WRITES_MAX` markers and move the head, together, if none changed since seen.
+        """Write at most `WRITES_MAX` markers and move the head in one transaction.
 
-        The store sets each marker's epoch and sequence. `MarkerConflictError`: nothing was written.
+        The store sets the epoch and the sequence of each marker. Raises `MarkerConflictError`, and writes
+        nothing, if one of the markers has changed since it was read.
         """
         ...
 
 
 class Lease(Protocol):
-    """The sweep's side of the marker table. All methods raise `MarkerTableError`."""
+    """Gives the sweep the whole marker table, and keeps how far the markers are complete.
+
+    All methods but `absent` raise `MarkerTableError`.
+    """
 
     def now_s(self) -> float:
-        """The table's own clock, epoch seconds."""
+        """Read the table's own clock, in epoch seconds."""
         ...
 
     def scan(self) -> Iterator[Seen]:
-        """Every marker, strongly consistent; broken items too (`marker` is None)."""
+        """Yield every marker, strongly consistent. An item that breaks the schema has `marker` None."""
         ...
 
     def absent(self, key: str) -> Seen:
-        """What `look` gives for a key that has no item; asks nobody."""
+        """Return what `look` would return for a key without an item. Makes no call."""
         ...
 
     def renew(self, swept_as_of_s: float) -> None:
-        """Say that all before `swept_as_of_s` is in the markers; moves only forward."""
+        """Record that all that happened before `swept_as_of_s` is in the markers.
+
+        A moment before the one that is recorded already changes nothing.
+        """
         ...
+
+
+class SweptTable(MarkerStore, Lease, Protocol):
+    """The marker table as a sweep needs it: read as a whole, written, and given a later lease."""

@@ -1,4 +1,4 @@
-"""The values that travel between keyturn's parts: a secret's version, a marker, the head, a moment."""
+"""A secret's version with its value, and the description of a secret without one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 class SecretVersion:
     """One immutable version of one secret, as Secrets Manager answered it.
 
-    `secret_id` is the name or ARN that the caller used, `arn` the full ARN, `created_s` the
-    version's CreatedDate (epoch seconds). Exactly one of `string` and `binary` is set. Neither
-    `repr`, `str` nor `format` shows the value.
+    `secret_id` is the name or ARN that the caller used, `arn` is the full ARN, and `created_s` is the
+    version's CreatedDate in epoch seconds. Exactly one of `string` and `binary` is set. Neither `repr`, `str`
+    nor `format` shows the value.
     """
 
     secret_id: str
@@ -37,28 +37,28 @@ class SecretVersion:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """ARN and version id: what makes it this version and no other."""
+        """The ARN and the version id, which together identify the version."""
         return self.arn, self.version_id
 
     def text(self) -> str:
-        """The value of a text secret; `SecretKindError` if it is binary."""
+        """Return the value of a text secret. Raises `SecretKindError` if the value is binary."""
         if self.string is None:
-            raise SecretKindError(self.secret_id, "it is binary, text was asked for")
+            raise SecretKindError(self.secret_id, "the value is binary, but text was asked for")
         return self.string
 
     def blob(self) -> bytes:
-        """The value of a binary secret; `SecretKindError` if it is text."""
+        """Return the value of a binary secret. Raises `SecretKindError` if the value is text."""
         if self.binary is None:
-            raise SecretKindError(self.secret_id, "it is text, binary was asked for")
+            raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
         return self.binary
 
     def json(self) -> Json:
-        """The value parsed as JSON, anew at each call; `SecretFormatError` if it is not JSON."""
+        """Parse the value as JSON, anew at each call. Raises `SecretFormatError` if the value is not JSON."""
         text = self.text()
         try:
             value: Json = json.loads(text)
         except ValueError as error:
-            # JSONDecodeError carries the whole document: it must be neither cause nor context.
+            # A JSONDecodeError carries the whole document, so it must be neither cause nor context.
             where = f"at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         else:
             return value
@@ -66,10 +66,10 @@ class SecretVersion:
 
 
 class Described(NamedTuple):
-    """What DescribeSecret or ListSecrets says of a secret: never a value.
+    """The description of a secret by DescribeSecret or ListSecrets, which has no value.
 
-    `stages` maps each staging label to the id of the version that carries it. A secret that is not
-    `wanted` gets no marker; one that it has already is kept right.
+    `stages` maps each staging label to the id of the version that carries it. A secret that is not `wanted`
+    gets no new marker; a marker that it has already is kept up to date.
     """
 
     arn: str

@@ -1,4 +1,5 @@
-"""The process and the host that keyturn runs in: clocks, chance, environment variables, forks and snapshots.
+"""The process and the host that keyturn runs in.
 
-It imports `keyturn.errors` and `keyturn.metrics`.
+`host` reads clocks, chance and environment variables, `process` knows of forks and snapshots, and `logs`
+names the fields of log records. This folder imports `errors` and the standard library only.
 """

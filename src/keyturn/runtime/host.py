@@ -1,12 +1,12 @@
-"""The real world of this host: clocks, chance, and environment variables."""
+"""The real world of this host: its clocks, its chance and its environment variables."""
 
 from __future__ import annotations
 
 import os
 import random
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
 
@@ -16,7 +16,7 @@ CONVERGENCE_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "CONVERGENCE_TABLE"
 
 
 class SystemClock:
-    """This host's clocks."""
+    """The two clocks of this host, in seconds."""
 
     wall = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
@@ -26,37 +26,71 @@ SYSTEM_CLOCK: Final = SystemClock()
 """The clock of a cache that was given no other."""
 
 system_random = random.SystemRandom().random
-"""Jitter, uniform in [0, 1). From the kernel: a generator's state would be the same in every clone of a
-SnapStart snapshot, and all of them would turn to AWS in the same moment."""
+"""Returns jitter, uniform in [0, 1).
+
+The numbers come from the kernel. The state of a generator would be the same in every clone of a SnapStart
+snapshot, and all clones would call AWS at the same moment.
+"""
 
 
 system_sleep = time.sleep
 """Waits so many seconds."""
 
 
+def new_epoch() -> str:
+    """Return a random epoch for an item of the marker table."""
+    return os.urandom(8).hex()
+
+
+class Host(NamedTuple):
+    """The clock, the pauses and the chance that code gets as an argument, so that a test can replace them.
+
+    Args:
+        wall: returns the time in epoch seconds.
+        sleep: waits so many seconds.
+        random: returns a number in [0, 1).
+        new_epoch: returns a random text of 1 to 64 characters.
+    """
+
+    wall: Callable[[], float]
+    sleep: Callable[[float], None]
+    random: Callable[[], float]
+    new_epoch: Callable[[], str]
+
+
+THIS_HOST = Host(wall=time.time, sleep=system_sleep, random=system_random, new_epoch=new_epoch)
+"""The real clock, pauses and chance of this host."""
+
+
 def session_token() -> str:
-    """The token of this execution environment, now; a function under SnapStart has only the second."""
+    """Return the session token of this execution environment as it is now; "" if there is none.
+
+    A function under SnapStart has only the second of the two variables.
+    """
     names = ("AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
     return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def environment_label(given: str | None) -> str:
-    """What kind of environment this is: `given`, else the name of the Lambda function, else nothing."""
+    """Return the label for reports of this environment: `given`, else the Lambda function's name, else ""."""
     return given or os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
 
 
 def new_environment() -> str:
-    """A random id of an environment; from the kernel, so that clones of a snapshot have different ones."""
+    """Return a random id for this environment.
+
+    The id comes from the kernel, so that the clones of a snapshot have different ids.
+    """
     return os.urandom(12).hex()
 
 
 def environment() -> Mapping[str, str]:
-    """The environment variables of this process."""
+    """Return the environment variables of this process."""
     return os.environ
 
 
 def known_marker_table(given: str | None) -> str | None:
-    """The table's name or ARN: `given`, else from the environment, else None."""
+    """Return the marker table's name or ARN: `given`, else that of the environment, else None."""
     return given or os.environ.get(MARKER_TABLE_VARIABLE) or None
 
 
@@ -66,13 +100,11 @@ def known_convergence_table() -> str | None:
 
 
 def marker_table_name(given: str | None) -> str:
-    """The same; `ConfigurationError` without one."""
+    """Return the marker table's name or ARN: `given`, else that of the environment.
+
+    Raises `ConfigurationError` if neither names a table.
+    """
     table = known_marker_table(given)
     if table is None:
         raise ConfigurationError(f"no marker table: pass marker_table or set {MARKER_TABLE_VARIABLE}")
     return table
-
-
-def new_epoch() -> str:
-    """A random epoch for an item of the marker table."""
-    return os.urandom(8).hex()

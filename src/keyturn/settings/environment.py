@@ -23,7 +23,7 @@ from keyturn.runtime.host import ENVIRONMENT_PREFIX
 if TYPE_CHECKING:
     from keyturn.aws.parameterstore import ParameterStoreClient
     from keyturn.aws.secretsmanager import SecretsManagerClient
-    from keyturn.markers.table import DynamoDBClient
+    from keyturn.markers.calls import DynamoDBClient
 
 
 class KeyturnSettings(BaseSettings):

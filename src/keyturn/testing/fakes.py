@@ -284,7 +284,9 @@ class FakeParameterSource:
         if number is None:
             raise ParameterVersionNotFoundError(secret_id, f"no {selector}")
         if version_id is not None and version_id.isdecimal() and number < int(version_id):
-            raise ParameterVersionNotFoundError(secret_id, f"version {version_id} is not to be seen yet")
+            raise ParameterVersionNotFoundError(
+                secret_id, f"Parameter Store does not show version {version_id} yet"
+            )
         return self._shown(stored, number, secret_id, stage)
 
     def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
@@ -370,13 +372,13 @@ class FakeMarkers:
         if not changes:
             return
         if len(changes) > WRITES_MAX:
-            raise ValueError(f"{len(changes)} markers in one transaction, at most {WRITES_MAX} fit")
+            raise ValueError(f"{len(changes)} markers in one transaction; at most {WRITES_MAX} fit")
         if any(seen.key != marker.key for seen, marker in changes):
-            raise ValueError("a marker is written only where this table saw its key")
+            raise ValueError("a marker can be written only under the key under which it was read")
         self.calls["write"] += 1
         self._fail()
         if any(self.items.get(seen.key) != seen.mark for seen, _ in changes):
-            raise MarkerConflictError("fake", "a marker has changed since it was read")
+            raise MarkerConflictError("fake", "a marker has changed since it was read; nothing was written")
         for seen, marker in changes:
             epoch, sequence = (
                 (seen.marker.epoch, seen.marker.sequence + 1)

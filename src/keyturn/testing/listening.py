@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn.assembly import SETTLE_S
 from keyturn.aws.catalog import SecretsManagerCatalog
-from keyturn.markers.recorder import Recorder
 from keyturn.markers.table import MarkerTable
+from keyturn.runtime.host import Host
 from keyturn.testing.events import Event, EventBus
 from keyturn.testing.fakes import FakeClock
 from rotation_listener.listener import Listener, Settings
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient
-    from keyturn.markers.table import DynamoDBClient
+    from keyturn.markers.calls import DynamoDBClient
     from keyturn.testing.account import Account
 
 SWEEP: Event = {"keyturn": "sweep"}
@@ -30,22 +30,18 @@ class InProcessListener:
 
     def __init__(self, account: Account, table: str, clock: FakeClock) -> None:
         epochs = count(1)
-        store = MarkerTable(
-            cast("DynamoDBClient", account.dynamodb),
-            table,
-            new_epoch=lambda: f"epoch-{next(epochs)}",
-            sleep=clock.advance,
-            random=lambda: 0.0,
-        )
-        recorder = Recorder(
-            SecretsManagerCatalog(cast("CatalogClient", account.secretsmanager)),
-            store,
-            settle_s=SETTLE_S,
-            sleep=clock.advance,
-            random=lambda: 0.0,
+        host = Host(
             wall=clock.wall,
+            sleep=clock.advance,
+            random=lambda: 0.0,
+            new_epoch=lambda: f"epoch-{next(epochs)}",
         )
-        self._listener = Listener(Settings(table), recorder, store)
+        self._listener = Listener(
+            Settings(table, settle_s=SETTLE_S),
+            SecretsManagerCatalog(cast("CatalogClient", account.secretsmanager)),
+            MarkerTable(cast("DynamoDBClient", account.dynamodb), table, host),
+            host,
+        )
         self.bus = EventBus(self.deliver)
 
     def deliver(self, event: Event) -> dict[str, str | int | float | bool | None]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keyturn import SecretCache
     from keyturn.aws.parameterstore import ParameterStoreClient
     from keyturn.aws.secretsmanager import SecretsManagerClient
-    from keyturn.markers.table import DynamoDBClient
+    from keyturn.markers.calls import DynamoDBClient
     from keyturn.testing.account import Account
     from keyturn.testing.fakes import FakeClock
     from keyturn.testing.listening import InProcessListener

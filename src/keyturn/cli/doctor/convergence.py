@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, mapping
+from keyturn.aws.answers import mapping
+from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject
 from keyturn.cli.doctor.table import shape_of
 from keyturn.convergence.table import EXPIRES
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from keyturn.aws.answers import mapping, mappings
 from keyturn.cli.doctor.finding import (
     Check,
     Finding,
     Level,
     RefusedCallError,
     Subject,
-    mapping,
-    mappings,
     pages,
 )
 from keyturn.model.names import Arn

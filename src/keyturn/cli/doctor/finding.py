@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeAlias
 
+from keyturn.aws.answers import mappings
 from keyturn.aws.faults import Fault, FaultKind
 
 NEEDED_BY_READERS: Final = frozenset(
@@ -121,13 +122,3 @@ def pages(
         if not answer.get("NextToken"):
             return
         request["NextToken"] = answer["NextToken"]
-
-
-def mappings(listed: object) -> list[Mapping[str, object]]:
-    """Return the objects of a JSON list; none if `listed` is no list."""
-    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """Return a JSON object; an empty one if `value` is no object."""
-    return value if isinstance(value, Mapping) else {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keyturn.aws.dynamodb import answered_at_of
+from keyturn.aws.answers import answered_at_of, mapping, mappings
 from keyturn.cache.limits import DEFAULTS
-from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, mapping, mappings
+from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject
 from keyturn.markers.schema import HEAD_KEY, head_of
 
 CLOCK_SKEW_MAX_S = 60.0
@@ -57,11 +57,11 @@ def head(subject: Subject) -> Finding:
     if found is None:
         what = "the head is misshapen or swept in the future, so readers ignore it"
         return Finding("head", Level.WRONG, what, _SWEEP + "; the next sweep repairs it")
-    if found.swept_as_of_s is None or found.answered_at_s is None:
+    age_s = found.swept_age_s
+    if age_s is None:
         return Finding(
             "head", Level.WRONG, "the table was never swept, so no marker counts as complete", _SWEEP
         )
-    age_s = found.answered_at_s - found.swept_as_of_s
     if age_s >= DEFAULTS.lease_s:
         what = f"swept as of {age_s:.0f} s ago, and a lease lasts {DEFAULTS.lease_s:.0f} s: the sweep stopped"
         return Finding("head", Level.WRONG, what, _SWEEP)

@@ -24,7 +24,7 @@ from keyturn.cli.status.overview import (
 )
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import AccessDeniedError
-from keyturn.markers.recorder import Recorder
+from keyturn.markers.reconciler import find_secret
 from keyturn.markers.table import MarkerTable
 from keyturn.model.names import secret_key
 from keyturn.model.protocols import Catalog, Seen
@@ -76,10 +76,10 @@ def command(
         raise click.UsageError(
             "--wait needs --convergence-table: it can wait only for environments that report."
         )
-    table, recorder = account.markers(), account.recorder()
+    table, catalog = account.markers(), account.catalog()
     reports = account.reports(convergence) if convergence is not None else None
     seen = fleets.waited(
-        lambda: look(table, recorder, reports, secrets),
+        lambda: look(table, catalog, reports, secrets),
         lambda seen: seen.is_done,
         wait_s or 0.0,
         clock=SystemClock(),
@@ -97,14 +97,14 @@ def command(
 
 
 def look(
-    table: MarkerTable, recorder: Recorder, reports: ConvergenceTable | None, secrets: Sequence[str]
+    table: MarkerTable, catalog: Catalog, reports: ConvergenceTable | None, secrets: Sequence[str]
 ) -> Look:
     """Read all that the command shows.
 
     The reports are read before the markers: a move in between then shows as not done.
     """
     read = reports.read() if reports is not None else None
-    found = of_secrets(table, recorder.catalog, secrets) if secrets else of_all(table, recorder)
+    found = of_secrets(table, catalog, secrets) if secrets else of_all(table, catalog)
     overview = Overview(table.read_head(consistent=True), tuple(found))
     if read is None:
         return Look(overview, None)
@@ -126,13 +126,13 @@ def of_secrets(table: MarkerTable, catalog: Catalog, secrets: Sequence[str]) -> 
         yield compared(key, table.look(key).marker, described)
 
 
-def of_all(table: MarkerTable, recorder: Recorder) -> Iterator[Compared]:
+def of_all(table: MarkerTable, catalog: Catalog) -> Iterator[Compared]:
     """Compare every item of the table."""
     for seen in sorted(table.scan(), key=lambda seen: seen.key):
-        yield _of_item(seen, recorder)
+        yield _of_item(seen, catalog)
 
 
-def _of_item(seen: Seen, recorder: Recorder) -> Compared:
+def _of_item(seen: Seen, catalog: Catalog) -> Compared:
     marker = seen.marker
     if marker is None:
         return broken(seen.key)
@@ -143,7 +143,7 @@ def _of_item(seen: Seen, recorder: Recorder) -> Compared:
             "a parameter's marker names no version: events only say that the parameter changed",
         )
     try:
-        return compared(seen.key, marker, recorder.find(marker.arn, marker.key))
+        return compared(seen.key, marker, find_secret(catalog, marker.arn, marker.key))
     except AccessDeniedError:
         return unknown(seen.key, marker, "this role may not describe it: allow secretsmanager:DescribeSecret")
 

@@ -90,13 +90,6 @@ def _difference(marker: Marker, described: Described | None) -> str:
     return "the staging labels have moved"
 
 
-def swept_age_s(head: Head) -> float | None:
-    """Return how old the sweep's last statement is, in seconds of the table's clock; None without a sweep."""
-    if head.swept_as_of_s is None or head.answered_at_s is None:
-        return None
-    return head.answered_at_s - head.swept_as_of_s
-
-
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The head, and each marker with the result of its comparison."""
@@ -107,7 +100,7 @@ class Overview:
     @property
     def swept_age_s(self) -> float | None:
         """Return how old the sweep's last statement is, in seconds; None without a sweep."""
-        return swept_age_s(self.head) if self.head is not None else None
+        return self.head.swept_age_s if self.head is not None else None
 
     @property
     def has_lease(self) -> bool:

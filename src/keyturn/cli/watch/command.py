@@ -14,7 +14,7 @@ from rich.text import Text
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account, account_options
 from keyturn.cli.output import console, echo_json_line, json_option, moment, named, printable, table_of
-from keyturn.cli.status.overview import event, swept_age_s
+from keyturn.cli.status.overview import event
 from keyturn.cli.watch.following import Follower, Glance
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Marker
@@ -113,7 +113,7 @@ def summary(glance: Glance) -> str:
         return glance.trouble
     if glance.head is None:
         return "No head: nothing was ever written or swept here. keyturn doctor says why."
-    age_s = swept_age_s(glance.head)
+    age_s = glance.head.swept_age_s
     swept = "never swept" if age_s is None else f"swept as of {age_s:.0f} s ago"
     return f"{len(glance.markers)} markers, counter {glance.head.counter}, {swept}"
 

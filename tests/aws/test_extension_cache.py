@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from keyturn import Limits, Peers, SecretCache
-from tests.sources.extension_server import Extension, serving
+from tests.aws.extension_server import Extension, serving
 from tests.world import NAME, World, held
 
 TTL_S = 300.0

@@ -12,11 +12,11 @@ from moto import mock_aws
 from keyturn.assembly import secrets_manager
 from keyturn.aws.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
+from tests.aws.extension_server import Answer, Extension, listening, serving
+from tests.aws.rigs import ClientRig, FakeRig
+from tests.aws.source_contract import Scene, SourceContract
 from tests.serve.endpoint import TOKEN as ENDPOINT_TOKEN
 from tests.serve.endpoint import Endpoint
-from tests.sources.extension_server import Answer, Extension, listening, serving
-from tests.sources.rigs import ClientRig, FakeRig
-from tests.sources.source_contract import Scene, SourceContract
 
 
 class TestFake(SourceContract):

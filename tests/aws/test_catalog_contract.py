@@ -9,8 +9,8 @@ import pytest
 from moto import mock_aws
 
 from keyturn.testing.fakes import FakeSecretsManager
-from tests.sources.catalog_contract import Account, CatalogContract, account_of
-from tests.sources.rigs import FakeRig
+from tests.aws.catalog_contract import Account, CatalogContract, account_of
+from tests.aws.rigs import FakeRig
 
 
 class TestFake(CatalogContract):

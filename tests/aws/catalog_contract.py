@@ -12,7 +12,7 @@ from keyturn.aws.catalog import SecretsManagerCatalog
 from keyturn.errors import SecretDeletedError, SecretNotFoundError
 from keyturn.model.protocols import Catalog, SecretSource
 from keyturn.model.versions import Described
-from tests.sources.rigs import ClientRig, FakeRig
+from tests.aws.rigs import ClientRig, FakeRig
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

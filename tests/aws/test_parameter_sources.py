@@ -12,7 +12,7 @@ from keyturn import Peers, SecretCache
 from keyturn.errors import InvalidParameterNameError, ParameterUnavailableError
 from keyturn.model.protocols import Listing, ParameterSource
 from keyturn.testing.fakes import FakeClock, FakeParameterStore
-from tests.sources.parameter_contract import (
+from tests.aws.parameter_contract import (
     CANARY,
     FakeRig,
     ParameterSourceContract,

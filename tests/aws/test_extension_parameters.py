@@ -25,7 +25,7 @@ from keyturn.errors import (
     ParameterVersionNotFoundError,
 )
 from keyturn.testing.fakes import FakeSecretsManager
-from tests.sources.extension_server import TOKEN, Answer, Extension, Stored, serving
+from tests.aws.extension_server import TOKEN, Answer, Extension, Stored, serving
 
 NAME = "/prod/db/password"
 CANARY = "canary-7Kq2"

@@ -24,8 +24,8 @@ from keyturn.errors import (
     UnavailableError,
 )
 from keyturn.testing.fakes import FakeSecretsManager
+from tests.aws.extension_server import TOKEN, Answer, Extension, body_of, serving
 from tests.docs.pages import python_blocks
-from tests.sources.extension_server import TOKEN, Answer, Extension, body_of, serving
 from tests.world import NAME
 
 CANARY = "canary-7Kq2"
@@ -167,7 +167,7 @@ def test_without_a_token(extension: Extension) -> None:
     """Outside of Lambda there is none: the advice says that none was sent."""
     error = failure(extension.source(token=""))
     assert isinstance(error, AccessDeniedError)
-    assert "none was sent" in error.advice
+    assert "no token was sent" in error.advice
 
 
 def test_a_token_that_no_header_can_carry(extension: Extension) -> None:
