@@ -41,7 +41,7 @@ class World:
             clock=self.clock,
             random=lambda: self.random,
         )
-        return SecretCache(limits=Limits(**limits), peers=peers)  # type: ignore[arg-type] # numbers
+        return SecretCache(limits=Limits(**{"refresh_wait_s": 20, **limits}), peers=peers)  # type: ignore[arg-type] # numbers
 
     def mark(self, *, sweep: bool = True) -> None:
         """Write what the listener would write now."""

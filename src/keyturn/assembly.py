@@ -12,8 +12,9 @@ from keyturn.aws.clients import SECRETS_TIMEOUTS_S, dynamodb, make_client, regio
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
+from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableWatch
-from keyturn.errors import ConfigurationError
+from keyturn.errors import ConfigurationError, ParameterUnavailableError, UnavailableError
 from keyturn.metrics.hook import SILENT, Measures, Metrics
 from keyturn.model.markers import Head, MarkersRead, Report
 from keyturn.model.names import parameter_key_of, secret_key
@@ -161,7 +162,11 @@ def assemble(
     table = TableWatch(markers, limits, peers.random) if markers is not None else None
     window_s = limits.check_interval_s * (2 if background else 1)
 
-    def cache_of(source: SecretSource, key_of: Callable[[str, str], str]) -> Cache:
+    def service() -> Service:
+        return Service(wait_s=limits.refresh_wait_s, clock=peers.clock, random=peers.random)
+
+    def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Service) -> Cache:
+        is_secrets = key_of is secret_key
         own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
         return Cache(
             source,
@@ -171,14 +176,17 @@ def assemble(
             random=peers.random,
             window_s=window_s,
             key_of=key_of,
+            service=asked,
             metrics=told,
+            unavailable=UnavailableError if is_secrets else ParameterUnavailableError,
         )
 
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region)
+    parameter_store_service = service()
     caches = (
-        cache_of(peers.source or secrets_manager(clients.secrets_manager), secret_key),
-        cache_of(parameter_source(False), parameter_key_of),  # noqa: FBT003 # its one argument
-        cache_of(parameter_source(True), parameter_key_of),  # noqa: FBT003 # its one argument
+        cache_of(peers.source or secrets_manager(clients.secrets_manager), secret_key, service()),
+        cache_of(parameter_source(False), parameter_key_of, parameter_store_service),  # noqa: FBT003 # its one argument
+        cache_of(parameter_source(True), parameter_key_of, parameter_store_service),  # noqa: FBT003 # its one argument
     )
     reporter = _reporter(caches, reporting, table_client, limits, peers)
     checker = Checker(
@@ -187,6 +195,7 @@ def assemble(
         limits=limits,
         clock=peers.clock,
         window_s=window_s,
+        random=peers.random,
         metrics=told,
         reporter=reporter,
     )
@@ -197,7 +206,7 @@ def assemble(
         secrets=secrets,
         measures=told,
         clock=peers.clock,
-        poller=_poller(checker, limits) if background else None,
+        poller=_poller(checker, limits, peers.clock) if background else None,
         parameters=Once(lambda: _parameters(caches, secrets, limits)),
         logins=Once(lambda: _logins(secrets, limits, peers, told), survives_fork=True),
     )
@@ -272,10 +281,13 @@ def _reporter(
     )
 
 
-def _poller(checker: Checker, limits: Limits) -> Poller:
+def _poller(checker: Checker, limits: Limits, clock: Clock) -> Poller:
     from keyturn.cache.background import Poller
 
-    return Poller(checker, limits.check_interval_s)
+    poller = Poller(checker, limits.check_interval_s, clock)
+    for cache in checker.caches:
+        cache.background = poller
+    return poller
 
 
 def measures(hook: Metrics | None) -> Measures:

@@ -270,13 +270,14 @@ class SecretCache:
         """Return what is held, how old it is and can get, and how the tables are; no I/O, no value."""
         return self._parts.checker.status()
 
-    def close(self) -> None:
-        """End the background thread, if there is one. The cache stays usable and checks inline.
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End the background thread, if there is one, waiting at most `timeout_s` seconds for it.
 
-        The convergence table, if there is one, is told that this environment is over.
+        The cache stays usable and checks inline. The convergence table, if there is one, is told that this
+        environment is over.
         """
         if self._parts.poller is not None:
-            self._parts.poller.stop()
+            self._parts.poller.stop(timeout_s)
         self._parts.checker.leave()
 
     def __enter__(self) -> Self:

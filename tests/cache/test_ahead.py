@@ -46,7 +46,7 @@ class Server:
         )
         self.checker = Checker((self.cache,), table, limits=limits, clock=clock, window_s=WINDOW_S)
         self.world.mark()
-        self.cache.get(NAME, "AWSCURRENT")
+        self.cache.get(NAME, "AWSCURRENT", self.checker.waiting())
         self.turn()
         self.source.asked.clear()
 
@@ -65,7 +65,7 @@ class Server:
     def get(self, secret_id: str = NAME) -> str:
         """The version that a caller is given who missed."""
         self.checker.check_if_due()
-        return self.cache.get(secret_id, "AWSCURRENT").version_id
+        return self.cache.get(secret_id, "AWSCURRENT", self.checker.waiting()).version_id
 
 
 @pytest.fixture

@@ -327,13 +327,13 @@ def ahead(world: World) -> tuple[Cache, Checker]:
 def test_a_refresh_ahead_of_use_tells_what_is_gone(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """The background finds the secret deleted: logged, not raised there, and the caller is told."""
     cache, checker = ahead(world)
-    cache.get(NAME, "AWSCURRENT")
+    cache.get(NAME, "AWSCURRENT", checker.waiting())
     world.secrets.delete(NAME)
     world.clock.advance(295)
     checker.check_ahead()
     assert "scheduled for deletion" in caplog.text
     with pytest.raises(SecretDeletedError):
-        cache.get(NAME, "AWSCURRENT")
+        cache.get(NAME, "AWSCURRENT", checker.waiting())
 
 
 def test_a_refresh_ahead_of_use_leaves_out_what_a_caller_did(world: World) -> None:
@@ -341,13 +341,13 @@ def test_a_refresh_ahead_of_use_leaves_out_what_a_caller_did(world: World) -> No
     world.secrets.create("other", "o")
     cache, checker = ahead(world)
     for name in (NAME, "other"):
-        cache.get(name, "AWSCURRENT")
+        cache.get(name, "AWSCURRENT", checker.waiting())
     world.clock.advance(300)
     reads = world.reads
 
     def read_meanwhile(secret_id: str) -> None:
         world.secrets.fail = lambda _: None
-        cache.get("other", "AWSCURRENT")
+        cache.get("other", "AWSCURRENT", checker.waiting())
 
     world.secrets.fail = read_meanwhile
     checker.check_ahead()
@@ -357,7 +357,7 @@ def test_a_refresh_ahead_of_use_leaves_out_what_a_caller_did(world: World) -> No
 def test_a_slow_background_does_not_close_a_callers_window(world: World) -> None:
     """A caller found the window ended and opened it; the background's older check does not take it back."""
     cache, checker = ahead(world)
-    cache.get(NAME, "AWSCURRENT")
+    cache.get(NAME, "AWSCURRENT", checker.waiting())
     world.clock.advance(300)
 
     def check_meanwhile(secret_id: str) -> None:

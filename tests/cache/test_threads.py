@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import Peers, SecretCache, SecretNotFoundError
+from keyturn import Limits, Peers, SecretCache, SecretNotFoundError
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
 from keyturn.testing.parts import parts_of
@@ -38,7 +38,8 @@ class GatedSecrets:
 def gated(world: World) -> tuple[GatedSecrets, SecretCache]:
     """A cache whose reads can be held at a gate."""
     source = GatedSecrets(world)
-    return source, SecretCache(peers=Peers(source=source, clock=world.clock, random=lambda: 0.0))
+    peers = Peers(source=source, clock=world.clock, random=lambda: 0.0)
+    return source, SecretCache(limits=Limits(refresh_wait_s=PATIENCE_S), peers=peers)
 
 
 def together(pool: ThreadPoolExecutor, call: Callable[[], str], threads: int = THREADS) -> list[str]:
@@ -225,7 +226,7 @@ def test_a_forked_child_starts_with_nothing_fresh_and_no_lock_held(world: World)
     with ThreadPoolExecutor(1) as pool:
         flying = pool.submit(cache.get_secret_string, NAME)
         assert source.entered.acquire(timeout=PATIENCE_S)
-        with parts_of(cache).caches[0]._lock:  # noqa: SLF001 # as another thread of the parent might
+        with parts_of(cache).caches[0].copies.lock:  # as another thread of the parent might
             child = os.fork()
             if child == 0:
                 source.gate = threading.Event()
@@ -268,7 +269,7 @@ def test_threads_that_read_invalidate_and_evict_never_fail(world: World) -> None
         assert list(range(8)) == list(pool.map(work, range(8), timeout=PATIENCE_S))
     assert len(cache.status().secrets) <= 5
     assert len(parts_of(cache).caches[0].holdings.window.versions) <= 15  # no alias outlives its secret
-    assert {} == parts_of(cache).caches[0]._flights  # no flight is left  # noqa: SLF001
+    assert 0 == len(parts_of(cache).caches[0].flights)  # no flight is left
 
 
 def test_a_poller_refreshes_so_that_no_caller_pays(world: World) -> None:

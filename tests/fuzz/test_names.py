@@ -118,4 +118,4 @@ def test_many_wrong_ids_are_not_kept() -> None:
         with pytest.raises(SecretError):
             cache.get(f"wrong/{number}")
     assert () == cache.status().secrets
-    assert len(parts_of(cache).caches[0]._refusals) <= 10  # noqa: SLF001 # no public view counts what is not held
+    assert len(parts_of(cache).caches[0].copies.failures) <= 10

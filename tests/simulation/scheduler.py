@@ -28,13 +28,17 @@ class Machine:
 
 @dataclass(slots=True, eq=False)
 class Actor:
-    """One thread of one machine. It dies with the machine's generation."""
+    """One thread of one machine. It dies with the machine's generation.
+
+    `caller`: the actor in whose name it asks, where it carries out one read or one check for another.
+    """
 
     name: str
     machine: Machine
     green: greenlet
     generation: int
     woken: int = 0
+    caller: Actor | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +66,11 @@ class Scheduler:
         if self._running is None:
             raise RuntimeError("only an actor may wait or do I/O")
         return self._running
+
+    @property
+    def caller(self) -> Actor:
+        """The actor that wants to know what the running one asks for."""
+        return self.running.caller or self.running
 
     def spawn(self, name: str, machine: Machine, run: Callable[[], None], after_s: float = 0.0) -> Actor:
         """Start an actor; what it raises ends the simulation."""

@@ -13,7 +13,7 @@ from keyturn import Limits, Peers, SecretCache
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.held import HeldStage
-from keyturn.cache.refresh import Reading, refreshed
+from keyturn.cache.refresh import Asked, after_answer
 from keyturn.cache.table_view import TableWatch
 from keyturn.errors import AccessDeniedError
 from keyturn.login.logins import Attempt
@@ -67,7 +67,7 @@ def test_a_pending_version_that_nobody_asks_for_is_not_read_ahead() -> None:
     table = TableWatch(world.table, limits, lambda: 0.0)
     cache = Cache(world.secrets, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=10.0)
     checker = Checker((cache,), table, limits=limits, clock=clock, window_s=10.0)
-    cache.get(NAME, "AWSPENDING")
+    cache.get(NAME, "AWSPENDING", checker.waiting())
     before = world.reads
     for _ in range(20):
         world.clock.advance(5)
@@ -405,8 +405,8 @@ def test_an_old_answer_about_a_parameter_that_was_created_again_is_doubted() -> 
         return Parameter(HOST, "arn:aws:ssm", HOST, "1", stages, created_s, string=value)
 
     held = HeldStage("AWSCURRENT", put("second life", 200.0), Instant(201.0, 1.0))
-    reading = Reading(lambda _: put("first life", 100.0), Instant(202.0, 2.0), 0, Limits())
-    assert "second life" == refreshed(held, None, reading).version.text()
+    asked = Asked(Instant(202.0, 2.0), 0, Limits())
+    assert "second life" == after_answer(held, None, put("first life", 100.0), asked).version.text()
 
 
 def test_an_event_of_the_past_costs_the_background_thread_nothing() -> None:
@@ -425,7 +425,7 @@ def test_an_event_of_the_past_costs_the_background_thread_nothing() -> None:
         key_of=lambda arn, _: arn,
     )
     checker = Checker((cache,), table, limits=limits, clock=world.clock, window_s=10.0)
-    cache.get(HOST, "AWSCURRENT")
+    cache.get(HOST, "AWSCURRENT", checker.waiting())
     for _ in range(6):
         world.clock.advance(1)
         checker.check_ahead()

@@ -11,13 +11,17 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import keyturn.cache.background
-import keyturn.cache.cache
 import keyturn.cache.checker
-import keyturn.cache.parameters
+import keyturn.cache.copies
+import keyturn.cache.flights
 import keyturn.convergence.reporter
 import keyturn.login.logins
 import keyturn.metrics.outbox
-from tests.simulation.scheduler import Scheduler, Waiting
+from tests.simulation.scheduler import Actor, Scheduler, Waiting
+
+
+FLIGHTS = ("keyturn-read", "keyturn-check")
+"""Threads that carry out one read or one check for their callers."""
 
 
 class Lock:
@@ -48,6 +52,28 @@ class Lock:
         self.release()
 
 
+class RLock(Lock):
+    """As `threading.RLock`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
+        self._owner: object = None
+        self._depth = 0
+
+    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 # as of threading
+        if self._owner is not self._scheduler.running and not super().acquire(blocking):
+            return False
+        self._owner = self._scheduler.running
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
+            super().release()
+
+
 class Event:
     """As `threading.Event`."""
 
@@ -76,9 +102,24 @@ class Thread:
         self._scheduler = scheduler
         self._target = target
         self._name = name
+        self._actor: Actor | None = None
+        self._is_over = False
 
     def start(self) -> None:
-        self._scheduler.spawn(self._name, self._scheduler.running.machine, self._target)
+        asks = self._scheduler.caller
+        self._actor = self._scheduler.spawn(self._name, asks.machine, self._run)
+        if self._name in FLIGHTS:
+            self._actor.caller = asks
+
+    def is_alive(self) -> bool:
+        actor = self._actor
+        return actor is not None and not self._is_over and actor.generation == actor.machine.generation
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        finally:
+            self._is_over = True
 
 
 class Threading:
@@ -89,6 +130,9 @@ class Threading:
 
     def Lock(self) -> Lock:  # noqa: N802 - threading's own
         return Lock(self._scheduler)
+
+    def RLock(self) -> RLock:  # noqa: N802
+        return RLock(self._scheduler)
 
     def Event(self) -> Event:  # noqa: N802 - threading's own
         return Event(self._scheduler)
@@ -105,11 +149,11 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
     """Let the cache, its logins, its parameters and its poller use actors instead of threads."""
     with ExitStack() as stack:
         for module in (
-            keyturn.cache.cache,
+            keyturn.cache.copies,
+            keyturn.cache.flights,
             keyturn.cache.checker,
             keyturn.login.logins,
             keyturn.metrics.outbox,
-            keyturn.cache.parameters,
             keyturn.cache.background,
             keyturn.convergence.reporter,
         ):

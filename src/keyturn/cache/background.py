@@ -7,50 +7,81 @@ import threading
 import weakref
 
 from keyturn.cache.checker import Checker
+from keyturn.model.instant import Instant
+from keyturn.model.protocols import Clock
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
+
+BEATS_MISSED_MAX = 2
+"""After so many intervals without a sign of life the thread counts as stuck, and callers check inline."""
 
 
 class Poller:
     """Checks once per interval from its own daemon thread, until `stop` or until the cache is gone."""
 
-    def __init__(self, checker: Checker, interval_s: float) -> None:
+    def __init__(self, checker: Checker, interval_s: float, clock: Clock) -> None:
         self._checker = weakref.ref(checker)
         self._interval_s = interval_s
+        self._clock = clock
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._beat: Instant | None = None
 
     def start(self) -> None:
         """Start the thread if it does not run: at the first use, and after a fork."""
-        if self._thread is not None or self._stopping.is_set():
+        if self._is_alive() or self._stopping.is_set():
             return
         with self._lock:
-            if self._thread is None and not self._stopping.is_set():
-                self._thread = threading.Thread(target=self._run, name="keyturn-poller", daemon=True)
-                self._thread.start()
+            if self._is_alive() or self._stopping.is_set():
+                return
+            thread = threading.Thread(target=self._run, name="keyturn-poller", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # At the interpreter's end, or at the limit of threads: callers check inline.
+                return
+            self._thread = thread
 
-    def stop(self) -> None:
-        """End the thread and wait for it, at most as long as its calls in flight take."""
+    def is_at_work(self) -> bool:
+        """Return True while the thread lives and goes round, so that callers can leave the work to it."""
+        beat = self._beat
+        if beat is None or not self._is_alive() or self._stopping.is_set():
+            return False
+        now = Instant(self._clock.wall(), self._clock.monotonic())
+        return beat.age_s(now) < BEATS_MISSED_MAX * self._interval_s
+
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End the thread and wait for it, at most so many seconds; it stops after the read under way."""
         self._stopping.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(timeout_s)
 
     def after_fork(self) -> None:
-        """In the child there is no such thread, and its lock may be held by nobody."""
-        self._lock, self._thread = threading.Lock(), None
+        """Forget the thread, which the child does not have, and a lock that it may have held."""
+        self._lock, self._thread, self._beat = threading.Lock(), None, None
         if not self._stopping.is_set():
             self._stopping = threading.Event()
 
+    def _is_alive(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def _go_on(self) -> bool:
+        self._beat = Instant(self._clock.wall(), self._clock.monotonic())
+        return not self._stopping.is_set()
+
     def _run(self) -> None:
+        self._go_on()
         while not self._stopping.wait(self._interval_s):
             checker = self._checker()
             if checker is None:
                 return
+            self._go_on()
             try:
-                checker.check_ahead()
+                checker.check_ahead(self._go_on)
             except Exception as error:
                 # The thread must outlive any fault; without it callers check inline, as ever.
                 log.exception(

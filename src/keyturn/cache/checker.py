@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from keyturn.cache.cache import Cache
+from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.freshness import Evidence
 from keyturn.cache.limits import Limits
+from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableView, TableWatch
+from keyturn.cache.waiting import Waiting
+from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Instant
 from keyturn.model.names import checked_secret_id
 from keyturn.model.protocols import Clock
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.logs import about
 
 if TYPE_CHECKING:
     from keyturn.cache.status import CacheStatus, ReportStatus
 
+log = logging.getLogger("keyturn")
+
 _T = TypeVar("_T")
-_P = ParamSpec("_P")
 
 
 class HoldingsReporter(Protocol):
@@ -31,8 +38,12 @@ class HoldingsReporter(Protocol):
         """Start to report under a new environment id."""
         ...
 
+    def is_due(self) -> bool:
+        """Return True if what is held has changed, or the last report is half over."""
+        ...
+
     def report_if_due(self) -> bool:
-        """Report if what is held has changed, or the last report is half over. Return True if it was due."""
+        """Report if that is due. Return True if it was."""
         ...
 
     def leave(self) -> None:
@@ -45,12 +56,15 @@ class HoldingsReporter(Protocol):
 class Checker:
     """Checks at most once per window, in one thread at a time; the others go on with what is known.
 
-    `caches`: first that of secrets, then those of parameters.
+    A check and a report are carried out by threads of their own: a caller waits for them a moment only.
 
-    `window_s`: for how long a check lets the hit path serve. The inline cache checks when it ends;
-    with a poller it is longer than the poller's interval.
-
-    `reporter`: who tells the convergence table what is held, if anybody.
+    Args:
+        caches: first that of secrets, then those of parameters.
+        table: the marker table, or None.
+        window_s: how long a check lets the hit path serve. The inline cache checks when it ends; with a
+            background thread it is longer than that thread's interval.
+        reporter: tells the convergence table what is held, or None.
+        random: draws the jitter of pauses.
     """
 
     def __init__(
@@ -61,32 +75,36 @@ class Checker:
         limits: Limits,
         clock: Clock,
         window_s: float,
+        random: Callable[[], float] = lambda: 0.0,
         metrics: Measures = SILENT,
         reporter: HoldingsReporter | None = None,
     ) -> None:
-        self._caches = caches
+        self.caches = caches
         self._table = table
         self._reporter = reporter
         self._has_looked = False
         self._clock = clock
-        self._check_interval_s = limits.check_interval_s
+        self._limits = limits
         self._window_s = window_s
         self._metrics = metrics
+        self.table_service = Service(wait_s=limits.refresh_wait_s, clock=clock, random=random)
+        self._flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
     def reset_locks(self) -> None:
-        """For a forked child, whose parent's threads are gone: new locks, and every window closed."""
+        """Start anew in a forked child: new locks, no check under way, every window closed."""
         self._checking = threading.Lock()
         self._checked: Instant | None = None
-        self._polled: Instant | None = None
-        for cache in self._caches:
+        self._flights.after_fork()
+        self.table_service.after_fork()
+        for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:
             self._reporter.reset()
 
     def forget(self) -> None:
         """Drop every value, marker and instant, as before the first use."""
-        for cache in self._caches:
+        for cache in self.caches:
             cache.forget()
         if self._table is not None:
             self._table.forget()
@@ -94,102 +112,102 @@ class Checker:
             self._reporter.reset()
         self._has_looked, self._checked = False, None
 
-    def check_if_due(self) -> None:
-        """Check the table if the window has ended and no other thread does."""
-        self.check_if_older(self._window_s)
+    def waiting(self) -> Waiting:
+        """Return the patience of one call that begins now."""
+        limits = self._limits
+        return Waiting(self._clock, self._clock.monotonic(), limits.refresh_wait_s, limits.cold_wait_s)
 
-    def check_if_older(self, age_s: float) -> None:
-        """Check the table if the last check is that old and no other thread is at it."""
-        if not self._is_older(age_s) or not self._checking.acquire(blocking=False):
+    def waiting_for_a_login(self, within_s: float | None) -> Waiting:
+        """Return the patience of a caller whose copy was refused, within so many seconds if given."""
+        limits = self._limits
+        longest_s = limits.cold_wait_s if within_s is None else min(within_s, limits.cold_wait_s)
+        return Waiting(self._clock, self._clock.monotonic(), longest_s, longest_s, is_needed=True)
+
+    # Checking
+
+    def check_if_due(self, waiting: Waiting | None = None) -> None:
+        """Check the table if the window has ended, unless the background thread does."""
+        self.check_if_older(self._window_s, waiting or self.waiting())
+
+    def check_if_older(self, age_s: float, waiting: Waiting) -> None:
+        """Check the table if the last check is that old, in a thread of its own; wait for it a moment."""
+        if not self._is_older(age_s):
             return
-        try:
-            if self._is_older(age_s):
-                self._check()
-        finally:
-            self._checking.release()
+        if not self._is_asked():
+            self._open_if_older(age_s)
+            return
+        if self.caches[0].background.is_at_work() and not waiting.is_needed:
+            return
+        flight = self._begin_check(age_s)
+        if flight is None or self.table_service.rest is not None:
+            return
+        if flight.wait(waiting.left_s(has_copy=True)):
+            flight.outcome()
+            return
+        self.table_service.waited_in_vain()
+        self._open_if_older(age_s)
 
-    def check_ahead(self) -> None:
-        """Check and refresh for the callers, from a thread of its own; never raises for the table's sake.
+    def check_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
+        """Check and refresh for the callers, from the background thread; `go_on` says False to stop.
 
         What the check finds to have moved is refreshed before the next window opens, so that callers
-        go on hitting what is known, as all but one do while any refresh flies: until the answer is
-        there, and no longer than the present window. What would leave the hit path at the next check
-        is refreshed after.
+        go on hitting what is known until the answer is there, and no longer than the present window.
+        What would leave the hit path at the next check is refreshed after.
         """
         checked = self._checked
-        with self._checking:
-            begun = self._look()
-        self._refresh_due(0.0)
+        begun = self._now()
+        if self._is_asked():
+            flight = self._begin_check(0.0, opens=False)
+            if flight is not None and not flight.wait(self._limits.refresh_wait_s):
+                self.table_service.waited_in_vain()
+        self._refresh_due(0.0, go_on)
         with self._checking:
             # Unless a caller found the window at its end meanwhile, and has checked.
             if self._checked is checked:
                 self._open(begun)
-        self._refresh_due(self._window_s + self._check_interval_s)
-        self._polled = self._now()
-        self._report()
+        self._refresh_due(self._window_s + self._limits.check_interval_s, go_on)
+        self._report_within(self._limits.refresh_wait_s)
         self._metrics.deliver()
 
-    def telling(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """What a caller reads, after the convergence table was told of what that changed.
+    def _begin_check(self, age_s: float, *, opens: bool = True) -> Flight[bool] | None:
+        """Begin a check in a thread of its own; None if another one is under way."""
+        now = self._now()
+        if not self.table_service.may_probe(now):
+            self._open_if_older(age_s)
+            return None
 
-        A report takes time, in which a process may be restored from a snapshot: after one it is read
-        again, which is a look-up if nothing has happened.
-        """
-        try:
-            found = read(*args, **kwargs)
-        finally:
-            has_reported = self.report()
-        return read(*args, **kwargs) if has_reported else found
+        def check() -> bool:
+            if opens and not self._is_older(age_s):
+                return False
+            token, answered = self.table_service.begin(), False
+            try:
+                begun = self._look()
+                answered = self._table is None or self._table.view.trouble is None
+            finally:
+                self.table_service.end(token, answered=answered)
+            if opens:
+                with self._checking:
+                    self._open(begun)
+            return True
 
-    def report(self) -> bool:
-        """Tell the convergence table what has changed, if anything; whether that was tried. Never raises.
+        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s)
+        return flight if is_mine else None
 
-        Where a poller is at work, callers leave it to that.
-        """
-        if self._reporter is None:
-            return False
-        polled = self._polled
-        if polled is not None and polled.age_s(self._now()) < self._window_s:
-            return False
-        return self._report()
-
-    def _report(self) -> bool:
-        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
-        return self._reporter is not None and self._has_looked and self._reporter.report_if_due()
-
-    def leave(self) -> None:
-        """Take this environment out of the convergence table."""
-        if self._reporter is not None:
-            self._reporter.leave()
-
-    def status(self) -> CacheStatus:
-        """A snapshot of everything held, without a value."""
-        # Loaded when it is asked for: no `get` needs it.
-        from keyturn.cache.status import CacheStatus, ReportStatus, table_status
-
-        secrets, *parameters = (cache.status() for cache in self._caches)
-        view = self._table.view if self._table is not None else None
-        now, held = self._now(), tuple(chain(*parameters))
-        reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
-        return CacheStatus(secrets, table_status(view, now), held, reports)
-
-    def _is_older(self, age_s: float) -> bool:
-        return self._checked is None or self._checked.age_s(self._now()) >= age_s
-
-    def _check(self) -> None:
-        self._open(self._look())
+    def _is_asked(self) -> bool:
+        """Return True if a check has to ask the table. With nothing held there is nothing to ask about."""
+        has_copies = any(cache.keys() for cache in self.caches)
+        self._has_looked = self._has_looked or has_copies
+        return self._table is not None and has_copies and self._table.is_awake(self._now())
 
     def _look(self) -> Instant:
-        """Read what is to be read of the table; when that was begun."""
+        """Read what is to be read of the table, and return when that was begun."""
         begun = self._now()
-        keys = {key: arn for cache in self._caches for key, arn in cache.keys().items()}
-        # With nothing held there is nothing to check: a cold start pays for one read only.
-        self._has_looked = self._has_looked or bool(keys)
+        keys = {key: arn for cache in self.caches for key, arn in cache.keys().items()}
         if self._table is not None and keys:
             before = self._table.view
             if self._table.check(keys, begun):
                 self._measure(self._table.view, begun)
-            for cache in self._caches:
+            for cache in self.caches:
                 cache.settle_old_events(before)
         return begun
 
@@ -202,14 +220,92 @@ class Checker:
         elif swept_age_s is not None:
             self._metrics.record(Metric.SWEPT_AGE_S, swept_age_s)
 
+    def _is_older(self, age_s: float) -> bool:
+        return self._checked is None or self._checked.age_s(self._now()) >= age_s
+
+    def _open_if_older(self, age_s: float) -> None:
+        """Open the next window without a check: with what is known, as after a check that failed."""
+        with self._checking:
+            if self._is_older(age_s):
+                self._open(self._now())
+
     def _open(self, begun: Instant) -> None:
-        for cache in self._caches:
+        for cache in self.caches:
             cache.open_window(begun)
         self._checked = begun
 
-    def _refresh_due(self, within_s: float) -> None:
-        for cache in self._caches:
-            cache.refresh_due(within_s)
+    def _refresh_due(self, within_s: float, go_on: Callable[[], bool]) -> None:
+        for cache in self.caches:
+            for secret, held in cache.due(within_s):
+                if not go_on():
+                    return
+                try:
+                    is_answering = cache.refresh_ahead(secret, held)
+                except Exception as error:
+                    # A mistake of keyturn's own costs this one copy, not the others.
+                    extra = about("refresh_failed", secret=secret.name, error=error)
+                    log.exception("a copy could not be refreshed ahead of use", extra=extra)
+                    continue
+                if not is_answering:
+                    break
+
+    # Reporting
+
+    def telling(self, read: Callable[[Waiting], _T], waiting: Waiting) -> _T:
+        """Return what a caller reads, after the convergence table was told of what that changed.
+
+        A report takes time, in which a process may be restored from a snapshot: after one it is read
+        again, which is a look-up if nothing has happened.
+        """
+        try:
+            found = read(waiting)
+        finally:
+            has_reported = self.report(waiting)
+        return read(waiting) if has_reported else found
+
+    def report(self, waiting: Waiting | None = None) -> bool:
+        """Tell the convergence table what has changed, if anything. Return True if that was tried.
+
+        Never raises. Where the background thread is at work, callers leave it to that.
+        """
+        if self._reporter is None or self.caches[0].background.is_at_work():
+            return False
+        return self._report_within((waiting or self.waiting()).left_s(has_copy=True))
+
+    def _report_within(self, patience_s: float) -> bool:
+        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
+        if self._reporter is None or not self._has_looked or not self._reporter.is_due():
+            return False
+        flight, _ = self._flights.join_or_begin(
+            "report", self._reporter.report_if_due, self._clock.monotonic()
+        )
+        return flight.wait(patience_s) and flight.outcome()
+
+    def leave(self) -> None:
+        """Take this environment out of the convergence table, waiting for that a moment."""
+        reporter = self._reporter
+        if reporter is None:
+            return
+
+        def leave() -> bool:
+            reporter.leave()
+            return True
+
+        flight, _ = self._flights.join_or_begin("leave", leave, self._clock.monotonic())
+        flight.wait(self._limits.refresh_wait_s)
+
+    # Telling
+
+    def status(self) -> CacheStatus:
+        """Return a snapshot of everything held, without a value."""
+        # Loaded when it is asked for: no `get` needs it.
+        from keyturn.cache.status import CacheStatus, ReportStatus, table_status
+
+        secrets, *parameters = (cache.status() for cache in self.caches)
+        view = self._table.view if self._table is not None else None
+        now, held = self._now(), tuple(chain(*parameters))
+        reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
+        return CacheStatus(secrets, table_status(view, now), held, reports)
 
     def _now(self) -> Instant:
         return Instant(self._clock.wall(), self._clock.monotonic())
@@ -223,25 +319,36 @@ class Secrets:
         self.checker = checker
         self._min_refresh_interval_s = min_refresh_interval_s
 
-    def get(self, secret_id: str, stage: str) -> SecretVersion:
-        """All that is not a hit. Raises a `SecretError`."""
-        secret_id = checked_secret_id(secret_id)
-        self.checker.check_if_due()
-        return self.checker.telling(self.cache.get, secret_id, stage)
+    def get(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
+        """Return the version: all that is not a hit. Raises a `SecretError`.
 
-    def recheck(self, secret_id: str) -> SecretVersion:
-        """AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
+        `within_s`: for a login, how long it may wait.
+        """
+        secret_id = checked_secret_id(secret_id)
+        if not isinstance(stage, str) or not stage:
+            raise ConfigurationError(f"stage is {stage!r}; give a staging label, such as 'AWSCURRENT'")
+        checker = self.checker
+        waiting = checker.waiting()
+        if within_s is not None:
+            waiting = waiting.within(within_s)
+        checker.check_if_due(waiting)
+        return checker.telling(lambda patience: self.cache.get(secret_id, stage, patience), waiting)
+
+    def recheck(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
+        """Return AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
 
         Both at most once per `min_refresh_interval_s`; one thread does them, the others go on with
-        the markers that are known and wait for the read.
+        the markers that are known and wait for the read, at most `within_s`.
         """
-        self.checker.check_if_older(self._min_refresh_interval_s)
-        return self.checker.telling(self.cache.reread, secret_id)
+        waiting = self.checker.waiting_for_a_login(within_s)
+        self.checker.check_if_older(self._min_refresh_interval_s, waiting)
+        return self.checker.telling(lambda patience: self.cache.reread(secret_id, patience), waiting)
 
-    def join(self, secret_id: str, stage: str) -> SecretVersion:
-        """What `get` gives after the reads of this that other threads have under way."""
-        return self.checker.telling(self.cache.join, secret_id, stage)
+    def join(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
+        """Return what `get` gives after the reads of this that other threads have under way."""
+        waiting = self.checker.waiting_for_a_login(within_s)
+        return self.checker.telling(lambda patience: self.cache.join(secret_id, stage, patience), waiting)
 
     def evidence(self, secret_id: str) -> Evidence:
-        """What is known of a rotation of this secret that may be under way; no I/O."""
+        """Return what is known of a rotation of this secret that may be under way; no I/O."""
         return self.cache.evidence(secret_id)

@@ -9,13 +9,14 @@ Three questions, each one function:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import LONGEST_S, Limits
 from keyturn.model.instant import Instant
 from keyturn.model.markers import Head, Marker
-from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 
 HTTP_DATE_RESOLUTION_S = 1.0
 """An HTTP `Date` is cut to whole seconds, so an age measured with it may be this much too small."""
@@ -57,6 +58,29 @@ class Evidence(NamedTuple):
     moving: bool = False
     pending_is_set: bool = False
     doubted: SecretVersion | None = None
+
+
+STEPS_AFTER_SET = ("setSecret", "testSecret")
+"""Announced steps after which the server takes the pending version, and AWSCURRENT is still the old one."""
+
+
+def evidence_of(stages: Mapping[str, HeldStage], marker: Marker | None) -> Evidence:
+    """Return what the copies of one secret and its marker say of a rotation that may be under way."""
+    current = stages.get(AWSCURRENT)
+    if current is None:
+        return Evidence()
+    pending, previous = stages.get(AWSPENDING), stages.get(AWSPREVIOUS)
+    told = marker.stages.get(AWSPENDING) if marker is not None else None
+    known = {told, pending.version.version_id if pending is not None else None}
+    is_pending = bool(known - {None, current.version.version_id})
+    # AWSCURRENT moved between two reads: it was seen before, AWSPREVIOUS after.
+    has_crossed = previous is not None and previous.version.identity == current.version.identity
+    return Evidence(
+        mark=(marker.epoch, marker.sequence) if marker is not None else None,
+        moving=is_pending or has_crossed or disputed(marker, current),
+        pending_is_set=is_pending and marker is not None and marker.step in STEPS_AFTER_SET,
+        doubted=current.doubt.version if current.doubt is not None else None,
+    )
 
 
 def names_held_version(marker: Marker | None, holding: HeldStage) -> bool:

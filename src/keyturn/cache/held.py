@@ -99,11 +99,12 @@ class HeldStage(NamedTuple):
 
 @dataclass(slots=True, eq=False, repr=False)
 class HeldSecret:
-    """One secret, by its full ARN.
+    """One secret, by its full ARN, and the stages of it that this process holds.
 
-    `aliases`: the ids that answers showed to be its own; `names`: those of them that callers used,
-    other than the full ARN. `generation` moves with each invalidation; `forced`: when one last
-    caused a read, by stage.
+    `aliases` are the ids that answers showed to be its own; `names` are those of them that callers used,
+    other than the full ARN. `generation` moves with each invalidation; `forced` says when an invalidation
+    last caused a read, by stage. `asked` is when a caller last asked for it, off the hit path; `is_used`
+    says that a caller did so since the record last escaped eviction.
     """
 
     arn: str
@@ -111,22 +112,24 @@ class HeldSecret:
     key: str
     aliases: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    holdings: dict[str, HeldStage] = field(default_factory=dict)
+    stages: dict[str, HeldStage] = field(default_factory=dict)
     generation: int = 0
     forced: dict[str, Instant] = field(default_factory=dict)
+    asked: Instant | None = None
+    is_used: bool = False
 
     def use_name(self, secret_id: str) -> None:
-        """Callers know it by this id."""
+        """Record `secret_id` as a name under which callers ask for this secret."""
         if secret_id != self.arn:
             self.names = with_id(self.names, secret_id)
 
     def asks_by(self) -> str:
-        """The id to read by: a name finds a secret that was re-created, its old ARN does not."""
+        """Return the id to read by: a name finds a secret that was re-created, its old ARN does not."""
         return min(self.names, default=self.arn)
 
 
 def with_id(ids: tuple[str, ...], one: str) -> tuple[str, ...]:
-    """A few ids in a tuple take a fifth of the memory of a set."""
+    """Return the ids with this one. A few ids in a tuple take a fifth of the memory of a set."""
     return ids if one in ids else (*ids, one)
 
 

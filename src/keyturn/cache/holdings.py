@@ -1,22 +1,28 @@
-"""What is held: secrets by their full ARN, the ids that name them, and what the hit path may serve.
+"""Everything held: secrets by their full ARN, the ids that name them, and what the hit path may serve.
 
-Knows no clock, no lock and no I/O: the cache calls it under its own lock. Only `window` is read
-without one, by the hit path.
+No clock, no lock and no I/O: `Copies` calls it under its lock, and only the hit path reads `window` without
+one. Each change is a few single assignments in such an order that an exception between two of them (out of
+a signal handler) or a fork leaves at worst a secret that is read again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from keyturn.cache.held import HeldSecret, HeldStage, with_id, without_id
 from keyturn.model.names import secret_key
-from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 
 HitKey = str | tuple[str, str]
 """The secret id for AWSCURRENT, `(secret id, stage)` for any other stage: a string hashes once."""
 
+
+AWS_STAGES: Final = (AWSCURRENT, AWSPENDING, AWSPREVIOUS)
+
+STAGES_MAX: Final = 100
+"""How many stages of one secret are held at most: as many as a marker has (schema, `stages`)."""
 
 Version = TypeVar("Version", bound=SecretVersion)
 
@@ -54,9 +60,11 @@ class Window(Generic[Version]):
 
 
 class Holdings:
-    """At most `max_secrets` secrets; beyond, the one put there longest ago makes room.
+    """At most `max_secrets` secrets. Beyond that, secrets make room by second chance.
 
-    `key_of`: the marker key of an ARN and a name.
+    The oldest record goes, unless a caller has asked for it since it was last passed over: then it moves to
+    the end. Each window of the hit path begins empty, so that a secret in use is asked for off the hit path
+    once in a window. `key_of` gives the marker key of an ARN and a name.
     """
 
     def __init__(self, max_secrets: int, key_of: Callable[[str, str], str] = secret_key) -> None:
@@ -67,42 +75,45 @@ class Holdings:
         self.window: Window[SecretVersion] = Window({}, 0.0, 0.0)
         self.moves = 0
         """Grows whenever what is held under AWSCURRENT becomes another version, or none."""
+        self.evictions = 0
+        """How many secrets were forgotten to make room."""
 
     def secret(self, secret_id: str) -> HeldSecret | None:
-        """The secret that this id names, as far as answers have shown."""
+        """Return the secret that this id names, as far as answers have shown."""
         return self._secrets.get(self._arns.get(secret_id, ""))
 
     def find(self, secret_id: str, stage: str) -> tuple[HeldSecret, HeldStage] | None:
-        """What is held of this stage of the secret that this id names."""
+        """Return what is held of this stage of the secret that this id names."""
         secret = self.secret(secret_id)
-        holding = secret.holdings.get(stage) if secret is not None else None
-        return (secret, holding) if secret is not None and holding is not None else None
+        held = secret.stages.get(stage) if secret is not None else None
+        return (secret, held) if secret is not None and held is not None else None
 
     def held(self) -> Iterator[tuple[HeldSecret, HeldStage]]:
-        """Every stage of every secret."""
-        return ((one, holding) for one in self._secrets.values() for holding in one.holdings.values())
+        """Yield every stage of every secret."""
+        return ((one, held) for one in tuple(self._secrets.values()) for held in tuple(one.stages.values()))
 
     def keys(self) -> dict[str, str]:
-        """The marker keys of everything held, with the ARN of each."""
+        """Return the marker keys of everything held, with the ARN of each."""
         return {one.key: one.arn for one in self._secrets.values()}
 
     def current(self) -> dict[str, str]:
-        """The version ids held under AWSCURRENT, by marker key."""
+        """Return the version ids held under AWSCURRENT, by marker key."""
         return {one.key: held.version.version_id for one, held in self.held() if held.stage == AWSCURRENT}
 
     def has(self, secret: HeldSecret) -> bool:
-        """Whether this very record is still held."""
+        """Return True if this very record is still held."""
         return self._secrets.get(secret.arn) is secret
 
     def claim(self, version: SecretVersion, asked_by: str) -> HeldSecret:
-        """The secret of an answer, made if need be, with the ids that the answer proves to be its own.
+        """Return the secret of an answer, made if need be, with the ids that the answer proves to be its own.
 
         A bare name is proved only by having been used: it means another secret in another account.
         """
-        secret = self._secrets.pop(version.arn, None)
+        secret = self._secrets.get(version.arn)
         if secret is None:
             key = self._key_of(version.arn, version.name)
             secret = HeldSecret(version.arn, version.name, key)
+            self._secrets[secret.arn] = secret
         secret.use_name(asked_by)
         for alias in (secret.arn, secret.key, asked_by):
             before = self.secret(alias)
@@ -110,50 +121,70 @@ class Holdings:
                 self.drop_hits(before)
                 before.aliases = without_id(before.aliases, alias)
                 before.names = without_id(before.names, alias)
-            self._arns[alias] = secret.arn
+            # The record knows the id first: an id without an owner would never be dropped.
             secret.aliases = with_id(secret.aliases, alias)
-        self._secrets[secret.arn] = secret
-        while len(self._secrets) > self._max_secrets:
-            self.forget(next(iter(self._secrets.values())))
+            self._arns[alias] = secret.arn
+        self._make_room(secret)
         return secret
 
-    def put(self, secret: HeldSecret, holding: HeldStage) -> None:
-        """Hold this from now on; the hit path does not serve it yet."""
-        self.drop_hits(secret, holding.stage)
-        before = secret.holdings.get(holding.stage)
-        secret.holdings[holding.stage] = holding
-        if holding.stage == AWSCURRENT:
-            self.moves += before is None or before.version.version_id != holding.version.version_id
+    def _make_room(self, kept: HeldSecret) -> None:
+        """Forget secrets until `max_secrets` are left, but never `kept`."""
+        chances = len(self._secrets)
+        while len(self._secrets) > self._max_secrets:
+            oldest = next(iter(self._secrets.values()))
+            if oldest is kept or (oldest.is_used and chances > 0):
+                chances -= 1
+                oldest.is_used = False
+                self._secrets[oldest.arn] = self._secrets.pop(oldest.arn)
+                continue
+            self.evictions += 1
+            self.forget(oldest)
 
-    def drop(self, secret: HeldSecret, holding: HeldStage) -> None:
+    def put(self, secret: HeldSecret, held: HeldStage) -> None:
+        """Hold this from now on; the hit path does not serve it yet."""
+        self.drop_hits(secret, held.stage)
+        before = secret.stages.get(held.stage)
+        secret.stages[held.stage] = held
+        if held.stage == AWSCURRENT:
+            self.moves += before is None or before.version.version_id != held.version.version_id
+        if before is None and len(secret.stages) > STAGES_MAX:
+            self._drop_oldest_stage(secret)
+
+    def _drop_oldest_stage(self, secret: HeldSecret) -> None:
+        """Forget the stage held longest, other than AWS's own: `keyturn serve` holds versions as stages."""
+        oldest = next((one for stage, one in secret.stages.items() if stage not in AWS_STAGES), None)
+        if oldest is not None:
+            self.drop(secret, oldest)
+
+    def drop(self, secret: HeldSecret, held: HeldStage) -> None:
         """Hold this no more, unless it was replaced meanwhile."""
-        if secret.holdings.get(holding.stage) is holding:
-            self.drop_hits(secret, holding.stage)
-            del secret.holdings[holding.stage]
-            self.moves += holding.stage == AWSCURRENT
+        if secret.stages.get(held.stage) is held:
+            self.drop_hits(secret, held.stage)
+            secret.stages.pop(held.stage, None)
+            self.moves += held.stage == AWSCURRENT
 
     def forget(self, secret: HeldSecret) -> None:
-        """Hold nothing of this secret, and none of its ids; one that was forgotten already is left alone."""
+        """Hold nothing of this secret, and none of its ids. A secret forgotten already is left alone."""
         if not self.has(secret):
             return
         self.drop_hits(secret)
-        del self._secrets[secret.arn]
+        self._secrets.pop(secret.arn, None)
         self.moves += 1
         for alias in secret.aliases:
-            del self._arns[alias]
+            if self._arns.get(alias) == secret.arn:
+                self._arns.pop(alias, None)
 
     def clear(self) -> None:
         """Hold nothing at all."""
-        self._secrets.clear()
-        self._arns.clear()
+        self._secrets, self._arns = {}, {}
         self.moves += 1
         self.window = Window({}, 0.0, 0.0)
 
     # The hit path's part
 
     def open(self, opens_at: float, closes_at: float) -> None:
-        """Let the hit path serve what is in the window between these two readings of the wall clock."""
-        self.window = Window(self.window.versions, opens_at, closes_at)
+        """Open an empty window between these two readings of the wall clock."""
+        self.window = Window({}, opens_at, closes_at)
 
     def add_hit(self, version: SecretVersion, stage: str) -> None:
         """Let the hit path serve this version until the window ends."""
@@ -161,6 +192,7 @@ class Holdings:
 
     def drop_hits(self, secret: HeldSecret, *stages: str) -> None:
         """Let the hit path serve these stages (all of them by default) under none of the secret's ids."""
-        for stage in stages or tuple(secret.holdings):
+        versions = self.window.versions
+        for stage in stages or tuple(secret.stages):
             for alias in secret.aliases:
-                self.window.versions.pop(hit_key(alias, stage), None)
+                versions.pop(hit_key(alias, stage), None)

@@ -35,6 +35,9 @@ class Limits:
         settle_s: how long an answer of Secrets Manager may show the past.
         min_refresh_interval_s: at most one refresh per stage and interval that `invalidate` caused.
         max_backoff_s: the longest pause between two tries of a refresh that fails.
+        refresh_wait_s: how long a caller waits for a refresh while there is a copy that may be served.
+        cold_wait_s: how long a caller waits for a read where there is no such copy.
+        max_unused_s: a copy that no caller has asked for in this time is not refreshed in the background.
         max_secrets: how many secrets, and how many parameters, are held at most.
         source_ttl_s: how long a cache behind the source answers with the past. Set by keyturn.
         spread: 0.8 to 1, drawn once per process. It shortens the short TTL and the lease, so that a
@@ -52,6 +55,9 @@ class Limits:
     settle_s: float = 6.0
     min_refresh_interval_s: float = 1.0
     max_backoff_s: float = 60.0
+    refresh_wait_s: float = 1.0
+    cold_wait_s: float = 10.0
+    max_unused_s: float = 3600.0
     max_secrets: int = 1024
     source_ttl_s: float = 0.0
     spread: float = 1.0

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
+from keyturn.cache.flights import SingleFlight
 from keyturn.cache.limits import Limits
+from keyturn.cache.reads import ForgottenError
+from keyturn.cache.waiting import Waiting
 from keyturn.errors import (
+    AccessDeniedError,
     ConfigurationError,
     InvalidParameterNameError,
     ParameterNotFoundError,
+    ParameterUnavailableError,
     SecretError,
 )
 from keyturn.model.instant import Instant
@@ -27,10 +31,14 @@ _VERSION_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class _NamesUnderPath(NamedTuple):
-    """The names that were under a path when its reading was begun."""
+    """The names under a path, and when the reading that showed them was begun."""
 
     names: tuple[str, ...]
     begun: Instant
+
+
+PATHS_MAX = 1024
+"""How many paths' names are kept; the oldest makes room."""
 
 
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
@@ -45,9 +53,9 @@ def selected(name: object, version: int | None, label: str | None) -> ParameterI
 class Parameters:
     """Parameters, all of them decrypted or none. Threads may share it.
 
-    Names are as callers give them: a name or ARN, which may end in `:version` or `:label`. One batch
-    is read at a time; who waits for it finds what it has brought. `secrets`: where references to
-    secrets lead; None where they lead nowhere, since Parameter Store gives them decrypted only.
+    Names are as callers give them: a name or ARN, which may end in `:version` or `:label`. One batch is read
+    at a time; a caller that waits for it finds what it has brought. `secrets`: where references to secrets
+    lead, or None, since Parameter Store gives their values decrypted only.
     """
 
     def __init__(self, cache: Cache, secrets: Secrets | None, checker: Checker, limits: Limits) -> None:
@@ -55,18 +63,22 @@ class Parameters:
         self._secrets = secrets
         self._checker = checker
         self._limits = limits
-        self._batching = threading.Lock()
-        self._listings: dict[tuple[str, bool], _NamesUnderPath] = {}
+        self._flights: SingleFlight[str | tuple[str, bool], None] = SingleFlight("keyturn-read")
+        self._paths: dict[tuple[str, bool], _NamesUnderPath] = {}
 
     def get(self, name: str, version: int | None, label: str | None) -> Parameter:
-        """All that is not a hit. Raises a `ParameterError`, or a `SecretError` for a reference."""
+        """Return the parameter: all that is not a hit. Raises a `ParameterError`.
+
+        A reference to a secret raises a `SecretError`.
+        """
         asked = selected(name, version, label)
-        self._checker.check_if_due()
-        return self._checker.telling(self._get, asked)
+        waiting = self._checker.waiting()
+        self._checker.check_if_due(waiting)
+        return self._checker.telling(lambda patience: self._get(asked, patience), waiting)
 
     def peek(self, name: str, version: int | None, label: str | None) -> Parameter | None:
         """Return what `get` returns without a lock or a request, or None."""
-        asked, now_s = selected(name, version, label), self._cache.now().wall_s
+        asked, now_s = selected(name, version, label), self._cache.copies.now().wall_s
         if not self._refers(asked):
             hit = self._cache.holdings.window.hit(asked.name, asked.selector, now_s)
             return cast("Parameter | None", hit)
@@ -77,130 +89,219 @@ class Parameters:
         return as_parameter(secret, asked.name) if secret is not None else None
 
     def get_many(self, names: Iterable[str]) -> dict[str, Parameter]:
-        """Each parameter by the name asked for; what is missing is read ten at a time.
+        """Return each parameter by the name asked for; what is missing is read ten at a time.
 
         Raises `ParameterNotFoundError` for all that are not there, else the `SecretError` of the first
         that cannot be served.
         """
         asked = {name: parameter_id(name) for name in names}
-        self._checker.check_if_due()
-        found, absent = self._checker.telling(self._found, asked)
+        waiting = self._checker.waiting()
+        self._checker.check_if_due(waiting)
+        found, absent = self._checker.telling(lambda patience: self._found(asked, patience), waiting)
         if absent:
             raise ParameterNotFoundError(", ".join(absent))
         return found
 
     def get_by_path(self, path: str, *, recursive: bool) -> dict[str, Parameter]:
-        """Each parameter under the path by its full name, in the order of Parameter Store.
+        """Return each parameter under the path by its full name, in the order of Parameter Store.
 
-        Which there are is asked anew after `uncovered_ttl_s`; each value is as fresh as any other.
+        The names are read again after `uncovered_ttl_s`; each value is as fresh as any other.
         Raises a `SecretError`.
         """
         path = parameter_path(path)
-        self._checker.check_if_due()
-        return self._checker.telling(self._under, path, recursive=recursive)
+        waiting = self._checker.waiting()
+        self._checker.check_if_due(waiting)
+        return self._checker.telling(lambda patience: self._under(path, recursive, patience), waiting)
 
-    def _under(self, path: str, *, recursive: bool) -> dict[str, Parameter]:
-        with self._batching:
-            names = self._names(path, recursive=recursive)
-        return self._found({name: ParameterId(name) for name in names})[0]
+    # One by one
 
-    def _get(self, asked: ParameterId) -> Parameter:
+    def _get(self, asked: ParameterId, waiting: Waiting) -> Parameter:
         if self._refers(asked):
             return self._referred(asked)
-        return cast("Parameter", self._cache.get(asked.name, asked.selector))
+        return cast("Parameter", self._cache.get(asked.name, asked.selector, waiting))
 
     def _refers(self, asked: ParameterId) -> bool:
         """Return True for a secret under its name in Parameter Store, by a staging label."""
         return asked.name.startswith(REFERENCE_PREFIX) and not _VERSION_ID.fullmatch(asked.selector)
 
     def _referred(self, asked: ParameterId) -> Parameter:
-        """A secret under its name in Parameter Store: the secret's own entry, with its own marker."""
+        """Return a secret under its name in Parameter Store: the secret's own copy, with its own marker."""
         if self._secrets is None:
             raise InvalidParameterNameError(asked.name, "a reference to a secret needs decrypt=True")
         version = self._secrets.get(asked.name.removeprefix(REFERENCE_PREFIX), asked.selector)
         return as_parameter(version, asked.name)
 
-    def _found(self, asked: Mapping[str, ParameterId]) -> tuple[dict[str, Parameter], list[str]]:
-        """What there is, and the names of what there is not."""
-        ready = self._ready(asked)
+    # Many
+
+    def _found(
+        self, asked: Mapping[str, ParameterId], waiting: Waiting
+    ) -> tuple[dict[str, Parameter], list[str]]:
+        """Return what there is, and the names of what there is not."""
+        ready, spares = self._ready(asked, waiting)
         missing = [name for name in asked if name not in ready]
-        if missing:
-            with self._batching:
-                ready |= self._ready({name: asked[name] for name in missing})
-                missing = [name for name in missing if name not in ready]
-                ready |= self._read(missing)
+        while missing:
+            is_cold = any(name not in spares for name in missing)
+            if not self._read_in_a_thread(missing, waiting, is_cold=is_cold):
+                break
+            now_ready, spares = self._ready({name: asked[name] for name in missing}, waiting)
+            ready |= now_ready
+            missing = [name for name in missing if name not in ready]
+        for name in missing:
+            ready[name] = spares.get(name) or self._given_up(name, waiting)
         found = {name: one for name in asked if (one := ready.get(name)) is not None}
         return found, [name for name in asked if name not in found]
 
-    def _ready(self, asked: Mapping[str, ParameterId]) -> dict[str, Parameter | None]:
-        """What needs no batch: what is served as it is, and what a batch cannot read.
+    def _read_in_a_thread(self, names: Sequence[str], waiting: Waiting, *, is_cold: bool) -> bool:
+        """Read these, or wait for the batch under way. Return True if it is worth looking again."""
+        service, now = self._cache.service, self._cache.copies.now()
+        known = self._flights.find(BATCH)
+        if known is None and not is_cold and not service.may_probe(now):
+            return False
+        flight, is_mine = self._flights.join_or_begin(BATCH, lambda: self._read(names), now.monotonic_s)
+        if not is_cold and service.rest is not None:
+            return False
+        if not flight.wait(waiting.left_s(has_copy=not is_cold)):
+            service.waited_in_vain()
+            return False
+        if is_mine:
+            flight.outcome()
+        return True
 
-        None for what was just found not to be there.
+    def _given_up(self, name: str, waiting: Waiting) -> Parameter:
+        error = ParameterUnavailableError(name, f"no answer within {waiting.cold_s:g} s")
+        return cast("Parameter", self._cache.excuse(name, AWSCURRENT, error))
+
+    def _ready(
+        self, asked: Mapping[str, ParameterId], waiting: Waiting
+    ) -> tuple[dict[str, Parameter | None], dict[str, Parameter]]:
+        """Return what needs no batch, and the copies that may be served in the place of what needs one.
+
+        No batch is needed for what is served as it is, and for what a batch cannot read. None stands for a
+        parameter that was just found not to exist.
         """
         ready: dict[str, Parameter | None] = {}
+        spares: dict[str, Parameter] = {}
         for name, one in asked.items():
             try:
                 if one.selector != AWSCURRENT or one.name.startswith(REFERENCE_PREFIX):
-                    ready[name] = self._get(one)
-                elif (version := self._cache.peek(one.name, one.selector)) is not None:
-                    ready[name] = cast("Parameter", version)
+                    ready[name] = self._get(one, waiting)
+                    continue
+                look = self._cache.copies.look(one.name, one.selector)
+                if look.version is not None:
+                    ready[name] = cast("Parameter", look.version)
+                elif look.spare is not None:
+                    spares[name] = cast("Parameter", look.spare)
             except ParameterNotFoundError:
                 ready[name] = None
-        return ready
+        return ready, spares
 
-    def _read(self, names: Sequence[str]) -> dict[str, Parameter]:
-        """Read latest versions, as few calls as possible; those that are not there are left out."""
+    def _read(self, names: Sequence[str]) -> None:
+        """Read latest versions in as few calls as possible, and keep what they bring."""
         source = self._cache.source
         if not isinstance(source, ParameterSource):
-            return {name: cast("Parameter", self._cache.get(name, AWSCURRENT)) for name in names}
-        read: dict[str, Parameter] = {}
+            for name in names:
+                with suppress(SecretError):
+                    self._cache.reads.bring(name, AWSCURRENT)
+            return
         for at in range(0, len(names), NAMES_MAX):
-            read |= self._read_batch(source, names[at : at + NAMES_MAX])
-        return read
+            self._read_batch(source, names[at : at + NAMES_MAX])
 
-    def _read_batch(self, source: ParameterSource, names: Sequence[str]) -> dict[str, Parameter]:
+    def _read_batch(self, source: ParameterSource, names: Sequence[str]) -> None:
         begun = self._cache.begin()
-        served: dict[str, SecretVersion] = {}
         try:
-            answers = source.read_many(names)
+            answers = self._cache.reads.request(lambda: source.read_many(names), names[0])
+        except ForgottenError:
+            return
+        except AccessDeniedError as error:
+            # The denial is of one of them, and the answer does not say of which: each by itself, once.
+            if len(names) == 1:
+                self._excuse(names[0], error)
+            else:
+                for name in names:
+                    self._read_batch(source, [name])
+            return
         except SecretError as error:
-            self._cache.measure_read(begun.at, error=error)
-            served = {name: self._cache.excuse(name, AWSCURRENT, error) for name in names}
-            return cast("dict[str, Parameter]", served)
-        self._cache.measure_read(begun.at)
+            for name in names:
+                self._excuse(name, error)
+            return
         for name in names:
             if name in answers:
-                served[name] = self._cache.offer(name, AWSCURRENT, answers[name], begun)
-                continue
-            with suppress(ParameterNotFoundError):
-                self._cache.excuse(name, AWSCURRENT, ParameterNotFoundError(name))
-        return cast("dict[str, Parameter]", served)
+                self._cache.offer(name, AWSCURRENT, answers[name], begun)
+            else:
+                self._excuse(name, ParameterNotFoundError(name))
 
-    def _names(self, path: str, *, recursive: bool) -> tuple[str, ...]:
-        """The names under a path, as they are known or as a reading of all pages shows them."""
-        source, key = self._cache.source, (path, recursive)
+    def _excuse(self, name: str, error: SecretError) -> None:
+        """Note that the read of this failed: the next look serves the copy, or raises the error."""
+        with suppress(SecretError):
+            self._cache.excuse(name, AWSCURRENT, error)
+
+    # Paths
+
+    def _under(self, path: str, recursive: bool, waiting: Waiting) -> dict[str, Parameter]:  # noqa: FBT001
+        names = self._names(path, recursive, waiting)
+        return self._found({name: ParameterId(name) for name in names}, waiting)[0]
+
+    def _names(self, path: str, recursive: bool, waiting: Waiting) -> tuple[str, ...]:  # noqa: FBT001
+        """Return the names under a path, as they are known or as a reading of all pages shows them."""
+        source, key, copies = self._cache.source, (path, recursive), self._cache.copies
         if not isinstance(source, ParameterSource):
             raise ConfigurationError(f"parameters under {path!r}: this source reads no paths")
-        known, now = self._listings.get(key), self._cache.now()
+        known, now = self._paths.get(key), copies.now()
         if known is not None and known.begun.age_s(now) < self._limits.uncovered_ttl_s * self._limits.spread:
             return known.names
-        try:
-            names = tuple(self._offered(source.read_path(path, recursive=recursive)))
-        except SecretError as error:
-            self._cache.measure_read(now, error=error)
-            if known is None or known.begun.age_s(now) >= self._limits.max_stale_s:
-                raise
+        is_usable = known is not None and known.begun.age_s(now) < self._limits.max_stale_s
+        failure = copies.recent_failure(path_key(path), _stage_of(recursive))
+        if failure is None and (self._cache.service.may_probe(now) or not is_usable):
+            flight, _ = self._flights.join_or_begin(
+                key, lambda: self._read_path(source, path, recursive), now.monotonic_s
+            )
+            does_answer = self._cache.service.rest is None
+            patience_s = waiting.left_s(has_copy=is_usable) if does_answer or not is_usable else 0.0
+            if flight.wait(patience_s):
+                read = self._paths.get(key)
+                if read is not None and read is not known:
+                    return read.names
+                failure = copies.recent_failure(path_key(path), _stage_of(recursive))
+            elif does_answer:
+                self._cache.service.waited_in_vain()
+        if known is not None and is_usable:
             return known.names
-        self._cache.measure_read(now)
-        self._listings[key] = _NamesUnderPath(names, now)
-        return names
+        if failure is not None:
+            raise failure.about(path) from failure
+        raise ParameterUnavailableError(path, f"no answer within {waiting.cold_s:g} s")
 
-    def _offered(self, parameters: Iterator[SecretVersion]) -> Iterator[str]:
-        """Keep what a reading of pages brings, and give its names."""
-        begun = self._cache.begin()
+    def _read_path(self, source: ParameterSource, path: str, recursive: bool) -> None:  # noqa: FBT001
+        """Read all pages of a path, and keep what they bring."""
+        now, begun = self._cache.copies.now(), self._cache.begin()
+
+        def pages() -> tuple[SecretVersion, ...]:
+            return tuple(source.read_path(path, recursive=recursive))
+
+        try:
+            parameters = self._cache.reads.request(pages, path)
+        except ForgottenError:
+            return
+        except SecretError as error:
+            self._cache.copies.remember_failure(path_key(path), _stage_of(recursive), error)
+            return
         for parameter in parameters:
             self._cache.offer(parameter.name, AWSCURRENT, parameter, begun)
-            yield parameter.name
+        while len(self._paths) >= PATHS_MAX:
+            self._paths.pop(next(iter(self._paths)), None)
+        self._paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
+
+
+BATCH: Final = "the batch"
+"""The key of the one batch that is read at a time; no path is called so."""
+
+
+def path_key(path: str) -> str:
+    """Return the id under which a failed reading of this path is remembered; no parameter is called so."""
+    return f"{path}/*"
+
+
+def _stage_of(recursive: bool) -> str:  # noqa: FBT001 # as in AWS's request
+    return "recursive" if recursive else AWSCURRENT
 
 
 def as_parameter(version: SecretVersion, asked: str) -> Parameter:

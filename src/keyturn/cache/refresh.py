@@ -38,44 +38,68 @@ DENIED = (AccessDeniedError, DecryptionError)
 """Answers that may be a revocation: the copy is served for `max_denied_s` only."""
 
 
-class Reading(NamedTuple):
-    """One refresh: how to read, when it was begun, and of which generation.
+class Asked(NamedTuple):
+    """One refresh: when it was begun, of which generation, and within which limits it is judged."""
 
-    `read` takes a version id to pin the read to, or None to read by stage.
-    """
-
-    read: Callable[[str | None], SecretVersion]
     begun: Instant
     generation: int
     limits: Limits
 
 
-def refreshed(held: HeldStage, marker: Marker | None, reading: Reading) -> HeldStage:
-    """What to hold after asking Secrets Manager; one or two reads. Raises its `SecretError`.
+def version_to_pin(held: HeldStage, marker: Marker | None, limits: Limits) -> str | None:
+    """Return the version to read by its id, or None to read by stage; one pinned read per marker.
+
+    A cache behind the source repeats what it said of the stage, but asked for a version it has to
+    ask: there every read that follows a marker is pinned.
+    """
+    if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
+        return None
+    followed = held.dispute is not None and held.dispute.marker == marker and not limits.source_ttl_s
+    wanted = marker.stages.get(held.stage)
+    return None if followed or wanted in held.left else wanted
+
+
+def after_pinned(held: HeldStage, pinned: SecretVersion | None, asked: Asked) -> HeldStage | None:
+    """Return what to hold after a read of the marker's version, or None if the stage has to be read too."""
+    if pinned is None or not _is_news(pinned, held):
+        return None
+    return held.moved_to(pinned, asked.begun, asked.generation)
+
+
+def after_answer(
+    held: HeldStage,
+    marker: Marker | None,
+    answer: SecretVersion,
+    asked: Asked,
+    pinned: SecretVersion | None = None,
+) -> HeldStage:
+    """Return what to hold after an answer by stage; `pinned` is what a read by the marker's version gave.
 
     The answer may be of another secret (another ARN) when the name was given to a new one.
     """
-    wanted = _wanted(held, marker, reading.limits)
-    pinned = _read_pinned(wanted, reading)
-    if pinned is not None and _is_news(pinned, held):
-        return held.moved_to(pinned, reading.begun, reading.generation)
-    answer = reading.read(None)
     if answer.identity == held.version.identity and not held.goes_back(answer):
-        confirmed = held.confirmed_by(answer, reading.begun, reading.generation)
-        return _still_disputed(confirmed, marker, pinned, reading)
+        confirmed = held.confirmed_by(answer, asked.begun, asked.generation)
+        return _still_disputed(confirmed, marker, pinned, asked)
     if held.goes_back(answer):
-        return _doubted(held, answer, reading)
-    moved = held.moved_to(answer, reading.begun, reading.generation)
+        return _doubted(held, answer, asked)
+    moved = held.moved_to(answer, asked.begun, asked.generation)
     if marker is None or moved.version.arn != held.version.arn:
         return moved
     if only_hints(marker, held):
-        if _is_older_than(marker, moved, reading.limits):
+        if _is_older_than(marker, moved, asked.limits):
             # Of two events one is known, and this is what the first one told of: the second's is to come.
-            return _asked_again(moved, marker, 1, reading)
+            return _asked_again(moved, marker, 1, asked)
         return moved._replace(dispute=Dispute(marker, 1, settled=True))
     # If the marker agreed with what was held, it is behind: unless it has seen this version leave.
     behind = names_held_version(marker, held) and moved.version.version_id not in marker.left
     return moved._replace(dispute=Dispute(marker, 1, settled=True)) if behind else moved
+
+
+def after_offer(held: HeldStage, marker: Marker | None, version: SecretVersion, asked: Asked) -> HeldStage:
+    """Return what to hold after an answer by stage that was read among many."""
+    wanted = version_to_pin(held, marker, asked.limits)
+    pinned = version if wanted == version.version_id else None
+    return after_pinned(held, pinned, asked) or after_answer(held, marker, version, asked, pinned)
 
 
 def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
@@ -94,19 +118,6 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
     return random() * min(longest_s, first_s * 2.0 ** min(failures, 32))
 
 
-def _wanted(held: HeldStage, marker: Marker | None, limits: Limits) -> str | None:
-    """The version to pin the read to, or None to read by stage; one pinned read per marker.
-
-    A cache behind the source repeats what it said of the stage, but asked for a version it has to
-    ask: there every read that follows a marker is pinned.
-    """
-    if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
-        return None
-    followed = held.dispute is not None and held.dispute.marker == marker and not limits.source_ttl_s
-    wanted = marker.stages.get(held.stage)
-    return None if followed or wanted in held.left else wanted
-
-
 def _says_so(pinned: SecretVersion, held: HeldStage) -> bool:
     """Whether the answer itself says that it is of this secret and under this stage."""
     return held.stage in pinned.stages and pinned.arn == held.version.arn
@@ -118,17 +129,8 @@ def _is_news(pinned: SecretVersion, held: HeldStage) -> bool:
     return is_other and _says_so(pinned, held) and not held.goes_back(pinned)
 
 
-def _read_pinned(wanted: str | None, reading: Reading) -> SecretVersion | None:
-    if wanted is None:
-        return None
-    try:
-        return reading.read(wanted)
-    except StageNotFoundError:
-        return None
-
-
 def _still_disputed(
-    held: HeldStage, marker: Marker | None, pinned: SecretVersion | None, reading: Reading
+    held: HeldStage, marker: Marker | None, pinned: SecretVersion | None, asked: Asked
 ) -> HeldStage:
     """What was confirmed, and whether the marker is behind or Secrets Manager's answer may be old.
 
@@ -139,19 +141,19 @@ def _still_disputed(
     if marker is None or not disputed(marker, held):
         return held
     before = held.dispute
-    asked = before.asked + 1 if before is not None and before.marker == marker else 1
+    times = before.asked + 1 if before is not None and before.marker == marker else 1
     has_left = pinned is not None and (not _says_so(pinned, held) or pinned.identity == held.version.identity)
     behind = has_left and pinned is not None and AWSPENDING not in pinned.stages
-    settled = behind or asked >= ASKS_PER_MARKER_MAX
+    settled = behind or times >= ASKS_PER_MARKER_MAX
     if settled:
-        return held._replace(dispute=Dispute(marker, asked, settled=True))
-    return _asked_again(held, marker, asked, reading)
+        return held._replace(dispute=Dispute(marker, times, settled=True))
+    return _asked_again(held, marker, times, asked)
 
 
-def _asked_again(held: HeldStage, marker: Marker, asked: int, reading: Reading) -> HeldStage:
+def _asked_again(held: HeldStage, marker: Marker, times: int, asked: Asked) -> HeldStage:
     """To be asked again because of this marker, each time after a longer pause."""
-    told = held._replace(dispute=Dispute(marker, asked, settled=False))
-    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (asked - 1), reading.begun)
+    told = held._replace(dispute=Dispute(marker, times, settled=False))
+    return told.paused_for(FIRST_PAUSE_S * 2.0 ** (times - 1), asked.begun)
 
 
 def _is_older_than(marker: Marker, held: HeldStage, limits: Limits) -> bool:
@@ -160,20 +162,20 @@ def _is_older_than(marker: Marker, held: HeldStage, limits: Limits) -> bool:
     return made_s is not None and made_s < marker.changed_at_s - limits.settle_s
 
 
-def _doubted(held: HeldStage, answer: SecretVersion, reading: Reading) -> HeldStage:
+def _doubted(held: HeldStage, answer: SecretVersion, asked: Asked) -> HeldStage:
     """The label seems to be back on a version that it left: believe it when it is said twice."""
-    doubt, lag_s, pause_s = held.doubt, reading.limits.answer_lag_s, reading.limits.settle_s
-    if _outlived(held, reading):
-        return held.moved_to(answer, reading.begun, reading.generation)
-    held = _rebased(held, reading.begun)
+    doubt, lag_s, pause_s = held.doubt, asked.limits.answer_lag_s, asked.limits.settle_s
+    if _outlived(held, asked):
+        return held.moved_to(answer, asked.begun, asked.generation)
+    held = _rebased(held, asked.begun)
     if doubt is None or not doubt.is_about(answer):
-        doubt = Doubt(answer, reading.begun)
-        return held._replace(doubt=doubt).paused_for(pause_s, reading.begun)
-    doubted_s = reading.begun.monotonic_s - doubt.since.monotonic_s
+        doubt = Doubt(answer, asked.begun)
+        return held._replace(doubt=doubt).paused_for(pause_s, asked.begun)
+    doubted_s = asked.begun.monotonic_s - doubt.since.monotonic_s
     if doubted_s >= lag_s:
-        return held.moved_to(answer, reading.begun, reading.generation)
+        return held.moved_to(answer, asked.begun, asked.generation)
     # While a cache behind the source repeats itself, the next marker must not wait for it to end.
-    return held.paused_for(min(pause_s, lag_s - doubted_s), reading.begun)
+    return held.paused_for(min(pause_s, lag_s - doubted_s), asked.begun)
 
 
 def _rebased(held: HeldStage, now: Instant) -> HeldStage:
@@ -185,13 +187,13 @@ def _rebased(held: HeldStage, now: Instant) -> HeldStage:
     return held._replace(confirmed=Instant(now.wall_s - passed_s, then.monotonic_s))
 
 
-def _outlived(held: HeldStage, reading: Reading) -> bool:
+def _outlived(held: HeldStage, asked: Asked) -> bool:
     """Whether the copy was confirmed longer ago than any answer can be late: no reason to doubt then.
 
     By the monotonic clock, since a wall clock that is set proves nothing; but a freeze may stop that
     one, so a copy that is past the short TTL by the wall clock counts as well.
     """
-    now, then, limits = reading.begun, held.confirmed, reading.limits
+    now, then, limits = asked.begun, held.confirmed, asked.limits
     passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s
     return passed_s >= 2 * limits.answer_lag_s or wall_s >= max(
         2 * limits.answer_lag_s, limits.uncovered_ttl_s

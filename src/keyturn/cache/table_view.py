@@ -118,25 +118,31 @@ class TableWatch:
         self._failures, self._rest, self.view = 0, None, UNSEEN
         self._asked = self._in_use_since = None
 
-    def check(self, keys: Mapping[str, str], begun: Instant) -> bool:
-        """One read of the head; the markers of `keys` only if it moved or they are not known.
-
-        `keys` has the ARN held under each marker key. Never raises for the table's sake: trouble is in
-        `view`, logged once, and asked about ever less often. False: it rests and nobody was asked, or
-        what was answered is void.
-        """
+    def is_awake(self, begun: Instant) -> bool:
+        """Note that the table was to be checked. Return False while it rests after a failure."""
         if self._asked is None or self._asked.age_s(begun) > IDLE_INTERVALS * self._limits.check_interval_s:
             self._in_use_since = begun
         self._asked = begun
-        if self._rest is not None and self._rest[0].age_s(begun) < self._rest[1]:
-            return False
+        return self._rest is None or self._rest[0].age_s(begun) >= self._rest[1]
+
+    def check(self, keys: Mapping[str, str], begun: Instant) -> bool:
+        """Read the head once, and the markers of `keys` only if it moved or they are not known.
+
+        `keys` has the ARN held under each marker key. Never raises an error of the marker table: trouble is
+        in `view`, is logged once, and the table is then asked ever less often. Returns False if the answer
+        is void, because everything was forgotten meanwhile.
+        """
         life = self._life
         try:
             trouble = self._look(keys, begun)
         except MarkerTableError as error:
             trouble = str(error)
+        except Exception as error:  # noqa: BLE001 # whatever the client raises is a failed check
+            trouble = (
+                f"the table's client raised {type(error).__name__}; look at its credentials and settings"
+            )
         if self._life != life:
-            # All was forgotten meanwhile: what this look has brought may be as old as a snapshot.
+            # What this look has brought may be as old as a snapshot.
             self.forget()
             return False
         if trouble is None:

@@ -73,15 +73,15 @@ class Reporter:
     def report_if_due(self) -> bool:
         """Report the held versions if a report is due, and return whether one was due; see `is_due`."""
         reporting = self._reporting
-        if not self._is_due() or not reporting.acquire(blocking=False):
+        if not self.is_due() or not reporting.acquire(blocking=False):
             return False
         try:
-            is_due = self._is_due()
-            if is_due:
+            was_due = self.is_due()
+            if was_due:
                 self._report()
         finally:
             reporting.release()
-        return is_due
+        return was_due
 
     def leave(self) -> None:
         """Report that this environment ends, so that it is no longer counted.
@@ -109,7 +109,8 @@ class Reporter:
             used=True, environment=last.environment, reported_age_s=age_s, trouble=last.trouble
         )
 
-    def _is_due(self) -> bool:
+    def is_due(self) -> bool:
+        """Return True if what is held has changed, or the last report is half over."""
         half_life_s = self._ttl_s / 2 * self._limits.spread
         return is_due(self._last, self._moves(), self._now(), half_life_s)
 

@@ -86,12 +86,12 @@ class Logins:
     def begun(self, login: Login) -> None:
         """A login begins."""
         self.counted["logins"] += 1
-        self.flying[self.scheduler.running] = login
+        self.flying[self.scheduler.caller] = login
         self._look(login, self.scheduler.now_s)
 
     def paused(self, pause_s: float) -> None:
         """A login waits, to look once more then."""
-        login = self.flying[self.scheduler.running]
+        login = self.flying[self.scheduler.caller]
         ends_s = self.scheduler.now_s + pause_s
         if login.reader.host.clock.disturbed_s < login.begun_s:
             used_s = (ends_s - login.begun_s) / bounds.DRIFT
@@ -160,7 +160,7 @@ class Logins:
 
     def ended(self, login: Login) -> None:
         """Judge how a login ended."""
-        del self.flying[self.scheduler.running]
+        del self.flying[self.scheduler.caller]
         outcome = login.outcome
         if outcome is not None:
             self.counted[f"logins: {type(outcome).__name__}"] += 1

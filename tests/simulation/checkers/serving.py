@@ -78,12 +78,12 @@ class Serving:
             told.gone_to = told.denied_to = None
             self.denied_s.pop((answer.host, outcome.arn, answer.stage), None)
         elif isinstance(outcome, AccessDeniedError):
-            told.denied_to = self.scheduler.running
+            told.denied_to = self.scheduler.caller
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
-            told.gone_to = self.scheduler.running
+            told.gone_to = self.scheduler.caller
             self.forgotten(answer.host, answer.name, answer.stage)
         elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
-            told.gone_to = self.scheduler.running
+            told.gone_to = self.scheduler.caller
             self.forgotten(answer.host, answer.name)
 
     def invalidated(self, reader: Reader, secret_id: str) -> None:
@@ -102,7 +102,7 @@ class Serving:
         """Judge one answer."""
         name = self._name(served.secret_id)
         told = self.told.setdefault((served.reader.host.name, name, served.stage), Told())
-        was_gone, told.gone_to = told.gone_to is self.scheduler.running, None
+        was_gone, told.gone_to = told.gone_to is self.scheduler.caller, None
         if isinstance(served.outcome, SecretError):
             told.denied_to = None
             self._raised(served, served.outcome)
@@ -146,7 +146,7 @@ class Serving:
 
     def _not_denied(self, served: Served, version: SecretVersion, told: Told) -> None:
         reader, key = served.reader, (served.reader.host.name, version.arn, served.stage)
-        if told.denied_to is self.scheduler.running:
+        if told.denied_to is self.scheduler.caller:
             self.denied_s.setdefault(key, served.begun_s)
             # The next answer may be of another secret that had the same name.
             told.denied_to = None

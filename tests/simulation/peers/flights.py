@@ -21,7 +21,7 @@ class Flights(Generic[Asked]):
     @contextmanager
     def flying(self, *asked: Asked) -> Iterator[None]:
         """The running thread asks for these while it lasts."""
-        actor = self._scheduler.running
+        actor = self._scheduler.caller
         for one in asked:
             self._ends_s.setdefault(one, {})[actor] = NEVER_S
         try:
@@ -32,6 +32,6 @@ class Flights(Generic[Asked]):
 
     def by_others(self, asked: Asked, since_s: float) -> bool:
         """Whether another thread than the running one was at it at any moment since then."""
-        running = self._scheduler.running
+        running = self._scheduler.caller
         ends_s = self._ends_s.get(asked, {})
         return any(end_s >= since_s for actor, end_s in ends_s.items() if actor is not running)

@@ -1,0 +1,353 @@
+"""The copies that this process holds: which may be served, and what becomes of them after a read.
+
+No I/O. Every method takes the lock for its own length; no caller's code runs under it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keyturn.cache.failures import RecentFailures
+from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
+from keyturn.cache.held import HeldSecret, HeldStage
+from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
+from keyturn.cache.limits import Limits
+from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
+from keyturn.cache.table_view import TableWatch, held_bound_s
+from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
+from keyturn.metrics.hook import Metric, Metrics
+from keyturn.model.instant import Instant
+from keyturn.model.markers import Marker
+from keyturn.model.protocols import Clock
+from keyturn.model.versions import SecretVersion
+from keyturn.runtime.logs import about
+
+log = logging.getLogger("keyturn")
+
+
+class Look(NamedTuple):
+    """What one look at the copies says to a caller.
+
+    `version` may be served as it is. Else `spare` may be served while it is refreshed, and neither is there
+    for a cold read. `key` is that of the read that would bring a new copy; `is_forced` says that an
+    invalidation asks for it.
+    """
+
+    key: HitKey
+    version: SecretVersion | None = None
+    spare: SecretVersion | None = None
+    is_forced: bool = False
+
+
+class Basis(NamedTuple):
+    """What a refresh begins from: the copy, its marker, the id to ask by, and the moment."""
+
+    secret: HeldSecret
+    held: HeldStage
+    marker: Marker | None
+    ask_by: str
+    asked: Asked
+
+
+class Copies:
+    """The copies of one kind (secrets, or parameters), and the failures of cold reads.
+
+    `table`: what is known of the marker table, which the `Checker` keeps up to date. `answered`: when the
+    service last answered. `metrics` is told also under the lock, so it must only take note.
+    """
+
+    def __init__(
+        self,
+        table: TableWatch | None,
+        *,
+        limits: Limits,
+        clock: Clock,
+        random: Callable[[], float],
+        key_of: Callable[[str, str], str],
+        answered: Callable[[], Instant | None],
+        metrics: Metrics,
+        unavailable: type[UnavailableError] = UnavailableError,
+    ) -> None:
+        self._table = table
+        self.unavailable = unavailable
+        self.limits = limits
+        self._clock = clock
+        self._random = random
+        self._answered = answered
+        self._metrics = metrics
+        self.holdings = Holdings(limits.max_secrets, key_of)
+        self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
+        self.life = 0
+        """Moves when everything is forgotten: what a read of an earlier life brings is void."""
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Make the lock anew and close the window: the parent's threads are gone."""
+        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
+        self.lock = threading.RLock()
+        self.holdings.open(0.0, 0.0)
+
+    def forget(self) -> None:
+        """Drop every value, as before the first `get`."""
+        with self.lock:
+            self.life += 1
+            # The clones of a snapshot must not turn to Secrets Manager in one moment.
+            self.limits = self.limits.spread_by(self._random)
+            self.holdings.clear()
+            self.failures.clear()
+
+    # Looking
+
+    def look(self, secret_id: str, stage: str) -> Look:
+        """Return what may be served. Raises what the last cold read raised, if that was a moment ago."""
+        with self.lock:
+            now = self.now()
+            found = self.holdings.find(secret_id, stage)
+            if found is None:
+                self._raise_recent_failure(secret_id, stage, now)
+                return Look(hit_key(secret_id, stage))
+            secret, held = found
+            secret.asked, secret.is_used = now, True
+            key = hit_key(secret.arn, stage)
+            if not self.is_due(secret, held, now):
+                self._must_be_fit(secret_id, secret, held, now)
+                return Look(key, version=self._serve(secret_id, secret, held, now))
+            spare = as_asked(held.version, secret_id) if self._is_servable(secret, held, now) else None
+            return Look(key, spare=spare, is_forced=held.generation != secret.generation)
+
+    def key_of(self, secret_id: str, stage: str) -> HitKey:
+        """Return the key of the read that brings this stage, under whichever id it is asked for."""
+        with self.lock:
+            secret = self.holdings.secret(secret_id)
+            is_held = secret is not None and stage in secret.stages
+            return hit_key(secret.arn if secret is not None and is_held else secret_id, stage)
+
+    def ready(self, secret_id: str, stage: str) -> SecretVersion | None:
+        """Return what may be served as it is, or None. Raises what `look` does."""
+        return self.look(secret_id, stage).version
+
+    def spare_hit(self, secret_id: str, stage: str) -> None:
+        """Let the hit path serve a copy that the background refreshes, unless it ends within the window."""
+        with self.lock:
+            found, window = self.holdings.find(secret_id, stage), self.holdings.window
+            if found is None:
+                return
+            now = self.now()
+            at_end = Instant(window.closes_at, now.monotonic_s + max(0.0, window.closes_at - now.wall_s))
+            if now.wall_s < window.closes_at and self._is_servable(*found, at_end):
+                self.holdings.add_hit(as_asked(found[1].version, secret_id), stage)
+
+    def basis(self, secret_id: str, stage: str, expected: HeldStage | None = None) -> Basis | None:
+        """Return what a refresh begins from, or None if nothing is held, or not what is `expected`."""
+        with self.lock:
+            found = self.holdings.find(secret_id, stage)
+            if found is None or (expected is not None and found[1] is not expected):
+                return None
+            secret, held = found
+            asked = Asked(self.now(), secret.generation, self.limits)
+            secret.use_name(secret_id)
+            if held.generation != secret.generation:
+                secret.forced[stage] = asked.begun
+            return Basis(secret, held, self.marker(secret), secret.asks_by(), asked)
+
+    def generation(self, secret_id: str) -> int:
+        """Return the secret's generation, which moves with each invalidation; 0 for an unknown secret."""
+        secret = self.holdings.secret(secret_id)
+        return secret.generation if secret is not None else 0
+
+    def outdate(self, secret_id: str) -> bool:
+        """Let no stage of this secret count as fresh. Return True if it is held."""
+        with self.lock:
+            self.failures.drop_all_of(secret_id)
+            secret = self.holdings.secret(secret_id)
+            if secret is None:
+                return False
+            secret.generation += 1
+            self.holdings.drop_hits(secret)
+            return True
+
+    # Landing
+
+    def land_first(self, secret_id: str, held: HeldStage) -> SecretVersion:
+        """Keep the first answer about a stage under this id, and return what is served then."""
+        with self.lock:
+            secret = self.holdings.claim(held.version, secret_id)
+            return self.land(secret_id, secret, held, None)
+
+    def land_refresh(self, secret_id: str, basis: Basis, held: HeldStage) -> SecretVersion:
+        """Keep what a refresh brought, and return what is served then."""
+        with self.lock:
+            if held.version.arn == basis.secret.arn:
+                return self.land(secret_id, basis.secret, held, basis.held)
+            anew = basis.held.generation != basis.asked.generation
+            return self._hand_over(secret_id, basis.secret, held, anew=anew)
+
+    def land(
+        self, secret_id: str, secret: HeldSecret, held: HeldStage, basis: HeldStage | None
+    ) -> SecretVersion:
+        """Keep what a read brought and return what is served then. To be called under the lock.
+
+        `basis` is what the read was judged against. If another read landed meanwhile, this one is
+        judged again, against that one: it must not take the label back.
+        """
+        now, stage = self.now(), held.stage
+        current = secret.stages.get(stage)
+        if current is not None and current is not basis:
+            asked = Asked(held.confirmed, held.generation, self.limits)
+            held = after_answer(current, None, held.version, asked)
+        if not self.holdings.has(secret):
+            return as_asked(held.version, secret_id)
+        self.holdings.put(secret, held)
+        self.failures.drop(hit_key(secret_id, stage))
+        if current is not None:
+            self._measure_lag(secret, current, held, now)
+        return self._serve(secret_id, secret, held, now)
+
+    def _hand_over(self, secret_id: str, secret: HeldSecret, held: HeldStage, *, anew: bool) -> SecretVersion:
+        """Store the answer under the new ARN: the secret was deleted and re-created under its name.
+
+        `anew`: what was known was not good enough, and so is not what was known of the new secret.
+        """
+        self.holdings.forget(secret)
+        landed = held.version
+        known = self.holdings.secret(landed.arn)
+        if known is not None and anew:
+            known.generation += 1
+            self.holdings.drop_hits(known)
+        # The caller's name as well, which another thread's answer may have taken from it already.
+        for name in dict.fromkeys((*secret.names, secret_id)):
+            if name == secret.arn:
+                continue
+            successor = self.holdings.claim(held.version, name)
+            landed = self.land(name, successor, held._replace(generation=successor.generation), None)
+        if secret_id == secret.arn:
+            raise SecretNotFoundError(secret_id, f"its name now belongs to {held.version.arn}")
+        return as_asked(landed, secret_id)
+
+    def remember_failure(self, secret_id: str, stage: str, error: SecretError) -> None:
+        """Remember that a cold read failed, so that the next callers hear of it without a request."""
+        with self.lock:
+            self.failures.add(hit_key(secret_id, stage), error, self.now())
+
+    def serve_despite(
+        self, secret_id: str, secret: HeldSecret, held: HeldStage, error: SecretError
+    ) -> SecretVersion:
+        """Return the known version although its refresh failed, while that is allowed; else raise the error."""
+        if isinstance(error, GONE):
+            with self.lock:
+                if isinstance(error, StageNotFoundError):
+                    self.holdings.drop(secret, held)
+                else:
+                    self.holdings.forget(secret)
+            raise error.about(secret_id) from error
+        with self.lock:
+            now = self.now()
+            pause_s = backoff_s(
+                held.trouble.failures if held.trouble else 0,
+                first_s=self.limits.min_refresh_interval_s,
+                longest_s=self.limits.max_backoff_s,
+                random=self._random,
+            )
+            troubled = failed(held, error, now, pause_s)
+            if secret.stages.get(held.stage) is held:
+                self.holdings.put(secret, troubled)
+        if servable_for_s(troubled, now, self.limits) <= 0:
+            raise error.about(secret_id) from error
+        self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name)
+        log.warning(
+            "a known version is served, since %s",
+            error,
+            extra=about("stale_served", secret=secret.name, error=error),
+        )
+        return as_asked(troubled.version, secret_id)
+
+    # Judging, under the lock
+
+    def is_due(self, secret: HeldSecret, held: HeldStage, now: Instant) -> bool:
+        """Return True if this copy is to be refreshed now."""
+        forced = secret.forced.get(held.stage)
+        is_asked_for = held.generation != secret.generation and (
+            forced is None or forced.age_s(now) >= self.limits.min_refresh_interval_s
+        )
+        if held.pauses(now):
+            # A doubtful answer may be confirmed later. A caller whose login was refused needs a read now.
+            # After a failed read everyone waits for the end of the pause.
+            return is_asked_for and held.trouble is None
+        return is_asked_for or self.fresh_for_s(secret, held, now, held.generation) <= 0
+
+    def fresh_for_s(
+        self, secret: HeldSecret, held: HeldStage, now: Instant, generation: int | None = None
+    ) -> float:
+        """Return how long the copy is fresh, judged by this or else by the secret's own generation."""
+        view = self._table.view if self._table is not None else None
+        return fresh_for_s(
+            held,
+            marker=self.marker(secret),
+            assurance=view.assurance_of(secret.key) if view is not None else None,
+            generation=secret.generation if generation is None else generation,
+            now=now,
+            limits=self.limits,
+        )
+
+    def marker(self, secret: HeldSecret) -> Marker | None:
+        """Return the marker of this secret as of the last check, or None."""
+        return self._table.view.marker(secret.key) if self._table is not None else None
+
+    def now(self) -> Instant:
+        """Return this moment by both clocks."""
+        return Instant(self._clock.wall(), self._clock.monotonic())
+
+    def _is_servable(self, secret: HeldSecret, held: HeldStage, now: Instant) -> bool:
+        """Return True if callers may get this copy while it is refreshed.
+
+        A copy older than its bound is never served: callers wait.
+        """
+        view = self._table.view if self._table is not None else None
+        limit_s = held_bound_s(secret.key, held, view, now, self.limits)
+        # The read that confirmed it may itself have shown the past.
+        age_s = held.confirmed.age_s(now) + self.limits.answer_lag_s
+        return age_s <= limit_s and servable_for_s(held, now, self.limits) > 0
+
+    def _serve(self, secret_id: str, secret: HeldSecret, held: HeldStage, now: Instant) -> SecretVersion:
+        """Return a version, and let the hit path serve it if it stays fresh until the window ends."""
+        version, closes_at = as_asked(held.version, secret_id), self.holdings.window.closes_at
+        fresh_s = self.fresh_for_s(secret, held, now)
+        if fresh_s > 0 and now.wall_s + fresh_s >= closes_at:
+            self.holdings.add_hit(version, held.stage)
+        return version
+
+    def _must_be_fit(self, secret_id: str, secret: HeldSecret, held: HeldStage, now: Instant) -> None:
+        """Raise why the last refresh failed if that was too long ago to go on serving.
+
+        An invalidation makes a copy be read again; the copy stays fit to be served until it is.
+        """
+        if self.fresh_for_s(secret, held, now, held.generation) > 0:
+            return
+        if servable_for_s(held, now, self.limits) > 0:
+            return
+        trouble = held.trouble
+        if trouble is None:
+            raise self.unavailable(secret_id, "its copy is too old")
+        raise trouble.error(secret_id, trouble.detail)
+
+    def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
+        """Return the error of a cold read that failed a moment ago, or None."""
+        with self.lock:
+            return self.failures.find(hit_key(secret_id, stage), self.now(), self._answered())
+
+    def _raise_recent_failure(self, secret_id: str, stage: str, now: Instant) -> None:
+        error = self.failures.find(hit_key(secret_id, stage), now, self._answered())
+        if error is not None:
+            raise error.about(secret_id) from error.__cause__
+
+    def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
+        """Record how late a new AWSCURRENT version came into use, if a marker brought it."""
+        marker = self.marker(secret)
+        if self._table is None or marker is None or not brought(marker, before, after):
+            return
+        late_s = self._table.late_s(marker, now)
+        if late_s is not None:
+            self._metrics.record(Metric.LAG_S, late_s, secret=secret.name)

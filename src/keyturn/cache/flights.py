@@ -1,0 +1,109 @@
+"""Reads under way: one at a time for each key, in a thread of its own, so that a caller can stop waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from contextvars import copy_context
+from typing import Final, Generic, TypeVar
+
+ABANDONED_S: Final = 60.0
+"""A read that takes longer than this hangs: the time-outs of keyturn's own clients add up to less."""
+
+_T = TypeVar("_T")
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+class Flight(Generic[_T]):
+    """One job that is under way, and its outcome. Any number of threads may wait for it."""
+
+    def __init__(
+        self, name: str, job: Callable[[], _T], begun_s: float, at_end: Callable[[Flight[_T]], None]
+    ) -> None:
+        self.begun_s = begun_s
+        self._job = job
+        self._at_end = at_end
+        self._ended = threading.Event()
+        # In a copy of the caller's context, as its own code would run.
+        context = copy_context()
+        self._thread = threading.Thread(target=lambda: context.run(self._run), name=name, daemon=True)
+        self._result: list[_T] = []
+        self._error: BaseException | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True once the job has ended, and also if its thread never came to life or is gone."""
+        return self._ended.is_set() or not self._thread.is_alive()
+
+    def begin(self) -> None:
+        """Begin the job; where no thread can be had, carry it out in the caller's."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # At the interpreter's end, or at the limit of threads.
+            self._run()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end, at most so many seconds. Return True if the job has ended."""
+        return self._ended.wait(max(0.0, timeout_s))
+
+    def outcome(self) -> _T:
+        """Return what the job returned, or raise what it raised. To be called after its end."""
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+    def _run(self) -> None:
+        try:
+            self._result.append(self._job())
+        except BaseException as error:
+            self._error = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._at_end(self)
+            self._ended.set()
+
+
+class SingleFlight(Generic[_Key, _T]):
+    """The flights of one kind: at most one at a time for each key.
+
+    A flight whose thread was lost (a fork, an exception out of a signal handler before the thread
+    began) counts as over, so that the next caller begins another.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget all flights: their threads are the parent's."""
+        self._lock = threading.Lock()
+        self._flights: dict[_Key, Flight[_T]] = {}
+
+    def __len__(self) -> int:
+        return sum(not flight.is_over for flight in tuple(self._flights.values()))
+
+    def find(self, key: _Key) -> Flight[_T] | None:
+        """Return the flight of this key that is under way, or None."""
+        flight = self._flights.get(key)
+        return flight if flight is not None and not flight.is_over else None
+
+    def join_or_begin(self, key: _Key, job: Callable[[], _T], now_s: float) -> tuple[Flight[_T], bool]:
+        """Return the flight of this key, and True if this call has begun it (`now_s` by a monotonic clock).
+
+        A flight that takes longer than `ABANDONED_S` is left to itself: another one may get through.
+        """
+        with self._lock:
+            known = self.find(key)
+            if known is not None and now_s - known.begun_s < ABANDONED_S:
+                return known, False
+            flight = Flight(self._name, job, now_s, lambda ended: self._forget(key, ended))
+            self._flights[key] = flight
+            flight.begin()
+        return flight, True
+
+    def _forget(self, key: _Key, flight: Flight[_T]) -> None:
+        # Without the lock, which the thread that began this flight may hold while it runs the job itself.
+        if self._flights.get(key) is flight:
+            self._flights.pop(key, None)

@@ -1,0 +1,167 @@
+"""Reads of the source: decide what to ask, ask, and decide what the answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from keyturn.cache.copies import Basis, Copies
+from keyturn.cache.held import HeldStage
+from keyturn.cache.refresh import GONE, after_answer, after_pinned, version_to_pin
+from keyturn.cache.service import Service
+from keyturn.errors import (
+    ConfigurationError,
+    SecretError,
+    SecretNotFoundError,
+    StageNotFoundError,
+    UnavailableError,
+)
+from keyturn.metrics.hook import Metric, Metrics
+from keyturn.model.instant import Instant
+from keyturn.model.protocols import Clock, SecretSource
+from keyturn.model.versions import SecretVersion
+
+_T = TypeVar("_T")
+
+ADVICE_FOREIGN = "look at the cause: it came out of the client, its credentials or the source"
+
+
+class ForgottenError(Exception):
+    """Everything was forgotten while a read was under way: what it brought may be as old as a snapshot."""
+
+
+class Reads:
+    """Carries out reads, each in the thread that calls. Threads may share it.
+
+    Whatever the source raises is a failed read of that one secret: an error that is not keyturn's own
+    becomes an `UnavailableError` raised from it.
+    """
+
+    def __init__(
+        self,
+        source: SecretSource,
+        copies: Copies,
+        service: Service,
+        *,
+        clock: Clock,
+        key_of: Callable[[str, str], str],
+        metrics: Metrics,
+    ) -> None:
+        self.source = source
+        self._copies = copies
+        self._service = service
+        self._clock = clock
+        self._key_of = key_of
+        self._metrics = metrics
+
+    def bring(self, secret_id: str, stage: str) -> SecretVersion:
+        """Load or refresh this stage, and return what is served then. Raises a `SecretError`."""
+        while True:
+            try:
+                # Another thread's read may have landed just now.
+                ready = self._copies.ready(secret_id, stage)
+                if ready is not None:
+                    return ready
+                basis = self._copies.basis(secret_id, stage)
+                return self._refresh(secret_id, stage, basis) if basis else self._load(secret_id, stage)
+            except ForgottenError:
+                continue
+
+    def bring_ahead(self, secret_id: str, held: HeldStage) -> None:
+        """Refresh this copy before its time, unless another thread did. Raises a `SecretError`."""
+        basis = self._copies.basis(secret_id, held.stage, held)
+        if basis is not None:
+            try:
+                self._refresh(secret_id, held.stage, basis)
+            except ForgottenError:
+                return
+
+    def _load(self, secret_id: str, stage: str) -> SecretVersion:
+        """Make the first read of a stage under this id."""
+        begun, generation = self._copies.now(), self._copies.generation(secret_id)
+        try:
+            version = self._read(secret_id, stage)
+            self._must_be_about(secret_id, version)
+        except SecretError as error:
+            self._copies.remember_failure(secret_id, stage, error)
+            raise
+        return self._copies.land_first(secret_id, HeldStage(stage, version, begun, generation))
+
+    def _refresh(self, secret_id: str, stage: str, basis: Basis) -> SecretVersion:
+        """Ask about a held stage: the marker's version if there is a reason to, and then the stage."""
+        held, asked = basis.held, basis.asked
+        try:
+            wanted = version_to_pin(held, basis.marker, asked.limits)
+            pinned = self._read_pinned(basis.ask_by, stage, wanted) if wanted is not None else None
+            found = after_pinned(held, pinned, asked)
+            if found is None:
+                answer = self._read(basis.ask_by, stage)
+                found = after_answer(held, basis.marker, answer, asked, pinned)
+        except SecretError as error:
+            return self._copies.serve_despite(secret_id, basis.secret, held, error)
+        return self._copies.land_refresh(secret_id, basis, found)
+
+    def _read_pinned(self, secret_id: str, stage: str, version_id: str) -> SecretVersion | None:
+        try:
+            return self._read(secret_id, stage, version_id)
+        except StageNotFoundError:
+            return None
+
+    def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
+        """Read the source once. Raises a `SecretError`, or `ForgottenError` in the place of any outcome."""
+        return self.request(
+            lambda: self.source.read(secret_id, stage=stage, version_id=version_id), secret_id
+        )
+
+    def request(self, ask: Callable[[], _T], secret_id: str) -> _T:
+        """Make one request, about this secret or about several, and measure it."""
+        life, begun, token = self._copies.life, self._copies.now(), self._service.begin()
+        answered = False
+        try:
+            answer = ask()
+            answered = True
+        except Exception as raised:
+            error = self.as_failed_read(raised, secret_id)
+            answered = is_answer(error)
+            self._measure(begun, self._name_of(secret_id), error)
+            if error is raised:
+                raise
+            raise error from raised
+        else:
+            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")
+            return answer
+        finally:
+            self._service.end(token, answered=answered)
+            if self._copies.life != life:
+                raise ForgottenError
+
+    def _measure(self, begun: Instant, secret: str = "", error: SecretError | None = None) -> None:
+        """Record a request that was begun then and has just ended, with this error if it failed."""
+        took_s = self._clock.monotonic() - begun.monotonic_s
+        self._metrics.record(Metric.READ_S, took_s, secret=secret)
+        if error is not None and not isinstance(error, GONE):
+            self._metrics.record(Metric.READS_FAILED, 1, secret=secret)
+
+    def as_failed_read(self, error: Exception, secret_id: str) -> SecretError:
+        """Return the error as that of one secret: whatever a source raises is a failed read, of any class."""
+        if isinstance(error, SecretError):
+            return error
+        advice = str(error) if isinstance(error, ConfigurationError) else ADVICE_FOREIGN
+        detail = f"the source raised {type(error).__name__}"
+        return self._copies.unavailable(secret_id, detail, advice=advice)
+
+    def _name_of(self, secret_id: str) -> str:
+        """Return the secret's own name, or nothing as long as no answer has told it."""
+        secret = self._copies.holdings.secret(secret_id)
+        return secret.name if secret is not None else ""
+
+    def _must_be_about(self, secret_id: str, version: SecretVersion) -> None:
+        """Raise unless an ARN, full or partial, is answered by its own secret."""
+        own = (version.arn, self._key_of(version.arn, version.name))
+        if secret_id.startswith("arn:") and secret_id not in own:
+            raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")
+
+
+def is_answer(error: SecretError) -> bool:
+    """Return True if the service answered: an error other than 'could not be read now' is an answer."""
+    return not isinstance(error, UnavailableError)

@@ -1,0 +1,102 @@
+"""Whether a remote service answers in time, so that its callers do not all wait for one that hangs.
+
+A time-out for each socket does not bound a call: there are several addresses, retries, TLS and a name
+server. So a read goes on in a thread of its own, and a caller with a copy takes the copy after a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from keyturn.cache.flights import ABANDONED_S
+from keyturn.model.instant import Instant
+from keyturn.model.protocols import Clock
+
+PROBE_PAUSE_MAX_S: Final = 10.0
+"""The longest pause between two probes of a service that does not answer."""
+
+HANGING_MAX: Final = 8
+"""How many reads of a service that does not answer may hang at the same time."""
+
+
+class Rest(NamedTuple):
+    """A service that does not answer in time: since when, after how many slow failures, and until when.
+
+    `pause_s` is the pause after `failed`, the end of the last read; None while none has ended.
+    """
+
+    since: Instant
+    failures: int = 0
+    failed: Instant | None = None
+    pause_s: float = 0.0
+
+    def pauses(self, now: Instant) -> bool:
+        """Return True while no probe is due."""
+        return self.failed is not None and self.failed.age_s(now) < self.pause_s
+
+
+class Service:
+    """What this process knows of one service: how many requests are under way, and whether it answers.
+
+    `wait_s` is how long a caller with a copy waits for an answer. After a wait in vain, or a failure that
+    took longer than that, the service rests: nobody with a copy waits for it, and one request at a time, a
+    probe, asks whether it answers again. Threads may share it: each change is one assignment.
+    """
+
+    def __init__(self, *, wait_s: float, clock: Clock, random: Callable[[], float]) -> None:
+        self._wait_s = wait_s
+        self._clock = clock
+        self._random = random
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget what was under way: those threads are the parent's."""
+        self.rest: Rest | None = None
+        self.answered: Instant | None = None
+        self._under_way: dict[object, Instant] = {}
+
+    def may_probe(self, now: Instant) -> bool:
+        """Return True if a request for the sake of a held copy may be made now."""
+        rest = self.rest
+        if rest is None:
+            return True
+        is_asking = any(begun.age_s(now) < ABANDONED_S for begun in tuple(self._under_way.values()))
+        return not (rest.pauses(now) or is_asking or self.is_full)
+
+    @property
+    def is_full(self) -> bool:
+        """True if so many requests hang already that no other may be made."""
+        return self.rest is not None and len(self._under_way) >= HANGING_MAX
+
+    def waited_in_vain(self) -> None:
+        """A caller stopped waiting: until an answer comes in time, nobody with a copy waits."""
+        if self.rest is None:
+            self.rest = Rest(self._now())
+
+    def begin(self) -> object:
+        """Note that a request begins. Return the token that `end` takes."""
+        token = object()
+        self._under_way[token] = self._now()
+        return token
+
+    def end(self, token: object, *, answered: bool) -> None:
+        """Note that the request ended, with an answer of whatever kind or without one."""
+        now, rest = self._now(), self.rest
+        begun = self._under_way.pop(token, now)
+        took_s = now.monotonic_s - begun.monotonic_s
+        if answered:
+            self.answered = now
+            if took_s <= self._wait_s:
+                self.rest = None
+            elif rest is not None:
+                self.rest = rest._replace(failures=0, failed=None, pause_s=0.0)
+        elif took_s > self._wait_s or rest is not None:
+            rest = rest or Rest(begun)
+            pause_s = min(PROBE_PAUSE_MAX_S, self._wait_s * 2.0 ** min(rest.failures, 16))
+            self.rest = rest._replace(
+                failures=rest.failures + 1, failed=now, pause_s=pause_s * (0.5 + self._random() / 2)
+            )
+
+    def _now(self) -> Instant:
+        return Instant(self._clock.wall(), self._clock.monotonic())
