@@ -183,10 +183,12 @@ def assemble(
 
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region)
     parameter_store_service = service()
+    secrets_source = peers.source or secrets_manager(clients.secrets_manager)
+    ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
-        cache_of(peers.source or secrets_manager(clients.secrets_manager), secret_key, service()),
-        cache_of(parameter_source(False), parameter_key_of, parameter_store_service),  # noqa: FBT003 # its one argument
-        cache_of(parameter_source(True), parameter_key_of, parameter_store_service),  # noqa: FBT003 # its one argument
+        cache_of(secrets_source, secret_key, service()),
+        cache_of(ciphertexts, parameter_key_of, parameter_store_service),
+        cache_of(clear, parameter_key_of, parameter_store_service),
     )
     reporter = _reporter(caches, reporting, table_client, limits, peers)
     checker = Checker(

@@ -45,7 +45,7 @@ class FakeRig:
 
     store: FakeParameterStore
 
-    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002 # AWS's word
+    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002
         self.store.put(name, value, type=type)
 
     def label(self, name: str, label: str, version: int) -> None:
@@ -61,7 +61,7 @@ class ClientRig:
 
     client: SSMClient
 
-    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002 # AWS's word
+    def put(self, name: str, value: str, type: ParameterTypeType = "String") -> None:  # noqa: A002
         self.client.put_parameter(Name=name, Value=value, Type=type, Overwrite=True)
 
     def label(self, name: str, label: str, version: int) -> None:

@@ -73,7 +73,7 @@ def test_a_poller_survives_whatever_happens(world: World, caplog: pytest.LogCapt
                 break
             threading.Event().wait(0.01)
         assert held(cache).covered
-    assert "the background check failed" in caplog.text
+    assert "the marker table's client failed" in caplog.text
 
 
 def test_a_poller_keeps_what_it_cannot_refresh(world: World) -> None:

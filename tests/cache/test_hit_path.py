@@ -55,7 +55,7 @@ def test_a_hit_takes_no_lock_makes_no_call_and_reads_the_clock_once(world: World
     calls = world.reads, sum(world.table.calls.values())
     lock = CountedLock()
     parts = parts_of(cache)
-    parts.caches[0].copies.lock = parts.checker._checking = lock  # type: ignore[assignment] # noqa: SLF001 # counted
+    parts.caches[0].copies.lock = lock  # type: ignore[assignment] # counted
     clock.readings = 0
     for _ in range(HITS):
         assert cache.get(NAME) is first

@@ -433,11 +433,11 @@ def test_a_snapshot_of_the_process_holds_no_secret(world: World, settings: Setti
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_can_read(world: World, settings: Settings) -> None:
     """A fork while another thread makes the model anew does not lock the child out."""
-    inside, go_on = threading.Event(), threading.Event()
+    inside, go_on, parent = threading.Event(), threading.Event(), os.getpid()
     read = world.secrets.read
 
     def slow(secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        if threading.current_thread() is not threading.main_thread():
+        if os.getpid() == parent and threading.current_thread() is not threading.main_thread():
             inside.set()
             go_on.wait(10)
         return read(secret_id, stage=stage, version_id=version_id)

@@ -19,7 +19,6 @@ import keyturn.login.logins
 import keyturn.metrics.outbox
 from tests.simulation.scheduler import Actor, Scheduler, Waiting
 
-
 FLIGHTS = ("keyturn-read", "keyturn-check")
 """Threads that carry out one read or one check for their callers."""
 

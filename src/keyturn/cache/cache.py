@@ -179,6 +179,8 @@ class Cache:
         The version stays known: it is served when the service cannot be reached. The service is asked
         for this reason at most once per `min_refresh_interval_s` and stage.
         """
+        with self.copies.lock:
+            self.copies.failures.drop_all_of(secret_id)
         is_held = self.copies.outdate(secret_id)
         if is_held:
             secret = self.holdings.secret(secret_id)

@@ -161,7 +161,6 @@ class Copies:
     def outdate(self, secret_id: str) -> bool:
         """Let no stage of this secret count as fresh. Return True if it is held."""
         with self.lock:
-            self.failures.drop_all_of(secret_id)
             secret = self.holdings.secret(secret_id)
             if secret is None:
                 return False
@@ -235,7 +234,7 @@ class Copies:
     def serve_despite(
         self, secret_id: str, secret: HeldSecret, held: HeldStage, error: SecretError
     ) -> SecretVersion:
-        """Return the known version although its refresh failed, while that is allowed; else raise the error."""
+        """Return the known version although its refresh failed, while that is allowed; else raise."""
         if isinstance(error, GONE):
             with self.lock:
                 if isinstance(error, StageNotFoundError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final, NamedTuple, cast
 
 from keyturn.cache.cache import Cache
@@ -63,7 +62,8 @@ class Parameters:
         self._secrets = secrets
         self._checker = checker
         self._limits = limits
-        self._flights: SingleFlight[str | tuple[str, bool], None] = SingleFlight("keyturn-read")
+        self._batches: SingleFlight[str, dict[str, SecretError]] = SingleFlight("keyturn-read")
+        self._path_reads: SingleFlight[tuple[str, bool], None] = SingleFlight("keyturn-read")
         self._paths: dict[tuple[str, bool], _NamesUnderPath] = {}
 
     def get(self, name: str, version: int | None, label: str | None) -> Parameter:
@@ -139,37 +139,46 @@ class Parameters:
         """Return what there is, and the names of what there is not."""
         ready, spares = self._ready(asked, waiting)
         missing = [name for name in asked if name not in ready]
-        while missing:
+        errors: Mapping[str, SecretError] | None = None
+        # The batch under way may have begun without these names; the next one did not, or is our own.
+        for _ in range(BATCHES_AWAITED_MAX):
+            if not missing or errors is not None:
+                break
             is_cold = any(name not in spares for name in missing)
-            if not self._read_in_a_thread(missing, waiting, is_cold=is_cold):
+            is_over, errors = self._read_in_a_thread(missing, waiting, is_cold=is_cold)
+            if not is_over:
                 break
             now_ready, spares = self._ready({name: asked[name] for name in missing}, waiting)
             ready |= now_ready
             missing = [name for name in missing if name not in ready]
         for name in missing:
-            ready[name] = spares.get(name) or self._given_up(name, waiting)
+            error = (errors or {}).get(name)
+            if not isinstance(error, ParameterNotFoundError):
+                ready[name] = spares.get(name) or self._given_up(name, error, waiting)
         found = {name: one for name in asked if (one := ready.get(name)) is not None}
         return found, [name for name in asked if name not in found]
 
-    def _read_in_a_thread(self, names: Sequence[str], waiting: Waiting, *, is_cold: bool) -> bool:
-        """Read these, or wait for the batch under way. Return True if it is worth looking again."""
+    def _read_in_a_thread(
+        self, names: Sequence[str], waiting: Waiting, *, is_cold: bool
+    ) -> tuple[bool, Mapping[str, SecretError] | None]:
+        """Read these, or wait for the batch under way. Return whether it ended, and an own one's errors."""
         service, now = self._cache.service, self._cache.copies.now()
-        known = self._flights.find(BATCH)
-        if known is None and not is_cold and not service.may_probe(now):
-            return False
-        flight, is_mine = self._flights.join_or_begin(BATCH, lambda: self._read(names), now.monotonic_s)
+        if self._batches.find(BATCH) is None and not is_cold and not service.may_probe(now):
+            return False, None
+        flight, is_mine = self._batches.join_or_begin(BATCH, lambda: self._read(names), now.monotonic_s)
         if not is_cold and service.rest is not None:
-            return False
+            return False, None
         if not flight.wait(waiting.left_s(has_copy=not is_cold)):
             service.waited_in_vain()
-            return False
-        if is_mine:
-            flight.outcome()
-        return True
+            return False, None
+        return True, flight.outcome() if is_mine else None
 
-    def _given_up(self, name: str, waiting: Waiting) -> Parameter:
-        error = ParameterUnavailableError(name, f"no answer within {waiting.cold_s:g} s")
-        return cast("Parameter", self._cache.excuse(name, AWSCURRENT, error))
+    def _given_up(self, name: str, error: SecretError | None, waiting: Waiting) -> Parameter:
+        """Raise why this was not read: nothing is held that may be served."""
+        if error is None:
+            error = ParameterUnavailableError(name, f"no answer within {waiting.cold_s:g} s")
+            self._cache.copies.remember_failure(name, AWSCURRENT, error)
+        raise error.about(name) from error.__cause__
 
     def _ready(
         self, asked: Mapping[str, ParameterId], waiting: Waiting
@@ -195,45 +204,65 @@ class Parameters:
                 ready[name] = None
         return ready, spares
 
-    def _read(self, names: Sequence[str]) -> None:
-        """Read latest versions in as few calls as possible, and keep what they bring."""
-        source = self._cache.source
-        if not isinstance(source, ParameterSource):
-            for name in names:
-                with suppress(SecretError):
-                    self._cache.reads.bring(name, AWSCURRENT)
-            return
-        for at in range(0, len(names), NAMES_MAX):
-            self._read_batch(source, names[at : at + NAMES_MAX])
+    def _read(self, names: Sequence[str]) -> dict[str, SecretError]:
+        """Read latest versions in as few calls as possible, and keep what they bring. Return what failed."""
+        source, errors = self._cache.source, dict[str, SecretError]()
+        # Another caller's batch may have landed just now.
+        names = [name for name in names if not self._is_ready(name)]
+        if isinstance(source, ParameterSource):
+            for at in range(0, len(names), NAMES_MAX):
+                self._read_batch(source, names[at : at + NAMES_MAX], errors)
+            return errors
+        self._read_singly(names, errors)
+        return errors
 
-    def _read_batch(self, source: ParameterSource, names: Sequence[str]) -> None:
+    def _read_singly(self, names: Sequence[str], errors: dict[str, SecretError]) -> None:
+        for name in names:
+            try:
+                self._cache.reads.bring(name, AWSCURRENT)
+            except SecretError as error:
+                errors[name] = error
+
+    def _is_ready(self, name: str) -> bool:
+        try:
+            return self._cache.copies.ready(name, AWSCURRENT) is not None
+        except SecretError:
+            return False
+
+    def _read_batch(
+        self, source: ParameterSource, names: Sequence[str], errors: dict[str, SecretError]
+    ) -> None:
         begun = self._cache.begin()
         try:
             answers = self._cache.reads.request(lambda: source.read_many(names), names[0])
         except ForgottenError:
+            # What was answered is void.
+            self._read_singly(names, errors)
             return
         except AccessDeniedError as error:
             # The denial is of one of them, and the answer does not say of which: each by itself, once.
             if len(names) == 1:
-                self._excuse(names[0], error)
+                self._excuse(names[0], error, errors)
             else:
                 for name in names:
-                    self._read_batch(source, [name])
+                    self._read_batch(source, [name], errors)
             return
         except SecretError as error:
             for name in names:
-                self._excuse(name, error)
+                self._excuse(name, error, errors)
             return
         for name in names:
             if name in answers:
                 self._cache.offer(name, AWSCURRENT, answers[name], begun)
             else:
-                self._excuse(name, ParameterNotFoundError(name))
+                self._excuse(name, ParameterNotFoundError(name), errors)
 
-    def _excuse(self, name: str, error: SecretError) -> None:
-        """Note that the read of this failed: the next look serves the copy, or raises the error."""
-        with suppress(SecretError):
+    def _excuse(self, name: str, error: SecretError, errors: dict[str, SecretError]) -> None:
+        """Note that the read of this failed: from now on the copy is served, or the error is raised."""
+        try:
             self._cache.excuse(name, AWSCURRENT, error)
+        except SecretError as raised:
+            errors[name] = raised
 
     # Paths
 
@@ -252,7 +281,7 @@ class Parameters:
         is_usable = known is not None and known.begun.age_s(now) < self._limits.max_stale_s
         failure = copies.recent_failure(path_key(path), _stage_of(recursive))
         if failure is None and (self._cache.service.may_probe(now) or not is_usable):
-            flight, _ = self._flights.join_or_begin(
+            flight, _ = self._path_reads.join_or_begin(
                 key, lambda: self._read_path(source, path, recursive), now.monotonic_s
             )
             does_answer = self._cache.service.rest is None
@@ -280,6 +309,7 @@ class Parameters:
         try:
             parameters = self._cache.reads.request(pages, path)
         except ForgottenError:
+            self._read_path(source, path, recursive)
             return
         except SecretError as error:
             self._cache.copies.remember_failure(path_key(path), _stage_of(recursive), error)
@@ -291,8 +321,11 @@ class Parameters:
         self._paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
 
 
+BATCHES_AWAITED_MAX: Final = 3
+"""How many batches of other callers, and its own, a caller waits for."""
+
 BATCH: Final = "the batch"
-"""The key of the one batch that is read at a time; no path is called so."""
+"""The key of the one batch that is read at a time."""
 
 
 def path_key(path: str) -> str:

@@ -137,10 +137,11 @@ class TableWatch:
             trouble = self._look(keys, begun)
         except MarkerTableError as error:
             trouble = str(error)
-        except Exception as error:  # noqa: BLE001 # whatever the client raises is a failed check
-            trouble = (
-                f"the table's client raised {type(error).__name__}; look at its credentials and settings"
-            )
+        except Exception as error:
+            # Whatever the client raises is a failed check.
+            trouble = f"the table's client raised {type(error).__name__}; see its credentials and settings"
+            if self.view.trouble is None:
+                log.exception("the marker table's client failed", extra=about("check_failed", error=error))
         if self._life != life:
             # What this look has brought may be as old as a snapshot.
             self.forget()

@@ -79,6 +79,18 @@ class KeyturnSettings(BaseSettings):
         default=DEFAULTS.min_refresh_interval_s,
         description="At most one refresh per stage in this time that `invalidate` or a login caused.",
     )
+    refresh_wait_s: float = Field(
+        default=DEFAULTS.refresh_wait_s,
+        description="How long a caller waits for a refresh while a copy may be served.",
+    )
+    cold_wait_s: float = Field(
+        default=DEFAULTS.cold_wait_s,
+        description="How long a caller waits for a read where no copy may be served.",
+    )
+    max_unused_s: float = Field(
+        default=DEFAULTS.max_unused_s,
+        description="A copy that nobody asked for in this time is not refreshed in the background.",
+    )
     max_secrets: int = Field(
         default=DEFAULTS.max_secrets, description="Secrets held at most; the one read longest ago makes room."
     )
