@@ -141,7 +141,7 @@ _HOMES = {
     ),
     "model.parameter": ("Parameter",),
     "settings.environment": ("KeyturnSettings",),
-    "cache.status": ("CacheStatus", "HeldStatus", "ReportStatus", "TableStatus"),
+    "cache.status": ("CacheStatus", "HeldStatus", "ReportStatus", "RestStatus", "TableStatus"),
     "metrics.hook": ("Metric", "Metrics"),
     "model.versions": ("SecretVersion",),
 }
@@ -176,6 +176,7 @@ __all__ = [
     "Peers",
     "ReportStatus",
     "Reporting",
+    "RestStatus",
     "SecretCache",
     "SecretDeletedError",
     "SecretError",

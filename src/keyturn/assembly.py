@@ -162,8 +162,8 @@ def assemble(
     table = TableWatch(markers, limits, peers.random) if markers is not None else None
     window_s = limits.check_interval_s * (2 if background else 1)
 
-    def service() -> Service:
-        return Service(wait_s=limits.refresh_wait_s, clock=peers.clock, random=peers.random)
+    def service(name: str) -> Service:
+        return Service(name, wait_s=limits.refresh_wait_s, clock=peers.clock, random=peers.random)
 
     def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Service) -> Cache:
         is_secrets = key_of is secret_key
@@ -182,11 +182,11 @@ def assemble(
         )
 
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region)
-    parameter_store_service = service()
+    parameter_store_service = service("Parameter Store")
     secrets_source = peers.source or secrets_manager(clients.secrets_manager)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
-        cache_of(secrets_source, secret_key, service()),
+        cache_of(secrets_source, secret_key, service("Secrets Manager")),
         cache_of(ciphertexts, parameter_key_of, parameter_store_service),
         cache_of(clear, parameter_key_of, parameter_store_service),
     )

@@ -86,7 +86,9 @@ class Cache:
         self._table = table
         self._window_s = window_s
         self._metrics = metrics
-        self.service = service or Service(wait_s=limits.refresh_wait_s, clock=clock, random=random)
+        self.service = service or Service(
+            "Secrets Manager", wait_s=limits.refresh_wait_s, clock=clock, random=random
+        )
         self.background: Background = Inline()
         self.copies = Copies(
             table,

@@ -87,7 +87,7 @@ class Checker:
         self._limits = limits
         self._window_s = window_s
         self._metrics = metrics
-        self.table_service = Service(wait_s=limits.refresh_wait_s, clock=clock, random=random)
+        self.table_service = Service("marker table", wait_s=limits.refresh_wait_s, clock=clock, random=random)
         self._flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
@@ -299,13 +299,21 @@ class Checker:
     def status(self) -> CacheStatus:
         """Return a snapshot of everything held, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.cache.status import CacheStatus, ReportStatus, table_status
+        from keyturn.cache.status import CacheStatus, ReportStatus, rest_status, table_status
 
         secrets, *parameters = (cache.status() for cache in self.caches)
         view = self._table.view if self._table is not None else None
         now, held = self._now(), tuple(chain(*parameters))
         reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
-        return CacheStatus(secrets, table_status(view, now), held, reports)
+        services = dict.fromkeys((*(cache.service for cache in self.caches), self.table_service))
+        return CacheStatus(
+            secrets,
+            table_status(view, now),
+            held,
+            reports,
+            resting=tuple(rest for one in services if (rest := rest_status(one, now)) is not None),
+            evictions=sum(cache.holdings.evictions for cache in self.caches),
+        )
 
     def _now(self) -> Instant:
         return Instant(self._clock.wall(), self._clock.monotonic())

@@ -7,6 +7,7 @@ a signal handler) or a fork leaves at worst a secret that is read again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
@@ -14,6 +15,9 @@ from typing import Final, Generic, TypeVar
 from keyturn.cache.held import HeldSecret, HeldStage, with_id, without_id
 from keyturn.model.names import secret_key
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.runtime.logs import about
+
+log = logging.getLogger("keyturn")
 
 HitKey = str | tuple[str, str]
 """The secret id for AWSCURRENT, `(secret id, stage)` for any other stage: a string hashes once."""
@@ -138,6 +142,13 @@ class Holdings:
                 self._secrets[oldest.arn] = self._secrets.pop(oldest.arn)
                 continue
             self.evictions += 1
+            if self.evictions == self._max_secrets:
+                log.warning(
+                    "more secrets are used than fit: %d were forgotten to make room; raise max_secrets (%d)",
+                    self.evictions,
+                    self._max_secrets,
+                    extra=about("evicting"),
+                )
             self.forget(oldest)
 
     def put(self, secret: HeldSecret, held: HeldStage) -> None:

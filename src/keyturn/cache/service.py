@@ -39,12 +39,14 @@ class Rest(NamedTuple):
 class Service:
     """What this process knows of one service: how many requests are under way, and whether it answers.
 
-    `wait_s` is how long a caller with a copy waits for an answer. After a wait in vain, or a failure that
-    took longer than that, the service rests: nobody with a copy waits for it, and one request at a time, a
-    probe, asks whether it answers again. Threads may share it: each change is one assignment.
+    `name` is what `status()` calls it; `wait_s` is how long a caller with a copy waits for an answer. After a
+    wait in vain, or a failure that took longer than that, the service rests: nobody with a copy waits for it,
+    and one request at a time, a probe, asks whether it answers again. Threads may share it: each change is
+    one assignment.
     """
 
-    def __init__(self, *, wait_s: float, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(self, name: str, *, wait_s: float, clock: Clock, random: Callable[[], float]) -> None:
+        self.name = name
         self._wait_s = wait_s
         self._clock = clock
         self._random = random

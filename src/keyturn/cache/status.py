@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.limits import Limits
+from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableView, held_bound_s, uncovered_because
 from keyturn.model.instant import Instant
 
@@ -60,16 +61,38 @@ class ReportStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class CacheStatus:
-    """Everything held, by ARN and stage, and the tables.
+class RestStatus:
+    """A service that does not answer in time, so that no caller with a copy waits for it.
 
-    Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number.
+    `service`: "Secrets Manager", "Parameter Store" or "marker table". `since_s`: seconds since it was first
+    found not to answer. `failures`: probes that failed since then.
+    """
+
+    service: str
+    since_s: float
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """Everything held, by ARN and stage, the tables, and the services that do not answer in time.
+
+    Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number. `evictions`
+    counts the secrets and parameters that were forgotten to make room for others (`Limits.max_secrets`).
     """
 
     secrets: tuple[HeldStatus, ...]
     table: TableStatus
     parameters: tuple[HeldStatus, ...] = ()
     reports: ReportStatus = ReportStatus()
+    resting: tuple[RestStatus, ...] = ()
+    evictions: int = 0
+
+
+def rest_status(service: Service, now: Instant) -> RestStatus | None:
+    """Return what is said of a service that does not answer in time; None for one that does."""
+    rest = service.rest
+    return RestStatus(service.name, rest.since.age_s(now), rest.failures) if rest is not None else None
 
 
 def table_status(view: TableView | None, now: Instant) -> TableStatus:

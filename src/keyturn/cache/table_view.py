@@ -63,7 +63,9 @@ def held_bound_s(key: str, holding: HeldStage, view: TableView | None, now: Inst
     trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
     """
     obstacle = uncovered_because(key, holding, view, now, limits)
-    trusted = obstacle is None or (view is not None and obstacle == view.trouble)
+    trusted = obstacle is None or (
+        view is not None and view.assurance is not None and obstacle == view.trouble
+    )
     has_moved = view is not None and disputed(view.marker(key), holding)
     return bound_s(holding, covered=trusted or has_moved, limits=limits)
 

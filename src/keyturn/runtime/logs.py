@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 LogEvent: TypeAlias = Literal[
     "callback_failed",
     "check_failed",
+    "evicting",
     "metrics_failed",
     "not_announced",
     "refresh_failed",

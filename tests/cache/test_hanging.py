@@ -1,0 +1,204 @@
+"""Services that accept a request and never answer: nobody who has a copy waits for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from keyturn import Limits, Peers, SecretCache, UnavailableError
+from keyturn.model.versions import SecretVersion
+from tests.world import NAME, World
+
+WAIT_S = 0.05
+"""How long callers wait here; 1 s by default."""
+
+MOMENT_S = 2.0
+"""Far less than any hang here lasts, and far more than a busy machine needs."""
+
+
+class Hanging:
+    """Secrets Manager, and the marker table, which answer nothing while `hangs` is set."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.hangs = False
+        self.under_way = 0
+        self.begun = 0
+        self._answers = threading.Event()
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        self.hang()
+        return self.world.secrets.read(secret_id, stage=stage, version_id=version_id)
+
+    def hang(self) -> None:
+        self.begun += 1
+        if not self.hangs:
+            return
+        self.under_way += 1
+        self._answers.wait(60)
+        self.under_way -= 1
+        raise TimeoutError("no answer")
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let every request hang until the end, when all of them fail."""
+        self.hangs = True
+        try:
+            yield
+        finally:
+            self.hangs = False
+            self._answers.set()
+            while self.under_way:
+                time.sleep(0.001)
+            self._answers = threading.Event()
+
+    def cache(self, *, background: bool = False, **limits: float) -> SecretCache:
+        chosen = {"refresh_wait_s": WAIT_S, "cold_wait_s": 3 * WAIT_S, **limits}
+        return SecretCache(
+            background=background,
+            limits=Limits(**chosen),  # type: ignore[arg-type] # numbers
+            peers=Peers(source=self, clock=self.world.clock, random=lambda: 0.0),
+        )
+
+
+@pytest.fixture
+def hanging(world: World) -> Hanging:
+    """A world whose services can hang."""
+    return Hanging(world)
+
+
+def took_s(call: Callable[[], object]) -> float:
+    """How long a call takes, in real seconds."""
+    begun_s = time.monotonic()
+    call()
+    return time.monotonic() - begun_s
+
+
+def test_a_copy_is_served_after_a_moment_whatever_hangs(hanging: Hanging) -> None:
+    """Ten copies that moved, one thread: one get waits, the others take their copies at once."""
+    names = [f"s{number}" for number in range(10)]
+    for name in names:
+        hanging.world.secrets.create(name, "one")
+    cache = hanging.cache()
+    for name in names:
+        cache.get(name)
+        cache.invalidate(name)
+    hanging.world.clock.advance(2)
+    with hanging.hanging():
+        begun = hanging.begun
+        first_s, *others_s = [took_s(lambda name=name: cache.get(name)) for name in names]  # type: ignore[misc]
+        assert WAIT_S <= first_s < MOMENT_S
+        assert sum(others_s) < MOMENT_S
+        assert begun + 1 == hanging.begun
+        (rest,) = cache.status().resting
+        assert "Secrets Manager" == rest.service
+
+
+def test_one_probe_at_a_time_finds_the_service_back(hanging: Hanging) -> None:
+    """While a service rests one request at a time is under way; its first good answer ends the rest."""
+    cache = hanging.cache()
+    cache.get(NAME)
+    cache.invalidate(NAME)
+    hanging.world.clock.advance(2)
+    with hanging.hanging():
+        for _ in range(20):
+            hanging.world.clock.advance(1)
+            cache.get(NAME)
+        assert 1 == hanging.under_way
+    hanging.world.secrets.put(NAME, "two", "v2")
+    for _ in range(200):
+        hanging.world.clock.advance(1)
+        if "two" == cache.get_secret_string(NAME):
+            break
+        time.sleep(0.005)
+    assert "two" == cache.get_secret_string(NAME)
+    assert () == cache.status().resting
+
+
+def test_a_cold_get_has_an_end_and_the_pause_grows(hanging: Hanging) -> None:
+    """Without a copy: a bounded wait, then the error without a request for 1 s, 2 s, 4 s."""
+    cache = hanging.cache()
+    with hanging.hanging():
+        for pause_s in (1, 2, 4):
+            with pytest.raises(UnavailableError, match="no answer within"):
+                cache.get(NAME)
+            begun = hanging.begun
+            hanging.world.clock.advance(pause_s - 0.5)
+            assert took_s(lambda: _refused(cache)) < WAIT_S
+            assert begun == hanging.begun
+            hanging.world.clock.advance(0.5)
+    hanging.world.clock.advance(10)
+    assert "one" == cache.get_secret_string(NAME)
+
+
+def _refused(cache: SecretCache) -> None:
+    with pytest.raises(UnavailableError):
+        cache.get(NAME)
+
+
+def test_reads_that_hang_are_few(hanging: Hanging) -> None:
+    """A hundred secrets asked for while nothing answers leave at most eight threads that hang."""
+    cache = hanging.cache(cold_wait_s=0.01)
+    with hanging.hanging():
+        for number in range(100):
+            with pytest.raises(UnavailableError):
+                cache.get(f"s{number}")
+        assert hanging.under_way <= 8
+
+
+def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
+    """While the thread goes round, callers take what is held, also where a refresh hangs."""
+    cache = hanging.cache(background=True, check_interval_s=WAIT_S, refresh_wait_s=1.0)
+    with cache:
+        cache.get(NAME)
+        hanging.world.clock.advance(301)
+        with hanging.hanging():
+            longest_s = max(took_s(lambda: cache.get(NAME)) for _ in range(300))
+        assert longest_s < 1.0
+
+
+def test_closing_has_an_end(hanging: Hanging) -> None:
+    """`close` looks at the flag between two refreshes, and waits no longer than it is told."""
+    cache = hanging.cache(background=True, check_interval_s=0.01, refresh_wait_s=30)
+    cache.get(NAME)
+    hanging.world.clock.advance(301)
+    with hanging.hanging():
+        while not hanging.under_way:
+            time.sleep(0.001)
+        assert took_s(lambda: cache.close(0.1)) < MOMENT_S
+
+
+def test_a_table_that_hangs_costs_a_moment(world: World) -> None:
+    """The caller whose check hangs waits a moment; no other waits until the check has ended."""
+    hangs = threading.Event()
+    world.mark()
+    cache = world.cache(refresh_wait_s=WAIT_S)
+    cache.get(NAME)
+    world.clock.advance(5)
+    world.table.fail = lambda: hangs.wait(60) and None
+    try:
+        assert WAIT_S <= took_s(lambda: cache.get(NAME)) < MOMENT_S
+        for _ in range(5):
+            world.clock.advance(5)
+            assert took_s(lambda: cache.get(NAME)) < WAIT_S
+        (rest,) = cache.status().resting
+        assert "marker table" == rest.service
+    finally:
+        hangs.set()
+
+
+def test_32_threads_on_one_copy_wait_for_no_hang(hanging: Hanging) -> None:
+    """All of them have the copy after one moment; one request was made."""
+    cache = hanging.cache()
+    cache.get(NAME)
+    cache.invalidate(NAME)
+    hanging.world.clock.advance(2)
+    with hanging.hanging(), ThreadPoolExecutor(32) as pool:
+        begun = hanging.begun
+        assert took_s(lambda: list(pool.map(cache.get_secret_string, [NAME] * 32))) < MOMENT_S
+        assert begun + 1 == hanging.begun
