@@ -90,6 +90,7 @@ def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch
     subprocess.run(["rm", "-r", folder / "copy"], check=True)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_servers_end_with_their_parent(folder: Path, number: signal.Signals) -> None:
     """Whatever ends the process that started the servers, they end too and their folders go."""

@@ -25,7 +25,7 @@ SWEEP: Event = {"keyturn": "sweep"}
 class InProcessListener:
     """Takes events as the deployed function does; what it waits passes on `clock`.
 
-    `bus` stands between Secrets Manager and it: `listener.bus.dropping()` loses events.
+    `bus` stands between Secrets Manager and it: `keyturn_listener.bus.dropping()` loses events.
     """
 
     def __init__(self, account: Account, table: str, clock: FakeClock) -> None:

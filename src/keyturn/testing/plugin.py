@@ -22,7 +22,7 @@ TABLE = "keyturn-markers"
 
 
 class MakeSecret(Protocol):
-    """What the fixture `rotating_secret` gives: each call makes a secret."""
+    """What the fixture `keyturn_rotating_secret` gives: each call makes a secret."""
 
     def __call__(
         self,
@@ -64,23 +64,25 @@ def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
+def keyturn_marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a marker table, made as the template defines it; also in KEYTURN_MARKER_TABLE."""
     monkeypatch.setenv("KEYTURN_MARKER_TABLE", TABLE)
     return keyturn_aws.make_table(TABLE)
 
 
 @pytest.fixture
-def listener(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> InProcessListener:
-    """The rotation listener, which hears of every `rotating_secret`."""
+def keyturn_listener(
+    keyturn_aws: Account, keyturn_marker_table: str, keyturn_clock: FakeClock
+) -> InProcessListener:
+    """The rotation listener, which hears of every `keyturn_rotating_secret`."""
     from keyturn.testing.listening import InProcessListener
 
-    return InProcessListener(keyturn_aws, marker_table, keyturn_clock)
+    return InProcessListener(keyturn_aws, keyturn_marker_table, keyturn_clock)
 
 
 @pytest.fixture
-def rotating_secret(
-    keyturn_aws: Account, listener: InProcessListener, keyturn_clock: FakeClock
+def keyturn_rotating_secret(
+    keyturn_aws: Account, keyturn_listener: InProcessListener, keyturn_clock: FakeClock
 ) -> MakeSecret:
     """Makes secrets that a sweep has seen, each with a server that takes its password."""
     from keyturn.testing.rotating import RotatingSecret
@@ -92,21 +94,25 @@ def rotating_secret(
         strategy: Strategy = "single-user",
     ) -> RotatingSecret:
         client = keyturn_aws.secretsmanager
-        made = RotatingSecret(client, name, value, strategy=strategy, bus=listener.bus, clock=keyturn_clock)
-        listener.sweep()
+        made = RotatingSecret(
+            client, name, value, strategy=strategy, bus=keyturn_listener.bus, clock=keyturn_clock
+        )
+        keyturn_listener.sweep()
         return made
 
     return make
 
 
 @pytest.fixture
-def keyturn_cache(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> Iterator[SecretCache]:
+def keyturn_cache(
+    keyturn_aws: Account, keyturn_marker_table: str, keyturn_clock: FakeClock
+) -> Iterator[SecretCache]:
     """A cache with keyturn's defaults on that account, table and clock, without jitter."""
     from keyturn import SecretCache
 
     with SecretCache(
         keyturn_aws.client("secretsmanager"),
-        marker_table=marker_table,
+        marker_table=keyturn_marker_table,
         dynamodb_client=keyturn_aws.client("dynamodb"),
         ssm_client=keyturn_aws.client("ssm"),
         clock=keyturn_clock,
