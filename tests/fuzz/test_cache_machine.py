@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -238,5 +239,14 @@ class CacheMachine(RuleBasedStateMachine):
         assert self._truth(name).stages[AWSCURRENT] == self.cache.get(name).version_id
 
 
-CacheMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50)
-TestAnything = CacheMachine.TestCase
+class TestAnything(CacheMachine.TestCase):
+    """A few runs of the machine."""
+
+    settings = settings(max_examples=30, stateful_step_count=50)
+
+
+@pytest.mark.proof
+class TestAnythingAtLength(CacheMachine.TestCase):
+    """Many runs of the machine."""
+
+    settings = settings(max_examples=150, stateful_step_count=50)
