@@ -28,11 +28,10 @@ class EverySecret(FakeSecretsManager):
     """Has a secret under any name that it is asked for."""
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
-        if len(self._secrets) > 100:
-            self._secrets.clear()
-        self.create(secret_id, "one", "v1")
-        self.move(secret_id, stage, "v1")
-        return super().read(secret_id, stage=stage, version_id=version_id)
+        fresh = FakeSecretsManager()
+        fresh.create(secret_id, "one", "v1")
+        fresh.move(secret_id, stage, "v1")
+        return fresh.read(secret_id, stage=stage, version_id=version_id)
 
 
 class EveryParameter:
