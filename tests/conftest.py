@@ -91,7 +91,7 @@ def _botocore_learns_once() -> Iterator[None]:
     """
     loader = botocore.loaders.create_loader()
     aliaser = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())
-    alias_of = cache(aliaser._alias_event_name)  # noqa: SLF001 # botocore has no public name for it
+    alias_of = cache(aliaser._alias_event_name)  # type: ignore[attr-defined] # noqa: SLF001 # botocore has no public name
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", lambda *_: loader)
         patch.setattr("botocore.hooks.EventAliaser._alias_event_name", lambda _, name: alias_of(name))

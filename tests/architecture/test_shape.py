@@ -32,6 +32,13 @@ def lines(node: ast.stmt) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
+def methods(tree: ast.Module) -> Iterator[tuple[ast.ClassDef, ast.FunctionDef]]:
+    """Yield each method with its class."""
+    for owner in ast.walk(tree):
+        if isinstance(owner, ast.ClassDef):
+            yield from ((owner, node) for node in owner.body if isinstance(node, ast.FunctionDef))
+
+
 def long_functions(tree: ast.Module) -> Iterator[str]:
     """Yield each function that is too long to be seen at once; inner functions and methods count, too."""
     for node in ast.walk(tree):
@@ -50,22 +57,18 @@ def long_classes(tree: ast.Module) -> Iterator[str]:
 
 def wide_constructors(tree: ast.Module) -> Iterator[str]:
     """Yield each class that is made from too many arguments; the fields of a dataclass are no constructor."""
-    for owner in ast.walk(tree):
-        for node in owner.body if isinstance(owner, ast.ClassDef) else ():
-            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                taken = node.args
-                count = len(taken.posonlyargs + taken.args + taken.kwonlyargs) - 1
-                if count > CONSTRUCTOR_ARGUMENTS_MAX:
-                    yield f"constructor of {owner.name} has {count} arguments"
+    for owner, node in methods(tree):
+        taken = node.args
+        count = len(taken.posonlyargs + taken.args + taken.kwonlyargs) - 1
+        if node.name == "__init__" and count > CONSTRUCTOR_ARGUMENTS_MAX:
+            yield f"constructor of {owner.name} has {count} arguments"
 
 
 def silent_tests(tree: ast.Module) -> Iterator[str]:
     """Yield each test method without a docstring."""
-    for owner in ast.walk(tree):
-        for node in owner.body if isinstance(owner, ast.ClassDef) else ():
-            is_test = isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-            if is_test and not ast.get_docstring(node):
-                yield f"{node.name} promises nothing"
+    for _, node in methods(tree):
+        if node.name.startswith("test_") and not ast.get_docstring(node):
+            yield f"{node.name} promises nothing"
 
 
 def found(check: Callable[[ast.Module], Iterator[str]]) -> set[str]:

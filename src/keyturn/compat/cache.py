@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import cast
 
 import aws_secretsmanager_caching as upstream
@@ -19,14 +17,7 @@ from keyturn.compat.source import DescribedSource, DescribedVersion, DescribingC
 from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError
 from keyturn.metrics.hook import Metrics
 from keyturn.model.protocols import Clock, MarkerReader
-from keyturn.runtime.host import SystemClock, known_marker_table
-
-
-@dataclass(frozen=True, slots=True)
-class CachedSecret:
-    """What upstream's `_get_cached_secret` is looked at for, by its own tests too: when it reads again."""
-
-    _next_refresh_time: datetime
+from keyturn.runtime.host import known_marker_table
 
 
 class SecretCache(upstream.SecretCache):
@@ -70,7 +61,6 @@ class SecretCache(upstream.SecretCache):
         self._interval_s = _interval_s(options["secret_refresh_interval"])
         self._stage = str(options["default_version_stage"])
         self._hook = cast("Hook | None", options["secret_cache_hook"])
-        self._clock = clock or SystemClock()
         self._source = DescribedSource(cast("DescribingClient", self._client), self._hook)
         table = known_marker_table(marker_table)
         if markers is None and table is not None:
@@ -83,7 +73,7 @@ class SecretCache(upstream.SecretCache):
             uncovered_ttl_s=short_s,
             max_secrets=cast("int", options["max_cache_size"]),
             metrics=metrics,
-            clock=self._clock,
+            clock=clock,
             sleep=sleep,
             random=random,
         )
@@ -126,11 +116,6 @@ class SecretCache(upstream.SecretCache):
             if failure is None:
                 raise
             raise failure from error
-
-    def _get_cached_secret(self, secret_id: str) -> CachedSecret:
-        now_s = self._clock.wall()
-        read_s = [now_s - one.age_s for one in self._held(secret_id) if one.stage == self._stage]
-        return CachedSecret(datetime.fromtimestamp(max(read_s, default=0.0) + self._interval_s, UTC))
 
     def _held(self, secret_id: str) -> list[HeldStatus]:
         return [one for one in self.keyturn.status().secrets if secret_id in one.secret_ids]
