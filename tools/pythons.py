@@ -35,10 +35,10 @@ SDIST: Final = "sdist"
 NOT_COMPILED: Final = "--no-compile"
 CONSTRAINTS: Final = ("-c", str(ROOT / "constraints.txt"))
 TEST_TOOLS: Final = ("hypothesis", "pytest")
-# Of `make test`, all that start no server.
+# All of `make test` that starts no server.
 TESTS: Final = (
     *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-o", "pythonpath="),
-    *("-q", "--no-header", "-p", "no:cacheprovider", "-m", "not e2e", "--without-extras"),
+    *("-q", "--no-header", "-p", "no:cacheprovider", "-m", "not e2e and not proof", "--without-extras"),
     *(f"--ignore={ROOT / 'tests' / folder}" for folder in ("faults", "infra")),
     str(ROOT / "tests"),
 )
