@@ -261,6 +261,7 @@ def everything(session: boto3.Session) -> set[str]:
     }
 
 
+@pytest.mark.proof
 def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) -> None:
     """Made with every option that can be tried there, changed, used and removed, while the first works on.
 
@@ -301,6 +302,7 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
     assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
 
 
+@pytest.mark.proof
 def test_an_upgrade_and_its_roll_back_change_the_code_alone(stack: Stack, tmp_path: Path) -> None:
     """A new key brings other code, the old key the old code; table and markers stay, and the sweep works."""
     arn = stack.secrets.create_secret(Name="prod/kept", SecretString="one")["ARN"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=["moto", pytest.param("ministack", marks=pytest.mark.proof)])
 def client(request: pytest.FixtureRequest) -> Iterator[SecretsManagerClient]:
     """Secrets Manager, by each of the emulators."""
     if request.param == "ministack":
