@@ -13,7 +13,14 @@ import boto3
 import psycopg
 import pytest
 
-from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres, EmbeddedServerError, usable_binaries
+from keyturn.testing.embedded import (
+    PORTS,
+    EmbeddedAws,
+    EmbeddedPostgres,
+    EmbeddedServerError,
+    free_port,
+    usable_binaries,
+)
 from tests.testing.processes import eventually, heed_interrupts, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
@@ -68,6 +75,13 @@ def test_postgres_takes_only_the_password(folder: Path) -> None:
         postgres.connect("app", "two").close()
     assert processes_naming(folder) == []
     assert list(folder.iterdir()) == []
+
+
+def test_a_port_is_none_that_an_outgoing_connection_takes() -> None:
+    """Servers that start at the same time, and clients beside them, do not get each other's port."""
+    ports = [free_port() for _ in range(50)]
+    assert all(port in PORTS for port in ports)
+    assert len(set(ports)) > 40
 
 
 def test_a_server_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None:
