@@ -12,7 +12,9 @@ SEEDS  ?= 1000
 SECONDS ?= 60
 
 # What decides what is believed, served and written: every branch of it is tested.
-DECISIONS := src/keyturn/cache/*.py src/keyturn/login/logins.py src/keyturn/markers/decisions.py src/keyturn/markers/recorder.py src/keyturn/markers/sweeper.py src/keyturn/convergence/counting.py src/keyturn/convergence/reporter.py
+DECISIONS := src/keyturn/cache/*.py src/keyturn/login/*.py \
+  $(addprefix src/keyturn/markers/,decisions.py recorder.py sweeper.py) \
+  $(addprefix src/keyturn/convergence/,counting.py reporter.py)
 # Left out of the measurement are tests of other processes and of speed, and the one whose forked
 # children could inherit a lock that coverage itself was holding.
 UNMEASURED := tests/faults tests/infra tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
@@ -21,19 +23,29 @@ UNMEASURED_TEST := tests/concurrency/test_interleavings.py::test_children_forked
 # What may be installed beside us; the last two are of extras and tools, and nothing of them is shipped.
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
+# pytest with more workers than cores, since many tests wait; a file's tests stay together, because
+# they share servers. Faults and terraform have targets of their own.
+PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults \
+  --ignore=tests/infra/test_terraform.py
+# Without its cache pytest would rewrite every test file in each worker and run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test coverage bench docs demo simulate bugs faults terraform sam soak pythons audit lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults terraform sam soak pythons audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: $(STAMP) ## run all tests (ARGS='-m "not e2e"' leaves out those that start servers)
-	$(RUN) -m pytest --ignore=tests/faults --ignore=tests/infra/test_terraform.py $(ARGS)
+test: $(STAMP) ## run the tests of every area, in under two minutes (ARGS=tests/cache: of one area)
+	$(PYTEST) -m 'not proof' $(ARGS)
+
+proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 4 minutes
+	$(PYTEST) -m proof $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
 	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
+	$(RUN) -m coverage run -m pytest -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report --skip-covered --fail-under=95
 	$(RUN) -m coverage report --fail-under=100 $(DECISIONS)

@@ -11,7 +11,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +30,22 @@ NAME = "aws_secretsmanager_caching"
 
 TESTS = {"test_aws_secretsmanager_caching.py": 15, "test_cache_hook.py": 2, "test_decorators.py": 8}
 """The files whose tests make a `SecretCache`, and the number of their tests in 1.2."""
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """What one of the tests looks at of upstream's cached secret: when it is read again."""
+
+    _next_refresh_time: datetime
+
+
+class Cache(SecretCache):
+    """`keyturn.compat.SecretCache` with the one private method of upstream's that its tests call."""
+
+    def _get_cached_secret(self, secret_id: str) -> LookedAt:
+        held = [one for one in self.keyturn.status().secrets if secret_id in one.secret_ids]
+        read_s = max((time.time() - one.age_s for one in held), default=0.0)
+        return LookedAt(datetime.fromtimestamp(read_s, UTC))
 
 
 class Outcomes:
@@ -60,7 +79,7 @@ def main() -> int:
     os.environ |= {"AWS_DEFAULT_REGION": "us-east-1"}
     os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
     for module in (upstream, secret_cache):
-        vars(module)["SecretCache"] = SecretCache
+        vars(module)["SecretCache"] = Cache
     outcomes = Outcomes()
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder)]
     options += ["--import-mode=importlib", "-W", "ignore::pytest.PytestUnknownMarkWarning"]

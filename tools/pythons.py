@@ -40,7 +40,7 @@ TEST_TOOLS: Final = ("hypothesis", "pytest")
 # The tests of `make test` that start no server.
 TESTS: Final = (
     *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-o", "pythonpath="),
-    *("-q", "--no-header", "-p", "no:cacheprovider", "-m", "not e2e", "--without-extras"),
+    *("-q", "--no-header", "-p", "no:cacheprovider", "-m", "not e2e and not proof", "--without-extras"),
     *(f"--ignore={ROOT / 'tests' / folder}" for folder in ("faults", "infra")),
     str(ROOT / "tests"),
 )

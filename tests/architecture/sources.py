@@ -42,6 +42,7 @@ class Import:
     line: int
 
 
+@cache
 def shipped_modules() -> dict[str, Module]:
     """Every module of the wheel by its dotted name."""
     roots = {"keyturn": ROOT / "src", "rotation_listener": ROOT}
@@ -53,10 +54,12 @@ def shipped_modules() -> dict[str, Module]:
     }
 
 
-def python_files() -> list[Path]:
-    """Every Python file of the repository that people write."""
-    folders = ("src", "rotation_listener", "tools", "tests", "examples")
-    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+@cache
+def written_files() -> dict[str, ast.Module]:
+    """Every Python file of the repository that people write: path from the root -> its syntax tree."""
+    folders = ("benchmarks", "examples", "rotation_listener", "src", "tests", "tools")
+    files = sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    return {file.relative_to(ROOT).as_posix(): _parsed(file.read_text("utf-8")) for file in files}
 
 
 def _read(file: Path, base: Path) -> Module:

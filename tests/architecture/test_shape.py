@@ -1,77 +1,131 @@
-"""What keeps the code readable: short functions, short lines, a promise on every test."""
+"""What keeps the code readable: short functions and classes, few arguments, a promise on every test.
+
+Ruff checks what it can, among it the length of lines (E501) and the docstring of every test function (D103).
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tests.architecture.sources import ROOT, python_files
+from tests.architecture.sources import written_files
 
 FUNCTION_LINES_MAX = 70
-LINE_COLUMNS_MAX = 110
+CLASS_LINES_MAX = 300
+CLIENTS = ("SecretCache", "AsyncSecretCache")
+CLIENT_LINES_MAX = 350
+"""The public clients may be longer: their methods only hand on, and their docstrings are the reference."""
+
+CONSTRUCTOR_ARGUMENTS_MAX = 10
+
+STILL_TOO_LARGE = (
+    "src/keyturn/cache/cache.py: class Cache ",
+    "src/keyturn/client.py: class SecretCache ",
+    "src/keyturn/client.py: constructor of SecretCache ",
+    "tests/simulation/world.py: class World ",
+)
+"""How the findings begin that are known and on their way out."""
 
 
-def functions(text: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """All functions and methods of a file, inner ones too."""
-    nodes = ast.walk(ast.parse(text))
-    return (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def lines(node: ast.stmt) -> int:
+    """Return how many lines a function or class has, its docstring included and its decorators not."""
+    return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-def long_functions(text: str) -> Iterator[str]:
-    """Each function that is too long to be seen at once, with its lines."""
-    for node in functions(text):
-        lines = (node.end_lineno or node.lineno) - node.lineno + 1
-        if lines > FUNCTION_LINES_MAX:
-            yield f"{node.name} has {lines} lines"
+def methods(tree: ast.Module) -> Iterator[tuple[ast.ClassDef, ast.FunctionDef]]:
+    """Yield each method with its class."""
+    for owner in ast.walk(tree):
+        if isinstance(owner, ast.ClassDef):
+            yield from ((owner, node) for node in owner.body if isinstance(node, ast.FunctionDef))
 
 
-def long_lines(text: str) -> Iterator[str]:
-    """Each line that is too long."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if len(line) > LINE_COLUMNS_MAX:
-            yield f"line {number} has {len(line)} columns"
+def long_functions(tree: ast.Module) -> Iterator[str]:
+    """Yield each function that is too long to be seen at once; inner functions and methods count, too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines(node) > FUNCTION_LINES_MAX:
+            yield f"function {node.name} has {lines(node)} lines"
 
 
-def silent_tests(text: str) -> Iterator[str]:
-    """Each test without a docstring."""
-    for node in functions(text):
+def long_classes(tree: ast.Module) -> Iterator[str]:
+    """Yield each class that does too much for its length."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            lines_max = CLIENT_LINES_MAX if node.name in CLIENTS else CLASS_LINES_MAX
+            if lines(node) > lines_max:
+                yield f"class {node.name} has {lines(node)} lines"
+
+
+def wide_constructors(tree: ast.Module) -> Iterator[str]:
+    """Yield each class that is made from too many arguments; the fields of a dataclass are no constructor."""
+    for owner, node in methods(tree):
+        taken = node.args
+        count = len(taken.posonlyargs + taken.args + taken.kwonlyargs) - 1
+        if node.name == "__init__" and count > CONSTRUCTOR_ARGUMENTS_MAX:
+            yield f"constructor of {owner.name} has {count} arguments"
+
+
+def silent_tests(tree: ast.Module) -> Iterator[str]:
+    """Yield each test method without a docstring."""
+    for _, node in methods(tree):
         if node.name.startswith("test_") and not ast.get_docstring(node):
             yield f"{node.name} promises nothing"
 
 
+def found(check: Callable[[ast.Module], Iterator[str]]) -> set[str]:
+    """Return what a check finds in the whole repository, less what is known."""
+    every = {f"{path}: {finding}" for path, tree in written_files().items() for finding in check(tree)}
+    return {finding for finding in every if not finding.startswith(STILL_TOO_LARGE)}
+
+
 def test_functions_fit_on_a_screen() -> None:
     """No function is longer than 70 lines, its docstring counted."""
-    found = {file.relative_to(ROOT): list(long_functions(file.read_text("utf-8"))) for file in python_files()}
-    assert {file: names for file, names in found.items() if names} == {}
+    assert found(long_functions) == set()
 
 
-def test_lines_fit_in_a_window() -> None:
-    """No line is longer than 110 columns, long strings included."""
-    found = {file.relative_to(ROOT): list(long_lines(file.read_text("utf-8"))) for file in python_files()}
-    assert {file: lines for file, lines in found.items() if lines} == {}
+def test_classes_do_one_thing() -> None:
+    """No class is longer than 300 lines; a public client has at most 350."""
+    assert found(long_classes) == set()
 
 
-def test_every_test_states_its_promise() -> None:
-    """Every test, methods included, has a docstring."""
-    files = [file for file in python_files() if file.name.startswith("test_")]
-    found = {file.relative_to(ROOT): list(silent_tests(file.read_text("utf-8"))) for file in files}
-    assert {file: names for file, names in found.items() if names} == {}
+def test_constructors_take_few_arguments() -> None:
+    """No constructor takes more than ten arguments beside `self`."""
+    assert found(wide_constructors) == set()
+
+
+def test_every_test_method_states_its_promise() -> None:
+    """Every test that is a method has a docstring, as ruff demands of functions."""
+    assert found(silent_tests) == set()
 
 
 def test_a_long_function_is_seen() -> None:
     """71 lines are too many, also for a method; 70 are not."""
     body = "        x = 1\n"
-    assert list(long_functions("class A:\n    def f():\n" + 69 * body)) == []
-    assert list(long_functions("class A:\n    def f():\n" + 70 * body)) == ["f has 71 lines"]
+    assert list(long_functions(ast.parse("class A:\n    def f():\n" + 69 * body))) == []
+    assert list(long_functions(ast.parse("class A:\n    def f():\n" + 70 * body))) == [
+        "function f has 71 lines"
+    ]
 
 
-def test_a_long_line_is_seen() -> None:
-    """111 columns are too many; 110 are not."""
-    assert list(long_lines("#" * 110)) == []
-    assert list(long_lines("\n" + "#" * 111)) == ["line 2 has 111 columns"]
+def test_a_long_class_is_seen() -> None:
+    """301 lines are too many, and 351 for a public client."""
+    body = "    x = 1\n"
+    assert list(long_classes(ast.parse("class A:\n" + 299 * body))) == []
+    assert list(long_classes(ast.parse("class A:\n" + 300 * body))) == ["class A has 301 lines"]
+    assert list(long_classes(ast.parse("class SecretCache:\n" + 349 * body))) == []
+    assert list(long_classes(ast.parse("class SecretCache:\n" + 350 * body))) == [
+        "class SecretCache has 351 lines"
+    ]
+
+
+def test_a_wide_constructor_is_seen() -> None:
+    """Eleven arguments are too many, keywords counted; `self` is none."""
+    text = "class A:\n    def __init__(self, {}, *, k): ..."
+    ten, eleven = (text.format(", ".join(f"a{number}" for number in range(count))) for count in (9, 10))
+    assert list(wide_constructors(ast.parse(ten))) == []
+    assert list(wide_constructors(ast.parse(eleven))) == ["constructor of A has 11 arguments"]
 
 
 def test_a_silent_test_is_seen() -> None:
     """A test method without a docstring is reported; a helper needs none."""
     text = "class A:\n    def test_a(self): ...\n    def helper(self): ...\n"
-    assert list(silent_tests(text)) == ["test_a promises nothing"]
+    assert list(silent_tests(ast.parse(text))) == ["test_a promises nothing"]

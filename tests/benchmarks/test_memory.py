@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.memory import KEYTURN, KEYTURN_TABLE, UPSTREAM, in_a_process
 
+pytestmark = pytest.mark.proof
+
 SECRETS = 500
 LIMIT_KIB = 2
 

@@ -11,6 +11,8 @@ from benchmarks.aws import NAME
 from benchmarks.results import ratio
 from benchmarks.timing import interleaved, nanoseconds, paired
 
+pytestmark = pytest.mark.proof
+
 ROUNDS = 40
 
 

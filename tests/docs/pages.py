@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -48,8 +49,9 @@ def pages() -> list[str]:
     return sorted([*OUTSIDE, *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))])
 
 
+@cache
 def tokens(page: str) -> list[Token]:
-    """A page as it is parsed."""
+    """A page as it is parsed, once."""
     return _MARKDOWN.parse((ROOT / page).read_text("utf-8"))
 
 

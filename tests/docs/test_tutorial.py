@@ -18,7 +18,7 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 LEFT_RUNNING: Final = ("python cloud.py\n", "python app.py\n")
 DONE: Final = "__this block is done"

@@ -1,4 +1,4 @@
-"""One embedded AWS for all end-to-end tests, emptied before each."""
+"""The embedded AWS account, emptied before each end-to-end test."""
 
 from __future__ import annotations
 
@@ -15,13 +15,6 @@ from keyturn.testing.embedded import EmbeddedAws
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-
-@pytest.fixture(scope="session")
-def embedded_aws() -> Iterator[EmbeddedAws]:
-    """The account that the end-to-end tests share."""
-    with EmbeddedAws() as aws:
-        yield aws
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 import boto3
@@ -26,7 +26,7 @@ from tests.faults.proxy import FaultProxy
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 TRUST = {
     "Version": "2012-10-17",
@@ -228,21 +228,16 @@ def test_status_sees_a_rotation_arrive(table: str, client: SecretsManagerClient)
 
 
 @pytest.fixture
-def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def guarded(guarded_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """An account that enforces IAM, with a marker table and a secret."""
-    with EmbeddedAws({"AUTH": "true"}) as aws:
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in aws.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("KEYTURN_MARKER_TABLE", "markers")
-        boto3.client("dynamodb").create_table(
-            TableName="markers",
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        boto3.client("secretsmanager").create_secret(Name="prod/db", SecretString=CANARY)
-        yield
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", "markers")
+    boto3.client("dynamodb").create_table(
+        TableName="markers",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    boto3.client("secretsmanager").create_secret(Name="prod/db", SecretString=CANARY)
 
 
 def holder(statements: Sequence[Statement], role: str) -> dict[str, str]:

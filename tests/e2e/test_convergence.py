@@ -24,7 +24,7 @@ from tests.listener.test_deployed import BUCKET, KEY, Stack, deploy, stack_of
 from tests.security.test_roles import is_denied
 from tools.build_listener import build
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 NAME = "prod/db"
 PATIENCE_S = 20.0
@@ -114,33 +114,29 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(guarded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     """The template with Convergence=true, one secret, and a role with the stack's reader policy."""
-    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
-        session = boto3.Session(region_name=aws.environment["AWS_REGION"])
-        package = build(Path(tmp_path_factory.mktemp("package")) / KEY)
-        session.client("s3").create_bucket(Bucket=BUCKET)
-        session.client("s3").put_object(Bucket=BUCKET, Key=KEY, Body=package)
-        stack = stack_of(session, deploy(session, Convergence="true"))
-        arn = stack.secrets.create_secret(Name=NAME, SecretString="one")["ARN"]
-        stack.invoke({"keyturn": "sweep"})
-        lent = lend(session, stack.outputs["ReaderPolicyArn"], arn)
-        reader = boto3.Session(
-            lent["AWS_ACCESS_KEY_ID"],
-            lent["AWS_SECRET_ACCESS_KEY"],
-            lent["AWS_SESSION_TOKEN"],
-            session.region_name,
-        )
-        environment = {**aws.environment, **lent, "PATH": "/usr/bin:/bin"}
-        environment |= {
-            "KEYTURN_MARKER_TABLE": stack.outputs["MarkerTableName"],
-            "KEYTURN_CONVERGENCE_TABLE": stack.outputs["ConvergenceTableName"],
-            "KEYTURN_REPORT_LABEL": "orders",
-        }
-        yield Fleet(stack, reader, environment)
+    session = boto3.Session(region_name=guarded_aws.environment["AWS_REGION"])
+    package = build(Path(tmp_path_factory.mktemp("package")) / KEY)
+    session.client("s3").create_bucket(Bucket=BUCKET)
+    session.client("s3").put_object(Bucket=BUCKET, Key=KEY, Body=package)
+    stack = stack_of(session, deploy(session, Convergence="true"))
+    arn = stack.secrets.create_secret(Name=NAME, SecretString="one")["ARN"]
+    stack.invoke({"keyturn": "sweep"})
+    lent = lend(session, stack.outputs["ReaderPolicyArn"], arn)
+    reader = boto3.Session(
+        lent["AWS_ACCESS_KEY_ID"],
+        lent["AWS_SECRET_ACCESS_KEY"],
+        lent["AWS_SESSION_TOKEN"],
+        session.region_name,
+    )
+    environment = {**guarded_aws.environment, **lent, "PATH": "/usr/bin:/bin"}
+    environment |= {
+        "KEYTURN_MARKER_TABLE": stack.outputs["MarkerTableName"],
+        "KEYTURN_CONVERGENCE_TABLE": stack.outputs["ConvergenceTableName"],
+        "KEYTURN_REPORT_LABEL": "orders",
+    }
+    return Fleet(stack, reader, environment)
 
 
 def lend(session: boto3.Session, policy_arn: str, secret_arn: str) -> dict[str, str]:

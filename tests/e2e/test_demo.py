@@ -16,7 +16,7 @@ import pytest
 
 from tests.testing.processes import eventually, heed_interrupts, processes_naming, temporary_folder
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 ROOT = Path(__file__).parents[2]
 

@@ -30,7 +30,7 @@ from tests.testing.processes import eventually, heed_interrupts
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 CHECK_INTERVAL_S = 0.5
 NOTICED_WITHIN_S = CHECK_INTERVAL_S + 1

@@ -8,7 +8,6 @@ import re
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from keyturn.testing.embedded import EmbeddedAws
 from tests.examples.test_template import EXAMPLES
 from tools.build_layer import build
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 STACK = "examples"
 API_KEY = "/my-frontend-app/production/api-key"
@@ -69,16 +68,13 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(guarded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Account:
     """Both templates, deployed; one secret and one parameter, which a sweep has seen."""
-    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
-        keyturn = deploy(build_listener(), ROOT / "infra" / "template.yaml")
-        boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=stripe())
-        boto3.client("ssm").put_parameter(Name=API_KEY, Value=CANARY, Type="SecureString")
-        keyturn.sweep()
-        yield Account(keyturn, deployed(keyturn, tmp_path_factory.mktemp("layer") / "layer.zip"))
+    keyturn = deploy(build_listener(), ROOT / "infra" / "template.yaml")
+    boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=stripe())
+    boto3.client("ssm").put_parameter(Name=API_KEY, Value=CANARY, Type="SecureString")
+    keyturn.sweep()
+    return Account(keyturn, deployed(keyturn, tmp_path_factory.mktemp("layer") / "layer.zip"))
 
 
 def stripe() -> str:

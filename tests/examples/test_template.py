@@ -1,21 +1,18 @@
-"""The template of the examples: without fault, deployable, and its policies are the printed ones."""
+"""The template of the examples: it is deployable, and its policies are the printed ones."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
 from click.testing import CliRunner
 
 from keyturn.cli.root import root
 from tests.listener.test_events import at
+from tests.templates import read_template
 from tools.build_layer import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -35,10 +32,7 @@ def commands() -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def template() -> object:
     """The template as JSON."""
-    decoded, problems = decode(str(PATH))
-    assert not problems
-    plain: object = json.loads(json.dumps(decoded))
-    return plain
+    return read_template(PATH)
 
 
 def functions(template: object) -> dict[str, object]:
@@ -46,13 +40,6 @@ def functions(template: object) -> dict[str, object]:
     resources = at(template, "Resources")
     assert isinstance(resources, dict)
     return {name: one for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function"}
-
-
-def test_the_template_has_no_fault() -> None:
-    """cfn-lint finds nothing, warnings included."""
-    lint = Path(sys.executable).with_name("cfn-lint")
-    answer = subprocess.run([lint, PATH], capture_output=True, text=True, check=False)
-    assert (0, "", "") == (answer.returncode, answer.stdout, answer.stderr)
 
 
 def test_each_function_has_the_policy_that_the_command_prints(template: object) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from keyturn import Limits, Peers, SecretCache, SecretError, UnavailableError
 from keyturn.errors import AccessDeniedError, MarkerTableError
@@ -240,5 +247,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert self._truth(name).stages[AWSCURRENT] == self.cache.get(name).version_id
 
 
-CacheMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50)
-TestAnything = CacheMachine.TestCase
+@pytest.mark.parametrize("examples", [30, pytest.param(150, marks=pytest.mark.proof)])
+def test_anything_in_any_order(examples: int) -> None:
+    """Whatever happens in whatever order: no invariant of the machine breaks, and the cache converges."""
+    run_state_machine_as_test(CacheMachine, settings=settings(max_examples=examples, stateful_step_count=50))

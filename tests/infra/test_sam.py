@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import pytest
 
-from keyturn.testing.embedded import EmbeddedAws
 from tests.listener.test_deployed import BUCKET, KEY, everything, stack_of
 from tools import build_layer
 from tools.build_listener import ROOT, build
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 TEMPLATE = ROOT / "infra" / "template.yaml"
 EXAMPLES = ROOT / "examples"
@@ -68,19 +67,16 @@ def program() -> str:
 
 
 @pytest.fixture(scope="module")
-def sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sam]:
+def sam(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sam:
     """The CLI in an account that enforces IAM, with the listener's code in a bucket."""
     program()
     home = str(tmp_path_factory.mktemp("home"))
-    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
-        storage = boto3.client("s3")
-        storage.create_bucket(Bucket=BUCKET)
-        package = build(tmp_path_factory.mktemp("package") / KEY)
-        storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-        yield Sam({**os.environ, "HOME": home, "SAM_CLI_TELEMETRY": "0"})
+    request.getfixturevalue("guarded_aws")
+    storage = boto3.client("s3")
+    storage.create_bucket(Bucket=BUCKET)
+    package = build(tmp_path_factory.mktemp("package") / KEY)
+    storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
+    return Sam({**os.environ, "HOME": home, "SAM_CLI_TELEMETRY": "0"})
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, EXAMPLES / "template.yaml"], ids=["stack", "examples"])

@@ -20,7 +20,6 @@ from typing import cast
 
 import boto3
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
 
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
@@ -28,6 +27,7 @@ from keyturn.policies.statements import document
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from tests.listener.test_deployed import Stack, everything, stack_of
 from tests.listener.test_events import at
+from tests.templates import read_template
 from tools.build_listener import ROOT, build
 
 pytestmark = pytest.mark.e2e
@@ -173,9 +173,7 @@ def camel(name: str) -> str:
 @pytest.fixture(scope="module")
 def template() -> dict[str, object]:
     """The template as JSON."""
-    decoded, _problems = decode(str(ROOT / "infra" / "template.yaml"))
-    plain: dict[str, object] = json.loads(json.dumps(decoded))
-    return plain
+    return cast("dict[str, object]", read_template(ROOT / "infra" / "template.yaml"))
 
 
 def of_type(template: object, kind: str) -> dict[str, dict[str, object]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,22 +11,8 @@ from psycopg import sql
 
 from keyturn import Peers, SecretCache
 from keyturn.integrations.login import Login
-from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
+from keyturn.testing.embedded import EmbeddedPostgres
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """One server for all tests; each has a role of its own."""
-    with EmbeddedPostgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def embedded_aws() -> Iterator[EmbeddedAws]:
-    """One account for all tests; each has a secret of its own."""
-    with EmbeddedAws() as aws:
-        yield aws
 
 
 @dataclass

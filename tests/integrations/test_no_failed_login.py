@@ -120,6 +120,9 @@ STORIES: dict[str, Callable[[Scene], None]] = {
 }
 """AWSCURRENT or AWSPENDING always names what the server accepts."""
 
+QUICK = "single user"
+"""The story that `make test` tells; `make proofs` tells the others."""
+
 ROLL_BACKS: dict[str, Callable[[Scene], None]] = {
     "rolled back, label first": partial(rolled_back, first="label"),
     "rolled back, server first": partial(rolled_back, first="server"),
@@ -158,13 +161,16 @@ def run(scene: Scene, story: Callable[[Scene], None], title: str, **ours: LogIn)
         assert record.tried > 10
 
 
-@pytest.mark.parametrize("title", STORIES)
+@pytest.mark.parametrize(
+    "title", [title if title == QUICK else pytest.param(title, marks=pytest.mark.proof) for title in STORIES]
+)
 def test_no_login_fails(clients: Clients, postgres: EmbeddedPostgres, title: str) -> None:
     """While a stage names what the server accepts: 0 failed logins, warm or cold, in at most 4 attempts."""
     scene = Scene(*clients, postgres)
     run(scene, STORIES[title], title, cold=fleet.keyturn_cold(scene.cache, scene.name))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("title", ROLL_BACKS)
 def test_no_login_fails_in_a_roll_back(clients: Clients, postgres: EmbeddedPostgres, title: str) -> None:
     """Warm processes wait or know; those just started try AWSPREVIOUS, the older one by choice: 0 failed."""
@@ -173,12 +179,14 @@ def test_no_login_fails_in_a_roll_back(clients: Clients, postgres: EmbeddedPostg
     run(scene, ROLL_BACKS[title], title, cold=cold)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("title", CANCELLED)
 def test_no_login_of_a_warm_process_fails(clients: Clients, postgres: EmbeddedPostgres, title: str) -> None:
     """No stage names what the server accepts, but this process logged in with it: 0 failed logins."""
     run(Scene(*clients, postgres), CANCELLED[title], title)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("trouble", ["dead listener", "unreachable table"])
 def test_no_login_fails_without_markers(clients: Clients, postgres: EmbeddedPostgres, trouble: str) -> None:
     """Nobody writes markers, or nobody can read them: slower to notice, and still 0 failed logins."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,17 +90,14 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(guarded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The template, deployed through CloudFormation into an account that enforces IAM."""
-    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
-        session = boto3.Session(region_name=aws.environment["AWS_REGION"])
-        package = build(Path(tmp_path_factory.mktemp("package")) / KEY)
-        storage = session.client("s3")
-        storage.create_bucket(Bucket=BUCKET)
-        storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-        yield stack_of(session, deploy(session, ParameterPrefixes="/prod/, /shared/"))
+    session = boto3.Session(region_name=guarded_aws.environment["AWS_REGION"])
+    package = build(Path(tmp_path_factory.mktemp("package")) / KEY)
+    storage = session.client("s3")
+    storage.create_bucket(Bucket=BUCKET)
+    storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
+    return stack_of(session, deploy(session, ParameterPrefixes="/prod/, /shared/"))
 
 
 def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:
@@ -258,6 +255,7 @@ def everything(session: boto3.Session) -> set[str]:
     }
 
 
+@pytest.mark.proof
 def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) -> None:
     """Made with every option that can be tried there, changed, used and removed, while the first works on.
 
@@ -298,6 +296,7 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
     assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
 
 
+@pytest.mark.proof
 def test_an_upgrade_and_its_roll_back_change_the_code_alone(stack: Stack, tmp_path: Path) -> None:
     """A new key brings other code, the old key the old code; table and markers stay, and the sweep works."""
     arn = stack.secrets.create_secret(Name="prod/kept", SecretString="one")["ARN"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -259,33 +260,39 @@ def test_threads_lose_nothing(writer: Writer) -> None:
     assert 16_000 == len(values(lines, "ReadTime"))
 
 
+class HeldUpClock(FakeClock):
+    """A clock that keeps every thread but the main one waiting, which is in the middle of a measurement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.gate = threading.Event(), threading.Event()
+
+    def wall(self) -> float:
+        if threading.current_thread() is not threading.main_thread():
+            self.asked.set()
+            assert self.gate.wait(20)
+        return super().wall()
+
+
 def test_a_child_begins_with_nothing() -> None:
-    """Forked in the midst of another thread's measurement: the child can measure, and writes only its own."""
-    measuring, gate = threading.Event(), threading.Event()
-
-    class Waiting(FakeClock):
-        """Stops whoever measures, until the gate opens."""
-
-        def wall(self) -> float:
-            measuring.set()
-            assert gate.wait(20)
-            return super().wall()
-
-    writer = Writer(clock=Waiting())
+    """Forked while another thread holds the lock: the child can measure, and writes only its own."""
+    clock = HeldUpClock()
+    writer = Writer(clock=clock)
+    writer.metrics.record(Metric.REFUSALS, 1)
     with ThreadPoolExecutor(1) as pool:
-        recording = pool.submit(writer.metrics.record, Metric.REFUSALS, 1)
-        assert measuring.wait(20)
+        holding = pool.submit(writer.metrics.record, Metric.REFUSALS, 1)
+        assert clock.asked.wait(20)
         child = os.fork()
         if child == 0:
-            gate.set()
+            signal.alarm(10)
             writer.metrics.record(Metric.LOGINS_FAILED, 1)
             writer.metrics.flush()
             os._exit(0 if writer.output.taken() == [{"service": "orders", "LoginsFailed": 1}] else 1)
-        gate.set()
-        recording.result(20)
+        clock.gate.set()
+        holding.result(20)
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     writer.metrics.flush()
-    assert [{"service": "orders", "Refusals": 1}] == writer.output.taken()
+    assert [{"service": "orders", "Refusals": 2}] == writer.output.taken()
 
 
 def test_a_snapshot_is_made_after_a_flush(writer: Writer) -> None:

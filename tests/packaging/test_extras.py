@@ -121,6 +121,7 @@ def test_the_core_is_never_excused() -> None:
     assert "keyturn.cli.output" not in imported_without()
 
 
+@pytest.mark.proof
 def test_what_is_left_out_is_told() -> None:
     """Under `--without-extras` a test that misses a package is not collected; the others are."""
     program = (

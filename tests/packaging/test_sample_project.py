@@ -44,6 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.e2e
+@pytest.mark.proof
 def test_it_has_the_wheel_and_nothing_of_the_checkout(project: Path) -> None:
     """Both packages come from the environment, and no path leads to the sources."""
     program = "import keyturn as k, rotation_listener as r, sys; print(k.__file__, r.__file__, *sys.path)"
@@ -53,6 +54,7 @@ def test_it_has_the_wheel_and_nothing_of_the_checkout(project: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.proof
 def test_a_user_tests_a_rotation(project: Path) -> None:
     """The fixtures are there without an import, and the function comes through the rotation."""
     said = run(project / ".venv" / "bin" / "pytest", "-q", folder=project)
@@ -60,6 +62,7 @@ def test_a_user_tests_a_rotation(project: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.proof
 def test_the_test_can_fail(project: Path) -> None:
     """A function that keeps its first login's version is found out."""
     orders = project / "orders.py"

@@ -13,6 +13,8 @@ import pytest
 from tools import build_layer, build_listener
 from tools.build_listener import ROOT
 
+pytestmark = pytest.mark.proof
+
 MADE = {"build_listener": build_listener.build, "build_layer": build_layer.build}
 
 

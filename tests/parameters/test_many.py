@@ -145,6 +145,7 @@ def test_references_labels_and_versions_may_stand_among_the_names(world: World) 
     assert ["two", "one", "of the secret"] == [got[name].value for name in names]
 
 
+@pytest.mark.proof
 def test_a_thousand_parameters_by_path_take_a_hundred_calls(world: World) -> None:
     """The largest page has ten. After that, none; a change costs one."""
     names, cache = fill(world, 999), world.cache()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # it knows CloudFormation's tags
 
 from keyturn.errors import ConfigurationError
 from keyturn.model.versions import Json
@@ -15,6 +13,7 @@ from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
 from tests.listener.test_events import at
+from tests.templates import read_template
 from tools.build_listener import ROOT
 
 PLACE = Place("eu-west-1", "111122223333")
@@ -153,14 +152,12 @@ def test_the_templates_listener_has_this_policy(*, parameters: bool) -> None:
 
     With parameters it has what `--parameters` adds, and without none of it.
     """
-    decoded, problems = decode(str(ROOT / "infra" / "template.yaml"))
-    assert not problems
     path = "Resources.ListenerRole.Properties.Policies[0].PolicyDocument"
     log_group = "arn:aws:logs:eu-west-1:111122223333:log-group:listener:*"
     queue = "arn:aws:sqs:eu-west-1:111122223333:undelivered"
     known = {"MarkerTable": TABLE, "ListenerLog": log_group, "Undelivered": queue}
     chosen = {"SweepsParameters": parameters}
-    template = resolved(at(json.loads(json.dumps(decoded)), path), known, chosen)
+    template = resolved(at(read_template(ROOT / "infra" / "template.yaml"), path), known, chosen)
     made = roles.listener(PLACE, marker_table=TABLE, parameters=parameters, log_group=log_group, queue=queue)
     assert template == document(made)
 
@@ -168,12 +165,11 @@ def test_the_templates_listener_has_this_policy(*, parameters: bool) -> None:
 @pytest.mark.parametrize("converges", [False, True])
 def test_the_templates_reader_may_report_as_it_is_printed(*, converges: bool) -> None:
     """The statement that `keyturn policy reader --convergence-table` adds, and without the table none."""
-    decoded, _problems = decode(str(ROOT / "infra" / "template.yaml"))
     path = "Resources.ReaderPolicy.Properties.PolicyDocument"
     fleet = TABLE.replace("markers", "convergence")
     known = {"MarkerTable": TABLE, "ConvergenceTable": fleet}
     chosen = {"HasTableKey": False, "Converges": converges, "ConvergesWithTableKey": False}
-    template = resolved(at(json.loads(json.dumps(decoded)), path), known, chosen)
+    template = resolved(at(read_template(ROOT / "infra" / "template.yaml"), path), known, chosen)
     printed = roles.reader(PLACE, marker_table=TABLE, convergence_table=fleet if converges else None)
     made, stacks = (
         cast("list[dict[str, object]]", at(one, "Statement")) for one in (document(printed), template)

@@ -26,26 +26,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A server that keeps a log of every statement."""
-    settings = {"logging_collector": "on", "log_statement": "all", "log_min_messages": "info"}
-    with EmbeddedPostgres(settings) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def ministack() -> Iterator[EmbeddedAws]:
-    """An account over HTTP."""
-    with EmbeddedAws() as aws:
-        yield aws
-
-
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=["moto", pytest.param("ministack", marks=pytest.mark.proof)])
 def client(request: pytest.FixtureRequest) -> Iterator[SecretsManagerClient]:
     """Secrets Manager, by each of the emulators."""
     if request.param == "ministack":
-        aws: EmbeddedAws = request.getfixturevalue("ministack")
+        aws: EmbeddedAws = request.getfixturevalue("embedded_aws")
         yield boto3.client("secretsmanager", endpoint_url=aws.endpoint_url)
         return
     with mock_aws():

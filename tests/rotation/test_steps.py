@@ -139,6 +139,7 @@ def test_each_step_twice(stage: Stage, strategy: str) -> None:
     assert stage.accepts(*before) is (strategy == "alternating")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("strategy", ["single", "alternating"])
 def test_a_crash_after_any_call_is_mended_by_a_retry(stage: Stage, strategy: str) -> None:
     """Died after the 1st, 2nd, ... call to Secrets Manager: the retried rotation ends as any other."""

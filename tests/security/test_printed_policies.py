@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import boto3
@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn import SecretCache, SecretVersion, announce
-from keyturn.assembly import default_recorder, marker_table
+from keyturn.assembly import marker_table
 from keyturn.cli.root import root
 from keyturn.errors import AccessDeniedError, KeyturnError
 from keyturn.model.versions import Json
@@ -37,28 +37,21 @@ TRUST = {
 
 
 @pytest.fixture(scope="module")
-def account() -> Iterator[None]:
+def account(guarded_aws: EmbeddedAws) -> None:
     """An account that enforces IAM, with a marker table, secrets and parameters."""
-    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        # What earlier tests made would go on with their credentials and servers.
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        default_recorder.cache_clear()
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        for name in (NAME, NAMESAKE, OTHER, ROTATED):
-            boto3.client("secretsmanager").create_secret(Name=name, SecretString="one")
-            announce(name, marker_table=TABLE)
-        table = marker_table(TABLE, boto3.client("dynamodb"))
-        table.renew(table.now_s())
-        for name in ("/prod/db", "/prod/other"):
-            boto3.client("ssm").put_parameter(Name=name, Value="one", Type="String")
-        yield
+    boto3.client("dynamodb").create_table(
+        TableName=TABLE,
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for name in (NAME, NAMESAKE, OTHER, ROTATED):
+        boto3.client("secretsmanager").create_secret(Name=name, SecretString="one")
+        announce(name, marker_table=TABLE)
+    table = marker_table(TABLE, boto3.client("dynamodb"))
+    table.renew(table.now_s())
+    for name in ("/prod/db", "/prod/other"):
+        boto3.client("ssm").put_parameter(Name=name, Value="one", Type="String")
 
 
 def printed(*arguments: str) -> dict[str, Json]:

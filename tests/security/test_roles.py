@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,17 +42,12 @@ class Holder:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def stack(guarded_aws: EmbeddedAws) -> Stack:
     """The template, deployed into an account that enforces IAM, and one secret."""
-    with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        # A session that earlier tests made would go on with their credentials.
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
-        stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
-        boto3.client("secretsmanager").create_secret(Name=NAME, SecretString="one")
-        stack.sweep()
-        yield stack
+    stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
+    boto3.client("secretsmanager").create_secret(Name=NAME, SecretString="one")
+    stack.sweep()
+    return stack
 
 
 def assumed(role_arn: str, stack: Stack) -> Holder:

@@ -6,16 +6,16 @@ from keyturn.testing.plugin import (
     keyturn_aws,
     keyturn_cache,
     keyturn_clock,
-    listener,
-    marker_table,
-    rotating_secret,
+    keyturn_listener,
+    keyturn_marker_table,
+    keyturn_rotating_secret,
 )
 
 __all__ = [
     "keyturn_aws",
     "keyturn_cache",
     "keyturn_clock",
-    "listener",
-    "marker_table",
-    "rotating_secret",
+    "keyturn_listener",
+    "keyturn_marker_table",
+    "keyturn_rotating_secret",
 ]

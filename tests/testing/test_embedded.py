@@ -13,7 +13,14 @@ import boto3
 import psycopg
 import pytest
 
-from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres, EmbeddedServerError, usable_binaries
+from keyturn.testing.embedded import (
+    PORTS,
+    EmbeddedAws,
+    EmbeddedPostgres,
+    EmbeddedServerError,
+    free_port,
+    usable_binaries,
+)
 from tests.testing.processes import eventually, heed_interrupts, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
@@ -70,6 +77,13 @@ def test_postgres_takes_only_the_password(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_a_port_is_none_that_an_outgoing_connection_takes() -> None:
+    """Servers that start at the same time, and clients beside them, do not get each other's port."""
+    ports = [free_port() for _ in range(50)]
+    assert all(port in PORTS for port in ports)
+    assert len(set(ports)) > 40
+
+
 def test_a_server_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None:
     """A server that cannot start raises at once, with the end of its log, and prints nothing."""
     with (
@@ -90,6 +104,7 @@ def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch
     subprocess.run(["rm", "-r", folder / "copy"], check=True)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_servers_end_with_their_parent(folder: Path, number: signal.Signals) -> None:
     """Whatever ends the process that started the servers, they end too and their folders go."""

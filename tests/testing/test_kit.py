@@ -54,9 +54,9 @@ def current(cache: SecretCache, secret: RotatingSecret) -> bool:
 # The account
 
 
-def test_the_table_is_the_templates(keyturn_aws: Account, marker_table: str) -> None:
+def test_the_table_is_the_templates(keyturn_aws: Account, keyturn_marker_table: str) -> None:
     """Key, attributes and billing are what the template says, and its name is in the environment."""
-    described = keyturn_aws.dynamodb.describe_table(TableName=marker_table)["Table"]
+    described = keyturn_aws.dynamodb.describe_table(TableName=keyturn_marker_table)["Table"]
     definition = table_definition()
     assert definition["KeySchema"] == described["KeySchema"]
     assert definition["AttributeDefinitions"] == described["AttributeDefinitions"]
@@ -87,10 +87,10 @@ def test_no_setting_of_the_developer_leads_out(
 
 
 def test_calls_are_counted(
-    keyturn_aws: Account, rotating_secret: MakeSecret, keyturn_cache: SecretCache
+    keyturn_aws: Account, keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache
 ) -> None:
     """What the cache calls, and nothing of the kit's own: one read, then none while nothing changed."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     assert [] == keyturn_aws.calls
     for _ in range(3):
         keyturn_cache.get(secret.name)
@@ -104,13 +104,13 @@ def test_calls_are_counted(
 
 
 def test_the_table_lives_by_the_tests_clock(
-    rotating_secret: MakeSecret,
+    keyturn_rotating_secret: MakeSecret,
     keyturn_cache: SecretCache,
     keyturn_clock: FakeClock,
-    listener: InProcessListener,
+    keyturn_listener: InProcessListener,
 ) -> None:
     """Covered while sweeps come, uncovered when none has for the lease, though no real second passed."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
 
     def covered() -> bool:
         keyturn_clock.advance(CHECK_INTERVAL_S)
@@ -121,16 +121,16 @@ def test_the_table_lives_by_the_tests_clock(
     assert covered()
     keyturn_clock.advance(1300)
     assert not covered()
-    listener.sweep()
+    keyturn_listener.sweep()
     assert covered()
 
 
 # A rotation
 
 
-def test_a_rotation_step_by_step(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_a_rotation_step_by_step(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
     """The server takes the new password at setSecret, AWSCURRENT moves at finishSecret, the cache follows."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     first = secret.current_version_id
     assert first == log_in(keyturn_cache, secret)
     rotation = secret.rotation()
@@ -147,9 +147,11 @@ def test_a_rotation_step_by_step(rotating_secret: MakeSecret, keyturn_cache: Sec
     assert rotation.version_id == log_in(keyturn_cache, secret)
 
 
-def test_alternating_users_are_never_refused(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_alternating_users_are_never_refused(
+    keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache
+) -> None:
     """The old user keeps its password for a rotation, so a copy of before logs in at every step."""
-    secret = rotating_secret(strategy="alternating-users")
+    secret = keyturn_rotating_secret(strategy="alternating-users")
     for user in ("app_clone", "app"):
         rotation = secret.rotation()
         for step in (rotation.create, rotation.set, rotation.test, rotation.finish):
@@ -160,9 +162,9 @@ def test_alternating_users_are_never_refused(rotating_secret: MakeSecret, keytur
     assert_no_refusals(secret)
 
 
-def test_text_is_a_password(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_text_is_a_password(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
     """A value that is no JSON object stays text in a rotation."""
-    secret = rotating_secret("prod/token", "first")
+    secret = keyturn_rotating_secret("prod/token", "first")
     log_in(keyturn_cache, secret)
     secret.rotate()
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
@@ -171,9 +173,9 @@ def test_text_is_a_password(rotating_secret: MakeSecret, keyturn_cache: SecretCa
     assert_no_refusals(secret)
 
 
-def test_fail_after_a_step_and_retry(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_fail_after_a_step_and_retry(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
     """A rotation that fails after setSecret leaves a server that only AWSPENDING opens; a retry ends it."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     first = log_in(keyturn_cache, secret)
     rotation = secret.rotation()
     rotation.fail_after("setSecret")
@@ -186,9 +188,9 @@ def test_fail_after_a_step_and_retry(rotating_secret: MakeSecret, keyturn_cache:
         secret.rotation().fail_after("finishSecret")
 
 
-def test_abandon(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_abandon(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
     """After an abandoned setSecret no label names what the server takes: no login is possible."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     log_in(keyturn_cache, secret)
     rotation = secret.rotation()
     rotation.fail_after("setSecret")
@@ -197,9 +199,9 @@ def test_abandon(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> Non
         log_in(keyturn_cache, secret)
 
 
-def test_rollback(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_rollback(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
     """AWSCURRENT goes back to an older version; the cache follows when the answers have settled."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     first = keyturn_cache.get(secret.name).version_id
     rotation = secret.rotate()
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
@@ -208,9 +210,9 @@ def test_rollback(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> No
     assert first == keyturn_cache.get(secret.name).version_id
 
 
-def test_a_put_outside_any_rotation(rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+def test_a_put_outside_any_rotation(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
     """It moves AWSCURRENT, the event says so, and the server does not know the value."""
-    secret = rotating_secret("prod/token", "first")
+    secret = keyturn_rotating_secret("prod/token", "first")
     log_in(keyturn_cache, secret)
     version_id = secret.put("typed by hand")
     assert version_id == secret.current_version_id
@@ -223,9 +225,9 @@ def test_a_put_outside_any_rotation(rotating_secret: MakeSecret, keyturn_cache: 
         assert_no_refusals(secret)
 
 
-def test_labels_are_as_in_aws(keyturn_aws: Account, rotating_secret: MakeSecret) -> None:
+def test_labels_are_as_in_aws(keyturn_aws: Account, keyturn_rotating_secret: MakeSecret) -> None:
     """Clients of the account have moto's mistakes mended: a read without a stage, and a put, after a move."""
-    secret = rotating_secret("prod/token", "first")
+    secret = keyturn_rotating_secret("prod/token", "first")
     client = cast("SecretsManagerClient", keyturn_aws.client("secretsmanager"))
     rotation = secret.rotate()
     assert rotation.version_id == client.get_secret_value(SecretId=secret.name)["VersionId"]
@@ -237,10 +239,13 @@ def test_labels_are_as_in_aws(keyturn_aws: Account, rotating_secret: MakeSecret)
 
 
 def test_a_rotation_function_of_ones_own(
-    keyturn_aws: Account, rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+    keyturn_aws: Account,
+    keyturn_rotating_secret: MakeSecret,
+    keyturn_cache: SecretCache,
+    keyturn_listener: InProcessListener,
 ) -> None:
     """It gets Lambda's events with the ARN, calls AWS by a client of its own, and its moves are told."""
-    secret = rotating_secret("prod/token", "first")
+    secret = keyturn_rotating_secret("prod/token", "first")
     client = cast("SecretsManagerClient", keyturn_aws.client("secretsmanager"))
     seen: list[str] = []
 
@@ -266,7 +271,7 @@ def test_a_rotation_function_of_ones_own(
     rotation = secret.rotation(function)
     rotation.run()
     assert list(STEPS) == seen
-    assert [("AWSCURRENT", rotation.version_id)] == native(listener.bus)
+    assert [("AWSCURRENT", rotation.version_id)] == native(keyturn_listener.bus)
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
     assert rotation.version_id == log_in(keyturn_cache, secret)
     assert_no_refusals(secret)
@@ -275,22 +280,24 @@ def test_a_rotation_function_of_ones_own(
 # Events
 
 
-def test_the_native_event(rotating_secret: MakeSecret, listener: InProcessListener) -> None:
+def test_the_native_event(keyturn_rotating_secret: MakeSecret, keyturn_listener: InProcessListener) -> None:
     """One for the move of AWSCURRENT, none for AWSPENDING and AWSPREVIOUS; one for a roll-back."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     first = secret.current_version_id
     rotation = secret.rotation()
     rotation.run(until="testSecret")
-    assert [] == listener.bus.sent
+    assert [] == keyturn_listener.bus.sent
     rotation.finish()
     rotation.rollback()
-    assert [("AWSCURRENT", rotation.version_id), ("AWSCURRENT", first)] == native(listener.bus)
-    assert [] == trailed(listener.bus)
+    assert [("AWSCURRENT", rotation.version_id), ("AWSCURRENT", first)] == native(keyturn_listener.bus)
+    assert [] == trailed(keyturn_listener.bus)
 
 
-def test_cloudtrail_if_asked(rotating_secret: MakeSecret, listener: InProcessListener) -> None:
+def test_cloudtrail_if_asked(
+    keyturn_rotating_secret: MakeSecret, keyturn_listener: InProcessListener
+) -> None:
     """The calls of the rotation function and the service's own events, in order."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     secret.rotation(cloudtrail=True).run()
     assert [
         "RotationStarted",
@@ -298,26 +305,26 @@ def test_cloudtrail_if_asked(rotating_secret: MakeSecret, listener: InProcessLis
         "UpdateSecretVersionStage",
         "UpdateSecretVersionStage",
         "RotationSucceeded",
-    ] == trailed(listener.bus)
-    assert 1 == len(native(listener.bus))
+    ] == trailed(keyturn_listener.bus)
+    assert 1 == len(native(keyturn_listener.bus))
 
 
 @pytest.mark.parametrize(
     ("end", "name"), [(Rotation.abandon, "RotationAbandoned"), (Rotation.retry, "RotationSucceeded")]
 )
 def test_cloudtrail_of_what_fails(
-    rotating_secret: MakeSecret, listener: InProcessListener, end: object, name: str
+    keyturn_rotating_secret: MakeSecret, keyturn_listener: InProcessListener, end: object, name: str
 ) -> None:
     """A failure is told, and how it ended."""
-    rotation = rotating_secret().rotation(cloudtrail=True)
+    rotation = keyturn_rotating_secret().rotation(cloudtrail=True)
     rotation.fail_after("testSecret")
-    assert "RotationFailed" == trailed(listener.bus)[-1]
+    assert "RotationFailed" == trailed(keyturn_listener.bus)[-1]
     end(rotation)  # type: ignore[operator] # a method
-    assert name == trailed(listener.bus)[-1]
+    assert name == trailed(keyturn_listener.bus)[-1]
 
 
 def test_cloudtrail_of_a_function_that_raises(
-    rotating_secret: MakeSecret, listener: InProcessListener
+    keyturn_rotating_secret: MakeSecret, keyturn_listener: InProcessListener
 ) -> None:
     """Its error passes through, and Secrets Manager tells that the rotation failed."""
 
@@ -325,45 +332,45 @@ def test_cloudtrail_of_a_function_that_raises(
         raise WrongPasswordError("of the administrator")
 
     with pytest.raises(WrongPasswordError, match="administrator"):
-        rotating_secret().rotation(function, cloudtrail=True).create()
-    assert ["RotationStarted", "RotationFailed"] == trailed(listener.bus)
+        keyturn_rotating_secret().rotation(function, cloudtrail=True).create()
+    assert ["RotationStarted", "RotationFailed"] == trailed(keyturn_listener.bus)
 
 
 def test_every_event_is_one_that_the_listener_reads(
-    rotating_secret: MakeSecret, listener: InProcessListener
+    keyturn_rotating_secret: MakeSecret, keyturn_listener: InProcessListener
 ) -> None:
     """All name the secret by its ARN, none is ignored, and none has a value."""
-    secret = rotating_secret("prod/db", {"username": "app", "password": CANARY})
+    secret = keyturn_rotating_secret("prod/db", {"username": "app", "password": CANARY})
     rotation = secret.rotation(cloudtrail=True)
     rotation.fail_after("setSecret")
     rotation.retry()
     rotation.rollback()
     secret.put(CANARY)
-    assert len(listener.bus.sent) > 8
-    for event in listener.bus.sent:
+    assert len(keyturn_listener.bus.sent) > 8
+    for event in keyturn_listener.bus.sent:
         hint = parse(event)
         assert not isinstance(hint, Ignored)
         assert secret.arn == getattr(hint, "secret_id", None)
-    assert CANARY not in json.dumps(listener.bus.sent)
+    assert CANARY not in json.dumps(keyturn_listener.bus.sent)
 
 
 def test_lost_events(
-    rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+    keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache, keyturn_listener: InProcessListener
 ) -> None:
     """Nothing is noticed, which the assertion says with both ids, until the sweep finds it."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     first = keyturn_cache.get(secret.name).version_id
     keyturn_cache.get(secret.name)
-    with listener.bus.dropping():
+    with keyturn_listener.bus.dropping():
         new = secret.rotate().version_id
     with pytest.raises(AssertionError, match=f"'prod/db': {first} is still served after 60 s, .* is {new}"):
         assert_converges(keyturn_cache, secret, within_s=60)
-    listener.sweep()
+    keyturn_listener.sweep()
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
 
 
 def test_doubled_events(
-    rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+    keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache, keyturn_listener: InProcessListener
 ) -> None:
     """The second delivery changes nothing: one read of the new version."""
     delivered: list[object] = []
@@ -372,27 +379,27 @@ def test_doubled_events(
         bus.send({"detail": "one"})
     bus.send({"detail": "two"})
     assert [{"detail": "one"}, {"detail": "one"}, {"detail": "two"}] == delivered
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     keyturn_cache.get(secret.name)
-    with listener.bus.doubling():
+    with keyturn_listener.bus.doubling():
         secret.rotate()
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
 
 
 def test_late_events_in_the_wrong_order(
-    rotating_secret: MakeSecret, keyturn_cache: SecretCache, listener: InProcessListener
+    keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache, keyturn_listener: InProcessListener
 ) -> None:
     """Held events wait for their release; delivered last first, they still lead to what is current."""
-    secret = rotating_secret()
+    secret = keyturn_rotating_secret()
     keyturn_cache.get(secret.name)
-    with listener.bus.holding():
+    with keyturn_listener.bus.holding():
         secret.rotate()
         secret.rotate()
     assert not current(keyturn_cache, secret)
-    assert 2 == len(listener.bus.held)
-    listener.bus.release(reversed)
+    assert 2 == len(keyturn_listener.bus.held)
+    keyturn_listener.bus.release(reversed)
     assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
-    assert [] == listener.bus.held
+    assert [] == keyturn_listener.bus.held
 
 
 def test_the_order_of_release() -> None:
@@ -411,10 +418,10 @@ def test_the_order_of_release() -> None:
 
 
 def test_nothing_shows_a_value(
-    rotating_secret: MakeSecret, keyturn_cache: SecretCache, capsys: pytest.CaptureFixture[str]
+    keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither objects nor errors of the kit have the value that they were given."""
-    secret = rotating_secret("prod/token", CANARY)
+    secret = keyturn_rotating_secret("prod/token", CANARY)
     keyturn_cache.get(secret.name)
     secret.put("another")
     secret.clock.advance(CHECK_INTERVAL_S)

@@ -279,22 +279,22 @@ def kit(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> N
 
 def test_of_a_user(
     *,
-    rotating_secret: MakeSecret,
+    keyturn_rotating_secret: MakeSecret,
     keyturn_cache: SecretCache,
     keyturn_clock: FakeClock,
-    listener: InProcessListener,
-    marker_table: str,
+    keyturn_listener: InProcessListener,
+    keyturn_marker_table: str,
     keyturn_aws: Account,
 ) -> None:
     """The plugin's fixtures, as an annotated test takes them."""
-    assert_type(rotating_secret(), RotatingSecret)
-    assert_type(rotating_secret("b", {"password": "p"}, strategy="alternating-users"), RotatingSecret)
-    assert_type(rotating_secret(name="c", value="text"), RotatingSecret)
+    assert_type(keyturn_rotating_secret(), RotatingSecret)
+    assert_type(keyturn_rotating_secret("b", {"password": "p"}, strategy="alternating-users"), RotatingSecret)
+    assert_type(keyturn_rotating_secret(name="c", value="text"), RotatingSecret)
     assert_type(keyturn_cache.get("b"), SecretVersion)
     keyturn_clock.advance(5.0)
-    assert_type(listener.bus, EventBus)
-    listener.sweep()
-    listener.deliver({"detail-type": "Secret Label Updated"})
+    assert_type(keyturn_listener.bus, EventBus)
+    keyturn_listener.sweep()
+    keyturn_listener.deliver({"detail-type": "Secret Label Updated"})
     keyturn_aws.client("ssm")
     assert_type(keyturn_aws.calls.count("GetSecretValue"), int)
-    assert_type(keyturn_aws.make_table(marker_table), str)
+    assert_type(keyturn_aws.make_table(keyturn_marker_table), str)

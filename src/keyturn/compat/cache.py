@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import cast
 
 import aws_secretsmanager_caching as upstream
@@ -19,13 +18,6 @@ from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError
 from keyturn.markers.calls import DynamoDBClient
 from keyturn.metrics.hook import Metrics
 from keyturn.runtime.host import known_marker_table
-
-
-@dataclass(frozen=True, slots=True)
-class CachedSecret:
-    """The part of upstream's cached secret that others read, its own tests too: the time of the next read."""
-
-    _next_refresh_time: datetime
 
 
 class SecretCache(upstream.SecretCache):
@@ -66,7 +58,6 @@ class SecretCache(upstream.SecretCache):
         self._interval_s = _interval_s(options["secret_refresh_interval"])
         self._stage = str(options["default_version_stage"])
         self._hook = cast("Hook | None", options["secret_cache_hook"])
-        self._clock = peers.clock
         self._source = DescribedSource(cast("DescribingClient", self._client), self._hook)
         table = known_marker_table(marker_table)
         has_table = table is not None or peers.markers is not None
@@ -124,11 +115,6 @@ class SecretCache(upstream.SecretCache):
             if failure is None:
                 raise
             raise failure from error
-
-    def _get_cached_secret(self, secret_id: str) -> CachedSecret:
-        now_s = self._clock.wall()
-        read_s = [now_s - one.age_s for one in self._held(secret_id) if one.stage == self._stage]
-        return CachedSecret(datetime.fromtimestamp(max(read_s, default=0.0) + self._interval_s, UTC))
 
     def _held(self, secret_id: str) -> list[HeldStatus]:
         return [one for one in self.keyturn.status().secrets if secret_id in one.secret_ids]

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,8 @@ LOCALHOST: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
 START_TIMEOUT_S: Final = 30
 POLL_INTERVAL_S: Final = 0.02
+PORTS: Final = range(20_000, 32_000)
+"""Where the servers listen: below the ports that systems give to outgoing connections."""
 
 
 class EmbeddedServerError(KeyturnError):
@@ -196,11 +198,14 @@ class EmbeddedPostgres:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that no process uses now."""
-    with socket.socket() as probe:
-        probe.bind((LOCALHOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that is free now, and that no outgoing connection will take."""
+    # The last one, 0, lets the system choose.
+    for port in (*secrets.SystemRandom().sample(PORTS, 20), 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOCALHOST, port))
+            free: int = probe.getsockname()[1]
+            return free
+    raise EmbeddedServerError("no TCP port of 127.0.0.1 is free")
 
 
 def new_folder(prefix: str) -> Path:

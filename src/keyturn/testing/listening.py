@@ -25,7 +25,7 @@ SWEEP: Event = {"keyturn": "sweep"}
 class InProcessListener:
     """Handles events as the deployed function does. Its waits pass on `clock`.
 
-    `bus` stands between Secrets Manager and the listener: `listener.bus.dropping()` loses events.
+    `bus` stands between Secrets Manager and the listener: `keyturn_listener.bus.dropping()` loses events.
     """
 
     def __init__(self, account: Account, table: str, clock: FakeClock) -> None:

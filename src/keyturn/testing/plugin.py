@@ -25,7 +25,7 @@ TABLE = "keyturn-markers"
 
 
 class MakeSecret(Protocol):
-    """The value of the fixture `rotating_secret`. Each call makes a secret."""
+    """The value of the fixture `keyturn_rotating_secret`. Each call makes a secret."""
 
     def __call__(
         self,
@@ -67,7 +67,7 @@ def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
+def keyturn_marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make a marker table as the template defines it, and return its name.
 
     KEYTURN_MARKER_TABLE names it, too.
@@ -77,16 +77,18 @@ def marker_table(keyturn_aws: Account, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def listener(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> InProcessListener:
-    """Return the rotation listener. It gets the events of every `rotating_secret`."""
+def keyturn_listener(
+    keyturn_aws: Account, keyturn_marker_table: str, keyturn_clock: FakeClock
+) -> InProcessListener:
+    """Return the rotation listener. It gets the events of every `keyturn_rotating_secret`."""
     from keyturn.testing.listening import InProcessListener
 
-    return InProcessListener(keyturn_aws, marker_table, keyturn_clock)
+    return InProcessListener(keyturn_aws, keyturn_marker_table, keyturn_clock)
 
 
 @pytest.fixture
-def rotating_secret(
-    keyturn_aws: Account, listener: InProcessListener, keyturn_clock: FakeClock
+def keyturn_rotating_secret(
+    keyturn_aws: Account, keyturn_listener: InProcessListener, keyturn_clock: FakeClock
 ) -> MakeSecret:
     """Return a function that makes secrets.
 
@@ -101,21 +103,25 @@ def rotating_secret(
         strategy: Strategy = "single-user",
     ) -> RotatingSecret:
         client = keyturn_aws.secretsmanager
-        made = RotatingSecret(client, name, value, strategy=strategy, bus=listener.bus, clock=keyturn_clock)
-        listener.sweep()
+        made = RotatingSecret(
+            client, name, value, strategy=strategy, bus=keyturn_listener.bus, clock=keyturn_clock
+        )
+        keyturn_listener.sweep()
         return made
 
     return make
 
 
 @pytest.fixture
-def keyturn_cache(keyturn_aws: Account, marker_table: str, keyturn_clock: FakeClock) -> Iterator[SecretCache]:
+def keyturn_cache(
+    keyturn_aws: Account, keyturn_marker_table: str, keyturn_clock: FakeClock
+) -> Iterator[SecretCache]:
     """Yield a cache with keyturn's defaults on that account, table and clock, without jitter."""
     from keyturn import Peers, SecretCache
 
     with SecretCache(
         cast("SecretsManagerClient", keyturn_aws.client("secretsmanager")),
-        marker_table=marker_table,
+        marker_table=keyturn_marker_table,
         dynamodb_client=cast("DynamoDBClient", keyturn_aws.client("dynamodb")),
         ssm_client=cast("ParameterStoreClient", keyturn_aws.client("ssm")),
         peers=Peers(clock=keyturn_clock, sleep=keyturn_clock.advance, random=lambda: 0.0),

@@ -5,9 +5,9 @@ import orders
 from keyturn.testing import assert_converges, is_wrong_password
 
 
-def test_the_function_works_through_a_rotation(rotating_secret, keyturn_cache, monkeypatch):
+def test_the_function_works_through_a_rotation(keyturn_rotating_secret, keyturn_cache, monkeypatch):
     """No login fails at any step, and the new password is in use within one check interval."""
-    secret = rotating_secret("prod/db")
+    secret = keyturn_rotating_secret("prod/db")
     monkeypatch.setattr(orders, "cache", keyturn_cache)
     monkeypatch.setattr(orders, "connect", secret.server.log_in)
     monkeypatch.setattr(orders, "is_refused", is_wrong_password)
