@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, dynamodb, make_client, region_of
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, dynamodb, region_of
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
@@ -154,12 +154,9 @@ def assemble(
     """Put a cache together. Makes no client and no request yet; raises `ConfigurationError`."""
     clients.checked()
     told, limits = measures(metrics), limits.spread_by(peers.random)
-    region = region_of(clients.secrets_manager)
-    table_client = dynamodb(clients.dynamodb, region)
-    table_name, markers = marker_table_of(marker_table), peers.markers
-    if markers is None and table_name is not None:
-        markers = late_table(table_name, table_client)
-    table = TableWatch(markers, limits, peers.random) if markers is not None else None
+    region, factory = region_of(clients.secrets_manager), ClientFactory()
+    table_client = dynamodb(clients.dynamodb, region, factory)
+    table = _table_watch(marker_table_of(marker_table), table_client, limits, peers)
     window_s = limits.check_interval_s * (2 if background else 1)
 
     def service(name: str) -> Service:
@@ -181,9 +178,9 @@ def assemble(
             unavailable=UnavailableError if is_secrets else ParameterUnavailableError,
         )
 
-    parameter_source = peers.parameter_source or parameter_store(clients.ssm, region)
+    parameter_source = peers.parameter_source or parameter_store(clients.ssm, region, factory)
     parameter_store_service = service("Parameter Store")
-    secrets_source = peers.source or secrets_manager(clients.secrets_manager)
+    secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
         cache_of(secrets_source, secret_key, service("Secrets Manager")),
@@ -212,6 +209,15 @@ def assemble(
         parameters=Once(lambda: _parameters(caches, secrets, limits)),
         logins=Once(lambda: _logins(secrets, limits, peers, told), survives_fork=True),
     )
+
+
+def _table_watch(
+    name: str | None, client: Callable[[], object], limits: Limits, peers: Peers
+) -> TableWatch | None:
+    markers = peers.markers
+    if markers is None and name is not None:
+        markers = late_table(name, client)
+    return TableWatch(markers, limits, peers.random) if markers is not None else None
 
 
 def marker_table_of(asked: str | Literal[False] | None) -> str | None:
@@ -329,12 +335,12 @@ class LateReports:
         self._table().write(report)
 
 
-def secrets_manager(client: object) -> SecretSource:
+def secrets_manager(client: object, factory: ClientFactory) -> SecretSource:
     """A source that reads through `client`, or through one made at the first read if it is None."""
     from keyturn.aws.secretsmanager import SecretsManagerSource
 
     if client is None:
-        made = Once(lambda: make_client("secretsmanager", SECRETS_TIMEOUTS_S))
+        made = Once(lambda: factory.make("secretsmanager", SECRETS_TIMEOUTS_S))
         return SecretsManagerSource(lambda: cast("SecretsManagerClient", made()))
     return SecretsManagerSource(lambda: cast("SecretsManagerClient", client))
 
@@ -362,9 +368,11 @@ class LateParameters:
         return self._source().read_path(path, recursive=recursive)
 
 
-def parameter_store(client: object, region: str | None) -> Callable[[bool], ParameterSource]:
+def parameter_store(
+    client: object, region: str | None, factory: ClientFactory
+) -> Callable[[bool], ParameterSource]:
     """Makes the source of parameters, decrypted or not; the two share one client."""
-    made = Once(lambda: make_client("ssm", SECRETS_TIMEOUTS_S, region) if client is None else client)
+    made = Once(lambda: factory.make("ssm", SECRETS_TIMEOUTS_S, region) if client is None else client)
 
     def source(decrypt: bool) -> ParameterSource:  # noqa: FBT001 # its one argument
         def load() -> ParameterStoreSource:
@@ -413,10 +421,11 @@ def recorder(table: str, client: object, dynamodb_client: object) -> Recorder:
     from keyturn.aws.catalog import SecretsManagerCatalog
     from keyturn.markers.recorder import Recorder
 
+    factory = ClientFactory()
     if client is None:
-        client = make_client("secretsmanager", SECRETS_TIMEOUTS_S)
+        client = factory.make("secretsmanager", SECRETS_TIMEOUTS_S)
     if dynamodb_client is None:
-        dynamodb_client = make_client("dynamodb", SECRETS_TIMEOUTS_S, region_of(client))
+        dynamodb_client = factory.make("dynamodb", SECRETS_TIMEOUTS_S, region_of(client))
     catalog = SecretsManagerCatalog(cast("CatalogClient", client))
     return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=SETTLE_S)
 

@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from keyturn.assembly import secrets_manager
+from keyturn.aws.clients import ClientFactory
 from keyturn.aws.extension import ExtensionSettings, ExtensionSource
 from keyturn.testing.fakes import FakeSecretsManager
 from tests.aws.extension_server import Answer, Extension, listening, serving
@@ -35,7 +36,9 @@ class TestSecretsManager(SourceContract):
     def scene(self) -> Iterator[Scene]:
         with mock_aws():
             client = boto3.client("secretsmanager", region_name="eu-west-1")
-            yield Scene(secrets_manager(client), ClientRig(client), names_any_character=False)
+            yield Scene(
+                secrets_manager(client, ClientFactory()), ClientRig(client), names_any_character=False
+            )
 
 
 class TestExtension(SourceContract):

@@ -163,7 +163,7 @@ def test_what_grows_old_never_leaves_the_hit_path(server: Server) -> None:
     server.turn()
     assert "v1" == server.get(arn)
     seen: set[str | None] = set()
-    server.source.meanwhile = lambda: seen.add(server.hits(arn))
+    server.source.meanwhile = lambda: seen.add(server.get(arn))
     for _ in range(720):
         server.turn()
         assert "v1" == server.get(arn)

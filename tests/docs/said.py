@@ -14,6 +14,7 @@ ELSEWHERE: Final = {
     "keyturn.markers.calls": ("IF_DENIED", "IF_MISSING"),
     "keyturn.convergence.table": ("IF_DENIED", "IF_MISSING"),
     "keyturn.aws.tables": ("_table_advice",),
+    "keyturn.cache.reads": ("said_of",),
     "keyturn.cache.table_view": ("_look", "uncovered_because"),
 }
 """Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""

@@ -228,7 +228,7 @@ def test_an_unknown_step_is_refused(stage: Stage) -> None:
     rotation = stage.rotation()
     rotation.create()
     event = {"Step": "fifth", "SecretId": stage.name, "ClientRequestToken": rotation.version_id}
-    with pytest.raises(RotationStepError, match="no step"):
+    with pytest.raises(RotationStepError, match="not a step"):
         stage.function()(event, None)
 
 

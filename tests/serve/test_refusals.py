@@ -185,13 +185,32 @@ def test_every_error_of_a_read_is_in_the_table() -> None:
     assert [kind for kind in kinds if answer_to(kind("prod/db")) is INTERNAL] == []
 
 
-def test_an_unforeseen_error_says_nothing(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
-    """500 without a message; the log has its kind and place and not its words, which may be a secret."""
+def test_a_foreign_error_out_of_the_source_says_nothing(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503, since the read failed, whatever the source raised; nobody sees the error's own words."""
     endpoint.world.secrets.fail = lambda _: RuntimeError(CANARY)
     with caplog.at_level(logging.DEBUG):
         answer = endpoint.ask(BY_QUERY)
+    assert 503 == answer.status_code
+    assert "RuntimeError" in answer.text
+    assert CANARY not in answer.text
+    assert CANARY not in caplog.text
+
+
+def test_an_unforeseen_error_says_nothing(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 without a message; the log has its kind and place and not its words, which may be a secret."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr("keyturn.serve.app.parsed", fail)
+    with caplog.at_level(logging.DEBUG):
+        answer = endpoint.ask(BY_QUERY)
     assert (500, {"__type": "InternalFailure"}) == (answer.status_code, answer.json())
-    assert "/secretsmanager/get: RuntimeError in _stored:" in caplog.text
+    assert "/secretsmanager/get: RuntimeError in fail:" in caplog.text
     assert CANARY not in caplog.text
 
 

@@ -24,6 +24,7 @@ from keyturn import (
     Peers,
     Reporting,
     ReportStatus,
+    RestStatus,
     SecretCache,
     SecretError,
     SecretVersion,
@@ -184,6 +185,7 @@ def states(cache: SecretCache) -> None:
     assert_type(status.parameters, tuple[HeldStatus, ...])
     assert_type(status.table.trouble, str | None)
     assert_type(status.reports, ReportStatus)
+    assert_type(status.resting, tuple[RestStatus, ...])
     assert_type(status.reports.reported_age_s, float | None)
     for held in status.secrets:
         assert_type(held.bound_s, float)

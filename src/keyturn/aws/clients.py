@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
-    from botocore.config import Config
+    from botocore.session import Session
 
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
@@ -28,6 +28,50 @@ TABLE_ATTEMPTS = 2
 """How often a client tries one call on a table in all: after a failed check the next one comes by itself."""
 
 
+class ClientFactory:
+    """Makes AWS clients from one botocore session, so that their credentials are resolved once.
+
+    Threads may share it: making a client is not thread-safe in botocore, so they take turns.
+    """
+
+    def __init__(self) -> None:
+        self._turn = Once(threading.Lock)
+        self._session = Once(_new_session)
+
+    def make(
+        self,
+        service: str,
+        timeouts_s: tuple[float, float],
+        region: str | None = None,
+        *,
+        attempts: int = SECRETS_ATTEMPTS,
+    ) -> object:
+        """Make a client for `service`, with these connect and read time-outs in seconds.
+
+        It is made by botocore alone, since the import of boto3 would cost a cold start 40 to 50 ms more.
+        Raises what botocore raises, for example without a Region.
+        """
+        from botocore.config import Config
+
+        connect_s, read_s = timeouts_s
+        config = Config(
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            user_agent_extra="keyturn",
+            tcp_keepalive=True,
+        )
+        with self._turn():
+            client: object = self._session().create_client(service, config=config, region_name=region)
+        return client
+
+
+def _new_session() -> Session:
+    from botocore.session import get_session
+
+    return get_session()
+
+
 def make_client(
     service: str,
     timeouts_s: tuple[float, float],
@@ -35,49 +79,15 @@ def make_client(
     *,
     attempts: int = SECRETS_ATTEMPTS,
 ) -> object:
-    """Make a client for `service`, with these connect and read time-outs in seconds.
-
-    It is made by botocore alone, since the import of boto3 would cost a cold start 40 to 50 ms more. All
-    clients of a process share one session, so that credentials are resolved once. Raises what botocore
-    raises, for example without a Region.
-    """
-    from botocore.config import Config
-
-    connect_s, read_s = timeouts_s
-    config = Config(
-        connect_timeout=connect_s,
-        read_timeout=read_s,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        user_agent_extra="keyturn",
-        tcp_keepalive=True,
-    )
-    return _session().create_client(service, config, region)
+    """Make a client from a session of its own; see `ClientFactory.make`."""
+    return ClientFactory().make(service, timeouts_s, region, attempts=attempts)
 
 
-class _Session:
-    """One botocore session. Making a client from it is not thread-safe, so threads take turns."""
-
-    def __init__(self) -> None:
-        from botocore.session import get_session
-
-        self._session = get_session()
-        self._lock = threading.Lock()
-
-    def create_client(self, service: str, config: Config, region: str | None) -> object:
-        with self._lock:
-            client: object = self._session.create_client(service, config=config, region_name=region)
-        return client
-
-
-_session: Once[_Session] = Once(_Session)
-"""Made anew in a forked child, where another thread of the parent may have held its lock."""
-
-
-def dynamodb(client: object, region: str | None) -> Callable[[], object]:
+def dynamodb(client: object, region: str | None, factory: ClientFactory) -> Callable[[], object]:
     """Return a function that returns `client`, or makes a client at its first call if `client` is None."""
     if client is not None:
         return lambda: client
-    return Once(lambda: make_client("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS))
+    return Once(lambda: factory.make("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS))
 
 
 def region_of(client: object) -> str | None:

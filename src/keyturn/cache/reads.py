@@ -147,8 +147,7 @@ class Reads:
         if isinstance(error, SecretError):
             return error
         advice = str(error) if isinstance(error, ConfigurationError) else ADVICE_FOREIGN
-        detail = f"the source raised {type(error).__name__}"
-        return self._copies.unavailable(secret_id, detail, advice=advice)
+        return self._copies.unavailable(secret_id, said_of(error), advice=advice)
 
     def _name_of(self, secret_id: str) -> str:
         """Return the secret's own name, or nothing as long as no answer has told it."""
@@ -160,6 +159,11 @@ class Reads:
         own = (version.arn, self._key_of(version.arn, version.name))
         if secret_id.startswith("arn:") and secret_id not in own:
             raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")
+
+
+def said_of(error: Exception) -> str:
+    """Return what is said of an error that is not keyturn's own. Its text may quote anything."""
+    return f"the source raised {type(error).__name__}"
 
 
 def is_answer(error: SecretError) -> bool:
