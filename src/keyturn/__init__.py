@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keyturn.cache.status import CacheStatus as CacheStatus
     from keyturn.cache.status import HeldStatus as HeldStatus
     from keyturn.cache.status import ReportStatus as ReportStatus
+    from keyturn.cache.status import RestStatus as RestStatus
     from keyturn.cache.status import TableStatus as TableStatus
     from keyturn.client import SecretCache as SecretCache
     from keyturn.errors import (
