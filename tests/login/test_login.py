@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from keyturn import LoginRefusedError, SecretCache, SecretNotFoundError
-from keyturn.login.logins import same_host_and_user
+from keyturn.login import same_host_and_user
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
@@ -524,7 +524,7 @@ def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None
         first = pool.submit(one.cache.login, NAME, prove, is_refused=lambda error: False)
         assert proving.wait(20)
         second = pool.submit(one.login)
-        assert eventually(lambda: "alone" in functions_running())
+        assert eventually(lambda: "await_end" in functions_running())
         waited.set()
         assert ["connected with v1"] * 2 == [first.result(20), second.result(20)]
     assert ["v1", "v1"] == one.server.tried()

@@ -15,9 +15,11 @@ import keyturn.cache.cache
 import keyturn.cache.checker
 import keyturn.cache.parameters
 import keyturn.convergence.reporter
+import keyturn.login.caller
 import keyturn.login.logins
+import keyturn.login.turns
 import keyturn.metrics.outbox
-from tests.simulation.scheduler import Scheduler, Waiting
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
 
 class Lock:
@@ -28,11 +30,12 @@ class Lock:
         self._waiting = Waiting()
         self._held = False
 
-    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - threading's own
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
+        late_s = self._scheduler.now_s + timeout if timeout >= 0 else NEVER_S
         while self._held:
-            if not blocking:
+            if not blocking or self._scheduler.now_s >= late_s:
                 return False
-            self._scheduler.park(self._waiting)
+            self._scheduler.park(self._waiting, late_s - self._scheduler.now_s if timeout >= 0 else None)
         self._held = True
         return True
 
@@ -46,6 +49,28 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+class RLock(Lock):
+    """As `threading.RLock`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
+        self._owner: Actor | None = None
+        self._depth = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
+        if self._owner is not self._scheduler.running and not super().acquire(blocking, timeout):
+            return False
+        self._owner = self._scheduler.running
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._owner = None
+            super().release()
 
 
 class Event:
@@ -90,6 +115,9 @@ class Threading:
     def Lock(self) -> Lock:  # noqa: N802 - threading's own
         return Lock(self._scheduler)
 
+    def RLock(self) -> RLock:  # noqa: N802 - threading's own
+        return RLock(self._scheduler)
+
     def Event(self) -> Event:  # noqa: N802 - threading's own
         return Event(self._scheduler)
 
@@ -107,7 +135,9 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
         for module in (
             keyturn.cache.cache,
             keyturn.cache.checker,
+            keyturn.login.caller,
             keyturn.login.logins,
+            keyturn.login.turns,
             keyturn.metrics.outbox,
             keyturn.cache.parameters,
             keyturn.cache.background,

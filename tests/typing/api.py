@@ -221,7 +221,7 @@ def errors() -> tuple[type[Exception], ...]:
         WrongPasswordError,
     )
     lookups: tuple[type[LookupError], ...] = (keyturn.SecretNotFoundError, keyturn.StageNotFoundError)
-    denials: tuple[type[PermissionError], ...] = (keyturn.AccessDeniedError, keyturn.LoginRefusedError)
+    denials: tuple[type[PermissionError], ...] = (keyturn.AccessDeniedError,)
     return (*secret, *parameter, field, conflict, *other, *lookups, *denials)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyturn.errors import LoginRefusedError
-from keyturn.login.logins import REFUSED_S
+from keyturn.login.memory import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.checkers import bounds, secrecy
