@@ -1,6 +1,6 @@
 """Logging in through a rotation: which version to try next, and which errors mean "wrong credentials".
 
-It imports `errors`, `model`, `metrics`, the fields of `runtime.logs` and, for its limits and evidence, `cache`.
+It imports `errors`, `model`, `metrics`, `runtime.logs` and, for its limits and evidence, `cache`.
 """
 
 from keyturn.login.logins import Attempt

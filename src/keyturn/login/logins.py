@@ -21,9 +21,7 @@ from keyturn.cache.limits import Limits
 from keyturn.errors import LoginRefusedError, SecretError, StageNotFoundError
 from keyturn.login.caller import CALLER, caller_is_gone
 from keyturn.login.memory import REFUSED_S, Identity
-from keyturn.login.policy import LoginOptions as LoginOptions
-from keyturn.login.policy import Policy as Policy
-from keyturn.login.policy import TimeLeft
+from keyturn.login.policy import LoginOptions, Policy, TimeLeft
 from keyturn.login.refusals import is_about_another_login
 from keyturn.login.turns import SLICE_S, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
@@ -31,6 +29,8 @@ from keyturn.model.instant import Instant
 from keyturn.model.protocols import Clock
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.logs import about
+
+__all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
 log = logging.getLogger("keyturn")
 

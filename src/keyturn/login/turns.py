@@ -18,7 +18,10 @@ from keyturn.model.instant import Instant
 from keyturn.model.versions import SecretVersion
 
 TURN_S = 5.0
-"""How long others wait for a turn at most; and for how long after an attempt without an answer none is needed."""
+"""How long others wait for a turn at most.
+
+For as long after an attempt that had no answer nobody needs a turn: the server is in trouble.
+"""
 
 SLICE_S = 0.25
 """How often a waiting thread looks whether its caller is gone, and whether a turn vanished without a word."""
@@ -214,7 +217,7 @@ class Turns:
             return self._memory.verdict(server, identity)
 
     def is_news(self, arn: str, stage: str, trouble: str) -> bool:
-        """Keep what kind of trouble there is to read this stage (empty: none); return True if it was another."""
+        """Keep what kind of trouble there is to read this stage, empty for none; return True if it is new."""
         with self._lock:
             return self._memory.keep_trouble(arn, stage, trouble)
 
@@ -231,7 +234,7 @@ class _Queued:
         turn.join(self._gate)
 
     def await_end(self, time_left_s: Callable[[], float]) -> bool:
-        """Wait until the turn is over and return True; or return False when it is late, or the caller is gone."""
+        """Wait until the turn is over. Return False if it is late before that, or the caller is gone."""
         left_s = min(self._left_s, time_left_s())
         while self._is_under_way():
             if left_s <= 0 or caller_is_gone():
