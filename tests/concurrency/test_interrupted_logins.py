@@ -205,7 +205,7 @@ def test_children_forked_in_the_middle_of_logins_log_in() -> None:
     """40 forks while four threads take turns: a child waits for no thread that it has not got."""
     logins, servers = made_logins(), Servers()
     with load(logins, servers, 4) as ended:
-        children = []
+        children: list[int] = []
         while len(children) < 40:
             servers.next()
             child = os.fork()

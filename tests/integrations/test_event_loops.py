@@ -350,7 +350,7 @@ def test_an_error_that_no_future_takes_reaches_the_caller(account: Account) -> N
 def test_superseded_async_connections_are_checked_by_a_coroutine(account: Account) -> None:
     """`async_retire_superseded` lets a connection of another class be."""
 
-    class Other(psycopg.AsyncConnection):  # type: ignore[type-arg]
+    class Other(psycopg.AsyncConnection):
         def __del__(self, *_: object) -> None:
             """There is no connection to warn of."""
 
