@@ -23,6 +23,7 @@ from keyturn.model.names import parameter_key_of, secret_key
 from keyturn.model.protocols import CachedSource, Clock, MarkerReader, Reports, SecretSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.host import SystemClock, environment_label, new_environment, system_random, system_sleep
+from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import Once, watch_process
 
@@ -318,12 +319,16 @@ class SecretCache:
         self._metrics.deliver()
 
     def checks_first(self, handler: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Decorates a Lambda handler: `check` is called before it, whose errors never reach it."""
+        """Decorates a Lambda handler: `check` is called before it, whose errors never reach it.
+
+        Logins inside the handler wait no longer than the invocation has left, by its `context`.
+        """
 
         @functools.wraps(handler)
         def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             self.check()
-            return handler(*args, **kwargs)
+            with invocation(*args, *kwargs.values()):
+                return handler(*args, **kwargs)
 
         return checked
 

@@ -115,3 +115,26 @@ def test_the_error_is_no_error_of_the_system(world: World) -> None:
         one.login(budget_s=0)
     assert caught.value.detail in str(caught.value)
     assert "version v1" in caught.value.detail
+
+
+def test_a_lambda_handler_need_not_say_how_long_it_has(world: World) -> None:
+    """Under `checks_first` no login waits longer than the invocation has left, and the error says so."""
+    one = Client(world, table=False)
+    one.login()
+    one.server.accepts = set()
+    begun_s = world.clock.wall()
+
+    class Context:
+        def get_remaining_time_in_millis(self) -> int:
+            return round(3000 - 1000 * (world.clock.wall() - begun_s))
+
+    @one.cache.checks_first
+    def handler(event: object, context: object) -> str:
+        return one.login()
+
+    with pytest.raises(LoginRefusedError, match=r"\(budget_s=10, remaining_s: [0-2]\.[0-9] s\)"):
+        handler({}, Context())
+    assert 1 < one.slept_s < 3
+    with pytest.raises(LoginRefusedError, match="remaining_s: not given"):
+        handler({}, None)
+    assert one.slept_s > 5

@@ -55,8 +55,8 @@ def async_connection_class(
 
 def _server(connection: object) -> str:
     """Name the server of a connection of redis-py, by its socket's path or its host and port."""
-    path = getattr(connection, "path", None)
-    return str(path) if path else server_of(vars(connection))
+    told = {name: getattr(connection, name, None) for name in ("path", "host", "port")}
+    return str(told["path"]) if told["path"] else server_of(told)
 
 
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:

@@ -9,6 +9,7 @@ from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.login.refusals import is_refused as known_refusal
 from keyturn.model.instant import Instant
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.invocation import REMAINING_S
 
 Accept = Callable[[SecretVersion, SecretVersion], bool]
 """Whether a candidate (second) may be tried in place of the current version (first)."""
@@ -42,8 +43,9 @@ class LoginOptions(TypedDict, total=False):
         budget_s: for how many seconds the login may wait in all: for a rotation that seems to be under way,
             and for another thread that tries the same version. By default 10. An attempt is never cut
             short, so give your own `connect` a time-out.
-        remaining_s: returns how many seconds the caller itself has left; no wait goes past that. In a Lambda
-            handler: `lambda: context.get_remaining_time_in_millis() / 1000`.
+        remaining_s: returns how many seconds the caller itself has left; no wait goes past that. A Lambda
+            handler under `SecretCache.checks_first` need not give it; in any other handler it is
+            `lambda: context.get_remaining_time_in_millis() / 1000`.
         server: a name for the server, such as `db-1:5432`, where several servers take logins with this
             secret. What one server accepted or refused is not held against another one. By default the
             secret has one server. The integrations fill it in from the host and port that they are given.
@@ -72,6 +74,7 @@ class TimeLeft:
 
     def __init__(self, policy: Policy, now: Callable[[], Instant]) -> None:
         self._policy = policy
+        self._remaining_s = policy.remaining_s or REMAINING_S.get()
         self._now = now
         self._begun = now()
 
@@ -81,7 +84,7 @@ class TimeLeft:
 
     def callers_s(self) -> float:
         """Return how many seconds the caller itself has left."""
-        return float("inf") if self._policy.remaining_s is None else self._policy.remaining_s()
+        return float("inf") if self._remaining_s is None else self._remaining_s()
 
     def allows(self, pause_s: float) -> bool:
         """Return True if a pause of this length ends within `budget_s` and before the caller's own end."""
@@ -92,5 +95,5 @@ class TimeLeft:
         return self._begun.age_s(self._now())
 
     def __str__(self) -> str:
-        callers_s = "not given" if self._policy.remaining_s is None else f"{self.callers_s():.1f} s"
+        callers_s = "not given" if self._remaining_s is None else f"{self.callers_s():.1f} s"
         return f"budget_s={self._policy.budget_s:g}, remaining_s: {callers_s}"
