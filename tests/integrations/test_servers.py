@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -77,10 +78,14 @@ def test_psycopg_on_a_loop(login: NotingLogin) -> None:
 
 def test_pymysql(login: NotingLogin, tmp_path: Path) -> None:
     """By host and port, or by a socket's path."""
-    for arguments in ({"host": "127.0.0.1", "port": 2}, {"unix_socket": str(tmp_path / "no")}, {}):
-        with suppress(pymysql.err.OperationalError):
-            by_pymysql.connect(login, **arguments)
-    assert ["127.0.0.1:2", str(tmp_path / "no"), ""] == login.servers
+    path = str(tmp_path / "silent")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        for arguments in ({"host": "127.0.0.1", "port": 2}, {"unix_socket": path, "read_timeout": 0.05}, {}):
+            with suppress(pymysql.err.OperationalError):
+                by_pymysql.connect(login, **arguments)
+    assert ["127.0.0.1:2", path, ""] == login.servers
 
 
 class OfflineSocketConnection(redis.UnixDomainSocketConnection):
