@@ -13,6 +13,7 @@ from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
 from keyturn.metrics.hook import Metrics
 from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
 
@@ -248,12 +249,16 @@ class SecretCache:
         self._parts.measures.deliver()
 
     def checks_first(self, handler: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Decorate a Lambda handler: `check` is called before it, whose errors never reach it."""
+        """Decorate a Lambda handler: `check` is called before it, whose errors never reach it.
+
+        Logins inside the handler wait no longer than the invocation has left, by its `context`.
+        """
 
         @functools.wraps(handler)
         def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             self.check()
-            return handler(*args, **kwargs)
+            with invocation(*args, *kwargs.values()):
+                return handler(*args, **kwargs)
 
         return checked
 

@@ -191,7 +191,9 @@ class SecretFieldError(SecretFormatError):
 class LoginRefusedError(SecretError):
     """The server refused every version that could be right. The message lists each version with its refusal.
 
-    Its cause is the last refusal, as the caller's own driver raised it.
+    `detail` and the message name each version that was tried with the kind of its error, each label that
+    could not be read, and how long the login waited. The cause (`__cause__`) is the last refusal, as the
+    caller's own driver raised it; it is None if no version was tried because all were refused moments ago.
     """
 
     summary = "was refused at login"

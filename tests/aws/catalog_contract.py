@@ -9,6 +9,7 @@ import pytest
 
 from keyturn.assembly import secrets_manager
 from keyturn.aws.catalog import SecretsManagerCatalog
+from keyturn.aws.clients import ClientFactory
 from keyturn.errors import SecretDeletedError, SecretNotFoundError
 from keyturn.model.protocols import Catalog, SecretSource
 from keyturn.model.versions import Described
@@ -31,7 +32,7 @@ class Account:
 
 def account_of(client: SecretsManagerClient) -> Account:
     """What keyturn sees by a client."""
-    return Account(SecretsManagerCatalog(client), secrets_manager(client), ClientRig(client))
+    return Account(SecretsManagerCatalog(client), secrets_manager(client, ClientFactory()), ClientRig(client))
 
 
 class CatalogContract:

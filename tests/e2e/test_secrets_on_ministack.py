@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.assembly import secrets_manager
+from keyturn.aws.clients import ClientFactory
 from tests.aws.catalog_contract import Account, CatalogContract, account_of
 from tests.aws.rigs import ClientRig
 from tests.aws.source_contract import Scene, SourceContract
@@ -22,7 +23,7 @@ class TestSecretsOnMinistack(SourceContract):
 
     @pytest.fixture
     def scene(self, client: SecretsManagerClient) -> Scene:
-        return Scene(secrets_manager(client), ClientRig(client), names_any_character=False)
+        return Scene(secrets_manager(client, ClientFactory()), ClientRig(client), names_any_character=False)
 
 
 class TestCatalogOnMinistack(CatalogContract):

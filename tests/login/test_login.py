@@ -7,76 +7,18 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import pytest
 
 from keyturn import Limits, LoginRefusedError, Peers, SecretCache, SecretNotFoundError
-from keyturn.login.logins import same_host_and_user
+from keyturn.login import Policy, same_host_and_user
+from keyturn.login.refusals import is_refused
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
+from tests.login.client import Client, RefusedError, Server
 from tests.testing.processes import eventually
 from tests.world import NAME, World
-
-
-class RefusedError(Exception):
-    """The server's 'wrong password'."""
-
-
-@dataclass
-class Server:
-    """A server that accepts some values; it counts every attempt."""
-
-    accepts: set[str] = field(default_factory=lambda: {"one"})
-    attempts: list[str] = field(default_factory=list)
-
-    def connect(self, version: SecretVersion) -> str:
-        self.attempts.append(version.version_id)
-        if version.text() not in self.accepts:
-            raise RefusedError("password authentication failed")
-        return f"connected with {version.version_id}"
-
-    def tried(self) -> list[str]:
-        tried, self.attempts = self.attempts, []
-        return tried
-
-
-@dataclass
-class Client:
-    """One process: a cache with a clock that its own pauses move."""
-
-    world: World
-    server: Server = field(default_factory=Server)
-    table: bool = True
-
-    def __post_init__(self) -> None:
-        self.slept_s = 0.0
-        self.cache = SecretCache(
-            peers=Peers(
-                source=self.world.secrets,
-                markers=self.world.table if self.table else None,
-                clock=self.world.clock,
-                random=lambda: 0.0,
-                sleep=self.sleep,
-            )
-        )
-
-    def sleep(self, seconds: float) -> None:
-        self.slept_s += seconds
-        self.world.clock.advance(seconds)
-        self.woken()
-
-    def woken(self) -> None:
-        """What happens in the world while this process waits."""
-
-    def login(self, **policy: object) -> str:
-        return self.cache.login(
-            NAME,
-            self.server.connect,
-            is_refused=lambda error: isinstance(error, RefusedError),
-            **policy,  # type: ignore[arg-type] # as the test gives it
-        )
 
 
 @pytest.fixture(params=[True, False], ids=["table", "no table"])
@@ -532,7 +474,7 @@ def test_who_waited_for_a_proof_connects_beside_the_others(world: World) -> None
         first = pool.submit(one.cache.login, NAME, prove, is_refused=lambda error: False)
         assert proving.wait(20)
         second = pool.submit(one.login)
-        assert eventually(lambda: "alone" in functions_running())
+        assert eventually(lambda: "await_end" in functions_running())
         waited.set()
         assert ["connected with v1"] * 2 == [first.result(20), second.result(20)]
     assert ["v1", "v1"] == one.server.tried()
@@ -567,3 +509,26 @@ def test_a_refused_login_waits_for_what_another_thread_reads(world: World, stage
         answered.set()
         assert ("two", "connected with v2") == (first.result(20), login.result(20))
     assert ["v1", "v2"] == one.server.tried()
+
+
+def test_a_login_inside_another_is_no_refusal_of_the_outer_one(world: World) -> None:
+    """A tunnel's login is refused: the outer secret is not called refused, whatever `is_refused` says."""
+    world.secrets.create("tunnel", "wrong")
+    one = Client(world)
+
+    def connect(version: SecretVersion) -> str:
+        def refuse(inner: SecretVersion) -> str:
+            raise RefusedError
+
+        return one.cache.login("tunnel", refuse, is_refused=lambda _: True, budget_s=0)
+
+    for _ in range(2):
+        with pytest.raises(LoginRefusedError, match="secret 'tunnel'"):
+            one.cache.login(NAME, connect, is_refused=lambda _: True, budget_s=0)
+    assert "connected with v1" == one.login()
+    assert ["v1"] == one.server.tried()
+
+
+def test_what_is_refused_has_a_default() -> None:
+    """A policy without a judge takes the table of `keyturn.refusals`."""
+    assert Policy().is_refused is is_refused

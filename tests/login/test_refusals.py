@@ -20,6 +20,7 @@ import requests
 import sqlalchemy.exc
 from redis._parsers.base import BaseParser
 
+from keyturn import AccessDeniedError, LoginRefusedError
 from keyturn.login.refusals import REFUSALS, Refusal, any_of, is_refused
 
 WORDS = "password authentication failed for user 'app'"
@@ -172,6 +173,29 @@ def test_causes_in_a_circle_end() -> None:
     one, other = RuntimeError("one"), RuntimeError("other")
     one.__cause__, other.__cause__ = other, one
     assert not is_refused(one)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        caused_by(psycopg.OperationalError(WORDS), LoginRefusedError("tunnel")),
+        caused_by(caused_by(psycopg.OperationalError(WORDS), LoginRefusedError("tunnel"))),
+        caused_by(caused_by(answered(401), LoginRefusedError("tunnel")), answered(401)),
+        RuntimeError("the tunnel is closed", caused_by(answered(401), LoginRefusedError("tunnel"))),
+        caused_by(answered(401), AccessDeniedError("tunnel")),
+    ],
+    ids=["itself", "raised from it", "a refusal raised from it", "an argument", "a secret that is denied"],
+)
+def test_a_refusal_of_another_login_is_none_of_this_one(error: Exception) -> None:
+    """What keyturn raised, and what was raised from that, is about another secret than the one at hand."""
+    assert not is_refused(error)
+
+
+def test_a_group_is_judged_member_by_member() -> None:
+    """The tunnel of one host was refused and the database of another one: the latter counts."""
+    tunnel = caused_by(answered(401), LoginRefusedError("tunnel"))
+    assert not is_refused(ExceptionGroup("all hosts", [tunnel]))
+    assert is_refused(ExceptionGroup("all hosts", [tunnel, psycopg.OperationalError(WORDS)]))
 
 
 def test_users_add_their_own() -> None:

@@ -29,6 +29,10 @@ _CHECKING: Final = "src/keyturn/cache/checker.py"
 _CONVERGENCE: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
 _LOGIN: Final = "src/keyturn/login/logins.py"
+_LOGIN_MEMORY: Final = "src/keyturn/login/memory.py"
+_LOGIN_POLICY: Final = "src/keyturn/login/policy.py"
+_LOGIN_TURNS: Final = "src/keyturn/login/turns.py"
+_MARKERS: Final = "src/keyturn/markers/table.py"
 _RECORDING: Final = "src/keyturn/markers/recorder.py"
 _RECONCILER: Final = "src/keyturn/markers/reconciler.py"
 _MARKERS_READER: Final = "src/keyturn/markers/reader.py"
@@ -422,81 +426,122 @@ BUGS: Final = (
     Bug(
         "a time-out moves on to the next version",
         _LOGIN,
-        "            elif isinstance(error, Exception) and self._is_refused(error):\n",
+        "            elif isinstance(error, Exception) and self._login.is_refused(error):\n",
         "            elif isinstance(error, Exception):\n",
     ),
     Bug(
         "a refusal is never remembered",
-        _LOGIN,
-        "                self._refusals[version.identity] = _Refusal(now, mark)\n",
-        "                self._refusals.pop(version.identity, None)\n",
+        _LOGIN_TURNS,
+        "                self._change(turn, Verdict(verdict.accepted, now, mark))\n",
+        "                self._change(turn, verdict)\n",
     ),
     Bug(
         "a refused version is tried again at once",
-        _LOGIN,
-        "            if refusal.at.age_s(self._now()) < self._limits.settle_s:\n",
-        "            if refusal.at.age_s(self._now()) < 0:\n",
+        _LOGIN_MEMORY,
+        "        is_settled = self.refused.age_s(now) >= settle_s\n",
+        "        is_settled = self.refused.age_s(now) >= 0\n",
     ),
     Bug(
         "a refused version gets no second try",
-        _LOGIN,
-        "            if refusal is None or refusal.tried_again:\n",
-        "            if refusal is None or refusal.at:\n",
+        _LOGIN_MEMORY,
+        "        if self.refused is None or self.has_second_try_begun:\n",
+        "        if self.refused is None or self.refused:\n",
     ),
     Bug(
         "the pending version is not tried",
         _LOGIN,
-        "            yield doubted\n        yield from self._under(secret_id, AWSPENDING)\n",
+        "            yield doubted\n        yield from self._under(AWSPENDING, current)\n",
         "            yield doubted\n",
     ),
     Bug(
         "AWSPREVIOUS is not tried although it may be",
         _LOGIN,
-        "            if policy.previous or _is_newer(previous, current):\n",
+        "            if self._policy.previous or _is_newer(previous, current):\n",
         "            if False:\n",
     ),
     Bug(
         "AWSPREVIOUS is tried by choice alone, also where it is the newer version",
         _LOGIN,
-        "            if policy.previous or _is_newer(previous, current):\n",
-        "            if policy.previous:\n",
+        "            if self._policy.previous or _is_newer(previous, current):\n",
+        "            if self._policy.previous:\n",
     ),
     Bug(
         "the version last logged in with is forgotten",
-        _LOGIN,
-        "            self._successes[version.arn] = _Success(version, current.identity)\n",
-        "            self._successes.pop(version.arn, None)\n",
+        _LOGIN_TURNS,
+        "            self._memory.keep_last(turn.key[0], LastLogin(version, current))\n",
+        "",
     ),
     Bug(
         "the budget is ignored",
-        _LOGIN,
-        "        if begun.age_s(self._now()) + pause_s > policy.budget_s:\n            return False\n",
-        "",
+        _LOGIN_POLICY,
+        "        return self.waited_s() + pause_s <= self._policy.budget_s and pause_s < self.callers_s()\n",
+        "        return pause_s < self.callers_s()\n",
     ),
     Bug(
         "a login does not wait for a rotation under way",
         _LOGIN,
-        "            if not (is_moving and self._may_wait(begun, pause_s, policy)):\n",
-        "            if pause_s or not (is_moving and self._may_wait(begun, pause_s, policy)):\n",
+        "            if not (is_moving and time.allows(pause_s)):\n",
+        "            if pause_s or not (is_moving and time.allows(pause_s)):\n",
     ),
     Bug(
         "a login waits past its caller's time",
-        _LOGIN,
-        "        return policy.remaining_s is None or pause_s < policy.remaining_s()\n",
-        "        return True\n",
+        _LOGIN_POLICY,
+        "        return self.waited_s() + pause_s <= self._policy.budget_s and pause_s < self.callers_s()\n",
+        "        return self.waited_s() + pause_s <= self._policy.budget_s\n",
     ),
     Bug(
         "a refused login does not read AWSCURRENT again",
         _LOGIN,
-        "        with suppress(SecretError):\n            yield self._versions.recheck(secret_id)\n",
+        "        yield from self._read(AWSCURRENT, current, "
+        "lambda: self._versions.recheck(self._secret_id))\n",
         "",
     ),
     Bug(
         "a turn ends when the loop's iterator is collected",
         _LOGIN,
-        "        finally:\n            self._end_turn()\n",
+        "        finally:\n            self._turn.end()\n",
         "        finally:\n            pass\n",
         weather="database does not answer",
+    ),
+    Bug(
+        "a login waits for another thread without a deadline",
+        _LOGIN_TURNS,
+        "        left_s = min(self._left_s, time_left_s())\n",
+        "        left_s = 3600.0\n",
+        weather="database does not answer",
+    ),
+    Bug(
+        "what is remembered of a version is remembered without its server",
+        _LOGIN_TURNS,
+        "        key = server, version.identity\n",
+        '        key = "", version.identity\n',
+    ),
+    Bug(
+        "the last login is remembered without its server",
+        _LOGIN_TURNS,
+        "            self._memory.keep_last(turn.key[0], LastLogin(version, current))\n",
+        '            self._memory.keep_last("", LastLogin(version, current))\n',
+    ),
+    Bug(
+        "all successes are cleared to make room for another secret's",
+        _LOGIN_MEMORY,
+        "        while len(self._entries) > self._entries_max:\n"
+        "            self._entries.popitem(last=False)\n",
+        "        if len(self._entries) > 1 and isinstance(key, str):\n"
+        "            self._entries.clear()\n"
+        "            self._entries[key] = value\n",
+    ),
+    Bug(
+        "one refusal bars a version that has just succeeded",
+        _LOGIN_MEMORY,
+        "        return is_settled or (self.accepted > 0 and not refused_by_caller)\n",
+        "        return is_settled\n",
+    ),
+    Bug(
+        "a second try is not remembered",
+        _LOGIN_TURNS,
+        "            if turn.is_second_try:\n",
+        "            if False:\n",
     ),
     Bug(
         "forced reads are limited per secret, not per stage",

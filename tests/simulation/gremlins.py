@@ -58,6 +58,7 @@ class Gremlins:
             "Parameter Store is busy with others": self._parameters_busy,
             "reads denied": self._reads_denied,
             "database does not answer": self._database_fails,
+            "database refuses right passwords now and then": self._database_whims,
             "table throttles and times out": self._table_fails,
             "table denied": self._table_denied,
             "table lost, then made anew": self._table_lost,
@@ -171,6 +172,11 @@ class Gremlins:
         self.weather.database_error = self.random.choice((0.2, 1.0))
         self._last(100)
         self.weather.database_error = 0.0
+
+    def _database_whims(self) -> None:
+        self.weather.database_whims = self.random.choice((0.1, 0.5))
+        self._last(100)
+        self.weather.database_whims = 0.0
 
     # The table
 

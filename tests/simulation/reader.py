@@ -16,7 +16,7 @@ from keyturn.login.refusals import is_refused
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.hosts import Host
 from tests.simulation.moves import Moves
-from tests.simulation.peers.database import RefusedError
+from tests.simulation.peers.database import SERVERS, RefusedError, WhimError
 from tests.simulation.scheduler import NEVER_S, Scheduler
 
 STAGES = (AWSCURRENT,) * 6 + (AWSPREVIOUS, AWSPENDING, "blue")
@@ -45,7 +45,9 @@ class Login:
 
     `deadline_s`: until when its caller has time. `looks_s`: when each look for a version began;
     `tried`: the versions tried in the last of them, `labelled`: those that had a label when one was;
-    `last`: those last logged in with before it.
+    `last`: those last logged in with before it. `connecting_s`, `paused_s`: how long its attempts
+    and its pauses have taken; `beside_s`: the attempts of other threads of its process meanwhile.
+    `whims`: versions that are right and were refused all the same.
     `outcome`: None after a success.
     """
 
@@ -55,10 +57,15 @@ class Login:
     previous: bool
     budget_s: float
     deadline_s: float
+    server: str
+    connecting_s: float = 0.0
+    paused_s: float = 0.0
+    beside_s: float = 0.0
     looks_s: list[float] = field(default_factory=list)
     tried: list[tuple[str, str]] = field(default_factory=list)
     labelled: set[tuple[str, str]] = field(default_factory=set)
     last: set[tuple[str, str]] = field(default_factory=set)
+    whims: set[tuple[str, str]] = field(default_factory=set)
     timed_out: bool = False
     outcome: SecretError | TimeoutError | None = None
 
@@ -70,9 +77,11 @@ class LoginsTold(Protocol):
 
     def tries(self, login: Login, version: SecretVersion) -> None: ...
 
+    def tried(self, login: Login) -> None: ...
+
     def accepted(self, login: Login, version: SecretVersion) -> None: ...
 
-    def refused(self, login: Login, version: SecretVersion) -> None: ...
+    def refused(self, login: Login, version: SecretVersion, *, by_whim: bool) -> None: ...
 
     def ended(self, login: Login) -> None: ...
 
@@ -81,7 +90,8 @@ class LoginsTold(Protocol):
 class Reader:
     """A process and its cache. `ids`: by which id it gets each secret; `told` hears of each get.
 
-    `parameters` reads some; `connect` logs in to a secret's database with one of its versions.
+    `parameters` reads some; `connect` logs in to a server of a secret's database with one of its
+    versions.
 
     `storms`: the chance that a move is followed by many things one after the other.
     """
@@ -96,7 +106,7 @@ class Reader:
     told: Callable[[Served], None]
     invalidated: Callable[[Reader, str], None]
     reborn: Callable[[Reader], None]
-    connect: Callable[[SecretVersion], None]
+    connect: Callable[[SecretVersion, str], None]
     logins: LoginsTold
     parameters: Callable[[Reader], None]
     counted: Counter[str]
@@ -148,6 +158,7 @@ class Reader:
             previous=random.random() < 0.3,
             budget_s=random.choice((10.0, 10.0, 10.0, 2.0, 0.0)),
             deadline_s=now_s + patience_s,
+            server=random.choices(list(SERVERS), (7, 3))[0],
         )
         self.logins.begun(login)
         try:
@@ -172,6 +183,7 @@ class Reader:
             "is_refused": is_refused,
             "previous": login.previous,
             "budget_s": login.budget_s,
+            "server": login.server,
         }
         if login.deadline_s < NEVER_S:
             options["remaining_s"] = lambda: login.deadline_s - self.scheduler.now_s
@@ -180,13 +192,15 @@ class Reader:
     def _connect(self, login: Login, version: SecretVersion) -> None:
         self.logins.tries(login, version)
         try:
-            self.connect(version)
-        except RefusedError:
-            self.logins.refused(login, version)
+            self.connect(version, login.server)
+        except RefusedError as error:
+            self.logins.refused(login, version, by_whim=isinstance(error, WhimError))
             raise
         except TimeoutError:
             login.timed_out = True
             raise
+        finally:
+            self.logins.tried(login)
         self.logins.accepted(login, version)
 
     def _read_on(self) -> None:

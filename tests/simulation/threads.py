@@ -15,9 +15,11 @@ import keyturn.cache.checker
 import keyturn.cache.copies
 import keyturn.cache.flights
 import keyturn.convergence.reporter
+import keyturn.login.caller
 import keyturn.login.logins
+import keyturn.login.turns
 import keyturn.metrics.outbox
-from tests.simulation.scheduler import Actor, Scheduler, Waiting
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
 FLIGHTS = ("keyturn-read", "keyturn-check")
 """Threads that carry out one read or one check for their callers."""
@@ -31,11 +33,12 @@ class Lock:
         self._waiting = Waiting()
         self._held = False
 
-    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 - threading's own
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
+        late_s = self._scheduler.now_s + timeout if timeout >= 0 else NEVER_S
         while self._held:
-            if not blocking:
+            if not blocking or self._scheduler.now_s >= late_s:
                 return False
-            self._scheduler.park(self._waiting)
+            self._scheduler.park(self._waiting, late_s - self._scheduler.now_s if timeout >= 0 else None)
         self._held = True
         return True
 
@@ -56,11 +59,11 @@ class RLock(Lock):
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler)
-        self._owner: object = None
+        self._owner: Actor | None = None
         self._depth = 0
 
-    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 # as of threading
-        if self._owner is not self._scheduler.running and not super().acquire(blocking):
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
+        if self._owner is not self._scheduler.running and not super().acquire(blocking, timeout):
             return False
         self._owner = self._scheduler.running
         self._depth += 1
@@ -68,7 +71,7 @@ class RLock(Lock):
 
     def release(self) -> None:
         self._depth -= 1
-        if not self._depth:
+        if self._depth == 0:
             self._owner = None
             super().release()
 
@@ -130,7 +133,7 @@ class Threading:
     def Lock(self) -> Lock:  # noqa: N802 - threading's own
         return Lock(self._scheduler)
 
-    def RLock(self) -> RLock:  # noqa: N802
+    def RLock(self) -> RLock:  # noqa: N802 - threading's own
         return RLock(self._scheduler)
 
     def Event(self) -> Event:  # noqa: N802 - threading's own
@@ -151,7 +154,9 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.cache.copies,
             keyturn.cache.flights,
             keyturn.cache.checker,
+            keyturn.login.caller,
             keyturn.login.logins,
+            keyturn.login.turns,
             keyturn.metrics.outbox,
             keyturn.cache.background,
             keyturn.convergence.reporter,

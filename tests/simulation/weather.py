@@ -38,6 +38,7 @@ class Weather:
     secrets_error: float = 0.0
     parameters_per_s: int = PARAMETERS_PER_S
     database_error: float = 0.0
+    database_whims: float = 0.0
     table_error: float = 0.0
     table_denied: bool = False
     denied: set[str] = field(default_factory=set)
@@ -74,7 +75,7 @@ class Weather:
         self.active.clear()
         self.denied.clear()
         self.parameters_per_s = PARAMETERS_PER_S
-        self.secrets_error = self.database_error = self.table_error = 0.0
+        self.secrets_error = self.database_error = self.database_whims = self.table_error = 0.0
         self.crash = self.out_of_time = 0.0
         self.event_lost = self.event_late = self.event_doubled = 0.0
         self.table_denied = self.listener_dead = self.sweeps_off = False

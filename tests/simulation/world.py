@@ -370,8 +370,8 @@ class World:
                 return self.counted["logins: versions refused"]
         return None
 
-    def _connect(self, wire: Wire, version: SecretVersion) -> None:
-        connect(self.databases[version.name], wire, version.text())
+    def _connect(self, wire: Wire, version: SecretVersion, server: str) -> None:
+        connect(self.databases[version.name], server, wire, version.text())
 
     def _sleep(self, seconds: float) -> None:
         """What a login does between two looks; nothing else of a reader sleeps."""

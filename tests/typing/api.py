@@ -227,11 +227,11 @@ def errors() -> tuple[type[Exception], ...]:
         keyturn.ConfigurationError,
         ConvergenceTableError,
         RotationError,
-        WrongPasswordError,
     )
+    of_a_server: type[Exception] = WrongPasswordError
     lookups: tuple[type[LookupError], ...] = (keyturn.SecretNotFoundError, keyturn.StageNotFoundError)
     denials: tuple[type[keyturn.SecretError], ...] = (keyturn.AccessDeniedError, keyturn.LoginRefusedError)
-    return (*secret, *parameter, field, conflict, *other, *lookups, *denials)
+    return (*secret, *parameter, field, conflict, *other, *lookups, *denials, of_a_server)
 
 
 def rotations(client: SecretsManagerClient, clock: FakeClock) -> None:

@@ -42,6 +42,15 @@ def arguments(
     return {**told, **(given or {}), **credentials}
 
 
+def server_of(given: Mapping[str, object], *, host: str = "host", port: str = "port") -> str:
+    """Name the server that the caller gave, as `host:port`; empty where the secret names it.
+
+    `host` and `port` are the driver's names of the two arguments.
+    """
+    chosen = [str(given.get(name) or "") for name in (host, port)]
+    return ":".join(chosen) if any(chosen) else ""
+
+
 def _fields(version: SecretVersion) -> dict[str, str | int]:
     """Return the usable fields of the secret, with the port as a number."""
     document = version.json()

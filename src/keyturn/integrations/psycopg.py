@@ -10,12 +10,13 @@ One connection, and a pool of them:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from keyturn.integrations.arguments import LIBPQ, arguments
+from keyturn.integrations.arguments import LIBPQ, arguments, server_of
 from keyturn.integrations.login import Login, Opened
 from keyturn.model.versions import SecretVersion
 
@@ -37,14 +38,15 @@ class LoginConnection(psycopg.Connection):
         Host, port and dbname are the secret's too, unless `conninfo` or `kwargs` has them.
         """
         given = {**conninfo_to_dict(conninfo), **kwargs}
-        return cls.login(lambda version: cls._open(version, given))
+        opening = partial(cls._open, given=given)
+        connection, opened = cls.login.open(opening, server=_server(given))
+        connection.opened = opened
+        return connection
 
     @classmethod
     def _open(cls, version: SecretVersion, given: Mapping[str, object]) -> Self:
         # psycopg checks the arguments itself.
-        connection = super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
-        connection.opened = cls.login.opened(version)
-        return connection
+        return super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
 
     def is_superseded(self) -> bool:
         """Return True if AWSCURRENT has moved to another version since this connection was opened."""
@@ -61,18 +63,19 @@ class AsyncLoginConnection(psycopg.AsyncConnection):
     async def connect(cls, conninfo: str = "", **kwargs: object) -> Self:
         """Connect. See `LoginConnection.connect`."""
         given = {**conninfo_to_dict(conninfo), **kwargs}
-        return await cls.login.awaiting(lambda version: cls._open(version, given))
+        opening = partial(cls._open, given=given)
+        connection, opened = await cls.login.async_open(opening, server=_server(given))
+        connection.opened = opened
+        return connection
 
     @classmethod
     async def _open(cls, version: SecretVersion, given: Mapping[str, object]) -> Self:
         # psycopg checks the arguments itself.
-        connection = await super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
-        connection.opened = cls.login.opened(version)
-        return connection
+        return await super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
 
-    def is_superseded(self) -> bool:
-        """See `LoginConnection.is_superseded`."""
-        return self.login.is_superseded(self.opened)
+    async def is_superseded(self) -> bool:
+        """See `LoginConnection.is_superseded`. Never reads the cache on the loop."""
+        return await self.login.async_is_superseded(self.opened)
 
 
 def connection_class(login: Login) -> type[LoginConnection]:
@@ -104,8 +107,12 @@ def retire_superseded(connection: psycopg.Connection) -> None:
 
 async def async_retire_superseded(connection: psycopg.AsyncConnection) -> None:
     """Close a superseded connection at its check-out, for `AsyncConnectionPool`."""
-    if isinstance(connection, AsyncLoginConnection) and connection.is_superseded():
+    if isinstance(connection, AsyncLoginConnection) and await connection.is_superseded():
         _retire(connection)
+
+
+def _server(given: Mapping[str, object]) -> str:
+    return server_of({"host": given.get("hostaddr"), **given})
 
 
 def _retire(connection: LoginConnection | AsyncLoginConnection) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pymysql
 from pymysql.cursors import Cursor
 
-from keyturn.integrations.arguments import PYMYSQL, arguments
+from keyturn.integrations.arguments import PYMYSQL, arguments, server_of
 from keyturn.integrations.login import Login
 from keyturn.model.versions import SecretVersion
 
@@ -28,4 +28,4 @@ def connect(login: Login, **kwargs: object) -> pymysql.Connection[Cursor]:
         opened: pymysql.Connection[Cursor] = pymysql.Connection(**parameters)  # type: ignore[call-overload]
         return opened
 
-    return login(attempt)
+    return login(attempt, server=str(kwargs.get("unix_socket") or "") or server_of(kwargs))

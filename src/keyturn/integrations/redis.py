@@ -14,7 +14,7 @@ from redis.asyncio import connection as aio
 from redis.connection import AbstractConnection, Connection
 from redis.credentials import UsernamePasswordCredentialProvider
 
-from keyturn.integrations.arguments import REDIS, arguments
+from keyturn.integrations.arguments import REDIS, arguments, server_of
 from keyturn.integrations.login import Login
 from keyturn.model.versions import SecretVersion
 
@@ -31,7 +31,7 @@ def connection_class(login: Login, base: type[AbstractConnection] = Connection) 
                 super(LoginConnection, self).connect_check_health(*args, **kwargs)
 
             if self._sock is None:
-                login(attempt)
+                login(attempt, server=_server(self))
 
     return LoginConnection
 
@@ -48,9 +48,15 @@ def async_connection_class(
                 await super(AsyncLoginConnection, self).connect_check_health(*args, **kwargs)
 
             if not self.is_connected:
-                await login.awaiting(attempt)
+                await login.awaiting(attempt, server=_server(self))
 
     return AsyncLoginConnection
+
+
+def _server(connection: object) -> str:
+    """Name the server of a connection of redis-py, by its socket's path or its host and port."""
+    told = {name: getattr(connection, name, None) for name in ("path", "host", "port")}
+    return str(told["path"]) if told["path"] else server_of(told)
 
 
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:

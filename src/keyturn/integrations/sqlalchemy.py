@@ -18,7 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from keyturn.errors import ConfigurationError
-from keyturn.integrations.arguments import CREDENTIALS, Names, arguments
+from keyturn.integrations.arguments import CREDENTIALS, Names, arguments, server_of
 from keyturn.integrations.login import Login, Opened
 from keyturn.model.versions import SecretVersion
 
@@ -43,13 +43,16 @@ def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
         dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[object], given: Mapping[str, object]
     ) -> DBAPIConnection:
         def connect(version: SecretVersion) -> DBAPIConnection:
-            connection = dialect.connect(*args, **arguments(version, names, given))
-            record.info[_OPENED] = (login, login.opened(version))
-            return connection
+            return dialect.connect(*args, **arguments(version, names, given))
 
+        server = server_of(given, host=names.get("host", "host"), port=names.get("port", "port"))
         if dialect.is_async:
-            return await_only(login.awaiting(lambda version: greenlet_spawn(connect, version)))
-        return login(connect)
+            opening = login.async_open(lambda version: greenlet_spawn(connect, version), server=server)
+            connection, opened = await_only(opening)
+        else:
+            connection, opened = login.open(connect, server=server)
+        record.info[_OPENED] = (login, opened)
+        return connection
 
     event.listen(sync_engine, "do_connect", do_connect)
 
@@ -58,17 +61,24 @@ def retire_superseded(engine: Engine | AsyncEngine) -> None:
     """Replace a pooled connection at its check-out if AWSCURRENT has moved since it was opened.
 
     Nothing in keyturn needs this, since an open connection goes on working after a rotation. It is for
-    servers that end sessions of an old password, and for rules that demand it. Call it after `log_in`.
+    servers that end sessions of an old password, and for rules that demand it. Call it after `log_in`. An
+    async engine reads the cache in a thread where the check-out is no hit.
     """
+    sync_engine = _sync(engine)
+
+    def is_superseded(login: Login, opened: Opened) -> bool:
+        if sync_engine.dialect.is_async:
+            return await_only(login.async_is_superseded(opened))
+        return login.is_superseded(opened)
 
     def checkout(
         _connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
     ) -> None:
         login, opened = record.info.get(_OPENED, (None, None))
-        if isinstance(login, Login) and isinstance(opened, Opened) and login.is_superseded(opened):
+        if isinstance(login, Login) and isinstance(opened, Opened) and is_superseded(login, opened):
             raise DisconnectionError("the connection was opened with a version that is no longer AWSCURRENT")
 
-    event.listen(_sync(engine), "checkout", checkout)
+    event.listen(sync_engine, "checkout", checkout)
 
 
 def _sync(engine: Engine | AsyncEngine) -> Engine:

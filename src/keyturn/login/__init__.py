@@ -1,8 +1,9 @@
 """Logging in through a rotation: which version to try next, and which errors mean "wrong credentials".
 
-It imports `errors`, `model`, `metrics` and, for its limits and evidence, `cache`.
+It imports `errors`, `model`, `metrics`, `runtime.logs` and, for its limits and evidence, `cache`.
 """
 
-from keyturn.login.logins import Attempt, LoginOptions, same_host, same_host_and_user
+from keyturn.login.logins import Attempt
+from keyturn.login.policy import LoginOptions, Policy, same_host, same_host_and_user
 
-__all__ = ["Attempt", "LoginOptions", "same_host", "same_host_and_user"]
+__all__ = ["Attempt", "LoginOptions", "Policy", "same_host", "same_host_and_user"]

@@ -1,170 +1,87 @@
 """Logging in with whichever version of a secret the server accepts.
 
-Between setSecret and finishSecret a server takes only the new password, while AWSCURRENT is still
-the old one. So a refusal is not the end: the candidates are tried in an order that avoids refusals,
-each at most once, and only a refused credential moves on to the next. Which versions were refused is
-remembered for some seconds, as ordering and so that callers do not lock an account.
+Between setSecret and finishSecret a server takes only the new password, while AWSCURRENT is still the
+old one. So a refusal is not the end: the candidates are tried in an order that avoids refusals, each at
+most once per look, and only a refused credential moves on to the next one. `turns` says which thread may
+try which version, and remembers for some seconds which versions were refused.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypedDict
+from typing import Protocol
 
 from keyturn.cache.freshness import Evidence
 from keyturn.cache.limits import Limits
-from keyturn.errors import LoginRefusedError, SecretError, SecretFormatError, SecretKindError
-from keyturn.login.refusals import is_refused
+from keyturn.errors import LoginRefusedError, SecretError, StageNotFoundError
+from keyturn.login.caller import CALLER, caller_is_gone
+from keyturn.login.memory import REFUSED_S, Identity
+from keyturn.login.policy import LoginOptions, Policy, TimeLeft
+from keyturn.login.refusals import is_about_another_login
+from keyturn.login.turns import SLICE_S, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Instant
 from keyturn.model.protocols import Clock
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.runtime.logs import about
 
-REFUSED_S = 30.0
-"""How long a refusal is remembered: in this time a version is tried at most twice per process."""
+__all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
+
+log = logging.getLogger("keyturn")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
-"""Between rounds, while a rotation seems to be under way; doubled each time, with jitter."""
-
-Identity = tuple[str, str]
-
-Accept = Callable[[SecretVersion, SecretVersion], bool]
-"""Whether a candidate (second) may be tried in place of the current version (first)."""
-
-
-def _field(version: SecretVersion, name: str) -> object:
-    try:
-        document = version.json()
-    except (SecretFormatError, SecretKindError):
-        return None
-    return document.get(name) if isinstance(document, dict) else None
-
-
-def same_host(current: SecretVersion, candidate: SecretVersion) -> bool:
-    """Whether both name the same host (secrets without a `host` do)."""
-    return _field(current, "host") == _field(candidate, "host")
-
-
-def same_host_and_user(current: SecretVersion, candidate: SecretVersion) -> bool:
-    """Whether both name the same host and the same `username`."""
-    return same_host(current, candidate) and _field(current, "username") == _field(candidate, "username")
-
-
-class LoginOptions(TypedDict, total=False):
-    """What a login may try, and for how long.
-
-    Args:
-        is_refused: whether an error means "wrong credentials"; by default `keyturn.is_refused`, which
-            knows the errors of common drivers.
-        accept: whether a version (second) may be tried in place of the current one (first); by default
-            `same_host`.
-        previous: whether AWSPREVIOUS may be tried also where it is the older one; by default not.
-        budget_s: seconds to wait at most for a rotation that seems to be under way; by default 10.
-        remaining_s: seconds that the caller itself has left, which no pause exceeds; in a Lambda handler
-            `lambda: context.get_remaining_time_in_millis() / 1000`.
-    """
-
-    is_refused: Callable[[Exception], bool]
-    accept: Accept
-    previous: bool
-    budget_s: float
-    remaining_s: Callable[[], float] | None
-
-
-class Policy(NamedTuple):
-    """`LoginOptions` with their defaults, and what counts as refused."""
-
-    is_refused: Callable[[Exception], bool] = is_refused
-    accept: Accept = same_host
-    previous: bool = False
-    budget_s: float = 10.0
-    remaining_s: Callable[[], float] | None = None
+"""Between two looks, while a rotation seems to be under way; doubled each time, with jitter."""
 
 
 class Versions(Protocol):
     """What a login needs of the cache."""
 
-    def get(self, secret_id: str, stage: str) -> SecretVersion: ...
+    def get(self, secret_id: str, stage: str) -> SecretVersion:
+        """Return the version under `stage` from the cache. Raises a `SecretError`."""
+        ...
 
     def recheck(self, secret_id: str) -> SecretVersion:
-        """AWSCURRENT after a forced check and re-read; both are limited in rate."""
+        """Return AWSCURRENT after a forced check and a forced read; both are limited in rate."""
         ...
 
     def join(self, secret_id: str, stage: str) -> SecretVersion:
-        """What `get` gives after the reads of this stage that other threads have under way."""
+        """Return what `get` returns after the reads of this stage that other threads have under way."""
         ...
 
-    def evidence(self, secret_id: str) -> Evidence: ...
-
-
-class _Refusal(NamedTuple):
-    """When this version was refused, at which state of the marker, and whether it got its second try."""
-
-    at: Instant
-    mark: tuple[str, int] | None
-    tried_again: bool = False
-
-
-class _Success(NamedTuple):
-    """The version that this process last logged in with, what was current then, since when it is refused."""
-
-    version: SecretVersion
-    current: Identity
-    refused: Instant | None = None
-
-
-class _Probe:
-    """Lets one thread at a time try a version."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: int | None = None
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait for other threads; not for this one, whose other attempt could then never end.
-
-        A thread has two where tasks of an event loop take turns in it.
-        """
-        if self._thread == threading.get_ident():
-            yield
-            return
-        with self._lock:
-            self._thread = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._thread = None
+    def evidence(self, secret_id: str) -> Evidence:
+        """Return what is known of a rotation that may be under way; no I/O."""
+        ...
 
 
 class Attempt:
     """One try to log in with one version: `with attempt as version: …`.
 
-    A refusal inside the block is kept and not raised; everything else is raised as it is. What came
-    of it is remembered, and the next thread's turn begins, when the block ends: a caller may leave the
+    A refusal inside the block is kept in `refusal` and not raised; every other error is raised as it is.
+    When the block ends, the outcome is remembered and the next thread may try: a caller may leave the
     loop right there, and keep its iterator.
+
+    Attributes:
+        version: the version to log in with.
+        current: the version that was AWSCURRENT at this look.
+        refusal: the error by which the server refused the version, or None.
+        has_succeeded: whether the block ended without an error.
     """
 
-    def __init__(
-        self,
-        version: SecretVersion,
-        current: SecretVersion,
-        is_refused: Callable[[Exception], bool],
-        logins: Logins,
-        end_turn: Callable[[], None],
-    ) -> None:
+    def __init__(self, version: SecretVersion, current: SecretVersion, turn: Turn, login: _Login) -> None:
         self.version = version
+        self.current = current
         self.refusal: Exception | None = None
         self.has_succeeded = False
-        self._current = current
-        self._is_refused = is_refused
-        self._logins = logins
-        self._end_turn = end_turn
+        self._turn = turn
+        self._login = login
 
     def __enter__(self) -> SecretVersion:
+        self._login.turns.begin(self._turn)
         return self.version
 
     def __exit__(
@@ -173,12 +90,15 @@ class Attempt:
         try:
             if error is None:
                 self.has_succeeded = True
-                self._logins.remember_success(self.version, self._current)
-            elif isinstance(error, Exception) and self._is_refused(error):
+                self._login.accepted(self._turn, self.version, self.current)
+            elif isinstance(error, Exception) and self._login.is_refused(error):
                 self.refusal = error
-                self._logins.remember_refusal(self.version)
+                self._login.refused(self._turn, self.version, error)
+            else:
+                self._login.turns.unanswered(self._turn)
         finally:
-            self._end_turn()
+            self._turn.end()
+        self._login.deliver()
         return self.refusal is not None
 
 
@@ -186,9 +106,8 @@ class Logins:
     """The logins of one process through one cache. Threads may share it.
 
     A version that this process never logged in with, or that was refused lately, is tried by one
-    thread at a time; the others wait for the outcome. So a wrong password causes at most as many
-    attempts as callers were in flight with a password that had been right, and beyond those two per
-    version and `REFUSED_S`.
+    thread at a time. So a wrong password causes at most as many attempts as callers were in flight
+    with a password that had been right, and beyond those two per server, version and `REFUSED_S`.
     """
 
     def __init__(
@@ -201,244 +120,266 @@ class Logins:
         random: Callable[[], float],
         metrics: Measures = SILENT,
     ) -> None:
-        self._versions = versions
-        self._limits = limits
+        self.versions = versions
+        self.random = random
+        self.metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._random = random
-        self._metrics = metrics
-        self._successes: dict[str, _Success] = {}
-        self._refusals: dict[Identity, _Refusal] = {}
-        self.after_fork()
+        self.turns = Turns(secrets_max=limits.max_secrets, settle_s=limits.settle_s, now=self.now)
 
     def after_fork(self) -> None:
         """For a forked child, whose parent's threads are gone."""
-        self._lock = threading.Lock()
-        self._probes: dict[Identity, _Probe] = {}
+        self.turns.reset_locks()
 
     def forget(self) -> None:
         """Drop the versions and refusals remembered."""
-        with self._lock:
-            self._successes.clear()
-            self._refusals.clear()
-            self._probes.clear()
+        self.turns.forget()
 
     def attempts(self, secret_id: str, policy: Policy) -> Iterator[Attempt]:
-        """One attempt after the other until one succeeds.
+        """Yield attempts until one succeeds, holding no lock while the caller's code runs.
 
-        Raises `LoginRefusedError` after the last, or the `SecretError` of reading AWSCURRENT.
+        Raises `LoginRefusedError` after the last attempt, or the `SecretError` of reading AWSCURRENT.
         """
-        begun, refusals, pauses = self._now(), _Refusals(), _pauses_s(self._random)
-        while True:
-            current = self._versions.get(secret_id, AWSCURRENT)
-            for version in self._in_order(secret_id, current, policy):
-                with ExitStack() as turn:
-                    turn.callback(self._metrics.deliver)
-                    if not turn.enter_context(self._turn(version)):
-                        refusals.add(version, "refused moments ago")
-                        continue
-                    attempt = Attempt(version, current, policy.is_refused, self, turn.close)
-                    yield attempt
-                    if attempt.has_succeeded:
-                        return
-                    if attempt.refusal is not None:
-                        refusals.add(version, type(attempt.refusal).__name__, attempt.refusal)
-            pause_s = next(pauses)
-            is_moving = self._is_moving(secret_id, current) or self._may_have_crossed(refusals)
-            if not (is_moving and self._may_wait(begun, pause_s, policy)):
-                self._metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
-                self._metrics.deliver()
-                raise LoginRefusedError(secret_id, str(refusals)) from refusals.last
-            self._sleep(pause_s)
+        return _Login(self, secret_id, policy).attempts()
 
-    def _in_order(self, secret_id: str, current: SecretVersion, policy: Policy) -> Iterator[SecretVersion]:
-        """Every version worth trying, once; those that were refused lately come last."""
+    def pause(self, seconds: float) -> None:
+        """Sleep; in slices where the login works for a task, which may be cancelled meanwhile."""
+        if CALLER.get() is None:
+            self._sleep(seconds)
+            return
+        while seconds > 0 and not caller_is_gone():
+            self._sleep(min(seconds, SLICE_S))
+            seconds -= SLICE_S
+
+    def complain(self, current: SecretVersion, stage: str, error: SecretError | None) -> None:
+        """Log that a login could not read a candidate: once, until it can be read or fails otherwise."""
+        kind = type(error).__name__ if error is not None else ""
+        if self.turns.is_news(current.arn, stage, kind) and error is not None:
+            extra = about("candidate_unreadable", secret=current.name, error=error)
+            log.warning("a login could not read %s as a candidate: %s", stage, error, extra=extra)
+
+    def now(self) -> Instant:
+        """Return this moment."""
+        return Instant(self._clock.wall(), self._clock.monotonic())
+
+
+class _Login:
+    """One login: what it tries, in which order, and how long it waits."""
+
+    def __init__(self, logins: Logins, secret_id: str, policy: Policy) -> None:
+        self.turns = logins.turns
+        self._logins = logins
+        self._versions = logins.versions
+        self._secret_id = secret_id
+        self._policy = policy
+        self._tried = _Tried()
+        self._is_for_a_task = False
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Yield attempts, look after look, until one succeeds."""
+        time, pauses = TimeLeft(self._policy, self._logins.now), _pauses_s(self._logins.random)
+        # Attempts run outside of the context in which the task's threads take the steps.
+        self._is_for_a_task = CALLER.get() is not None
+        while not caller_is_gone():
+            current = self._versions.get(self._secret_id, AWSCURRENT)
+            for version in self._in_order(current):
+                yield from self._try(version, current, time)
+                if self._tried.has_succeeded or caller_is_gone():
+                    return
+            pause_s, is_moving = next(pauses), self._is_moving(current) or self._may_have_crossed()
+            if not (is_moving and time.allows(pause_s)):
+                raise self._failed(current, time, is_moving=is_moving) from self._tried.refusal
+            self._logins.pause(pause_s)
+
+    def _try(self, version: SecretVersion, current: SecretVersion, time: TimeLeft) -> Iterator[Attempt]:
+        """Yield an attempt with this version, if it is this thread's turn."""
+        turn = self.turns.take(
+            self._policy.server,
+            version,
+            mark=self._mark(version),
+            refused_by_caller=version.identity in self._tried.refused,
+            time=time,
+        )
+        if isinstance(turn, str):
+            self._tried.add(version, turn)
+            return
+        # Only the caller keeps the attempt, and only the attempt keeps the turn: a dropped attempt ends it.
+        offered, reference = [Attempt(version, current, turn, self)], weakref.ref(turn)
+        del turn
+        try:
+            yield offered.pop()
+        finally:
+            left = reference()
+            if left is not None:
+                left.end()
+
+    def _in_order(self, current: SecretVersion) -> Iterator[SecretVersion]:
+        """Yield every version worth trying, once; those that were refused lately come last."""
         offered: set[Identity] = set()
         postponed: list[SecretVersion] = []
-        for version in self._candidates(secret_id, current, policy):
-            if version.identity in offered or not policy.accept(current, version):
+        for version in self._candidates(current):
+            if version.identity in offered or not self._policy.accept(current, version):
                 continue
             offered.add(version.identity)
-            if self._is_refused(version):
+            verdict = self.turns.verdict(self._policy.server, version.identity)
+            if verdict.is_refused(self._logins.now(), self._mark(version)):
                 postponed.append(version)
             else:
                 yield version
         yield from postponed
 
-    def _candidates(self, secret_id: str, current: SecretVersion, policy: Policy) -> Iterator[SecretVersion]:
-        """In the order in which they are likely to be right; each is read only when it is reached.
+    def _candidates(self, current: SecretVersion) -> Iterator[SecretVersion]:
+        """Yield versions in the order in which they are likely to be right; each is read when it is reached.
 
         A pending version comes first when its setSecret was announced. Else the version last logged in
-        with, while AWSCURRENT has not moved since: within the window that is the pending one, and after
-        a cancelled rotation one that has no label at all. AWSPREVIOUS is newer than AWSCURRENT where the
+        with, while AWSCURRENT has not moved since: within the window that is the pending version, and
+        after a cancelled rotation it has no label at all. AWSPREVIOUS is newer than AWSCURRENT where the
         label was moved back, and the server perhaps not yet; an older one is tried by choice only.
         """
-        if self._versions.evidence(secret_id).pending_is_set:
-            yield from self._under(secret_id, AWSPENDING)
-        success = self._successes.get(current.arn)
-        if success is not None and success.current == current.identity:
-            yield success.version
+        if self._versions.evidence(self._secret_id).pending_is_set:
+            yield from self._under(AWSPENDING, current)
+        last = self.turns.last(self._policy.server, current.arn)
+        if last is not None and last.current == current.identity:
+            yield last.version
         yield current
-        with suppress(SecretError):
-            yield self._versions.recheck(secret_id)
-        doubted = self._versions.evidence(secret_id).doubted
+        yield from self._read(AWSCURRENT, current, lambda: self._versions.recheck(self._secret_id))
+        doubted = self._versions.evidence(self._secret_id).doubted
         if doubted is not None:
             yield doubted
-        yield from self._under(secret_id, AWSPENDING)
-        for previous in self._under(secret_id, AWSPREVIOUS):
-            if policy.previous or _is_newer(previous, current):
+        yield from self._under(AWSPENDING, current)
+        for previous in self._under(AWSPREVIOUS, current):
+            if self._policy.previous or _is_newer(previous, current):
                 yield previous
-        if success is not None:
-            yield success.version
+        if last is not None:
+            yield last.version
 
-    def _under(self, secret_id: str, stage: str) -> Iterator[SecretVersion]:
-        """The version under this stage, if it can be read."""
-        with suppress(SecretError):
-            yield self._versions.join(secret_id, stage)
+    def _under(self, stage: str, current: SecretVersion) -> Iterator[SecretVersion]:
+        """Yield the version under this stage, if it can be read."""
+        return self._read(stage, current, lambda: self._versions.join(self._secret_id, stage))
 
-    @contextmanager
-    def _turn(self, version: SecretVersion) -> Iterator[bool]:
-        """Whether this thread may try the version; alone, unless this process logged in with it."""
-        if self._is_proven(version):
-            yield True
-            return
-        with self._lock:
-            probe = self._probes.setdefault(version.identity, _Probe())
-        with probe.alone():
-            if not self._is_proven(version):
-                yield not self._is_refused(version) or self._take_second_try(version)
+    def _read(
+        self, stage: str, current: SecretVersion, read: Callable[[], SecretVersion]
+    ) -> Iterator[SecretVersion]:
+        """Yield what `read` returns. An error is noted, unless it says that no version has the stage."""
+        try:
+            version = read()
+        except SecretError as error:
+            if isinstance(error, StageNotFoundError) and stage != AWSCURRENT:
+                self._logins.complain(current, stage, None)
                 return
-        yield True
-
-    # What is remembered
-
-    def _is_proven(self, version: SecretVersion) -> bool:
-        """Whether this process logged in with this version, and was not refused it lately."""
-        success = self._successes.get(version.arn)
-        return (
-            success is not None
-            and success.version.identity == version.identity
-            and not self._is_refused(version)
-        )
-
-    def _is_refused(self, version: SecretVersion) -> bool:
-        """Whether this version was refused lately, and the marker has not moved since."""
-        refusal = self._refusals.get(version.identity)
-        if refusal is None or refusal.at.age_s(self._now()) >= REFUSED_S:
-            return False
-        return not _has_moved(refusal.mark, self._versions.evidence(version.arn).mark)
-
-    def _take_second_try(self, version: SecretVersion) -> bool:
-        """The one try that a refused version gets after a settle time: it can have become right."""
-        with self._lock:
-            refusal = self._refusals.get(version.identity)
-            if refusal is None or refusal.tried_again:
-                return False
-            if refusal.at.age_s(self._now()) < self._limits.settle_s:
-                return False
-            self._refusals[version.identity] = refusal._replace(tried_again=True)
-            return True
-
-    def remember_refusal(self, version: SecretVersion) -> None:
-        """The server said no to this version just now."""
-        self._metrics.record(Metric.REFUSALS, 1, secret=version.name)
-        now, mark = self._now(), self._versions.evidence(version.arn).mark
-        with self._lock:
-            if len(self._refusals) >= self._limits.max_secrets:
-                self._refusals.clear()
-                self._probes.clear()
-            before = self._refusals.get(version.identity)
-            if before is None or _has_moved(before.mark, mark) or before.at.age_s(now) >= REFUSED_S:
-                self._refusals[version.identity] = _Refusal(now, mark)
-            success = self._successes.get(version.arn)
-            if (
-                success is not None
-                and success.refused is None
-                and success.version.identity == version.identity
-            ):
-                self._successes[version.arn] = success._replace(refused=now)
-
-    def remember_success(self, version: SecretVersion, current: SecretVersion) -> None:
-        """The server took this version just now, while that one was current."""
-        if version.identity != current.identity:
-            self._metrics.record(Metric.BRIDGES, 1, secret=version.name, stage=_label(version))
-        success = self._successes.get(version.arn)
-        if success is not None and success == _Success(version, current.identity):
+            self._tried.unreadable[stage] = type(error).__name__
+            self._logins.complain(current, stage, error)
             return
-        with self._lock:
-            if len(self._successes) >= self._limits.max_secrets:
-                self._successes.clear()
-            self._successes[version.arn] = _Success(version, current.identity)
-            self._refusals.pop(version.identity, None)
-            self._probes.pop(version.identity, None)
+        self._tried.unreadable.pop(stage, None)
+        self._logins.complain(current, stage, None)
+        yield version
+
+    # What attempts tell
+
+    def is_refused(self, error: Exception) -> bool:
+        """Return True if this error means that the server refused the credentials."""
+        return not is_about_another_login(error) and self._policy.is_refused(error)
+
+    def accepted(self, turn: Turn, version: SecretVersion, current: SecretVersion) -> None:
+        """Remember that the server took this version, while `current` was AWSCURRENT."""
+        self._tried.has_succeeded = True
+        self.turns.accepted(turn, version, current.identity)
+        if version.identity != current.identity:
+            self._logins.metrics.record(Metric.BRIDGES, 1, secret=version.name, stage=_label(version))
+
+    def refused(self, turn: Turn, version: SecretVersion, error: Exception) -> None:
+        """Remember that the server refused this version with `error`."""
+        self.turns.refused(turn, self._mark(version))
+        self._tried.add(version, type(error).__name__, error)
+        self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
+
+    def deliver(self) -> None:
+        """Tell the metrics hook what was recorded. For a task that is done in a thread, off the loop."""
+        metrics, is_on_loop = self._logins.metrics, self._is_for_a_task and CALLER.get() is None
+        if not is_on_loop:
+            metrics.deliver()
+        elif metrics is not SILENT:
+            # Without a thread to be had it is told at the next occasion.
+            with suppress(RuntimeError):
+                threading.Thread(target=metrics.deliver, name="keyturn-metrics", daemon=True).start()
 
     # Waiting
 
-    def _is_moving(self, secret_id: str, current: SecretVersion) -> bool:
-        """Whether a rotation may explain the refusals, so that waiting can help.
+    def _is_moving(self, current: SecretVersion) -> bool:
+        """Return True if a rotation may explain the refusals, so that waiting can help.
 
-        What was right until lately and is refused now was changed by somebody.
+        If a version was right until lately and is refused now, somebody changed the password.
         """
-        evidence = self._versions.evidence(secret_id)
+        evidence = self._versions.evidence(self._secret_id)
         if evidence.moving or evidence.doubted is not None:
             return True
-        success = self._successes.get(current.arn)
-        if success is None:
+        last = self.turns.last(self._policy.server, current.arn)
+        if last is None:
             return False
-        return success.refused is None or success.refused.age_s(self._now()) < REFUSED_S
+        return last.refused is None or last.refused.age_s(self._logins.now()) < REFUSED_S
 
-    def _may_have_crossed(self, refusals: _Refusals) -> bool:
-        """Whether the server may have gone from one version to another between our tries of them.
+    def _may_have_crossed(self) -> bool:
+        """Return True if the server may have gone from one version to another between two attempts.
 
-        Then the one refused first is right now: wait until each had its second try.
+        Then the version that was refused first is right now: wait until each had its second try.
         """
-        remembered = [self._refusals.get(identity) for identity in refusals.said]
-        open_tries = [one for one in remembered if one is not None and not one.tried_again]
-        return len(refusals.said) > 1 and bool(open_tries)
+        verdicts = [self.turns.verdict(self._policy.server, identity) for identity in self._tried.said]
+        open_tries = [one for one in verdicts if one.refused is not None and not one.has_second_try_begun]
+        return len(verdicts) > 1 and bool(open_tries)
 
-    def _may_wait(self, begun: Instant, pause_s: float, policy: Policy) -> bool:
-        if begun.age_s(self._now()) + pause_s > policy.budget_s:
-            return False
-        return policy.remaining_s is None or pause_s < policy.remaining_s()
+    def _failed(self, current: SecretVersion, time: TimeLeft, *, is_moving: bool) -> LoginRefusedError:
+        """Return the error that says what was tried, and what was waited for."""
+        self._logins.metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
+        self.deliver()
+        detail = str(self._tried)
+        if is_moving:
+            detail += (
+                f"; a rotation seems to be under way, and after {time.waited_s():.1f} s "
+                f"the login may wait no longer ({time})"
+            )
+        return LoginRefusedError(self._secret_id, detail)
 
-    def _now(self) -> Instant:
-        return Instant(self._clock.wall(), self._clock.monotonic())
+    def _mark(self, version: SecretVersion) -> tuple[str, int] | None:
+        return self._versions.evidence(version.arn).mark
 
 
-class _Refusals:
-    """What one caller was told: for the error's text, and its cause."""
+class _Tried:
+    """What one login tried and could not read: for the error's text, and its cause."""
 
     def __init__(self) -> None:
-        self.last: Exception | None = None
+        self.has_succeeded = False
+        self.refusal: Exception | None = None
+        self.refused: set[Identity] = set()
         self.said: dict[Identity, str] = {}
+        self.unreadable: dict[str, str] = {}
 
-    def add(self, version: SecretVersion, said: str, error: Exception | None = None) -> None:
+    def add(self, version: SecretVersion, said: str, refusal: Exception | None = None) -> None:
+        """Note why this version did not lead to a login."""
         labels = ", ".join(sorted(version.stages)) or "no label"
-        self.said.setdefault(version.identity, f"version {version.version_id} ({labels}): {said}")
-        self.last = error or self.last
+        if refusal is not None or version.identity not in self.said:
+            self.said[version.identity] = f"version {version.version_id} ({labels}): {said}"
+        if refusal is not None:
+            self.refused.add(version.identity)
+            self.refusal = refusal
 
     def __str__(self) -> str:
-        return "; ".join(self.said.values())
+        unreadable = (f"{stage} could not be read: {kind}" for stage, kind in self.unreadable.items())
+        return "; ".join((*self.said.values(), *unreadable))
 
 
 def _label(version: SecretVersion) -> str:
-    """The label of AWS's own that the version was under when it was read; empty if under none."""
+    """Return the label of AWS's own that the version was under when it was read; empty if under none."""
     return next((one for one in (AWSCURRENT, AWSPENDING, AWSPREVIOUS) if one in version.stages), "")
 
 
 def _is_newer(version: SecretVersion, than: SecretVersion) -> bool:
-    """Whether it was made later, by the dates that Secrets Manager gave (CreatedDate)."""
+    """Return True if the version was made later, by the dates that Secrets Manager gave (CreatedDate)."""
     made_s, other_s = version.created_s, than.created_s
     return made_s is not None and other_s is not None and made_s > other_s
 
 
-def _has_moved(before: tuple[str, int] | None, now: tuple[str, int] | None) -> bool:
-    """Whether the marker is another one; one that was only read later is not."""
-    return before is not None and now is not None and before != now
-
-
 def _pauses_s(random: Callable[[], float]) -> Iterator[float]:
-    """Doubling pauses with jitter, capped."""
+    """Yield doubling pauses with jitter, up to `LONGEST_PAUSE_S`."""
     pause_s = FIRST_PAUSE_S
     while True:
         yield pause_s * (0.5 + random() / 2)

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from keyturn.errors import KeyturnError
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -125,11 +127,24 @@ def is_refused(error: Exception) -> bool:
 
     Made of: its `__cause__`, SQLAlchemy's `orig`, errors among its arguments, and the members of a
     group. What else was being handled when it was raised (`__context__`) says nothing about it. A
-    `TimeoutError` is never a refusal, whatever caused it.
+    `TimeoutError` is never a refusal, whatever caused it, and neither is an error of keyturn's own or one
+    that was raised from it: the login of a tunnel, say, is another login than the one it was opened for.
     """
     if isinstance(error, TimeoutError):
         return False
     return any(refusal.fits(one) for one in _made_of(error) for refusal in REFUSALS)
+
+
+def is_about_another_login(error: BaseException) -> bool:
+    """Return True if the error is keyturn's own, or was raised from such an error."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, KeyturnError):
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__
+    return False
 
 
 def any_of(*judges: Judge) -> Judge:
@@ -138,12 +153,12 @@ def any_of(*judges: Judge) -> Judge:
 
 
 def _made_of(error: BaseException) -> Iterator[BaseException]:
-    """The error and those inside it, each once."""
+    """Yield the error and those inside it, each once, but nothing that is about another login."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
         one = waiting.pop()
-        if id(one) in seen:
+        if id(one) in seen or is_about_another_login(one):
             continue
         seen.add(id(one))
         yield one

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 LogEvent: TypeAlias = Literal[
     "callback_failed",
+    "candidate_unreadable",
     "check_failed",
     "evicting",
     "metrics_failed",

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from keyturn.errors import KeyturnError
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.testing.events import SecretEvents
 from keyturn.testing.rotation import Rotation, RotationFunction, StepFunctions, labelled, version_stages
@@ -25,8 +24,8 @@ CLONE_SUFFIX: Final = "_clone"
 """The suffix that AWS's rotation functions give to the name of the second user."""
 
 
-class WrongPasswordError(KeyturnError):
-    """The server refuses these credentials, as a database driver's error would say."""
+class WrongPasswordError(Exception):
+    """The server refuses these credentials. The error stands for a driver's, so it is no `KeyturnError`."""
 
 
 def is_wrong_password(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyturn.errors import LoginRefusedError
-from keyturn.login.logins import REFUSED_S
+from keyturn.login.memory import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.testing.parts import parts_of
@@ -25,8 +25,8 @@ SEEN_S = READ_LAG_S + 2.5
 FLIGHT_S = 1.5
 """Within this time a login need not see what changed: its last call to the server takes time."""
 
-CALLS_MAX_S = 20.0
-"""What all calls of one login take together, waiting for those of other threads included."""
+CALLS_MAX_S = 4.0
+"""What all reads of one login take together, those of other threads that it waits for included."""
 
 PAUSE_MAX_S = 4.0
 """The longest pause between two looks."""
@@ -35,17 +35,26 @@ AWS_LABELS = (AWSCURRENT, AWSPENDING, AWSPREVIOUS)
 
 Identity = tuple[str, str]
 
+Key = tuple[str, str, Identity]
+"""A process, a server, a version."""
+
 
 @dataclass(slots=True)
 class Refused:
     """When one process was first refused one version, at which marker, and how often it tried again.
 
-    By the process's own clock and by the marker as it knows it.
+    By the process's own clock and by the marker as it knows it. `logins`: those that were refused it.
     """
 
     at: Instant
     mark: tuple[str, int] | None
+    had_succeeded: bool
+    logins: list[Login] = field(default_factory=list)
     again: int = 0
+
+    def may_be_tried_by(self, login: Login) -> bool:
+        """Whether its second try may come at once: it had been right, and was not refused to this login."""
+        return self.had_succeeded and all(one is not login for one in self.logins)
 
 
 @dataclass(slots=True)
@@ -73,8 +82,12 @@ class Logins:
     say: Callable[..., None]
     counted: Counter[str]
     flying: dict[Actor, Login] = field(default_factory=dict)
-    successes: dict[tuple[str, str], Success] = field(default_factory=dict)
-    refusals: dict[tuple[str, Identity], Refused] = field(default_factory=dict)
+    successes: dict[tuple[str, str, str], Success] = field(default_factory=dict)
+    refusals: dict[Key, Refused] = field(default_factory=dict)
+    accepted_as: dict[Key, int] = field(default_factory=dict)
+    tried_after: dict[Actor, int] = field(default_factory=dict)
+    connecting: dict[Actor, tuple[Login, float]] = field(default_factory=dict)
+    number: int = 0
 
     # What happens
 
@@ -82,6 +95,7 @@ class Logins:
         """A process remembers nothing."""
         self.successes = {key: one for key, one in self.successes.items() if key[0] != host}
         self.refusals = {key: one for key, one in self.refusals.items() if key[0] != host}
+        self.accepted_as = {key: one for key, one in self.accepted_as.items() if key[0] != host}
 
     def begun(self, login: Login) -> None:
         """A login begins."""
@@ -92,6 +106,7 @@ class Logins:
     def paused(self, pause_s: float) -> None:
         """A login waits, to look once more then."""
         login = self.flying[self.scheduler.caller]
+        login.paused_s += pause_s
         ends_s = self.scheduler.now_s + pause_s
         if login.reader.host.clock.disturbed_s < login.begun_s:
             used_s = (ends_s - login.begun_s) / bounds.DRIFT
@@ -107,9 +122,8 @@ class Logins:
         known.again += 1
         age_s = known.at.age_s(_now(login))
         what = f"{_what(login)} tries {version.version_id} again {age_s:.1f} s after it was refused"
-        require(
-            known.again == 1 and age_s >= bounds.SETTLE_S, "refusals", f"{what}, for the {known.again}. time"
-        )
+        is_time = age_s >= bounds.SETTLE_S or known.may_be_tried_by(login)
+        require(known.again == 1 and is_time, "refusals", f"{what}, for the {known.again}. time")
 
     def _look(self, login: Login, at_s: float) -> None:
         login.looks_s.append(at_s)
@@ -117,8 +131,8 @@ class Logins:
         login.labelled.clear()
         login.last = {
             one.version.identity
-            for (host, _), one in self.successes.items()
-            if host == login.reader.host.name
+            for (host, server, _), one in self.successes.items()
+            if (host, server) == (login.reader.host.name, login.server)
         }
         self.looks(login.reader, self._name(login))
 
@@ -130,6 +144,8 @@ class Logins:
         require(genuine, "safety", f"{_what(login)}: {version.version_id} is a mix of versions")
         require(not login.timed_out, "login", f"{_what(login)} goes on after a time-out")
         self._tries_again(login, version)
+        self.tried_after[self.scheduler.running] = self.number
+        self.connecting[self.scheduler.running] = login, self.scheduler.now_s
         login.tried.append(version.identity)
         again = len(login.tried) != len(set(login.tried))
         require(not again, "login attempts", f"{_what(login)} tries {version.version_id} twice in one look")
@@ -137,26 +153,45 @@ class Logins:
         others = set(login.tried) - login.last - login.labelled
         require(len(others) <= 1, "login attempts", f"{_what(login)} tries {sorted(others)} without a label")
 
+    def tried(self, login: Login) -> None:
+        """The attempt has ended."""
+        _, begun_s = self.connecting.pop(self.scheduler.running)
+        login.connecting_s += self.scheduler.now_s - begun_s
+        for other in self.flying.values():
+            self._was_beside(other, login, begun_s)
+
     def accepted(self, login: Login, version: SecretVersion) -> None:
         """The server took it."""
         self.say(login.reader.host.name, "is in with", version.version_id, "of", login.secret_id)
         self.counted["logins with another version than AWSCURRENT"] += AWSCURRENT not in version.stages
         self.counted["logins that had to wait"] += len(login.looks_s) > 1
-        host = login.reader.host.name
-        self.successes[host, version.arn] = Success(version, self.scheduler.now_s)
-        self.refusals.pop((host, version.identity), None)
+        self.number += 1
+        self.accepted_as[self._key(login, version.identity)] = self.number
+        key = login.reader.host.name, login.server, version.arn
+        self.successes[key] = Success(version, self.scheduler.now_s)
+        self.refusals.pop(self._key(login, version.identity), None)
 
-    def refused(self, login: Login, version: SecretVersion) -> None:
-        """The server did not take it."""
+    def refused(self, login: Login, version: SecretVersion, *, by_whim: bool) -> None:
+        """The server did not take it. It counts for nothing if it took it from others meanwhile."""
+        if by_whim:
+            login.whims.add(version.identity)
         self.counted["logins: versions refused"] += 1
         self.say(login.reader.host.name, "is refused", version.version_id, "of", login.secret_id)
-        now_s, host = self.scheduler.now_s, login.reader.host
-        success = self.successes.get((host.name, version.arn))
+        now_s, key = self.scheduler.now_s, self._key(login, version.identity)
+        accepted_as = self.accepted_as.get(key, 0)
+        if accepted_as > self.tried_after.pop(self.scheduler.running):
+            return
+        success = self.successes.get((login.reader.host.name, login.server, version.arn))
         was_right = success is not None and success.version.identity == version.identity
         if success is not None and was_right and success.refused_s is None:
             success.refused_s = now_s
-        if self._remembered(login, version.identity) is None:
-            self.refusals[host.name, version.identity] = Refused(_now(login), _mark(login, version.arn))
+        known = self._remembered(login, version.identity)
+        if known is None:
+            known = Refused(_now(login), _mark(login, version.arn), had_succeeded=accepted_as > 0)
+            self.refusals[key] = known
+        elif known.again:
+            self.accepted_as.pop(key, None)
+        known.logins.append(login)
 
     def ended(self, login: Login) -> None:
         """Judge how a login ended."""
@@ -166,9 +201,7 @@ class Logins:
             self.counted[f"logins: {type(outcome).__name__}"] += 1
             self.say(_what(login), "ended with", outcome)
         if login.reader.host.clock.disturbed_s < login.begun_s:
-            took_s = self.scheduler.now_s - login.begun_s
-            in_time = took_s <= login.budget_s + CALLS_MAX_S
-            require(in_time, "login budget", f"{_what(login)} took {took_s:.1f} s")
+            self._in_time(login)
         if outcome is None or isinstance(outcome, TimeoutError):
             return
         secrecy.error(outcome)
@@ -178,6 +211,22 @@ class Logins:
         cause = outcome.__cause__
         require(cause is None or isinstance(cause, RefusedError), "login", f"{_what(login)}: {cause!r}")
         self._was_hopeless(login)
+
+    def _in_time(self, login: Login) -> None:
+        """Attempts take the time that the server takes; all else is within the budget, and has a reason."""
+        took_s = self.scheduler.now_s - login.begun_s - login.connecting_s
+        in_time = took_s <= login.budget_s + CALLS_MAX_S
+        require(in_time, "login budget", f"{_what(login)} took {took_s:.1f} s beside its attempts")
+        for actor, (other, begun_s) in self.connecting.items():
+            if actor.generation == actor.machine.generation:
+                self._was_beside(login, other, begun_s)
+        idle_s = took_s - login.paused_s - login.beside_s
+        require(idle_s <= CALLS_MAX_S, "login budget", f"{_what(login)} waited {idle_s:.1f} s for nobody")
+
+    def _was_beside(self, login: Login, other: Login, begun_s: float) -> None:
+        """Another login's attempt, begun then, has lasted until now."""
+        if other is not login and other.reader is login.reader:
+            login.beside_s += self.scheduler.now_s - max(begun_s, login.begun_s)
 
     def all_ended(self) -> None:
         """Faults over: nobody whose process lives is still at a login."""
@@ -200,7 +249,7 @@ class Logins:
         if not can_read and any(one.name == name and one.arn != state.arn for one in held):
             # It cannot know yet that the name means another secret now.
             return
-        success = self.successes.get((reader.host.name, state.arn))
+        success = self.successes.get((reader.host.name, login.server, state.arn))
         candidates = self._labels(login) if can_read else {}
         is_warm = success is not None and (
             success.refused_s is None or now_s - success.refused_s < REFUSED_S - FLIGHT_S
@@ -208,8 +257,9 @@ class Logins:
         if success is not None:
             candidates[success.version.identity] = success.since_s
         for identity, named_s in candidates.items():
-            accepted_s = database.accepts_since(self.service.versions[identity].value)
-            if accepted_s is None or self._was_refused_lately(login, identity):
+            accepted_s = database.accepts_since(self.service.versions[identity].value, login.server)
+            is_excused = identity in login.whims or self._was_refused_lately(login, identity)
+            if accepted_s is None or is_excused:
                 continue
             known_s = (
                 named_s if success is not None and success.version.identity == identity else named_s + SEEN_S
@@ -227,6 +277,8 @@ class Logins:
         if known is None:
             return False
         looked_ago_s = self.scheduler.now_s - login.looks_s[-1]
+        if not known.again and known.may_be_tried_by(login):
+            return False
         return known.again > 0 or known.at.age_s(_now(login)) - looked_ago_s < bounds.SETTLE_S * bounds.DRIFT
 
     def _has_time(self, login: Login) -> bool:
@@ -272,11 +324,14 @@ class Logins:
 
     def _remembered(self, login: Login, identity: Identity) -> Refused | None:
         """What the process may not have forgotten: refused within `REFUSED_S`, at the marker as it is."""
-        known = self.refusals.get((login.reader.host.name, identity))
+        known = self.refusals.get(self._key(login, identity))
         if known is None or known.at.age_s(_now(login)) >= REFUSED_S:
             return None
         mark = _mark(login, identity[0])
         return None if mark is not None and known.mark is not None and mark != known.mark else known
+
+    def _key(self, login: Login, identity: Identity) -> Key:
+        return login.reader.host.name, login.server, identity
 
     def _name(self, login: Login) -> str:
         return self.service.name_by_id.get(login.secret_id, login.secret_id)

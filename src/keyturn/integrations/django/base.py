@@ -19,7 +19,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.utils.module_loading import import_string
 
-from keyturn.integrations.arguments import LIBPQ, arguments
+from keyturn.integrations.arguments import LIBPQ, arguments, server_of
 from keyturn.integrations.login import Login
 
 
@@ -51,7 +51,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return super().get_new_connection(conn_params)
         # `super()` does not work inside a lambda.
         connect = super().get_new_connection
-        return self._login(lambda version: connect(arguments(version, LIBPQ, conn_params)))
+        server = server_of(conn_params)
+        return self._login(lambda version: connect(arguments(version, LIBPQ, conn_params)), server=server)
 
 
 def _with_pooled_logins(options: Mapping[str, object], login: Login) -> dict[str, object]:
