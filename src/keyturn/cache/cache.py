@@ -26,9 +26,9 @@ from keyturn.cache.table_view import TableView, TableWatch
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
 from keyturn.metrics.hook import SILENT, Metric, Metrics
-from keyturn.model.instant import Instant
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import secret_key
-from keyturn.model.protocols import Clock, SecretSource
+from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from keyturn.runtime.logs import about
 

@@ -29,7 +29,7 @@ class Assurance(NamedTuple):
     checked: Instant
 
     def swept_s(self) -> float | None:
-        """Return the age of the sweep's last statement at that check, by the table's clock; None without one."""
+        """Return how old the sweep's last statement was at that check, by the table's clock, or None."""
         return self.head.swept_age_s
 
     def lasts_s(self, now: Instant, limits: Limits) -> float:

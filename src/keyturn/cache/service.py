@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from keyturn.cache.flights import ABANDONED_S
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock, Instant
 
 PROBE_PAUSE_MAX_S: Final = 10.0
 """The longest pause between two probes of a service that does not answer."""
@@ -108,4 +107,4 @@ class Service:
             )
 
     def _now(self) -> Instant:
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)

@@ -25,8 +25,7 @@ from keyturn.login.policy import LoginOptions, Policy, TimeLeft
 from keyturn.login.refusals import is_about_another_login
 from keyturn.login.turns import SLICE_S, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.logs import about
 
@@ -166,7 +165,7 @@ class Logins:
 
     def now(self) -> Instant:
         """Return this moment."""
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)
 
 
 class _Login:
