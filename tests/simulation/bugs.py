@@ -497,9 +497,8 @@ BUGS: Final = (
     Bug(
         "a refused login does not read AWSCURRENT again",
         _LOGIN,
-        "        yield from self._read(AWSCURRENT, current, "
-        "lambda: self._versions.recheck(self._secret_id))\n",
-        "",
+        "        yield from self._read(\n            AWSCURRENT, current, lambda: self._versions.recheck(",
+        "        yield from self._read(\n            AWSCURRENT, current, lambda: self._versions.get(",
     ),
     Bug(
         "a turn ends when the loop's iterator is collected",
