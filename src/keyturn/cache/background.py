@@ -7,8 +7,7 @@ import threading
 import weakref
 
 from keyturn.cache.checker import Checker
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock, Instant
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
@@ -50,7 +49,7 @@ class Poller:
         beat = self._beat
         if beat is None or not self._is_alive() or self._stopping.is_set():
             return False
-        now = Instant(self._clock.wall(), self._clock.monotonic())
+        now = Instant.now(self._clock)
         return beat.age_s(now) < BEATS_MISSED_MAX * self._interval_s
 
     def stop(self, timeout_s: float | None = None) -> None:
@@ -71,7 +70,7 @@ class Poller:
         return thread is not None and thread.is_alive()
 
     def _go_on(self) -> bool:
-        self._beat = Instant(self._clock.wall(), self._clock.monotonic())
+        self._beat = Instant.now(self._clock)
         return not self._stopping.is_set()
 
     def _run(self) -> None:

@@ -26,9 +26,9 @@ from keyturn.cache.table_view import TableView, TableWatch
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
 from keyturn.metrics.hook import SILENT, Metric, Metrics
-from keyturn.model.instant import Instant
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import secret_key
-from keyturn.model.protocols import Clock, SecretSource
+from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from keyturn.runtime.logs import about
 
@@ -149,7 +149,9 @@ class Cache:
         patience_s = waiting.left_s(has_copy=True)
         if flight.wait(patience_s):
             return _landed(flight, secret_id)
-        self.service.waited_in_vain()
+        if patience_s >= self.copies.limits.refresh_wait_s / 2:
+            # Less says nothing of the service: this caller's patience was spent on the table.
+            self.service.waited_in_vain()
         return spare
 
     def _is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:

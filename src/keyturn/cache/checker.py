@@ -17,9 +17,8 @@ from keyturn.cache.table_view import TableView, TableWatch
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import SILENT, Measures, Metric
-from keyturn.model.instant import Instant
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import checked_secret_id
-from keyturn.model.protocols import Clock
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.logs import about
 from keyturn.runtime.threads import is_held_here
@@ -325,7 +324,7 @@ class Checker:
         )
 
     def _now(self) -> Instant:
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)
 
 
 class Secrets:

@@ -19,9 +19,8 @@ from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
 from keyturn.cache.table_view import TableWatch, held_bound_s
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.metrics.hook import Metric, Metrics
-from keyturn.model.instant import Instant
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Marker
-from keyturn.model.protocols import Clock
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.logs import about
 from keyturn.runtime.threads import is_held_here
@@ -304,7 +303,7 @@ class Copies:
 
     def now(self) -> Instant:
         """Return this moment by both clocks."""
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)
 
     def _is_servable(self, secret: HeldSecret, held: HeldStage, now: Instant) -> bool:
         """Return True if callers may get this copy while it is refreshed.

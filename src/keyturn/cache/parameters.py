@@ -41,7 +41,7 @@ PATHS_MAX = 1024
 
 
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
-    """The parameter that is asked for. Raises `ConfigurationError` if it is selected in two ways."""
+    """Return the parameter that the caller means. Raises `ConfigurationError` if it is selected twice."""
     asked = parameter_id(name)
     selectors = [str(one) for one in (version, label) if one is not None]
     if len(selectors) + (asked.selector != AWSCURRENT) > 1:
@@ -348,7 +348,7 @@ def _stage_of(recursive: bool) -> str:  # noqa: FBT001 # as in AWS's request
 
 
 def as_parameter(version: SecretVersion, asked: str) -> Parameter:
-    """A secret's version as Parameter Store shows it: a SecureString, without a version number."""
+    """Return a secret's version as Parameter Store shows it: a SecureString, without a version number."""
     return Parameter(
         secret_id=asked,
         arn=version.arn,

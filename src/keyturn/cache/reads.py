@@ -17,8 +17,8 @@ from keyturn.errors import (
     UnavailableError,
 )
 from keyturn.metrics.hook import Metric, Metrics
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock, SecretSource
+from keyturn.model.instant import Clock, Instant
+from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
 
 _T = TypeVar("_T")
