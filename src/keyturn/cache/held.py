@@ -123,6 +123,12 @@ class HeldSecret:
         if secret_id != self.arn:
             self.names = with_id(self.names, secret_id)
 
+    def use(self, secret_id: str, now: Instant) -> None:
+        """Record that a caller asks for this secret by this id, off the hit path."""
+        self.asked, self.is_used = now, True
+        # A fork or a signal may have come between the two lines that name an owner for an id.
+        self.aliases = with_id(self.aliases, secret_id)
+
     def asks_by(self) -> str:
         """Return the id to read by: a name finds a secret that was re-created, its old ARN does not."""
         return min(self.names, default=self.arn)
