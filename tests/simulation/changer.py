@@ -13,8 +13,8 @@ from keyturn.errors import SecretError
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers.parameters import Ask, ServingParameters
-from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, under_path
 from tests.simulation.checkers.waits import Waits
+from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, under_path
 from tests.simulation.reader import Reader, foreign
 from tests.simulation.scheduler import NEVER_S, Scheduler
 

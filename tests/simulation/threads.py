@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeAlias
 from unittest.mock import patch
 
 import keyturn.cache.background
@@ -126,10 +127,14 @@ class Thread:
             self._is_over = True
 
 
+Reentrant: TypeAlias = RLock
+"""The lock's class, under a name that `Threading` does not take."""
+
+
 class Condition:
     """As `threading.Condition` of an `RLock`, as far as to ask whether the caller holds that."""
 
-    def __init__(self, lock: RLock) -> None:
+    def __init__(self, lock: Reentrant) -> None:
         self._lock = lock
 
     def notify(self) -> None:
@@ -151,7 +156,7 @@ class Threading:
     def RLock(self) -> RLock:  # noqa: N802 - threading's own
         return RLock(self._scheduler)
 
-    def Condition(self, lock: RLock) -> Condition:  # noqa: N802 - threading's own
+    def Condition(self, lock: Reentrant) -> Condition:  # noqa: N802 - threading's own
         return Condition(lock)
 
     def Event(self) -> Event:  # noqa: N802 - threading's own
