@@ -236,6 +236,7 @@ class Cache:
                 return None
             generation = begun.generations.get(version.arn, 0)
             secret = self.holdings.claim(version, secret_id)
+            secret.asked_s = secret.asked_s or begun.at.monotonic_s
             held = secret.stages.get(stage)
             asked = Asked(begun.at, generation, copies.limits)
             found = (
@@ -275,7 +276,7 @@ class Cache:
                 (secret, held)
                 for secret, held in self.holdings.held()
                 if held.stage != AWSPENDING and not held.pauses(now)
-                if secret.asked is None or secret.asked.age_s(now) <= copies.limits.max_unused_s
+                if now.monotonic_s - secret.asked_s <= copies.limits.max_unused_s
                 if copies.fresh_for_s(secret, held, now) <= within_s
             ]
 

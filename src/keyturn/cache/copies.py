@@ -180,6 +180,7 @@ class Copies:
         """Keep the first answer about a stage under this id, and return what is served then."""
         with self.lock:
             secret = self.holdings.claim(held.version, secret_id)
+            secret.asked_s = held.confirmed.monotonic_s
             return self.land(secret_id, secret, held, None)
 
     def land_refresh(self, secret_id: str, basis: Basis, held: HeldStage) -> SecretVersion:
