@@ -30,7 +30,7 @@ CALLS_MAX_S = 4.0
 """What all reads of one login take together, those of other threads that it waits for included."""
 
 LATE_S = 1.5
-"""How long after its caller's last moment a login may end, beside its attempts: slow calls, no hanging ones."""
+"""How long after its caller's last moment a login may end, beside its attempts: a slow call."""
 
 PAUSE_MAX_S = 4.0
 """The longest pause between two looks."""
