@@ -368,3 +368,15 @@ def test_a_slow_background_does_not_close_a_callers_window(world: World) -> None
     world.secrets.fail = check_meanwhile
     checker.check_ahead()
     assert world.clock.wall() + 10 == cache.holdings.window.closes_at
+
+
+@pytest.mark.parametrize("error", [MarkerTableError("markers", "no answer"), PermissionError("credentials")])
+def test_a_moved_head_covers_nothing_while_its_markers_cannot_be_read(world: World, error: Exception) -> None:
+    """An old copy is read again then, whatever the client raised: its marker may be what has moved."""
+    cache = world.covered()
+    world.pass_time(cache, 400, sweep=True)
+    world.rotate("v2", "two")
+    failures = iter((None, error))
+    world.table.fail = lambda: next(failures, None)
+    world.clock.advance(5)
+    assert "v2" == cache.get(NAME).version_id

@@ -26,6 +26,9 @@ class Bug:
 
 _CACHE: Final = "src/keyturn/cache/cache.py"
 _COPIES: Final = "src/keyturn/cache/copies.py"
+_FAILURES: Final = "src/keyturn/cache/failures.py"
+_FLIGHTS: Final = "src/keyturn/cache/flights.py"
+_SERVICE: Final = "src/keyturn/cache/service.py"
 _READS: Final = "src/keyturn/cache/reads.py"
 _CHECKER: Final = "src/keyturn/cache/checker.py"
 _COUNTING: Final = "src/keyturn/convergence/counting.py"
@@ -328,6 +331,101 @@ BUGS: Final = (
         _TABLE_VIEW,
         "        known = frozenset[str]() if has_moved else before.known & held\n",
         "        known = before.known & held if has_moved else before.known & held\n",
+    ),
+    # How long a caller waits, and what a failure spreads to
+    Bug(
+        "a refresh is waited for without a deadline",
+        _CACHE,
+        "        if flight.wait(patience_s):\n",
+        "        if flight.wait(3600.0):\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a cold read is waited for without a deadline",
+        _CACHE,
+        "        if flight.wait(left_s):\n",
+        "        if flight.wait(3600.0):\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a check of the table is waited for without a deadline",
+        _CHECKER,
+        "        if flight.wait(waiting.left_s(has_copy=True)):\n",
+        "        if flight.wait(3600.0):\n",
+        weather="table hangs",
+    ),
+    Bug(
+        "a batch of parameters is waited for without a deadline",
+        _PARAMETERS,
+        "        if not flight.wait(waiting.left_s(has_copy=not is_cold)):\n",
+        "        if not flight.wait(3600.0):\n",
+        weather="Parameter Store hangs",
+    ),
+    Bug(
+        "the names under a path are waited for without a deadline",
+        _PARAMETERS,
+        "            if flight.wait(patience_s):\n",
+        "            if flight.wait(3600.0):\n",
+        weather="Parameter Store hangs",
+    ),
+    Bug(
+        "a login reads past its budget",
+        _LOGIN,
+        "        return min(max(READ_LEAST_S, self._time.seconds()), self._time.callers_s())\n",
+        "        return 3600.0\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a read that failed never ends its flight",
+        _FLIGHTS,
+        "        finally:\n            self._at_end(self)\n            self._ended.set()\n",
+        "        else:\n            self._at_end(self)\n            self._ended.set()\n",
+    ),
+    Bug(
+        "a service that does not answer never rests",
+        _SERVICE,
+        "        if self.rest is None:\n            self.rest = Rest(self._now())\n",
+        "        pass\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a good answer does not end a service's rest",
+        _SERVICE,
+        "            if took_s <= self._wait_s:\n",
+        "            if took_s < 0:\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a cold failure is remembered for ever",
+        _FAILURES,
+        "        if failure is None or failure.at.age_s(now) >= failure.pause_s:\n",
+        "        if failure is None:\n",
+    ),
+    Bug(
+        "all ids share the pause after a cold failure",
+        _FAILURES,
+        "        failure = self._failures.get(key)\n",
+        "        failure = next(reversed(self._failures.values()), None)\n",
+    ),
+    Bug(
+        "what a source raises comes out as it is",
+        _READS,
+        "        except Exception as raised:\n",
+        "        except SecretError as raised:\n",
+        weather="clients raise foreign exceptions",
+    ),
+    Bug(
+        "what the table's client raises comes out of get",
+        _TABLE_VIEW,
+        "        except Exception as error:\n            # Whatever",
+        "        except MemoryError as error:\n            # Whatever",
+        weather="clients raise foreign exceptions",
+    ),
+    Bug(
+        "a window keeps the entries of the one before",
+        _HOLDINGS,
+        "        self.window = Window({}, opens_at, closes_at)\n",
+        "        self.window = Window(self.window.versions, opens_at, closes_at)\n",
     ),
     # Whose it is
     Bug(

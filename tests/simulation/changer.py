@@ -17,6 +17,7 @@ from tests.simulation.checkers.waits import Waits
 from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, under_path
 from tests.simulation.reader import Reader, foreign
 from tests.simulation.scheduler import NEVER_S, Scheduler
+from tests.simulation.weather import PARAMETERS
 
 Listing: TypeAlias = tuple[str, int, float, bool, bool]
 """A process and since when it lives, and one of its readings of a path: recursive or not, in clear or not."""
@@ -132,7 +133,8 @@ class ParameterReads:
     def _ended(self, ask: Ask, outcome: Mapping[str, Parameter] | SecretError, *, is_warm: bool) -> None:
         # An answer that a parameter is gone takes its copy away, so its next caller has none.
         is_warm = is_warm and not isinstance(outcome, SecretError)
-        self.waits.ended(ask.reader, ask.begun_s, f"{ask.selector} of {ask.names}", is_warm=is_warm)
+        what = f"{ask.selector} of {ask.names}"
+        self.waits.ended(ask.reader, PARAMETERS, ask.begun_s, what, is_warm=is_warm)
 
     def _ask(self, reader: Reader, names: tuple[str, ...], selector: str, *, decrypt: bool) -> Ask:
         return Ask(reader, names, selector, decrypt, self.scheduler.now_s)

@@ -156,30 +156,24 @@ class Weather:
 
 
 class Requests:
-    """The requests of readers that are under way, by process and service."""
+    """The requests of readers, by process and service."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._begun_s: dict[tuple[tuple[str, int], str], dict[object, float]] = {}
         self._ended_s: dict[tuple[tuple[str, int], str], float] = {}
 
     @contextmanager
     def under_way(self, host: Host, service: str) -> Iterator[None]:
         """For the time of one request."""
-        key, token = (host.process, service), object()
-        self._begun_s.setdefault(key, {})[token] = self._scheduler.now_s
+        process = host.process
         try:
             yield
         finally:
-            self._begun_s[key].pop(token, None)
-            self._ended_s[key] = self._scheduler.now_s
+            self._ended_s[process, service] = self._scheduler.now_s
 
-    def hang_since(self, host: Host, service: str) -> float:
-        """Return since when (true seconds) a request hangs, while no other has ended; never, if none does."""
-        key = (host.process, service)
-        ended_s = self._ended_s.get(key, -NEVER_S)
-        hanging = [at_s for at_s in self._begun_s.get(key, {}).values() if at_s > ended_s]
-        return min(hanging, default=NEVER_S)
+    def ended_s(self, host: Host, service: str) -> float:
+        """Return when the last request of this process to this service ended (true seconds)."""
+        return self._ended_s.get((host.process, service), -NEVER_S)
 
 
 @dataclass(slots=True)

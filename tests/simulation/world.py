@@ -53,7 +53,7 @@ from tests.simulation.reader import Reader, Served
 from tests.simulation.rotator import Rotator
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.threads import cooperative
-from tests.simulation.weather import SWEEPS, TABLE, Requests, Weather, Wire
+from tests.simulation.weather import SECRETS, SWEEPS, TABLE, Requests, Weather, Wire
 
 HEALED_AFTER_S = 1450.0
 """The latest event, with Lambda's last retry, and a sweep that began a list's lag after it."""
@@ -277,7 +277,7 @@ class World:
         outcome = served.outcome
         is_warm = isinstance(outcome, SecretVersion) and outcome.arn in served.copies
         what = f"{served.stage} of {served.secret_id}"
-        self.waits.ended(served.reader, served.begun_s, what, is_warm=is_warm)
+        self.waits.ended(served.reader, SECRETS, served.begun_s, what, is_warm=is_warm)
 
     def _reborn(self, reader: Reader) -> None:
         reader.born_s = self.scheduler.now_s

@@ -236,6 +236,9 @@ class Checker:
                 self._open(self._now())
 
     def _open(self, begun: Instant) -> None:
+        if self._checked is not None and self._checked.monotonic_s > begun.monotonic_s:
+            # A check that hung ends after later ones: its news empties the window, and moves no time back.
+            begun = self._checked
         for cache in self.caches:
             cache.open_window(begun)
         self._checked = begun

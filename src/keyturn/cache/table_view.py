@@ -194,7 +194,8 @@ class TableWatch:
         """Return the markers of these keys. If the read fails, the view becomes `without`."""
         try:
             return self._markers.read_markers(keys)
-        except MarkerTableError:
+        except Exception:
+            # Also what is no error of keyturn's own: the head has moved, so the last markers cover nothing.
             self.view = without
             raise
 

@@ -118,6 +118,9 @@ class ServingParameters:
         what = f"{_what(ask, name)}: {put} {age_s:.1f} s after it was {moved.holder}"
         require(age_s <= allowed_s, "bound", f"{what}, bound {bound_s:.1f} s")
         process = reader.host.process
+        if reader.cache.status().resting:
+            # Nobody waits for a service that rests, and what is known is served, within the bound.
+            return
         asks = self.store.flights.by_others((process, name), ask.begun_s)
         if asks or self.checks.by_others(process, ask.begun_s) or not self._is_well(reader, moved.start_s):
             return

@@ -167,7 +167,8 @@ class Serving:
         if age_s > allowed_s:
             what = f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s, since {why}"
             raise BrokenPromiseError("bound", what)
-        if served.stage != AWSPENDING:
+        # While a service rests nobody waits for it, and what is known is served, within the bound.
+        if served.stage != AWSPENDING and not status.resting:
             self._fresh(served, version, spans, last, status.table.checked_age_s)
 
     def _fresh(

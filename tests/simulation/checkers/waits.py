@@ -1,9 +1,9 @@
-"""How long callers wait: a bounded time whatever hangs, and what hangs rests."""
+"""How long callers wait: a bounded time whatever hangs, and few of them for what hangs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cache.status import CacheStatus, HeldStatus
@@ -11,7 +11,7 @@ from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
 from tests.simulation.reader import Reader
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.weather import PARAMETERS, SECRETS, TABLE, Requests, Weather
+from tests.simulation.weather import TABLE, Requests, Weather
 
 WARM_S = DEFAULTS.refresh_wait_s + 0.2
 """No caller waits longer while there is a copy that may be served."""
@@ -22,7 +22,10 @@ COLD_S = DEFAULTS.cold_wait_s + DEFAULTS.refresh_wait_s + 0.2
 EDGE_S = 2.0
 """A copy whose bound ends within so many seconds may be over it when the caller comes to it."""
 
-SERVICES = {SECRETS: "Secrets Manager", PARAMETERS: "Parameter Store", TABLE: "marker table"}
+IN_VAIN_MAX = 3
+"""So many callers with a copy may wait for a service until it counts as one that does not answer.
+
+Two threads at the same time, and a caller whose patience was spent on something else."""
 
 Copies = Iterable[HeldStatus]
 
@@ -35,6 +38,7 @@ class Waits:
     weather: Weather
     requests: Requests
     late: Callable[[str, float], None]
+    in_vain: dict[tuple[str, int, str], list[float]] = field(default_factory=dict)
 
     def copies(self, reader: Reader, held: Callable[[CacheStatus], Copies], least: int) -> Collection[str]:
         """Return the ARNs of the copies that `held` picks of what the reader holds, if they may be served.
@@ -46,8 +50,8 @@ class Waits:
         found = [one.arn for one in held(reader.cache.status()) if _may_be_served(one, reader)]
         return found if len(found) >= least else ()
 
-    def ended(self, reader: Reader, begun_s: float, what: str, *, is_warm: bool) -> None:
-        """Judge a call that was begun then and ends now."""
+    def ended(self, reader: Reader, service: str, begun_s: float, what: str, *, is_warm: bool) -> None:
+        """Judge a call that was begun then, reads this service, and ends now."""
         # A process that stood still, or whose clock was set, has waited for something else.
         if begun_s <= max(reader.host.clock.disturbed_s, reader.born_s):
             return
@@ -55,23 +59,20 @@ class Waits:
         kind = "with a copy" if is_warm else "without a copy"
         self.late(f"the longest wait {kind}", took_s / most_s)
         require(took_s <= most_s, "waiting", f"{reader.host.name}: {what} took {took_s:.2f} s {kind}")
-        if self.weather.hangs_since(begun_s):
-            self._rests(reader)
+        if is_warm and took_s > DEFAULTS.refresh_wait_s - 0.1:
+            self._rests(reader, service, begun_s)
 
-    def _rests(self, reader: Reader) -> None:
-        """What has hung for as long as anybody waits is known not to answer."""
-        for service, name in SERVICES.items():
-            since_s = self.requests.hang_since(reader.host, service)
-            if (
-                max(since_s, reader.host.clock.disturbed_s, reader.born_s) + COLD_S + EDGE_S
-                > self.scheduler.now_s
-            ):
-                continue
-            resting = {rest.service for rest in reader.cache.status().resting}
-            hung_s = self.scheduler.now_s - since_s
-            require(
-                name in resting, "waiting", f"{reader.host.name}: {name} hangs for {hung_s:.0f} s, unnoticed"
-            )
+    def _rests(self, reader: Reader, service: str, begun_s: float) -> None:
+        """Callers with a copy do not wait one after another for a service that does not answer."""
+        if TABLE in self.weather.hangs or self.weather.calm_since(TABLE) >= begun_s:
+            # Then this caller may have waited for the table.
+            return
+        key = (*reader.host.process, service)
+        since_s = max(self.requests.ended_s(reader.host, service), reader.host.clock.disturbed_s)
+        in_vain = [at_s for at_s in self.in_vain.get(key, ()) if at_s > since_s]
+        self.in_vain[key] = [*in_vain, begun_s]
+        what = f"{len(in_vain) + 1} callers with a copy waited for the same silence of {service}"
+        require(len(in_vain) < IN_VAIN_MAX, "waiting", f"{reader.host.name}: {what}")
 
 
 def _may_be_served(one: HeldStatus, reader: Reader) -> bool:
