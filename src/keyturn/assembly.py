@@ -16,11 +16,11 @@ from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableWatch
 from keyturn.errors import ConfigurationError, ParameterUnavailableError, UnavailableError
 from keyturn.metrics.hook import SILENT, Measures, Metrics
+from keyturn.model.instant import Clock
 from keyturn.model.markers import Head, MarkersRead, Report
 from keyturn.model.names import parameter_key_of, secret_key
 from keyturn.model.protocols import (
     CachedSource,
-    Clock,
     MarkerReader,
     ParameterSource,
     Reports,

@@ -57,13 +57,13 @@ class Versions:
     current: SecretVersion = field(default_factory=lambda: version(1, "AWSCURRENT"))
     pending: SecretVersion = field(default_factory=lambda: version(2, "AWSPENDING"))
 
-    def get(self, secret_id: str, stage: str) -> SecretVersion:
+    def get(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
         return self.current
 
-    def recheck(self, secret_id: str) -> SecretVersion:
+    def recheck(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
         return self.current
 
-    def join(self, secret_id: str, stage: str) -> SecretVersion:
+    def join(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
         return self.pending
 
     def evidence(self, secret_id: str) -> Evidence:

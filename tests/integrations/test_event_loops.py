@@ -344,6 +344,7 @@ def test_an_error_that_no_future_takes_reaches_the_caller(account: Account) -> N
     with pytest.raises(UnavailableError, match="StopIteration"):
         asyncio.run(asyncio.wait_for(account.login.awaiting(connected), PATIENCE_S))
     account.secrets.fail = FakeSecretsManager(account.clock).fail
+    account.clock.advance(1)
     assert "v1" == logged_in(account)
 
 

@@ -94,7 +94,7 @@ def test_a_wait_for_another_thread_ends_with_the_budget(world: World) -> None:
 
 def test_a_wait_for_another_thread_ends_with_the_callers_own_time(world: World) -> None:
     """Without time for an attempt of its own the login fails, and the error says what it waited for."""
-    one, left_s = Client(world), iter([0.05, 0.0, 0.0, 0.0, 0.0])
+    one, left_s = Client(world), iter([0.05, 0.05] + 50 * [0.0])
     with hanging(one) as server, promptly():
         with pytest.raises(LoginRefusedError, match="not tried, since another thread's attempt") as caught:
             one.cache.login(NAME, server.connect, is_refused=is_refused, remaining_s=lambda: next(left_s))

@@ -25,27 +25,29 @@ class Bug:
 
 
 _CACHE: Final = "src/keyturn/cache/cache.py"
-_CHECKING: Final = "src/keyturn/cache/checker.py"
-_CONVERGENCE: Final = "src/keyturn/convergence/counting.py"
+_COPIES: Final = "src/keyturn/cache/copies.py"
+_READS: Final = "src/keyturn/cache/reads.py"
+_CHECKER: Final = "src/keyturn/cache/checker.py"
+_COUNTING: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
 _LOGIN: Final = "src/keyturn/login/logins.py"
 _LOGIN_MEMORY: Final = "src/keyturn/login/memory.py"
 _LOGIN_POLICY: Final = "src/keyturn/login/policy.py"
 _LOGIN_TURNS: Final = "src/keyturn/login/turns.py"
 _MARKERS: Final = "src/keyturn/markers/table.py"
-_RECORDING: Final = "src/keyturn/markers/recorder.py"
+_RECORDER: Final = "src/keyturn/markers/recorder.py"
 _RECONCILER: Final = "src/keyturn/markers/reconciler.py"
 _MARKERS_READER: Final = "src/keyturn/markers/reader.py"
 _MARKERS_WRITER: Final = "src/keyturn/markers/writer.py"
 _REFRESH: Final = "src/keyturn/cache/refresh.py"
-_REPORTING: Final = "src/keyturn/convergence/reporter.py"
-_SHELF: Final = "src/keyturn/cache/holdings.py"
-_VALUES: Final = "src/keyturn/model/instant.py"
-_WATCH: Final = "src/keyturn/cache/table_view.py"
-_CACHE_HELD: Final = "src/keyturn/cache/held.py"
+_REPORTER: Final = "src/keyturn/convergence/reporter.py"
+_HOLDINGS: Final = "src/keyturn/cache/holdings.py"
+_INSTANT: Final = "src/keyturn/model/instant.py"
+_TABLE_VIEW: Final = "src/keyturn/cache/table_view.py"
+_HELD: Final = "src/keyturn/cache/held.py"
 _AWS_PARAMETERSTORE: Final = "src/keyturn/aws/parameterstore.py"
 _MARKERS_DECISIONS: Final = "src/keyturn/markers/decisions.py"
-_CACHE_PARAMETERS: Final = "src/keyturn/cache/parameters.py"
+_PARAMETERS: Final = "src/keyturn/cache/parameters.py"
 _MODEL_NAMES: Final = "src/keyturn/model/names.py"
 _MARKERS_SWEEPER: Final = "src/keyturn/markers/sweeper.py"
 _MODEL_VERSIONS: Final = "src/keyturn/model/versions.py"
@@ -54,31 +56,31 @@ BUGS: Final = (
     # What is believed
     Bug(
         "the marker is believed without asking",
-        _REFRESH,
-        "    answer = reading.read(None)\n",
-        "    if marker is not None and marker.stages.get(held.stage) not in "
-        "(None, held.version.version_id):\n"
-        "        from dataclasses import replace\n"
-        "        told = replace(held.version, version_id=marker.stages[held.stage])\n"
-        "        return held.moved_to(told, reading.begun, reading.generation)\n"
-        "    answer = reading.read(None)\n",
+        _READS,
+        "            wanted = version_to_pin(held, basis.marker, asked.limits)\n",
+        "            wanted = version_to_pin(held, basis.marker, asked.limits)\n"
+        "            if wanted is not None:\n"
+        "                from dataclasses import replace\n"
+        "                told = replace(held.version, version_id=wanted)\n"
+        "                found = held.moved_to(told, asked.begun, asked.generation)\n"
+        "                return self._copies.land_refresh(secret_id, basis, found)\n",
     ),
     Bug(
         "no answer is doubted",
         _REFRESH,
-        "    if held.goes_back(answer):\n        return _doubted(held, answer, reading)\n",
+        "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         "",
     ),
     Bug(
         "only versions that were seen to leave are doubted, not older ones",
-        _CACHE_HELD,
+        _HELD,
         "        return was_left or (mine is not None and other is not None and other < mine)\n",
         "        return was_left and (mine, other) != ()\n",
     ),
     Bug(
         "a doubted answer is believed when it is repeated a moment later",
         _REFRESH,
-        "    doubt, lag_s, pause_s = held.doubt, reading.limits.answer_lag_s, reading.limits.settle_s\n",
+        "    doubt, lag_s, pause_s = held.doubt, asked.limits.answer_lag_s, asked.limits.settle_s\n",
         "    doubt, lag_s, pause_s = held.doubt, 0.2, 0.2\n",
     ),
     Bug(
@@ -91,15 +93,15 @@ BUGS: Final = (
     Bug(
         "an idle copy is doubted for as long as a busy one",
         _REFRESH,
-        "    if _outlived(held, reading):\n",
-        "    if _outlived(held, reading) and False:\n",
+        "    if _outlived(held, asked):\n",
+        "    if _outlived(held, asked) and False:\n",
     ),
     Bug(
         "a namesake under another ARN is not doubted",
         _REFRESH,
-        "    if held.goes_back(answer):\n        return _doubted(held, answer, reading)\n",
+        "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         "    if answer.arn == held.version.arn and held.goes_back(answer):\n"
-        "        return _doubted(held, answer, reading)\n",
+        "        return _doubted(held, answer, asked)\n",
     ),
     # Parameters
     Bug(
@@ -116,7 +118,7 @@ BUGS: Final = (
     ),
     Bug(
         "an event about a parameter is no reason to read it",
-        _RECORDING,
+        _RECORDER,
         "        self._store.write([(seen, marker)])\n        return Recorded(Outcome.WRITTEN, marker)\n",
         "        return Recorded(Outcome.WRITTEN, marker)\n",
     ),
@@ -141,9 +143,9 @@ BUGS: Final = (
     Bug(
         "an old answer about a parameter is believed at once",
         _REFRESH,
-        "    if held.goes_back(answer):\n        return _doubted(held, answer, reading)\n",
+        "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         '    if held.goes_back(answer) and ":secret:" in answer.arn:\n'
-        "        return _doubted(held, answer, reading)\n",
+        "        return _doubted(held, answer, asked)\n",
     ),
     Bug(
         "get_parameter serves what it has without looking at its window",
@@ -153,15 +155,18 @@ BUGS: Final = (
     ),
     Bug(
         "the names under a path are asked for at every call",
-        _CACHE_PARAMETERS,
+        _PARAMETERS,
         "        if known is not None and known.begun.age_s(now) <",
         "        if known is not None and known.begun.age_s(now) < 0 *",
     ),
     Bug(
         "parameters that are read together are read each time",
-        _CACHE_PARAMETERS,
-        "                elif (version := self._cache.peek(one.name, one.selector)) is not None:\n",
-        "                elif len(asked) < 2 and (version := self._cache.peek(one.name, one.selector)):\n",
+        _PARAMETERS,
+        "        ready, spares = self._ready(asked, waiting)\n        missing =",
+        "        ready, spares = self._ready(asked, waiting)\n"
+        "        if len(asked) > 1 and isinstance(self._cache.source, ParameterSource):\n"
+        "            self._read_batch(self._cache.source, list(asked), {})\n"
+        "        missing =",
     ),
     Bug(
         "a parameter's marker without a version covers its copy",
@@ -171,7 +176,7 @@ BUGS: Final = (
     ),
     Bug(
         "one deleted parameter hides the others of its path",
-        _CACHE_PARAMETERS,
+        _PARAMETERS,
         "            except ParameterNotFoundError:\n                ready[name] = None\n",
         "            except ParameterNotFoundError:\n                raise\n",
     ),
@@ -217,7 +222,7 @@ BUGS: Final = (
     ),
     Bug(
         "ages are measured by the monotonic clock alone",
-        _VALUES,
+        _INSTANT,
         "        return max(wall_s, now.monotonic_s - self.monotonic_s)\n",
         "        return now.monotonic_s - self.monotonic_s\n",
         weather="host frozen, monotonic clock stopped",
@@ -231,9 +236,9 @@ BUGS: Final = (
     ),
     Bug(
         "the hit path serves what does not stay fresh until the window ends",
-        _CACHE,
-        "                if not self._outlasts(closes_at, secret, holding, now):\n",
-        "                if closes_at < 0:\n",
+        _COPIES,
+        "        if fresh_s > 0 and now.wall_s + fresh_s >= closes_at:\n",
+        "        if fresh_s > 0 and closes_at > 0:\n",
     ),
     Bug(
         "a denied copy is served while it is fresh",
@@ -251,7 +256,7 @@ BUGS: Final = (
     Bug(
         "a marker that disagrees is asked about for ever",
         _REFRESH,
-        "    settled = behind or asked >= ASKS_PER_MARKER_MAX\n",
+        "    settled = behind or times >= ASKS_PER_MARKER_MAX\n",
         "    settled = behind\n",
     ),
     Bug(
@@ -271,63 +276,63 @@ BUGS: Final = (
     Bug(
         "a marker that disagrees is asked about once",
         _REFRESH,
-        "    settled = behind or asked >= ASKS_PER_MARKER_MAX\n",
+        "    settled = behind or times >= ASKS_PER_MARKER_MAX\n",
         "    settled = True\n",
     ),
     Bug(
         "forced refreshes are not limited",
-        _CACHE,
-        "            forced is None or forced.age_s(now) >= self._limits.min_refresh_interval_s\n",
+        _COPIES,
+        "            forced is None or forced.age_s(now) >= self.limits.min_refresh_interval_s\n",
         "            True\n",
     ),
     Bug(
         "a secret that is gone is served on, as if the call had failed",
-        _CACHE,
-        "        if isinstance(error, GONE):\n            with self._lock:\n",
-        "        if False:\n            with self._lock:\n",
+        _COPIES,
+        "        if isinstance(error, GONE):\n            with self.lock:\n",
+        "        if False:\n            with self.lock:\n",
     ),
     Bug(
         "AWSPENDING is read ahead",
         _CACHE,
-        "                if holding.stage != AWSPENDING\n",
-        "",
+        "                if held.stage != AWSPENDING and not held.pauses(now)\n",
+        "                if not held.pauses(now)\n",
     ),
     Bug(
         "others are served whatever is there while one refreshes",
-        _CACHE,
-        "        return age_s <= limit_s and servable_for_s(holding, now, self._limits) > 0\n",
-        "        return limit_s >= 0 and servable_for_s(holding, now, self._limits) > 0\n",
+        _COPIES,
+        "        return age_s <= limit_s and servable_for_s(held, now, self.limits) > 0\n",
+        "        return limit_s >= 0 and servable_for_s(held, now, self.limits) > 0\n",
         weather="host frozen",
     ),
     Bug(
         "a check is made at every miss",
-        _CHECKING,
+        _CHECKER,
         "        return self._checked is None or self._checked.age_s(self._now()) >= age_s\n",
         "        return self._checked is None or self._checked.age_s(self._now()) >= 0\n",
     ),
     Bug(
         "a lower counter is ignored for ever",
-        _WATCH,
+        _TABLE_VIEW,
         "        return self._markers.read_head(consistent=True)\n",
         "        return seen\n",
     ),
     Bug(
         "a lower counter is read consistently again and again",
-        _WATCH,
+        _TABLE_VIEW,
         "        return self._markers.read_head(consistent=True)\n",
         "        self._markers.read_head(consistent=True)\n        return "
         "self._markers.read_head(consistent=True)\n",
     ),
     Bug(
         "the markers are not read when the head has moved",
-        _WATCH,
+        _TABLE_VIEW,
         "        known = frozenset[str]() if has_moved else before.known & held\n",
         "        known = before.known & held if has_moved else before.known & held\n",
     ),
     # Whose it is
     Bug(
         "secrets are kept by their name",
-        _SHELF,
+        _HOLDINGS,
         "            key = self._key_of(version.arn, version.name)\n"
         "            secret = HeldSecret(version.arn, version.name, key)\n",
         "            key = self._key_of(version.arn, version.name)\n"
@@ -344,7 +349,7 @@ BUGS: Final = (
     ),
     Bug(
         "a secret is always read by its full ARN",
-        _CACHE_HELD,
+        _HELD,
         "        return min(self.names, default=self.arn)\n",
         "        return self.arn\n",
     ),
@@ -492,9 +497,8 @@ BUGS: Final = (
     Bug(
         "a refused login does not read AWSCURRENT again",
         _LOGIN,
-        "        yield from self._read(AWSCURRENT, current, "
-        "lambda: self._versions.recheck(self._secret_id))\n",
-        "",
+        "        yield from self._read(\n            AWSCURRENT, current, lambda: self._versions.recheck(",
+        "        yield from self._read(\n            AWSCURRENT, current, lambda: self._versions.get(",
     ),
     Bug(
         "a turn ends when the loop's iterator is collected",
@@ -545,39 +549,39 @@ BUGS: Final = (
     ),
     Bug(
         "forced reads are limited per secret, not per stage",
-        _CACHE,
-        "        forced = secret.forced.get(holding.stage)\n",
+        _COPIES,
+        "        forced = secret.forced.get(held.stage)\n",
         "        forced = max(secret.forced.values(), default=None)\n",
         weather="events lost for a while",
     ),
     # What is reported
     Bug(
         "a change is no reason to report",
-        _CONVERGENCE,
+        _COUNTING,
         "    return moves != last.moves or age_s >= ",
         "    return age_s >= ",
     ),
     Bug(
         "a report is made at every check",
-        _CONVERGENCE,
+        _COUNTING,
         "    return moves != last.moves or age_s >= ",
         "    return moves != last.moves or age_s >= 0 * ",
     ),
     Bug(
         "every change is reported at once",
-        _CONVERGENCE,
+        _COUNTING,
         "    if age_s < last.pause_s:\n        return False\n",
         "",
     ),
     Bug(
         "a forked or restored process goes on as the environment that it was",
-        _REPORTING,
+        _REPORTER,
         "        self._life += 1\n        self._last: LastReport | None = None\n",
         "        self._life += 1\n        self._last: LastReport | None = getattr(self, '_last', None)\n",
     ),
     Bug(
         "a report says what was held when the last one was made",
-        _REPORTING,
+        _REPORTER,
         "        held = merged(cache.current() for cache in self._caches)\n",
         "        self._now_held = merged(cache.current() for cache in self._caches)\n"
         "        held = getattr(self, '_was_held', self._now_held)\n"
@@ -586,10 +590,10 @@ BUGS: Final = (
     # What is measured
     Bug(
         "a read is measured twice",
-        _CACHE,
-        "            self.measure_read(begun, version.name)\n",
-        "            self.measure_read(begun, version.name)\n"
-        "            self.measure_read(begun, version.name)\n",
+        _READS,
+        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
+        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n'
+        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
     ),
     Bug(
         "how late a version is is told without the marker's own date",
@@ -599,9 +603,9 @@ BUGS: Final = (
     ),
     Bug(
         "a metric is told of a value",
-        _CACHE,
-        "            self.measure_read(begun, version.name)\n",
-        "            self.measure_read(begun, version.string or version.name)\n",
+        _READS,
+        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
+        '            self._measure(begun, getattr(answer, "string", None) or "")\n',
     ),
     # What leaves
     Bug(

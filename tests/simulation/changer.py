@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
+from keyturn.cache.status import CacheStatus, HeldStatus
 from keyturn.errors import SecretError
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers.parameters import Ask, ServingParameters
-from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore
-from tests.simulation.reader import Reader
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.checkers.waits import Waits
+from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, under_path
+from tests.simulation.reader import Reader, foreign
+from tests.simulation.scheduler import NEVER_S, Scheduler
+
+Listing: TypeAlias = tuple[str, int, float, bool, bool]
+"""A process and since when it lives, and one of its readings of a path: recursive or not, in clear or not."""
+
+LISTED_S: Final = 800.0
+"""For so long the names under a path may be served, at least: less than any reader's `max_stale_s`."""
 
 LABEL: Final = "live"
 SELECTORS: Final = (AWSCURRENT,) * 6 + (LABEL, LABEL, "2")
@@ -65,7 +73,9 @@ class ParameterReads:
     random: Random
     scheduler: Scheduler
     serving: ServingParameters
+    waits: Waits
     counted: Counter[str]
+    listed: dict[Listing, float] = field(default_factory=dict)
 
     def read(self, reader: Reader) -> None:
         """One of them, at random."""
@@ -83,21 +93,46 @@ class ParameterReads:
         """get_parameter."""
         asked = name if selector == AWSCURRENT else f"{name}:{selector}"
         ask = self._ask(reader, (name,), selector, decrypt=decrypt)
-        get = reader.cache.get_parameter
-        self.serving.served(ask, _outcome(lambda: {name: get(asked, decrypt=decrypt)}))
+        get, is_warm = reader.cache.get_parameter, self._has_copies(reader, (name,), selector)
+        outcome = _outcome(lambda: {name: get(asked, decrypt=decrypt)})
+        self._ended(ask, outcome, is_warm=is_warm)
+        self.serving.served(ask, outcome)
 
     def some(self, reader: Reader, names: tuple[str, ...], *, decrypt: bool) -> None:
         """get_parameters."""
         ask = self._ask(reader, names, AWSCURRENT, decrypt=decrypt)
-        get = reader.cache.get_parameters
-        self.serving.served(ask, _outcome(lambda: get(names, decrypt=decrypt)))
+        get, is_warm = reader.cache.get_parameters, self._has_copies(reader, names, AWSCURRENT)
+        outcome = _outcome(lambda: get(names, decrypt=decrypt))
+        self._ended(ask, outcome, is_warm=is_warm)
+        self.serving.served(ask, outcome)
 
     def path(self, reader: Reader, *, recursive: bool, decrypt: bool) -> None:
         """get_parameters_by_path."""
         ask = self._ask(reader, (), AWSCURRENT, decrypt=decrypt)
-        get = reader.cache.get_parameters_by_path
+        get, names = reader.cache.get_parameters_by_path, under_path("/app", recursive=recursive)
+        path = (*reader.host.process, reader.born_s, recursive, decrypt)
+        is_warm = ask.begun_s - self.listed.get(path, -NEVER_S) < LISTED_S and self._has_copies(
+            reader, names, AWSCURRENT
+        )
         outcome = _outcome(lambda: get("/app", recursive=recursive, decrypt=decrypt))
+        self._ended(ask, outcome, is_warm=is_warm)
+        if not isinstance(outcome, SecretError):
+            self.listed[path] = ask.begun_s
         self.serving.served_path(ask, "/app", outcome, recursive=recursive)
+
+    def _has_copies(self, reader: Reader, names: Collection[str], selector: str) -> bool:
+        """Return True if each of these is held and may be served: in clear and as a ciphertext."""
+        known = {name.removeprefix(ARN_PREFIX) for name in names}
+
+        def held(status: CacheStatus) -> list[HeldStatus]:
+            return [one for one in status.parameters if one.name in known and one.stage == selector]
+
+        return bool(self.waits.copies(reader, held, 2 * len(known)))
+
+    def _ended(self, ask: Ask, outcome: Mapping[str, Parameter] | SecretError, *, is_warm: bool) -> None:
+        # An answer that a parameter is gone takes its copy away, so its next caller has none.
+        is_warm = is_warm and not isinstance(outcome, SecretError)
+        self.waits.ended(ask.reader, ask.begun_s, f"{ask.selector} of {ask.names}", is_warm=is_warm)
 
     def _ask(self, reader: Reader, names: tuple[str, ...], selector: str, *, decrypt: bool) -> Ask:
         return Ask(reader, names, selector, decrypt, self.scheduler.now_s)
@@ -108,3 +143,5 @@ def _outcome(get: Callable[[], Mapping[str, Parameter]]) -> Mapping[str, Paramet
         return get()
     except SecretError as error:
         return error
+    except Exception as error:
+        raise foreign(error) from error

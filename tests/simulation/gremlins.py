@@ -17,12 +17,15 @@ from tests.simulation.reader import Reader
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import (
     EVENTS,
+    KINDS,
     LISTENER,
+    PARAMETERS,
     PARAMETERS_PER_S,
     SECRETS,
     SWEEPS,
     TABLE,
     TAMPER,
+    Hang,
     Weather,
 )
 
@@ -57,6 +60,11 @@ class Gremlins:
             "Secrets Manager throttles": self._secrets_fail,
             "Parameter Store is busy with others": self._parameters_busy,
             "reads denied": self._reads_denied,
+            "Secrets Manager hangs": lambda: self._hang(SECRETS),
+            "Parameter Store hangs": lambda: self._hang(PARAMETERS),
+            "table hangs": lambda: self._hang(TABLE),
+            "all services hang": lambda: self._hang(*KINDS),
+            "clients raise foreign exceptions": self._foreign,
             "database does not answer": self._database_fails,
             "database refuses right passwords now and then": self._database_whims,
             "table throttles and times out": self._table_fails,
@@ -165,6 +173,26 @@ class Gremlins:
             self.weather.denied.add(host)
             self._last(600)
             self.weather.denied.discard(host)
+
+    # Any service, for the readers
+
+    def _hang(self, *services: str) -> None:
+        """Requests are accepted and not answered for long, or not before this is over."""
+        hang = Hang(self.random.choice((0.3, 1.0, 1.0)), self.random.random() < 0.5)
+        with self.weather.blowing(*(KINDS[service] for service in services)):
+            self.weather.hangs.update(dict.fromkeys(services, hang))
+            self._last(120)
+            for service in services:
+                self.weather.answer_again(service)
+
+    def _foreign(self) -> None:
+        """Credentials, configuration files and other people's code raise what they like."""
+        chance, services = self.random.choice((0.3, 1.0)), self.random.sample(list(KINDS), 2)
+        with self.weather.blowing(*(KINDS[service] for service in services)):
+            self.weather.foreign.update(dict.fromkeys(services, chance))
+            self._last(100)
+            for service in services:
+                self.weather.foreign.pop(service, None)
 
     # The database
 

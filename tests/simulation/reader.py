@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -14,6 +14,7 @@ from keyturn.errors import SecretError
 from keyturn.login.logins import LoginOptions
 from keyturn.login.refusals import is_refused
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.hosts import Host
 from tests.simulation.moves import Moves
 from tests.simulation.peers.database import SERVERS, RefusedError, WhimError
@@ -37,6 +38,7 @@ class Served:
     stage: str
     begun_s: float
     outcome: SecretVersion | SecretError
+    copies: Collection[str] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -86,12 +88,17 @@ class LoginsTold(Protocol):
     def ended(self, login: Login) -> None: ...
 
 
+def foreign(error: Exception) -> BrokenPromiseError:
+    """What an error that is none of keyturn's own breaks."""
+    return BrokenPromiseError("error", f"{type(error).__name__} came out of the cache: {error}")
+
+
 @dataclass(slots=True, eq=False)
 class Reader:
     """A process and its cache. `ids`: by which id it gets each secret; `told` hears of each get.
 
-    `parameters` reads some; `connect` logs in to a server of a secret's database with one of its
-    versions.
+    `copies`: the ARNs of copies of a stage that may be served. `parameters` reads some; `connect` logs in to
+    a server of a secret's database with one of its versions.
 
     `storms`: the chance that a move is followed by many things one after the other.
     """
@@ -109,6 +116,7 @@ class Reader:
     connect: Callable[[SecretVersion, str], None]
     logins: LoginsTold
     parameters: Callable[[Reader], None]
+    copies: Callable[[Reader, str, str], Collection[str]]
     counted: Counter[str]
     mean_gap_s: float
     storms: float
@@ -139,13 +147,15 @@ class Reader:
     def get(self, secret_id: str, stage: str) -> None:
         """Get one version and tell of it."""
         self.counted["gets"] += 1
-        begun_s = self.scheduler.now_s
+        begun_s, copies = self.scheduler.now_s, self.copies(self, secret_id, stage)
         outcome: SecretVersion | SecretError
         try:
             outcome = self.cache.get(secret_id, stage=stage)
         except SecretError as error:
             outcome = error
-        self.told(Served(self, secret_id, stage, begun_s, outcome))
+        except Exception as error:
+            raise foreign(error) from error
+        self.told(Served(self, secret_id, stage, begun_s, outcome, copies))
 
     def login(self, secret_id: str) -> None:
         """Log in to this secret's database and tell how that went."""
@@ -168,6 +178,8 @@ class Reader:
                 self._log_in_by_turns(login)
         except (SecretError, TimeoutError) as error:
             login.outcome = error
+        except Exception as error:
+            raise foreign(error) from error
         self.logins.ended(login)
 
     def _log_in_by_turns(self, login: Login) -> None:

@@ -7,22 +7,45 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tests.simulation.hosts import Host
-from tests.simulation.scheduler import NEVER_S, Scheduler
+from tests.simulation.scheduler import NEVER_S, Scheduler, Waiting
 
 T = TypeVar("T")
 
 SECRETS, TABLE, TAMPER = "secrets", "table", "tamper"
+PARAMETERS = "parameters"
+"""With `SECRETS` and `TABLE`, what requests of a reader can hang at; its faults are of the kind `SECRETS`."""
+
+KINDS = {SECRETS: SECRETS, PARAMETERS: SECRETS, TABLE: TABLE}
+"""Of which kind a fault of each service is."""
+
+HANG_MIN_S, HANG_MAX_S = 20.0, 120.0
+"""How long a request hangs, unless it hangs until the fault is over."""
+
 PARAMETERS_PER_S = 40
 """Reads of Parameter Store in one account and Region, without higher throughput."""
 
 EVENTS, LISTENER, SWEEPS = "events", "listener", "sweeps"
 
 
+FOREIGN: tuple[type[Exception], ...] = (PermissionError, ValueError, FileNotFoundError, StopIteration)
+"""Errors that come out of credentials, configuration files and other people's code."""
+
+
 class CrashedError(BaseException):
     """The process was ended by the platform, between two of its steps."""
+
+
+class Hang(NamedTuple):
+    """A service accepts requests and does not answer: each with this `chance`.
+
+    `is_endless`: not before the fault is over.
+    """
+
+    chance: float
+    is_endless: bool
 
 
 @dataclass(slots=True)
@@ -41,6 +64,10 @@ class Weather:
     database_whims: float = 0.0
     table_error: float = 0.0
     table_denied: bool = False
+    hangs: dict[str, Hang] = field(default_factory=dict)
+    hung_s: float = -NEVER_S
+    released: Waiting = field(default_factory=Waiting)
+    foreign: dict[str, float] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     event_lost: float = 0.0
     event_late: float = 0.0
@@ -67,18 +94,52 @@ class Weather:
     def struck(self, *kinds: str) -> None:
         """A fault of these kinds was felt now."""
         for kind in kinds:
-            self.ended_s[kind] = self.scheduler.now_s
+            self.ended_s[kind] = max(self.scheduler.now_s, self.ended_s.get(kind, 0.0))
 
     def end(self) -> None:
         """All faults are over."""
         self.struck(*self.active)
         self.active.clear()
         self.denied.clear()
+        self.foreign.clear()
+        for service in tuple(self.hangs):
+            self.answer_again(service)
         self.parameters_per_s = PARAMETERS_PER_S
         self.secrets_error = self.database_error = self.database_whims = self.table_error = 0.0
         self.crash = self.out_of_time = 0.0
         self.event_lost = self.event_late = self.event_doubled = 0.0
         self.table_denied = self.listener_dead = self.sweeps_off = False
+
+    def hang(self, service: str) -> None:
+        """Let the running request hang, if this service does not answer."""
+        hang = self.hangs.get(service)
+        if hang is None or not self.hits(hang.chance, "requests that hang"):
+            return
+        if hang.is_endless:
+            self.scheduler.park(self.released)
+            return
+        seconds = HANG_MIN_S + (HANG_MAX_S - HANG_MIN_S) * self.random.random()
+        # It may hang for longer than the fault lasts.
+        kind, until_s = KINDS[service], self.scheduler.now_s + seconds
+        self.ended_s[kind] = max(until_s, self.ended_s.get(kind, 0.0))
+        self.hung_s = max(until_s, self.hung_s)
+        self.scheduler.pause(seconds)
+
+    def answer_again(self, service: str) -> None:
+        """Let this service answer from now on."""
+        self.hangs.pop(service, None)
+        self.hung_s = max(self.scheduler.now_s, self.hung_s)
+        self.scheduler.wake(self.released)
+
+    def hangs_since(self, at_s: float) -> bool:
+        """Return True if requests hang now, or did at any moment since then."""
+        return bool(self.hangs) or self.hung_s >= at_s
+
+    def foreign_error(self, service: str) -> Exception | None:
+        """Return an error that is no client's own, if this service's client raises some now."""
+        if not self.hits(self.foreign.get(service, 0.0), "foreign exceptions"):
+            return None
+        return self.random.choice(FOREIGN)("out of the client's insides")
 
     def calm_since(self, *kinds: str) -> float:
         """The moment (true seconds) since which none of these faults blew; never, while one does."""
@@ -94,20 +155,61 @@ class Weather:
         return True
 
 
+class Requests:
+    """The requests of readers that are under way, by process and service."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._begun_s: dict[tuple[tuple[str, int], str], dict[object, float]] = {}
+        self._ended_s: dict[tuple[tuple[str, int], str], float] = {}
+
+    @contextmanager
+    def under_way(self, host: Host, service: str) -> Iterator[None]:
+        """For the time of one request."""
+        key, token = (host.process, service), object()
+        self._begun_s.setdefault(key, {})[token] = self._scheduler.now_s
+        try:
+            yield
+        finally:
+            self._begun_s[key].pop(token, None)
+            self._ended_s[key] = self._scheduler.now_s
+
+    def hang_since(self, host: Host, service: str) -> float:
+        """Return since when (true seconds) a request hangs, while no other has ended; never, if none does."""
+        key = (host.process, service)
+        ended_s = self._ended_s.get(key, -NEVER_S)
+        hanging = [at_s for at_s in self._begun_s.get(key, {}).values() if at_s > ended_s]
+        return min(hanging, default=NEVER_S)
+
+
 @dataclass(slots=True)
 class Wire:
     """One host's way to the services: takes time both ways, and is where faults are felt.
 
-    `crashes`: whether the platform may end this host's process at a call.
+    `crashes`: whether the platform may end this host's process at a call. `requests`: those of readers,
+    which hang where a service does, and whose clients may raise anything.
     """
 
     scheduler: Scheduler
     weather: Weather
     host: Host
     crashes: bool = False
+    requests: Requests | None = None
 
-    def call(self, effect: Callable[[], T], fail: Callable[[], Exception | None]) -> T:
+    def call(
+        self, effect: Callable[[], T], fail: Callable[[], Exception | None], service: str | None = None
+    ) -> T:
         """Do `effect` at the service; `fail` may say what goes wrong instead, or after it."""
+        if self.requests is None or service is None:
+            return self._call(effect, fail)
+        with self.requests.under_way(self.host, service):
+            foreign = self.weather.foreign_error(service)
+            if foreign is not None:
+                raise foreign
+            self.weather.hang(service)
+            return self._call(effect, fail)
+
+    def _call(self, effect: Callable[[], T], fail: Callable[[], Exception | None]) -> T:
         self._travel()
         failure = fail()
         if failure is not None and self.weather.random.random() < 0.6:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -11,6 +11,7 @@ from random import Random
 from keyturn import Limits, Peers, Reporting
 from keyturn.aws.catalog import ParameterListing
 from keyturn.aws.parameterstore import ParameterStoreSource
+from keyturn.cache.status import CacheStatus, HeldStatus
 from keyturn.client import SecretCache
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import SecretError
@@ -36,6 +37,7 @@ from tests.simulation.checkers.parameters import ServingParameters
 from tests.simulation.checkers.reports import ReportWatch
 from tests.simulation.checkers.serving import Serving
 from tests.simulation.checkers.table import Items
+from tests.simulation.checkers.waits import Waits
 from tests.simulation.gremlins import Gremlins
 from tests.simulation.hosts import Host, HostClock
 from tests.simulation.moves import Moves
@@ -51,7 +53,7 @@ from tests.simulation.reader import Reader, Served
 from tests.simulation.rotator import Rotator
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.threads import cooperative
-from tests.simulation.weather import SWEEPS, TABLE, Weather, Wire
+from tests.simulation.weather import SWEEPS, TABLE, Requests, Weather, Wire
 
 HEALED_AFTER_S = 1450.0
 """The latest event, with Lambda's last retry, and a sweep that began a list's lag after it."""
@@ -86,6 +88,8 @@ class World:
     hints: dict[int, tuple[Event, Parsed]] = field(default_factory=dict)
     plan: Plan = field(init=False)
     weather: Weather = field(init=False)
+    requests: Requests = field(init=False)
+    waits: Waits = field(init=False)
     service: SecretsManager = field(init=False)
     store: ParameterStore = field(init=False)
     table: Table = field(init=False)
@@ -107,6 +111,8 @@ class World:
         self.ground = Host("aws", self.scheduler)
         self.moves = Moves(self.scheduler, self.random)
         self.weather = Weather(self.scheduler, self.random)
+        self.requests = Requests(self.scheduler)
+        self.waits = Waits(self.scheduler, self.weather, self.requests, self._late)
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
         self.table = Table(self.scheduler, self.random, self._written)
@@ -149,7 +155,9 @@ class World:
             checks=self.table.flights,
             late=self._late,
         )
-        self.parameters = ParameterReads(self.random, self.scheduler, self.serving_parameters, self.counted)
+        self.parameters = ParameterReads(
+            self.random, self.scheduler, self.serving_parameters, self.waits, self.counted
+        )
         self.logins = Logins(
             self.scheduler,
             self.service,
@@ -251,9 +259,25 @@ class World:
 
     def _served(self, served: Served) -> None:
         self.say(served.reader.host.name, "got", served.stage, "of", served.secret_id, _said(served.outcome))
+        self._waited(served)
         self.serving.served(served)
         if self.counted["gets"] % (10 if isinstance(served.outcome, Exception) else 150) == 0:
             secrecy.served(served)
+
+    def _copies(self, reader: Reader, secret_id: str, stage: str) -> Collection[str]:
+        """The ARN of the copy that the reader may serve under this id, if there is any."""
+
+        def held(status: CacheStatus) -> list[HeldStatus]:
+            return [one for one in status.secrets if one.stage == stage and secret_id in one.secret_ids]
+
+        return self.waits.copies(reader, held, 1)
+
+    def _waited(self, served: Served) -> None:
+        """A copy that was taken away meanwhile, or another secret's by now, is none."""
+        outcome = served.outcome
+        is_warm = isinstance(outcome, SecretVersion) and outcome.arn in served.copies
+        what = f"{served.stage} of {served.secret_id}"
+        self.waits.ended(served.reader, served.begun_s, what, is_warm=is_warm)
 
     def _reborn(self, reader: Reader) -> None:
         reader.born_s = self.scheduler.now_s
@@ -316,6 +340,7 @@ class World:
             connect=partial(self._connect, Wire(self.scheduler, self.weather, host)),
             logins=self.logins,
             parameters=self.parameters.read,
+            copies=self._copies,
             counted=self.counted,
             mean_gap_s=plan.mean_gap_s,
             storms=plan.storms,
@@ -325,7 +350,7 @@ class World:
         )
 
     def _cache(self, host: Host, plan: ReaderPlan) -> SecretCache:
-        wire = Wire(self.scheduler, self.weather, host)
+        wire = Wire(self.scheduler, self.weather, host, requests=self.requests)
         line, limits = ParameterLine(self.store, wire, self._parameter_asked), plan.limits
         return SecretCache(
             convergence_table=Reporting("given", ttl_s=TTL_S),

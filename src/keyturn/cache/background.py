@@ -7,8 +7,7 @@ import threading
 import weakref
 
 from keyturn.cache.checker import Checker
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock, Instant
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
@@ -24,7 +23,8 @@ class Poller:
         self._checker = weakref.ref(checker)
         self._interval_s = interval_s
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._beat: Instant | None = None
@@ -49,7 +49,7 @@ class Poller:
         beat = self._beat
         if beat is None or not self._is_alive() or self._stopping.is_set():
             return False
-        now = Instant(self._clock.wall(), self._clock.monotonic())
+        now = Instant.now(self._clock)
         return beat.age_s(now) < BEATS_MISSED_MAX * self._interval_s
 
     def stop(self, timeout_s: float | None = None) -> None:
@@ -61,7 +61,7 @@ class Poller:
 
     def after_fork(self) -> None:
         """Forget the thread, which the child does not have, and a lock that it may have held."""
-        self._lock, self._thread, self._beat = threading.Lock(), None, None
+        self._lock, self._thread, self._beat = threading.RLock(), None, None
         if not self._stopping.is_set():
             self._stopping = threading.Event()
 
@@ -70,7 +70,7 @@ class Poller:
         return thread is not None and thread.is_alive()
 
     def _go_on(self) -> bool:
-        self._beat = Instant(self._clock.wall(), self._clock.monotonic())
+        self._beat = Instant.now(self._clock)
         return not self._stopping.is_set()
 
     def _run(self) -> None:

@@ -26,9 +26,9 @@ from keyturn.cache.table_view import TableView, TableWatch
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
 from keyturn.metrics.hook import SILENT, Metric, Metrics
-from keyturn.model.instant import Instant
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import secret_key
-from keyturn.model.protocols import Clock, SecretSource
+from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from keyturn.runtime.logs import about
 
@@ -140,7 +140,7 @@ class Cache:
         if self._is_refreshed_ahead(stage, look, waiting):
             self.copies.spare_hit(secret_id, stage)
             return spare
-        if not self.service.may_probe(self.copies.now()):
+        if self.copies.is_locked_here() or not self.service.may_probe(self.copies.now()):
             return spare
         does_answer = self.service.rest is None
         flight, is_mine = self._begin(look.key, secret_id, stage)
@@ -149,7 +149,9 @@ class Cache:
         patience_s = waiting.left_s(has_copy=True)
         if flight.wait(patience_s):
             return _landed(flight, secret_id)
-        self.service.waited_in_vain()
+        if patience_s >= self.copies.limits.refresh_wait_s / 2:
+            # Less says nothing of the service: this caller's patience was spent on the table.
+            self.service.waited_in_vain()
         return spare
 
     def _is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
@@ -160,6 +162,8 @@ class Cache:
 
     def _loaded(self, secret_id: str, stage: str, look: Look, waiting: Waiting) -> SecretVersion | None:
         """Return what a cold read brings, or None if another caller's read has ended: then look again."""
+        if self.copies.is_locked_here():
+            return self.reads.bring(secret_id, stage)
         left_s = waiting.left_s(has_copy=False)
         if self.flights.find(look.key) is None and self.service.is_full:
             raise self.copies.unavailable(secret_id, "too many reads hang already, so no other was begun")
@@ -232,6 +236,7 @@ class Cache:
                 return None
             generation = begun.generations.get(version.arn, 0)
             secret = self.holdings.claim(version, secret_id)
+            secret.asked_s = secret.asked_s or begun.at.monotonic_s
             held = secret.stages.get(stage)
             asked = Asked(begun.at, generation, copies.limits)
             found = (
@@ -271,7 +276,7 @@ class Cache:
                 (secret, held)
                 for secret, held in self.holdings.held()
                 if held.stage != AWSPENDING and not held.pauses(now)
-                if secret.asked is None or secret.asked.age_s(now) <= copies.limits.max_unused_s
+                if now.monotonic_s - secret.asked_s <= copies.limits.max_unused_s
                 if copies.fresh_for_s(secret, held, now) <= within_s
             ]
 

@@ -1,10 +1,10 @@
-"""How long a held version may be served: pure decisions over instants, markers and the head.
+"""How long a copy may be served: pure decisions over instants, markers and the head.
 
-Three questions, each one function:
+Each of three questions has one function:
 
-- `fresh_for_s`: for how long is this holding fresh, if nothing else is heard?
-- `servable_for_s`: for how long may it be served although it is not fresh (its refresh failed or flies)?
-- `bound_s`: how old can what is served be, at worst? `status()` shows it.
+- `fresh_for_s`: how long is this copy fresh, if the marker does not move?
+- `servable_for_s`: how long may it be served although it is not fresh, while its refresh fails or goes on?
+- `bound_s`: how old can the served copy be at worst? `status()` shows that.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Assurance(NamedTuple):
     checked: Instant
 
     def swept_s(self) -> float | None:
-        """How far the sweep's word was behind at that check, by the table's clock; None: no word."""
+        """Return how old the sweep's last statement was at that check, by the table's clock, or None."""
         return self.head.swept_age_s
 
     def lasts_s(self, now: Instant, limits: Limits) -> float:
-        """For how long from `now` a marker that agrees still covers a holding; 0 or less: not at all.
+        """Return how long from `now` a marker that agrees still covers a copy; 0 or less: not at all.
 
-        The sweep's lease runs out by the table's own clock; a table that stopped answering is
-        trusted for one short TTL from the last good check.
+        The sweep's lease runs out by the table's own clock. If the table stops answering, the last good
+        check counts for one short TTL.
         """
         swept_s = self.swept_s()
         if swept_s is None or swept_s < 0:
@@ -84,7 +84,7 @@ def evidence_of(stages: Mapping[str, HeldStage], marker: Marker | None) -> Evide
 
 
 def names_held_version(marker: Marker | None, holding: HeldStage) -> bool:
-    """Whether the marker names the very version that is held under this stage."""
+    """Return True if the marker names the very version that is held under this stage."""
     return (
         marker is not None
         and not marker.deleted
@@ -94,12 +94,12 @@ def names_held_version(marker: Marker | None, holding: HeldStage) -> bool:
 
 
 def only_hints(marker: Marker, holding: HeldStage) -> bool:
-    """Whether the marker says that something happened, but nothing of this stage: a parameter's event."""
+    """Return True if the marker says that something happened, but no version: a parameter's event."""
     return marker.token is not None and holding.stage not in marker.stages
 
 
 def predates(marker: Marker, holding: HeldStage, assurance: Assurance, limits: Limits) -> bool:
-    """Whether the marker only hints at an event that was long over when this copy was read.
+    """Return True if the marker only hints at an event that was over when this copy was read.
 
     The event's age is measured by the clocks of AWS's hosts (the listener's, and the table's `Date`),
     the copy's by durations of this host: what this host's clock says does not count.
@@ -112,14 +112,14 @@ def predates(marker: Marker, holding: HeldStage, assurance: Assurance, limits: L
 
 
 def brought(marker: Marker, before: HeldStage, after: HeldStage) -> bool:
-    """Whether it was because of this marker that AWSCURRENT is held at another version than before."""
+    """Return True if this marker caused AWSCURRENT to be held at another version than before."""
     has_moved = after.stage == AWSCURRENT and after.version.identity != before.version.identity
     told = names_held_version(marker, after) or only_hints(marker, after)
     return has_moved and told and disputed(marker, before)
 
 
 def since_marker_s(marker: Marker, assurance: Assurance, now: Instant) -> float | None:
-    """How long before `now` the marker was written, in seconds; None where nobody can tell.
+    """Return how many seconds before `now` the marker was written; None where that is unknown.
 
     By the clocks of AWS's hosts (the writer's, and the table's `Date` at the last good check) and, since
     that check, by durations of this host. The `Date` is cut to whole seconds: up to 1 s too little.
@@ -132,7 +132,7 @@ def since_marker_s(marker: Marker, assurance: Assurance, now: Instant) -> float 
 
 
 def disputed(marker: Marker | None, holding: HeldStage) -> bool:
-    """Whether the marker is a reason to ask Secrets Manager that was not yet followed to its end.
+    """Return True if the marker is a reason to ask Secrets Manager that was not yet followed to its end.
 
     AWSPENDING is never disputed: no event announces its every move, so it is read anew anyway. Nor is
     a parameter's version by its number, which names itself.
@@ -154,7 +154,7 @@ def fresh_for_s(
     now: Instant,
     limits: Limits,
 ) -> float:
-    """For how many seconds from `now` the holding is fresh; 0 or less: refresh it."""
+    """Return for how many seconds from `now` the copy is fresh; 0 or less: refresh it."""
     if holding.generation != generation or disputed(marker, holding) or holding.is_denied:
         return 0.0
     age_s = holding.confirmed.age_s(now)
@@ -167,7 +167,7 @@ def fresh_for_s(
 
 
 def servable_for_s(holding: HeldStage, now: Instant, limits: Limits) -> float:
-    """For how many seconds from `now` the holding may be served without being fresh."""
+    """Return for how many seconds from `now` the copy may be served without being fresh."""
     left_s = limits.max_stale_s - holding.confirmed.age_s(now)
     trouble = holding.trouble
     if trouble is None or trouble.denied_since is None:
@@ -176,7 +176,7 @@ def servable_for_s(holding: HeldStage, now: Instant, limits: Limits) -> float:
 
 
 def bound_s(holding: HeldStage, *, covered: bool, limits: Limits) -> float:
-    """The worst age, in seconds, of what is served under this stage, as things stand.
+    """Return the worst age, in seconds, that the served copy of this stage can reach as things stand.
 
     Worst means: no event arrives, the sweep is wrong, the marker is forged. Added to the TTL in
     force: one check interval (a wall clock set back inside the hit window can double that window),

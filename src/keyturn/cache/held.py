@@ -1,4 +1,4 @@
-"""What this process holds of one secret, as values."""
+"""One secret as this process holds it: its copies, and what is doubtful about them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from keyturn.model.versions import AWSPENDING, SecretVersion
 
 
 class Doubt(NamedTuple):
-    """A label was once read as being back on a version that it had left: perhaps an old answer."""
+    """An answer said that the label is back on a version that it had left. The answer may be an old one."""
 
     version: SecretVersion
     since: Instant
 
     def is_about(self, version: SecretVersion) -> bool:
-        """Whether this answer repeats the doubtful one."""
+        """Return True if this answer repeats the doubtful one."""
         return self.version.identity == version.identity
 
 
@@ -30,7 +30,7 @@ class Dispute(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """Why the last refreshes failed. `denied_since`: the first refusal that no success followed."""
+    """Why the last refreshes failed. `denied_since`: the first denial that no success followed."""
 
     error: type[Exception]
     detail: str
@@ -59,7 +59,7 @@ class HeldStage(NamedTuple):
     pause_s: float = 0.0
 
     def goes_back(self, version: SecretVersion) -> bool:
-        """Whether this version would take the label back: to one that it left, or to an older one."""
+        """Return True if the label would go back: to a version that it left, or to an older version."""
         if self.stage == AWSPENDING:
             return False
         mine, other = self.version.created_s, version.created_s
@@ -67,14 +67,14 @@ class HeldStage(NamedTuple):
         return was_left or (mine is not None and other is not None and other < mine)
 
     def moved_to(self, version: SecretVersion, begun: Instant, generation: int) -> HeldStage:
-        """The label is on another version now, or the name on another secret."""
+        """Return the copy after the label moved to another version, or the name to another secret."""
         if version.arn != self.version.arn:
             return HeldStage(self.stage, version, begun, generation)
         left = (*(old for old in self.left if old != version.version_id), self.version.version_id)
         return HeldStage(self.stage, version, begun, generation, left[-LEFT_MAX:])
 
     def confirmed_by(self, version: SecretVersion, begun: Instant, generation: int) -> HeldStage:
-        """Secrets Manager says that the label is where it was."""
+        """Return the copy after Secrets Manager said that the label is where it was."""
         return self._replace(
             version=version,
             confirmed=max(self.confirmed, begun, key=lambda instant: instant.monotonic_s),
@@ -89,11 +89,11 @@ class HeldStage(NamedTuple):
 
     @property
     def is_denied(self) -> bool:
-        """Whether a refresh was denied and none has succeeded since: no marker makes up for that."""
+        """Return True if a refresh was denied and none has succeeded since. No marker makes up for that."""
         return self.trouble is not None and self.trouble.denied_since is not None
 
     def pauses(self, now: Instant) -> bool:
-        """Whether the next refresh has to wait."""
+        """Return True if the next refresh has to wait."""
         return self.paused is not None and self.paused.age_s(now) < self.pause_s
 
 
@@ -103,8 +103,8 @@ class HeldSecret:
 
     `aliases` are the ids that answers showed to be its own; `names` are those of them that callers used,
     other than the full ARN. `generation` moves with each invalidation; `forced` says when an invalidation
-    last caused a read, by stage. `asked` is when a caller last asked for it, off the hit path; `is_used`
-    says that a caller did so since the record last escaped eviction.
+    last caused a read, by stage. `asked_s` is when a caller last asked for it, off the hit path, by the
+    monotonic clock; `is_used` says that a caller did so since the record last escaped eviction.
     """
 
     arn: str
@@ -115,13 +115,19 @@ class HeldSecret:
     stages: dict[str, HeldStage] = field(default_factory=dict)
     generation: int = 0
     forced: dict[str, Instant] = field(default_factory=dict)
-    asked: Instant | None = None
+    asked_s: float = 0.0
     is_used: bool = False
 
     def use_name(self, secret_id: str) -> None:
         """Record `secret_id` as a name under which callers ask for this secret."""
         if secret_id != self.arn:
             self.names = with_id(self.names, secret_id)
+
+    def use(self, secret_id: str, now: Instant) -> None:
+        """Record that a caller asks for this secret by this id, off the hit path."""
+        self.asked_s, self.is_used = now.monotonic_s, True
+        # A fork or a signal may have come between the two lines that name an owner for an id.
+        self.aliases = with_id(self.aliases, secret_id)
 
     def asks_by(self) -> str:
         """Return the id to read by: a name finds a secret that was re-created, its old ARN does not."""

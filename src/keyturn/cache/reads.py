@@ -17,8 +17,8 @@ from keyturn.errors import (
     UnavailableError,
 )
 from keyturn.metrics.hook import Metric, Metrics
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock, SecretSource
+from keyturn.model.instant import Clock, Instant
+from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
 
 _T = TypeVar("_T")
@@ -59,7 +59,7 @@ class Reads:
         while True:
             try:
                 # Another thread's read may have landed just now.
-                ready = self._copies.ready(secret_id, stage)
+                ready = self._copies.look(secret_id, stage).version
                 if ready is not None:
                     return ready
                 basis = self._copies.basis(secret_id, stage)

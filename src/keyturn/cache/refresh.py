@@ -1,4 +1,4 @@
-"""What to ask Secrets Manager for, and what to believe of its answers.
+"""Decide what to ask Secrets Manager for, and what to believe of its answers.
 
 A marker says where to look; only an answer of Secrets Manager is believed, and even that not at
 once when it takes a label back to a version that it left, or to one created earlier: reads are
@@ -103,7 +103,7 @@ def after_offer(held: HeldStage, marker: Marker | None, version: SecretVersion, 
 
 
 def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
-    """What to hold after a refresh that failed without saying that the secret is gone."""
+    """Return the copy after a refresh that failed without saying that the secret is gone."""
     before = held.trouble
     denied_since = before.denied_since if before else None
     if denied_since is None and isinstance(error, DENIED):
@@ -114,17 +114,17 @@ def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) ->
 
 
 def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callable[[], float]) -> float:
-    """A pause with full jitter: uniform between 0 and `first_s` doubled per failure, capped."""
+    """Return a pause with full jitter: uniform between 0 and `first_s` doubled per failure, capped."""
     return random() * min(longest_s, first_s * 2.0 ** min(failures, 32))
 
 
 def _says_so(pinned: SecretVersion, held: HeldStage) -> bool:
-    """Whether the answer itself says that it is of this secret and under this stage."""
+    """Return True if the answer itself says that it is of this secret and under this stage."""
     return held.stage in pinned.stages and pinned.arn == held.version.arn
 
 
 def _is_news(pinned: SecretVersion, held: HeldStage) -> bool:
-    """Whether the label is on a version that it was not on before."""
+    """Return True if the label is on a version that it was not on before."""
     is_other = pinned.identity != held.version.identity
     return is_other and _says_so(pinned, held) and not held.goes_back(pinned)
 
@@ -132,7 +132,7 @@ def _is_news(pinned: SecretVersion, held: HeldStage) -> bool:
 def _still_disputed(
     held: HeldStage, marker: Marker | None, pinned: SecretVersion | None, asked: Asked
 ) -> HeldStage:
-    """What was confirmed, and whether the marker is behind or Secrets Manager's answer may be old.
+    """Return the confirmed copy, and settle whether the marker is behind or the answer may be old.
 
     A pinned version that is neither under this stage nor pending has lost the label: the marker is
     behind. It is, too, where a later version than the pinned one is answered: the number of a
@@ -151,19 +151,19 @@ def _still_disputed(
 
 
 def _asked_again(held: HeldStage, marker: Marker, times: int, asked: Asked) -> HeldStage:
-    """To be asked again because of this marker, each time after a longer pause."""
+    """Return the copy with a pause until it is read again because of this marker; each pause is longer."""
     told = held._replace(dispute=Dispute(marker, times, settled=False))
     return told.paused_for(FIRST_PAUSE_S * 2.0 ** (times - 1), asked.begun)
 
 
 def _is_older_than(marker: Marker, held: HeldStage, limits: Limits) -> bool:
-    """Whether this version was made well before the event that the marker hints at (AWS's clocks)."""
+    """Return True if this version was made well before the event that the marker hints at (AWS's clocks)."""
     made_s = held.version.created_s
     return made_s is not None and made_s < marker.changed_at_s - limits.settle_s
 
 
 def _doubted(held: HeldStage, answer: SecretVersion, asked: Asked) -> HeldStage:
-    """The label seems to be back on a version that it left: believe it when it is said twice."""
+    """Return the copy after an answer that takes the label back: that counts when it is said twice."""
     doubt, lag_s, pause_s = held.doubt, asked.limits.answer_lag_s, asked.limits.settle_s
     if _outlived(held, asked):
         return held.moved_to(answer, asked.begun, asked.generation)
@@ -179,7 +179,7 @@ def _doubted(held: HeldStage, answer: SecretVersion, asked: Asked) -> HeldStage:
 
 
 def _rebased(held: HeldStage, now: Instant) -> HeldStage:
-    """The copy with its age by the monotonic clock if the wall clock was set back: it is to be served on."""
+    """Return the copy with its age by the monotonic clock if the wall clock was set back: it is served on."""
     then = held.confirmed
     if now.wall_s >= then.wall_s:
         return held
@@ -188,7 +188,7 @@ def _rebased(held: HeldStage, now: Instant) -> HeldStage:
 
 
 def _outlived(held: HeldStage, asked: Asked) -> bool:
-    """Whether the copy was confirmed longer ago than any answer can be late: no reason to doubt then.
+    """Return True if the copy was confirmed longer ago than any answer can be late: no reason to doubt.
 
     By the monotonic clock, since a wall clock that is set proves nothing; but a freeze may stop that
     one, so a copy that is past the short TTL by the wall clock counts as well.

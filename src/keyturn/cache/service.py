@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from keyturn.cache.flights import ABANDONED_S
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock, Instant
 
 PROBE_PAUSE_MAX_S: Final = 10.0
 """The longest pause between two probes of a service that does not answer."""
+
+LOST_S: Final = 600.0
+"""A request that hangs for longer counts no more: it may never end, and the service may be back."""
 
 HANGING_MAX: Final = 8
 """How many reads of a service that does not answer may hang at the same time."""
@@ -69,7 +71,11 @@ class Service:
     @property
     def is_full(self) -> bool:
         """True if so many requests hang already that no other may be made."""
-        return self.rest is not None and len(self._under_way) >= HANGING_MAX
+        if self.rest is None:
+            return False
+        now = self._now()
+        hanging = [begun for begun in tuple(self._under_way.values()) if begun.age_s(now) < LOST_S]
+        return len(hanging) >= HANGING_MAX
 
     def waited_in_vain(self) -> None:
         """A caller stopped waiting: until an answer comes in time, nobody with a copy waits."""
@@ -101,4 +107,4 @@ class Service:
             )
 
     def _now(self) -> Instant:
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)

@@ -1,4 +1,4 @@
-"""What `SecretCache.status()` answers: plain values, never a secret's."""
+"""The answer of `SecretCache.status()`: plain values, and no value of a secret."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def rest_status(service: Service, now: Instant) -> RestStatus | None:
 
 
 def table_status(view: TableView | None, now: Instant) -> TableStatus:
-    """The table's part; `view` is None where no table is used."""
+    """Return what is said of the table; `view` is None where no table is used."""
     if view is None:
         return TableStatus(used=False, checked_age_s=None, swept_age_s=None, trouble=None)
     assurance = view.assurance
@@ -111,7 +111,7 @@ def table_status(view: TableView | None, now: Instant) -> TableStatus:
 def held_status(
     secret: HeldSecret, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits
 ) -> HeldStatus:
-    """One stage's part."""
+    """Return what is said of one stage."""
     obstacle = uncovered_because(secret.key, holding, view, now, limits)
     trouble = holding.trouble
     return HeldStatus(

@@ -1,4 +1,4 @@
-"""What this process knows of the marker table: one frozen view, replaced by each check."""
+"""The marker table as this process last saw it: one frozen view, replaced by each check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keyturn.runtime.logs import about
 log = logging.getLogger("keyturn")
 
 IDLE_INTERVALS: Final = 2
-"""A process that was not asked for more than so many check intervals was idle."""
+"""A process that got no call for more than so many check intervals was idle."""
 
 
 class TableView(NamedTuple):
@@ -39,15 +39,15 @@ class TableView(NamedTuple):
     trouble: str | None
 
     def marker(self, key: str) -> Marker | None:
-        """The marker last read; it may be behind."""
+        """Return the marker as last read; it may be behind."""
         return self.markers.get(key)
 
     def assurance_of(self, key: str) -> Assurance | None:
-        """What stands behind the marker of this key: nothing while it is not known."""
+        """Return the check that confirmed the marker of this key; None while the marker is not known."""
         return self.assurance if key in self.known else None
 
     def is_denied(self, key: str, now: Instant, limits: Limits) -> bool:
-        """Whether this marker was denied lately; a policy may change, so it is asked for again."""
+        """Return True if this marker was denied lately. A policy may change, so it is read again later."""
         since = self.denied.get(key)
         return since is not None and since.age_s(now) < limits.uncovered_ttl_s
 
@@ -57,7 +57,7 @@ UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
 
 
 def held_bound_s(key: str, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits) -> float:
-    """How old, in seconds, what is served of this stage can be at worst.
+    """Return how old, in seconds, the served copy of this stage can be at worst.
 
     The long bound holds a little longer than the cover: while the table is in trouble its last word is
     trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
@@ -73,7 +73,7 @@ def held_bound_s(key: str, holding: HeldStage, view: TableView | None, now: Inst
 def uncovered_because(
     key: str, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits
 ) -> str | None:
-    """The first reason for the short TTL, or None when the long one is in force."""
+    """Return the first reason for the short TTL, or None when the long TTL is in force."""
     if holding.stage == AWSPENDING:
         return "AWSPENDING is always read from Secrets Manager"
     if view is None:
@@ -96,7 +96,7 @@ def uncovered_because(
 
 
 def _kept(marker: Marker, key: str, arn: str) -> Marker:
-    """The marker with the texts that are held anyway instead of copies of its own."""
+    """Return the marker with the texts that are held anyway in the place of its own copies of them."""
     return marker._replace(key=key, arn=arn if marker.arn == arn else marker.arn)
 
 
@@ -115,7 +115,7 @@ class TableWatch:
         self.view = UNSEEN
 
     def forget(self) -> None:
-        """Know nothing, as before the first check."""
+        """Forget everything, as before the first check."""
         self._life += 1
         self._failures, self._rest, self.view = 0, None, UNSEEN
         self._asked = self._in_use_since = None
@@ -155,9 +155,9 @@ class TableWatch:
         return True
 
     def late_s(self, marker: Marker, now: Instant) -> float | None:
-        """For how long before `now` the marker was there and this process in use; None where nobody can tell.
+        """Return for how many seconds before `now` the marker was there while this process was in use.
 
-        In seconds. Who was asked for nothing meanwhile has served nothing old.
+        None where that is unknown. A process that got no call meanwhile has served nothing old.
         """
         assurance, in_use_since = self.view.assurance, self._in_use_since
         marker_age_s = since_marker_s(marker, assurance, now) if assurance is not None else None
@@ -166,7 +166,7 @@ class TableWatch:
         return min(marker_age_s, in_use_since.age_s(now))
 
     def _look(self, keys: Mapping[str, str], begun: Instant) -> str | None:
-        """Read what is to be read; what is wrong with the table, if anything."""
+        """Read the head, and the markers that are needed. Return what is wrong with the table, or None."""
         before = self.view
         head = self._head(before.head)
         if head is None:
@@ -191,7 +191,7 @@ class TableWatch:
         return None
 
     def _read(self, keys: Collection[str], without: TableView) -> MarkersRead:
-        """The markers of these keys. Until they are read the last view counts; if that fails, `without`."""
+        """Return the markers of these keys. If the read fails, the view becomes `without`."""
         try:
             return self._markers.read_markers(keys)
         except MarkerTableError:

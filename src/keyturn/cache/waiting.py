@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock
 
 
 class Waiting(NamedTuple):

@@ -12,9 +12,9 @@ from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import backoff_s
 from keyturn.convergence.counting import LastReport, fitting, is_due, merged
 from keyturn.errors import ConvergenceTableError
-from keyturn.model.instant import Instant
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Report
-from keyturn.model.protocols import Clock, Reports
+from keyturn.model.protocols import Reports
 from keyturn.runtime.logs import about
 
 if TYPE_CHECKING:
@@ -180,4 +180,4 @@ class Reporter:
         return sum(cache.holdings.moves for cache in self._caches)
 
     def _now(self) -> Instant:
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)

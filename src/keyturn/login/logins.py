@@ -25,14 +25,16 @@ from keyturn.login.policy import LoginOptions, Policy, TimeLeft
 from keyturn.login.refusals import is_about_another_login
 from keyturn.login.turns import SLICE_S, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
-from keyturn.model.instant import Instant
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.logs import about
 
 __all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
 log = logging.getLogger("keyturn")
+
+READ_LEAST_S = 1.0
+"""A login waits so many seconds for a read of the secret even with a budget of 0, which is about pauses."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
 """Between two looks, while a rotation seems to be under way; doubled each time, with jitter."""
@@ -41,15 +43,18 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
 class Versions(Protocol):
     """What a login needs of the cache."""
 
-    def get(self, secret_id: str, stage: str) -> SecretVersion:
-        """Return the version under `stage` from the cache. Raises a `SecretError`."""
+    def get(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
+        """Return the version under `stage` from the cache. Raises a `SecretError`.
+
+        `within_s`: for how many seconds the caller waits at most; by default as any other caller.
+        """
         ...
 
-    def recheck(self, secret_id: str) -> SecretVersion:
+    def recheck(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
         """Return AWSCURRENT after a forced check and a forced read; both are limited in rate."""
         ...
 
-    def join(self, secret_id: str, stage: str) -> SecretVersion:
+    def join(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
         """Return what `get` returns after the reads of this stage that other threads have under way."""
         ...
 
@@ -160,7 +165,7 @@ class Logins:
 
     def now(self) -> Instant:
         """Return this moment."""
-        return Instant(self._clock.wall(), self._clock.monotonic())
+        return Instant.now(self._clock)
 
 
 class _Login:
@@ -174,14 +179,15 @@ class _Login:
         self._policy = policy
         self._tried = _Tried()
         self._is_for_a_task = False
+        self._time = TimeLeft(policy, logins.now)
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield attempts, look after look, until one succeeds."""
-        time, pauses = TimeLeft(self._policy, self._logins.now), _pauses_s(self._logins.random)
+        time, pauses = self._time, _pauses_s(self._logins.random)
         # Attempts run outside of the context in which the task's threads take the steps.
         self._is_for_a_task = CALLER.get() is not None
         while not caller_is_gone():
-            current = self._versions.get(self._secret_id, AWSCURRENT)
+            current = self._versions.get(self._secret_id, AWSCURRENT, time.callers_s())
             for version in self._in_order(current):
                 yield from self._try(version, current, time)
                 if self._tried.has_succeeded or caller_is_gone():
@@ -242,7 +248,9 @@ class _Login:
         if last is not None and last.current == current.identity:
             yield last.version
         yield current
-        yield from self._read(AWSCURRENT, current, lambda: self._versions.recheck(self._secret_id))
+        yield from self._read(
+            AWSCURRENT, current, lambda: self._versions.recheck(self._secret_id, self._read_within_s())
+        )
         doubted = self._versions.evidence(self._secret_id).doubted
         if doubted is not None:
             yield doubted
@@ -255,7 +263,13 @@ class _Login:
 
     def _under(self, stage: str, current: SecretVersion) -> Iterator[SecretVersion]:
         """Yield the version under this stage, if it can be read."""
-        return self._read(stage, current, lambda: self._versions.join(self._secret_id, stage))
+        return self._read(
+            stage, current, lambda: self._versions.join(self._secret_id, stage, self._read_within_s())
+        )
+
+    def _read_within_s(self) -> float:
+        """Return how many seconds one read may take: a moment even where the budget is spent."""
+        return min(max(READ_LEAST_S, self._time.seconds()), self._time.callers_s())
 
     def _read(
         self, stage: str, current: SecretVersion, read: Callable[[], SecretVersion]

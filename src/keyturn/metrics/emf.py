@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metric
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock
 from keyturn.runtime.host import SystemClock, environment
 from keyturn.runtime.process import watch_process
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+
+class Clock(Protocol):
+    """The two clocks of a host, in seconds, as `time.time` and `time.monotonic`."""
+
+    def wall(self) -> float: ...
+
+    def monotonic(self) -> float: ...
 
 
 class Instant(NamedTuple):
@@ -10,6 +18,11 @@ class Instant(NamedTuple):
 
     wall_s: float
     monotonic_s: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> Instant:
+        """Return this moment by `clock`."""
+        return cls(clock.wall(), clock.monotonic())
 
     def age_s(self, now: Instant) -> float:
         """Return the seconds from this moment to `now`, never too few.

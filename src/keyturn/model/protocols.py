@@ -15,14 +15,6 @@ NAMES_MAX: Final = 10
 """GetParameters takes at most so many names, and GetParametersByPath returns at most so many parameters."""
 
 
-class Clock(Protocol):
-    """The two clocks of a host, in seconds, as `time.time` and `time.monotonic`."""
-
-    def wall(self) -> float: ...
-
-    def monotonic(self) -> float: ...
-
-
 class SecretSource(Protocol):
     """Reads one version of a secret with its value."""
 

@@ -62,6 +62,7 @@ class Ending:
         self._parameters(reader)
         status = reader.cache.status()
         require(status.table.trouble is None, "liveness", f"{reader.host.name}: {status.table.trouble}")
+        require(status.resting == (), "liveness", f"{reader.host.name}: still resting: {status.resting}")
         states = (self.service.now(name) for name in self.service.states if name not in self.undescribed)
         arns = {state.arn for state in states if state is not None}
         for held in status.secrets:

@@ -220,6 +220,8 @@ class Logins:
         for actor, (other, begun_s) in self.connecting.items():
             if actor.generation == actor.machine.generation:
                 self._was_beside(login, other, begun_s)
+        if self.weather.hangs_since(login.begun_s):
+            return
         idle_s = took_s - login.paused_s - login.beside_s
         require(idle_s <= CALLS_MAX_S, "login budget", f"{_what(login)} waited {idle_s:.1f} s for nobody")
 

@@ -24,7 +24,7 @@ from tests.simulation.hosts import EPOCH_S, Host
 from tests.simulation.peers.expressions import Subject, UnfitError, condition, updated
 from tests.simulation.peers.flights import Flights
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.weather import Wire
+from tests.simulation.weather import TABLE, Wire
 
 Item = Mapping[str, object]
 Answer = dict[str, object]
@@ -212,7 +212,7 @@ class TableClient:
     def _call(self, label: str, effect: Callable[[], Answer]) -> Answer:
         self.table.calls[label] += 1
         self.told(label)
-        return self.wire.call(lambda: self._present(effect), self._failure)
+        return self.wire.call(lambda: self._present(effect), self._failure, TABLE)
 
     def _present(self, effect: Callable[[], Answer]) -> Answer:
         if not self.table.exists:

@@ -21,7 +21,7 @@ from tests.simulation.peers.flights import Flights
 from tests.simulation.peers.secretsmanager import LIST_LAG_S, READ_LAG_S
 from tests.simulation.rotator import CANARY
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.weather import Wire
+from tests.simulation.weather import PARAMETERS, Wire
 
 ARN_PREFIX = "arn:aws:ssm:us-east-1:111122223333:parameter"
 TYPES = {"/app/host": "String", "/app/db/password": "SecureString", "/app/db/zones": "StringList"}
@@ -239,7 +239,7 @@ class ParameterLine:
         failed = True
         try:
             with self.store.flights.flying(*((self.wire.host.process, name) for name in names)):
-                answer = self.wire.call(lambda: self._admitted(effect), self._failure)
+                answer = self.wire.call(lambda: self._admitted(effect), self._failure, PARAMETERS)
             failed = False
         except ClientError as error:
             failed = error.response["Error"]["Code"] != "ParameterVersionNotFound"

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.simulation.hosts import Host
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.weather import Weather
+from tests.simulation.weather import TABLE, Weather
 
 Item = Mapping[str, object]
 SHARE = 1 / 8
@@ -51,6 +51,7 @@ class ReportsLine:
 
     def put_item(self, *, TableName: str, Item: Item) -> Item:
         self.told(self.host, Item)
+        self.table.weather.hang(TABLE)
         self._travel()
         failure = self._failure()
         if failure is not None and self.table.random.random() < 0.6:
@@ -76,4 +77,4 @@ class ReportsLine:
             return ClientError(answer, "PutItem")  # type: ignore[arg-type] # the shape that botocore gives it
         if self.table.random.random() < weather.table_error:
             return ReadTimeoutError(endpoint_url="https://dynamodb")
-        return None
+        return weather.foreign_error(TABLE)

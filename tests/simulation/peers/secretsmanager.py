@@ -25,7 +25,7 @@ from tests.simulation.hosts import EPOCH_S
 from tests.simulation.peers import events
 from tests.simulation.peers.flights import Flights
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.weather import Wire
+from tests.simulation.weather import SECRETS, Wire
 
 ARN_PREFIX = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
 READ_LAG_S = 5.0
@@ -218,18 +218,22 @@ class SecretsLine:
         name = self.service.name_by_id.get(secret_id, secret_id)
         begun_s, flight = self.wire.scheduler.now_s, (self.wire.host.process, name, stage)
         outcome: SecretVersion | SecretError
+        raised: Exception | None = None
         with self.service.flights.flying(flight):
             try:
                 outcome = self.wire.call(
                     lambda: self._read(secret_id, name, stage, version_id),
                     lambda: self._failure(secret_id),
+                    SECRETS,
                 )
             except SecretError as error:
-                outcome = error
+                outcome = raised = error
+            except Exception as error:  # noqa: BLE001 - of any class, as it is meant to be
+                outcome, raised = UnavailableError(secret_id, type(error).__name__), error
         pinned = version_id is not None
         self.told(Answered(self.wire.host.name, secret_id, name, stage, pinned, begun_s, outcome))
         if isinstance(outcome, SecretError):
-            raise outcome
+            raise raised or outcome
         return outcome
 
     def describe(self, secret_id: str) -> Described:

@@ -10,7 +10,7 @@ from keyturn.cli.output import named
 from keyturn.cli.status.overview import Compared, Overview, is_comparable
 from keyturn.convergence.counting import Convergence, Holders, counted, living
 from keyturn.convergence.table import ReportsRead
-from keyturn.model.protocols import Clock
+from keyturn.model.instant import Clock
 from keyturn.model.versions import AWSCURRENT
 
 LOOK_EVERY_S = 5.0
