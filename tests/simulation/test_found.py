@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -20,7 +21,7 @@ from keyturn.login.logins import Attempt
 from keyturn.markers.decisions import Hint, ParameterHint
 from keyturn.markers.recorder import Recorder
 from keyturn.model.instant import Instant
-from keyturn.model.markers import Marker
+from keyturn.model.markers import Head, Marker
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import Described, SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeReports, FakeSecretsManager
@@ -483,3 +484,40 @@ def test_a_get_that_reports_during_a_restore_gives_what_is_read_after_it() -> No
     reports.fail = snapshot_and_restore
     world.clock.advance(5)
     assert ("v2", 1) == (cache.get(NAME).version_id, reports.calls["write"])
+
+
+class HangingMarkers(FakeMarkers):
+    """A marker table whose second answer takes longer than a check is waited for by later ones."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+        self.asked_s: list[float] = []
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        self.asked_s.append(self.scheduler.now_s)
+        self.scheduler.pause(62.0 if len(self.asked_s) == 2 else 0.01)
+        return super().read_head(consistent=consistent)
+
+
+def test_a_check_that_hung_causes_no_check_when_it_ends() -> None:
+    """A check that ends after a later one does not pass for the last: the head is read once per interval."""
+    world, scheduler = World(), Scheduler()
+    with cooperative(scheduler):
+        table = HangingMarkers(scheduler)
+        table.set(world.key, world.arn, {"AWSCURRENT": "v1"})
+        peers = Peers(source=world.secrets, markers=table, clock=HostClock(scheduler), random=lambda: 0.0)
+        cache = SecretCache(peers=peers)
+
+        def get_each_second() -> None:
+            for _ in range(90):
+                cache.get(NAME)
+                scheduler.pause(1.0)
+
+        scheduler.spawn("gets", Machine("host"), get_each_second)
+        scheduler.run(100)
+    first, hung, *later = table.asked_s
+    assert hung - first >= 5
+    assert later[0] - hung >= 60
+    assert all(after - before >= 5 for before, after in pairwise(later))
+    scheduler.close()
