@@ -140,7 +140,7 @@ def keyturn_with_markers(secrets: int) -> Read:
         client,
         marker_table=TABLE,
         dynamodb_client=cast("DynamoDBClient", client),
-        limits=Limits(max_secrets=secrets),
+        limits=Limits(max_secrets=secrets, refresh_wait_s=60),
         peers=Peers(clock=clock),
     )
 

@@ -13,7 +13,7 @@
         ├── AccessDeniedError         the policy of the caller, the secret or the key says no
         ├── DecryptionError           the KMS key is disabled, deleted or cannot be used for this secret
         ├── SecretKindError           text was read of a binary secret, or bytes of a text secret
-        ├── SecretFormatError         the value is not the JSON that the caller needs
+        ├── SecretFormatError         the value is not JSON, or not the JSON that the caller needs
         │   └── SecretFieldError      the value does not fit its settings field
         ├── LoginRefusedError         the server refused every version that could be right
         ├── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
@@ -175,9 +175,9 @@ class SecretKindError(SecretError, TypeError):
 
 
 class SecretFormatError(SecretError, ValueError):
-    """The value is not JSON."""
+    """The value is not JSON, or not the JSON that the caller needs."""
 
-    summary = "has no JSON value"
+    summary = "is not the JSON that was asked for"
     default_advice = "read it with get_secret_string, or store a JSON document"
 
 

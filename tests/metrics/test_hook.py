@@ -225,20 +225,17 @@ def test_nothing_is_lost_between_threads(world: World) -> None:
     assert 1 == most
 
 
-class LastMoment:
-    """A lock in whose last moment another thread finds it taken."""
+class LastMoment(dict[str, object]):
+    """A turn in whose last moment another thread finds it taken."""
 
     def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
         self._meanwhile = meanwhile
-        self._lock = threading.Lock()
 
-    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002 # as of threading
-        return self._lock.acquire(blocking=blocking)
-
-    def release(self) -> None:
+    def pop(self, key: str, default: object = None) -> object:
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
         meanwhile()
-        self._lock.release()
+        return super().pop(key, default)
 
 
 def test_what_is_left_in_the_last_moment_is_told() -> None:
@@ -249,7 +246,7 @@ def test_what_is_left_in_the_last_moment_is_told() -> None:
         outbox.record(Metric.REFUSALS, 1)
         outbox.deliver()
 
-    outbox = Outbox(hook, make_lock=lambda: LastMoment(other_thread))
+    outbox = Outbox(hook, make_turn=lambda: LastMoment(other_thread))
     outbox.record(Metric.READ_S, 1)
     outbox.deliver()
     assert [Metric.READ_S, Metric.REFUSALS] == [one.metric for one in hook.told]

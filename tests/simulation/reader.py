@@ -97,8 +97,8 @@ def foreign(error: Exception) -> BrokenPromiseError:
 class Reader:
     """A process and its cache. `ids`: by which id it gets each secret; `told` hears of each get.
 
-    `copies`: the ARNs of copies of a stage that may be served. `parameters` reads some; `connect` logs in
-    to a server of a secret's database with one of its versions.
+    `copies`: the ARNs of copies of a stage that may be served. `parameters` reads some; `connect` logs in to
+    a server of a secret's database with one of its versions.
 
     `storms`: the chance that a move is followed by many things one after the other.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeAlias
 from unittest.mock import patch
 
 import keyturn.cache.background
@@ -18,7 +19,6 @@ import keyturn.convergence.reporter
 import keyturn.login.caller
 import keyturn.login.logins
 import keyturn.login.turns
-import keyturn.metrics.outbox
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
 FLIGHTS = ("keyturn-read", "keyturn-check")
@@ -68,6 +68,9 @@ class RLock(Lock):
         self._owner = self._scheduler.running
         self._depth += 1
         return True
+
+    def is_owned(self) -> bool:
+        return self._depth > 0 and self._owner is self._scheduler.running
 
     def release(self) -> None:
         self._depth -= 1
@@ -124,8 +127,25 @@ class Thread:
             self._is_over = True
 
 
+Reentrant: TypeAlias = RLock
+"""The lock's class, under a name that `Threading` does not take."""
+
+
+class Condition:
+    """As `threading.Condition` of an `RLock`, as far as to ask whether the caller holds that."""
+
+    def __init__(self, lock: Reentrant) -> None:
+        self._lock = lock
+
+    def notify(self) -> None:
+        if not self._lock.is_owned():
+            raise RuntimeError("cannot notify on un-acquired lock")
+
+
 class Threading:
     """Stands in for the module."""
+
+    TIMEOUT_MAX = NEVER_S
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -135,6 +155,9 @@ class Threading:
 
     def RLock(self) -> RLock:  # noqa: N802 - threading's own
         return RLock(self._scheduler)
+
+    def Condition(self, lock: Reentrant) -> Condition:  # noqa: N802 - threading's own
+        return Condition(lock)
 
     def Event(self) -> Event:  # noqa: N802 - threading's own
         return Event(self._scheduler)
@@ -149,6 +172,10 @@ class Threading:
 @contextmanager
 def cooperative(scheduler: Scheduler) -> Iterator[None]:
     """Let the cache, its logins, its parameters and its poller use actors instead of threads."""
+
+    def start_thread(name: str, run: Callable[[], None]) -> None:
+        Thread(scheduler, run, name).start()
+
     with ExitStack() as stack:
         for module in (
             keyturn.cache.copies,
@@ -157,9 +184,9 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.login.caller,
             keyturn.login.logins,
             keyturn.login.turns,
-            keyturn.metrics.outbox,
             keyturn.cache.background,
             keyturn.convergence.reporter,
         ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
+        stack.enter_context(patch.object(keyturn.cache.flights, "start_thread", start_thread))
         yield

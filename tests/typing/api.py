@@ -126,6 +126,8 @@ def secrets(cache: SecretCache) -> None:
     assert_type(cache.get_secret_binary("prod/db"), bytes)
     assert_type(version.text(), str)
     assert_type(version.blob(), bytes)
+    assert_type(version.fields(), dict[str, str])
+    assert_type(version.fields()["password"], str)
     assert_type(version.version_id, str)
     assert_type(version.stages, frozenset[str])
     assert_type(version.created_s, float | None)

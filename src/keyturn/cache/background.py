@@ -23,7 +23,8 @@ class Poller:
         self._checker = weakref.ref(checker)
         self._interval_s = interval_s
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._beat: Instant | None = None
@@ -60,7 +61,7 @@ class Poller:
 
     def after_fork(self) -> None:
         """Forget the thread, which the child does not have, and a lock that it may have held."""
-        self._lock, self._thread, self._beat = threading.Lock(), None, None
+        self._lock, self._thread, self._beat = threading.RLock(), None, None
         if not self._stopping.is_set():
             self._stopping = threading.Event()
 

@@ -140,7 +140,7 @@ class Cache:
         if self._is_refreshed_ahead(stage, look, waiting):
             self.copies.spare_hit(secret_id, stage)
             return spare
-        if not self.service.may_probe(self.copies.now()):
+        if self.copies.is_locked_here() or not self.service.may_probe(self.copies.now()):
             return spare
         does_answer = self.service.rest is None
         flight, is_mine = self._begin(look.key, secret_id, stage)
@@ -162,6 +162,8 @@ class Cache:
 
     def _loaded(self, secret_id: str, stage: str, look: Look, waiting: Waiting) -> SecretVersion | None:
         """Return what a cold read brings, or None if another caller's read has ended: then look again."""
+        if self.copies.is_locked_here():
+            return self.reads.bring(secret_id, stage)
         left_s = waiting.left_s(has_copy=False)
         if self.flights.find(look.key) is None and self.service.is_full:
             raise self.copies.unavailable(secret_id, "too many reads hang already, so no other was begun")
@@ -234,6 +236,7 @@ class Cache:
                 return None
             generation = begun.generations.get(version.arn, 0)
             secret = self.holdings.claim(version, secret_id)
+            secret.asked_s = secret.asked_s or begun.at.monotonic_s
             held = secret.stages.get(stage)
             asked = Asked(begun.at, generation, copies.limits)
             found = (
@@ -273,7 +276,7 @@ class Cache:
                 (secret, held)
                 for secret, held in self.holdings.held()
                 if held.stage != AWSPENDING and not held.pauses(now)
-                if secret.asked is None or secret.asked.age_s(now) <= copies.limits.max_unused_s
+                if now.monotonic_s - secret.asked_s <= copies.limits.max_unused_s
                 if copies.fresh_for_s(secret, held, now) <= within_s
             ]
 

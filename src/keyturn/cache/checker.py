@@ -21,6 +21,7 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import checked_secret_id
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.logs import about
+from keyturn.runtime.threads import is_held_here
 
 if TYPE_CHECKING:
     from keyturn.cache.status import CacheStatus, ReportStatus
@@ -92,7 +93,9 @@ class Checker:
 
     def reset_locks(self) -> None:
         """Start anew in a forked child: new locks, no check under way, every window closed."""
-        self._checking = threading.Lock()
+        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
+        self._checking = threading.RLock()
+        self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
@@ -130,7 +133,7 @@ class Checker:
 
     def check_if_older(self, age_s: float, waiting: Waiting) -> None:
         """Check the table if the last check is that old, in a thread of its own; wait for it a moment."""
-        if not self._is_older(age_s):
+        if not self._is_older(age_s) or self._is_inside_a_call():
             return
         if not self._is_asked():
             self._open_if_older(age_s)
@@ -167,6 +170,10 @@ class Checker:
         self._refresh_due(self._window_s + self._limits.check_interval_s, go_on)
         self._report_within(self._limits.refresh_wait_s)
         self._metrics.deliver()
+
+    def _is_inside_a_call(self) -> bool:
+        """Return True in a signal handler in the middle of a call: it must wait for no other thread."""
+        return is_held_here(self._owned) or any(cache.copies.is_locked_here() for cache in self.caches)
 
     def _begin_check(self, age_s: float, *, opens: bool = True) -> Flight[bool] | None:
         """Begin a check in a thread of its own; None if another one is under way."""
@@ -276,7 +283,9 @@ class Checker:
 
     def _report_within(self, patience_s: float) -> bool:
         # Not before the first look at the table: a cold start pays for no client of DynamoDB.
-        if self._reporter is None or not self._has_looked or not self._reporter.is_due():
+        if self._reporter is None or not self._has_looked or self._is_inside_a_call():
+            return False
+        if not self._reporter.is_due():
             return False
         flight, _ = self._flights.join_or_begin(
             "report", self._reporter.report_if_due, self._clock.monotonic()

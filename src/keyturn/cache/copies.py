@@ -23,6 +23,7 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.logs import about
+from keyturn.runtime.threads import is_held_here
 
 log = logging.getLogger("keyturn")
 
@@ -87,7 +88,15 @@ class Copies:
         """Make the lock anew and close the window: the parent's threads are gone."""
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self.lock = threading.RLock()
+        self._owned = threading.Condition(self.lock)
         self.holdings.open(0.0, 0.0)
+
+    def is_locked_here(self) -> bool:
+        """Return True if the calling thread holds the lock: it runs a signal handler in the middle of a call.
+
+        It must then wait for no other thread, since that thread may need the lock.
+        """
+        return is_held_here(self._owned)
 
     def forget(self) -> None:
         """Drop every value, as before the first `get`."""
@@ -106,10 +115,12 @@ class Copies:
             now = self.now()
             found = self.holdings.find(secret_id, stage)
             if found is None:
-                self._raise_recent_failure(secret_id, stage, now)
+                error = self.recent_failure(secret_id, stage)
+                if error is not None:
+                    raise error.about(secret_id) from error.__cause__
                 return Look(hit_key(secret_id, stage))
             secret, held = found
-            secret.asked, secret.is_used = now, True
+            secret.use(secret_id, now)
             key = hit_key(secret.arn, stage)
             if not self.is_due(secret, held, now):
                 self._must_be_fit(secret_id, secret, held, now)
@@ -124,10 +135,6 @@ class Copies:
             is_held = secret is not None and stage in secret.stages
             return hit_key(secret.arn if secret is not None and is_held else secret_id, stage)
 
-    def ready(self, secret_id: str, stage: str) -> SecretVersion | None:
-        """Return what may be served as it is, or None. Raises what `look` does."""
-        return self.look(secret_id, stage).version
-
     def spare_hit(self, secret_id: str, stage: str) -> None:
         """Let the hit path serve a copy that the background refreshes, unless it ends within the window."""
         with self.lock:
@@ -137,7 +144,7 @@ class Copies:
             now = self.now()
             at_end = Instant(window.closes_at, now.monotonic_s + max(0.0, window.closes_at - now.wall_s))
             if now.wall_s < window.closes_at and self._is_servable(*found, at_end):
-                self.holdings.add_hit(as_asked(found[1].version, secret_id), stage)
+                window.add(as_asked(found[1].version, secret_id), stage)
 
     def basis(self, secret_id: str, stage: str, expected: HeldStage | None = None) -> Basis | None:
         """Return what a refresh begins from, or None if nothing is held, or not what is `expected`."""
@@ -173,6 +180,7 @@ class Copies:
         """Keep the first answer about a stage under this id, and return what is served then."""
         with self.lock:
             secret = self.holdings.claim(held.version, secret_id)
+            secret.asked_s = held.confirmed.monotonic_s
             return self.land(secret_id, secret, held, None)
 
     def land_refresh(self, secret_id: str, basis: Basis, held: HeldStage) -> SecretVersion:
@@ -311,10 +319,11 @@ class Copies:
 
     def _serve(self, secret_id: str, secret: HeldSecret, held: HeldStage, now: Instant) -> SecretVersion:
         """Return a version, and let the hit path serve it if it stays fresh until the window ends."""
-        version, closes_at = as_asked(held.version, secret_id), self.holdings.window.closes_at
+        # The window first: what a check finds after this moment is not asked for here, and opens the next.
+        version, window = as_asked(held.version, secret_id), self.holdings.window
         fresh_s = self.fresh_for_s(secret, held, now)
-        if fresh_s > 0 and now.wall_s + fresh_s >= closes_at:
-            self.holdings.add_hit(version, held.stage)
+        if fresh_s > 0 and now.wall_s + fresh_s >= window.closes_at:
+            window.add(version, held.stage)
         return version
 
     def _must_be_fit(self, secret_id: str, secret: HeldSecret, held: HeldStage, now: Instant) -> None:
@@ -335,11 +344,6 @@ class Copies:
         """Return the error of a cold read that failed a moment ago, or None."""
         with self.lock:
             return self.failures.find(hit_key(secret_id, stage), self.now(), self._answered())
-
-    def _raise_recent_failure(self, secret_id: str, stage: str, now: Instant) -> None:
-        error = self.failures.find(hit_key(secret_id, stage), now, self._answered())
-        if error is not None:
-            raise error.about(secret_id) from error.__cause__
 
     def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""

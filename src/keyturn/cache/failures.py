@@ -61,7 +61,7 @@ class RecentFailures:
 
     def drop_all_of(self, secret_id: str) -> None:
         """Forget the failures of this id, under every stage."""
-        self.drop(*(key for key in self._failures if id_of(key) == secret_id))
+        self.drop(*(key for key in tuple(self._failures) if id_of(key) == secret_id))
 
     def clear(self) -> None:
         """Forget all."""

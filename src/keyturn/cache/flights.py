@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from typing import Final, Generic, TypeVar
 
+from keyturn.runtime.threads import start_thread
+
 ABANDONED_S: Final = 60.0
 """A read that takes longer than this hangs: the time-outs of keyturn's own clients add up to less."""
 
@@ -15,37 +17,45 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 class Flight(Generic[_T]):
-    """One job that is under way, and its outcome. Any number of threads may wait for it."""
+    """One job that is under way, and its outcome. Any number of threads may wait for it.
+
+    A signal handler may raise at any moment of a wait: so there is no lock that a waiter could leave held.
+    """
 
     def __init__(
         self, name: str, job: Callable[[], _T], begun_s: float, at_end: Callable[[Flight[_T]], None]
     ) -> None:
         self.begun_s = begun_s
+        self.is_over = False
+        self._name = name
         self._job = job
         self._at_end = at_end
-        self._ended = threading.Event()
-        # In a copy of the caller's context, as its own code would run.
-        context = copy_context()
-        self._thread = threading.Thread(target=lambda: context.run(self._run), name=name, daemon=True)
+        self._waiters: dict[threading.Lock, None] = {}
         self._result: list[_T] = []
         self._error: BaseException | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """True once the job has ended, and also if its thread never came to life or is gone."""
-        return self._ended.is_set() or not self._thread.is_alive()
-
     def begin(self) -> None:
         """Begin the job; where no thread can be had, carry it out in the caller's."""
+        # In a copy of the caller's context, as its own code would run.
+        context = copy_context()
         try:
-            self._thread.start()
+            start_thread(self._name, lambda: context.run(self._run))
         except RuntimeError:
             # At the interpreter's end, or at the limit of threads.
             self._run()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end, at most so many seconds. Return True if the job has ended."""
-        return self._ended.wait(max(0.0, timeout_s))
+        if self.is_over:
+            return True
+        waiter = threading.Lock()
+        waiter.acquire()
+        self._waiters[waiter] = None
+        # Looked at again: the end may have come before the waiter was to be seen.
+        if not self.is_over:
+            waiter.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
+        self._waiters.pop(waiter, None)
+        return self.is_over
 
     def outcome(self) -> _T:
         """Return what the job returned, or raise what it raised. To be called after its end."""
@@ -61,15 +71,17 @@ class Flight(Generic[_T]):
             if not isinstance(error, Exception):
                 raise
         finally:
+            self.is_over = True
             self._at_end(self)
-            self._ended.set()
+            for waiter in tuple(self._waiters):
+                waiter.release()
 
 
 class SingleFlight(Generic[_Key, _T]):
     """The flights of one kind: at most one at a time for each key.
 
-    A flight whose thread was lost (a fork, an exception out of a signal handler before the thread
-    began) counts as over, so that the next caller begins another.
+    A flight is begun before it is registered: an exception out of a signal handler between the two costs
+    another read, and no flight stays that nobody carries out.
     """
 
     def __init__(self, name: str) -> None:
@@ -78,7 +90,8 @@ class SingleFlight(Generic[_Key, _T]):
 
     def after_fork(self) -> None:
         """Forget all flights: their threads are the parent's."""
-        self._lock = threading.Lock()
+        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
+        self._lock = threading.RLock()
         self._flights: dict[_Key, Flight[_T]] = {}
 
     def __len__(self) -> int:
@@ -99,8 +112,10 @@ class SingleFlight(Generic[_Key, _T]):
             if known is not None and now_s - known.begun_s < ABANDONED_S:
                 return known, False
             flight = Flight(self._name, job, now_s, lambda ended: self._forget(key, ended))
-            self._flights[key] = flight
             flight.begin()
+            self._flights[key] = flight
+            if flight.is_over:
+                self._forget(key, flight)
         return flight, True
 
     def _forget(self, key: _Key, flight: Flight[_T]) -> None:

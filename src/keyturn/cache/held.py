@@ -103,8 +103,8 @@ class HeldSecret:
 
     `aliases` are the ids that answers showed to be its own; `names` are those of them that callers used,
     other than the full ARN. `generation` moves with each invalidation; `forced` says when an invalidation
-    last caused a read, by stage. `asked` is when a caller last asked for it, off the hit path; `is_used`
-    says that a caller did so since the record last escaped eviction.
+    last caused a read, by stage. `asked_s` is when a caller last asked for it, off the hit path, by the
+    monotonic clock; `is_used` says that a caller did so since the record last escaped eviction.
     """
 
     arn: str
@@ -115,13 +115,19 @@ class HeldSecret:
     stages: dict[str, HeldStage] = field(default_factory=dict)
     generation: int = 0
     forced: dict[str, Instant] = field(default_factory=dict)
-    asked: Instant | None = None
+    asked_s: float = 0.0
     is_used: bool = False
 
     def use_name(self, secret_id: str) -> None:
         """Record `secret_id` as a name under which callers ask for this secret."""
         if secret_id != self.arn:
             self.names = with_id(self.names, secret_id)
+
+    def use(self, secret_id: str, now: Instant) -> None:
+        """Record that a caller asks for this secret by this id, off the hit path."""
+        self.asked_s, self.is_used = now.monotonic_s, True
+        # A fork or a signal may have come between the two lines that name an owner for an id.
+        self.aliases = with_id(self.aliases, secret_id)
 
     def asks_by(self) -> str:
         """Return the id to read by: a name finds a secret that was re-created, its old ARN does not."""

@@ -62,6 +62,10 @@ class Window(Generic[Version]):
         version = self.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
         return version if version is not None and self.opens_at <= now_s < self.closes_at else None
 
+    def add(self, version: Version, stage: str) -> None:
+        """Let the hit path serve this version until the window ends."""
+        self.versions[hit_key(version.secret_id, stage)] = version
+
 
 class Holdings:
     """At most `max_secrets` secrets. Beyond that, secrets make room by second chance.
@@ -98,7 +102,7 @@ class Holdings:
 
     def keys(self) -> dict[str, str]:
         """Return the marker keys of everything held, with the ARN of each."""
-        return {one.key: one.arn for one in self._secrets.values()}
+        return {one.key: one.arn for one in tuple(self._secrets.values())}
 
     def current(self) -> dict[str, str]:
         """Return the version ids held under AWSCURRENT, by marker key."""
@@ -121,13 +125,13 @@ class Holdings:
         secret.use_name(asked_by)
         for alias in (secret.arn, secret.key, asked_by):
             before = self.secret(alias)
+            # The record knows the id first: an id without an owner would never be dropped.
+            secret.aliases = with_id(secret.aliases, alias)
+            self._arns[alias] = secret.arn
             if before is not None and before is not secret:
                 self.drop_hits(before)
                 before.aliases = without_id(before.aliases, alias)
                 before.names = without_id(before.names, alias)
-            # The record knows the id first: an id without an owner would never be dropped.
-            secret.aliases = with_id(secret.aliases, alias)
-            self._arns[alias] = secret.arn
         self._make_room(secret)
         return secret
 
@@ -163,7 +167,7 @@ class Holdings:
 
     def _drop_oldest_stage(self, secret: HeldSecret) -> None:
         """Forget the stage held longest, other than AWS's own: `keyturn serve` holds versions as stages."""
-        oldest = next((one for stage, one in secret.stages.items() if stage not in AWS_STAGES), None)
+        oldest = next((one for stage, one in tuple(secret.stages.items()) if stage not in AWS_STAGES), None)
         if oldest is not None:
             self.drop(secret, oldest)
 
@@ -196,10 +200,6 @@ class Holdings:
     def open(self, opens_at: float, closes_at: float) -> None:
         """Open an empty window between these two readings of the wall clock."""
         self.window = Window({}, opens_at, closes_at)
-
-    def add_hit(self, version: SecretVersion, stage: str) -> None:
-        """Let the hit path serve this version until the window ends."""
-        self.window.versions[hit_key(version.secret_id, stage)] = version
 
     def drop_hits(self, secret: HeldSecret, *stages: str) -> None:
         """Let the hit path serve these stages (all of them by default) under none of the secret's ids."""

@@ -162,6 +162,8 @@ class Parameters:
         self, names: Sequence[str], waiting: Waiting, *, is_cold: bool
     ) -> tuple[bool, Mapping[str, SecretError] | None]:
         """Read these, or wait for the batch under way. Return whether it ended, and an own one's errors."""
+        if self._cache.copies.is_locked_here():
+            return True, self._read(names)
         service, now = self._cache.service, self._cache.copies.now()
         if self._batches.find(BATCH) is None and not is_cold and not service.may_probe(now):
             return False, None
@@ -225,7 +227,7 @@ class Parameters:
 
     def _is_ready(self, name: str) -> bool:
         try:
-            return self._cache.copies.ready(name, AWSCURRENT) is not None
+            return self._cache.copies.look(name, AWSCURRENT).version is not None
         except SecretError:
             return False
 
@@ -281,23 +283,31 @@ class Parameters:
         is_usable = known is not None and known.begun.age_s(now) < self._limits.max_stale_s
         failure = copies.recent_failure(path_key(path), _stage_of(recursive))
         if failure is None and (self._cache.service.may_probe(now) or not is_usable):
-            flight, _ = self._path_reads.join_or_begin(
-                key, lambda: self._read_path(source, path, recursive), now.monotonic_s
-            )
-            does_answer = self._cache.service.rest is None
-            patience_s = waiting.left_s(has_copy=is_usable) if does_answer or not is_usable else 0.0
-            if flight.wait(patience_s):
-                read = self._paths.get(key)
-                if read is not None and read is not known:
-                    return read.names
-                failure = copies.recent_failure(path_key(path), _stage_of(recursive))
-            elif does_answer:
-                self._cache.service.waited_in_vain()
+            self._read_path_within(source, key, waiting, has_copy=is_usable)
+            read = self._paths.get(key)
+            if read is not None and read is not known:
+                return read.names
+            failure = copies.recent_failure(path_key(path), _stage_of(recursive))
         if known is not None and is_usable:
             return known.names
         if failure is not None:
             raise failure.about(path) from failure
         raise ParameterUnavailableError(path, f"no answer within {waiting.cold_s:g} s")
+
+    def _read_path_within(
+        self, source: ParameterSource, key: tuple[str, bool], waiting: Waiting, *, has_copy: bool
+    ) -> None:
+        """Have a path read, and wait for that as long as the caller may."""
+        service, copies = self._cache.service, self._cache.copies
+        if copies.is_locked_here():
+            self._read_path(source, *key)
+            return
+        now_s = copies.now().monotonic_s
+        flight, _ = self._path_reads.join_or_begin(key, lambda: self._read_path(source, *key), now_s)
+        does_answer = service.rest is None
+        patience_s = waiting.left_s(has_copy=has_copy) if does_answer or not has_copy else 0.0
+        if not flight.wait(patience_s) and does_answer:
+            service.waited_in_vain()
 
     def _read_path(self, source: ParameterSource, path: str, recursive: bool) -> None:  # noqa: FBT001
         """Read all pages of a path, and keep what they bring."""

@@ -59,7 +59,7 @@ class Reads:
         while True:
             try:
                 # Another thread's read may have landed just now.
-                ready = self._copies.ready(secret_id, stage)
+                ready = self._copies.look(secret_id, stage).version
                 if ready is not None:
                     return ready
                 basis = self._copies.basis(secret_id, stage)

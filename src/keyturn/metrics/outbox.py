@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.runtime.logs import about
@@ -19,6 +18,9 @@ WAITING_MAX: Final = 10_000
 
 DELIVERED_MAX: Final = 16
 """So many measurements are delivered by one call at most, so that a slow hook slows each caller a little."""
+
+HOOK: Final = "hook"
+"""The key of the one turn."""
 
 _IN_HOOK: ContextVar[tuple[int, ...]] = ContextVar("keyturn_in_hook", default=())
 """The outboxes whose hook runs in this context, and in the reads that it causes."""
@@ -33,14 +35,6 @@ class Measurement(NamedTuple):
     stage: str = ""
 
 
-class Lock(Protocol):
-    """The part of a `threading.Lock` that the outbox uses."""
-
-    def acquire(self, blocking: bool = True) -> bool: ...  # noqa: FBT001, FBT002 # as of threading
-
-    def release(self) -> None: ...
-
-
 class Outbox:
     """A `Measures` that delivers to a user's hook. Threads may share it.
 
@@ -48,15 +42,15 @@ class Outbox:
     is held, in one thread at a time, and other threads go on. Measurements that the hook itself causes are
     dropped, because a hook that reads secrets would otherwise cause new measurements for ever.
 
-    `make_lock` makes the lock that one thread holds while it is in the hook.
+    `make_turn` makes the dictionary in which the one thread that is in the hook has its entry.
     """
 
-    def __init__(self, hook: Metrics, *, make_lock: Callable[[], Lock] = threading.Lock) -> None:
+    def __init__(self, hook: Metrics, *, make_turn: Callable[[], dict[str, object]] = dict) -> None:
         self._hook = hook
-        self._make_lock = make_lock
+        self._make_turn = make_turn
         self._has_complained = False
         self._waiting: deque[Measurement] = deque(maxlen=WAITING_MAX)
-        self._delivering = make_lock()
+        self._turn = make_turn()
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
         """Keep the measurement until it is delivered."""
@@ -66,22 +60,26 @@ class Outbox:
     def deliver(self) -> None:
         """Call the hook with the measurements that wait, unless another thread is doing so."""
         left = DELIVERED_MAX
-        # Repeat: while this thread held the lock, other threads queued measurements and returned without
+        # Repeat: while this thread had its turn, other threads queued measurements and returned without
         # delivering them.
         while left > 0 and self._waiting and id(self) not in _IN_HOOK.get():
-            if not self._delivering.acquire(blocking=False):
-                return
+            turn, mine = self._turn, object()
             try:
+                if turn.setdefault(HOOK, mine) is not mine:
+                    return
                 left -= self._deliver_some(left)
             finally:
-                self._delivering.release()
+                # No lock: a signal handler may raise right after its `acquire`. Here it may raise after any
+                # call, and so none stands between this comparison and the end of the turn.
+                if turn == {HOOK: mine}:
+                    turn.pop(HOOK)
 
     def after_fork(self) -> None:
         """Drop the waiting measurements in a forked child, since the parent delivers them.
 
-        The lock is made anew, because the thread that may hold it does not exist in the child.
+        The turn is made anew, because the thread that may have it does not exist in the child.
         """
-        self._delivering = self._make_lock()
+        self._turn = self._make_turn()
         self.forget()
 
     def forget(self) -> None:
@@ -90,9 +88,9 @@ class Outbox:
 
     def _deliver_some(self, most: int) -> int:
         """Call the hook for at most so many measurements, and return for how many it was called."""
-        waiting, delivered = self._waiting, 0
-        token = _IN_HOOK.set((*_IN_HOOK.get(), id(self)))
+        waiting, delivered, outer = self._waiting, 0, _IN_HOOK.get()
         try:
+            _IN_HOOK.set((*outer, id(self)))
             while waiting and delivered < most:
                 delivered += 1
                 metric, value, secret, stage = waiting.popleft()
@@ -101,7 +99,7 @@ class Outbox:
                 except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
                     self._complain(error)
         finally:
-            _IN_HOOK.reset(token)
+            _IN_HOOK.set(outer)
         return delivered
 
     def _complain(self, error: Exception) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from keyturn.errors import SecretFormatError, SecretKindError
@@ -13,6 +14,8 @@ AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
 
+
+ADVICE_FIELDS: Final = "read it with json(), or store an object of texts, numbers and booleans"
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -54,14 +57,37 @@ class SecretVersion:
 
     def json(self) -> Json:
         """Parse the value as JSON, anew at each call. Raises `SecretFormatError` if the value is not JSON."""
+        return self._parsed(json.loads)
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of a JSON object as text, parsed anew at each call: `fields()["password"]`.
+
+        A number or a boolean is returned as its JSON text: `5432`, `true`. Raises `SecretFormatError` if the
+        value is no JSON object, or if a field is a list, an object or null.
+        """
+        # Numbers stay as they are written: neither 0.10 nor 1e3 would survive a conversion.
+        document = self._parsed(partial(json.loads, parse_int=str, parse_float=str, parse_constant=str))
+        if not isinstance(document, dict):
+            raise SecretFormatError(self.secret_id, "its JSON is no object", advice=ADVICE_FIELDS)
+        texts = {}
+        for position, (name, value) in enumerate(document.items(), start=1):
+            if value is None or isinstance(value, list | dict):
+                # The names of the fields are part of the secret value, so the position has to do.
+                kind = "null" if value is None else "a list" if isinstance(value, list) else "an object"
+                raise SecretFormatError(
+                    self.secret_id, f"field {position} of its JSON object is {kind}", advice=ADVICE_FIELDS
+                )
+            texts[name] = value if isinstance(value, str) else json.dumps(value)
+        return texts
+
+    def _parsed(self, parse: Callable[[str], Json]) -> Json:
+        """Return what `parse` makes of the text. Raises a `SecretFormatError` that does not show the text."""
         text = self.text()
         try:
-            value: Json = json.loads(text)
+            return parse(text)
         except ValueError as error:
             # A JSONDecodeError carries the whole document, so it must be neither cause nor context.
             where = f"at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        else:
-            return value
         raise SecretFormatError(self.secret_id, f"not JSON {where}".rstrip())
 
 

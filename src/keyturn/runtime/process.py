@@ -85,7 +85,8 @@ class Once(Generic[_T]):
         self._make = make
         self._survives_fork = survives_fork
         self._made: list[_T] = []
-        self._lock = threading.Lock()
+        # Reentrant, since a signal handler may call this in the middle of `make`.
+        self._lock = threading.RLock()
         watch_process(self)
 
     def __call__(self) -> _T:
@@ -107,7 +108,7 @@ class Once(Generic[_T]):
 
     def after_fork(self) -> None:
         """Make the lock anew, which a lost thread may hold, and drop a value of the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if not self._survives_fork:
             self._made = []
 

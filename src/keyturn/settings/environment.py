@@ -92,7 +92,7 @@ class KeyturnSettings(BaseSettings):
         description="A copy that nobody asked for in this time is not refreshed in the background.",
     )
     max_secrets: int = Field(
-        default=DEFAULTS.max_secrets, description="Secrets held at most; the one read longest ago makes room."
+        default=DEFAULTS.max_secrets, description="Secrets held at most; one not used lately makes room."
     )
     background: bool = Field(
         default=False,
