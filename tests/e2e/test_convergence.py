@@ -204,4 +204,4 @@ def test_without_the_right_a_reader_reads_on_and_says_which_is_missing(fleet: Fl
         check_interval_s=1e-6,
     )
     assert cache.get_secret_string(NAME) == cache.get_secret_string(NAME)
-    assert "allow dynamodb:PutItem" in str(cache.status().reports.trouble)
+    assert "need dynamodb:PutItem" in str(cache.status().reports.trouble)

@@ -174,8 +174,6 @@ class Gremlins:
             self._last(600)
             self.weather.denied.discard(host)
 
-    # Any service, for the readers
-
     def _hang(self, *services: str) -> None:
         """Requests are accepted and not answered for long, or not before this is over."""
         hang = Hang(self.random.choice((0.3, 1.0, 1.0)), self.random.random() < 0.5)
@@ -193,8 +191,6 @@ class Gremlins:
             self._last(100)
             for service in services:
                 self.weather.foreign.pop(service, None)
-
-    # The database
 
     def _database_fails(self) -> None:
         self.weather.database_error = self.random.choice((0.2, 1.0))

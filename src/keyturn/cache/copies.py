@@ -331,9 +331,8 @@ class Copies:
 
         An invalidation makes a copy be read again; the copy stays fit to be served until it is.
         """
-        if self.fresh_for_s(secret, held, now, held.generation) > 0:
-            return
-        if servable_for_s(held, now, self.limits) > 0:
+        fresh_s = self.fresh_for_s(secret, held, now, held.generation)
+        if max(fresh_s, servable_for_s(held, now, self.limits)) > 0:
             return
         trouble = held.trouble
         if trouble is None:
