@@ -240,8 +240,8 @@ BUGS: Final = (
     Bug(
         "the hit path serves what does not stay fresh until the window ends",
         _COPIES,
-        "        if fresh_s > 0 and now.wall_s + fresh_s >= closes_at:\n",
-        "        if fresh_s > 0 and closes_at > 0:\n",
+        "        if fresh_s > 0 and now.wall_s + fresh_s >= window.closes_at:\n",
+        "        if fresh_s > 0 and window.closes_at > 0:\n",
     ),
     Bug(
         "a denied copy is served while it is fresh",
@@ -364,8 +364,8 @@ BUGS: Final = (
     Bug(
         "the names under a path are waited for without a deadline",
         _PARAMETERS,
-        "            if flight.wait(patience_s):\n",
-        "            if flight.wait(3600.0):\n",
+        "        if not flight.wait(patience_s) and does_answer:\n",
+        "        if not flight.wait(3600.0) and does_answer:\n",
         weather="Parameter Store hangs",
     ),
     Bug(
@@ -378,8 +378,8 @@ BUGS: Final = (
     Bug(
         "a read that failed never ends its flight",
         _FLIGHTS,
-        "        finally:\n            self._at_end(self)\n            self._ended.set()\n",
-        "        else:\n            self._at_end(self)\n            self._ended.set()\n",
+        "        finally:\n            self.is_over = True\n            self._at_end(self)\n",
+        "        else:\n            self.is_over = True\n            self._at_end(self)\n",
     ),
     Bug(
         "a service that does not answer never rests",

@@ -77,8 +77,8 @@ class Gremlins:
             "event forged": self._event_forged,
             "clock set forward": self._clock_forward,
             "clock set back": self._clock_back,
-            "host frozen": self._freeze,
-            "host frozen, monotonic clock stopped": self._freeze_stopped,
+            "host frozen": lambda: self._freeze(stops_monotonic=False),
+            "host frozen, monotonic clock stopped": lambda: self._freeze(stops_monotonic=True),
             "restored from a snapshot": self._restored,
             "process forked": self._forked,
             "process replaced": self._replaced,
@@ -304,11 +304,8 @@ class Gremlins:
     def _clock_back(self) -> None:
         self._reader().host.clock.step(-self.random.choice((0.5, 4.0, 30.0, 900.0)))
 
-    def _freeze(self) -> None:
-        self._reader().host.freeze(self.random.expovariate(1 / 300), stops_monotonic=False)
-
-    def _freeze_stopped(self) -> None:
-        self._reader().host.freeze(self.random.expovariate(1 / 300), stops_monotonic=True)
+    def _freeze(self, *, stops_monotonic: bool) -> None:
+        self._reader().host.freeze(self.random.expovariate(1 / 300), stops_monotonic=stops_monotonic)
 
     def _restored(self) -> None:
         """A snapshot's clone: the hook runs before the first `get`."""

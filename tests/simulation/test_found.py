@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -20,7 +21,7 @@ from keyturn.login.logins import Attempt
 from keyturn.markers.decisions import Hint, ParameterHint
 from keyturn.markers.recorder import Recorder
 from keyturn.model.instant import Instant
-from keyturn.model.markers import Marker
+from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import Described, SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeParameterStore, FakeReports, FakeSecretsManager
@@ -483,3 +484,83 @@ def test_a_get_that_reports_during_a_restore_gives_what_is_read_after_it() -> No
     reports.fail = snapshot_and_restore
     world.clock.advance(5)
     assert ("v2", 1) == (cache.get(NAME).version_id, reports.calls["write"])
+
+
+class HangingMarkers(FakeMarkers):
+    """A marker table of which one answer comes so late that a later check ends first.
+
+    `hangs`: which head, or which reading of markers, counted from 1; 0 for none.
+    """
+
+    def __init__(self, scheduler: Scheduler, *, head: int = 0, markers: int = 0) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+        self.hangs = {"head": head, "markers": markers}
+        self.asked_s: list[float] = []
+
+    def read_head(self, *, consistent: bool = False) -> Head | None:
+        self.asked_s.append(self.scheduler.now_s)
+        self._answer_late("head", len(self.asked_s))
+        return super().read_head(consistent=consistent)
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        read = super().read_markers(keys)
+        self._answer_late("markers", self.calls["markers"])
+        return read
+
+    def _answer_late(self, asked: str, number: int) -> None:
+        self.scheduler.pause(62.0 if self.hangs[asked] == number else 0.01)
+
+
+def test_a_check_that_hung_causes_no_check_when_it_ends() -> None:
+    """A check that ends after a later one does not pass for the last: the head is read once per interval."""
+    world, scheduler = World(), Scheduler()
+    with cooperative(scheduler):
+        table = HangingMarkers(scheduler, head=2)
+        table.set(world.key, world.arn, {"AWSCURRENT": "v1"})
+        peers = Peers(source=world.secrets, markers=table, clock=HostClock(scheduler), random=lambda: 0.0)
+        cache = SecretCache(peers=peers)
+
+        def get_each_second() -> None:
+            for _ in range(90):
+                cache.get(NAME)
+                scheduler.pause(1.0)
+
+        scheduler.spawn("gets", Machine("host"), get_each_second)
+        scheduler.run(100)
+    first, hung, *later = table.asked_s
+    assert hung - first >= 5
+    assert later[0] - hung >= 60
+    assert all(after - before >= 5 for before, after in pairwise(later))
+    scheduler.close()
+
+
+def test_a_check_that_hung_leaves_what_later_checks_have_read() -> None:
+    """Markers that were read long ago and arrive last do not take the place of later ones."""
+    world, scheduler = World(), Scheduler()
+    seen = list[tuple[int, str, bool]]()
+    with cooperative(scheduler):
+        table = HangingMarkers(scheduler, markers=2)
+        table.set(world.key, world.arn, {"AWSCURRENT": "v1"})
+        table.sweep()
+        peers = Peers(source=world.secrets, markers=table, clock=HostClock(scheduler), random=lambda: 0.0)
+        cache = SecretCache(peers=peers)
+
+        def get_each_second() -> None:
+            for _ in range(90):
+                cache.get(NAME)
+                [held] = cache.status().secrets
+                seen.append((int(scheduler.now_s), held.version_id, held.covered))
+                scheduler.pause(1.0)
+
+        scheduler.spawn("gets", Machine("host"), get_each_second)
+        scheduler.run(10)
+        # The head moves, and the markers that are read because of that hang.
+        table.set("other", "arn", {"AWSCURRENT": "x"})
+        scheduler.run(20)
+        world.rotate("v2", "two", mark=False)
+        table.set(world.key, world.arn, {"AWSCURRENT": "v2"})
+        scheduler.run(100)
+    assert "v2" == seen[-1][1]
+    assert {True} == {is_covered for _, version_id, is_covered in seen if version_id == "v2"}
+    scheduler.close()

@@ -182,22 +182,29 @@ class TableWatch:
         markers = {key: marker for key, marker in before.markers.items() if key in held}
         denied = {key: since for key, since in before.denied.items() if key in held - asked}
         if asked:
-            read = self._read(asked, before._replace(known=known))
+            read = self._read(asked, before._replace(known=known), begun)
             found = {key: _kept(read.found[key], key, keys[key]) for key in asked if key in read.found}
             markers |= dict.fromkeys(read.absent | read.denied) | found
             known |= read.absent | found.keys()
             denied |= dict.fromkeys(read.denied, begun)
-        self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
+        if self._is_latest(begun):
+            self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
         return None
 
-    def _read(self, keys: Collection[str], without: TableView) -> MarkersRead:
+    def _read(self, keys: Collection[str], without: TableView, begun: Instant) -> MarkersRead:
         """Return the markers of these keys. If the read fails, the view becomes `without`."""
         try:
             return self._markers.read_markers(keys)
         except Exception:
             # Also what is no error of keyturn's own: the head has moved, so the last markers cover nothing.
-            self.view = without
+            if self._is_latest(begun):
+                self.view = without
             raise
+
+    def _is_latest(self, begun: Instant) -> bool:
+        """Return False for a check that hung and ends after a later one, which knows more."""
+        last = self.view.assurance
+        return last is None or last.checked.monotonic_s <= begun.monotonic_s
 
     def _head(self, seen: Head | None) -> Head | None:
         head = self._markers.read_head()
