@@ -91,12 +91,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
 
 
 def _secrets_manager_client() -> SecretsManagerClient:
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return cast("SecretsManagerClient", make_client("secretsmanager", SECRETS_TIMEOUTS_S))
-    except BotoCoreError as error:
-        raise ConfigurationError(f"no client for Secrets Manager: {error}") from error
+    return cast("SecretsManagerClient", make_client("secretsmanager", SECRETS_TIMEOUTS_S))
 
 
 def _config(guard: Guard) -> uvicorn.Config:
