@@ -166,10 +166,9 @@ def warm_s(endpoint: Endpoint, service: str, seconds: float, *, background: bool
     """Return the longest of all gets in so many seconds, of ten secrets that are all due at once."""
     switch = Switch()
     limits = Limits(check_interval_s=1, uncovered_ttl_s=1.5, covered_ttl_s=60)
-    table = "markers" if service == "dynamodb" else False
     with SecretCache(
         switch,
-        marker_table=table,
+        marker_table="markers" if service == "dynamodb" else False,
         convergence_table=False,
         dynamodb_client=switch,  # type: ignore[arg-type] # a reader needs no more
         background=background,

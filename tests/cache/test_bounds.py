@@ -37,7 +37,7 @@ def test_a_selector_in_the_name_is_a_hit(world: World, name: str) -> None:
 
 def test_a_table_that_never_answered_promises_the_short_bound(world: World) -> None:
     """No good check ever: the copy is read again after 300 s, and `bound_s` says no more than that."""
-    world.table.fail = lambda name: MarkerTableError("markers", "gone")
+    world.table.fail = lambda: MarkerTableError("markers", "gone")
     cache = world.cache(table=True)
     for _ in range(3):
         cache.get(NAME)

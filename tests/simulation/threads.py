@@ -151,8 +151,7 @@ class Threading:
     def RLock(self) -> RLock:  # noqa: N802 - threading's own
         return RLock(self._scheduler)
 
-    def Condition(self, lock: RLock) -> Condition:  # noqa: N802 - threading's own
-        return Condition(lock)
+    Condition = Condition
 
     def Event(self) -> Event:  # noqa: N802 - threading's own
         return Event(self._scheduler)
