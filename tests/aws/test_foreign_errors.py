@@ -255,7 +255,7 @@ def test_a_table_without_a_client_is_trouble_that_names_the_variable(
 ) -> None:
     """The secrets' client is the caller's, the table's own cannot be made: served, and said in status()."""
     clock = FakeClock()
-    cache = SecretCache(client, marker_table="markers", peers=Peers(clock=clock))  # type: ignore[arg-type] # a double
+    cache = SecretCache(client, marker_table="markers", peers=Peers(clock=clock))
     cache.get("prod/db")
     clock.advance(6)
     assert "x" == cache.get_secret_string("prod/db")
@@ -274,8 +274,10 @@ def test_the_region_of_the_other_sdks_will_do(variables: pytest.MonkeyPatch) -> 
 
 def test_a_denied_role_is_no_matter_of_the_secret(client: Client) -> None:
     """AccessDenied of AssumeRoleWithWebIdentity: the advice is about the role's trust."""
-    said = {"Error": {"Code": "AccessDenied", "Message": "Not authorized to perform"}}
-    client.error = boto.ClientError(said, "AssumeRoleWithWebIdentity")
+    client.error = boto.ClientError(
+        {"Error": {"Code": "AccessDenied", "Message": "Not authorized to perform"}},
+        "AssumeRoleWithWebIdentity",
+    )
     cache = made(client, FakeClock(), marker_table="markers")
     with pytest.raises(AccessDeniedError) as caught:
         cache.get("prod/db")

@@ -12,6 +12,7 @@ import pytest
 from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
+from keyturn.cache.service import Service
 from keyturn.metrics.hook import SILENT
 from keyturn.model.names import secret_key
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -60,7 +61,7 @@ def test_eviction_is_at_least_as_good_as_lru(exponent: float, gets_per_window: i
         clock=clock,
         random=lambda: 0.0,
         key_of=secret_key,
-        answered=lambda: None,
+        service=Service("Secrets Manager", wait_s=1.0, clock=clock, random=lambda: 0.0),
         metrics=SILENT,
     )
     for at, number in enumerate(gets):

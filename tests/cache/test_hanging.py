@@ -99,6 +99,28 @@ def test_a_copy_is_served_after_a_moment_whatever_hangs(hanging: Hanging) -> Non
         assert "Secrets Manager" == rest.service
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_a_hang_that_outlasts_the_bound_costs_no_copy(hanging: Hanging, *, background: bool) -> None:
+    """A read that neither answers nor fails counts like one that failed: the copies are served on."""
+    names = [f"s{number}" for number in range(5)]
+    for name in names:
+        hanging.world.secrets.create(name, "one")
+    options = {"cold_wait_s": 30.0, "check_interval_s": 0.05}
+    cache = hanging.cache(background=background, **options)
+    for name in names:
+        cache.get(name)
+    with hanging.hanging():
+        hanging.world.clock.advance(301)
+        cache.get(names[0])
+        ends_s = time.monotonic() + MOMENT_S
+        while not cache.status().resting and time.monotonic() < ends_s:
+            time.sleep(0.001)
+        hanging.world.clock.advance(1000)
+        assert sum(took_s(lambda name=name: cache.get(name)) for name in names) < MOMENT_S  # type: ignore[misc]
+        assert {one.bound_s >= 21600 for one in cache.status().secrets} == {True}
+    cache.close()
+
+
 def test_one_probe_at_a_time_finds_the_service_back(hanging: Hanging) -> None:
     """While a service rests one request at a time is under way; its first good answer ends the rest."""
     cache = hanging.cache()

@@ -235,7 +235,7 @@ def test_a_deleted_secret_is_not_served(world: World, client: Client) -> None:
 def test_an_error_is_of_the_clients_own_class(world: World, client: Client) -> None:
     """`except client.exceptions.ResourceNotFoundException`, as the caller's code has it, matches."""
     real = get_session().create_client("secretsmanager", region_name="eu-west-1")
-    kind = real.exceptions.ResourceNotFoundException
+    kind: type[ClientError] = real.exceptions.ResourceNotFoundException
     said = {"Error": {"Code": "ResourceNotFoundException", "Message": "can't find the specified secret."}}
     client.fail = lambda name: kind(said, name)
     cache = cache_of(world, client)

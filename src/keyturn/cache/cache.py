@@ -96,7 +96,7 @@ class Cache:
             clock=clock,
             random=random,
             key_of=key_of,
-            answered=lambda: self.service.answered,
+            service=self.service,
             metrics=metrics,
             unavailable=unavailable,
         )
@@ -349,7 +349,11 @@ class Cache:
         copies = self.copies
         with copies.lock:
             now, view = copies.now(), self._table.view if self._table is not None else None
-            held = [held_status(*one, view, now, copies.limits) for one in self.holdings.held()]
+            is_resting = self.service.rest is not None
+            held = [
+                held_status(*one, view, now, copies.limits, is_resting=is_resting)
+                for one in self.holdings.held()
+            ]
         return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
 
 

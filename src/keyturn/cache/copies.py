@@ -16,6 +16,7 @@ from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
+from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableWatch, held_bound_s
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.metrics.hook import Metric, Metrics
@@ -55,8 +56,8 @@ class Basis(NamedTuple):
 class Copies:
     """The copies of one kind (secrets, or parameters), and the failures of cold reads.
 
-    `table`: what is known of the marker table, which the `Checker` keeps up to date. `answered`: when the
-    service last answered. `metrics` is told also under the lock, so it must only take note.
+    `table`: what is known of the marker table, which the `Checker` keeps up to date. `service`: whether it
+    answers. `metrics` is told also under the lock, so it must only take note.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Copies:
         clock: Clock,
         random: Callable[[], float],
         key_of: Callable[[str, str], str],
-        answered: Callable[[], Instant | None],
+        service: Service,
         metrics: Metrics,
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
@@ -76,7 +77,7 @@ class Copies:
         self.limits = limits
         self._clock = clock
         self._random = random
-        self._answered = answered
+        self._service = service
         self._metrics = metrics
         self.holdings = Holdings(limits.max_secrets, key_of)
         self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
@@ -92,10 +93,7 @@ class Copies:
         self.holdings.open(0.0, 0.0)
 
     def is_locked_here(self) -> bool:
-        """Return True if the calling thread holds the lock: it runs a signal handler in the middle of a call.
-
-        It must then wait for no other thread, since that thread may need the lock.
-        """
+        """Return True in a signal handler in the middle of a call: it must wait for no other thread."""
         return is_held_here(self._owned)
 
     def forget(self) -> None:
@@ -106,8 +104,6 @@ class Copies:
             self.limits = self.limits.spread_by(self._random)
             self.holdings.clear()
             self.failures.clear()
-
-    # Looking
 
     def look(self, secret_id: str, stage: str) -> Look:
         """Return what may be served. Raises what the last cold read raised, if that was a moment ago."""
@@ -315,7 +311,8 @@ class Copies:
         A copy older than its bound is never served: callers wait.
         """
         view = self._table.view if self._table is not None else None
-        limit_s = held_bound_s(secret.key, held, view, now, self.limits)
+        is_resting = self._service.rest is not None
+        limit_s = held_bound_s(secret.key, held, view, now, self.limits, is_resting=is_resting)
         # The read that confirmed it may itself have shown the past.
         age_s = held.confirmed.age_s(now) + self.limits.answer_lag_s
         return age_s <= limit_s and servable_for_s(held, now, self.limits) > 0
@@ -345,7 +342,7 @@ class Copies:
     def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
         """Return the error of a cold read that failed a moment ago, or None."""
         with self.lock:
-            return self.failures.find(hit_key(secret_id, stage), self.now(), self._answered())
+            return self.failures.find(hit_key(secret_id, stage), self.now(), self._service.answered)
 
     def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""

@@ -175,17 +175,18 @@ def servable_for_s(holding: HeldStage, now: Instant, limits: Limits) -> float:
     return min(left_s, limits.max_denied_s - trouble.denied_since.age_s(now))
 
 
-def bound_s(holding: HeldStage, *, covered: bool, limits: Limits) -> float:
+def bound_s(holding: HeldStage, *, covered: bool, limits: Limits, is_resting: bool = False) -> float:
     """Return the worst age, in seconds, that the served copy of this stage can reach as things stand.
 
     Worst means: no event arrives, the sweep is wrong, the marker is forged. Added to the TTL in
     force: one check interval (a wall clock set back inside the hit window can double that window),
     the time for which the source may answer with the past, and as much again when the label went
-    back to a version that it had left. The duration of a call in flight comes on top.
+    back to a version that it had left. The duration of a call in flight comes on top. After a refresh that
+    failed, and while the service does not answer in time (`is_resting`), it is `max_stale_s`.
     """
     ttl_s = limits.covered_ttl_s if covered else limits.uncovered_ttl_s
     if holding.stage == AWSPENDING:
         ttl_s = limits.check_interval_s
-    if holding.trouble is not None:
+    if holding.trouble is not None or is_resting:
         ttl_s = max(ttl_s, limits.max_stale_s)
     return ttl_s + limits.check_interval_s + 2 * limits.answer_lag_s

@@ -109,7 +109,13 @@ def table_status(view: TableView | None, now: Instant) -> TableStatus:
 
 
 def held_status(
-    secret: HeldSecret, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits
+    secret: HeldSecret,
+    holding: HeldStage,
+    view: TableView | None,
+    now: Instant,
+    limits: Limits,
+    *,
+    is_resting: bool = False,
 ) -> HeldStatus:
     """Return what is said of one stage."""
     obstacle = uncovered_because(secret.key, holding, view, now, limits)
@@ -123,6 +129,6 @@ def held_status(
         age_s=holding.confirmed.age_s(now),
         covered=obstacle is None,
         why=obstacle or "the marker agrees and the sweep is recent",
-        bound_s=held_bound_s(secret.key, holding, view, now, limits),
+        bound_s=held_bound_s(secret.key, holding, view, now, limits, is_resting=is_resting),
         last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
     )

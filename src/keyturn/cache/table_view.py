@@ -56,18 +56,27 @@ UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
 """Before the first check."""
 
 
-def held_bound_s(key: str, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits) -> float:
+def held_bound_s(
+    key: str,
+    holding: HeldStage,
+    view: TableView | None,
+    now: Instant,
+    limits: Limits,
+    *,
+    is_resting: bool = False,
+) -> float:
     """Return how old, in seconds, the served copy of this stage can be at worst.
 
     The long bound holds a little longer than the cover: while the table is in trouble its last word is
     trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
+    `is_resting`: the service does not answer in time, which counts like a refresh that failed.
     """
     obstacle = uncovered_because(key, holding, view, now, limits)
     trusted = obstacle is None or (
         view is not None and view.assurance is not None and obstacle == view.trouble
     )
     has_moved = view is not None and disputed(view.marker(key), holding)
-    return bound_s(holding, covered=trusted or has_moved, limits=limits)
+    return bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
 
 
 def uncovered_because(

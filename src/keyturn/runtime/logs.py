@@ -14,6 +14,7 @@ LogEvent: TypeAlias = Literal[
     "refresh_failed",
     "report_failed",
     "restart_failed",
+    "settings_unfit",
     "reports_answer",
     "reports_trouble",
     "stale_served",

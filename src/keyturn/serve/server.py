@@ -75,8 +75,8 @@ def _deferred_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     for number in raised:
         signal.raise_signal(number)
 

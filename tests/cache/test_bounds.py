@@ -1,0 +1,69 @@
+"""What was unbounded or never a hit: paths, selectors in names, and bounds in `status()`."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyturn import ConfigurationError, Limits, MarkerTableError, Peers, SecretCache
+from keyturn.errors import ParameterUnavailableError
+from keyturn.testing.fakes import FakeParameterStore
+from tests.world import NAME, World, held
+
+
+def parameters(world: World, store: FakeParameterStore) -> SecretCache:
+    """A cache of these parameters and of the world's secrets."""
+    peers = Peers(
+        source=world.secrets,
+        parameter_source=store.source,
+        clock=world.clock,
+        random=lambda: 0.0,
+    )
+    return SecretCache(limits=Limits(refresh_wait_s=20), peers=peers)
+
+
+@pytest.mark.parametrize("name", ["/app/a:1", "/app/a:good", "/aws/reference/secretsmanager/prod/db"])
+def test_a_selector_in_the_name_is_a_hit(world: World, name: str) -> None:
+    """A version, a label and a reference to a secret are read once, and found without a request."""
+    store = FakeParameterStore(world.clock)
+    store.put("/app/a", "one")
+    store.label("/app/a", "good", 1)
+    cache = parameters(world, store)
+    value = cache.get_parameter(name).string
+    store.fail = ParameterUnavailableError
+    peeked = cache.peek_parameter(name)
+    assert peeked is not None
+    assert {value} == {"one", peeked.string}
+
+
+def test_a_table_that_never_answered_promises_the_short_bound(world: World) -> None:
+    """No good check ever: the copy is read again after 300 s, and `bound_s` says no more than that."""
+    world.table.fail = lambda: MarkerTableError("markers", "gone")
+    cache = world.cache(table=True)
+    for _ in range(3):
+        cache.get(NAME)
+        world.clock.advance(6)
+    assert cache.status().table.trouble is not None
+    assert held(cache).bound_s < 330
+
+
+def test_listings_of_a_path_back_off(world: World) -> None:
+    """Names are known, Parameter Store fails: 40 calls are served, and few of them ask."""
+    store = FakeParameterStore(world.clock)
+    store.put("/app/a", "one")
+    cache = parameters(world, store)
+    cache.get_parameters_by_path("/app")
+    store.fail = ParameterUnavailableError
+    world.clock.advance(400)
+    before = store.calls["GetParametersByPath"]
+    for _ in range(40):
+        assert ["/app/a"] == list(cache.get_parameters_by_path("/app"))
+        world.clock.advance(0.5)
+    assert store.calls["GetParametersByPath"] - before <= 6
+
+
+def test_a_stage_that_is_no_text_is_named(world: World) -> None:
+    """`stage=None` is told apart from a wrong id."""
+    with pytest.raises(ConfigurationError, match="stage is None"):
+        world.cache().get(NAME, stage=None)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match="marker_table="):
+        SecretCache("keyturn-markers")  # type: ignore[arg-type] # the mistake
