@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         AccessDeniedError as AccessDeniedError,
     )
     from keyturn.errors import (
+        ClientSetupError as ClientSetupError,
+    )
+    from keyturn.errors import (
         ConfigurationError as ConfigurationError,
     )
     from keyturn.errors import (
@@ -57,6 +60,9 @@ if TYPE_CHECKING:
     )
     from keyturn.errors import (
         ParameterAccessDeniedError as ParameterAccessDeniedError,
+    )
+    from keyturn.errors import (
+        ParameterClientSetupError as ParameterClientSetupError,
     )
     from keyturn.errors import (
         ParameterDecryptionError as ParameterDecryptionError,
@@ -115,6 +121,7 @@ _HOMES = {
     "client": ("SecretCache",),
     "errors": (
         "AccessDeniedError",
+        "ClientSetupError",
         "ConfigurationError",
         "ConvergenceTableError",
         "DecryptionError",
@@ -125,6 +132,7 @@ _HOMES = {
         "MarkerConflictError",
         "MarkerTableError",
         "ParameterAccessDeniedError",
+        "ParameterClientSetupError",
         "ParameterDecryptionError",
         "ParameterError",
         "ParameterFieldError",
@@ -152,6 +160,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AccessDeniedError",
     "CacheStatus",
+    "ClientSetupError",
     "ConfigurationError",
     "ConvergenceTableError",
     "DecryptionError",
@@ -168,6 +177,7 @@ __all__ = [
     "Metrics",
     "Parameter",
     "ParameterAccessDeniedError",
+    "ParameterClientSetupError",
     "ParameterDecryptionError",
     "ParameterError",
     "ParameterFieldError",

@@ -17,6 +17,7 @@
         │   └── SecretFieldError      the value does not fit its settings field
         ├── LoginRefusedError         the server refused every version that could be right
         ├── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
+        │   └── ClientSetupError      no AWS client can be made; also a ConfigurationError
         └── ParameterError            an error about a parameter of Parameter Store; each is also the
             │                         secret's error of the same kind: an `except` catches both
             ├── InvalidParameterNameError       also an InvalidSecretIdError
@@ -26,6 +27,7 @@
             ├── ParameterDecryptionError        also a DecryptionError
             ├── ParameterFieldError             also a SecretFieldError
             └── ParameterUnavailableError       also an UnavailableError
+                └── ParameterClientSetupError   also a ClientSetupError
 
 A message says what happened, to which secret, and what to do. No message, attribute or
 traceback entry of these classes ever holds a secret value; botocore's error is the `__cause__`.
@@ -213,6 +215,15 @@ class UnavailableError(SecretError):
     )
 
 
+class ClientSetupError(UnavailableError, ConfigurationError):
+    """The AWS client cannot be made: no Region, no such profile, a wrong endpoint.
+
+    A copy that is held is served all the same, as long as while Secrets Manager does not answer.
+    """
+
+    default_advice = "correct the variable or the file that is named, and start again"
+
+
 class ParameterError(SecretError):
     """The base of all errors about a single parameter of Parameter Store. `secret_id` is its name or ARN."""
 
@@ -271,3 +282,9 @@ class ParameterUnavailableError(ParameterError, UnavailableError):
         "try again; if it lasts, check the network path (VPC endpoint, DNS), the credentials and "
         "Parameter Store's throughput (40 reads a second in all unless higher throughput is on)"
     )
+
+
+class ParameterClientSetupError(ParameterUnavailableError, ClientSetupError):
+    """The client for Parameter Store cannot be made: no Region, no such profile, a wrong endpoint."""
+
+    default_advice = ClientSetupError.default_advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -88,12 +89,6 @@ def test_what_may_not_be_described_is_said_so(world: World) -> None:
     assert (Verdict.UNKNOWN, True) == (found.verdict, "allow secretsmanager:DescribeSecret" in found.why)
 
 
-def test_a_secret_that_is_not_there_is_one_line(world: World) -> None:
-    """Exit code 3, as for any refusal of AWS."""
-    result = world.run("status", "prod/nothing")
-    assert (3, True) == (result.exit_code, "was not found" in result.stderr)
-
-
 def test_what_a_marker_says_cannot_steer_the_terminal(world: World) -> None:
     """Whoever may write the table chooses a reason: neither escapes nor markup reach the terminal."""
     world.run("sweep")
@@ -154,3 +149,12 @@ def test_the_last_changes_are_few_and_in_order() -> None:
     markers = [MARKER._replace(changed_at_s=float(at)) for at in range(EVENTS_MAX + 5)]
     found = Overview(None, [compared(KEY, marker, TRUTH) for marker in markers]).events
     assert [float(at) for at in reversed(range(5, EVENTS_MAX + 5))] == [one.changed_at_s for one in found]
+
+
+def test_a_secret_that_does_not_exist_is_a_row(world: World) -> None:
+    """Exit code 1, and the other secrets that were asked for are shown."""
+    result = world.run("status", "nope", "prod/db", "--json")
+    told = {one["key"]: one["verdict"] for one in json.loads(result.stdout)["secrets"]}
+    assert (1, "no such secret") == (result.exit_code, told.pop("nope"))
+    assert 1 == len(told)
+    assert "prod/db" in world.run("status", "nope", "prod/db").stdout

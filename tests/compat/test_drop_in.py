@@ -18,6 +18,7 @@ from typing import ClassVar
 import aws_secretsmanager_caching as upstream
 import pytest
 from botocore.exceptions import ClientError
+from botocore.session import get_session
 
 from keyturn import ConfigurationError, Peers
 from keyturn.compat import (
@@ -229,6 +230,19 @@ def test_a_deleted_secret_is_not_served(world: World, client: Client) -> None:
     world.clock.advance(61)
     with pytest.raises(ClientError, match="InvalidRequestException"):
         cache.get_secret_string(NAME)
+
+
+def test_an_error_is_of_the_clients_own_class(world: World, client: Client) -> None:
+    """`except client.exceptions.ResourceNotFoundException`, as the caller's code has it, matches."""
+    real = get_session().create_client("secretsmanager", region_name="eu-west-1")
+    kind = real.exceptions.ResourceNotFoundException
+    said = {"Error": {"Code": "ResourceNotFoundException", "Message": "can't find the specified secret."}}
+    client.fail = lambda name: kind(said, name)
+    cache = cache_of(world, client)
+    for _ in range(2):
+        with pytest.raises(kind) as caught:
+            cache.get_secret_string("nothing")
+        assert (said, "DescribeSecret") == (caught.value.response, caught.value.operation_name)
 
 
 def test_a_forced_refresh_reads_at_once(world: World, client: Client) -> None:

@@ -170,9 +170,9 @@ def test_reading_needs_another_right() -> None:
         ConvergenceTable(Failing(refused("AccessDeniedException")), TABLE).read()
 
 
-def test_what_is_no_fault_of_the_call_is_raised_as_it_is() -> None:
-    """A defect is not called trouble with the table."""
-    with pytest.raises(ZeroDivisionError):
+def test_whatever_the_client_raises_is_trouble_with_the_table() -> None:
+    """Also an error that is not botocore's."""
+    with pytest.raises(ConvergenceTableError, match="ZeroDivisionError"):
         ConvergenceTable(Failing(ZeroDivisionError()), TABLE).write(REPORT)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from keyturn import SecretCache
 from keyturn.errors import ConfigurationError
-from keyturn.serve.server import loopback_sockets
+from keyturn.serve.server import ConnectionLimits, loopback_sockets, serve
 from keyturn.serve.tokens import found_token
+from keyturn.settings.environment import KeyturnSettings
 
 
 def read_text(path: str) -> str:
@@ -85,3 +89,24 @@ def test_a_port_in_use_is_an_error() -> None:
     finally:
         for one in first:
             one.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_the_caches_were_closed(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """uvicorn raises the signal again at its end: only then are the caches closed, and the process ends."""
+    order: list[object] = []
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+    def run(_self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        for one in sockets:
+            one.close()
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr(SecretCache, "close", lambda _self: order.append("closed"))
+    before = signal.signal(number, lambda number, _: order.append(number))
+    try:
+        serve(0, "token-of-this-test", KeyturnSettings(), ConnectionLimits())
+    finally:
+        signal.signal(number, before)
+    assert ["closed", "closed", number] == order

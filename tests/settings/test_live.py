@@ -36,7 +36,7 @@ from keyturn import (
     UnavailableError,
 )
 from keyturn.runtime.process import around_snapshot
-from keyturn.settings.live import FromSecret, LiveSettings
+from keyturn.settings.live import FromParameter, FromSecret, LiveSettings
 from tests.world import NAME, World
 
 CANARY = "c4n4ry-Pa55w0rd"
@@ -358,19 +358,49 @@ def test_a_secret_that_cannot_be_read_says_what_it_is_for(world: World) -> None:
     assert ["It is for Settings: key."] == caught.value.__notes__
 
 
-def test_a_version_that_does_not_fit_is_an_error_until_it_is_mended(world: World) -> None:
-    """A rotation to nonsense fails each read, and neither serves the old value nor evicts anything."""
+@pytest.mark.parametrize("unfit", [login("app", CANARY), login(CANARY, "7"), json.dumps([CANARY]), CANARY])
+def test_after_a_version_that_does_not_fit_the_last_values_hold(
+    world: World, unfit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rotation to nonsense: every field keeps its value, the log says once why, and the next one counts."""
     world.secrets.put(NAME, login("app", "1"), "v3")
     port = Port.live(world.covered())
     assert 1 == port.port
-    world.rotate("v4", login("app", CANARY))
+    world.rotate("v4", unfit)
     world.clock.advance(5)
     for _ in range(2):
-        with pytest.raises(SecretFieldError):
-            assert port.port
+        assert (1, "app", 1) == (port.port, port.name, port.snapshot().port)
+    (said,) = [one.getMessage() for one in caplog.records if "keeps its last values" in one.getMessage()]
+    assert NAME in said
+    assert CANARY not in said
     world.rotate("v5", login("app", "2"))
     world.clock.advance(5)
-    assert 2 == port.port
+    assert (2, 2) == (port.port, port.snapshot().port)
+
+
+def test_a_reference_in_the_wrong_place_is_refused_with_the_class() -> None:
+    """As a default, or inside of an optional: pydantic would give None, or want text, in silence."""
+    with pytest.raises(
+        ConfigurationError, match=r"AsDefault.key: FromSecret .*key: Annotated\[..., FromSecret"
+    ):
+
+        class AsDefault(LiveSettings):
+            key: SecretStr = FromSecret("prod/key")  # type: ignore[assignment] # the mistake
+
+    with pytest.raises(ConfigurationError, match=r"Inside.key: FromSecret"):
+
+        class Inside(LiveSettings):
+            key: Annotated[SecretStr, FromSecret("prod/key")] | None = None
+
+    with pytest.raises(ConfigurationError, match=r"Deep.keys: FromParameter"):
+
+        class Deep(LiveSettings):
+            keys: tuple[Annotated[str, FromParameter("/app/key")], ...] = ()
+
+    class Right(LiveSettings):
+        key: Annotated[SecretStr | None, FromSecret("prod/key")] = None
+
+    assert Right().key is None
 
 
 def test_an_outage_does_not_touch_the_fields(world: World, settings: Settings) -> None:

@@ -203,6 +203,7 @@ def errors() -> tuple[type[Exception], ...]:
     """One tree; each is also what Python calls it, where Python has a word."""
     secret: tuple[type[SecretError], ...] = (
         keyturn.AccessDeniedError,
+        keyturn.ClientSetupError,
         keyturn.DecryptionError,
         keyturn.InvalidSecretIdError,
         keyturn.LoginRefusedError,
@@ -217,6 +218,7 @@ def errors() -> tuple[type[Exception], ...]:
     parameter: tuple[type[keyturn.ParameterError], ...] = (
         keyturn.InvalidParameterNameError,
         keyturn.ParameterAccessDeniedError,
+        keyturn.ParameterClientSetupError,
         keyturn.ParameterDecryptionError,
         keyturn.ParameterFieldError,
         keyturn.ParameterNotFoundError,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, mapping, mappings
-from keyturn.aws.faults import secret_error
+from keyturn.aws.faults import FaultKind, fault_of, secret_error
 from keyturn.errors import AccessDeniedError, ConfigurationError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, Described
 
@@ -175,10 +175,8 @@ def _asked(action: str, call: Call, secret_id: str, **request: object) -> Mappin
     try:
         return call(**request)
     except Exception as error:
-        failure = secret_error(error, secret_id)
-        if failure is None:
-            raise
-        if isinstance(failure, AccessDeniedError):
+        failure, kind = secret_error(error, secret_id), fault_of(error).kind
+        if kind is FaultKind.DENIED:
             failure = AccessDeniedError(secret_id, failure.detail, advice=f"allow {action} to this role")
         raise failure from error
 

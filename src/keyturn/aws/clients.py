@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from keyturn.errors import ConfigurationError
+from keyturn.runtime.host import environment
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
@@ -49,9 +51,18 @@ class ClientFactory:
         """Make a client for `service`, with these connect and read time-outs in seconds.
 
         It is made by botocore alone, since the import of boto3 would cost a cold start 40 to 50 ms more.
-        Raises what botocore raises, for example without a Region.
+        Raises `ConfigurationError` if it cannot be made, for example without a Region.
         """
+        try:
+            return self._made(service, timeouts_s, region, attempts)
+        except Exception as error:
+            raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
+
+    def _made(
+        self, service: str, timeouts_s: tuple[float, float], region: str | None, attempts: int
+    ) -> object:
         from botocore.config import Config
+        from botocore.exceptions import NoRegionError
 
         connect_s, read_s = timeouts_s
         config = Config(
@@ -62,8 +73,38 @@ class ClientFactory:
             tcp_keepalive=True,
         )
         with self._turn():
-            client: object = self._session().create_client(service, config=config, region_name=region)
+            session = self._session()
+            # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
+            known = region or session.get_config_variable("region") or environment().get("AWS_REGION")
+            if not known:
+                # An empty variable counts as a Region for botocore.
+                raise NoRegionError
+            client: object = session.create_client(service, config=config, region_name=known)
         return client
+
+
+_ADVICE: Final = {
+    "NoRegionError": "set AWS_REGION or AWS_DEFAULT_REGION",
+    "InvalidRegionError": "correct AWS_REGION or AWS_DEFAULT_REGION",
+    "ProfileNotFound": "correct AWS_PROFILE, or unset it",
+    "ConfigNotFound": "correct AWS_CONFIG_FILE",
+    "ConfigParseError": "correct the file that AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE names",
+}
+
+
+def _advice(error: Exception) -> str:
+    if str(error).startswith(_WRONG_ENDPOINT):
+        return "correct AWS_ENDPOINT_URL, which begins with http:// or https://"
+    return _ADVICE.get(type(error).__name__, "correct the variables and files of AWS's SDKs (AWS_...)")
+
+
+def _said(error: Exception) -> str:
+    """Return the error's text if it is botocore's own, else its class: its text may quote anything."""
+    is_botocores = type(error).__module__.startswith("botocore.") or str(error).startswith(_WRONG_ENDPOINT)
+    return str(error).rstrip(".") if is_botocores else type(error).__name__
+
+
+_WRONG_ENDPOINT: Final = "Invalid endpoint"
 
 
 def _new_session() -> Session:

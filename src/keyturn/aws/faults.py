@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
     InvalidSecretIdError,
+    KeyturnError,
     SecretDeletedError,
     SecretError,
     SecretNotFoundError,
     StageNotFoundError,
     UnavailableError,
 )
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 MESSAGE_LENGTH_MAX: Final = 400
 """How many characters of AWS's own message are kept."""
@@ -36,6 +40,7 @@ class FaultKind(Enum):
     CREDENTIALS_EXPIRED = "the credentials are missing or have expired"
     CREDENTIALS_WRONG = "the credentials are wrong or were revoked"
     ARGUMENT = "the call was not sent, because an argument cannot be right"
+    FOREIGN = "the client raised an error that is not botocore's"
 
 
 class Fault(NamedTuple):
@@ -125,8 +130,17 @@ ADVICE_CREDENTIALS: Final = (
 _ADVICE_KMS: Final = "allow kms:Decrypt on the secret's KMS key, in the role's policy or the key's"
 
 
-def fault_of(error: Exception) -> Fault | None:
-    """Return the fault of a failed call; None if `error` is neither botocore's nor a `CallFailedError`."""
+ADVICE_FOREIGN: Final = (
+    "look at the cause: the client or its credentials raised it (a token file, a proxy, a hook of your own)"
+)
+
+
+def fault_of(error: Exception) -> Fault:
+    """Return the fault of a failed call. Whatever a client raises is one, of any class.
+
+    So nothing but the client's own call may stand in the `try`. The text of an error that is not botocore's
+    is left out, since it may quote anything.
+    """
     if isinstance(error, CallFailedError):
         return error.fault
     # If the error is botocore's, these modules are loaded already. Importing them at the top of this module
@@ -146,7 +160,7 @@ def fault_of(error: Exception) -> Fault | None:
 
     name = type(error).__name__
     if isinstance(error, ClientError):
-        return _answered(error.response)
+        return _of_credentials(error) or _answered(error.response)
     if isinstance(error, ParamValidationError):
         return Fault(FaultKind.ARGUMENT, name, _one_line(str(error)))
     if isinstance(
@@ -163,7 +177,30 @@ def fault_of(error: Exception) -> Fault | None:
         return Fault(FaultKind.UNAVAILABLE, name)
     if isinstance(error, BotoCoreError):
         return Fault(FaultKind.UNAVAILABLE, name, _one_line(str(error)))
-    return None
+    return Fault(FaultKind.FOREIGN, name, advice=ADVICE_FOREIGN)
+
+
+def _of_credentials(error: ClientError) -> Fault | None:
+    """Return the fault of a call by which the client gets its credentials; None for any other call."""
+    operation: object = getattr(error, "operation_name", None)
+    if operation not in _CREDENTIALS_CALLS:
+        return None
+    fault = _answered(error.response)
+    if fault.kind is not FaultKind.DENIED:
+        return fault
+    advice = (
+        f"let the trust policy of the client's role allow {_CREDENTIALS_CALLS[operation]} to this caller, "
+        "and check the role's ARN (AWS_ROLE_ARN, the service account, the profile)"
+    )
+    return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
+
+
+_CREDENTIALS_CALLS: Final[Mapping[object, str]] = {
+    "AssumeRole": "sts:AssumeRole",
+    "AssumeRoleWithSAML": "sts:AssumeRoleWithSAML",
+    "AssumeRoleWithWebIdentity": "sts:AssumeRoleWithWebIdentity",
+    "GetRoleCredentials": "sso:GetRoleCredentials",
+}
 
 
 def _quotes_the_body(error: Exception) -> bool:
@@ -178,13 +215,9 @@ def _quotes_the_body(error: Exception) -> bool:
     return isinstance(error, ResponseParserError | UnicodeDecodeError)
 
 
-def secret_error(error: Exception, secret_id: str) -> SecretError | None:
-    """Make the `SecretError` of a failed call about `secret_id`; the caller raises it.
-
-    Returns None if `error` is not the error of a call.
-    """
-    fault = fault_of(error)
-    return None if fault is None else _secret_error(fault, secret_id)
+def secret_error(error: Exception, secret_id: str) -> SecretError:
+    """Make the `SecretError` of a failed call about `secret_id`; the caller raises it."""
+    return _secret_error(fault_of(error), secret_id)
 
 
 def _secret_error(fault: Fault, secret_id: str) -> SecretError:
@@ -201,7 +234,7 @@ def _secret_error(fault: Fault, secret_id: str) -> SecretError:
             return InvalidSecretIdError(secret_id, detail)
         case FaultKind.REFUSED:
             return _refused(fault, secret_id)
-        case FaultKind.THROTTLED | FaultKind.UNAVAILABLE:
+        case FaultKind.THROTTLED | FaultKind.UNAVAILABLE | FaultKind.FOREIGN:
             return UnavailableError(secret_id, detail, advice=advice)
 
 
@@ -217,11 +250,11 @@ def asked(
     """
     try:
         return call()
+    except KeyturnError:
+        # There is no client, or it is one that reads through keyturn itself.
+        raise
     except Exception as error:
-        fault = fault_of(error)
-        if fault is None:
-            raise
-        failure = error_of(fault, secret_id)
+        failure = error_of(fault_of(error), secret_id)
         if not _quotes_the_body(error):
             raise failure from error
     # Raised outside of the `except`, so that botocore's error is neither cause nor context: it quotes the

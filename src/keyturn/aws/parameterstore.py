@@ -143,7 +143,7 @@ def _failure(fault: Fault, name: str) -> ParameterError:
             return InvalidParameterNameError(name, detail)
         case FaultKind.REFUSED:
             return _REFUSALS.get(fault.code, ParameterUnavailableError)(name, detail, advice=advice)
-        case FaultKind.THROTTLED | FaultKind.UNAVAILABLE:
+        case FaultKind.THROTTLED | FaultKind.UNAVAILABLE | FaultKind.FOREIGN:
             return ParameterUnavailableError(name, detail, advice=advice)
 
 

@@ -41,10 +41,7 @@ class TableCalls:
         try:
             return call(**request)
         except Exception as error:
-            fault = fault_of(error)
-            if fault is None:
-                raise
-            raise self.failure(fault) from error
+            raise self.failure(fault_of(error)) from error
 
     def pages(self, scan: Call, **request: object) -> Iterator[Mapping[str, object]]:
         """Scan the whole table, and yield each answer: one page of items."""
@@ -73,12 +70,15 @@ def _table_advice(fault: Fault) -> str:
     """Say what happened to a call and what to do, where that is the same for every table."""
     match fault.kind:
         case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
-            return "the DynamoDB client has no valid credentials; check its role or its profile"
+            what = fault.advice or "check its role or its profile"
+            return f"the DynamoDB client has no valid credentials; {what}"
         case FaultKind.THROTTLED:
             return (
                 "DynamoDB throttled the call; set the table's capacity mode to on-demand, in which one item "
                 "serves 3,000 strongly consistent reads/s"
             )
+        case FaultKind.FOREIGN:
+            return "the DynamoDB client raised an error of its own; see its credentials and settings"
         case FaultKind.UNAVAILABLE:
             return (
                 "DynamoDB is unreachable; check the network path (VPC endpoint, DNS) and the client's Region"

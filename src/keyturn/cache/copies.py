@@ -210,6 +210,9 @@ class Copies:
         self.failures.drop(hit_key(secret_id, stage))
         if current is not None:
             self._measure_lag(secret, current, held, now)
+        elif self.holdings.is_full:
+            # Its next use must be seen, so that the secrets that nobody uses again make room.
+            return as_asked(held.version, secret_id)
         return self._serve(secret_id, secret, held, now)
 
     def _hand_over(self, secret_id: str, secret: HeldSecret, held: HeldStage, *, anew: bool) -> SecretVersion:

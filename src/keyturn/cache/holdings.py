@@ -135,6 +135,11 @@ class Holdings:
         self._make_room(secret)
         return secret
 
+    @property
+    def is_full(self) -> bool:
+        """True if the next secret makes another one go."""
+        return len(self._secrets) >= self._max_secrets
+
     def _make_room(self, kept: HeldSecret) -> None:
         """Forget secrets until `max_secrets` are left, but never `kept`."""
         chances = len(self._secrets)
@@ -143,6 +148,8 @@ class Holdings:
             if oldest is kept or (oldest.is_used and chances > 0):
                 chances -= 1
                 oldest.is_used = False
+                # Its next use is seen, since that is no hit.
+                self.drop_hits(oldest)
                 self._secrets[oldest.arn] = self._secrets.pop(oldest.arn)
                 continue
             self.evictions += 1

@@ -10,7 +10,10 @@ from keyturn.cache.held import HeldStage
 from keyturn.cache.refresh import GONE, after_answer, after_pinned, version_to_pin
 from keyturn.cache.service import Service
 from keyturn.errors import (
+    ClientSetupError,
     ConfigurationError,
+    ParameterClientSetupError,
+    ParameterUnavailableError,
     SecretError,
     SecretNotFoundError,
     StageNotFoundError,
@@ -146,8 +149,11 @@ class Reads:
         """Return the error as that of one secret: whatever a source raises is a failed read, of any class."""
         if isinstance(error, SecretError):
             return error
-        advice = str(error) if isinstance(error, ConfigurationError) else ADVICE_FOREIGN
-        return self._copies.unavailable(secret_id, said_of(error), advice=advice)
+        unavailable = self._copies.unavailable
+        if isinstance(error, ConfigurationError):
+            is_parameter = issubclass(unavailable, ParameterUnavailableError)
+            return (ParameterClientSetupError if is_parameter else ClientSetupError)(secret_id, str(error))
+        return unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)
 
     def _name_of(self, secret_id: str) -> str:
         """Return the secret's own name, or nothing as long as no answer has told it."""

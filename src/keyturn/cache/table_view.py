@@ -10,7 +10,7 @@ from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_ver
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import backoff_s
-from keyturn.errors import MarkerTableError
+from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.model.instant import Instant
 from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.protocols import MarkerReader
@@ -137,7 +137,7 @@ class TableWatch:
         life = self._life
         try:
             trouble = self._look(keys, begun)
-        except MarkerTableError as error:
+        except (MarkerTableError, ConfigurationError) as error:
             trouble = str(error)
         except Exception as error:
             # Whatever the client raises is a failed check.

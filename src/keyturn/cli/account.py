@@ -12,7 +12,6 @@ import click
 from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
-from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
 
 if TYPE_CHECKING:
@@ -36,12 +35,7 @@ class Account:
 
     def client(self, service: str, *, attempts: int = 3) -> object:
         """Return a new client of this AWS service."""
-        from botocore.exceptions import BotoCoreError
-
-        try:
-            return make_client(service, SECRETS_TIMEOUTS_S, self.region, attempts=attempts)
-        except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"{error} Set --region, or AWS_REGION and AWS_PROFILE.") from error
+        return make_client(service, SECRETS_TIMEOUTS_S, self.region, attempts=attempts)
 
     def markers(self) -> MarkerTable:
         """Return the marker table."""

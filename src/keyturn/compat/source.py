@@ -6,7 +6,6 @@ A version that the cache still holds is not read again; it gets its labels from 
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -66,7 +65,8 @@ class DescribedSource:
 
     def failure(self, secret_id: str) -> Exception | None:
         """Return a copy of the last call's error about this secret, or None if the call succeeded."""
-        return copy.copy(self._failures.get(secret_id))
+        failure = self._failures.get(secret_id)
+        return _copy(failure) if failure is not None else None
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> DescribedVersion:
         """Read a version. See `SecretSource.read`. A given version is read without a DescribeSecret."""
@@ -128,10 +128,21 @@ class DescribedSource:
             if isinstance(error.__cause__, Exception):
                 if len(self._failures) >= FAILURES_MAX:
                     self._failures.clear()
-                self._failures[secret_id] = copy.copy(error.__cause__)
+                self._failures[secret_id] = _copy(error.__cause__)
             raise
         self._failures.pop(secret_id, None)
         return answer
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error of the same class, for another thread to raise.
+
+    `copy.copy` makes a plain `ClientError` of an error of `client.exceptions`.
+    """
+    kind = type(error)
+    again = kind.__new__(kind, *error.args)
+    again.__dict__.update(vars(error))
+    return again
 
 
 def _labels(described: Mapping[str, object]) -> Iterator[tuple[str, frozenset[str]]]:

@@ -11,7 +11,7 @@ from keyturn.cache.cache import Cache
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import backoff_s
 from keyturn.convergence.counting import LastReport, fitting, is_due, merged
-from keyturn.errors import ConvergenceTableError
+from keyturn.errors import ConfigurationError, ConvergenceTableError
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Report
 from keyturn.model.protocols import Reports
@@ -143,7 +143,7 @@ class Reporter:
         """Write the report, and return why that failed; None if it succeeded."""
         try:
             self._reports.write(report)
-        except ConvergenceTableError as error:
+        except (ConfigurationError, ConvergenceTableError) as error:
             return str(error)
         except Exception as error:
             log.exception(

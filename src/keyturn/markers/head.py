@@ -87,8 +87,6 @@ class HeadItem:
             call(TableName=self._calls.table, **request)
         except Exception as error:
             fault = fault_of(error)
-            if fault is None:
-                raise
             if fault.code in _CHANGED:
                 return False
             raise self._calls.failure(fault) from error

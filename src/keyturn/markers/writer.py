@@ -71,8 +71,6 @@ class TableWriter:
             self._calls.client.transact_write_items(TransactItems=items)
         except Exception as error:
             fault = fault_of(error)
-            if fault is None:
-                raise
             *on_markers, on_head = _cancellation(error) or [fault.code]
             if "ConditionalCheckFailed" in on_markers:
                 raise MarkerConflictError(

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from keyturn import __version__
 from keyturn.serve.bodies import Fault
-from keyturn.serve.queries import SecretId
+from keyturn.serve.queries import SELECTORS, SecretId
 from keyturn.serve.tokens import HEADERS
 
 Schema = Mapping[str, object]
@@ -90,7 +90,10 @@ def _parameters(one: Operation) -> Iterator[Schema]:
     for name, schema in asked["properties"].items():
         # The schema says by `required` whether a parameter may be absent. Its default None is an internal
         # detail.
-        shown = {key: value for key, value in schema.items() if key not in ("title", "default")}
+        shown: Schema = {key: value for key, value in schema.items() if key not in ("title", "default")}
+        if name in SELECTORS:
+            # The one that does not count may be empty.
+            shown = {"anyOf": [shown, {"type": "string", "maxLength": 0}]}
         yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": shown}
 
 

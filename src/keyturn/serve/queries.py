@@ -79,10 +79,15 @@ def parsed(model: type[_Query], request: Request) -> _Query:
     Raises `QueryError` if a parameter is wrong.
     """
     asked = dict(request.query_params)
+    counting = asked.copy()
     for later in [name for name in asked if name in SELECTORS][1:]:
-        del asked[later]
+        del counting[later]
+        if not asked[later]:
+            del asked[later]
     try:
-        return model.model_validate(asked, by_name=False, by_alias=True)
+        # A selector that does not count must be right all the same, or empty: the OpenAPI document says so.
+        model.model_validate(asked, by_name=False, by_alias=True)
+        return model.model_validate(counting, by_name=False, by_alias=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     # The error has no cause, since pydantic's error holds the values.

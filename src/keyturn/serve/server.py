@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -18,6 +22,8 @@ from keyturn.settings.environment import KeyturnSettings
 
 if TYPE_CHECKING:
     from keyturn.aws.secretsmanager import SecretsManagerClient
+
+ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
 
 BACKLOG: Final = 128
 """The number of connections that may wait to be accepted."""
@@ -43,7 +49,7 @@ def serve(port: int, token: str, settings: KeyturnSettings, limits: ConnectionLi
     client = _secrets_manager_client()
     sockets = loopback_sockets(port)
     by_id = VersionSource(lambda: client)
-    with settings.cache(client) as cache, settings.cache_of_versions(by_id) as versions:
+    with _deferred_signals(), settings.cache(client) as cache, settings.cache_of_versions(by_id) as versions:
         guard = Guard(
             make_app(Reader(cache, versions, threads=limits.threads)),
             token=token,
@@ -53,6 +59,26 @@ def serve(port: int, token: str, settings: KeyturnSettings, limits: ConnectionLi
         server = uvicorn.Server(_config(guard))
         log.info("serving on http://localhost:%d", sockets[0].getsockname()[1])
         server.run(sockets)
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Let a signal that ended the server end the process only after what is inside was closed.
+
+    uvicorn raises it again at its own end, which is before the caches are closed.
+    """
+    raised: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, lambda number, _: raised.append(number)) for one in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in raised:
+        signal.raise_signal(number)
 
 
 def loopback_sockets(port: int) -> list[socket.socket]:
@@ -91,12 +117,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
 
 
 def _secrets_manager_client() -> SecretsManagerClient:
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return cast("SecretsManagerClient", make_client("secretsmanager", SECRETS_TIMEOUTS_S))
-    except BotoCoreError as error:
-        raise ConfigurationError(f"no client for Secrets Manager: {error}") from error
+    return cast("SecretsManagerClient", make_client("secretsmanager", SECRETS_TIMEOUTS_S))
 
 
 def _config(guard: Guard) -> uvicorn.Config:

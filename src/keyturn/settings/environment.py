@@ -31,7 +31,8 @@ class KeyturnSettings(BaseSettings):
 
     Each field is read from the variable `KEYTURN_` and its name in capitals. An argument of that name comes
     first, then the environment, then the default. Every variable that is set must be valid, even an empty
-    one: a `ConfigurationError` names the invalid ones. botocore reads the Region (`AWS_DEFAULT_REGION`).
+    one: a `ConfigurationError` names the invalid ones. The Region is botocore's
+    (`AWS_DEFAULT_REGION`, the profile), else that of `AWS_REGION`.
     """
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
@@ -119,6 +119,19 @@ class LiveSettings(BaseSettings):
     _bond: _Bond[LiveSettings] | None = PrivateAttr(default=None)
 
     @classmethod
+    def __pydantic_init_subclass__(cls, **values: object) -> None:
+        """Refuse a reference that stands where pydantic does not look for it."""
+        super().__pydantic_init_subclass__(**values)
+        for name, field in cls.model_fields.items():
+            misplaced = next(_misplaced(field), None)
+            if misplaced is not None:
+                kind = type(misplaced).__name__
+                raise ConfigurationError(
+                    f"{cls.__name__}.{name}: {kind} is not where it is looked for: write "
+                    f"{name}: Annotated[..., {kind}(...)]; None goes inside of the brackets"
+                )
+
+    @classmethod
     def live(cls, cache: SecretCache, **values: object) -> Self:
         """Return settings that read their marked fields through `cache` at each access.
 
@@ -128,10 +141,13 @@ class LiveSettings(BaseSettings):
         arguments. Threads may share the object. After a fork it gets a new lock; after SnapStart it is read
         anew.
 
+        If a secret has moved to a value that does not fit, an access goes on with the model that was made
+        last, and the log says so.
+
         This call, like every access, raises the `SecretError` of a secret that cannot be read (with a note
-        that names its fields), `SecretFieldError` if a value does not fit its field, and `ConfigurationError`
-        if the value of another source does not. Each error names the field and the secret, and never the
-        value.
+        that names its fields). This call also raises `SecretFieldError` if a value does not fit its field,
+        and `ConfigurationError` if the value of another source does not. Each error names the field and the
+        secret, and never the value.
         """
         return _Bond(cls, cache, values).settings()
 
@@ -254,7 +270,21 @@ class _Bond(Generic[_T]):
             before = self._made
             if before is not None and not before.is_outdated(self._cache):
                 return before
-            self._made = after = _Making(self._kind, self._cache).made(self._values)
+            making = _Making(self._kind, self._cache)
+            try:
+                self._made = after = making.made(self._values)
+            except (ConfigurationError, SecretFieldError) as error:
+                if before is None:
+                    raise
+                # Until the next move: none of these versions is looked at again.
+                self._made = making.instead(before)
+                log.warning(
+                    "%s keeps its last values, since what it has now does not fit: %s",
+                    self._kind.__name__,
+                    error,
+                    extra=about("settings_unfit", error=error),
+                )
+                return before
         if before is None or before.model != after.model:
             self._tell(after.model)
         return after
@@ -302,6 +332,13 @@ class _Making(Generic[_T]):
             _MAKING.reset(token)
         # The error has neither cause nor context, since pydantic's error holds the refused value.
         raise failure
+
+    def instead(self, before: _Made[_T]) -> _Made[_T]:
+        """Return the earlier model, which stands in for one that could not be made of these versions."""
+        live = {
+            name: (origin, self._versions.get(origin, known)) for name, (origin, known) in before.live.items()
+        }
+        return _Made(before.model, {**before.versions, **self._versions}, live)
 
     def values(self, wanted: Mapping[str, Reference]) -> dict[str, SecretVersion]:
         """Return the version for each of these fields. Every secret is read once."""
@@ -390,6 +427,17 @@ class _Source(PydanticBaseSettingsSource):
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
+
+
+def _misplaced(field: FieldInfo) -> Iterator[Reference]:
+    """Yield references that are a field's default, or inside a part of its annotation."""
+    if isinstance(field.default, Reference):
+        yield field.default
+    inner: list[object] = list(get_args(field.annotation))
+    while inner:
+        one = inner.pop()
+        yield from (mark for mark in getattr(one, "__metadata__", ()) if isinstance(mark, Reference))
+        inner.extend(get_args(one))
 
 
 class _Unshown(dict[str, object]):

@@ -104,9 +104,6 @@ class Clients:
         try:
             answer: Mapping[str, object] = method(**request)
         except Exception as error:
-            fault = fault_of(error)
-            if fault is None:
-                raise
             endpoint: object = getattr(getattr(client, "meta", None), "endpoint_url", "")
-            raise RefusedCallError(f"{service}:{operation}", fault, str(endpoint)) from error
+            raise RefusedCallError(f"{service}:{operation}", fault_of(error), str(endpoint)) from error
         return answer

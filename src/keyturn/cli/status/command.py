@@ -20,10 +20,11 @@ from keyturn.cli.status.overview import (
     compared,
     document,
     is_comparable,
+    missing,
     unknown,
 )
 from keyturn.convergence.table import ConvergenceTable
-from keyturn.errors import AccessDeniedError
+from keyturn.errors import AccessDeniedError, SecretNotFoundError
 from keyturn.markers.reconciler import find_secret
 from keyturn.markers.table import MarkerTable
 from keyturn.model.names import secret_key
@@ -119,9 +120,13 @@ def _tell(seen: Look) -> None:
 
 
 def of_secrets(table: MarkerTable, catalog: Catalog, secrets: Sequence[str]) -> Iterator[Compared]:
-    """Compare the secrets of these names or ARNs. Raises `SecretError` for a secret that does not exist."""
+    """Compare the secrets of these names or ARNs, of which some may not exist."""
     for secret_id in secrets:
-        described = catalog.describe(secret_id)
+        try:
+            described = catalog.describe(secret_id)
+        except SecretNotFoundError:
+            yield missing(secret_id)
+            continue
         key = secret_key(described.arn, described.name)
         yield compared(key, table.look(key).marker, described)
 

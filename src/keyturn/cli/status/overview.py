@@ -22,6 +22,7 @@ class Verdict(Enum):
     AGREES = "agrees"
     DIFFERS = "differs"
     NO_MARKER = "no marker"
+    MISSING = "no such secret"
     BROKEN = "no usable marker"
     UNKNOWN = "not compared"
 
@@ -50,7 +51,7 @@ class Compared:
     @property
     def is_wrong(self) -> bool:
         """Return True if a reader would learn of a change late, or not at all."""
-        return self.verdict in (Verdict.DIFFERS, Verdict.NO_MARKER, Verdict.BROKEN)
+        return self.verdict in (Verdict.DIFFERS, Verdict.NO_MARKER, Verdict.MISSING, Verdict.BROKEN)
 
 
 def compared(key: str, marker: Marker | None, described: Described | None) -> Compared:
@@ -70,6 +71,11 @@ def unknown(key: str, marker: Marker, why: str) -> Compared:
 def broken(key: str) -> Compared:
     """Return the entry of an item that this version of keyturn cannot read as a marker."""
     return Compared(key, None, None, Verdict.BROKEN, "the next sweep replaces it")
+
+
+def missing(secret_id: str) -> Compared:
+    """Return the entry of a secret that was asked for and that does not exist."""
+    return Compared(secret_id, None, None, Verdict.MISSING, "check the name, the account and the Region")
 
 
 def is_comparable(marker: Marker) -> bool:
