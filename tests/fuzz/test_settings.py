@@ -53,7 +53,8 @@ def test_a_number_beyond_every_float_is_refused() -> None:
 @given(st.dictionaries(st.sampled_from(DURATIONS), anything, max_size=3))
 def test_any_cache_serves_or_is_refused(settings: dict[str, object]) -> None:
     """The public constructor is as strict: a cache that was made serves."""
-    for internal in ("max_backoff_s", "source_ttl_s"):
+    # Without the time to wait for a read, none is waited for.
+    for internal in ("max_backoff_s", "source_ttl_s", "cold_wait_s"):
         settings.pop(internal, None)
     secrets = FakeSecretsManager()
     secrets.create("prod/db", "one")

@@ -14,12 +14,13 @@ from keyturn.aws.parameterstore import ParameterStoreSource
 from keyturn.cache.status import CacheStatus, HeldStatus
 from keyturn.client import SecretCache
 from keyturn.convergence.table import ConvergenceTable
-from keyturn.errors import SecretError
+from keyturn.errors import ConvergenceTableError, SecretError
 from keyturn.markers.decisions import Hint, ParameterHint
 from keyturn.markers.recorder import Recorder
 from keyturn.markers.table import MarkerTable
 from keyturn.metrics.hook import Metric
 from keyturn.model.markers import Marker
+from keyturn.model.markers import Report as ConvergenceReport
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.host import Host as RuntimeHost
 from rotation_listener.events import Parsed, parse
@@ -60,6 +61,13 @@ HEALED_AFTER_S = 1450.0
 
 QUIET_S = 60.0
 TIME_MAX_S = 40_000.0
+
+
+class OutOfReach:
+    """A convergence table that no report reaches: secrets are served all the same."""
+
+    def write(self, report: ConvergenceReport) -> None:
+        raise ConvergenceTableError("fleet", "out of reach")
 
 
 @dataclass(slots=True)
@@ -374,7 +382,7 @@ class World:
                     partial(self._learned, host.name),
                     throttled=partial(self.weather.struck, TABLE),
                 ),
-                reports=self._reports(host) if self.reporting.table.used else None,
+                reports=self._reports(host) if self.reporting.table.used else OutOfReach(),
                 clock=host.clock,
                 sleep=self._sleep,
                 random=self.random.random,
