@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from keyturn.markers.calls import DynamoDBClient
     from keyturn.model.protocols import Listing
 
+AGENT: Final = "rotation-listener"
+"""What the listener's clients add to their user agent; those of readers add another word."""
+
 TIME_KEPT_MS: Final = 20_000
 """A sweep stops so many milliseconds before Lambda would end it.
 
@@ -62,12 +65,12 @@ def _listener() -> Listener:
 def _parameters(prefixes: tuple[str, ...]) -> Listing | None:
     if not prefixes:
         return None
-    client = make_client("ssm", SECRETS_TIMEOUTS_S, attempts=PARAMETERS_ATTEMPTS)
+    client = make_client("ssm", SECRETS_TIMEOUTS_S, attempts=PARAMETERS_ATTEMPTS, agent=AGENT)
     return ParameterListing(cast("ListingClient", client), prefixes)
 
 
 def _client(service: str) -> object:
-    return make_client(service, SECRETS_TIMEOUTS_S)
+    return make_client(service, SECRETS_TIMEOUTS_S, agent=AGENT)
 
 
 def _time_is_up(context: object) -> Callable[[], bool]:
