@@ -28,14 +28,20 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 def main(marker_table: str, names: Sequence[str]) -> None:
     """Use every secret from every thread; every second say how large this process is."""
-    # Fewer than there are secrets, so that entries come and go all the time.
+    # Fewer than there are secrets, so that entries come and go all the time. Both limits are small, so that
+    # what logins remember of each version reaches its bound at once: until then it grows, as it may.
     caches = [
         SecretCache(
             marker_table=marker_table,
             check_interval_s=CHECK_INTERVAL_S,
             limits=Limits(max_secrets=len(names) - 1),
         ),
-        SecretCache(marker_table=marker_table, check_interval_s=CHECK_INTERVAL_S, background=True),
+        SecretCache(
+            marker_table=marker_table,
+            check_interval_s=CHECK_INTERVAL_S,
+            background=True,
+            limits=Limits(max_secrets=len(names)),
+        ),
     ]
     ended = threading.Event()
     begun_s = time.monotonic()
