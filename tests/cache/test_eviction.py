@@ -61,7 +61,7 @@ def test_eviction_is_at_least_as_good_as_lru(exponent: float, gets_per_window: i
         clock=clock,
         random=lambda: 0.0,
         key_of=secret_key,
-        service=Service("Secrets Manager", wait_s=1.0, clock=clock, random=lambda: 0.0),
+        service=Service("Secrets Manager", limits=Limits(), clock=clock, random=lambda: 0.0),
         metrics=SILENT,
     )
     for at, number in enumerate(gets):

@@ -27,6 +27,7 @@ class Hanging:
     def __init__(self, world: World) -> None:
         self.world = world
         self.hangs = False
+        self.slow_s = 0.0
         self.under_way = 0
         self.begun = 0
         self._answers = threading.Event()
@@ -38,6 +39,8 @@ class Hanging:
     def hang(self) -> None:
         self.begun += 1
         if not self.hangs:
+            if self.slow_s:
+                time.sleep(self.slow_s)
             return
         self.under_way += 1
         self._answers.wait(60)
@@ -135,7 +138,7 @@ def test_one_probe_at_a_time_finds_the_service_back(hanging: Hanging) -> None:
     hanging.world.secrets.put(NAME, "two", "v2")
     for _ in range(200):
         hanging.world.clock.advance(1)
-        if "two" == cache.get_secret_string(NAME):
+        if "two" == cache.get_secret_string(NAME) and not cache.status().resting:
             break
         time.sleep(0.005)
     assert "two" == cache.get_secret_string(NAME)
@@ -161,6 +164,33 @@ def test_a_cold_get_has_an_end_and_the_pause_grows(hanging: Hanging) -> None:
 def _refused(cache: SecretCache) -> None:
     with pytest.raises(UnavailableError):
         cache.get(NAME)
+
+
+def test_a_login_with_a_moment_left_spoils_nothing_for_others(hanging: Hanging) -> None:
+    """Its short wait says nothing of the service: the next caller waits for the same read, and gets the value."""
+    cache = hanging.cache(cold_wait_s=10.0)
+    hanging.slow_s = 2 * WAIT_S
+    begun = hanging.begun
+    with pytest.raises(UnavailableError, match=r"that the login had left.*remaining_s"):
+        cache.login(NAME, lambda _: None, remaining_s=lambda: 0.001)
+    assert () == cache.status().resting
+    assert "one" == cache.get_secret_string(NAME)
+    assert begun + 1 == hanging.begun
+
+
+def test_a_login_with_a_moment_left_leaves_the_table_at_work(world: World) -> None:
+    """A check that it could not wait for is no sign that the table does not answer."""
+    world.mark()
+    cache = world.cache()
+    cache.get(NAME)
+    world.clock.advance(5)
+    goes_on = threading.Event()
+    world.table.fail = lambda: goes_on.wait(MOMENT_S)
+    try:
+        assert "one" == cache.login(NAME, SecretVersion.text, remaining_s=lambda: 0.001)
+        assert () == cache.status().resting
+    finally:
+        goes_on.set()
 
 
 def test_reads_that_hang_are_few(hanging: Hanging) -> None:

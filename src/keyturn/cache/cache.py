@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("keyturn")
 
+ADVICE_TIME = "give the login more time (budget_s, remaining_s), or look why the service is slow"
+
 
 class Background(Protocol):
     """The thread that refreshes ahead of use, if there is one."""
@@ -86,9 +88,7 @@ class Cache:
         self._table = table
         self._window_s = window_s
         self._metrics = metrics
-        self.service = service or Service(
-            "Secrets Manager", wait_s=limits.refresh_wait_s, clock=clock, random=random
-        )
+        self.service = service or Service("Secrets Manager", limits=limits, clock=clock, random=random)
         self.background: Background = Inline()
         self.copies = Copies(
             table,
@@ -149,9 +149,7 @@ class Cache:
         patience_s = waiting.left_s(has_copy=True)
         if flight.wait(patience_s):
             return _landed(flight, secret_id)
-        if patience_s >= self.copies.limits.refresh_wait_s / 2:
-            # Less says nothing of the service: this caller's patience was spent on the table.
-            self.service.waited_in_vain()
+        self.service.waited_in_vain(patience_s)
         return spare
 
     def _is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
@@ -170,7 +168,11 @@ class Cache:
         flight, is_mine = self._begin(look.key, secret_id, stage)
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
-        self.service.waited_in_vain()
+        self.service.waited_in_vain(left_s)
+        if waiting.cold_s < self.copies.limits.cold_wait_s:
+            # Nothing to remember: another caller may have the time that this one had not.
+            detail = f"no answer within the {waiting.cold_s:.3g} s that the login had left"
+            raise self.copies.unavailable(secret_id, detail, advice=ADVICE_TIME)
         error = self.copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
         self.copies.remember_failure(secret_id, stage, error)
         raise error
@@ -295,8 +297,9 @@ class Cache:
             return held.version
 
         flight, is_mine = self.flights.join_or_begin(key, job, copies.now().monotonic_s)
-        if not flight.wait(copies.limits.refresh_wait_s):
-            self.service.waited_in_vain()
+        patience_s = copies.limits.refresh_wait_s
+        if not flight.wait(patience_s):
+            self.service.waited_in_vain(patience_s)
             return False
         if is_mine:
             try:

@@ -170,8 +170,9 @@ class Parameters:
         flight, is_mine = self._batches.join_or_begin(BATCH, lambda: self._read(names), now.monotonic_s)
         if not is_cold and service.rest is not None:
             return False, None
-        if not flight.wait(waiting.left_s(has_copy=not is_cold)):
-            service.waited_in_vain()
+        patience_s = waiting.left_s(has_copy=not is_cold)
+        if not flight.wait(patience_s):
+            service.waited_in_vain(patience_s)
             return False, None
         return True, flight.outcome() if is_mine else None
 
@@ -307,7 +308,7 @@ class Parameters:
         does_answer = service.rest is None
         patience_s = waiting.left_s(has_copy=has_copy) if does_answer or not has_copy else 0.0
         if not flight.wait(patience_s) and does_answer:
-            service.waited_in_vain()
+            service.waited_in_vain(patience_s)
 
     def _read_path(self, source: ParameterSource, path: str, recursive: bool) -> None:  # noqa: FBT001
         """Read all pages of a path, and keep what they bring."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from keyturn.cache.flights import ABANDONED_S
+from keyturn.cache.limits import Limits
 from keyturn.model.instant import Clock, Instant
 
 PROBE_PAUSE_MAX_S: Final = 10.0
@@ -41,15 +42,16 @@ class Rest(NamedTuple):
 class Service:
     """What this process knows of one service: how many requests are under way, and whether it answers.
 
-    `name` is what `status()` calls it; `wait_s` is how long a caller with a copy waits for an answer. After a
-    wait in vain, or a failure that took longer than that, the service rests: nobody with a copy waits for it,
-    and one request at a time, a probe, asks whether it answers again. Threads may share it: each change is
-    one assignment.
+    `name` is what `status()` calls it; `limits` say how long callers wait for an answer. After a wait in
+    vain, or a failure that took longer than a caller with a copy waits, the service rests: nobody with a copy
+    waits for it, and one request at a time, a probe, asks whether it answers again. Threads may share it: each
+    change is one assignment.
     """
 
-    def __init__(self, name: str, *, wait_s: float, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(self, name: str, *, limits: Limits, clock: Clock, random: Callable[[], float]) -> None:
         self.name = name
-        self._wait_s = wait_s
+        self._wait_s = limits.refresh_wait_s
+        self._telling_s = min(limits.refresh_wait_s, limits.cold_wait_s) / 2
         self._clock = clock
         self._random = random
         self.after_fork()
@@ -77,9 +79,12 @@ class Service:
         hanging = [begun for begun in tuple(self._under_way.values()) if begun.age_s(now) < LOST_S]
         return len(hanging) >= HANGING_MAX
 
-    def waited_in_vain(self) -> None:
-        """A caller stopped waiting: until an answer comes in time, nobody with a copy waits."""
-        if self.rest is None:
+    def waited_in_vain(self, patience_s: float) -> None:
+        """Note that a caller waited so long: until an answer comes in time, nobody with a copy waits.
+
+        A caller that had only a moment left, before its own end say, has learned nothing of the service.
+        """
+        if self.rest is None and patience_s >= self._telling_s:
             self.rest = Rest(self._now())
 
     def begin(self) -> object:

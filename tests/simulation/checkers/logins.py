@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyturn.cache.limits import DEFAULTS
-from keyturn.errors import LoginRefusedError
+from keyturn.errors import LoginRefusedError, UnavailableError
 from keyturn.login.memory import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
@@ -209,6 +209,9 @@ class Logins:
         if outcome is None or isinstance(outcome, TimeoutError):
             return
         secrecy.error(outcome)
+        if isinstance(outcome, UnavailableError) and login.deadline_s <= self.scheduler.now_s:
+            # Its caller's time ended before the read did: no sign of anything.
+            return
         if not isinstance(outcome, LoginRefusedError):
             self.failed(Served(login.reader, login.secret_id, AWSCURRENT, login.begun_s, outcome))
             return
