@@ -49,7 +49,8 @@ class Login:
     `tried`: the versions tried in the last of them, `labelled`: those that had a label when one was;
     `last`: those last logged in with before it. `connecting_s`, `paused_s`: how long its attempts
     and its pauses have taken; `beside_s`: the attempts of other threads of its process meanwhile.
-    `whims`: versions that are right and were refused all the same.
+    `whims`: versions that are right and were refused all the same. `namesakes`: the ARNs that its
+    process held under the secret's name when it looked.
     `outcome`: None after a success.
     """
 
@@ -68,6 +69,7 @@ class Login:
     labelled: set[tuple[str, str]] = field(default_factory=set)
     last: set[tuple[str, str]] = field(default_factory=set)
     whims: set[tuple[str, str]] = field(default_factory=set)
+    namesakes: set[str] = field(default_factory=set)
     timed_out: bool = False
     outcome: SecretError | TimeoutError | None = None
 

@@ -360,8 +360,9 @@ class World:
     def _cache(self, host: Host, plan: ReaderPlan) -> SecretCache:
         wire = Wire(self.scheduler, self.weather, host, requests=self.requests)
         line, limits = ParameterLine(self.store, wire, self._parameter_asked), plan.limits
+        reports = self._reports(host)
         return SecretCache(
-            convergence_table=Reporting("given", ttl_s=TTL_S),
+            convergence_table=Reporting("given", ttl_s=TTL_S) if reports is not None else False,
             metrics=Measures((*NAMES, *TYPES), self._happened),
             background=plan.background,
             check_interval_s=limits["check_interval_s"],
@@ -382,15 +383,18 @@ class World:
                     partial(self._learned, host.name),
                     throttled=partial(self.weather.struck, TABLE),
                 ),
-                reports=self._reports(host) if self.reporting.table.used else OutOfReach(),
+                reports=reports,
                 clock=host.clock,
                 sleep=self._sleep,
                 random=self.random.random,
             ),
         )
 
-    def _reports(self, host: Host) -> ConvergenceTable:
-        return ConvergenceTable(ReportsLine(self.reporting.table, host, self.reporting.sent), "fleet")
+    def _reports(self, host: Host) -> ConvergenceTable | OutOfReach | None:
+        table = self.reporting.table
+        if not table.used:
+            return OutOfReach() if table.is_given_to(host) else None
+        return ConvergenceTable(ReportsLine(table, host, self.reporting.sent), "fleet")
 
     def _happened(self, metric: Metric) -> int | None:
         """How often what a metric counts has happened, to all readers together; None where nobody counts."""

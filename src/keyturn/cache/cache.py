@@ -171,8 +171,11 @@ class Cache:
         self.service.waited_in_vain(left_s)
         if waiting.cold_s < self.copies.limits.cold_wait_s:
             # Nothing to remember: another caller may have the time that this one had not.
-            detail = f"no answer within the {waiting.cold_s:.3g} s that the login had left"
-            raise self.copies.unavailable(secret_id, detail, advice=ADVICE_TIME)
+            raise self.copies.unavailable(
+                secret_id,
+                f"no answer within the {waiting.cold_s:.3g} s that the login had left",
+                advice=ADVICE_TIME,
+            )
         error = self.copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
         self.copies.remember_failure(secret_id, stage, error)
         raise error

@@ -138,7 +138,10 @@ class Logins:
             for (host, server, _), one in self.successes.items()
             if (host, server) == (login.reader.host.name, login.server)
         }
-        self.looks(login.reader, self._name(login))
+        name = self._name(login)
+        held = login.reader.cache.status().secrets
+        login.namesakes |= {one.arn for one in held if one.name == name}
+        self.looks(login.reader, name)
 
     def tries(self, login: Login, version: SecretVersion) -> None:
         """A login is about to try this version."""
@@ -263,9 +266,8 @@ class Logins:
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
         can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
-        held = reader.cache.status().secrets
-        if not can_read and any(one.name == name and one.arn != state.arn for one in held):
-            # It cannot know yet that the name means another secret now.
+        if not can_read and login.namesakes - {state.arn}:
+            # When it looked, it could not know yet that the name means another secret now.
             return
         success = self.successes.get((reader.host.name, login.server, state.arn))
         candidates = self._labels(login) if can_read else {}

@@ -73,6 +73,8 @@ class Serving:
         """Hear what a host was told."""
         told = self.told.setdefault((answer.host, answer.name, answer.stage), Told())
         outcome = answer.outcome
+        # A request that hung may end after a later one, and long after its caller went on.
+        is_latest = answer.begun_s >= told.begun_s
         told.begun_s = max(told.begun_s, answer.begun_s)
         if isinstance(outcome, SecretVersion):
             told.gone_to = told.denied_to = None
@@ -80,10 +82,10 @@ class Serving:
         elif isinstance(outcome, AccessDeniedError):
             told.denied_to = self.scheduler.caller
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
-            told.gone_to = self.scheduler.caller
+            told.gone_to = self.scheduler.caller if is_latest else None
             self.forgotten(answer.host, answer.name, answer.stage)
         elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
-            told.gone_to = self.scheduler.caller
+            told.gone_to = self.scheduler.caller if is_latest else None
             self.forgotten(answer.host, answer.name)
 
     def invalidated(self, reader: Reader, secret_id: str) -> None:
