@@ -163,12 +163,19 @@ class Cache:
         if self.copies.is_locked_here():
             return self.reads.bring(secret_id, stage)
         left_s = waiting.left_s(has_copy=False)
-        if self.flights.find(look.key) is None and self.service.is_full:
+        is_full, flight, is_mine = self.service.is_full, self.flights.find(look.key), False
+        if not is_full:
+            flight, is_mine = self._begin(look.key, secret_id, stage)
+        if flight is None:
             raise self.copies.unavailable(secret_id, "too many reads hang already, so no other was begun")
-        flight, is_mine = self._begin(look.key, secret_id, stage)
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
         self.service.waited_in_vain(left_s)
+        again = self.copies.look(secret_id, stage)
+        brought = again.version if again.version is not None else again.spare
+        if brought is not None:
+            # By a later read, which did not get stuck, or by one under another id.
+            return brought
         if waiting.cold_s < self.copies.limits.cold_wait_s:
             # Nothing to remember: another caller may have the time that this one had not.
             raise self.copies.unavailable(
@@ -181,8 +188,8 @@ class Cache:
         raise error
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
-        job = partial(self.reads.bring, secret_id, stage)
-        return self.flights.join_or_begin(key, job, self.copies.now().monotonic_s)
+        job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
+        return self.flights.join_or_begin(key, job, now.monotonic_s, self.service.patience_s(now))
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of every stage ask the service. Return True if the secret was held.
@@ -291,7 +298,8 @@ class Cache:
         An error of the read stays in `status()` and the log.
         """
         copies = self.copies
-        if not self.service.may_probe(copies.now()):
+        now = copies.now()
+        if not self.service.may_probe(now):
             return False
         key = copies.key_of(secret.arn, held.stage)
 
@@ -299,7 +307,8 @@ class Cache:
             self.reads.bring_ahead(secret.arn, held)
             return held.version
 
-        flight, is_mine = self.flights.join_or_begin(key, job, copies.now().monotonic_s)
+        again_after_s = self.service.patience_s(now)
+        flight, is_mine = self.flights.join_or_begin(key, job, now.monotonic_s, again_after_s)
         patience_s = copies.limits.refresh_wait_s
         if not flight.wait(patience_s):
             self.service.waited_in_vain(patience_s)

@@ -198,7 +198,10 @@ class Checker:
                     self._open(begun)
             return True
 
-        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s)
+        again_after_s = max(age_s, self.table_service.patience_s(now))
+        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s, again_after_s)
+        if not is_mine and self.table_service.rest is not None:
+            self._open_if_older(age_s)
         return flight if is_mine else None
 
     def _is_asked(self) -> bool:

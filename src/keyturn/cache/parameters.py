@@ -167,7 +167,9 @@ class Parameters:
         service, now = self._cache.service, self._cache.copies.now()
         if self._batches.find(BATCH) is None and not is_cold and not service.may_probe(now):
             return False, None
-        flight, is_mine = self._batches.join_or_begin(BATCH, lambda: self._read(names), now.monotonic_s)
+        flight, is_mine = self._batches.join_or_begin(
+            BATCH, lambda: self._read(names), now.monotonic_s, service.patience_s(now)
+        )
         if not is_cold and service.rest is not None:
             return False, None
         patience_s = waiting.left_s(has_copy=not is_cold)
@@ -303,8 +305,10 @@ class Parameters:
         if copies.is_locked_here():
             self._read_path(source, *key)
             return
-        now_s = copies.now().monotonic_s
-        flight, _ = self._path_reads.join_or_begin(key, lambda: self._read_path(source, *key), now_s)
+        now = copies.now()
+        flight, _ = self._path_reads.join_or_begin(
+            key, lambda: self._read_path(source, *key), now.monotonic_s, service.patience_s(now)
+        )
         does_answer = service.rest is None
         patience_s = waiting.left_s(has_copy=has_copy) if does_answer or not has_copy else 0.0
         if not flight.wait(patience_s) and does_answer:
