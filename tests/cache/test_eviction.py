@@ -89,3 +89,15 @@ def test_a_popular_secret_stays_while_many_others_pass(world: World) -> None:
     assert 41 == world.reads
     assert 37 == cache.status().evictions
     assert 4 == len(parts_of(cache).caches[0].keys())
+
+
+def test_more_secrets_than_fit_are_said_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Twelve secrets in turn, room for four: `status()` counts what went; one warning says what to do."""
+    for number in range(12):
+        world.secrets.create(f"s{number}", "x")
+    cache = world.cache(table=False, max_secrets=4)
+    for _ in range(3):
+        for number in range(12):
+            cache.get(f"s{number}")
+    assert 32 == cache.status().evictions
+    assert 1 == caplog.text.count("raise max_secrets (4)")

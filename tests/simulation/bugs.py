@@ -364,8 +364,8 @@ BUGS: Final = (
     Bug(
         "the names under a path are waited for without a deadline",
         _PARAMETERS,
-        "        if not flight.wait(patience_s) and does_answer:\n",
-        "        if not flight.wait(3600.0) and does_answer:\n",
+        "        if flight.wait(patience_s):\n            flight.outcome()\n",
+        "        if flight.wait(3600.0):\n            flight.outcome()\n",
         weather="Parameter Store hangs",
     ),
     Bug(

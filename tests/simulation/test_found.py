@@ -561,7 +561,7 @@ def test_a_request_that_is_stuck_does_not_keep_the_next_one_from_being_made() ->
 
 
 def test_requests_that_are_stuck_are_few_and_never_the_last() -> None:
-    """Through an hour of silence at most sixteen hang in ten minutes, and none is further apart than a minute."""
+    """In an hour of silence at most sixteen hang in ten minutes, and they are at most a minute apart."""
     source, got = stuck(10.0, 3600.0, 3700.0)
     asked_s = [at_s for at_s in source.asked_s if at_s >= 10.0]
     assert 16 >= max(sum(at_s <= one < at_s + 600 for one in asked_s) for at_s in asked_s)

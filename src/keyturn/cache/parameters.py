@@ -37,7 +37,7 @@ class _NamesUnderPath(NamedTuple):
 
 
 PATHS_MAX = 1024
-"""How many paths' names are kept; the oldest makes room."""
+"""How many paths' names are kept; the one that was read longest ago makes room."""
 
 
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
@@ -311,7 +311,9 @@ class Parameters:
         )
         does_answer = service.rest is None
         patience_s = waiting.left_s(has_copy=has_copy) if does_answer or not has_copy else 0.0
-        if not flight.wait(patience_s) and does_answer:
+        if flight.wait(patience_s):
+            flight.outcome()
+        elif does_answer:
             service.waited_in_vain(patience_s)
 
     def _read_path(self, source: ParameterSource, path: str, recursive: bool) -> None:  # noqa: FBT001
@@ -331,9 +333,12 @@ class Parameters:
             return
         for parameter in parameters:
             self._cache.offer(parameter.name, AWSCURRENT, parameter, begun)
-        while len(self._paths) >= PATHS_MAX:
-            self._paths.pop(next(iter(self._paths)), None)
-        self._paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
+        paths = self._paths
+        paths.pop((path, recursive), None)
+        # A copy of the keys, since other threads may read other paths.
+        for oldest in tuple(paths)[: max(0, len(paths) + 1 - PATHS_MAX)]:
+            paths.pop(oldest, None)
+        paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
 
 
 BATCHES_AWAITED_MAX: Final = 3
