@@ -12,6 +12,7 @@ import pytest
 
 from keyturn import Limits, Peers, SecretCache, UnavailableError
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.fakes import FakeParameterStore
 from tests.world import NAME, World
 
 WAIT_S = 0.05
@@ -215,6 +216,37 @@ def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
                 time.sleep(0.001)
             longest_s = max(took_s(lambda: cache.get(NAME)) for _ in range(300))
         assert longest_s < 0.5
+
+
+@pytest.mark.parametrize("read", ["batch", "path"])
+def test_with_a_background_thread_no_caller_waits_for_parameters(world: World, read: str) -> None:
+    """The same for parameters that are read together, and for the names under a path."""
+    store, hangs, stops = FakeParameterStore(world.clock), threading.Event(), threading.Event()
+    for name in ("/app/a", "/app/b"):
+        store.put(name, "one")
+
+    def hang(_: str) -> None:
+        hangs.set()
+        stops.wait(60)
+
+    peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock, random=lambda: 0.0)
+    limits = Limits(check_interval_s=WAIT_S, refresh_wait_s=1.0)
+    with SecretCache(background=True, limits=limits, peers=peers) as cache:
+
+        def call() -> None:
+            if read == "batch":
+                assert 2 == len(cache.get_parameters(["/app/a", "/app/b"]))
+            else:
+                assert 2 == len(cache.get_parameters_by_path("/app"))
+
+        call()
+        store.fail = hang
+        world.clock.advance(301)
+        try:
+            assert hangs.wait(MOMENT_S)
+            assert max(took_s(call) for _ in range(300)) < 0.5
+        finally:
+            stops.set()
 
 
 def test_closing_has_an_end(hanging: Hanging) -> None:

@@ -259,8 +259,8 @@ BUGS: Final = (
     Bug(
         "a marker that disagrees is asked about for ever",
         _REFRESH,
-        "    settled = behind or times >= ASKS_PER_MARKER_MAX\n",
-        "    settled = behind\n",
+        "    times = before.asked + 1 if before is not None and before.marker == marker else 1\n",
+        "    times = 1\n",
     ),
     Bug(
         "a marker that agreed is behind any other answer",
@@ -644,13 +644,6 @@ BUGS: Final = (
         _LOGIN_TURNS,
         "            if turn.is_second_try:\n",
         "            if False:\n",
-    ),
-    Bug(
-        "forced reads are limited per secret, not per stage",
-        _COPIES,
-        "        forced = secret.forced.get(held.stage)\n",
-        "        forced = max(secret.forced.values(), default=None)\n",
-        weather="events lost for a while",
     ),
     # What is reported
     Bug(

@@ -137,7 +137,7 @@ class Cache:
         self, secret_id: str, stage: str, look: Look, spare: SecretVersion, waiting: Waiting
     ) -> SecretVersion:
         """Have the copy refreshed, and return what that brings in a moment, else the copy."""
-        if self._is_refreshed_ahead(stage, look, waiting):
+        if self.is_refreshed_ahead(stage, look, waiting):
             self.copies.spare_hit(secret_id, stage)
             return spare
         if self.copies.is_locked_here() or not self.service.may_probe(self.copies.now()):
@@ -152,7 +152,7 @@ class Cache:
         self.service.waited_in_vain(patience_s)
         return spare
 
-    def _is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
+    def is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
         """Return True if the background thread refreshes this copy, so that no caller need wait for it."""
         if look.is_forced or stage == AWSPENDING or waiting.is_needed:
             return False

@@ -190,8 +190,8 @@ class Parameters:
     ) -> tuple[dict[str, Parameter | None], dict[str, Parameter]]:
         """Return what needs no batch, and the copies that may be served in the place of what needs one.
 
-        No batch is needed for what is served as it is, and for what a batch cannot read. None stands for a
-        parameter that was just found not to exist.
+        No batch is needed for what is served as it is or refreshed in the background, and for what a batch
+        cannot read. None stands for a parameter that was just found not to exist.
         """
         ready: dict[str, Parameter | None] = {}
         spares: dict[str, Parameter] = {}
@@ -203,6 +203,9 @@ class Parameters:
                 look = self._cache.copies.look(one.name, one.selector)
                 if look.version is not None:
                     ready[name] = cast("Parameter", look.version)
+                elif look.spare is not None and self._cache.is_refreshed_ahead(one.selector, look, waiting):
+                    self._cache.copies.spare_hit(one.name, one.selector)
+                    ready[name] = cast("Parameter", look.spare)
                 elif look.spare is not None:
                     spares[name] = cast("Parameter", look.spare)
             except ParameterNotFoundError:
@@ -281,9 +284,13 @@ class Parameters:
         if not isinstance(source, ParameterSource):
             raise ConfigurationError(f"parameters under {path!r}: this source reads no paths")
         known, now = self._paths.get(key), copies.now()
-        if known is not None and known.begun.age_s(now) < self._limits.uncovered_ttl_s * self._limits.spread:
+        ttl_s = self._limits.uncovered_ttl_s * self._limits.spread
+        if known is not None and known.begun.age_s(now) < ttl_s:
             return known.names
         is_usable = known is not None and known.begun.age_s(now) < self._limits.max_stale_s
+        if is_usable and known is not None and known.begun.age_s(now) < 2 * ttl_s:
+            # A caller that asks often enough need not wait: the next one has what this reading brings.
+            waiting = waiting.within(0.0) if self._cache.background.is_at_work() else waiting
         failure = copies.recent_failure(path_key(path), _stage_of(recursive))
         if failure is None and (self._cache.service.may_probe(now) or not is_usable):
             self._read_path_within(source, key, waiting, has_copy=is_usable)
