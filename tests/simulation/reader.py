@@ -31,7 +31,11 @@ PARAMETERS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One `get` and how it ended (true seconds)."""
+    """One `get` and how it ended (true seconds).
+
+    `is_second`: another thread of the process has begun one at the very same moment, and may be the one
+    that asks.
+    """
 
     reader: Reader
     secret_id: str
@@ -39,6 +43,7 @@ class Served:
     begun_s: float
     outcome: SecretVersion | SecretError
     copies: Collection[str] = ()
+    is_second: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -126,6 +131,7 @@ class Reader:
     background: bool
     cache: SecretCache
     born_s: float = 0.0
+    begun_s: float = -NEVER_S
     quiet: bool = False
     idle_until_s: float = 0.0
 
@@ -150,6 +156,7 @@ class Reader:
         """Get one version and tell of it."""
         self.counted["gets"] += 1
         begun_s, copies = self.scheduler.now_s, self.copies(self, secret_id, stage)
+        is_second, self.begun_s = self.begun_s == begun_s, begun_s
         outcome: SecretVersion | SecretError
         try:
             outcome = self.cache.get(secret_id, stage=stage)
@@ -157,7 +164,7 @@ class Reader:
             outcome = error
         except Exception as error:
             raise foreign(error) from error
-        self.told(Served(self, secret_id, stage, begun_s, outcome, copies))
+        self.told(Served(self, secret_id, stage, begun_s, outcome, copies, is_second))
 
     def login(self, secret_id: str) -> None:
         """Log in to this secret's database and tell how that went."""

@@ -336,9 +336,10 @@ class Logins:
                 for at, span in enumerate(spans)
                 if span.holder is not None and (at + 1 == len(spans) or spans[at + 1].start_s > since_s)
             }
-        if self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
+        has_time = self.scheduler.now_s + FLIGHT_S < login.deadline_s
+        if has_time and self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
             return found
-        # Where it cannot be read anew, what is held goes on to count.
+        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count.
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
 

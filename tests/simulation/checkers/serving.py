@@ -183,7 +183,8 @@ class Serving:
         moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
         reader, limits, name = served.reader, served.reader.limits, version.name
         if (
-            self._is_asked_meanwhile(served, name)
+            served.is_second
+            or self._is_asked_meanwhile(served, name)
             or self.checks.by_others(reader.host.process, served.begun_s)
             or not self._reader_is_well(reader, moved.start_s)
         ):
