@@ -14,6 +14,7 @@ from keyturn.errors import SecretError
 from keyturn.login.logins import LoginOptions
 from keyturn.login.refusals import is_refused
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.testing.parts import parts_of
 from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.hosts import Host
 from tests.simulation.moves import Moves
@@ -34,7 +35,7 @@ class Served:
     """One `get` and how it ended (true seconds).
 
     `is_second`: another thread of the process has begun one at the very same moment, and may be the one
-    that asks.
+    that asks. `is_left`: a background thread is at work, and what is held is its to refresh.
     """
 
     reader: Reader
@@ -44,6 +45,7 @@ class Served:
     outcome: SecretVersion | SecretError
     copies: Collection[str] = ()
     is_second: bool = False
+    is_left: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -157,6 +159,7 @@ class Reader:
         self.counted["gets"] += 1
         begun_s, copies = self.scheduler.now_s, self.copies(self, secret_id, stage)
         is_second, self.begun_s = self.begun_s == begun_s, begun_s
+        is_left = self._is_left_to_background(secret_id, stage)
         outcome: SecretVersion | SecretError
         try:
             outcome = self.cache.get(secret_id, stage=stage)
@@ -164,7 +167,16 @@ class Reader:
             outcome = error
         except Exception as error:
             raise foreign(error) from error
-        self.told(Served(self, secret_id, stage, begun_s, outcome, copies, is_second))
+        self.told(Served(self, secret_id, stage, begun_s, outcome, copies, is_second, is_left))
+
+    def _is_left_to_background(self, secret_id: str, stage: str) -> bool:
+        """Return True if no caller need wait for this copy: it is held, and nobody has invalidated it."""
+        cache = parts_of(self.cache).caches[0]
+        found = cache.holdings.find(secret_id, stage)
+        if found is None or stage == AWSPENDING or not cache.background.is_at_work():
+            return False
+        secret, held = found
+        return held.generation == secret.generation
 
     def login(self, secret_id: str) -> None:
         """Log in to this secret's database and tell how that went."""

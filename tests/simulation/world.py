@@ -285,7 +285,9 @@ class World:
         outcome = served.outcome
         is_warm = isinstance(outcome, SecretVersion) and outcome.arn in served.copies
         what = f"{served.stage} of {served.secret_id}"
-        self.waits.ended(served.reader, SECRETS, served.begun_s, what, is_warm=is_warm)
+        self.waits.ended(
+            served.reader, SECRETS, served.begun_s, what, is_warm=is_warm, is_left=served.is_left
+        )
 
     def _reborn(self, reader: Reader) -> None:
         reader.born_s = self.scheduler.now_s
@@ -515,7 +517,14 @@ class World:
         thawed_s = max(self.scheduler.now_s, *(reader.host.machine.thaws_at_s for reader in self.readers))
         self.scheduler.run(thawed_s + HEALED_AFTER_S)
         self.logins.all_ended()
-        ending = Ending(self.service, self.plan.undescribed, self.store, self.plan.swept_parameters)
+        ending = Ending(
+            self.service,
+            self.plan.undescribed,
+            self.store,
+            self.plan.swept_parameters,
+            self.weather,
+            self.requests,
+        )
         for reader in self.readers:
             self.scheduler.spawn(
                 f"end of {reader.host.name}", reader.host.machine, partial(self._end, ending, reader)

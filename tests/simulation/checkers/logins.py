@@ -312,14 +312,23 @@ class Logins:
         found: dict[Identity, float] = {}
         current, pending, previous = (self.service.label(self._name(login), one)[-1] for one in AWS_LABELS)
         named = [(one.holder, one.start_s) for one in (current, pending)]
+        previous_s = previous.start_s
+        if self._moved_twice(login, AWSPREVIOUS):
+            # A read between the two moves is held, and what is read after it is doubted.
+            previous_s += bounds.SETTLE_S
         if login.previous:
-            named.append((previous.holder, previous.start_s))
+            named.append((previous.holder, previous_s))
         elif self._is_newer(previous.holder, current.holder):
-            named.append((previous.holder, max(previous.start_s, current.start_s)))
+            named.append((previous.holder, max(previous_s, current.start_s)))
         for holder, since_s in named:
             if holder is not None:
                 found[holder] = min(since_s, found.get(holder, since_s))
         return found
+
+    def _moved_twice(self, login: Login, stage: str) -> bool:
+        """Return True if the last two moves of this label are close together."""
+        starts_s = [span.start_s for span in self.service.label(self._name(login), stage)[-2:]]
+        return starts_s[-1] - starts_s[0] < bounds.APART_S and len(starts_s) > 1
 
     def _is_newer(self, one: Identity | None, other: Identity | None) -> bool:
         if one is None or other is None:

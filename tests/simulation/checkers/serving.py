@@ -47,6 +47,7 @@ class Told:
     """What Secrets Manager last told a host of a secret's stage (true seconds)."""
 
     begun_s: float = 0.0
+    gone_s: float = 0.0
     gone_to: Actor | None = None
     denied_to: Actor | None = None
 
@@ -73,8 +74,6 @@ class Serving:
         """Hear what a host was told."""
         told = self.told.setdefault((answer.host, answer.name, answer.stage), Told())
         outcome = answer.outcome
-        # A request that hung may end after a later one, and long after its caller went on.
-        is_latest = answer.begun_s >= told.begun_s
         told.begun_s = max(told.begun_s, answer.begun_s)
         if isinstance(outcome, SecretVersion):
             told.gone_to = told.denied_to = None
@@ -82,10 +81,10 @@ class Serving:
         elif isinstance(outcome, AccessDeniedError):
             told.denied_to = self.scheduler.caller
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
-            told.gone_to = self.scheduler.caller if is_latest else None
+            told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
             self.forgotten(answer.host, answer.name, answer.stage)
         elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
-            told.gone_to = self.scheduler.caller if is_latest else None
+            told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
             self.forgotten(answer.host, answer.name)
 
     def invalidated(self, reader: Reader, secret_id: str) -> None:
@@ -104,7 +103,9 @@ class Serving:
         """Judge one answer."""
         name = self._name(served.secret_id)
         told = self.told.setdefault((served.reader.host.name, name, served.stage), Told())
-        was_gone, told.gone_to = told.gone_to is self.scheduler.caller, None
+        # An answer that came after its caller had left it is none to this get.
+        is_told = told.gone_to is self.scheduler.caller and told.gone_s >= served.begun_s
+        was_gone, told.gone_to = is_told, None
         if isinstance(served.outcome, SecretError):
             told.denied_to = None
             self._raised(served, served.outcome)
