@@ -165,7 +165,7 @@ class Serving:
         if age_s <= 0:
             return
         status = served.reader.cache.status()
-        bound_s, why = self._bound_s(status, version.arn, served.stage)
+        bound_s, why = self._bound_s(status, version.arn, served)
         allowed_s = bound_s * bounds.DRIFT + self._hidden_s(served.reader)
         if age_s > allowed_s:
             what = f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s, since {why}"
@@ -221,12 +221,14 @@ class Serving:
             return bounds.by_sweep_s(interval_s, back=back), "sweep"
         return bounds.by_lease_s(limits["lease_s"], interval_s, back=back), "lease"
 
-    @staticmethod
-    def _bound_s(status: CacheStatus, arn: str, stage: str) -> tuple[float, str]:
+    def _bound_s(self, status: CacheStatus, arn: str, served: Served) -> tuple[float, str]:
         """What the reader's own status says, at the time of serving, and why."""
         for held in status.secrets:
-            if (held.arn, held.stage) == (arn, stage):
+            if (held.arn, held.stage) == (arn, served.stage):
                 return held.bound_s, held.why
+        if self.weather.hangs_since(served.begun_s):
+            # It was taken away while its caller waited for what hangs: what it was allowed is not known.
+            return NEVER_S, "it was forgotten while its caller waited"
         return READ_LAG_S, "it was forgotten while it was read"
 
     def _reader_is_well(self, reader: Reader, moved_s: float) -> bool:
