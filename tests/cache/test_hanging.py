@@ -11,6 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from keyturn import Limits, Peers, SecretCache, UnavailableError
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker
+from keyturn.cache.table_view import TableWatch
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeParameterStore
 from tests.world import NAME, World
@@ -216,6 +219,29 @@ def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
                 time.sleep(0.001)
             longest_s = max(took_s(lambda: cache.get(NAME)) for _ in range(300))
         assert longest_s < 0.5
+
+
+class AtWork:
+    """A background thread that is alive and goes round."""
+
+    def is_at_work(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_callers_leave_the_check_to_a_background_thread(world: World, *, background: bool) -> None:
+    """While the thread is at work no caller asks the table, even at the end of a window."""
+    world.mark()
+    limits, clock = Limits(), world.clock
+    table = TableWatch(world.table, limits, lambda: 0.0)
+    cache = Cache(world.secrets, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=5.0)
+    checker = Checker((cache,), table, limits=limits, clock=clock, window_s=5.0)
+    if background:
+        cache.background = AtWork()
+    cache.get(NAME, "AWSCURRENT", checker.waiting())
+    clock.advance(6)
+    checker.check_if_due()
+    assert (0 if background else 1) == world.table.calls["head"]
 
 
 @pytest.mark.parametrize("read", ["batch", "path"])

@@ -423,13 +423,6 @@ BUGS: Final = (
         weather="Secrets Manager hangs",
     ),
     Bug(
-        "callers check the table although a background thread is at work",
-        _CHECKER,
-        "        if self.caches[0].background.is_at_work() and not waiting.is_needed:\n            return\n",
-        "",
-        weather="table hangs",
-    ),
-    Bug(
         "every caller without a copy begins a read of its own",
         _FLIGHTS,
         "            if known is not None and now_s - known.begun_s < patience_s:\n",
