@@ -36,7 +36,7 @@ CHECK_INTERVAL_S = 0.5
 NOTICED_WITHIN_S = CHECK_INTERVAL_S + 1
 START_TIMEOUT_S = 30
 NAME = "prod/db"
-TOKEN = "canary-token"
+TOKEN = "canary-token-of-the-tests"
 AUTHORIZED = {"X-Aws-Parameters-Secrets-Token": TOKEN}
 CLIENTS = ("fetch", "axios")
 

@@ -60,7 +60,7 @@ def schema(endpoint: Endpoint) -> BaseSchema:
     """What the server says of itself."""
     from schemathesis.openapi import from_asgi
 
-    return from_asgi("/openapi.json", endpoint.app)
+    return from_asgi("/openapi.json", endpoint.guard)
 
 
 def test_the_document_describes_every_path(endpoint: Endpoint) -> None:
