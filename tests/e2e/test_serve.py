@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import boto3
 import httpx
@@ -25,7 +28,7 @@ from keyturn.model.versions import AWSCURRENT
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.e2e.node import Node, installed
-from tests.testing.processes import eventually, heed_interrupts
+from tests.testing.processes import eventually, heed_interrupts, temporary_folder
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -38,6 +41,7 @@ START_TIMEOUT_S = 30
 NAME = "prod/db"
 TOKEN = "canary-token-of-the-tests"
 AUTHORIZED = {"X-Aws-Parameters-Secrets-Token": TOKEN}
+NOBODY = 65534
 CLIENTS = ("fetch", "axios")
 
 
@@ -61,17 +65,21 @@ class Server:
     def _started(self) -> int:
         late_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < late_s and self.process.poll() is None:
-            ready = re.search(r"serving on http://localhost:(\d+)", self.log)
+            ready = re.search(r"serving on (?:http://localhost:(\d+)|the unix socket)", self.log)
             if ready is not None:
-                return int(ready[1])
+                return int(ready[1] or 0)
             time.sleep(0.02)
         raise AssertionError(f"the server did not start: {self.log}")
 
 
+COMMAND = (sys.executable, "-m", "keyturn.cli", "serve")
+ON_A_PORT = ("--port", "0")
+
+
 @contextmanager
-def running(log: Path, **environment: str) -> Iterator[Server]:
-    """A server on a free port, ended at the end of the block."""
-    command = [sys.executable, "-m", "keyturn.cli", "serve", "--port", "0", "--max-connections", "8"]
+def running(log: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """A server, on a free port unless the options say otherwise, ended at the end of the block."""
+    command = [*COMMAND, *(options or ON_A_PORT)]
     settings = {"KEYTURN_CHECK_INTERVAL_S": str(CHECK_INTERVAL_S), "AWS_TOKEN": TOKEN}
     with log.open("wb") as output, ExitStack() as ending:
         process = subprocess.Popen(
@@ -202,17 +210,109 @@ def test_it_can_be_reached_from_this_host_alone(server: Server) -> None:
         httpx.get(f"http://{own_address}:{server.port}/ping")
 
 
-def test_too_many_connections_are_told_so(server: Server) -> None:
-    """Connections that do nothing count; when they are gone there is room again."""
-    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
-    try:
-        time.sleep(0.2)
-        assert (429, 200) == (server.get(f"/v1/{NAME}").status_code, server.get("/ping").status_code)
-    finally:
-        for connection in idle:
-            connection.close()
-    time.sleep(0.2)
+class Attacker:
+    """Keeps so many connections with half a request each, and opens another for each that is closed."""
+
+    def __init__(self, port: int, connections: int) -> None:
+        self._port = port
+        self._connections = connections
+        self._held: set[socket.socket] = set()
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._attack)
+        self.opened = 0
+
+    def __enter__(self) -> Self:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+        self._thread.start()
+        assert eventually(lambda: self.opened >= self._connections)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        for one in self._held:
+            one.close()
+
+    def _attack(self) -> None:
+        half = f"GET /v1/{NAME} HTTP/1.1\r\nHost: localhost\r\nX-Half: ".encode()
+        while not self._ends.wait(0.01):
+            for one in self._closed():
+                self._held.remove(one)
+                one.close()
+            while len(self._held) < self._connections and not self._ends.is_set():
+                made = socket.create_connection(("127.0.0.1", self._port))
+                self._held.add(made)
+                with suppress(ConnectionError):
+                    made.sendall(half)
+                made.setblocking(False)
+                self.opened += 1
+
+    def _closed(self) -> list[socket.socket]:
+        def is_closed(one: socket.socket) -> bool:
+            try:
+                return not one.recv(1)
+            except BlockingIOError:
+                return False
+            except ConnectionError:
+                return True
+
+        return [one for one in self._held if is_closed(one)]
+
+
+ATTACK_S = 15
+LOG_BYTES_MAX = 50_000
+
+
+def test_half_sent_requests_starve_nobody(server: Server) -> None:
+    """Beside 1,200 connections with half a request each, new callers, a kept connection and /ping are answered.
+
+    Each within a second, for longer than a head may take; and the log stays below 50 kB.
+    """
     assert server.get(f"/v1/{NAME}").status_code == 200
+    before = len(server.log)
+    origin = f"http://127.0.0.1:{server.port}"
+    waits: list[float] = []
+    with Attacker(server.port, 1_200) as attacker, httpx.Client(base_url=origin) as kept:
+        late_s = time.monotonic() + ATTACK_S
+        while time.monotonic() < late_s:
+            for ask in (
+                lambda: server.get(f"/v1/{NAME}"),
+                lambda: server.get("/ping", {}),
+                lambda: kept.get(f"/v1/{NAME}", headers=AUTHORIZED),
+            ):
+                started_s = time.monotonic()
+                assert ask().status_code == 200
+                waits.append(time.monotonic() - started_s)
+            time.sleep(0.05)
+        assert attacker.opened > 1_200
+    assert len(waits) > 100
+    assert max(waits) < 1
+    assert len(server.log) - before < LOG_BYTES_MAX
+    assert "a connection was closed: it sent no whole request" in server.log
+    assert "more lines such as: a connection was closed" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_too_few_descriptors_are_told(aws: EmbeddedAws) -> None:
+    """It does not start with a limit that it could not hold, and says which it could."""
+    assert aws.port
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+
+    ended = subprocess.run(
+        [*COMMAND, *ON_A_PORT],
+        env=os.environ | {"AWS_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_TIMEOUT_S,
+        preexec_fn=few,  # noqa: PLW1509 # no threads here
+    )
+    assert ended.returncode == 2
+    assert "800 connections need" in ended.stderr
+    assert "--max-connections" in ended.stderr
 
 
 def test_a_huge_request_is_refused(server: Server) -> None:
@@ -250,11 +350,97 @@ def test_it_ends_when_told_and_answers_first(aws: EmbeddedAws, tmp_path: Path, n
             assert "Traceback" not in server.log
 
 
-def test_the_log_has_no_secret(server: Server, client: SecretsManagerClient) -> None:
-    """Neither the value nor the token is in what the server writes."""
-    client.put_secret_value(SecretId=NAME, SecretString="canary-secret-value")
-    assert server.get(f"/v1/{NAME}").json()["SecretString"] == "canary-secret-value"
-    server.get("/v1/prod/nothing")
-    server.get(f"/v1/{NAME}", {"X-Vault-Token": "canary-wrong"})
-    assert "ResourceNotFound" in server.log
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_the_log_has_no_secret(
+    aws: EmbeddedAws, client: SecretsManagerClient, session: boto3.Session, tmp_path: Path, level: str
+) -> None:
+    """Neither a value, nor the token, nor credentials are in what is written, at any level of the log."""
+    assert aws.port
+    client.create_secret(Name=NAME, SecretString="canary-secret-value")
+    session.client("ssm").put_parameter(Name="/prod/canary", Value="canary-value", Type="SecureString")
+    credentials = {"AWS_SESSION_TOKEN": "canary-session-token", "AWS_SECRET_ACCESS_KEY": "canary-key"}
+    with running(tmp_path / "log", *ON_A_PORT, "--log-level", level, **credentials) as server:
+        assert server.get(f"/v1/{NAME}").json()["SecretString"] == "canary-secret-value"
+        assert server.get(f"/v1/{NAME}?refreshNow=true").status_code == 200
+        found = server.get("/systemsmanager/parameters/get?name=/prod/canary&withDecryption=true")
+        assert found.json()["Parameter"]["Value"] == "canary-value"
+        server.get("/v1/prod/nothing")
+        server.get(f"/v1/{NAME}", {"X-Vault-Token": "canary-wrong"})
+        server.get(f"/v1/{NAME}", AUTHORIZED | {"Host": "canary.example"})
+        with socket.create_connection(("127.0.0.1", server.port)) as asked:
+            asked.sendall(b"canary\r\n\r\n")
+            assert asked.recv(65536).startswith(b"HTTP/1.1 400 ")
+    assert ("ResourceNotFound" in server.log) == (level != "error")
+    assert ("DEBUG keyturn.serve /v1/...: 200" in server.log) == (level == "debug")
     assert "canary" not in server.log
+    assert not re.search(r"botocore|urllib3|uvicorn|asyncio", server.log)
+
+
+def asked_by(user: int | None, path: Path) -> str:
+    """What a process of this user gets over the unix socket: the status, or the kind of the error."""
+    program = f"""
+import socket
+try:
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect({str(path)!r})
+        asked.sendall(b"GET /v1/{NAME} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+        print(asked.recv(65536).decode().split(" ")[1])
+except (OSError, IndexError) as error:
+    print(type(error).__name__)
+"""
+    return subprocess.run(
+        [sys.executable, "-S", "-c", program], user=user, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def ports_of(pid: int) -> int:
+    """The number of TCP sockets of a process that listen."""
+    own = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
+    lines = [
+        line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()
+    ]
+    return sum(line[3] == "0A" and f"socket:[{line[9]}]" in own for line in lines)
+
+
+def test_a_unix_socket_asks_the_kernel_who_calls(client: SecretsManagerClient, tmp_path: Path) -> None:
+    """Its own user is answered without a token, others are not; nothing listens on a port; the file goes away."""
+    client.create_secret(Name=NAME, SecretString="one")
+    with temporary_folder() as folder:
+        path = folder / "serve.sock"
+        options = ("--uds", str(path), "--allow", "prod/*")
+        with running(tmp_path / "log", *options, AWS_TOKEN="", AWS_SESSION_TOKEN="of-the-role") as server:
+            assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+            assert asked_by(None, path) == "200"
+            transport = httpx.HTTPTransport(uds=str(path))
+            with httpx.Client(transport=transport, base_url="http://localhost") as caller:
+                assert caller.get(f"/v1/{NAME}").json()["SecretString"] == "one"
+                assert caller.get("/v1/dev/db").status_code == 400
+                assert caller.get("/ping").text == "healthy"
+            assert ports_of(server.process.pid) == 0
+            if os.geteuid() == 0:
+                assert asked_by(NOBODY, path) == "PermissionError"
+        assert not path.exists()
+        if os.geteuid() == 0:
+            with running(tmp_path / "log", *options, "--allow-uid", str(NOBODY), AWS_TOKEN=""):
+                assert asked_by(NOBODY, path) == "200"
+                assert asked_by(NOBODY + 1, path) in ("ConnectionResetError", "IndexError", "BrokenPipeError")
+                assert asked_by(None, path) in ("ConnectionResetError", "IndexError", "BrokenPipeError")
+
+
+def test_a_replaced_token_is_the_token(client: SecretsManagerClient, tmp_path: Path) -> None:
+    """A process that runs takes the token that is put into its file, at once, and not the old one any more."""
+    client.create_secret(Name=NAME, SecretString="one")
+    file, new = tmp_path / "token", tmp_path / "new"
+    file.write_text(TOKEN)
+    with running(tmp_path / "log", AWS_TOKEN=f"file://{file}") as server:
+        assert server.get(f"/v1/{NAME}").status_code == 200
+        time.sleep(0.1)
+        new.write_text("canary-token-after-that")
+        new.replace(file)
+        assert server.get(f"/v1/{NAME}", {"X-Vault-Token": "canary-token-after-that"}).status_code == 200
+        assert server.get(f"/v1/{NAME}").status_code == 403
+        file.write_text("")
+        time.sleep(1.1)
+        assert server.get(f"/v1/{NAME}", {"X-Vault-Token": "canary-token-after-that"}).status_code == 200
+        assert "the token is as before, since" in server.log
+        assert "canary" not in server.log

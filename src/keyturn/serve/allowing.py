@@ -31,7 +31,7 @@ class AllowList:
         self._of_arns = [_compiled(one) for one in patterns if one.startswith("arn:")]
         self._of_names = [_compiled(one) for one in patterns if not one.startswith("arn:")]
         # What an ARN's pattern says of the name alone, for callers that give no ARN.
-        self._of_resources = [_compiled(one.split(":", 5)[-1]) for one in patterns if one.startswith("arn:")]
+        self._of_resources = [_compiled(_resource(one)) for one in patterns if one.startswith("arn:")]
         self._allows_all = not patterns
 
     def check_secret(self, secret_id: str) -> None:
@@ -73,6 +73,15 @@ class AllowList:
         if self._allows_all or any(pattern.fullmatch(arn) for pattern in self._of_arns):
             return True
         return any(pattern.fullmatch(one) for pattern in self._of_names for one in names)
+
+
+def _resource(pattern: str) -> str:
+    """Return what the pattern of an ARN says of its resource; anything, if it does not say where that begins."""
+    for kind in ("secret:", "parameter/"):
+        _, found, rest = pattern.partition(f":{kind}")
+        if found:
+            return kind + rest
+    return "*"
 
 
 def _parameter_names(name: str) -> list[str]:

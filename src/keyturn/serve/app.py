@@ -59,7 +59,8 @@ def make_app(reader: Reader) -> Starlette:
         return _json(extension_parameter(found).model_dump_json())
 
     async def secret_by_path(request: Request) -> Response:
-        secret_id = request.path_params["secret_id"]
+        # The route's own parameter lacks a line break at the end.
+        secret_id = request.scope["path"].removeprefix(AGENT_PREFIX)
         if not secret_id:
             raise QueryError("missing secret ID")
         version = await reader.secret(secret_id, parsed(VersionQuery, request))

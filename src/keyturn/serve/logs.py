@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Final, TextIO
+from dataclasses import dataclass
+from typing import Final, TextIO, TypeAlias
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -26,7 +27,18 @@ LINE_LENGTH_MAX: Final = 1000
 """The number of characters of a line. A longer one is cut."""
 
 _KEYTURN: Final = "keyturn"
-_OTHERS: Final = ("", 0, "")
+Kind: TypeAlias = tuple[str, int, str]
+"""Logger, level and template of a line."""
+
+_OTHERS: Final[Kind] = (_KEYTURN, logging.WARNING, "")
+
+
+@dataclass(slots=True)
+class Said:
+    """How often a kind of line was said in this window, and the first of these lines."""
+
+    first: str
+    count: int = 0
 
 
 class Budget:
@@ -35,29 +47,25 @@ class Budget:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._since_s = monotonic()
-        self._lines: dict[tuple[str, int, str], int] = {}
+        self._said: dict[Kind, Said] = {}
 
-    def admits(self, logger: str, level: int, template: str) -> bool:
+    def admits(self, kind: Kind, line: str) -> bool:
         """Return True if one more line of this kind may be written."""
-        kind = (logger, level, template)
-        if kind not in self._lines and len(self._lines) >= KINDS_MAX:
+        if kind not in self._said and len(self._said) >= KINDS_MAX:
             kind = _OTHERS
-        count = self._lines.get(kind, 0) + 1
-        self._lines[kind] = count
-        return count <= LINES_MAX
+        said = self._said.setdefault(kind, Said(line))
+        said.count += 1
+        return said.count <= LINES_MAX
 
-    def left_out(self) -> Iterator[tuple[str, int, str]]:
-        """Yield logger, level and words on what a window that has ended left out, and begin another."""
+    def left_out(self) -> Iterator[tuple[Kind, str]]:
+        """Yield what a window that has ended left out, and begin another."""
         now_s = self._monotonic()
         if now_s - self._since_s < WINDOW_S:
             return
-        ended, self._lines, self._since_s = self._lines, {}, now_s
-        for (logger, level, template), count in ended.items():
-            if count > LINES_MAX:
-                words = (
-                    f"{count - LINES_MAX} more lines within {WINDOW_S:.0f} s: {template or 'of other kinds'}"
-                )
-                yield logger or _KEYTURN, level or logging.WARNING, words
+        ended, self._said, self._since_s = self._said, {}, now_s
+        for kind, said in ended.items():
+            if said.count > LINES_MAX:
+                yield kind, f"{said.count - LINES_MAX} more lines such as: {said.first}"
 
 
 class OneLine(logging.Formatter):
@@ -96,14 +104,15 @@ class Limited(logging.StreamHandler[TextIO]):
         if not is_own and record.levelno < logging.WARNING:
             return
         self.tell()
-        if self._budget.admits(record.name, record.levelno, str(record.msg)):
+        kind = (record.name, record.levelno, str(record.msg))
+        if self._budget.admits(kind, _line(record)):
             super().emit(record)
 
     def tell(self) -> None:
         """Write how many lines were left out, if a window has ended."""
         self.acquire()
         try:
-            for logger, level, words in self._budget.left_out():
+            for (logger, level, _), words in self._budget.left_out():
                 super().emit(logging.LogRecord(logger, level, "", 0, words, None, None))
         finally:
             self.release()
@@ -118,7 +127,9 @@ def set_up(level: str, stream: TextIO, monotonic: Callable[[], float]) -> Limite
     Returns the handler. It takes the place of all others of the root logger.
     """
     handler = Limited(stream, monotonic)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    root.handlers = [handler]
     logging.getLogger(_KEYTURN).setLevel(level.upper())
     return handler
 
@@ -128,6 +139,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _line(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        # Its arguments do not fit. Nothing is written of them.
+        return str(record.msg)
 
 
 def place_of(error: BaseException) -> str:

@@ -116,7 +116,7 @@ def _checked(path: Path) -> Path:
     if not str(path).isprintable() or not path.name:
         raise ConfigurationError(f"--uds {str(path)!r} is no path of a socket")
     try:
-        given = path.absolute().parent
+        given = Path(os.path.abspath(path)).parent  # noqa: PTH100 # without "..", which a link could bend
         # `Path.resolve` would raise a RuntimeError for links in a circle.
         folder = Path(os.path.realpath(given, strict=True))
         for one in (given, *given.parents):
@@ -152,6 +152,8 @@ def _make_room(path: Path) -> None:
         found = path.lstat()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise ConfigurationError(f"cannot serve on {str(path)!r}: {error.strerror}") from error
     if not stat.S_ISSOCK(found.st_mode):
         raise ConfigurationError(f"cannot serve on {str(path)!r}: there is something that is no socket")
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
