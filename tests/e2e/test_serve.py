@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -25,7 +25,7 @@ from keyturn.assembly import marker_table
 from keyturn.demo.stage import Stack
 from keyturn.model.names import secret_key
 from keyturn.model.versions import AWSCURRENT
-from keyturn.testing.embedded import EmbeddedAws
+from keyturn.testing.embedded import EmbeddedAws, free_port
 from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.e2e.node import Node, installed
 from tests.testing.processes import eventually, heed_interrupts, temporary_folder
@@ -48,10 +48,12 @@ CLIENTS = ("fetch", "axios")
 class Server:
     """A running `keyturn serve`, its port and its log."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, port: int = 0) -> None:
         self._log = log
         self.process = process
-        self.port = self._started()
+        self.port = port or self._started()
+        # A log of warnings alone does not say when it has started.
+        assert not port or eventually(self._is_up, START_TIMEOUT_S)
 
     @property
     def log(self) -> str:
@@ -61,6 +63,12 @@ class Server:
         """One request on a connection of its own."""
         origin = f"http://127.0.0.1:{self.port}"
         return httpx.get(origin + target, headers=AUTHORIZED if headers is None else headers)
+
+    def _is_up(self) -> bool:
+        try:
+            return self.get("/ping").status_code == 200
+        except httpx.ConnectError:
+            return False
 
     def _started(self) -> int:
         late_s = time.monotonic() + START_TIMEOUT_S
@@ -77,7 +85,7 @@ ON_A_PORT = ("--port", "0")
 
 
 @contextmanager
-def running(log: Path, *options: str, **environment: str) -> Iterator[Server]:
+def running(log: Path, *options: str, port: int = 0, **environment: str) -> Iterator[Server]:
     """A server, on a free port unless the options say otherwise, ended at the end of the block."""
     command = [*COMMAND, *(options or ON_A_PORT)]
     settings = {"KEYTURN_CHECK_INTERVAL_S": str(CHECK_INTERVAL_S), "AWS_TOKEN": TOKEN}
@@ -91,7 +99,7 @@ def running(log: Path, *options: str, **environment: str) -> Iterator[Server]:
         )
         ending.callback(process.wait, 10)
         ending.callback(process.terminate)
-        yield Server(process, log)
+        yield Server(process, log, port)
 
 
 @pytest.fixture
@@ -245,7 +253,7 @@ class Attacker:
                 self._held.add(made)
                 with suppress(ConnectionError):
                     made.sendall(half)
-                made.setblocking(False)
+                made.settimeout(0)
                 self.opened += 1
 
     def _closed(self) -> list[socket.socket]:
@@ -265,7 +273,7 @@ LOG_BYTES_MAX = 50_000
 
 
 def test_half_sent_requests_starve_nobody(server: Server) -> None:
-    """Beside 1,200 connections with half a request each, new callers, a kept connection and /ping are answered.
+    """Beside 1,200 connections with half a request each, callers, old and new, and /ping are answered.
 
     Each within a second, for longer than a head may take; and the log stays below 50 kB.
     """
@@ -276,11 +284,12 @@ def test_half_sent_requests_starve_nobody(server: Server) -> None:
     with Attacker(server.port, 1_200) as attacker, httpx.Client(base_url=origin) as kept:
         late_s = time.monotonic() + ATTACK_S
         while time.monotonic() < late_s:
-            for ask in (
+            asks: list[Callable[[], httpx.Response]] = [
                 lambda: server.get(f"/v1/{NAME}"),
                 lambda: server.get("/ping", {}),
                 lambda: kept.get(f"/v1/{NAME}", headers=AUTHORIZED),
-            ):
+            ]
+            for ask in asks:
                 started_s = time.monotonic()
                 assert ask().status_code == 200
                 waits.append(time.monotonic() - started_s)
@@ -289,8 +298,7 @@ def test_half_sent_requests_starve_nobody(server: Server) -> None:
     assert len(waits) > 100
     assert max(waits) < 1
     assert len(server.log) - before < LOG_BYTES_MAX
-    assert "a connection was closed: it sent no whole request" in server.log
-    assert "more lines such as: a connection was closed" in server.log
+    assert "connections were closed: they sent no whole request in time" in server.log
     assert "Traceback" not in server.log
 
 
@@ -308,7 +316,7 @@ def test_too_few_descriptors_are_told(aws: EmbeddedAws) -> None:
         text=True,
         check=False,
         timeout=START_TIMEOUT_S,
-        preexec_fn=few,  # noqa: PLW1509 # no threads here
+        preexec_fn=few,
     )
     assert ended.returncode == 2
     assert "800 connections need" in ended.stderr
@@ -359,7 +367,8 @@ def test_the_log_has_no_secret(
     client.create_secret(Name=NAME, SecretString="canary-secret-value")
     session.client("ssm").put_parameter(Name="/prod/canary", Value="canary-value", Type="SecureString")
     credentials = {"AWS_SESSION_TOKEN": "canary-session-token", "AWS_SECRET_ACCESS_KEY": "canary-key"}
-    with running(tmp_path / "log", *ON_A_PORT, "--log-level", level, **credentials) as server:
+    options = ("--port", str(port := free_port()), "--log-level", level)
+    with running(tmp_path / "log", *options, port=port, **credentials) as server:
         assert server.get(f"/v1/{NAME}").json()["SecretString"] == "canary-secret-value"
         assert server.get(f"/v1/{NAME}?refreshNow=true").status_code == 200
         found = server.get("/systemsmanager/parameters/get?name=/prod/canary&withDecryption=true")
@@ -378,24 +387,35 @@ def test_the_log_has_no_secret(
 
 def asked_by(user: int | None, path: Path) -> str:
     """What a process of this user gets over the unix socket: the status, or the kind of the error."""
-    program = f"""
-import socket
-try:
-    with socket.socket(socket.AF_UNIX) as asked:
-        asked.connect({str(path)!r})
-        asked.sendall(b"GET /v1/{NAME} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
-        print(asked.recv(65536).decode().split(" ")[1])
-except (OSError, IndexError) as error:
-    print(type(error).__name__)
-"""
-    return subprocess.run(
-        [sys.executable, "-S", "-c", program], user=user, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Another program could not be run: this one's folder may be closed to that user.
+        try:
+            if user is not None:
+                os.setgroups([])
+                os.setresuid(user, user, user)
+            with socket.socket(socket.AF_UNIX) as asked:
+                asked.connect(str(path))
+                asked.sendall(f"GET /v1/{NAME} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                said = asked.recv(65536).decode().split(" ")[1]
+        except (OSError, IndexError) as error:
+            said = type(error).__name__
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
+CLOSED = ("ConnectionResetError", "IndexError", "BrokenPipeError")
 
 
 def ports_of(pid: int) -> int:
     """The number of TCP sockets of a process that listen."""
-    own = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
+    own = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
     lines = [
         line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()
     ]
@@ -403,7 +423,7 @@ def ports_of(pid: int) -> int:
 
 
 def test_a_unix_socket_asks_the_kernel_who_calls(client: SecretsManagerClient, tmp_path: Path) -> None:
-    """Its own user is answered without a token, others are not; nothing listens on a port; the file goes away."""
+    """Its own user needs no token, others are not answered; no port is open; the file goes away."""
     client.create_secret(Name=NAME, SecretString="one")
     with temporary_folder() as folder:
         path = folder / "serve.sock"
@@ -423,12 +443,12 @@ def test_a_unix_socket_asks_the_kernel_who_calls(client: SecretsManagerClient, t
         if os.geteuid() == 0:
             with running(tmp_path / "log", *options, "--allow-uid", str(NOBODY), AWS_TOKEN=""):
                 assert asked_by(NOBODY, path) == "200"
-                assert asked_by(NOBODY + 1, path) in ("ConnectionResetError", "IndexError", "BrokenPipeError")
-                assert asked_by(None, path) in ("ConnectionResetError", "IndexError", "BrokenPipeError")
+                assert asked_by(NOBODY + 1, path) in CLOSED
+                assert asked_by(None, path) in CLOSED
 
 
 def test_a_replaced_token_is_the_token(client: SecretsManagerClient, tmp_path: Path) -> None:
-    """A process that runs takes the token that is put into its file, at once, and not the old one any more."""
+    """A server takes the token that is put into its file, at once, and the old one no more."""
     client.create_secret(Name=NAME, SecretString="one")
     file, new = tmp_path / "token", tmp_path / "new"
     file.write_text(TOKEN)

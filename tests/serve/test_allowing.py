@@ -35,7 +35,7 @@ def test_what_is_named_is_served(pattern: str) -> None:
     "pattern", ["prod", "prod/", "PROD/*", "prod/?", "[p]rod/db", "*/db/*", ARN + "other*", "d*"]
 )
 def test_what_is_not_named_is_not_served(pattern: str) -> None:
-    """403 and 400, as where a policy denies the read; Secrets Manager is not asked for what has another name."""
+    """403 and 400, as where a policy denies the read; Secrets Manager is not asked for other names."""
     endpoint = Endpoint(allow=(pattern,))
     answer = endpoint.ask(f"/secretsmanager/get?secretId={NAME}")
     assert (403, "AccessDeniedException") == (answer.status_code, answer.json()["__type"])

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from keyturn import SecretCache
 from keyturn.serve.logs import KINDS_MAX, LINE_LENGTH_MAX, LINES_MAX, WINDOW_S, set_up
+from keyturn.serve.server import tell
 from keyturn.testing.fakes import FakeClock
 from tests.serve.endpoint import TOKEN, Endpoint
 from tests.serve.wire import Line, on_a_line, request
@@ -34,7 +35,7 @@ def _as_before() -> Iterator[None]:
 
 
 def asked_through_botocore() -> None:
-    """A secret is asked for by a caller, and read by a real client with a session token; so is a missing one."""
+    """A caller asks for a secret and for one that is missing; a real client with a session token reads."""
     with mock_aws():
         client = boto3.client(
             "secretsmanager",
@@ -98,13 +99,13 @@ def test_of_an_exception_only_type_and_place_are_written() -> None:
     written = io.StringIO()
     set_up("debug", written, FakeClock().monotonic)
     try:
-        raise ValueError(VALUE)
+        int(VALUE)
     except ValueError:
         logging.getLogger("botocore.credentials").warning("failed", exc_info=True)
         logging.getLogger("keyturn").exception("failed as well")
     first, second = written.getvalue().splitlines()
     assert first.endswith("]")
-    assert "botocore.credentials failed [ValueError in test_of_an_exception_only_type_and_place" in first
+    assert "botocore.credentials failed [ValueError in test_of_an_exception_only_type" in first
     assert "ERROR keyturn failed as well [ValueError in" in second
     assert VALUE not in written.getvalue()
 
@@ -137,7 +138,7 @@ def test_lines_of_ever_new_kinds_cannot_flood_it_either() -> None:
     clock, written = FakeClock(), io.StringIO()
     set_up("info", written, clock.monotonic)
     for number in range(2 * KINDS_MAX + 100):
-        logging.getLogger(f"made.up.{number}").warning(f"{number} " + 5000 * "a")  # noqa: G003, G004 # as others log
+        logging.getLogger(f"made.up.{number}").warning(f"{number} " + 5000 * "a")  # noqa: G003 # as others log
     lines = written.getvalue().splitlines()
     assert KINDS_MAX + LINES_MAX == len(lines)
     assert LINE_LENGTH_MAX == max(len(line) for line in lines)
@@ -158,6 +159,7 @@ def test_a_flood_of_connections_stays_small_in_the_log(sent: bytes) -> None:
     async def story(line: Line) -> None:
         for _ in range(500):
             await line.connect().send(sent)
+        tell(line.gate.closed)
 
     on_a_line(story)
     assert 0 < len(written.getvalue()) < 10_000

@@ -129,7 +129,7 @@ def test_a_link_that_moves_is_the_new_token(tmp_path: Path, clock: FakeClock) ->
 def test_a_spoilt_file_keeps_the_last_good_token(
     tmp_path: Path, content: str | None, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Emptied, removed or filled with something else: it goes on, says so once, and heeds the next good one."""
+    """Emptied, removed or filled with other things: it goes on, says so once, and heeds the next good one."""
     file = tmp_path / "token"
     file.write_text(ONE)
     token = found({"AWS_TOKEN": f"file://{file}"}, clock)
@@ -169,7 +169,16 @@ def test_every_token_must_be_right() -> None:
     """None, or another one beside the right one, lets nobody in."""
     token = Token(lambda: ONE, is_fixed=True, monotonic=lambda: 0.0)
     one, two = ONE.encode(), TWO.encode()
-    cases = ([], [one], [one, one], [one, two], [two, one], [b""], [one, b""], [one[:-1]])
+    cases: tuple[list[bytes], ...] = (
+        [],
+        [one],
+        [one, one],
+        [one, two],
+        [two, one],
+        [b""],
+        [one, b""],
+        [one[:-1]],
+    )
     assert [[one], [one, one]] == [given for given in cases if token.matches(given)]
 
 

@@ -42,7 +42,7 @@ class Wire(asyncio.Transport):
         self.connection = connection
         self.answers = b""
         self.unsent = 0
-        self.is_closed = self._is_closing = False
+        self._is_closed = self._is_closing = False
         connection.connection_made(self)
 
     async def send(self, data: bytes) -> bytes:
@@ -62,6 +62,10 @@ class Wire(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
+    def ended(self) -> bool:
+        """Whether nothing of it is open any more."""
+        return self._is_closed
+
     def is_closing(self) -> bool:
         return self._is_closing
 
@@ -76,8 +80,8 @@ class Wire(asyncio.Transport):
             self.abort()
 
     def abort(self) -> None:
-        if not self.is_closed:
-            self._is_closing = self.is_closed = True
+        if not self._is_closed:
+            self._is_closing = self._is_closed = True
             asyncio.get_running_loop().call_soon(self.connection.connection_lost, None)
 
 

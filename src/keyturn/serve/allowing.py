@@ -76,7 +76,7 @@ class AllowList:
 
 
 def _resource(pattern: str) -> str:
-    """Return what the pattern of an ARN says of its resource; anything, if it does not say where that begins."""
+    """Return what the pattern of an ARN says of the resource, or anything if that is not clear."""
     for kind in ("secret:", "parameter/"):
         _, found, rest = pattern.partition(f":{kind}")
         if found:

@@ -54,9 +54,8 @@ class Connection(H11Protocol):
             # What is left to send would keep it open for ever if the caller does not read it.
             self._gate.unread(self)
 
-    def leave(self, why: str) -> None:
+    def leave(self) -> None:
         """Close the connection at once."""
-        log.info("a connection was closed: %s", why)
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
@@ -65,7 +64,8 @@ class Connection(H11Protocol):
         if self._uids is not None:
             uid = peer_uid(transport)
             if uid not in self._uids:
-                self.leave(f"user {uid} may not call, see --allow-uid")
+                log.warning("user %d may not call: see --allow-uid", uid)
+                self.leave()
                 return
         self._gate.enter(self)
 
@@ -92,7 +92,7 @@ class Connection(H11Protocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection; at once if the caller has not read its answer."""
         if self.transport.get_write_buffer_size():
-            self.leave("its answer was not read")
+            self.leave()
         else:
             super().timeout_keep_alive_handler()
 

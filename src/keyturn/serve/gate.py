@@ -7,13 +7,25 @@ half a request, pushes out his own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, Protocol
 
-RESERVE: Final = 32
-"""The number of places beyond the limit. Callers beyond it are told so there, and health checks get in."""
+RESERVE_MIN: Final = 32
+RESERVE_MAX: Final = 1024
+"""The numbers of places beyond the limit, at least and at most.
+
+Callers beyond the limit are told so there, and health checks get in. The more there are, the more connections
+without a request can be open before they make each other leave.
+"""
+
+EXPIRED_MAX: Final = 50
+"""The number of connections that are closed at one look at the clock.
+
+Who opens a new one for each could otherwise keep the event loop for longer than a caller should wait.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +49,7 @@ class Patience:
 class Guest(Protocol):
     """A connection."""
 
-    def leave(self, why: str) -> None:
+    def leave(self) -> None:
         """Close it at once, whatever it still has to send."""
 
 
@@ -51,7 +63,7 @@ class Gate:
     """
 
     def __init__(self, places: int, patience: Patience, monotonic: Callable[[], float]) -> None:
-        self._places = places
+        self.places = places
         self._patience = patience
         self._monotonic = monotonic
         # Guest -> when it must leave, in the order in which guests make room.
@@ -59,19 +71,20 @@ class Gate:
         self._idle: dict[Guest, float] = {}
         self._busy: dict[Guest, float] = {}
         self._unread: dict[Guest, float] = {}
+        self.closed: Counter[str] = Counter()
+        """Why guests had to leave, and how many; who tells it takes it away."""
 
     def __len__(self) -> int:
         return len(self._unproven) + len(self._idle) + len(self._busy)
 
     def enter(self, guest: Guest) -> None:
         """Let a new connection in. Another one, or this one, has to leave if all places are taken."""
-        if len(self) >= self._places:
+        if len(self) >= self.places:
             other = next(chain(self._unproven, self._idle), None)
             if other is None:
-                guest.leave("every place is taken by a request with the token")
+                self._close(guest, "every place was taken by a request with the token")
                 return
-            self.left(other)
-            other.leave("its place was needed, and it had no request")
+            self._close(other, "others came, and these had no request")
         self._unproven[guest] = self._monotonic() + self._patience.head_s
 
     def heard(self, guest: Guest) -> None:
@@ -108,10 +121,14 @@ class Gate:
         self._unread.pop(guest, None)
 
     def expire(self) -> None:
-        """Make those leave whose time is over."""
-        for guest, why in list(self._overdue()):
-            self.left(guest)
-            guest.leave(why)
+        """Make those leave whose time is over, or some of them if they are many."""
+        for guest, why in list(islice(self._overdue(), EXPIRED_MAX)):
+            self._close(guest, why)
+
+    def _close(self, guest: Guest, why: str) -> None:
+        self.left(guest)
+        self.closed[why] += 1
+        guest.leave()
 
     def _forgotten(self, guest: Guest) -> bool:
         """Take the guest out of its queue. Return False if it was in none, since it has left."""
@@ -120,10 +137,10 @@ class Gate:
     def _overdue(self) -> Iterator[tuple[Guest, str]]:
         now_s = self._monotonic()
         for queue, why in (
-            (self._unread, "its answer was not read"),
-            (self._unproven, "it sent no whole request"),
-            (self._idle, "it sent no whole request after its last one"),
-            (self._busy, "its answer took too long"),
+            (self._unread, "their answers were not read"),
+            (self._unproven, "they sent no whole request in time"),
+            (self._idle, "they sent no whole request after the last one"),
+            (self._busy, "their answers took too long"),
         ):
             for guest, end_s in queue.items():
                 if end_s <= now_s:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,10 +24,10 @@ from keyturn.serve import descriptors
 from keyturn.serve.allowing import AllowList
 from keyturn.serve.app import make_app
 from keyturn.serve.connection import factory
-from keyturn.serve.gate import RESERVE, Gate, Patience
+from keyturn.serve.gate import Gate, Patience
 from keyturn.serve.guard import REQUEST_BYTES_MAX, Guard
 from keyturn.serve.reading import Reader
-from keyturn.serve.sockets import BACKLOG, loopback_sockets, unix_socket
+from keyturn.serve.sockets import QUEUE, accepted_in_a_row, loopback_sockets, unix_socket
 from keyturn.serve.tokens import Token
 from keyturn.settings.environment import KeyturnSettings
 
@@ -40,8 +41,12 @@ ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
 IDLE_S, ENDING_S = 60, 10
 """Seconds that a connection may be idle, and seconds that open requests may take after the end signal."""
 
-TICK_S: Final = 0.5
+TICK_S: Final = 0.1
 """Seconds between two looks at the clock of the connections."""
+
+
+TOLD_EVERY_S: Final = 10.0
+"""Seconds between two lines of the log about connections that were closed for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,10 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, answer the open requests, and let the signal end the process.
 
-    `settings` are those of the cache behind the server. `each_tick` is called twice a second. Raises
+    `settings` are those of the cache behind the server. `each_tick` is called ten times a second. Raises
     `ConfigurationError` if the server cannot start, for example for a port in use or a missing Region.
     """
-    descriptors.provide(limits.connections, limits.threads)
+    places = descriptors.provide(limits.connections, limits.threads)
     client = _secrets_manager_client()
     by_id = VersionSource(lambda: client)
     with (
@@ -97,19 +102,32 @@ def serve(
             max_requests=limits.connections,
             has_hosts=isinstance(where, Tcp),
         )
-        gate = Gate(limits.connections + RESERVE, Patience(), SYSTEM_CLOCK.monotonic)
+        gate = Gate(places, Patience(), SYSTEM_CLOCK.monotonic)
         server = uvicorn.Server(config(guard, gate, where.uids if isinstance(where, Unix) else None))
         # uvicorn sets them a moment after the first connection may have come.
         server.config.load()
         server.server_state.default_headers = server.config.encoded_headers
 
+        told_s = -TOLD_EVERY_S
+
         def tick() -> None:
+            nonlocal told_s
             gate.expire()
             each_tick()
+            if gate.closed and SYSTEM_CLOCK.monotonic() - told_s >= TOLD_EVERY_S:
+                told_s = SYSTEM_CLOCK.monotonic()
+                tell(gate.closed)
             # A signal that came before uvicorn heeded signals.
             server.should_exit = server.should_exit or bool(raised)
 
         asyncio.run(_run(server, sockets, tick))
+
+
+def tell(closed: Counter[str]) -> None:
+    """Log why connections were closed, and how many, and forget it."""
+    for why, count in closed.items():
+        log.info("%d connections were closed: %s", count, why)
+    closed.clear()
 
 
 @contextmanager
@@ -133,7 +151,13 @@ def _listening(where: Tcp | Unix) -> Iterator[list[socket.socket]]:
 
 async def _run(server: uvicorn.Server, sockets: list[socket.socket], tick: Callable[[], None]) -> None:
     async def ticks() -> None:
+        has_queues = False
         while True:
+            if server.started and not has_queues:
+                has_queues = True
+                for one in sockets:
+                    # asyncio has set it to the number of connections that it accepts in a row.
+                    one.listen(QUEUE)
             tick()
             await asyncio.sleep(TICK_S)
 
@@ -186,7 +210,7 @@ def config(guard: Guard, gate: Gate, uids: frozenset[int] | None) -> uvicorn.Con
         server_header=False,
         proxy_headers=False,
         headers=[("Cache-Control", "no-store")],
-        backlog=BACKLOG,
+        backlog=accepted_in_a_row(gate.places),
         h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=ENDING_S,

@@ -13,13 +13,28 @@ from typing import Final
 
 from keyturn.errors import ConfigurationError
 
-BACKLOG: Final = 128
-"""The number of connections that may wait to be accepted on one socket."""
+QUEUE: Final = 2048
+"""The number of connections that may wait to be accepted on one socket.
+
+A caller that finds no room there tries again after a second.
+"""
+
+ACCEPTED_MAX: Final = 128
+"""The number of connections that asyncio accepts in a row on one socket, at most."""
 
 _PORT_ATTEMPTS: Final = 20
 """How many free ports of 127.0.0.1 are tried until one is free on ::1, too."""
 
 _NO_IPV6: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
+def accepted_in_a_row(places: int) -> int:
+    """Return the number of connections to accept before those that are open are looked at.
+
+    It is a small part of the places: else the connections of a flood would push each other out, and a caller
+    among them, before a first byte was read.
+    """
+    return max(1, min(ACCEPTED_MAX, places // 8))
 
 
 def loopback_sockets(port: int) -> list[socket.socket]:
@@ -70,7 +85,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
         else:
             made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
         made.bind((address, port))
-        made.listen(BACKLOG)
+        made.listen(QUEUE)
     except OSError as error:
         if made is not None:
             made.close()
@@ -102,7 +117,7 @@ def unix_socket(path: Path, uids: frozenset[int]) -> Iterator[socket.socket]:
         finally:
             os.umask(before)
         own = where.lstat().st_ino
-        made.listen(BACKLOG)
+        made.listen(QUEUE)
         try:
             yield made
         finally:
