@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fnmatch import translate
+from typing import Final
 
 from keyturn.errors import AccessDeniedError, ConfigurationError, ParameterAccessDeniedError
 from keyturn.model.names import SUFFIX_LENGTH, Arn, parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import SecretVersion
 
-_DETAIL = "the endpoint's --allow does not name it"
-_ADVICE = "ask for what it names, or start the endpoint with another --allow"
+_DETAIL: Final = "the endpoint's --allow does not name it"
+_ADVICE: Final = "ask for what it names, or start the endpoint with another --allow"
 
 
 class AllowList:

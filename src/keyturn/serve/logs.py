@@ -65,7 +65,7 @@ class Budget:
         ended, self._said, self._since_s = self._said, {}, now_s
         for kind, said in ended.items():
             if said.count > LINES_MAX:
-                yield kind, f"{said.count - LINES_MAX} more lines such as: {said.first}"
+                yield kind, _more(said)
 
 
 class OneLine(logging.Formatter):
@@ -139,6 +139,10 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _more(said: Said) -> str:
+    return f"{said.count - LINES_MAX} more lines such as: {said.first}"
 
 
 def _line(record: logging.LogRecord) -> str:

@@ -150,22 +150,25 @@ def _listening(where: Tcp | Unix) -> Iterator[list[socket.socket]]:
 
 
 async def _run(server: uvicorn.Server, sockets: list[socket.socket], tick: Callable[[], None]) -> None:
-    async def ticks() -> None:
-        has_queues = False
-        while True:
-            if server.started and not has_queues:
-                has_queues = True
-                for one in sockets:
-                    # asyncio has set it to the number of connections that it accepts in a row.
-                    one.listen(QUEUE)
-            tick()
-            await asyncio.sleep(TICK_S)
+    loop = asyncio.get_running_loop()
+    has_queues = False
+    next_one: asyncio.TimerHandle
 
-    ticking = asyncio.create_task(ticks())
+    def again() -> None:
+        nonlocal next_one, has_queues
+        next_one = loop.call_later(TICK_S, again)
+        if server.started and not has_queues:
+            has_queues = True
+            for one in sockets:
+                # asyncio has set it to the number of connections that it accepts in a row.
+                one.listen(QUEUE)
+        tick()
+
+    next_one = loop.call_later(TICK_S, again)
     try:
         await server.serve(sockets)
     finally:
-        ticking.cancel()
+        next_one.cancel()
 
 
 @contextmanager
