@@ -7,10 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
+from keyturn import Peers, SecretCache
 from keyturn.errors import AccessDeniedError, ConfigurationError
+from keyturn.model.parameter import Parameter
 from keyturn.serve.allowing import AllowList
 from tests.serve.endpoint import Endpoint
-from tests.world import NAME
+from tests.world import NAME, World
 
 ARN = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
 
@@ -133,6 +135,22 @@ def test_a_parameter_out_of_the_list_is_not_read() -> None:
     """403, as where a policy denies it."""
     answer = Endpoint(allow=("/prod/*",)).ask("/systemsmanager/parameters/get?name=/dev/host")
     assert (403, "AccessDeniedException") == (answer.status_code, answer.json()["__type"])
+
+
+class Renamed:
+    """Answers with a parameter of another name than was asked for."""
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+        arn = f"{PARAMETER_ARN}/dev/host"
+        return Parameter(secret_id, arn, "/dev/host", "1", frozenset({stage}), 0.0, string="canary")
+
+
+def test_the_answer_is_checked_as_well() -> None:
+    """What an answer says it is counts, not only what was asked for."""
+    cache = SecretCache(peers=Peers(source=World().secrets, parameter_source=lambda _: Renamed()))
+    for pattern, expected in (("/prod/*", 403), ("/*", 200)):
+        endpoint = Endpoint(allow=(pattern,), given_cache=cache)
+        assert expected == endpoint.ask("/systemsmanager/parameters/get?name=/prod/host").status_code
 
 
 @pytest.mark.parametrize("pattern", ["", "prod/\n*", "a\0", "\x1b[2J"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 
 import pytest
 
+from keyturn.errors import UnavailableError
 from keyturn.serve.gate import EXPIRED_MAX, Gate, Patience
 from tests.serve.endpoint import TOKEN
 from tests.serve.wire import HALF, PATIENCE, TARGET, Line, Wire, on_a_line, request, status
@@ -98,16 +101,17 @@ def test_an_answer_must_be_read_in_time() -> None:
     """A caller that reads nothing is cut off, while it is answered and when the connection is to close."""
 
     async def story(line: Line) -> None:
-        slow, reading, refused = (line.connect() for _ in range(3))
+        slow, reading, last, refused = (line.connect() for _ in range(4))
         for wire in (slow, reading):
             await wire.send(request())
             wire.connection.pause_writing()
         reading.connection.resume_writing()
-        refused.unsent = 1
+        last.unsent = refused.unsent = 1
+        assert 200 == status(await last.send(request(TARGET, "Connection: close")))
         assert 403 == status(await refused.send(request(token="wrong")))
-        assert not refused.ended()
+        assert (False, False) == (last.ended(), refused.ended())
         line.after(PATIENCE.unread_s)
-        assert (True, False, True) == (slow.ended(), reading.ended(), refused.ended())
+        assert (True, False, True, True) == tuple(one.ended() for one in (slow, reading, last, refused))
 
     on_a_line(story)
 
@@ -139,6 +143,26 @@ def test_nothing_is_kept_of_connections_that_are_gone() -> None:
         return len(line.gate)
 
     assert 0 == on_a_line(story)
+
+
+def test_a_request_that_waits_for_aws_is_not_pushed_out() -> None:
+    """Whatever comes meanwhile, it gets its answer."""
+    gate = threading.Event()
+
+    async def story(line: Line) -> int:
+        line.endpoint.world.secrets.create("prod/slow", "one")
+        line.endpoint.world.secrets.fail = lambda _: None if gate.wait(30) else UnavailableError("prod/slow")
+        caller = line.connect()
+        asked = asyncio.create_task(caller.send(request("/v1/prod/slow")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        for _ in range(30):
+            line.connect()
+        assert not caller.ended()
+        gate.set()
+        return status(await asked)
+
+    assert 200 == on_a_line(story)
 
 
 class Guest:

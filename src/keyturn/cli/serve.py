@@ -118,5 +118,5 @@ def _place(port: int, uds: Path | None, uids: tuple[int, ...]) -> Tcp | Unix:
     # The other variables may hold credentials for AWS, of which no caller knows.
     token = None
     if environment().get(VARIABLES[0]):
-        token = found_token(environment(), SYSTEM_CLOCK.monotonic, VARIABLES[:1])
+        token = found_token(environment(), SYSTEM_CLOCK.monotonic)
     return Unix(uds, frozenset(uids or {os.geteuid()}), token)

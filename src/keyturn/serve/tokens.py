@@ -95,20 +95,16 @@ class Token:
         return True
 
 
-def found_token(
-    environment: Mapping[str, str],
-    monotonic: Callable[[], float],
-    variables: Sequence[str] = VARIABLES,
-) -> Token:
+def found_token(environment: Mapping[str, str], monotonic: Callable[[], float]) -> Token:
     """Return the token: the value of the first variable that is set, or the text of the file it names.
 
     Raises `ConfigurationError` if there is no token, since no caller could then be accepted, or a bad one.
     """
-    name = next((name for name in variables if environment.get(name)), None)
+    name = next((name for name in VARIABLES if environment.get(name)), None)
     if name is None:
         raise ConfigurationError(
             f"no token: set AWS_TOKEN to the token, or to {FILE_PREFIX}PATH of a file with the token "
-            f"(looked for {', '.join(variables)})"
+            f"(looked for {', '.join(VARIABLES)})"
         )
     value = environment[name]
     if not value.startswith(FILE_PREFIX):
