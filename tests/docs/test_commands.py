@@ -20,7 +20,7 @@ SHELL: Final = ("sh", "shell", "bash", "console", "")
 PROGRAMS: Final = ("make", "keyturn", "python", "pip", "aws", "sam", "terraform", "curl", "pip-audit")
 
 RUN: Final[Mapping[str, str]] = {
-    "make listener": "docs/test_tutorial.py",
+    "make listener": "cli/test_stack.py",
     "make demo": "e2e/test_demo.py",
     "make layer": "packaging/test_layer.py",
     "make simulate": "simulation/test_simulation.py",
