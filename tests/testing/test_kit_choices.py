@@ -109,15 +109,12 @@ def test_a_cache_on_the_real_clock_is_named(keyturn_rotating_secret: MakeSecret)
 
 
 class Connection:
-    """A stand-in for a connection that answers one query."""
+    """A stand-in for a connection that answers one query, and is then closed by its server."""
 
-    def __enter__(self) -> Self:
-        return self
+    closed = False
 
-    def __exit__(self, *_error: object) -> None:
-        """Close nothing."""
-
-    def execute(self, _query: str) -> Connection:
+    def execute(self, _query: str) -> Self:
+        self.closed = True
         return self
 
     def fetchall(self) -> list[tuple[int]]:
