@@ -25,6 +25,9 @@ RUN: Final[Mapping[str, str]] = {
     "make layer": "packaging/test_layer.py",
     "make simulate": "simulation/test_simulation.py",
     "make bugs": "simulation/test_simulation.py",
+    "aws s3": "docs/test_install.py",
+    "aws sts": "docs/test_install.py",
+    "aws cloudformation": "docs/test_install.py",
     "keyturn announce": "cli/test_announce_and_sweep.py",
     "keyturn demo": "cli/test_demo.py",
     "keyturn doctor": "cli/test_doctor.py",
@@ -51,8 +54,6 @@ IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""
 
 BY_HAND: Final[Mapping[str, str]] = {
-    "aws s3": "docs/operations.md",
-    "aws cloudformation": "docs/operations.md",
     "aws dynamodb": "docs/operations.md",
     "aws iam": "docs/iam.md",
     "aws sqs": "docs/operations.md",
