@@ -26,7 +26,6 @@ RUN: Final[Mapping[str, str]] = {
     "make simulate": "simulation/test_simulation.py",
     "make bugs": "simulation/test_simulation.py",
     "aws s3": "docs/test_install.py",
-    "aws sts": "docs/test_install.py",
     "aws cloudformation": "docs/test_install.py",
     "keyturn announce": "cli/test_announce_and_sweep.py",
     "keyturn demo": "cli/test_demo.py",
