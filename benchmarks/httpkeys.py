@@ -183,8 +183,8 @@ def changing(server: KeyServer, secrets: FakeSecretsManager, counted: Counted) -
         time.sleep(0.5)
         secrets.move(NAME, "AWSCURRENT", "v2")
         wait_for(0.75)
-        server.keys = {"three"}
         secrets.put(NAME, "three", "v3", "AWSCURRENT")
+        server.keys = {"three"}
 
     thread = threading.Thread(target=replace)
     thread.start()

@@ -25,6 +25,9 @@ from keyturn.model.versions import SecretVersion
 
 _Response = TypeVar("_Response")
 
+BUDGET_S: Final = 1.2
+"""A refused request may wait for one more look at the secret, which is allowed once a second."""
+
 UNAUTHORIZED: Final = 401
 """The status that says that the server does not accept the key."""
 
@@ -83,7 +86,8 @@ class Key:
         authorize: makes the headers of a request; `bearer()` by default.
         refused: the statuses by which the server refuses the key; 401 by default. Add 403 only if the server
             answers a wrong key with it: a right key without a right is answered with 403 by most servers.
-        options: `LoginOptions`. `budget_s` is 0 by default: a request does not wait for a rotation to go on.
+        options: `LoginOptions`. `budget_s` is 1.2 by default: a refused request waits for so many seconds at
+            most, while a rotation seems to be under way.
 
     Threads and tasks may share it. Raises `ConfigurationError` for an origin that is none.
     """
@@ -107,7 +111,7 @@ class Key:
         self._secret_id = secret_id
         self._authorize = authorize or bearer()
         self._refused = frozenset(refused)
-        chosen: LoginOptions = {"budget_s": 0.0, "server": origin, **options, "is_refused": _is_refusal}
+        chosen: LoginOptions = {"budget_s": BUDGET_S, "server": origin, **options, "is_refused": _is_refusal}
         self._login = Login(cache, secret_id, **chosen)
 
     def __repr__(self) -> str:
