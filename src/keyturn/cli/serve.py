@@ -85,7 +85,7 @@ def command(
     and AWS_CONTAINER_AUTHORIZATION_TOKEN that is set: the token itself, or file://PATH. On a unix socket the
     kernel names the caller, and a token is asked for only if AWS_TOKEN is set. Environment variables set up
     the cache behind the endpoint: above all KEYTURN_MARKER_TABLE, without which rotations are not noticed at
-    once, and the others of docs/settings.md.
+    once, and the others of `keyturn help settings`.
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")
