@@ -37,6 +37,8 @@ class AllowList:
 
     def check_secret(self, secret_id: str) -> None:
         """Raise `AccessDeniedError` if no secret with this id, name or ARN, can be allowed."""
+        if self._allows_all:
+            return
         arn = Arn.parse(secret_id)
         if arn is None:
             names = [secret_id]
@@ -50,11 +52,13 @@ class AllowList:
 
     def check_version(self, version: SecretVersion) -> None:
         """Raise `AccessDeniedError` if this secret is not allowed."""
-        if not self._is(version.arn, [version.name]):
+        if not self._allows_all and not self._is(version.arn, [version.name]):
             raise AccessDeniedError(version.secret_id, _DETAIL, advice=_ADVICE)
 
     def check_parameter_name(self, name: str) -> None:
         """Raise `ParameterAccessDeniedError` if no parameter of this name or ARN can be allowed."""
+        if self._allows_all:
+            return
         asked = parameter_id(name).name
         resources = [] if asked.startswith("arn:") else [f"parameter/{asked.removeprefix('/')}"]
         if not self._may_be(asked, _parameter_names(asked), resources):
@@ -62,16 +66,16 @@ class AllowList:
 
     def check_parameter(self, parameter: Parameter) -> None:
         """Raise `ParameterAccessDeniedError` if this parameter is not allowed."""
-        if not self._is(parameter.arn, _parameter_names(parameter.name)):
+        if not self._allows_all and not self._is(parameter.arn, _parameter_names(parameter.name)):
             raise ParameterAccessDeniedError(parameter.secret_id, _DETAIL, advice=_ADVICE)
 
     def _may_be(self, asked: str, names: list[str], resources: list[str]) -> bool:
-        if self._allows_all or self._is(asked, names):
+        if self._is(asked, names):
             return True
         return any(pattern.fullmatch(one) for pattern in self._of_resources for one in resources)
 
     def _is(self, arn: str, names: list[str]) -> bool:
-        if self._allows_all or any(pattern.fullmatch(arn) for pattern in self._of_arns):
+        if any(pattern.fullmatch(arn) for pattern in self._of_arns):
             return True
         return any(pattern.fullmatch(one) for pattern in self._of_names for one in names)
 
