@@ -109,7 +109,7 @@ def test_the_environments_table_is_used_unless_there_is_to_be_none(
     told = []
     for asked in (None, False, "other"):
         cache = SecretCache(
-            dynamodb_client=client,
+            dynamodb_client=client,  # type: ignore[arg-type] # a reader needs no more
             marker_table=asked,
             peers=Peers(source=world.secrets, clock=world.clock, random=lambda: 0.0),
         )

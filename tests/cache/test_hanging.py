@@ -190,7 +190,11 @@ def test_a_login_with_a_moment_left_leaves_the_table_at_work(world: World) -> No
     cache.get(NAME)
     world.clock.advance(5)
     goes_on = threading.Event()
-    world.table.fail = lambda: goes_on.wait(MOMENT_S)
+
+    def wait() -> None:
+        goes_on.wait(MOMENT_S)
+
+    world.table.fail = wait
     try:
         assert "one" == cache.login(NAME, SecretVersion.text, remaining_s=lambda: 0.001)
         assert () == cache.status().resting

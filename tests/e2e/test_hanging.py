@@ -36,7 +36,7 @@ def test_a_warm_function_survives_an_outage() -> None:
 @pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for the function's answer as Linux does")
 def test_a_function_that_starts_in_an_outage_says_why() -> None:
-    """Without a copy and with `cold_wait_s` below its time-out it answers with a typed error, and recovers."""
+    """Without a copy, `cold_wait_s` below its time-out: it answers with a typed error, and recovers."""
     seen = survived(6.0, is_warm=False, cold_wait_s=2.0)
     assert (0, 0, True) == (seen.killed, seen.answered, seen.answers_after)
     assert {"UnavailableError"} == set(seen.ended)

@@ -405,8 +405,8 @@ BUGS: Final = (
     Bug(
         "a login that has no time left is told to others as a failure of the service",
         _CACHE,
-        "        if waiting.cold_s < self.copies.limits.cold_wait_s:\n",
-        "        if waiting.cold_s < 0:\n",
+        "    if waiting.cold_s < copies.limits.cold_wait_s:\n",
+        "    if waiting.cold_s < 0:\n",
     ),
     Bug(
         "a foreign exception counts as the word that the secret is gone",

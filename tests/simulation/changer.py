@@ -126,9 +126,7 @@ class ParameterReads:
         known = set(names)
 
         def held(status: CacheStatus) -> list[HeldStatus]:
-            return [
-                one for one in status.parameters if known & set(one.secret_ids) and one.stage == selector
-            ]
+            return [one for one in status.parameters if known & set(one.secret_ids) and one.stage == selector]
 
         return bool(self.waits.copies(reader, held, 2 * len(known)))
 

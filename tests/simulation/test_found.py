@@ -558,6 +558,10 @@ class Got(NamedTuple):
     rests: bool
 
 
+def _invalidate(cache: SecretCache) -> None:
+    cache.invalidate(NAME)
+
+
 def stuck(
     from_s: float,
     until_s: float,
@@ -592,7 +596,7 @@ def stuck(
             scheduler.spawn("asks for strangers", Machine("host"), partial(get_strangers, name))
         scheduler.run(from_s)
         world.rotate("v2", "two", mark=False)
-        scheduler.spawn("invalidates", Machine("host"), lambda: cache.invalidate(NAME) and None)
+        scheduler.spawn("invalidates", Machine("host"), lambda: _invalidate(cache))
         scheduler.run(ends_s)
     scheduler.close()
     return source, got

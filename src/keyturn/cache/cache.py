@@ -176,16 +176,7 @@ class Cache:
         if brought is not None:
             # By a later read, which did not get stuck, or by one under another id.
             return brought
-        if waiting.cold_s < self.copies.limits.cold_wait_s:
-            # Nothing to remember: another caller may have the time that this one had not.
-            raise self.copies.unavailable(
-                secret_id,
-                f"no answer within the {waiting.cold_s:.3g} s that the login had left",
-                advice=ADVICE_TIME,
-            )
-        error = self.copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
-        self.copies.remember_failure(secret_id, stage, error)
-        raise error
+        raise _given_up(self.copies, secret_id, stage, waiting)
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
         job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
@@ -379,3 +370,16 @@ def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:
     except SecretError as error:
         again = error.about(secret_id)
         raise again from error.__cause__ or error
+
+
+def _given_up(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> UnavailableError:
+    """Return the error of a caller that waited in vain; remember it for others that would wait as long."""
+    if waiting.cold_s < copies.limits.cold_wait_s:
+        return copies.unavailable(
+            secret_id,
+            f"no answer within the {waiting.cold_s:.3g} s that the login had left",
+            advice=ADVICE_TIME,
+        )
+    error = copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
+    copies.remember_failure(secret_id, stage, error)
+    return error

@@ -105,9 +105,8 @@ class Parameters:
     def get_by_path(self, path: str, *, recursive: bool) -> dict[str, Parameter]:
         """Return each parameter under the path by its full name, in the order of Parameter Store.
 
-        The names are read again after `uncovered_ttl_s`, and with a background thread at work the caller leaves
-        with names up to twice as old. Each value is as fresh as any other.
-        Raises a `SecretError`.
+        The names are read again after `uncovered_ttl_s`; with a background thread at work the caller leaves
+        with names up to twice as old. Each value is as fresh as any other. Raises a `SecretError`.
         """
         path = parameter_path(path)
         waiting = self._checker.waiting()

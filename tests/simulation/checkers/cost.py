@@ -115,9 +115,7 @@ class Cost:
             isinstance(answer.outcome, StageNotFoundError) and answer.pinned
         )
         is_free = answer.stage == AWSPENDING
-        self._count(
-            answer.host, answer.name, answer.stage, answer.begun_s, failed=failed, is_free=is_free
-        )
+        self._count(answer.host, answer.name, answer.stage, answer.begun_s, failed=failed, is_free=is_free)
 
     def parameter_asked(self, asked: Asked) -> None:
         """A read of a parameter by a host ended, alone or with others."""
