@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from keyturn.cache.copies import Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
@@ -176,7 +176,7 @@ class Cache:
         if brought is not None:
             # By a later read, which did not get stuck, or by one under another id.
             return brought
-        raise _given_up(self.copies, secret_id, stage, waiting)
+        _give_up(self.copies, secret_id, stage, waiting)
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
         job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
@@ -372,14 +372,14 @@ def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:
         raise again from error.__cause__ or error
 
 
-def _given_up(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> UnavailableError:
-    """Return the error of a caller that waited in vain; remember it for others that would wait as long."""
+def _give_up(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> NoReturn:
+    """Raise that a caller waited in vain; remember it for others that would wait as long."""
     if waiting.cold_s < copies.limits.cold_wait_s:
-        return copies.unavailable(
+        raise copies.unavailable(
             secret_id,
             f"no answer within the {waiting.cold_s:.3g} s that the login had left",
             advice=ADVICE_TIME,
         )
     error = copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
     copies.remember_failure(secret_id, stage, error)
-    return error
+    raise error
