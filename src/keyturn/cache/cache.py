@@ -173,10 +173,10 @@ class Cache:
         self.service.waited_in_vain(left_s)
         again = self.copies.look(secret_id, stage)
         brought = again.version if again.version is not None else again.spare
-        if brought is not None:
-            # By a later read, which did not get stuck, or by one under another id.
-            return brought
-        _give_up(self.copies, secret_id, stage, waiting)
+        if brought is None:
+            _give_up(self.copies, secret_id, stage, waiting)
+        # By a later read, which did not get stuck, or by one under another id.
+        return brought
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
         job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
