@@ -156,7 +156,7 @@ def login(document: Json, wanted: Collection[str]) -> Mapping[str, Value] | Faul
     return found
 
 
-def flaw(value: Json, name: object = None) -> Fault | None:
+def flaw(value: Json | list[str], name: object = None) -> Fault | None:
     """Return what is wrong with the first part of `value` that cannot be handed on; None if nothing is.
 
     Each text may have lines and tabs, and no other control character. A text or number whose name is that of

@@ -32,7 +32,7 @@ from keyturn.errors import (
     SecretError,
     SecretFieldError,
 )
-from keyturn.model.fields import Fault, Unshown, flaw
+from keyturn.model.fields import Fault, Json, Unshown, flaw
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -420,7 +420,7 @@ class _Source(PydanticBaseSettingsSource):
         except SecretError as error:
             raise reference.misfit(f"{where}: {error.detail}") from error
         if isinstance(found, Fault):
-            raise reference.misfit(f"{where} ({reference}): {found.detail}")
+            raise reference.misfit(f"{where}{found.detail}")
         return found
 
     def _is_structured(self, field: FieldInfo) -> bool:
@@ -458,23 +458,28 @@ def _misplaced(field: FieldInfo) -> Iterator[Reference]:
 
 
 def _part(version: SecretVersion, reference: Reference, *, is_structured: bool, is_text: bool) -> object:
-    """Return the part of a version that the reference names, or a `Fault`. Raises a `SecretError`.
+    """Return the part of a version that the reference names, or a `Fault` to add to the field's name.
 
-    A part that is text has been judged: `keyturn.model.fields` says what a text may be.
+    A part that is text has been judged: `keyturn.model.fields` says what a text may be. Raises a
+    `SecretError` if the version has no JSON.
     """
     if reference.key is None and not is_structured:
-        value: object = version.string if version.string is not None else _decoded(version.blob(), is_text)
-        return flaw(value) or value if isinstance(value, str) else value
+        value = version.string if version.string is not None else _decoded(version.blob(), is_text)
+        return _judged(value, reference) if isinstance(value, str) else value
     if reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
-        return flaw(list(version.values)) or list(version.values)
+        return _judged(list(version.values), reference)
     document = version.json()
     keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
     for key in keys:
         if not isinstance(document, dict) or key not in document:
-            return Fault(f"there is no key {key!r}")
+            return Fault(f": there is no key {key!r}")
         document = document[key]
-    fault = flaw(document, keys[-1] if keys else None)
-    return document if fault is None else fault
+    return _judged(document, reference, keys[-1] if keys else None)
+
+
+def _judged(value: Json | list[str], reference: Reference, name: str | None = None) -> object:
+    fault = flaw(value, name)
+    return value if fault is None else Fault(f" ({reference}): {fault.detail}")
 
 
 def _decoded(value: bytes, is_text: bool) -> str | bytes | Fault:  # noqa: FBT001 # of the field
@@ -485,7 +490,7 @@ def _decoded(value: bytes, is_text: bool) -> str | bytes | Fault:  # noqa: FBT00
         return value.decode()
     except UnicodeDecodeError as error:
         where = error.start
-    return Fault(f"not UTF-8 at byte {where}")
+    return Fault(f": not UTF-8 at byte {where}")
 
 
 def _origin(reference: Reference) -> Reference:
