@@ -31,31 +31,50 @@ REDIS: Final = {"username": "username", "password": "password"}
 
 
 class Tls(NamedTuple):
-    """What a driver is given where the secret says `"ssl": true`, and where it says false.
+    """What a driver is given where the secret says `"ssl": true` (`on`), and where it says false (`off`).
 
-    The secret is not asked if the caller has an argument of his own about TLS: one whose name begins with
-    `ssl`, or one of `others`. Nor is it asked if one of the environment `variables` is set, which the driver
-    reads itself.
+    The secret is not asked if the caller gives one of the arguments `settling`, or if one of the environment
+    `variables` is set, which the driver reads itself. Nor is false believed beside any argument about TLS.
     """
 
     on: Mapping[str, object]
     off: Mapping[str, object]
-    others: Collection[str] = ()
+    settling: Collection[str]
     variables: Collection[str] = ()
+
+    def is_settled(self, given: Mapping[str, object]) -> bool:
+        """Return True if the caller has said whether to use TLS."""
+        # libpq then verifies in any case, and takes no weaker mode beside it.
+        by_system = given.get("sslrootcert") == "system"
+        by_caller = any(given.get(name) for name in self.settling)
+        return by_system or by_caller or any(environment().get(name) for name in self.variables)
 
     def arguments(self, ssl: Value | None, given: Mapping[str, object]) -> Mapping[str, object]:
         """Return the arguments for what the secret says; none if it says nothing, or if the caller does."""
-        said = any(name.startswith("ssl") or name in self.others for name in given)
-        if ssl is None or said or any(environment().get(name) for name in self.variables):
+        if ssl is None or self.is_settled(given):
             return {}
-        return self.on if ssl else self.off
+        if ssl:
+            return self.on
+        return {} if any(given[name] for name in given if name.startswith("ssl")) else self.off
 
 
 LIBPQ_TLS: Final = Tls(
-    {"sslmode": "require"}, {"sslmode": "disable"}, others=("service",), variables=("PGSSLMODE", "PGSERVICE")
+    on={"sslmode": "require"},
+    off={"sslmode": "disable"},
+    settling=("sslmode", "service"),
+    variables=("PGSSLMODE", "PGSERVICE"),
 )
-PYMYSQL_TLS: Final = Tls({"ssl": {"check_hostname": False}}, {"ssl_disabled": True})
-ASYNCPG_TLS: Final = Tls({"ssl": "require"}, {"ssl": "disable"}, others=("dsn",), variables=("PGSSLMODE",))
+PYMYSQL_TLS: Final = Tls(
+    on={"ssl": {"check_hostname": False}},
+    off={"ssl_disabled": True},
+    settling=("ssl", "ssl_disabled", "ssl_ca", "ssl_cert", "ssl_key", "read_default_file"),
+)
+ASYNCPG_TLS: Final = Tls(
+    on={"ssl": "require"},
+    off={"ssl": "disable"},
+    settling=("ssl", "dsn"),
+    variables=("PGSSLMODE",),
+)
 
 
 def arguments(
@@ -76,7 +95,7 @@ def arguments(
     secured = tls.arguments(fields.get("ssl"), chosen) if tls is not None else {}
     told = {names[field]: fields[field] for field in wanted if field in fields}
     credentials = {names[field]: fields[field] for field in CREDENTIALS}
-    return {**secured, **told, **chosen, **credentials}
+    return {**told, **chosen, **secured, **credentials}
 
 
 def login_fields(version: SecretVersion, wanted: Collection[str]) -> Mapping[str, Value]:
