@@ -114,9 +114,6 @@ def test_steps_are_announced_when_they_have_ended(stage: Stage) -> None:
         stage.name,
         stage.function(Crashes(SingleUser(**NO_TLS), "set")),
         version_id=rotation.version_id,
-        stage.name,
-        stage.function(Crashes(SingleUser(**NO_TLS), "set")),
-        version_id=rotation.version_id,
     )
     with pytest.raises(CrashError):
         failing.set()

@@ -80,7 +80,7 @@ class SingleUser:
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
-        self._server.account(current)
+        self._server.places.of(self._server.account(current))
         return _with(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
@@ -129,6 +129,7 @@ class AlternatingUsers:
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the other user and the new password."""
         account = self._server.account(current)
+        self._server.places.of(account)
         return _with(current, username=other_user(account, NAME_BYTES_MAX), password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:

@@ -186,7 +186,7 @@ def must_be_apart(current: Account, master: Account, places: Places) -> Place:
     if told is None:
         # The host that the app's secret names may be anybody's.
         raise RotationStepError(
-            f"secret {master.secret_id!r}: it names no host; give the strategy the server's: host=..., port=..."
+            f"secret {master.secret_id!r}: it names no host; give the strategy host=... and port=..."
         )
     if places.told(current) != told:
         raise RotationStepError(
