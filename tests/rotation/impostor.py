@@ -14,6 +14,8 @@ from keyturn.testing.embedded import LOCALHOST
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSS_REQUEST = struct.pack("!ii", 8, 80877104)
 CLEAR_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
+REFUSAL = b"SFATAL\0C28P01\0Mpassword authentication failed for user\0\0"
+REFUSED = b"E" + struct.pack("!i", len(REFUSAL) + 4) + REFUSAL
 COME_IN = b"R" + struct.pack("!ii", 8, 0) + b"Z" + struct.pack("!i", 5) + b"I"
 
 
@@ -42,7 +44,8 @@ class Impostor:
     def converse(self, connection: socket.socket) -> None:
         while said := connection.recv(65536):
             self.received.append(said)
-            connection.sendall(b"N" if said in (SSL_REQUEST, GSS_REQUEST) else self.answer)
+            is_offer, is_password = said in (SSL_REQUEST, GSS_REQUEST), said.startswith(b"p")
+            connection.sendall(b"N" if is_offer else REFUSED if is_password else self.answer)
 
     def was_told(self, *words: str) -> bool:
         """Whether one of the words arrived."""

@@ -147,6 +147,17 @@ def test_the_previous_password_does_not_go_where_a_planted_version_points(
     assert not thief.was_told(stage.password, MADE_UP)
 
 
+def test_a_server_that_refuses_is_not_asked_with_the_password_of_another(
+    stage: Stage, thief: Impostor
+) -> None:
+    """The options allow a password in clear, and the impostor refuses each: it gets no right one."""
+    put(stage, {**stage.fields(), "password": MADE_UP, "port": thief.port})
+    with pytest.raises(RotationStepError, match="the server refuses"):
+        stage.rotation(SingleUser(**NO_TLS, require_auth="")).run()
+    assert thief.was_told(MADE_UP)
+    assert not thief.was_told(stage.password)
+
+
 @pytest.mark.parametrize("options", [{}, NO_TLS])
 @pytest.mark.parametrize("place", ["host", "port", "both"])
 def test_a_master_without_a_host_goes_to_no_host_of_the_secret(
@@ -229,6 +240,13 @@ def test_the_masters_own_name_is_refused_whoever_knows_its_password(turns: Turns
         turns.stage.create_role(name, "known")
     turns.plant(username=name, password="the master's" if name == turns.master else "known")
     turns.assert_refused("the master's own user")
+
+
+@pytest.mark.parametrize("name", ["pg_monitor", "pg_read_all_data", "rds_superuser", "rdsadmin"])
+def test_a_predefined_role_is_refused_by_its_name(turns: Turns, name: str) -> None:
+    """PostgreSQL's and RDS's own: nobody is asked about them."""
+    turns.plant(username=name)
+    turns.assert_refused("predefined")
 
 
 def test_a_master_is_not_used_for_a_refused_current_version(turns: Turns) -> None:
@@ -341,7 +359,7 @@ def test_a_database_of_the_users_does_not_decide_what_the_master_sees(turns: Tur
     dbname = database_of(turns)
     name = clone_of(turns)
     turns.grant(turns.stage.user, name)
-    turns.attributes(name, "SUPERUSER")
+    turns.attributes(name, "CREATEROLE")
     if named_by == "the master's":
         turns.set_master(host=LOCALHOST, port=turns.stage.postgres.port, dbname=dbname)
     else:
