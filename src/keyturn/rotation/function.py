@@ -196,7 +196,7 @@ def _must_be_due(step: str, secret_id: str, token: str, stages: Stages) -> None:
     is_free = pending is None or pending == current
     if token in (current, pending) or (step == "createSecret" and token not in stages and is_free):
         return
-    raise RotationStepError(f"secret {secret_id!r}: version {token} is not {AWSPENDING}")
+    raise RotationStepError(f"secret {secret_id!r}: version {token!r} is not {AWSPENDING}")
 
 
 def _labelled(stages: Stages, label: str) -> str | None:
