@@ -101,7 +101,7 @@ def parsed(text: str, *, as_written: bool = False) -> Json | Fault:
         return Fault("not JSON that can be used: a number has too many digits")
     except RecursionError:
         return Fault("more lists and objects inside each other than the caller's stack has room for")
-    if not all(map(_is_encodable, _texts(document))):
+    if not all(map(is_encodable, _texts(document))):
         return Fault("not JSON that can be used: it has half of a surrogate pair")
     return document
 
@@ -277,7 +277,8 @@ def _texts(document: Json) -> Iterator[str]:
             yield from _texts(value)
 
 
-def _is_encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
+    """Return True if the text can be written: no half of a surrogate pair stands by itself."""
     try:
         text.encode()
     except UnicodeEncodeError:
