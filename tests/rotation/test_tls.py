@@ -6,6 +6,7 @@ The embedded PostgreSQL is built without TLS, so a relay before it speaks TLS wi
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
 import threading
@@ -93,15 +94,21 @@ class Relay:
             self.came_over_tls.append(is_tls)
             server = socket.create_connection((LOCALHOST, self.upstream))
             server.sendall(said)
-            threading.Thread(target=pump, args=(server, client), daemon=True).start()
-            pump(client, server)
+            pass_on(client, server)
 
 
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Pass on what comes, until one side ends."""
-    with source, sink, suppress(OSError):
-        while said := source.recv(65536):
-            sink.sendall(said)
+def pass_on(client: socket.socket, server: socket.socket) -> None:
+    """Pass on what comes, until one side ends. One thread does both ways: TLS takes no two at a time."""
+    with client, server:
+        while True:
+            has_rest = isinstance(client, ssl.SSLSocket) and client.pending()
+            ready = [client] if has_rest else select.select([client, server], [], [])[0]
+            for source, sink in ((client, server), (server, client)):
+                if source in ready:
+                    said = source.recv(65536)
+                    if not said:
+                        return
+                    sink.sendall(said)
 
 
 @pytest.fixture
