@@ -416,9 +416,7 @@ class _Source(PydanticBaseSettingsSource):
         where = f"{self.settings_cls.__name__}.{name}"
         is_structured = self._is_structured(field)
         try:
-            found = _part(
-                version, reference, where, is_structured=is_structured, is_text=_takes_text(field)
-            )
+            found = _part(version, reference, where, is_structured=is_structured, is_text=_takes_text(field))
         except SecretError as error:
             raise reference.misfit(f"{where}: {error.detail}") from error
         if isinstance(found, Fault):
