@@ -20,7 +20,9 @@ ELSEWHERE: Final = {
 }
 """Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""
 
-FAULTS_RETURNED: Final = frozenset({"keyturn.model.fields", "keyturn.settings.live"})
+FAULTS_RETURNED: Final = frozenset(
+    {"keyturn.integrations.http", "keyturn.model.fields", "keyturn.settings.live"}
+)
 """Modules that return a `Fault`, which another one raises."""
 
 LEVELS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
