@@ -22,6 +22,8 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "django": ("keyturn.integrations.django",),
     "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),
     "httpx": ("keyturn.integrations.httpx",),
+    "otel": ("keyturn.metrics.otel",),
+    "powertools": ("keyturn.integrations.powertools",),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
     "pymysql": ("keyturn.integrations.pymysql",),
     "redis": ("keyturn.integrations.redis",),
