@@ -23,6 +23,7 @@ from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.frames import without_locals
 
 _T = TypeVar("_T")
 
@@ -124,6 +125,7 @@ class Reads:
             answer = ask()
             answered = True
         except Exception as raised:
+            without_locals(raised)
             error = self.as_failed_read(raised, secret_id)
             answered = is_answer(error)
             self._measure(begun, self._name_of(secret_id), error)

@@ -27,6 +27,7 @@ from keyturn.login.turns import SLICE_S, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.runtime.frames import without_locals
 from keyturn.runtime.logs import about
 
 __all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
@@ -92,6 +93,9 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if error is not None:
+            # Below this block are the frames of a driver, which hold the password.
+            without_locals(error)
         try:
             if error is None:
                 self.has_succeeded = True

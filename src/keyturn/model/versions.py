@@ -9,6 +9,8 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from keyturn.errors import SecretFormatError, SecretKindError
+from keyturn.model.concealed import Concealed
+from keyturn.runtime.frames import unseen
 
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
@@ -20,13 +22,13 @@ ADVICE_FIELDS: Final = "read it with json(), or store an object of texts, number
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SecretVersion:
     """One immutable version of one secret, as Secrets Manager answered it.
 
     `secret_id` is the name or ARN that the caller used, `arn` is the full ARN, and `created_s` is the
     version's CreatedDate in epoch seconds. Exactly one of `string` and `binary` is set. Neither `repr`, `str`
-    nor `format` shows the value.
+    and `format` nor `dataclasses.asdict`, serializers and comparisons show the value; a pickle holds it.
     """
 
     secret_id: str
@@ -34,9 +36,42 @@ class SecretVersion:
     name: str
     version_id: str
     stages: frozenset[str]
-    created_s: float | None = None
-    string: str | None = field(default=None, repr=False)
-    binary: bytes | None = field(default=None, repr=False)
+    created_s: float | None
+    concealed: Concealed = field(repr=False)
+
+    def __init__(
+        self,
+        secret_id: str,
+        arn: str,
+        name: str,
+        version_id: str,
+        stages: frozenset[str],
+        created_s: float | None = None,
+        string: str | None = None,
+        binary: bytes | None = None,
+        concealed: Concealed | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "secret_id", secret_id)
+        put(self, "arn", arn)
+        put(self, "name", name)
+        put(self, "version_id", version_id)
+        put(self, "stages", stages)
+        put(self, "created_s", created_s)
+        # `dataclasses.replace` hands the value on as it is.
+        put(self, "concealed", concealed or Concealed(binary if string is None else string))
+
+    @property
+    def string(self) -> str | None:
+        """The value of a text secret; None if the value is binary."""
+        content = self.concealed.reveal()
+        return content if isinstance(content, str) else None
+
+    @property
+    def binary(self) -> bytes | None:
+        """The value of a binary secret; None if the value is text."""
+        content = self.concealed.reveal()
+        return content if isinstance(content, bytes) else None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -55,10 +90,12 @@ class SecretVersion:
             raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
         return self.binary
 
+    @unseen
     def json(self) -> Json:
         """Parse the value as JSON, anew at each call. Raises `SecretFormatError` if the value is not JSON."""
         return self._parsed(json.loads)
 
+    @unseen
     def fields(self) -> dict[str, str]:
         """Return the fields of a JSON object as text, parsed anew at each call: `fields()["password"]`.
 

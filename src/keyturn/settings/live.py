@@ -18,9 +18,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
-from typing import Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
+from typing import Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import AliasChoices, PrivateAttr, ValidationError
+from pydantic import (
+    AliasChoices,
+    PrivateAttr,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -35,12 +45,16 @@ from keyturn.errors import (
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.frames import unseen
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
 
 log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T", bound="LiveSettings")
+
+CONCEALED: Final = "**********"
+"""What a dump in JSON shows of a value, as pydantic's secrets do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +125,11 @@ class LiveSettings(BaseSettings):
 
     The cache fills the fields that are marked with `FromSecret` or `FromParameter`, unless an argument, the
     environment or another source of pydantic-settings does. Without `live` (in a test, say) this is an
-    ordinary frozen settings model. The repr of a snapshot shows a `str`, but no `SecretStr`.
+    ordinary frozen settings model.
+
+    A field that is marked so shows no value, whatever its type: not in the repr, and not in a dump, where it is
+    a pydantic `Secret` (`**********` in JSON) unless the dump is for a `round_trip`. Such a model cannot be
+    pickled while it holds values.
     """
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
@@ -172,6 +190,27 @@ class LiveSettings(BaseSettings):
         if bond is not None:
             bond.callbacks.append(callback)
         return callback
+
+    @model_serializer(mode="wrap")
+    def _concealing(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, object]:
+        """Conceal the fields that the cache fills."""
+        dumped: dict[str, object] = serialize(self)
+        concealed = () if info.round_trip else _concealed(type(self))
+        show = _shown_in_json if info.mode == "json" else _shown
+        return {name: show(value) if name in concealed else value for name, value in dumped.items()}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        concealed = _concealed(type(self))
+        for name, value in super().__repr_args__():
+            yield name, _shown(value) if name in concealed else value
+
+    def __getstate__(self) -> dict[object, object]:
+        held = _concealed(type(self)) & vars(self).keys()
+        if held:
+            raise TypeError(f"{type(self).__name__} cannot be pickled: {', '.join(sorted(held))} would be in it")
+        return super().__getstate__()
 
     def _tied(self) -> _Bond[Self] | None:
         # Reading the attribute by its name would be slow in pydantic.
@@ -317,6 +356,7 @@ class _Making(Generic[_T]):
         """Return the source that fills the fields that the other sources left empty."""
         return _Source(self.kind, self)
 
+    @unseen
     def made(self, values: Mapping[str, object]) -> _Made[_T]:
         """Make the model from all its sources."""
         token = _MAKING.set(cast("_Making[LiveSettings]", self))
@@ -427,6 +467,26 @@ class _Source(PydanticBaseSettingsSource):
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
+
+
+def _concealed(kind: type[LiveSettings]) -> frozenset[str]:
+    """Return the fields that are marked with a secret or a parameter, by each name that a dump may use."""
+    return frozenset(
+        name
+        for own, field in kind.model_fields.items()
+        if any(isinstance(mark, Reference) for mark in field.metadata)
+        for name in (own, field.alias, field.serialization_alias)
+        if name is not None
+    )
+
+
+def _shown(value: object) -> object:
+    """Return what is shown of a concealed value: a secret of pydantic's own."""
+    return value if value is None or isinstance(value, Secret | SecretStr | SecretBytes) else Secret(value)
+
+
+def _shown_in_json(value: object) -> object:
+    return None if value is None else CONCEALED
 
 
 def _misplaced(field: FieldInfo) -> Iterator[Reference]:
