@@ -35,7 +35,7 @@ def without_locals(error: BaseException, around: BaseException | None = None) ->
             continue
         seen.add(id(one))
         _clear(one.__traceback__)
-        _drop_password(one)
+        _drop_attributes(one)
         chain += [link for link in (one.__cause__, one.__context__) if link is not None]
         if isinstance(one, BaseExceptionGroup):
             chain += one.exceptions
@@ -69,13 +69,17 @@ def _clear(trace: TracebackType | None) -> None:
         trace = trace.tb_next
 
 
-def _drop_password(error: BaseException) -> None:
-    """Drop the parameters of the failed connection, which psycopg keeps in its errors."""
-    if type(error).__module__.partition(".")[0] != "psycopg":
-        return
-    connection: object = getattr(error, "pgconn", None)
-    if type(connection).__name__ == "FinishedPGconn":
-        vars(connection).update(password=b"", info=[])
+def _drop_attributes(error: BaseException) -> None:
+    """Drop what errors of others keep beside their text: psycopg the connection's parameters with the password,
+    botocore the signed request with the session token.
+    """
+    module = type(error).__module__.partition(".")[0]
+    if module == "psycopg":
+        connection: object = getattr(error, "pgconn", None)
+        if type(connection).__name__ == "FinishedPGconn":
+            vars(connection).update(password=b"", info=[])
+    elif module == "botocore" and "request" in vars(error):
+        vars(error).update(request=None, response=None)
 
 
 def _has_ended(frame: FrameType) -> bool:
