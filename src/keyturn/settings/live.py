@@ -22,6 +22,7 @@ from typing import Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, g
 
 from pydantic import (
     AliasChoices,
+    GetCoreSchemaHandler,
     PrivateAttr,
     Secret,
     SecretBytes,
@@ -29,9 +30,10 @@ from pydantic import (
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import chain_schema, wrap_serializer_function_ser_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyturn.client import SecretCache
@@ -57,8 +59,18 @@ CONCEALED: Final = "**********"
 """What a dump in JSON shows of a value, as pydantic's secrets do."""
 
 
+class _Concealing:
+    """A mark that keeps its field's value out of dumps."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, kind: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        shown = wrap_serializer_function_ser_schema(_dumped, info_arg=True)
+        return chain_schema([handler(kind)], serialization=shown)
+
+
 @dataclass(frozen=True, slots=True)
-class FromSecret:
+class FromSecret(_Concealing):
     """Fills the field from this secret, given by name or ARN.
 
     `key` names the value under this key of the secret's JSON object, or under these keys, each inside the one
@@ -89,7 +101,7 @@ class FromSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class FromParameter:
+class FromParameter(_Concealing):
     """Fills the field from this parameter of Parameter Store, given by name or ARN.
 
     `key` is as for a secret. Without a key the items of a StringList can fill a list, too.
@@ -190,16 +202,6 @@ class LiveSettings(BaseSettings):
         if bond is not None:
             bond.callbacks.append(callback)
         return callback
-
-    @model_serializer(mode="wrap")
-    def _concealing(
-        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, object]:
-        """Conceal the fields that the cache fills."""
-        dumped: dict[str, object] = serialize(self)
-        concealed = () if info.round_trip else _concealed(type(self))
-        show = _shown_in_json if info.mode == "json" else _shown
-        return {name: show(value) if name in concealed else value for name, value in dumped.items()}
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         concealed = _concealed(type(self))
@@ -470,14 +472,9 @@ class _Source(PydanticBaseSettingsSource):
 
 
 def _concealed(kind: type[LiveSettings]) -> frozenset[str]:
-    """Return the fields that are marked with a secret or a parameter, by each name that a dump may use."""
-    return frozenset(
-        name
-        for own, field in kind.model_fields.items()
-        if any(isinstance(mark, Reference) for mark in field.metadata)
-        for name in (own, field.alias, field.serialization_alias)
-        if name is not None
-    )
+    """Return the fields that are marked with a secret or a parameter."""
+    fields = kind.model_fields.items()
+    return frozenset(name for name, field in fields if any(isinstance(m, Reference) for m in field.metadata))
 
 
 def _shown(value: object) -> object:
@@ -485,8 +482,12 @@ def _shown(value: object) -> object:
     return value if value is None or isinstance(value, Secret | SecretStr | SecretBytes) else Secret(value)
 
 
-def _shown_in_json(value: object) -> object:
-    return None if value is None else CONCEALED
+def _dumped(value: object, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> object:
+    """Return what a dump shows of a concealed value; only a round trip needs the value itself."""
+    if info.round_trip:
+        dumped: object = serialize(value)
+        return dumped
+    return CONCEALED if info.mode == "json" and value is not None else _shown(value)
 
 
 def _misplaced(field: FieldInfo) -> Iterator[Reference]:
