@@ -32,10 +32,13 @@ LOGGERS: Final = (
     "httpsession",
     "monitoring",
     "parsers",
+    "retries.special",
+    "retries.standard",
+    "retryhandler",
     "tokens",
     "utils",
 )
-"""The loggers below `botocore` that log a request, an answer or credentials, or an error's text that may."""
+"""The loggers below `botocore` that log a request, an answer or credentials, or an error whose frames have them."""
 
 _IS_UNSEEN: ContextVar[bool] = ContextVar("keyturn_unseen", default=False)
 

@@ -55,6 +55,10 @@ class Service:
             ),
         }
 
+    def DescribeSecret(self, request: Mapping[str, object]) -> dict[str, object]:  # noqa: N802
+        labels = {f"version-number-{self.versions:020d}": ["AWSCURRENT"]}
+        return {"ARN": ARN, "Name": str(request["SecretId"]), "VersionIdsToStages": labels}
+
     def GetParameter(self, request: Mapping[str, object]) -> dict[str, object]:  # noqa: N802
         return {"Parameter": self._parameter(str(request["Name"]))}
 
