@@ -535,7 +535,7 @@ BUGS: Final = (
     Bug(
         "a refusal is never remembered",
         _LOGIN_TURNS,
-        "                self._change(turn, Verdict(verdict.accepted, now, mark))\n",
+        "                self._change(turn, Verdict(verdict.accepted, now, is_current))\n",
         "                self._change(turn, verdict)\n",
     ),
     Bug(
@@ -543,6 +543,14 @@ BUGS: Final = (
         _LOGIN_MEMORY,
         "        is_settled = self.refused.age_s(now) >= settle_s\n",
         "        is_settled = self.refused.age_s(now) >= 0\n",
+    ),
+    Bug(
+        "a marker resets the budget of attempts",
+        _LOGIN,
+        "        turn = self.turns.take(\n",
+        "        if self._versions.evidence(version.arn).moving:\n"
+        "            self.turns.forget()\n"
+        "        turn = self.turns.take(\n",
     ),
     Bug(
         "a refused version gets no second try",

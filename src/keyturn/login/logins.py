@@ -206,7 +206,6 @@ class _Login:
         turn = self.turns.take(
             self._policy.server,
             version,
-            mark=self._mark(version),
             refused_by_caller=version.identity in self._tried.refused,
             time=time,
         )
@@ -231,8 +230,7 @@ class _Login:
             if version.identity in offered or not self._policy.accept(current, version):
                 continue
             offered.add(version.identity)
-            verdict = self.turns.verdict(self._policy.server, version.identity)
-            if verdict.is_refused(self._logins.now(), self._mark(version)):
+            if self.turns.is_refused(self._policy.server, version):
                 postponed.append(version)
             else:
                 yield version
@@ -307,7 +305,7 @@ class _Login:
 
     def refused(self, turn: Turn, version: SecretVersion, error: Exception) -> None:
         """Remember that the server refused this version with `error`."""
-        self.turns.refused(turn, self._mark(version))
+        self.turns.refused(turn, version)
         self._tried.add(version, type(error).__name__, error)
         self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
 
@@ -356,9 +354,6 @@ class _Login:
                 f"the login may wait no longer ({time})"
             )
         return LoginRefusedError(self._secret_id, detail)
-
-    def _mark(self, version: SecretVersion) -> tuple[str, int] | None:
-        return self._versions.evidence(version.arn).mark
 
 
 class _Tried:
