@@ -90,6 +90,17 @@ def test_nor_does_a_login_that_waits_try_more_often(world: World, name: str) -> 
     assert forged["v2"] <= max(4, alone["v2"])
 
 
+def test_a_forged_setsecret_costs_one_attempt(world: World) -> None:
+    """AWSCURRENT is right, and a cancelled rotation has left AWSPENDING: the marker gets it tried once, for good."""
+    one = process(world, is_proven=True)
+    one.server.accepts = {"one"}
+    for number in range(1, 601):
+        FORGERIES["setSecret of the pending version"](world, number)
+        assert "connected with v1" == one.login(budget_s=0)
+        world.clock.advance(1)
+    assert 1 == one.server.tried().count("v2")
+
+
 def test_a_version_that_becomes_current_is_tried_at_once(world: World) -> None:
     """The label's move is Secrets Manager's own word: what was refused as AWSPENDING is right as AWSCURRENT."""
     one = process(world, is_proven=False)
