@@ -244,6 +244,8 @@ class Cache:
                 if held is None
                 else after_offer(held, copies.marker(secret), version, asked)
             )
+            if held is not None:
+                copies.judge(secret, copies.marker(secret), held, found, reads=1)
             return copies.land(secret_id, secret, found, held)
 
     def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:

@@ -150,9 +150,14 @@ def fresh_for_s(
     generation: int,
     now: Instant,
     limits: Limits,
+    is_followed: bool = True,
 ) -> float:
-    """Return for how many seconds from `now` the copy is fresh; 0 or less: refresh it."""
-    if holding.generation != generation or disputed(marker, holding) or holding.is_denied:
+    """Return for how many seconds from `now` the copy is fresh; 0 or less: refresh it.
+
+    `is_followed`: whether a marker that disagrees may cause a read; see `Allowance`.
+    """
+    is_disputed = is_followed and disputed(marker, holding)
+    if holding.generation != generation or is_disputed or holding.is_denied:
         return 0.0
     age_s = holding.confirmed.age_s(now)
     if holding.stage == AWSPENDING:
