@@ -24,6 +24,7 @@ class Bug:
     weather: str | None = None
 
 
+_ALLOWANCE: Final = "src/keyturn/cache/allowance.py"
 _CACHE: Final = "src/keyturn/cache/cache.py"
 _COPIES: Final = "src/keyturn/cache/copies.py"
 _FAILURES: Final = "src/keyturn/cache/failures.py"
@@ -543,6 +544,13 @@ BUGS: Final = (
         _LOGIN_MEMORY,
         "        is_settled = self.refused.age_s(now) >= settle_s\n",
         "        is_settled = self.refused.age_s(now) >= 0\n",
+    ),
+    Bug(
+        "there is no ceiling of the reads that markers can cause",
+        _ALLOWANCE,
+        "            self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        "            self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        weather="marker forged anew all the time",
     ),
     Bug(
         "a marker resets the budget of attempts",

@@ -72,6 +72,7 @@ class Gremlins:
             "table lost, then made anew": self._table_lost,
             "table restored to an earlier moment": self._table_restored,
             "marker forged": self._marker_forged,
+            "marker forged anew all the time": self._marker_forged_anew,
             "head forged": self._head_forged,
             "item broken": self._item_broken,
             "event forged": self._event_forged,
@@ -251,6 +252,18 @@ class Gremlins:
         ]
         self._tamper(key, {**item, **self.random.choice(forged)})
         self._move_head()
+
+    def _marker_forged_anew(self) -> None:
+        """One secret's marker names ever new versions that nobody has made, for a while."""
+        key = self._some_marker()
+        ends_s = self.scheduler.now_s + self.random.expovariate(1 / 600)
+        while key is not None and self.scheduler.now_s < ends_s:
+            item = self.table.item(key)
+            if item is not None:
+                stages = {"M": {"AWSCURRENT": {"S": f"w{self.random.randrange(10**9)}"}}}
+                self._tamper(key, {**item, "stages": stages})
+                self._move_head()
+            self.scheduler.pause(self.random.uniform(1, 8))
 
     def _head_forged(self) -> None:
         item = self.table.item(HEAD_KEY)
