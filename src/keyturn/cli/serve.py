@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from keyturn.errors import ConfigurationError
+from keyturn.runtime.dumps import forbid_core_dumps
 from keyturn.runtime.host import environment
 
 PORT = 2773
@@ -61,6 +62,7 @@ def command(
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")
+    forbid_core_dumps()
     from keyturn.serve.server import ConnectionLimits, serve
     from keyturn.serve.tokens import found_token
     from keyturn.settings.environment import KeyturnSettings

@@ -301,6 +301,24 @@ def test_who_asks_for_the_value_gets_it() -> None:
     assert {version} == {version, copy.deepcopy(version)}
 
 
+SERVE = """
+import ctypes, resource
+from click.testing import CliRunner
+from keyturn.cli.root import root
+
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+print(CliRunner().invoke(root, ["serve"], env={"AWS_TOKEN": "", "AWS_SESSION_TOKEN": ""}).exit_code)
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such flag")
+def test_no_core_dump_has_a_value() -> None:
+    """`keyturn serve` may not be dumped, nor traced by other processes of its user, before it reads anything."""
+    ran = subprocess.run([sys.executable, "-c", SERVE], capture_output=True, text=True, check=True)
+    assert ["1", "2", "0 (0, 0)"] == ran.stdout.splitlines()
+
+
 COMPARED = """
 from keyturn import SecretVersion
 from keyturn.model.parameter import Parameter
