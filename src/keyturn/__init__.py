@@ -151,7 +151,14 @@ _HOMES = {
     ),
     "model.parameter": ("Parameter",),
     "settings.environment": ("KeyturnSettings",),
-    "cache.status": ("AllowanceStatus", "CacheStatus", "HeldStatus", "ReportStatus", "RestStatus", "TableStatus"),
+    "cache.status": (
+        "AllowanceStatus",
+        "CacheStatus",
+        "HeldStatus",
+        "ReportStatus",
+        "RestStatus",
+        "TableStatus",
+    ),
     "metrics.hook": ("Metric", "Metrics"),
     "model.versions": ("SecretVersion",),
 }

@@ -1,4 +1,4 @@
-"""A process that holds some secrets, whose markers somebody forges: how often it asks Secrets Manager for that."""
+"""A process that holds some secrets whose markers somebody forges, and how often it asks for that reason."""
 
 from __future__ import annotations
 

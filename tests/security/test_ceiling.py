@@ -1,4 +1,4 @@
-"""What forged markers cost a process in reads: a share for each secret, a ceiling for all, and true news at once."""
+"""What forged markers cost a process in reads: a share for each secret, a ceiling for all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_one_secrets_forgeries_cost_its_share(minutes: int) -> None:
 
 @pytest.mark.parametrize("held", [10, 50, 200])
 def test_many_secrets_forgeries_cost_the_processs_ceiling(held: int) -> None:
-    """All markers forged anew for each check, for ten minutes: never more than the ceiling, and no other value."""
+    """All markers forged anew for each check, for ten minutes: never above the ceiling, no other value."""
     one = Attacked(held)
     one.forged_anew_for(600, *one.names, step_s=COARSE_S)
     assert one.reads <= ceiling(held, 600)
@@ -50,7 +50,7 @@ def test_many_secrets_forgeries_cost_the_processs_ceiling(held: int) -> None:
 
 
 def test_status_and_metrics_show_the_ceiling() -> None:
-    """`status()` counts the reads in vain and names the markers that are held off; two metrics say the same."""
+    """`status()` counts the reads in vain and names the markers held off; two metrics say the same."""
     one = Attacked(2)
     assert {"in_vain": 0, "left": PROCESS_READS_MAX, "held_off": ()} == asdict(one.cache.status().allowance)
     forged, _ = one.names
@@ -149,7 +149,7 @@ def test_a_clock_that_goes_back_gives_nothing_back() -> None:
 
 @pytest.mark.parametrize("held", [1, 100])
 def test_the_figures_of_the_page_are_measured(held: int) -> None:
-    """docs/security.md has what this process does: after one forgery of each marker, and in a minute of new ones."""
+    """docs/security.md has what a process does after one forgery of each marker, and in a minute of them."""
     step_s = STEP_S if held == 1 else COARSE_S
     once, minute = Attacked(held), Attacked(held)
     once.forge(*once.names)

@@ -1,4 +1,4 @@
-"""Whoever can write markers cannot make a process try a refused password more often than it would by itself."""
+"""Whoever can write markers cannot make a process try a refused password more often than by itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FORGERIES: Mapping[str, Forge] = {
 
 
 def process(world: World, *, is_proven: bool) -> Client:
-    """A process whose password is revoked, perhaps after it had been right; a pending version is refused, too."""
+    """A process whose password is revoked, perhaps after it had been right; AWSPENDING is refused, too."""
     world.secrets.put("prod/db", "two", "v2", "AWSPENDING")
     world.mark()
     one = Client(world)
@@ -53,7 +53,9 @@ def process(world: World, *, is_proven: bool) -> Client:
     return one
 
 
-def tried_in(one: Client, seconds: int, forged: Forge | None, *, budget_s: float, every_s: float) -> dict[str, int]:
+def tried_in(
+    one: Client, seconds: int, forged: Forge | None, *, budget_s: float, every_s: float
+) -> dict[str, int]:
     """How often each version is tried by a process that logs in all the time."""
     number, begun_s, forged_s = 0, one.world.clock.wall_s, -1e9
     while one.world.clock.wall_s - begun_s < seconds:
@@ -70,7 +72,7 @@ def tried_in(one: Client, seconds: int, forged: Forge | None, *, budget_s: float
 @pytest.mark.parametrize("seconds", PERIODS_S)
 @pytest.mark.parametrize("is_proven", [True, False], ids=["it had been right", "it was never right"])
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forged_marker_buys_no_attempt(world: World, name: str, is_proven: bool, seconds: int) -> None:  # noqa: FBT001
+def test_a_forged_marker_buys_no_attempt(name: str, *, is_proven: bool, seconds: int) -> None:
     """Markers forged anew every second and every five: no version is tried more often than without them."""
     alone = tried_in(process(World(), is_proven=is_proven), seconds, None, budget_s=0, every_s=1)
     assert 2 * (seconds // 30) <= alone["v1"] <= 2 * (seconds // 30 + 1)
@@ -91,7 +93,7 @@ def test_nor_does_a_login_that_waits_try_more_often(world: World, name: str) -> 
 
 
 def test_a_forged_setsecret_costs_one_attempt(world: World) -> None:
-    """AWSCURRENT is right, and a cancelled rotation has left AWSPENDING: the marker gets it tried once, for good."""
+    """AWSCURRENT is right, a cancelled rotation has left AWSPENDING: the marker gets that tried once."""
     one = process(world, is_proven=True)
     one.server.accepts = {"one"}
     for number in range(1, 601):
@@ -102,7 +104,7 @@ def test_a_forged_setsecret_costs_one_attempt(world: World) -> None:
 
 
 def test_a_version_that_becomes_current_is_tried_at_once(world: World) -> None:
-    """The label's move is Secrets Manager's own word: what was refused as AWSPENDING is right as AWSCURRENT."""
+    """The label's move is Secrets Manager's own word: what was refused as AWSPENDING is right now."""
     one = process(world, is_proven=False)
     with pytest.raises(LoginRefusedError):
         one.login(budget_s=0)

@@ -550,7 +550,7 @@ BUGS: Final = (
         _ALLOWANCE,
         "            self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
         "            self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
-        weather="marker forged anew all the time",
+        weather="markers forged all the time",
     ),
     Bug(
         "a marker resets the budget of attempts",

@@ -72,7 +72,7 @@ class Gremlins:
             "table lost, then made anew": self._table_lost,
             "table restored to an earlier moment": self._table_restored,
             "marker forged": self._marker_forged,
-            "marker forged anew all the time": self._marker_forged_anew,
+            "markers forged all the time": self._marker_forged_anew,
             "head forged": self._head_forged,
             "item broken": self._item_broken,
             "event forged": self._event_forged,
@@ -254,15 +254,9 @@ class Gremlins:
         self._move_head()
 
     def _marker_forged_anew(self) -> None:
-        """One secret's marker names ever new versions that nobody has made, for a while."""
-        key = self._some_marker()
-        ends_s = self.scheduler.now_s + self.random.expovariate(1 / 600)
-        while key is not None and self.scheduler.now_s < ends_s:
-            item = self.table.item(key)
-            if item is not None:
-                stages = {"M": {"AWSCURRENT": {"S": f"w{self.random.randrange(10**9)}"}}}
-                self._tamper(key, {**item, "stages": stages})
-                self._move_head()
+        """Some marker or other is forged anew, again and again."""
+        for _ in range(self.random.randrange(1, 200)):
+            self._marker_forged()
             self.scheduler.pause(self.random.uniform(1, 8))
 
     def _head_forged(self) -> None:
@@ -285,11 +279,8 @@ class Gremlins:
         key = HEAD_KEY if self.random.random() < 0.3 else self._some_marker()
         if key is None:
             return
-        broken: list[Mapping[str, object]] = [
-            {"schema": {"N": "2"}},
-            {},
-            {"schema": {"N": "1"}, "epoch": {"N": "1"}, "counter": {"S": "x"}, "sequence": {"S": "x"}},
-        ]
+        misshapen = {"schema": {"N": "1"}, "epoch": {"N": "1"}, "counter": {"S": "x"}, "sequence": {"S": "x"}}
+        broken: list[Mapping[str, object]] = [{"schema": {"N": "2"}}, {}, misshapen]
         self._tamper(key, {"pk": {"S": key}, **self.random.choice(broken)})
 
     def _tamper(self, key: str, item: Mapping[str, object]) -> None:

@@ -1,8 +1,8 @@
 """Calls to AWS that leave no trace of what they carry: in no debug log, and in no frame of an error.
 
-At level DEBUG botocore logs each request with its session token, and each answer with its body, which may be a
-secret. An application that sets the root logger to DEBUG would have both in its log. So these records are
-withheld while keyturn makes a call; those of the application's own calls, and those of all other levels, pass.
+At level DEBUG botocore logs each request with its session token, and each answer with its body, which may be
+a secret. An application that sets the root logger to DEBUG would have both in its log. So these records are
+withheld while keyturn makes a call. Those of the application's own calls and those of other levels pass.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ LOGGERS: Final = (
     "tokens",
     "utils",
 )
-"""The loggers below `botocore` that log a request, an answer or credentials, or an error whose frames have them."""
+"""The loggers below `botocore` that log a request, an answer, credentials, or an error with such frames."""
 
 _IS_UNSEEN: ContextVar[bool] = ContextVar("keyturn_unseen", default=False)
 
 
 class Unseen:
-    """`with Unseen(): answer = call()`: botocore logs nothing of it at DEBUG, and its errors hold no locals."""
+    """`with Unseen(): answer = call()`: botocore logs none of it at DEBUG, and errors hold no locals."""
 
     def __enter__(self) -> None:
         _withhold()

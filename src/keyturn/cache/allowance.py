@@ -1,9 +1,9 @@
 """How many reads markers can cause: a share for each secret, and a ceiling for the process.
 
-Whoever can write a marker can make every reader of that secret ask Secrets Manager. A read that a marker caused
-and that changed nothing is spent from its secret's share and from the process's ceiling. What is spent comes
-back with time, and at once when the reads bring a change after all: a real rotation costs nothing. While
-nothing is left, the marker is not followed, and its secret is read as often as one without a marker.
+Whoever can write a marker can make every reader of that secret ask Secrets Manager. A read that a marker
+caused and that changed nothing is spent from its secret's share and from the process's ceiling. What is spent
+comes back with time, and at once when the reads bring a change after all: a real rotation costs nothing.
+While nothing is left, the marker is not followed, and its secret is read as often as one without a marker.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ SECRET_READS_MAX: Final = 24.0
 """Reads in vain that one secret's markers can cause at once: three markers, each followed to its end."""
 
 SECRET_READS_PER_S: Final = 0.1
-"""How many of them come back a second: a marker forged anew at each check would cause twelve times as many."""
+"""How many of them come back a second. A marker forged anew at each check would cause 12 times as many."""
 
 PROCESS_READS_MAX: Final = 1000.0
 """Reads in vain that all markers can cause at once.
 
-AWS's own limits let 25 secrets a second rotate. If each answer is 5 s late, 125 of them are asked about six times
-before the first of these reads is given back.
+AWS's own limits let 25 secrets a second rotate. If each answer is 5 s late, 125 of them are asked about six
+times before the first of these reads is given back.
 """
 
 PROCESS_READS_PER_S: Final = 1.0
-"""How many of them come back a second: more than ten secrets' shares, so that one marker cannot use them up."""
+"""How many of them come back a second: as many as for ten secrets, so that one marker cannot use them up."""
 
 
 OVERDRAFT: Final = 10.0
@@ -83,7 +83,7 @@ class Allowance:
     def judge(
         self, marker: Marker | None, before: HeldStage, after: HeldStage, *, reads: int, now_s: float
     ) -> bool:
-        """Judge so many reads by what they made of a copy. Return True if the marker is now held off for them.
+        """Judge so many reads by what they made of a copy. Return True if the marker is now held off.
 
         `before` is the copy that they began from, and `marker` was its marker.
         """
@@ -95,7 +95,7 @@ class Allowance:
         return False
 
     def spend(self, key: str, reads: int, now_s: float) -> bool:
-        """Note that the marker of this key has caused reads in vain. Return True if it is now held off for it."""
+        """Note that the marker of this key has caused reads in vain. Return True if it is now held off."""
         with self._lock:
             self.in_vain += reads
             before = self._secrets.pop(key, Spent())
@@ -112,7 +112,7 @@ class Allowance:
             return not self.allows(key, now_s)
 
     def give_back(self, key: str, now_s: float) -> None:
-        """Note that the marker of this key has brought a change: the reads on the way to it were not in vain."""
+        """Note that the marker of this key has brought a change: the reads before it were not in vain."""
         with self._lock:
             before = self._secrets.pop(key, None)
             if before is None:
@@ -120,6 +120,6 @@ class Allowance:
             left = before.left(now_s, SECRET_READS_PER_S) - before.in_vain
             if left > 0:
                 self._secrets[key] = Spent(left, now_s)
-            # The whole of it, although some has come back: many secrets' shares grow faster than the process's.
+            # All of it, although some has come back: many shares grow faster than that of the process.
             total = self._process.left(now_s, PROCESS_READS_PER_S) - before.in_vain
             self._process = Spent(max(0.0, total), now_s)

@@ -99,6 +99,8 @@ class Checker:
         self._checked: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
+        if self._table is not None:
+            self._table.allowance.after_fork()
         for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:

@@ -15,7 +15,7 @@ from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
-from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed, version_to_pin
+from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
 from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableWatch, held_bound_s
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
@@ -73,6 +73,7 @@ class Copies:
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
         self._table = table
+        self.allowance = table.allowance if table is not None else None
         self.unavailable = unavailable
         self.limits = limits
         self._clock = clock
@@ -90,8 +91,6 @@ class Copies:
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self.lock = threading.RLock()
         self._owned = threading.Condition(self.lock)
-        if self._table is not None:
-            self._table.allowance.after_fork()
         self.holdings.open(0.0, 0.0)
 
     def is_locked_here(self) -> bool:
@@ -184,8 +183,6 @@ class Copies:
     def land_refresh(self, secret_id: str, basis: Basis, held: HeldStage) -> SecretVersion:
         """Keep what a refresh brought, and return what is served then."""
         with self.lock:
-            reads = 1 if version_to_pin(basis.held, basis.marker, self.limits) is None else 2
-            self.judge(basis.secret, basis.marker, basis.held, held, reads=reads)
             if held.version.arn == basis.secret.arn:
                 return self.land(secret_id, basis.secret, held, basis.held)
             anew = basis.held.generation != basis.asked.generation
@@ -266,27 +263,11 @@ class Copies:
         if servable_for_s(troubled, now, self.limits) <= 0:
             raise error.about(secret_id) from error
         self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name)
-        log.warning(
-            "a known version is served, since %s",
-            error,
-            extra=about("stale_served", secret=secret.name, error=error),
-        )
+        extra = about("stale_served", secret=secret.name, error=error)
+        log.warning("a known version is served, since %s", error, extra=extra)
         return as_asked(troubled.version, secret_id)
 
     # Judging, under the lock
-
-    def judge(
-        self, secret: HeldSecret, marker: Marker | None, before: HeldStage, after: HeldStage, *, reads: int
-    ) -> None:
-        """Count so many reads of this secret if its marker caused them and they changed nothing."""
-        if self._table is None:
-            return
-        now_s, allowance = self.now().monotonic_s, self._table.allowance
-        in_vain = allowance.in_vain
-        if allowance.judge(marker, before, after, reads=reads, now_s=now_s):
-            self._metrics.record(Metric.MARKERS_HELD_OFF, 1, secret=secret.name)
-        for _ in range(allowance.in_vain - in_vain):
-            self._metrics.record(Metric.READS_IN_VAIN, 1, secret=secret.name)
 
     def is_due(self, secret: HeldSecret, held: HeldStage, now: Instant) -> bool:
         """Return True if this copy is to be refreshed now."""
@@ -312,7 +293,7 @@ class Copies:
             generation=secret.generation if generation is None else generation,
             now=now,
             limits=self.limits,
-            is_followed=self._table is None or self._table.allowance.allows(secret.key, now.monotonic_s),
+            is_followed=self.allowance is None or self.allowance.allows(secret.key, now.monotonic_s),
         )
 
     def marker(self, secret: HeldSecret) -> Marker | None:

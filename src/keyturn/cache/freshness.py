@@ -49,8 +49,9 @@ class Assurance(NamedTuple):
 class Evidence(NamedTuple):
     """What the cache and the marker know of a rotation that may be under way.
 
-    `moving`: a version other than the current one is pending, or the marker and Secrets Manager disagree. `pending_is_set`: the rotation announced that the server
-    already takes the pending version. `doubted`: a version that AWSCURRENT may be back on.
+    `moving`: a version other than the current one is pending, or the marker and Secrets Manager disagree.
+    `pending_is_set`: the rotation announced that the server already takes the pending version. `doubted`: a
+    version that AWSCURRENT may be back on.
     """
 
     moving: bool = False

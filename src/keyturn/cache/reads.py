@@ -103,7 +103,20 @@ class Reads:
                 found = after_answer(held, basis.marker, answer, asked, pinned)
         except SecretError as error:
             return self._copies.serve_despite(secret_id, basis.secret, held, error)
+        self.judge(basis, found, reads=1 if wanted is None else 2)
         return self._copies.land_refresh(secret_id, basis, found)
+
+    def judge(self, basis: Basis, found: HeldStage, *, reads: int) -> None:
+        """Count so many reads of a secret if its marker has caused them and they changed nothing."""
+        allowance = self._copies.allowance
+        if allowance is None:
+            return
+        before, now_s = allowance.in_vain, self._clock.monotonic()
+        is_held_off = allowance.judge(basis.marker, basis.held, found, reads=reads, now_s=now_s)
+        for _ in range(allowance.in_vain - before):
+            self._metrics.record(Metric.READS_IN_VAIN, 1, secret=basis.secret.name)
+        if is_held_off:
+            self._metrics.record(Metric.MARKERS_HELD_OFF, 1, secret=basis.secret.name)
 
     def _read_pinned(self, secret_id: str, stage: str, version_id: str) -> SecretVersion | None:
         try:

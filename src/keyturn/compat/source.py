@@ -49,7 +49,7 @@ class DescribedVersion(SecretVersion):
 
     stored: object = field(repr=False)
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 # as a version takes them
         self,
         secret_id: str,
         arn: str,

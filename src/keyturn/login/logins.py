@@ -239,10 +239,11 @@ class _Login:
     def _candidates(self, current: SecretVersion) -> Iterator[SecretVersion]:
         """Yield versions in the order in which they are likely to be right; each is read when it is reached.
 
-        A pending version comes first when its setSecret was announced, unless it was ever refused. Else the version last logged in
-        with, while AWSCURRENT has not moved since: within the window that is the pending version, and
-        after a cancelled rotation it has no label at all. AWSPREVIOUS is newer than AWSCURRENT where the
-        label was moved back, and the server perhaps not yet; an older one is tried by choice only.
+        A pending version comes first when its setSecret was announced, unless it was ever refused. Else the
+        version last logged in with, while AWSCURRENT has not moved since: within the window that is the
+        pending version, and after a cancelled rotation it has no label at all. AWSPREVIOUS is newer than
+        AWSCURRENT where the label was moved back, and the server perhaps not yet; an older one is tried by
+        choice only.
         """
         if self._versions.evidence(self._secret_id).pending_is_set:
             for pending in self._under(AWSPENDING, current):

@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
     def is_refused(self, now: Instant, *, is_current: bool) -> bool:
         """Return True if the version was refused lately, and has not become AWSCURRENT since.
 
-        No marker has a say in this: whoever forges markers must not make a process try a wrong password again.
+        No marker has a say in this: a forged one must not make a process try a wrong password again.
         """
         if self.refused is None or self.refused.age_s(now) >= REFUSED_S:
             return False

@@ -114,9 +114,7 @@ class Turns:
         key, is_current = (server, version.identity), _is_current(version)
         while True:
             with self._lock:
-                decided = self._decide(
-                    key, is_current=is_current, refused_by_caller=refused_by_caller
-                )
+                decided = self._decide(key, is_current=is_current, refused_by_caller=refused_by_caller)
                 if not isinstance(decided, _Queued):
                     return decided
             if not decided.await_end(time.seconds):

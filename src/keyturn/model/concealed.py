@@ -9,7 +9,7 @@ class Concealed:
     """The text or the bytes of a secret, as `SecretVersion` keeps them. None where a value is not known.
 
     `repr`, `str`, `format`, `dataclasses.asdict`, JSON encoders, serializers and the comparison that pytest
-    prints show that there is a value, and not which. A pickle holds it. Immutable: copies are the same object.
+    prints show that there is a value, and not which. A pickle holds it. Copies are the same object.
     """
 
     __slots__ = ("_content",)

@@ -14,14 +14,14 @@ class Parameter(SecretVersion):
 
     `secret_id` is the name or ARN that the caller used, `version_id` is the version's number as text, and
     `created_s` is the LastModifiedDate in epoch seconds. `stages` has the label that was asked for;
-    AWSCURRENT stands for the latest version. `type` is String, StringList or SecureString. What shows of it is
-    as for a `SecretVersion`.
+    AWSCURRENT stands for the latest version. `type` is String, StringList or SecureString. Its value shows as
+    little as that of a `SecretVersion`.
     """
 
     type: str
     data_type: str
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 # as the dataclass would take them
         self,
         secret_id: str,
         arn: str,
@@ -30,7 +30,6 @@ class Parameter(SecretVersion):
         stages: frozenset[str],
         created_s: float | None = None,
         string: str | None = None,
-        binary: bytes | None = None,
         type: str = "String",  # noqa: A002 # AWS's word
         data_type: str = "text",
         *,
@@ -38,7 +37,7 @@ class Parameter(SecretVersion):
     ) -> None:
         # By its name, since a class with slots is made twice, and `super()` would find the first one.
         SecretVersion.__init__(
-            self, secret_id, arn, name, version_id, stages, created_s, string, binary, concealed
+            self, secret_id, arn, name, version_id, stages, created_s, string, None, concealed
         )
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "data_type", data_type)

@@ -39,7 +39,7 @@ class SecretVersion:
     created_s: float | None
     concealed: Concealed = field(repr=False)
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 # as the dataclass would take them
         self,
         secret_id: str,
         arn: str,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-_PR_SET_DUMPABLE: Final = 4
+_FILTER: Final = Path("/proc/self/coredump_filter")
+"""Which memory Linux writes into a core dump of this process, as bits: 0 for none (core(5))."""
 
 
 def forbid_core_dumps() -> None:
-    """Let the kernel write no core dump of this process, and let no process of the same user trace it.
+    """Let the kernel write no core dump of this process, where the platform has a way to say so.
 
-    Both hold where the platform has them: the limit on Unix, the rest on Linux. A core handler that a pipe
-    leads to (systemd-coredump, apport) does not look at the limit.
+    The limit is that of Unix. A handler behind a pipe (systemd-coredump, apport) may not look at it, so on
+    Linux there is also no memory to be dumped.
     """
     try:
         import resource
     except ImportError:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    with suppress(OSError):
+        _FILTER.write_text("0", "ascii")

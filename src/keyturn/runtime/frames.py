@@ -70,8 +70,9 @@ def _clear(trace: TracebackType | None) -> None:
 
 
 def _drop_attributes(error: BaseException) -> None:
-    """Drop what errors of others keep beside their text: psycopg the connection's parameters with the password,
-    botocore the signed request with the session token.
+    """Drop what drivers' errors keep beside their text.
+
+    psycopg keeps the connection's parameters with the password, botocore the request with the session token.
     """
     module = type(error).__module__.partition(".")[0]
     if module == "psycopg":

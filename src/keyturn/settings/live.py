@@ -139,9 +139,9 @@ class LiveSettings(BaseSettings):
     environment or another source of pydantic-settings does. Without `live` (in a test, say) this is an
     ordinary frozen settings model.
 
-    A field that is marked so shows no value, whatever its type: not in the repr, and not in a dump, where it is
-    a pydantic `Secret` (`**********` in JSON) unless the dump is for a `round_trip`. Such a model cannot be
-    pickled while it holds values.
+    A field that is marked so shows no value, whatever its type: not in the repr, and not in a dump, where it
+    is a pydantic `Secret` (`**********` in JSON) unless the dump is for a `round_trip`. Such a model cannot
+    be pickled while it holds values.
     """
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
@@ -211,7 +211,9 @@ class LiveSettings(BaseSettings):
     def __getstate__(self) -> dict[object, object]:
         held = _concealed(type(self)) & vars(self).keys()
         if held:
-            raise TypeError(f"{type(self).__name__} cannot be pickled: {', '.join(sorted(held))} would be in it")
+            raise TypeError(
+                f"{type(self).__name__} cannot be pickled: {', '.join(sorted(held))} would be in it"
+            )
         return super().__getstate__()
 
     def _tied(self) -> _Bond[Self] | None:

@@ -51,7 +51,9 @@ class Service:
             "VersionStages": ["AWSCURRENT"],
             "CreatedDate": 1_790_000_000 + self.versions,
             **(
-                {"SecretBinary": base64.b64encode(BYTES).decode()} if is_blob else {"SecretString": self.value}
+                {"SecretBinary": base64.b64encode(BYTES).decode()}
+                if is_blob
+                else {"SecretString": self.value}
             ),
         }
 
@@ -94,7 +96,7 @@ def serving() -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         service: ClassVar[Service]
 
-        def do_POST(self) -> None:  # noqa: N802 # http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.service.mode == "hangs up":
                 self.close_connection = True

@@ -1,4 +1,4 @@
-"""Drivers' errors have the password in their frames; those that pass through keyturn's logins have it no more.
+"""Drivers' errors have the password in their frames, and have it no more after keyturn's logins.
 
 Real servers and real drivers: each line of `PLACES` is a login that fails.
 """
@@ -62,9 +62,7 @@ class Account:
         }
         secrets.create("app/db", json.dumps({**value, **fields}))
         return Login(
-            SecretCache(
-                marker_table=False, peers=Peers(source=secrets, clock=clock, sleep=clock.advance)
-            ),
+            SecretCache(marker_table=False, peers=Peers(source=secrets, clock=clock, sleep=clock.advance)),
             "app/db",
             budget_s=0,
         )
@@ -127,7 +125,9 @@ def by_a_pool(login: Login) -> None:
 def by_redis_py(login: Login) -> None:
     """A client of redis-py without a server."""
     kind = by_redis.connection_class(login)
-    redis.Redis.from_pool(redis.ConnectionPool(connection_class=kind, host="127.0.0.1", port=free_port())).ping()
+    redis.Redis.from_pool(
+        redis.ConnectionPool(connection_class=kind, host="127.0.0.1", port=free_port())
+    ).ping()
 
 
 PLACES: Mapping[str, tuple[str, Callable[[Account], object]]] = {
@@ -144,7 +144,10 @@ PLACES: Mapping[str, tuple[str, Callable[[Account], object]]] = {
         "ProgrammingError",
         lambda account: by_psycopg.connect(account.login(), nonsense="1"),
     ),
-    "psycopg for asyncio, refused": ("LoginRefusedError", lambda account: by_an_async_connection(account.login())),
+    "psycopg for asyncio, refused": (
+        "LoginRefusedError",
+        lambda account: by_an_async_connection(account.login()),
+    ),
     "psycopg for asyncio, no server": (
         "OperationalError",
         lambda account: by_an_async_connection(account.login(port=free_port())),

@@ -1,9 +1,10 @@
-"""No log has a value or a session token, with the root logger at DEBUG: each line of `PLACES` is what runs then."""
+"""No log has a value or a session token while the root logger is at DEBUG."""
 
 from __future__ import annotations
 
 import json
 import logging
+import logging.config
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,9 +61,10 @@ def failing(service: Service, mode: str) -> None:
     service.mode = mode
     cache.invalidate(NAME)
     cache.get(NAME)
-    for call in (lambda: cache.get("another"), lambda: cache.get_parameter("/prod/key")):
-        with pytest.raises(KeyturnError):
-            call()
+    with pytest.raises(KeyturnError):
+        cache.get("another")
+    with pytest.raises(KeyturnError):
+        cache.get_parameter("/prod/key")
 
 
 def moved_settings(service: Service) -> None:
@@ -87,9 +89,9 @@ def announced(service: Service) -> None:
 OVER_HTTP: Mapping[str, Callable[[Service], object]] = {
     "reads": lambda _: read(SecretCache(marker_table=False)),
     "reads with a marker table": lambda _: read(SecretCache(marker_table=TABLE)),
-    "reads by the drop-in": lambda _: compat.SecretCache(client=boto3.client("secretsmanager")).get_secret_string(
-        "prod/described"
-    ),
+    "reads by the drop-in": lambda _: compat.SecretCache(
+        client=boto3.client("secretsmanager")
+    ).get_secret_string("prod/described"),
     "reads that are denied": lambda service: failing(service, "denied"),
     "answers that are cut": lambda service: failing(service, "broken"),
     "answers that are no text": lambda service: failing(service, "no text"),
@@ -208,15 +210,13 @@ def test_botocores_warnings_pass(service: Service) -> None:
 
 def test_logging_may_be_configured_later(service: Service) -> None:
     """`dictConfig` after keyturn's first call does not bring the records back."""
-    import logging.config
-
     cache = SecretCache(marker_table=False)
     cache.get(NAME)
-    logging.config.dictConfig(
-        {"version": 1, "disable_existing_loggers": False, "loggers": {"botocore.parsers": {"level": "DEBUG"}}}
-    )
+    levels = {"botocore.parsers": {"level": "DEBUG"}}
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": levels})
     with everything_logged() as seen:
         log.debug("the witness")
         cache.invalidate(NAME)
         cache.get(NAME)
     assert_unseen(seen.getvalue(), "the witness")
+    logging.getLogger("botocore.parsers").setLevel(logging.NOTSET)
