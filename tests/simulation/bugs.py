@@ -188,8 +188,8 @@ BUGS: Final = (
     Bug(
         "the generation is not looked at",
         _FRESHNESS,
-        "    if holding.generation != generation or disputed",
-        "    if disputed",
+        "    if holding.generation != generation or is_disputed",
+        "    if is_disputed",
     ),
     Bug(
         "a copy without a marker has the long TTL",
@@ -247,8 +247,8 @@ BUGS: Final = (
     Bug(
         "a denied copy is served while it is fresh",
         _FRESHNESS,
-        " or disputed(marker, holding) or holding.is_denied:\n",
-        " or disputed(marker, holding):\n",
+        " or is_disputed or holding.is_denied:\n",
+        " or is_disputed:\n",
     ),
     Bug(
         "a denied copy is served as long as a stale one",
@@ -631,8 +631,8 @@ BUGS: Final = (
     Bug(
         "what is remembered of a version is remembered without its server",
         _LOGIN_TURNS,
-        "        key = server, version.identity\n",
-        '        key = "", version.identity\n',
+        "        key, is_current = (server, version.identity), _is_current(version)\n",
+        '        key, is_current = ("", version.identity), _is_current(version)\n',
     ),
     Bug(
         "the last login is remembered without its server",
@@ -725,8 +725,9 @@ BUGS: Final = (
     Bug(
         "a value is in the repr of its version",
         _MODEL_VERSIONS,
-        "    string: str | None = field(default=None, repr=False)\n",
-        "    string: str | None = field(default=None)\n",
+        "    concealed: Concealed = field(repr=False)\n",
+        "    concealed: Concealed = field(repr=False)\n\n"
+        "    def __repr__(self) -> str:\n        return str(self.concealed.reveal())\n",
     ),
     Bug(
         "a refused value is in the error of the login",
