@@ -81,18 +81,23 @@ class Allowance:
         return tuple(key for key, one in spent if one.left(now_s, SECRET_READS_PER_S) > used_up)
 
     def judge(
-        self, marker: Marker | None, before: HeldStage, after: HeldStage, *, reads: int, now_s: float
+        self,
+        key: str,
+        marker: Marker | None,
+        before: HeldStage,
+        after: HeldStage,
+        *,
+        reads: int,
+        now_s: float,
     ) -> bool:
         """Judge so many reads by what they made of a copy. Return True if the marker is now held off.
 
-        `before` is the copy that they began from, and `marker` was its marker.
+        `before` is the copy that they began from, and `marker` the marker of this key if it was followed.
         """
-        if marker is None or not disputed(marker, before):
+        if after.version.identity != before.version.identity:
+            self.give_back(key, now_s)
             return False
-        if after.version.identity == before.version.identity:
-            return self.spend(marker.key, reads, now_s)
-        self.give_back(marker.key, now_s)
-        return False
+        return disputed(marker, before) and self.spend(key, reads, now_s)
 
     def spend(self, key: str, reads: int, now_s: float) -> bool:
         """Note that the marker of this key has caused reads in vain. Return True if it is now held off."""

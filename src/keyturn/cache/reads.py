@@ -109,10 +109,10 @@ class Reads:
     def judge(self, basis: Basis, found: HeldStage, *, reads: int) -> None:
         """Count so many reads of a secret if its marker has caused them and they changed nothing."""
         allowance = self._copies.allowance
-        if allowance is None:
-            return
         before, now_s = allowance.in_vain, self._clock.monotonic()
-        is_held_off = allowance.judge(basis.marker, basis.held, found, reads=reads, now_s=now_s)
+        is_held_off = allowance.judge(
+            basis.secret.key, basis.marker, basis.held, found, reads=reads, now_s=now_s
+        )
         for _ in range(allowance.in_vain - before):
             self._metrics.record(Metric.READS_IN_VAIN, 1, secret=basis.secret.name)
         if is_held_off:
