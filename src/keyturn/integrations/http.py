@@ -124,7 +124,10 @@ class Key:
 
     @contextmanager
     def carried(
-        self, headers: MutableMapping[str, str], version: SecretVersion, outgoing: Outgoing
+        self,
+        headers: MutableMapping[str, str] | MutableMapping[str, str | bytes],
+        version: SecretVersion,
+        outgoing: Outgoing,
     ) -> Iterator[None]:
         """Put what authorizes a request into its `headers`, and take it out again if the request fails.
 

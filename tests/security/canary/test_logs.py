@@ -164,6 +164,8 @@ LINES: Mapping[str, tuple[str, ...]] = {
     "policy": ("policy", "reader", "--secret", NAME),
     "a command without its table": ("--debug", "status", "--marker-table", "nowhere"),
     "a wrong option": ("--debug", "status", "--nope"),
+    "help": ("help", "security"),
+    "stack": ("stack", "--template", "-"),
     "demo, without a machine for it": ("demo", "--help"),
     "serve, without a token": ("serve", "--log-level", "debug"),
 }
