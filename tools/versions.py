@@ -57,7 +57,7 @@ def tested(folder: Path, versions: Versions) -> int:
     print(
         run(bin_python(environment), "-m", "pip", "freeze", "--exclude", "keyturn", folder=folder), flush=True
     )
-    command = [bin_python(environment), "-P", "-m", "pytest", *TESTS]
+    command = [str(bin_python(environment)), "-P", "-m", "pytest", *TESTS]
     return subprocess.run(command, cwd=folder, check=False).returncode  # noqa: S603 # our own tests
 
 
