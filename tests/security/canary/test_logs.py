@@ -130,8 +130,9 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
             BillingMode="PAY_PER_REQUEST",
         )
         client.create_secret(Name=NAME, SecretString=json.dumps({"password": CANARY}))
-        rules = {"AutomaticallyAfterDays": 30}
-        client.rotate_secret(SecretId=NAME, RotationRules=rules, RotateImmediately=False)
+        client.rotate_secret(
+            SecretId=NAME, RotationRules={"AutomaticallyAfterDays": 30}, RotateImmediately=False
+        )
         client.put_secret_value(
             SecretId=NAME,
             SecretString=json.dumps({"password": CANARY + "2"}),
