@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parents[1]
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
-    "demo": ("keyturn.demo", "keyturn.testing.embedded"),
+    "demo": ("keyturn.demo", "keyturn.testing.embedded", "keyturn.testing.locked"),
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
     "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),

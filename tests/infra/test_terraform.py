@@ -27,6 +27,7 @@ from keyturn.policies.statements import document
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from tests.listener.test_deployed import Stack, everything, stack_of
 from tests.listener.test_events import at
+from tests.servers import use
 from tests.templates import read_template
 from tools.build_listener import ROOT, build
 
@@ -139,9 +140,7 @@ def values_of(resources: list[dict[str, object]], kind: str) -> dict[str, dict[s
 def applied(module: Path) -> Iterator[Applied]:
     """The module, applied to an account that enforces IAM; destroyed at the end, to the last resource."""
     with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
+        use(aws, patch)
         session = boto3.Session(region_name=REGION)
         before = everything(session)
         build(module / "listener.zip")
