@@ -56,7 +56,7 @@ class EmbeddedAws:
     """An AWS account in one process (ministack). Its Lambda functions run and its events are delivered.
 
     The functions run as the user who starts the server. It therefore refuses every request that has neither
-    the session token in `environment`, made anew for each object, nor credentials that it has given out itself.
+    the session token in `environment`, made for each object, nor credentials that it has given out itself.
 
     `settings` are environment variables of ministack, for example {"AUTH": "true"}. Entering raises
     `EmbeddedServerError` if the server is not ready within 30 s.
