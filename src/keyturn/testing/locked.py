@@ -8,6 +8,8 @@ header that SDKs send AWS_SESSION_TOKEN in, or credentials that this server has 
 assumed role or of an IAM user. The functions that the server runs inherit the token. A web socket is refused,
 since no SDK of the tests opens one.
 
+Policies see such a request as one that came over TLS, as requests to AWS do, unless it says X-Forwarded-Proto.
+
 The credentials that ministack gives to a function are made from the function's and the role's names if
 AUTH=true, so there somebody who can guess both names can do what that role may.
 """
@@ -30,6 +32,7 @@ from ministack.services import sts  # type: ignore[import-untyped]
 
 TOKEN_VARIABLE: Final = "AWS_SESSION_TOKEN"  # noqa: S105 # the name of a variable
 TOKEN_HEADER: Final = "x-amz-security-token"  # noqa: S105 # the name of a header
+PROTOCOL_HEADER: Final = b"x-forwarded-proto"
 REFUSAL: Final = {
     "__type": "UnrecognizedClientException",
     "message": "This embedded AWS answers only with the credentials in EmbeddedAws.environment.",
@@ -47,7 +50,7 @@ def locked(application: Application, token: str) -> Application:
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and _is_known(scope, token)):
-            await application(scope, receive, send)
+            await application(_over_tls(scope), receive, send)
         elif scope["type"] == "http":
             headers = [(b"content-type", b"application/json")]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
@@ -56,6 +59,16 @@ def locked(application: Application, token: str) -> Application:
             await send({"type": "websocket.close", "code": 1008})
 
     return checked
+
+
+def _over_tls(scope: Scope) -> Scope:
+    """Return the scope of a request with the header of a proxy that ends TLS, unless it has one."""
+    if scope["type"] == "lifespan":
+        return scope
+    given = tuple(cast("Iterable[tuple[bytes, bytes]]", scope["headers"]))
+    if any(name.lower() == PROTOCOL_HEADER for name, _ in given):
+        return scope
+    return {**scope, "headers": [*given, (PROTOCOL_HEADER, b"https")]}
 
 
 def _is_known(scope: Scope, token: str) -> bool:
