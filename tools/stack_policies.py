@@ -197,8 +197,8 @@ REFERENCES: Final[Mapping[str, str]] = {
 """What the template's names are in Terraform."""
 
 HEAD: Final = """\
-# Every policy of the module. Made by `python -m tools.stack_policies` from keyturn.policies.stack, as are those
-# of infra/template.yaml and what `keyturn policy` prints; change them there.
+# Every policy of the module. Made by `python -m tools.stack_policies` from keyturn.policies.stack, as those
+# of infra/template.yaml are; `keyturn policy` prints the same statements. Change them there.
 
 locals {
   # One empty prefix begins every name.
@@ -222,7 +222,11 @@ def _local(name: str, clauses: Sequence[Clause]) -> str:
                 lines += [f"        {line}" for line in rest[:-1]]
                 lines += [f"        }}] : clause if {CHOICES[when]}", "      ],"]
         else:
-            lines += ["      [", *(f"        {line}" for one in objects for line in (*one[:-1], "},")), "      ],"]
+            lines += [
+                "      [",
+                *(f"        {line}" for one in objects for line in (*one[:-1], "},")),
+                "      ],",
+            ]
     return "\n".join([*lines, "    )", "  })", ""])
 
 
@@ -242,11 +246,15 @@ def _object(clause: Clause) -> list[str]:
 
 
 def _conditions(conditions: Conditions) -> str:
-    operators = (
-        f"{_key(operator)} = {{ {', '.join(f'{_key(key)} = {_list(values)}' for key, values in tests.items())} }}"
+    tested = {
+        operator: _pairs({key: _list(values) for key, values in tests.items()})
         for operator, tests in conditions.items()
-    )
-    return f"{{ {', '.join(operators)} }}"
+    }
+    return _pairs(tested)
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return f"{{ {', '.join(f'{_key(key)} = {value}' for key, value in values.items())} }}"
 
 
 def _key(text: str) -> str:
@@ -257,7 +265,8 @@ def _list(values: Iterable[str]) -> str:
     """Return an expression for these values: one as it is, some as a list."""
     parts: list[str] = []
     for several, group in groupby(values, lambda text: NAME_PREFIX in text or text == RULE):
-        parts += map(_each, group) if several else [f"[{', '.join(map(_expression, group))}]"]
+        texts = list(group)
+        parts += map(_each, texts) if several else [f"[{', '.join(map(_expression, texts))}]"]
     if len(parts) > 1:
         return f"concat({', '.join(parts)})"
     alone = parts[0]
@@ -283,7 +292,8 @@ def main(arguments: Sequence[str]) -> int:
     made = {TEMPLATE: with_policies(TEMPLATE.read_text("utf-8")), MODULE: terraform_text()}
     differ = [file for file, text in made.items() if not file.is_file() or file.read_text("utf-8") != text]
     for file in differ:
-        print(f"{file.relative_to(ROOT)}: {'differs from' if '--check' in arguments else 'made from'} keyturn.policies")
+        what = "differs from" if "--check" in arguments else "made from"
+        print(f"{file.relative_to(ROOT)}: {what} keyturn.policies")
         if "--check" not in arguments:
             file.write_text(made[file], "utf-8")
     return int(bool(differ) and "--check" in arguments)

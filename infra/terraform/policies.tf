@@ -1,5 +1,5 @@
-# Every policy of the module. Made by `python -m tools.stack_policies` from keyturn.policies.stack, as are those
-# of infra/template.yaml and what `keyturn policy` prints; change them there.
+# Every policy of the module. Made by `python -m tools.stack_policies` from keyturn.policies.stack, as those
+# of infra/template.yaml are; `keyturn policy` prints the same statements. Change them there.
 
 locals {
   # One empty prefix begins every name.

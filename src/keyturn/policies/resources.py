@@ -167,7 +167,7 @@ def key_alias(alias: str) -> str:
 
 
 def resource_of(service: str, named: str, what: str) -> str:
-    """Return `named`. Raises `ConfigurationError` unless it is an ARN of that service, or `${…}` of a template."""
+    """Return `named`. Raises `ConfigurationError` unless it is an ARN of that service or `${…}`."""
     arn = Arn.parse(named)
     if _ARN_OF_STACK.fullmatch(named):
         return named

@@ -3,7 +3,8 @@
 They are the one source of what `keyturn policy` prints and of what the stack and the Terraform module deploy
 (`keyturn.policies.stack`). A test compares the actions with the calls that each role's code makes.
 
-- ListSecrets, DescribeParameters and GetRandomPassword have no resources: they are allowed on `*`.
+- ListSecrets, DescribeParameters, GetRandomPassword, ListRules and DescribeTrails have no resources: they are
+  allowed on `*`.
 - DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and lets a request without keys pass.
   The condition therefore guards reads and writes by key. Only the listener may Scan.
 - The keys that AWS manages (`aws/secretsmanager`, `aws/ssm`) need no statement. Other keys are allowed only
@@ -218,7 +219,9 @@ def operator(
     They only look, and allow no read of a value. The arguments are as for `reader` and `listener`.
     """
     watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
-    tables = [table_resource(table, place) for table in (marker_table, convergence_table) if table is not None]
+    tables = [
+        table_resource(table, place) for table in (marker_table, convergence_table) if table is not None
+    ]
     fleet = () if convergence_table is None else (table_resource(convergence_table, place),)
     functions = (place.arn("lambda", "function:*", "the listener"),)
     rules = (place.arn("events", "rule/*", "the listener's rules"),)
@@ -228,9 +231,9 @@ def operator(
         Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
         Statement("LookAtTables", _on("dynamodb", LOOKS), tables),
         *((Statement("LookAtExpiry", ("dynamodb:DescribeTimeToLive",), fleet),) if fleet else ()),
-        Statement("LookAtRules", _on("events", ("ListRules", "ListTargetsByRule")), rules),
+        Statement("ListRulesAndTrails", ("cloudtrail:DescribeTrails", "events:ListRules"), ("*",)),
+        Statement("LookAtRules", ("events:ListTargetsByRule",), rules),
         Statement("LookAtListener", _on("lambda", ("GetFunctionConfiguration", "GetPolicy")), functions),
-        Statement("ListTrails", ("cloudtrail:DescribeTrails",), ("*",)),
         Statement("LookAtTrails", ("cloudtrail:GetTrailStatus",), trails),
         *_use_tables(table_key, place),
     )

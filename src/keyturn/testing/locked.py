@@ -8,7 +8,7 @@ header that SDKs send AWS_SESSION_TOKEN in, or credentials that this server has 
 assumed role or of an IAM user. The functions that the server runs inherit the token. A web socket is refused,
 since no SDK of the tests opens one.
 
-Policies see such a request as one that came over TLS, as requests to AWS do, unless it says X-Forwarded-Proto.
+To policies such a request came over TLS, as requests to AWS do, unless it has an X-Forwarded-Proto itself.
 
 The credentials that ministack gives to a function are made from the function's and the role's names if
 AUTH=true, so there somebody who can guess both names can do what that role may.
