@@ -114,7 +114,7 @@ def sbom(tools: Path, wheel: Path, output: Path) -> None:
         # It says in which folder of this machine the wheel was.
         for told in Path(folder).rglob("direct_url.json"):
             told.unlink()
-        settings = ("--output-reproducible", "--output-format", "JSON", "--output-file", str(output))
+        settings = ("--pyproject", "pyproject.toml", "--output-reproducible", "--output-file", str(output))
         run(str(tools / "cyclonedx-py"), "environment", *settings, python)
 
 
