@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,9 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 REQUIREMENTS: Final = ROOT / "requirements.lock"
 TOOLS: Final = ROOT / "tools" / "release-tools.lock"
-EXTRAS: Final = ("cli", "django", "psycopg", "pymysql", "redis", "serve", "sqlalchemy")
+OF_DEVELOPERS: Final = frozenset({"bench", "demo", "dev", "docs", "testing"})
+"""The extras that run on a developer's machine; all others are for what users run."""
+
 TOOLS_WANTED: Final = ("cyclonedx-bom==7.5.0", "pip-audit==2.10.1", "pip-tools==7.6.2", "zizmor==1.32.0")
 OPTIONS: Final = (
     *("--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate"),
@@ -30,6 +33,12 @@ PINNED: Final = re.compile(
     r"[a-z0-9-]+==[\w.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n", re.MULTILINE
 )
 HEAD: Final = "# Made by `python -m tools.hashes`: names, versions and hashes of {what}.\n"
+
+
+def extras() -> list[str]:
+    """Return the names of the extras for what users run."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return sorted(project["optional-dependencies"].keys() - OF_DEVELOPERS)
 
 
 def pins(text: str) -> Iterator[str]:
@@ -54,11 +63,11 @@ def compiled(program: str, arguments: Sequence[str], asked: str = "") -> str:
 
 def main(program: str) -> int:
     """Write both files."""
-    extras = [f"--extra={extra}" for extra in EXTRAS]
-    of_users = compiled(program, ["pyproject.toml", *extras, "--constraint=constraints.txt"])
+    chosen = [f"--extra={extra}" for extra in extras()]
+    of_users = compiled(program, ["pyproject.toml", *chosen, "--constraint=constraints.txt"])
     of_tools = compiled(program, ["-"], "\n".join(TOOLS_WANTED))
     for file, text, what in (
-        (REQUIREMENTS, of_users, f"what keyturn[{','.join(EXTRAS)}] needs"),
+        (REQUIREMENTS, of_users, f"what keyturn[{','.join(extras())}] needs"),
         (TOOLS, of_tools, "the tools of `make audit` and `make release`"),
     ):
         file.write_text(HEAD.format(what=what) + "".join(pins(text)), "utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools import release
-from tools.hashes import EXTRAS, HEAD, PINNED, REQUIREMENTS, TOOLS, TOOLS_WANTED, names, pins
+from tools.hashes import HEAD, PINNED, REQUIREMENTS, TOOLS, TOOLS_WANTED, extras, names, pins
 from tools.vulnerabilities import Audit, audit_of, audited
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_the_lock_has_what_is_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     named = [
         *project["dependencies"],
-        *(one for extra in EXTRAS for one in project["optional-dependencies"][extra]),
+        *(one for extra in extras() for one in project["optional-dependencies"][extra]),
     ]
     wanted = {re.split(r"[\[<>=! ]", one)[0] for one in named} - {"keyturn"}
     assert wanted <= locked.keys()
