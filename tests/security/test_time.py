@@ -28,6 +28,7 @@ from keyturn.markers.schema import head_of, marker_of
 from keyturn.model.names import Arn, checked_secret_id, is_secret_arn, parameter_id, parameter_path
 from keyturn.model.versions import SecretVersion
 from keyturn.policies.resources import Place, parameter_resource, secret_resource
+from keyturn.serve.allowing import AllowList
 from rotation_listener.events import parse
 from rotation_listener.listener import Settings
 from tools.extras import ROOT
@@ -56,8 +57,22 @@ class Use:
     """One place where a regular expression is used: its text, and the method."""
 
     place: str
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | re.Pattern[bytes]
     method: str
+
+    @property
+    def text(self) -> str:
+        """The expression itself."""
+        said = self.pattern.pattern
+        return said if isinstance(said, str) else said.decode("latin-1")
+
+    def work(self) -> Callable[[str], object]:
+        """Do with a text what the place does; an expression over bytes sees it as UTF-8."""
+        method: Callable[..., object] = getattr(self.pattern, self.method)
+        given: Callable[[str], object] = str.encode if isinstance(self.pattern.pattern, bytes) else str
+        if self.method.startswith("sub"):
+            return lambda text: method("x", given(text))
+        return lambda text: method(given(text))
 
 
 def module_of(file: Path) -> str:
@@ -114,9 +129,10 @@ OF_REFUSALS: Final = tuple(
 
 ELSEWHERE: Final[Mapping[str, int]] = {
     "src/keyturn/login/refusals.py": 2,
+    "src/keyturn/serve/allowing.py": 1,
     "src/keyturn/settings/environment.py": 1,
 }
-"""Expressions without a name, by file: those of the refusals' table, and one of pydantic's own messages."""
+"""Expressions without a name, by file: of the refusals' table, of `--allow`, of pydantic's own messages."""
 
 
 def test_every_expression_is_found() -> None:
@@ -171,9 +187,7 @@ def assert_linear(work: Callable[[str], object], texts: Callable[[int], Iterator
 @pytest.mark.parametrize("use", [*USES, *OF_REFUSALS], ids=lambda use: use.place)
 def test_every_expression_is_linear(use: Use) -> None:
     """Also without the limits on length that stand before it."""
-    method = getattr(use.pattern, use.method)
-    work = (lambda text: method("x", text)) if use.method.startswith("sub") else method
-    assert_linear(work, lambda length: nasty(use.pattern.pattern, length))
+    assert_linear(use.work(), lambda length: nasty(use.text, length))
 
 
 def refused_by(package: str) -> Callable[[str], object]:
@@ -243,6 +257,8 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "parameter": parameter_id,
     "path": parameter_path,
     "tag": Tag.of,
+    "allow-list": AllowList(("prod/*a*b*0", "*/*", "arn:aws:*:secret:*-??????")).check_secret,
+    "allow-list of parameters": AllowList(("/prod/*a*b*0", "a*a*a*a*a*z")).check_parameter_name,
     "policy's secret": lambda text: secret_resource(text, PLACE),
     "policy's parameter": lambda text: parameter_resource(text, PLACE),
     "answer of AWS": aws_error,
@@ -264,7 +280,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
 
 def chosen(length: int) -> Iterator[str]:
     """Texts for every parser: those of all expressions, each once."""
-    texts = (text for use in (*USES, *OF_REFUSALS) for text in nasty(use.pattern.pattern, length))
+    texts = (text for use in (*USES, *OF_REFUSALS) for text in nasty(use.text, length))
     return iter(tuple(dict.fromkeys(texts)))
 
 
