@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.versions import Json
+from keyturn.model.fields import Json
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
