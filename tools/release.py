@@ -30,7 +30,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from keyturn.model.versions import Json
+from keyturn.model.fields import Json
 from tools import build_layer, build_listener
 from tools.hashes import REQUIREMENTS
 from tools.vulnerabilities import audited
