@@ -171,12 +171,10 @@ class Cache:
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
         self.service.waited_in_vain(left_s)
+        # A later read may have got through, or one under another id.
         again = self.copies.look(secret_id, stage)
         brought = again.version if again.version is not None else again.spare
-        if brought is None:
-            _give_up(self.copies, secret_id, stage, waiting)
-        # By a later read, which did not get stuck, or by one under another id.
-        return brought
+        return brought if brought is not None else _give_up(self.copies, secret_id, stage, waiting)
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
         job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
