@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.databases import mariadb, postgresql
+from tests.servers.process import needs
 from tests.servers.others import mosquitto, openldap, openssh, rabbitmq, redis, valkey, vsftpd
 
 ACCOUNTS = {"app": "right"}
@@ -28,6 +30,9 @@ STARTERS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "OpenSSH": lambda: openssh(ACCOUNTS),
     "vsftpd": lambda: vsftpd(ACCOUNTS),
 }
+
+
+NAMES = ("postgresql", "mariadb", "redis", "rabbitmq", "epmd", "openldap", "mosquitto", "openssh", "vsftpd")
 
 
 def listening(port: int) -> list[str]:
@@ -54,20 +59,26 @@ def processes(folder: str) -> list[str]:
 @pytest.mark.parametrize("start", STARTERS.values(), ids=STARTERS)
 def test_a_server_starts_and_leaves_nothing(start: Callable[[], AbstractContextManager[object]]) -> None:
     """Only 127.0.0.1 is listened on; afterwards the port is free, and no process and no folder is left."""
-    before = set(Path("/tmp").glob("keyturn-*-*"))  # noqa: S108 # where the servers' folders are
+    before = folders()
     with start() as server:
         port = server if isinstance(server, int) else getattr(server, "port", 0)
+        assert [processes(str(folder)) for folder in folders() - before] != []
         assert listening(port) == ["0100007F"]
     late_s = time.monotonic() + 5
     while listening(port) and time.monotonic() < late_s:
         time.sleep(0.05)
     assert listening(port) == []
-    made = set(Path("/tmp").glob("keyturn-*-*")) - before  # noqa: S108 # where the servers' folders are
-    assert [processes(str(folder)) for folder in made if processes(str(folder))] == []
+    assert folders() - before == set()
+
+
+def folders() -> set[Path]:
+    """Return the folders of servers that are there now."""
+    return {path for name in NAMES for path in Path(tempfile.gettempdir()).glob(f"keyturn-{name}-*")}
 
 
 SCRIPT = """
 import sys, time
+from tests.servers.process import needs
 from tests.servers.others import rabbitmq
 with rabbitmq() as server:
     print(server.port, server.environment["ERL_EPMD_PORT"], server.folder, flush=True)
@@ -77,8 +88,8 @@ with rabbitmq() as server:
 
 def test_killed_tests_leave_no_server() -> None:
     """If the process of the tests is killed, its RabbitMQ ends, and the name server that Erlang started too."""
-    with STARTERS["RabbitMQ"]():
-        pass
+    needs("epmd")
+    needs("rabbitmq-server", "/usr/lib/rabbitmq/bin")
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}
     child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, env=environment)
