@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
+NO_TLS = {"sslmode": "disable"}
+"""The options of a strategy for a server without TLS."""
+
+
 @pytest.fixture(params=["moto", pytest.param("ministack", marks=pytest.mark.proof)])
 def client(request: pytest.FixtureRequest) -> Iterator[SecretsManagerClient]:
     """Secrets Manager, by each of the emulators."""
@@ -85,7 +89,7 @@ class Stage:
         self.announced.append((step, version_id))
 
     def function(self, strategy: Strategy | None = None) -> RotationFunction:
-        return RotationFunction(strategy or SingleUser(), self.client, announce=self.announce)
+        return RotationFunction(strategy or SingleUser(**NO_TLS), self.client, announce=self.announce)
 
     def rotation(self, strategy: Strategy | None = None) -> Rotation:
         return Rotation(self.client, self.name, self.function(strategy))
@@ -119,7 +123,9 @@ class Stage:
         arn = self.client.create_secret(Name=f"master/{uuid.uuid4()}", SecretString=json.dumps(value))["ARN"]
         text = json.dumps({**self.fields(), "masterarn": arn})
         self.client.put_secret_value(SecretId=self.name, SecretString=text)
-        return AlternatingUsers(SecretsManagerSource(lambda: self.client))
+        return AlternatingUsers(
+            SecretsManagerSource(lambda: self.client), host=LOCALHOST, port=self.postgres.port, **NO_TLS
+        )
 
 
 @pytest.fixture
