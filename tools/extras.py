@@ -14,6 +14,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "asyncpg": ("keyturn.integrations.asyncpg",),
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
     "demo": ("keyturn.demo", "keyturn.testing.embedded"),

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers.databases import mariadb, postgresql
-from tests.servers.process import needs
 from tests.servers.others import mosquitto, openldap, openssh, rabbitmq, redis, valkey, vsftpd
+from tests.servers.process import needs
 
 ACCOUNTS = {"app": "right"}
 STARTERS: dict[str, Callable[[], AbstractContextManager[object]]] = {
@@ -87,20 +87,22 @@ with rabbitmq() as server:
 
 
 def test_killed_tests_leave_no_server() -> None:
-    """If the process of the tests is killed, its RabbitMQ ends, and the name server that Erlang started too."""
+    """If the process of the tests is killed, its RabbitMQ ends, and so does Erlang's name server."""
     needs("epmd")
     needs("rabbitmq-server", "/usr/lib/rabbitmq/bin")
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, env=environment)
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, env=environment
+    )
     with child:
         assert child.stdout is not None
         port, names_port, folder = child.stdout.readline().split()
         child.send_signal(signal.SIGKILL)
     late_s = time.monotonic() + 15
-    while time.monotonic() < late_s and (listening(int(port)) or listening(int(names_port)) or Path(folder).exists()):
+    while time.monotonic() < late_s and (
+        listening(int(port)) or listening(int(names_port)) or Path(folder).exists()
+    ):
         time.sleep(0.1)
     assert (listening(int(port)), listening(int(names_port)), processes(folder)) == ([], [], [])
     assert not Path(folder).exists()
-
-

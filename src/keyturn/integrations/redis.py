@@ -5,7 +5,10 @@
 
 A `CredentialProvider` cannot go on to the next version, since redis-py never tells it of a refusal. A class
 of connections can. Host and port are the caller's. For TLS give the `SSLConnection` of `redis` or
-`redis.asyncio` as the base.
+`redis.asyncio` as the base. `Sentinel` and `RedisCluster` take a class of connections, too.
+
+The secret is an object with a password, and with a username where the server has users, or the bare password:
+that of `requirepass`, or ElastiCache's AUTH token.
 """
 
 from __future__ import annotations
@@ -14,15 +17,26 @@ from redis.asyncio import connection as aio
 from redis.connection import AbstractConnection, Connection
 from redis.credentials import UsernamePasswordCredentialProvider
 
-from keyturn.integrations.arguments import REDIS, arguments, server_of
-from keyturn.integrations.login import Login
+from keyturn.errors import ConfigurationError
+from keyturn.integrations.arguments import server_of, user_and_password
+from keyturn.integrations.login import Login, Opened
 from keyturn.model.versions import SecretVersion
 
 
-def connection_class(login: Login, base: type[AbstractConnection] = Connection) -> type[AbstractConnection]:
-    """Return a class for `redis.ConnectionPool(connection_class=...)`. It raises `LoginRefusedError`."""
+def connection_class(
+    login: Login, base: type[AbstractConnection] = Connection, *, retire_superseded: bool = False
+) -> type[AbstractConnection]:
+    """Return a class for `redis.ConnectionPool(connection_class=...)`. It raises `LoginRefusedError`.
+
+    With `retire_superseded` a connection logs in anew at its next check-out, once AWSCURRENT has moved.
+    Raises `ConfigurationError` for a base that would not log in by it, such as a class of redis-py before
+    6.2 or of valkey-py.
+    """
+    _check(base)
 
     class LoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
+        _opened: Opened | None = None
+
         # redis-py calls this at every check-out. An open connection does not log in again, and would count as
         # a success of a version that the server never saw.
         def connect_check_health(self, *args: object, **kwargs: object) -> None:
@@ -30,27 +44,47 @@ def connection_class(login: Login, base: type[AbstractConnection] = Connection) 
                 self.credential_provider = _credentials(version)
                 super(LoginConnection, self).connect_check_health(*args, **kwargs)
 
+            if self._sock is not None and retire_superseded and self._opened is not None:
+                if not login.is_superseded(self._opened):
+                    return
+                self.disconnect()
             if self._sock is None:
-                login(attempt, server=_server(self))
+                _, self._opened = login.open(attempt, server=_server(self))
 
     return LoginConnection
 
 
 def async_connection_class(
-    login: Login, base: type[aio.AbstractConnection] = aio.Connection
+    login: Login, base: type[aio.AbstractConnection] = aio.Connection, *, retire_superseded: bool = False
 ) -> type[aio.AbstractConnection]:
-    """Return a class for `redis.asyncio.ConnectionPool(connection_class=...)`."""
+    """Return a class for `redis.asyncio.ConnectionPool(connection_class=...)`. See `connection_class`."""
+    _check(base)
 
     class AsyncLoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
+        _opened: Opened | None = None
+
         async def connect_check_health(self, *args: object, **kwargs: object) -> None:
             async def attempt(version: SecretVersion) -> None:
                 self.credential_provider = _credentials(version)
                 await super(AsyncLoginConnection, self).connect_check_health(*args, **kwargs)
 
+            if self.is_connected and retire_superseded and self._opened is not None:
+                if not await login.async_is_superseded(self._opened):
+                    return
+                await self.disconnect()
             if not self.is_connected:
-                await login.awaiting(attempt, server=_server(self))
+                _, self._opened = await login.async_open(attempt, server=_server(self))
 
     return AsyncLoginConnection
+
+
+def _check(base: type) -> None:
+    """Raise `ConfigurationError` unless the class opens its connections by the method that is replaced."""
+    if not callable(getattr(base, "connect_check_health", None)):
+        raise ConfigurationError(
+            f"{base.__module__}.{base.__qualname__} would connect without the secret, as the server's "
+            "default user. Use redis-py 6.2 or newer, and one of its own classes of connections as the base"
+        )
 
 
 def _server(connection: object) -> str:
@@ -60,5 +94,4 @@ def _server(connection: object) -> str:
 
 
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:
-    found = arguments(version, REDIS)
-    return UsernamePasswordCredentialProvider(str(found["username"]), str(found["password"]))
+    return UsernamePasswordCredentialProvider(*user_and_password(version))

@@ -1,0 +1,120 @@
+"""Redis and Valkey through a rotation: pools, tokens without a user name, and bases that would not log in."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis
+import redis.asyncio
+import valkey  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+import valkey.asyncio  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+
+from keyturn import ConfigurationError, LoginRefusedError, Peers, SecretCache
+from keyturn.integrations.login import Login
+from keyturn.integrations.redis import async_connection_class, connection_class
+from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.servers import others
+from tests.servers.conftest import RealAccount
+from tests.servers.process import LOCALHOST
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_pool_in_the_window(redis_account: RealAccount, key_store: int) -> None:
+    """A new connection is opened with AWSPENDING, and the one that is open works on."""
+    kind = connection_class(redis_account.login)
+    pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+    with redis.Redis.from_pool(pool) as client:
+        before = client.client_id()
+        redis_account.open_window()
+        assert before == client.client_id()
+        pool.disconnect()
+        assert redis_account.fields["username"] == client.acl_whoami()
+
+
+def test_superseded_connections_retire(redis_account: RealAccount, key_store: int) -> None:
+    """With `retire_superseded` a pooled connection logs in anew once AWSCURRENT has moved."""
+    kind = connection_class(redis_account.login, retire_superseded=True)
+    pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+    with redis.Redis.from_pool(pool) as client:
+        before = client.client_id()
+        redis_account.open_window()
+        assert before == client.client_id()
+        redis_account.finish("v2")
+        after = client.client_id()
+        assert before != after
+        assert after == client.client_id()
+
+
+def test_superseded_async_connections_retire(redis_account: RealAccount, key_store: int) -> None:
+    """The same on an event loop."""
+
+    async def run() -> None:
+        kind = async_connection_class(redis_account.login, retire_superseded=True)
+        pool = redis.asyncio.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+        client = redis.asyncio.Redis.from_pool(pool)
+        before = await client.client_id()
+        redis_account.open_window()
+        assert before == await client.client_id()
+        redis_account.finish("v2")
+        after = await client.client_id()
+        assert before != after
+        assert after == await client.client_id()
+        await client.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_session_that_was_killed_logs_in_anew(redis_account: RealAccount, key_store: int) -> None:
+    """A rotation that ends the user's sessions ends no client: the next command logs in anew."""
+    kind = connection_class(redis_account.login)
+    pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+    with redis.Redis.from_pool(pool) as client:
+        client.ping()
+        redis_account.open_window()
+        with redis.Redis(host=LOCALHOST, port=key_store, password="admin") as admin:
+            admin.execute_command("CLIENT", "KILL", "USER", str(redis_account.fields["username"]))
+        assert redis_account.fields["username"] == client.acl_whoami()
+
+
+def test_pub_sub_logs_in_by_the_secret(redis_account: RealAccount, key_store: int) -> None:
+    """A subscription in the window is opened with AWSPENDING."""
+    redis_account.open_window()
+    kind = connection_class(redis_account.login)
+    pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+    with redis.Redis.from_pool(pool) as client, client.pubsub() as channel:
+        channel.subscribe("news")
+        message = channel.get_message(timeout=5)
+        assert message is not None
+        assert "subscribe" == message["type"]
+
+
+@pytest.mark.parametrize("secret", ['{{"password": "{}"}}', "{}", '{{"username": null, "password": "{}"}}'])
+def test_a_secret_without_a_user_name(secret: str) -> None:
+    """A bare token, or a password without a username, logs in the default user, through a rotation."""
+    with others.redis("--requirepass", "one") as port:
+        clock = FakeClock()
+        secrets = FakeSecretsManager(clock)
+        secrets.create("cache/token", secret.format("one"), "v1")
+        cache = SecretCache(peers=Peers(source=secrets, clock=clock, sleep=clock.advance))
+        kind = connection_class(Login(cache, "cache/token", budget_s=0))
+        pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=port)
+        with redis.Redis.from_pool(pool) as client:
+            assert "default" == client.acl_whoami()
+            client.config_set("requirepass", "two")
+            secrets.put("cache/token", secret.format("two"), "v2", "AWSPENDING")
+            pool.disconnect()
+            assert "default" == client.acl_whoami()
+            client.config_set("requirepass", "three")
+            pool.disconnect()
+            with pytest.raises(LoginRefusedError):
+                client.ping()
+
+
+@pytest.mark.parametrize("base", [valkey.Connection, valkey.SSLConnection, valkey.asyncio.Connection, object])
+def test_a_base_that_would_log_in_as_somebody_else_is_refused(redis_account: RealAccount, base: type) -> None:
+    """A class that keyturn's login is no part of is refused at once, and connects nowhere as `default`."""
+    for made in (connection_class, async_connection_class):
+        with pytest.raises(ConfigurationError, match="without the secret"):
+            made(redis_account.login, base)
