@@ -34,8 +34,8 @@ def test_a_pool_in_the_window(redis_account: RealAccount, key_store: int) -> Non
 
 
 def test_superseded_connections_retire(redis_account: RealAccount, key_store: int) -> None:
-    """With `retire_superseded` a pooled connection logs in anew once AWSCURRENT has moved."""
-    kind = connection_class(redis_account.login, retire_superseded=True)
+    """With `reconnect` a pooled connection logs in anew once AWSCURRENT has moved."""
+    kind = connection_class(redis_account.login, superseded="reconnect")
     pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
     with redis.Redis.from_pool(pool) as client:
         before = client.client_id()
@@ -51,7 +51,7 @@ def test_superseded_async_connections_retire(redis_account: RealAccount, key_sto
     """The same on an event loop."""
 
     async def run() -> None:
-        kind = async_connection_class(redis_account.login, retire_superseded=True)
+        kind = async_connection_class(redis_account.login, superseded="reconnect")
         pool = redis.asyncio.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
         client = redis.asyncio.Redis.from_pool(pool)
         before = await client.client_id()
@@ -64,6 +64,48 @@ def test_superseded_async_connections_retire(redis_account: RealAccount, key_sto
         await client.aclose()
 
     asyncio.run(run())
+
+
+def test_superseded_connections_authenticate_anew(redis_account: RealAccount, key_store: int) -> None:
+    """With `reauthenticate` the session stays, and logs in anew once AWSCURRENT has moved."""
+    kind = connection_class(redis_account.login, superseded="reauthenticate")
+    pool = redis.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+    with redis.Redis.from_pool(pool) as client:
+        before = client.client_id()
+        redis_account.rotate()
+        sent = authentications(key_store)
+        assert before == client.client_id() == client.client_id()
+        assert sent + 1 == authentications(key_store)
+        redis_account.store("three", "v3", "AWSCURRENT")
+        redis_account.clock.advance(301)
+        # The server refuses v3, and takes v2 still: the login goes on to it by a new connection.
+        after = client.client_id()
+        assert before != after == client.client_id()
+
+
+def test_superseded_async_connections_authenticate_anew(redis_account: RealAccount, key_store: int) -> None:
+    """The same on an event loop."""
+
+    async def run() -> None:
+        kind = async_connection_class(redis_account.login, superseded="reauthenticate")
+        pool = redis.asyncio.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+        client = redis.asyncio.Redis.from_pool(pool)
+        before = await client.client_id()
+        redis_account.rotate()
+        sent = authentications(key_store)
+        assert before == await client.client_id()
+        assert before == await client.client_id()
+        assert sent + 1 == authentications(key_store)
+        await client.aclose()
+
+    asyncio.run(run())
+
+
+def authentications(port: int) -> int:
+    """Return how many AUTH commands the server has run, those of HELLO left out."""
+    with redis.Redis(host=LOCALHOST, port=port, password="admin", decode_responses=True) as admin:
+        told = admin.info("commandstats")
+    return int(told.get("cmdstat_auth", {}).get("calls", 0))
 
 
 def test_a_session_that_was_killed_logs_in_anew(redis_account: RealAccount, key_store: int) -> None:

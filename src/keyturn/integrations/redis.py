@@ -13,6 +13,8 @@ that of `requirepass`, or ElastiCache's AUTH token.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from redis.asyncio import connection as aio
 from redis.connection import AbstractConnection, Connection
 from redis.credentials import UsernamePasswordCredentialProvider
@@ -22,13 +24,19 @@ from keyturn.integrations.arguments import server_of, user_and_password
 from keyturn.integrations.login import Login, Opened
 from keyturn.model.versions import SecretVersion
 
+Superseded: TypeAlias = Literal["keep", "reconnect", "reauthenticate"]
+"""What happens at a check-out to a pooled connection once AWSCURRENT has moved since its login.
+
+`keep`: nothing, since it works on. `reconnect`: it is closed, and opened by a new login. `reauthenticate`: it
+stays open and logs in anew by AUTH; only if the server refuses that is it closed and opened.
+"""
+
 
 def connection_class(
-    login: Login, base: type[AbstractConnection] = Connection, *, retire_superseded: bool = False
+    login: Login, base: type[AbstractConnection] = Connection, *, superseded: Superseded = "keep"
 ) -> type[AbstractConnection]:
     """Return a class for `redis.ConnectionPool(connection_class=...)`. It raises `LoginRefusedError`.
 
-    With `retire_superseded` a connection logs in anew at its next check-out, once AWSCURRENT has moved.
     Raises `ConfigurationError` for a base that would not log in by it, such as a class of redis-py before
     6.2 or of valkey-py.
     """
@@ -41,21 +49,36 @@ def connection_class(
         # a success of a version that the server never saw.
         def connect_check_health(self, *args: object, **kwargs: object) -> None:
             def attempt(version: SecretVersion) -> None:
+                if self._sock is not None:
+                    self._authenticate(version)
+                    return
                 self.credential_provider = _credentials(version)
                 super(LoginConnection, self).connect_check_health(*args, **kwargs)
 
-            if self._sock is not None and retire_superseded and self._opened is not None:
-                if not login.is_superseded(self._opened):
-                    return
-                self.disconnect()
-            if self._sock is None:
+            if self._sock is not None and superseded != "keep" and self._is_superseded():
+                self._opened = None
+                if superseded == "reconnect":
+                    self.disconnect()
+            if self._sock is None or self._opened is None:
                 _, self._opened = login.open(attempt, server=_server(self))
+
+        def _is_superseded(self) -> bool:
+            return self._opened is None or login.is_superseded(self._opened)
+
+        def _authenticate(self, version: SecretVersion) -> None:
+            try:
+                self.send_command("AUTH", *_words(version), check_health=False)
+                self.read_response()
+            except BaseException:
+                # redis-py would read the same refusal again as the answer to the next command.
+                self.disconnect()
+                raise
 
     return LoginConnection
 
 
 def async_connection_class(
-    login: Login, base: type[aio.AbstractConnection] = aio.Connection, *, retire_superseded: bool = False
+    login: Login, base: type[aio.AbstractConnection] = aio.Connection, *, superseded: Superseded = "keep"
 ) -> type[aio.AbstractConnection]:
     """Return a class for `redis.asyncio.ConnectionPool(connection_class=...)`. See `connection_class`."""
     _check(base)
@@ -65,15 +88,29 @@ def async_connection_class(
 
         async def connect_check_health(self, *args: object, **kwargs: object) -> None:
             async def attempt(version: SecretVersion) -> None:
+                if self.is_connected:
+                    await self._authenticate(version)
+                    return
                 self.credential_provider = _credentials(version)
                 await super(AsyncLoginConnection, self).connect_check_health(*args, **kwargs)
 
-            if self.is_connected and retire_superseded and self._opened is not None:
-                if not await login.async_is_superseded(self._opened):
-                    return
-                await self.disconnect()
-            if not self.is_connected:
+            if self.is_connected and superseded != "keep" and await self._is_superseded():
+                self._opened = None
+                if superseded == "reconnect":
+                    await self.disconnect()
+            if not self.is_connected or self._opened is None:
                 _, self._opened = await login.async_open(attempt, server=_server(self))
+
+        async def _is_superseded(self) -> bool:
+            return self._opened is None or await login.async_is_superseded(self._opened)
+
+        async def _authenticate(self, version: SecretVersion) -> None:
+            try:
+                await self.send_command("AUTH", *_words(version), check_health=False)
+                await self.read_response()
+            except BaseException:
+                await self.disconnect(nowait=True)
+                raise
 
     return AsyncLoginConnection
 
@@ -91,6 +128,11 @@ def _server(connection: object) -> str:
     """Name the server of a connection of redis-py, by its socket's path or its host and port."""
     told = {name: getattr(connection, name, None) for name in ("path", "host", "port")}
     return str(told["path"]) if told["path"] else server_of(told)
+
+
+def _words(version: SecretVersion) -> tuple[str, ...]:
+    user, password = user_and_password(version)
+    return (password,) if user is None else (user, password)
 
 
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:

@@ -119,9 +119,9 @@ def _names(engine: Engine) -> tuple[Names, bool]:
     """Return the dialect's names for the fields of a login, and whether it joins the port to the host.
 
     The dialect gets a URL whose values are the names of the fields, and shows how it passes each of them on.
-    Several hosts in the URL's query stand in the way of that, and are left out.
+    What a query says of the server, several hosts for example, stands in the way of that and is left out.
     """
-    url = engine.url.difference_update_query(("host", "port")).set(
+    url = engine.url.difference_update_query(("host", "port", "service_name")).set(
         username="username",
         password="password",  # noqa: S106 # a name, and no password
         host="host",
