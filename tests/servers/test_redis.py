@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ import valkey.asyncio  # type: ignore[import-not-found,unused-ignore] # of the e
 
 from keyturn import ConfigurationError, LoginRefusedError, Peers, SecretCache
 from keyturn.integrations.login import Login
-from keyturn.integrations.redis import async_connection_class, connection_class
+from keyturn.integrations.redis import CurrentCredentials, async_connection_class, connection_class
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.servers import others
 from tests.servers.conftest import RealAccount
@@ -130,6 +131,65 @@ def test_pub_sub_logs_in_by_the_secret(redis_account: RealAccount, key_store: in
         message = channel.get_message(timeout=5)
         assert message is not None
         assert "subscribe" == message["type"]
+
+
+def two_passwords(account: RealAccount, port: int) -> None:
+    """Let the server accept the new password beside the old one, and end the rotation."""
+    with redis.Redis(host=LOCALHOST, port=port, password="admin") as admin:
+        admin.execute_command("ACL", "SETUSER", str(account.fields["username"]), ">two")
+    account.store("two", "v2", "AWSPENDING")
+    account.finish("v2")
+
+
+def test_live_connections_are_renewed(redis_account: RealAccount, key_store: int) -> None:
+    """`CurrentCredentials.renew` makes a pool's connections authenticate anew, once for each move."""
+    credentials = CurrentCredentials(redis_account.login)
+    with redis.Redis(host=LOCALHOST, port=key_store, credential_provider=credentials) as client:
+        before = client.client_id()
+        two_passwords(redis_account, key_store)
+        sent = authentications(key_store)
+        credentials.renew()
+        credentials.renew()
+        assert sent + 1 == authentications(key_store)
+        assert before == client.client_id()
+
+
+def test_live_async_connections_are_renewed(redis_account: RealAccount, key_store: int) -> None:
+    """The same on an event loop."""
+
+    async def run() -> None:
+        credentials = CurrentCredentials(redis_account.login)
+        client = redis.asyncio.Redis(host=LOCALHOST, port=key_store, credential_provider=credentials)
+        before = await client.client_id()
+        two_passwords(redis_account, key_store)
+        sent = authentications(key_store)
+        await credentials.async_renew()
+        assert sent + 1 == authentications(key_store)
+        assert before == await client.client_id()
+        await client.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_cluster_with_two_passwords() -> None:
+    """`RedisCluster` logs in by AWSCURRENT; with two passwords nothing is refused in a rotation."""
+    with others.valkey("--cluster-enabled", "yes") as port, redis.Redis(host=LOCALHOST, port=port) as admin:
+        admin.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        admin.execute_command("ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all")
+        while admin.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            time.sleep(0.02)
+        account = RealAccount({"username": "app"}, set_password=lambda _: None)
+        credentials = CurrentCredentials(account.login)
+        cluster = redis.RedisCluster(host=LOCALHOST, port=port, credential_provider=credentials)
+        assert cluster.set("name", "value")
+        admin.execute_command("ACL", "SETUSER", "app", ">two")
+        account.store("two", "v2", "AWSPENDING")
+        account.finish("v2")
+        admin.execute_command("ACL", "SETUSER", "app", "<one")
+        for node in cluster.get_nodes():  # type: ignore[no-untyped-call] # annotated in part
+            node.redis_connection.connection_pool.disconnect()
+        assert b"value" == cluster.get("name")
+        cluster.close()
 
 
 @pytest.mark.parametrize("secret", ['{{"password": "{}"}}', "{}", '{{"username": null, "password": "{}"}}'])

@@ -5,7 +5,7 @@
 
 A `CredentialProvider` cannot go on to the next version, since redis-py never tells it of a refusal. A class
 of connections can. Host and port are the caller's. For TLS give the `SSLConnection` of `redis` or
-`redis.asyncio` as the base. `Sentinel` and `RedisCluster` take a class of connections, too.
+`redis.asyncio` as the base. `RedisCluster` takes no class of connections: see `CurrentCredentials`.
 
 The secret is an object with a password, and with a username where the server has users, or the bare password:
 that of `requirepass`, or ElastiCache's AUTH token.
@@ -13,15 +13,19 @@ that of `requirepass`, or ElastiCache's AUTH token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import isawaitable
 from typing import Literal, TypeAlias
 
 from redis.asyncio import connection as aio
+from redis.auth.token import SimpleToken, TokenInterface
 from redis.connection import AbstractConnection, Connection
-from redis.credentials import UsernamePasswordCredentialProvider
+from redis.credentials import StreamingCredentialProvider, UsernamePasswordCredentialProvider
 
 from keyturn.errors import ConfigurationError
 from keyturn.integrations.arguments import server_of, user_and_password
 from keyturn.integrations.login import Login, Opened
+from keyturn.integrations.threads import in_thread
 from keyturn.model.versions import SecretVersion
 
 Superseded: TypeAlias = Literal["keep", "reconnect", "reauthenticate"]
@@ -115,6 +119,71 @@ def async_connection_class(
     return AsyncLoginConnection
 
 
+class CurrentCredentials(StreamingCredentialProvider):
+    """The user name and password of AWSCURRENT, for `RedisCluster` and other clients that take no class.
+
+    redis-py asks at each new connection, and does not tell of a refusal. So a login cannot go on to the next
+    version: let the server accept two passwords during a rotation (ACL SETUSER adds the new one before
+    AWSCURRENT moves). `renew` makes live connections authenticate anew, and drops none. Threads may share it.
+    """
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._handed_on: tuple[str, str] | None = None
+        self._callbacks: list[Callable[[TokenInterface], object]] = []
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return what AUTH is given: the password, or user name and password.
+
+        Raises what `SecretCache.get` raises.
+        """
+        version = self._login.current()
+        if self._handed_on is None:
+            self._handed_on = version.identity
+        return _words(version)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same. It is read in a thread."""
+        return await in_thread(self.get_credentials)
+
+    def on_next(self, callback: Callable[[TokenInterface], object]) -> None:
+        """Remember what is to be done with new credentials: each client's pool registers itself."""
+        self._callbacks.append(callback)
+
+    def on_error(self, callback: Callable[[Exception], object]) -> None:
+        """Ignore it: `renew` raises its errors where it is called."""
+
+    def is_streaming(self) -> bool:
+        """Return True: clients may register at once."""
+        return True
+
+    def renew(self) -> None:
+        """Let live connections authenticate anew if AWSCURRENT has moved. Call it now and then.
+
+        Connections in use do so when they are given back. Raises redis-py's error if the server refuses it.
+        """
+        for token in self._new():
+            for callback in self._callbacks:
+                callback(token)
+
+    async def async_renew(self) -> None:
+        """Do what `renew` does for clients of `redis.asyncio`."""
+        for token in await in_thread(self._new):
+            for callback in self._callbacks:
+                done = callback(token)
+                if isawaitable(done):
+                    await done
+
+    def _new(self) -> list[TokenInterface]:
+        """Return the credentials to hand on: none while AWSCURRENT is as it was."""
+        version = self._login.current()
+        known, self._handed_on = self._handed_on, version.identity
+        if known is None or known == version.identity:
+            return []
+        *user, password = _words(version)
+        return [SimpleToken(password, -1, 0, {"oid": user[0] if user else "default"})]
+
+
 def _check(base: type) -> None:
     """Raise `ConfigurationError` unless the class opens its connections by the method that is replaced."""
     if not callable(getattr(base, "connect_check_health", None)):
@@ -130,7 +199,7 @@ def _server(connection: object) -> str:
     return str(told["path"]) if told["path"] else server_of(told)
 
 
-def _words(version: SecretVersion) -> tuple[str, ...]:
+def _words(version: SecretVersion) -> tuple[str] | tuple[str, str]:
     user, password = user_and_password(version)
     return (password,) if user is None else (user, password)
 
