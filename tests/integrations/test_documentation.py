@@ -59,10 +59,10 @@ def test_the_page_about_logins_runs(names: dict[str, object]) -> None:
     "examples",
     [
         python_blocks("docs/psycopg.md"),
+        python_blocks("docs/asyncpg.md"),
         python_blocks("docs/sqlalchemy.md"),
-        python_blocks("docs/pymysql-redis.md"),
     ],
-    ids=["psycopg", "sqlalchemy", "pymysql-redis"],
+    ids=["psycopg", "asyncpg", "sqlalchemy"],
 )
 def test_the_pages_about_drivers_run(examples: list[str], names: dict[str, object]) -> None:
     """Each connects, by itself, from a pool and on an event loop, while the server refuses AWSCURRENT."""
