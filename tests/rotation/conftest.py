@@ -116,10 +116,10 @@ class Stage:
     def alternating(self) -> AlternatingUsers:
         """A strategy for two users, with a master who may create roles and grant this one."""
         master = f"master {uuid.uuid4().hex[:8]}"
-        self.create_role(master, "the master's", "CREATEROLE")
+        self.create_role(master, "of the master only", "CREATEROLE")
         grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
         self.as_superuser(grant.format(sql.Identifier(self.user), sql.Identifier(master)))
-        value = {"username": master, "password": "the master's"}
+        value = {"username": master, "password": "of the master only"}
         arn = self.client.create_secret(Name=f"master/{uuid.uuid4()}", SecretString=json.dumps(value))["ARN"]
         text = json.dumps({**self.fields(), "masterarn": arn})
         self.client.put_secret_value(SecretId=self.name, SecretString=text)

@@ -167,8 +167,9 @@ class _Server:
         chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **options}
         # An older libpq does not know the name, and an empty value means the same as none.
         self._options = {name: value for name, value in chosen.items() if name != "require_auth" or value}
-        host, port = options.get("host"), options.get("port")
-        self.places = Places(PORT, str(host) if host else None, int(port) if port else None)
+        # A list of ports, beside a list of hosts, is for libpq alone.
+        host, port = str(options.get("host") or ""), str(options.get("port") or "")
+        self.places = Places(PORT, host or None, int(port) if port.isdecimal() else None)
 
     def account(self, version: SecretVersion) -> Account:
         """Return the version's account, for which there is a server. Raises `SecretFormatError`."""
@@ -227,10 +228,10 @@ class _Server:
     def _connect(self, account: Account, place: Place) -> psycopg.Connection:
         parameters = {
             "dbname": account.dbname or "postgres",
-            **self._tls(account),
-            **self._options,
             "host": place.host,
             "port": place.port,
+            **self._tls(account),
+            **self._options,
             "user": account.username,
             "password": account.password,
         }

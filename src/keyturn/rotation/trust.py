@@ -37,6 +37,9 @@ class Place(NamedTuple):
     host: str
     port: int
 
+    def __repr__(self) -> str:
+        return "Place(...)"
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -56,8 +59,7 @@ class Account:
     def of(cls, version: SecretVersion) -> Account:
         """Return the account of a version. Raises `SecretFormatError` for a field that is not fit for one."""
         fields = login_fields(version, LOGIN)
-        host = fields.get("host")
-        if host is not None and not _is_one_host(host):
+        if "host" in fields and not _is_one_host(fields["host"]):
             raise SecretFormatError(version.secret_id, "the field host is not one name or address")
         return cls(version.secret_id, **fields)  # type: ignore[arg-type] # judged, each of its own type
 
@@ -150,14 +152,12 @@ def other_user(account: Account, bytes_max: int) -> str:
 
     Raises `RotationStepError` if the server would cut one of the names, so that it could become another's.
     """
-    user = account.username
-    other = user.removesuffix(CLONE) if user.endswith(CLONE) else user + CLONE
-    if not other or max(len(user.encode()), len(other.encode())) > bytes_max:
+    if not all(0 < len(name.encode()) <= bytes_max for name in (account.username, _next(account.username))):
         raise RotationStepError(
             f"secret {account.secret_id!r}: the name of one of the two users would be empty or exceed "
             f"{bytes_max} bytes"
         )
-    return other
+    return _next(account.username)
 
 
 def same_account(current: Account, versions: Iterable[SecretVersion], places: Places) -> list[Account]:
@@ -214,6 +214,25 @@ def change_as_master(
     opened = engine.as_master(master, place)
     if opened is None:
         raise RotationStepError(f"secret {master.secret_id!r}: the server refuses AWSCURRENT")
+    without_frames(lambda: _changed(opened, current, pending))
+
+
+def without_frames(call: Callable[[], _T]) -> _T:
+    """Return what `call` returns. Its errors lose the frames of drivers, whose variables hold values.
+
+    keyturn's own errors keep theirs.
+    """
+    try:
+        return call()
+    except KeyturnError:
+        raise
+    except Exception as error:  # noqa: BLE001 # raised below
+        failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
+    raise failure
+
+
+def _changed(opened: AbstractContextManager[Master], current: Account, pending: Account) -> None:
     with opened as session:
         objection = session.objection(current.username, pending.username)
         if objection is not None:
@@ -221,14 +240,8 @@ def change_as_master(
         session.change(current, pending)
 
 
-def without_frames(call: Callable[[], _T]) -> _T:
-    """Return what `call` returns. Its errors lose the frames of drivers, whose variables hold values."""
-    try:
-        return call()
-    except Exception as error:  # noqa: BLE001 # raised below
-        failure = error.with_traceback(None)
-        failure.__cause__ = failure.__context__ = None
-    raise failure
+def _next(user: str) -> str:
+    return user.removesuffix(CLONE) if user.endswith(CLONE) else user + CLONE
 
 
 def _turns(user: str) -> set[str]:

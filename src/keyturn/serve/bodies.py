@@ -140,8 +140,11 @@ def agent_secret(version: SecretVersion) -> AgentSecret:
 
 def _text(version: SecretVersion) -> str | None:
     if version.string is not None and not is_encodable(version.string):
-        detail = "it has half of a surrogate pair, which no encoding can write"
-        raise SecretFormatError(version.secret_id, detail, advice="store it anew")
+        raise SecretFormatError(
+            version.secret_id,
+            "it has half of a surrogate pair, which no encoding can write",
+            advice="store it anew",
+        )
     return version.string
 
 

@@ -416,11 +416,11 @@ class _Source(PydanticBaseSettingsSource):
         where = f"{self.settings_cls.__name__}.{name}"
         is_structured = self._is_structured(field)
         try:
-            found = _part(version, reference, is_structured=is_structured, is_text=_takes_text(field))
+            found = _part(version, reference, where, is_structured=is_structured, is_text=_takes_text(field))
         except SecretError as error:
             raise reference.misfit(f"{where}: {error.detail}") from error
         if isinstance(found, Fault):
-            raise reference.misfit(f"{where}{found.detail}")
+            raise reference.misfit(found.detail)
         return found
 
     def _is_structured(self, field: FieldInfo) -> bool:
@@ -457,40 +457,41 @@ def _misplaced(field: FieldInfo) -> Iterator[Reference]:
         inner.extend(get_args(one))
 
 
-def _part(version: SecretVersion, reference: Reference, *, is_structured: bool, is_text: bool) -> object:
-    """Return the part of a version that the reference names, or a `Fault` to add to the field's name.
+def _part(
+    version: SecretVersion, reference: Reference, where: str, *, is_structured: bool, is_text: bool
+) -> object:
+    """Return the part of a version that the reference names, or a `Fault` about the field `where`.
 
     A part that is text has been judged: `keyturn.model.fields` says what a text may be. Raises a
     `SecretError` if the version has no JSON.
     """
+    document: Json | list[str]
+    keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
     if reference.key is None and not is_structured:
         value = version.string if version.string is not None else _decoded(version.blob(), is_text)
-        return _judged(value, reference) if isinstance(value, str) else value
-    if reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
-        return _judged(list(version.values), reference)
-    document = version.json()
-    keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
-    for key in keys:
-        if not isinstance(document, dict) or key not in document:
-            return Fault(f": there is no key {key!r}")
-        document = document[key]
-    return _judged(document, reference, keys[-1] if keys else None)
+        if not isinstance(value, str):
+            return Fault(f"{where}: its bytes are no UTF-8") if value is None else value
+        document = value
+    elif reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
+        document = list(version.values)
+    else:
+        document = version.json()
+        for key in keys:
+            if not isinstance(document, dict) or key not in document:
+                return Fault(f"{where}: there is no key {key!r}")
+            document = document[key]
+    fault = flaw(document, keys[-1] if keys else None)
+    return document if fault is None else Fault(f"{where} ({reference}): {fault.detail}")
 
 
-def _judged(value: Json | list[str], reference: Reference, name: str | None = None) -> object:
-    fault = flaw(value, name)
-    return value if fault is None else Fault(f" ({reference}): {fault.detail}")
-
-
-def _decoded(value: bytes, is_text: bool) -> str | bytes | Fault:  # noqa: FBT001 # of the field
-    """Return binary as it is, or for a field that takes text as UTF-8."""
+def _decoded(value: bytes, is_text: bool) -> str | bytes | None:  # noqa: FBT001 # of the field
+    """Return binary as it is; for a field that takes text as UTF-8, or None if it is not."""
     if not is_text:
         return value
     try:
         return value.decode()
-    except UnicodeDecodeError as error:
-        where = error.start
-    return Fault(f": not UTF-8 at byte {where}")
+    except UnicodeDecodeError:
+        return None
 
 
 def _origin(reference: Reference) -> Reference:
