@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -32,7 +33,15 @@ STARTERS: dict[str, Callable[[], AbstractContextManager[object]]] = {
 }
 
 
-NAMES = ("postgresql", "mariadb", "redis", "rabbitmq", "epmd", "openldap", "mosquitto", "openssh", "vsftpd")
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which the servers of a test, and of its child, make their own."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    monkeypatch.setenv("TMPDIR", str(path))
+    yield path
+    shutil.rmtree(path)
 
 
 def listening(port: int) -> list[str]:
@@ -57,23 +66,19 @@ def processes(folder: str) -> list[str]:
 
 
 @pytest.mark.parametrize("start", STARTERS.values(), ids=STARTERS)
-def test_a_server_starts_and_leaves_nothing(start: Callable[[], AbstractContextManager[object]]) -> None:
+def test_a_server_starts_and_leaves_nothing(
+    start: Callable[[], AbstractContextManager[object]], folder: Path
+) -> None:
     """Only 127.0.0.1 is listened on; afterwards the port is free, and no process and no folder is left."""
-    before = folders()
     with start() as server:
         port = server if isinstance(server, int) else getattr(server, "port", 0)
-        assert [processes(str(folder)) for folder in folders() - before] != []
+        assert processes(str(folder)) != []
         assert listening(port) == ["0100007F"]
     late_s = time.monotonic() + 5
     while listening(port) and time.monotonic() < late_s:
         time.sleep(0.05)
     assert listening(port) == []
-    assert folders() - before == set()
-
-
-def folders() -> set[Path]:
-    """Return the folders of servers that are there now."""
-    return {path for name in NAMES for path in Path(tempfile.gettempdir()).glob(f"keyturn-{name}-*")}
+    assert (processes(str(folder)), list(folder.iterdir())) == ([], [])
 
 
 SCRIPT = """
@@ -81,12 +86,12 @@ import sys, time
 from tests.servers.process import needs
 from tests.servers.others import rabbitmq
 with rabbitmq() as server:
-    print(server.port, server.environment["ERL_EPMD_PORT"], server.folder, flush=True)
+    print(server.port, server.environment["ERL_EPMD_PORT"], flush=True)
     time.sleep(100)
 """
 
 
-def test_killed_tests_leave_no_server() -> None:
+def test_killed_tests_leave_no_server(folder: Path) -> None:
     """If the process of the tests is killed, its RabbitMQ ends, and so does Erlang's name server."""
     needs("epmd")
     needs("rabbitmq-server", "/usr/lib/rabbitmq/bin")
@@ -97,12 +102,10 @@ def test_killed_tests_leave_no_server() -> None:
     )
     with child:
         assert child.stdout is not None
-        port, names_port, folder = child.stdout.readline().split()
+        port, names_port = child.stdout.readline().split()
         child.send_signal(signal.SIGKILL)
     late_s = time.monotonic() + 15
-    while time.monotonic() < late_s and (
-        listening(int(port)) or listening(int(names_port)) or Path(folder).exists()
-    ):
+    while time.monotonic() < late_s and (processes(str(folder)) or any(folder.iterdir())):
         time.sleep(0.1)
-    assert (listening(int(port)), listening(int(names_port)), processes(folder)) == ([], [], [])
-    assert not Path(folder).exists()
+    assert (listening(int(port)), listening(int(names_port)), processes(str(folder))) == ([], [], [])
+    assert not any(folder.iterdir())
