@@ -15,6 +15,9 @@ ELSEWHERE: Final = {
     "keyturn.convergence.table": ("IF_DENIED", "IF_MISSING"),
     "keyturn.aws.tables": ("_table_advice",),
     "keyturn.cache.reads": ("said_of",),
+    "keyturn.serve.allowing": ("_DETAIL",),
+    "keyturn.serve.logs": ("_more",),
+    "keyturn.serve.reading": ("_QUEUE",),
     "keyturn.cache.table_view": ("_look", "uncovered_because"),
     "keyturn.rotation.postgresql": ("objection",),
 }

@@ -449,6 +449,7 @@ def test_no_frame_of_an_error_holds_a_password(stage: Stage) -> None:
         stage.rotation().run()
     shown = variables(caught.value)
     assert shown
+    assert stage.credentials("AWSPENDING")[1] not in repr(vars(caught.value.pgconn))
     assert stage.password not in shown
     assert stage.credentials("AWSPENDING")[1] not in shown
 

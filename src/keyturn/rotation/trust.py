@@ -229,6 +229,10 @@ def without_frames(call: Callable[[], _T]) -> _T:
     except Exception as error:  # noqa: BLE001 # raised below
         failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
+        # psycopg keeps the parameters of a connection that failed, with the password.
+        kept: object = getattr(failure, "pgconn", None)
+        if type(kept).__name__ == "FinishedPGconn":
+            vars(kept).update(password=b"", info=[])
     raise failure
 
 
