@@ -73,7 +73,7 @@ servers-packages: ## install the servers that `make servers` and `make verdicts`
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
 servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in every situation; 4 minutes
-	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m pytest --numprocesses=auto --dist=load tests/servers $(ARGS)
+	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m pytest --numprocesses=auto --dist=loadgroup tests/servers $(ARGS)
 
 verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.verdicts $(ARGS)
