@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.demo.stage import Stack, deploy
 from keyturn.testing.embedded import EmbeddedAws
-from tests.servers import use
+from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:

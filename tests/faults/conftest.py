@@ -12,7 +12,7 @@ from keyturn.demo.stage import Stack, deploy
 from keyturn.testing.embedded import EmbeddedAws
 from tests.faults.figures import measured, table
 from tests.faults.proxy import FaultProxy
-from tests.servers import use
+from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
 

@@ -27,7 +27,7 @@ from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.faults.conftest import Chain
 from tests.faults.figures import Figures, measured
 from tests.faults.proxy import READER
-from tests.servers import use
+from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:

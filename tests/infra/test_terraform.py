@@ -27,7 +27,7 @@ from keyturn.policies.statements import document
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from tests.listener.test_deployed import Stack, everything, stack_of
 from tests.listener.test_events import at
-from tests.servers import use
+from tests.servers.fixtures import use
 from tests.templates import read_template
 from tools.build_listener import ROOT, build
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
@@ -23,7 +24,8 @@ from keyturn import is_refused
 from keyturn.aws.catalog import Tag
 from keyturn.aws.faults import secret_error
 from keyturn.errors import KeyturnError
-from keyturn.login.refusals import REFUSALS, TEXT_LENGTH_MAX, Refusal
+from keyturn.login.refusal import TEXT_LENGTH_MAX, Refusal
+from keyturn.login.refusals import REFUSALS
 from keyturn.markers.schema import head_of, marker_of
 from keyturn.model.names import Arn, checked_secret_id, is_secret_arn, parameter_id, parameter_path
 from keyturn.model.versions import SecretVersion
@@ -128,7 +130,7 @@ OF_REFUSALS: Final = tuple(
 )
 
 ELSEWHERE: Final[Mapping[str, int]] = {
-    "src/keyturn/login/refusals.py": 2,
+    "src/keyturn/login/refusal.py": 2,
     "src/keyturn/serve/allowing.py": 1,
     "src/keyturn/settings/environment.py": 1,
 }
@@ -302,10 +304,10 @@ def test_a_wide_value_is_linear() -> None:
 
 def test_a_long_text_of_an_error_is_cut_before_it_is_looked_at() -> None:
     """A sign within the first 10,000 characters is seen, one behind them is not."""
-    sign = "This RDS proxy has no credentials for the role app"
-    assert is_refused(Exception("x" * (TEXT_LENGTH_MAX - len(sign)) + sign))
-    assert not is_refused(Exception("x" * TEXT_LENGTH_MAX + sign))
-    long = Exception("The password that was provided for the role " * 4_000)
+    sign = "\nThis RDS proxy has no credentials for the role app"
+    assert is_refused(psycopg.OperationalError("x" * (TEXT_LENGTH_MAX - len(sign)) + sign))
+    assert not is_refused(psycopg.OperationalError("x" * TEXT_LENGTH_MAX + sign))
+    long = psycopg.OperationalError("The password that was provided for the role " * 4_000)
     assert taken_s(lambda: is_refused(long)) < 0.2
 
 
