@@ -171,6 +171,18 @@ class Checker:
         self._report_within(self._limits.refresh_wait_s)
         self._metrics.deliver()
 
+    def is_check_due(self) -> bool:
+        """Return True if a caller now would have to wait for a check; if not, the next window is open.
+
+        For callers that may not wait: it makes no request and waits for nothing.
+        """
+        if not self._is_older(self._window_s) or self._is_inside_a_call():
+            return False
+        if self._is_asked() and self.table_service.may_probe(self._now()):
+            return not self.caches[0].background.is_at_work()
+        self._open_if_older(self._window_s)
+        return False
+
     def _is_inside_a_call(self) -> bool:
         """Return True in a signal handler in the middle of a call: it must wait for no other thread."""
         return is_held_here(self._owned) or any(cache.copies.is_locked_here() for cache in self.caches)
@@ -272,6 +284,13 @@ class Checker:
             has_reported = self.report(waiting)
         return read(waiting) if has_reported else found
 
+    def is_report_due(self) -> bool:
+        """Return True if `report` would write a report now."""
+        reporter = self._reporter
+        if reporter is None or not self._has_looked or self.caches[0].background.is_at_work():
+            return False
+        return reporter.is_due()
+
     def report(self, waiting: Waiting | None = None) -> bool:
         """Tell the convergence table what has changed, if anything. Return True if that was tried.
 
@@ -343,9 +362,7 @@ class Secrets:
 
         `within_s`: for a login, how long it may wait.
         """
-        secret_id = checked_secret_id(secret_id)
-        if not isinstance(stage, str) or not stage:
-            raise ConfigurationError(f"stage is {stage!r}; give a staging label, such as 'AWSCURRENT'")
+        secret_id = checked_read(secret_id, stage)
         checker = self.checker
         waiting = checker.waiting()
         if within_s is not None:
@@ -371,3 +388,10 @@ class Secrets:
     def evidence(self, secret_id: str) -> Evidence:
         """Return what is known of a rotation of this secret that may be under way; no I/O."""
         return self.cache.evidence(secret_id)
+
+
+def checked_read(secret_id: object, stage: object) -> str:
+    """Return the id if both can be asked for; else raise `InvalidSecretIdError` or `ConfigurationError`."""
+    if not isinstance(stage, str) or not stage:
+        raise ConfigurationError(f"stage is {stage!r}; give a staging label, such as 'AWSCURRENT'")
+    return checked_secret_id(secret_id)

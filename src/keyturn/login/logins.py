@@ -23,7 +23,7 @@ from keyturn.login.caller import CALLER, caller_is_gone
 from keyturn.login.memory import REFUSED_S, Identity
 from keyturn.login.policy import LoginOptions, Policy, TimeLeft
 from keyturn.login.refusals import is_about_another_login
-from keyturn.login.turns import SLICE_S, Turn, Turns
+from keyturn.login.turns import SLICE_S, Queued, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
@@ -147,6 +147,10 @@ class Logins:
         """
         return _Login(self, secret_id, policy).attempts()
 
+    def of_a_task(self, secret_id: str, policy: Policy) -> _Login:
+        """Return a login of which a task of an event loop takes the steps that need no wait."""
+        return _Login(self, secret_id, policy, is_for_a_task=True)
+
     def pause(self, seconds: float) -> None:
         """Sleep; in slices where the login works for a task, which may be cancelled meanwhile."""
         if CALLER.get() is None:
@@ -171,21 +175,23 @@ class Logins:
 class _Login:
     """One login: what it tries, in which order, and how long it waits."""
 
-    def __init__(self, logins: Logins, secret_id: str, policy: Policy) -> None:
+    def __init__(
+        self, logins: Logins, secret_id: str, policy: Policy, *, is_for_a_task: bool = False
+    ) -> None:
         self.turns = logins.turns
         self._logins = logins
         self._versions = logins.versions
         self._secret_id = secret_id
         self._policy = policy
         self._tried = _Tried()
-        self._is_for_a_task = False
-        self._time = TimeLeft(policy, logins.now)
+        self._is_for_a_task = is_for_a_task
+        self.time = TimeLeft(policy, logins.now)
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield attempts, look after look, until one succeeds."""
-        time, pauses = self._time, _pauses_s(self._logins.random)
+        time, pauses = self.time, _pauses_s(self._logins.random)
         # Attempts run outside of the context in which the task's threads take the steps.
-        self._is_for_a_task = CALLER.get() is not None
+        self._is_for_a_task = self._is_for_a_task or CALLER.get() is not None
         while not caller_is_gone():
             current = self._versions.get(self._secret_id, AWSCURRENT, time.callers_s())
             for version in self._in_order(current):
@@ -196,6 +202,31 @@ class _Login:
             if not (is_moving and time.allows(pause_s)):
                 raise self._failed(current, time, is_moving=is_moving) from self._tried.refusal
             self._logins.pause(pause_s)
+
+    def at_once(self, current: SecretVersion, pending: SecretVersion | None) -> Attempt | Queued | None:
+        """Return an attempt that needs no read and no wait, a place in the queue for it, or None.
+
+        It is the attempt that `attempts` would yield first. `pending` is AWSPENDING as far as it is at hand.
+        """
+        is_set = self._versions.evidence(self._secret_id).pending_is_set
+        if is_set and pending is None:
+            return None
+        for version in (pending if is_set else None, *self._at_hand(current)):
+            if version is None or not self._policy.accept(current, version):
+                continue
+            if version.identity in self._tried.refused:
+                continue
+            turn = self.turns.take_at_once(self._policy.server, version, mark=self._mark(version))
+            if turn is not None:
+                return Attempt(version, current, turn, self) if isinstance(turn, Turn) else turn
+        return None
+
+    def _at_hand(self, current: SecretVersion) -> Iterator[SecretVersion]:
+        """Yield the versions that need no read, in the order of `_candidates`."""
+        last = self.turns.last(self._policy.server, current.arn)
+        if last is not None and last.current == current.identity:
+            yield last.version
+        yield current
 
     def _try(self, version: SecretVersion, current: SecretVersion, time: TimeLeft) -> Iterator[Attempt]:
         """Yield an attempt with this version, if it is this thread's turn."""
@@ -245,9 +276,7 @@ class _Login:
         if self._versions.evidence(self._secret_id).pending_is_set:
             yield from self._under(AWSPENDING, current)
         last = self.turns.last(self._policy.server, current.arn)
-        if last is not None and last.current == current.identity:
-            yield last.version
-        yield current
+        yield from self._at_hand(current)
         yield from self._read(
             AWSCURRENT, current, lambda: self._versions.recheck(self._secret_id, self._read_within_s())
         )
@@ -269,7 +298,7 @@ class _Login:
 
     def _read_within_s(self) -> float:
         """Return how many seconds one read may take: a moment even where the budget is spent."""
-        return min(max(READ_LEAST_S, self._time.seconds()), self._time.callers_s())
+        return min(max(READ_LEAST_S, self.time.seconds()), self.time.callers_s())
 
     def _read(
         self, stage: str, current: SecretVersion, read: Callable[[], SecretVersion]
@@ -312,7 +341,7 @@ class _Login:
         metrics, is_on_loop = self._logins.metrics, self._is_for_a_task and CALLER.get() is None
         if not is_on_loop:
             metrics.deliver()
-        elif metrics is not SILENT:
+        elif metrics.has_mail:
             # Without a thread to be had it is told at the next occasion.
             with suppress(RuntimeError):
                 threading.Thread(target=metrics.deliver, name="keyturn-metrics", daemon=True).start()
