@@ -7,7 +7,7 @@ others wait for its outcome, since that is mostly theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
@@ -34,9 +34,10 @@ class AsyncAttempt:
     All is as for the attempts of `SecretCache.login_attempts`.
     """
 
-    def __init__(self, attempt: Attempt, owner: AsyncAttempts) -> None:
+    def __init__(self, attempt: Attempt, owner: AsyncAttempts, deliver: Callable[[], None]) -> None:
         self._attempt = attempt
         self._owner = owner
+        self._deliver = deliver
 
     @property
     def version(self) -> SecretVersion:
@@ -68,6 +69,7 @@ class AsyncAttempt:
             return self._attempt.__exit__(kind, error, trace)
         finally:
             self._owner.has_tried(self)
+            self._deliver()
 
 
 class AsyncAttempts:
@@ -105,7 +107,7 @@ class AsyncAttempts:
             raise StopAsyncIteration
         if self._lead is not None:
             self._lead.attempt = object()
-        return AsyncAttempt(attempt, self)
+        return AsyncAttempt(attempt, self, self._reading.deliver)
 
     def close(self) -> None:
         """End the login. While a thread takes a step for it, that thread ends it."""

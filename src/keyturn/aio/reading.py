@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 CHECK, REPORT, MAIL = "check", "report", "mail"
 """The keys of errands that are not about one secret."""
 
+DELIVERIES_MAX = 64
+"""One errand delivers so often: what many tasks have recorded, and not for ever."""
+
 
 class Reading:
     """Reads of one cache for tasks. Loops and threads may share it."""
@@ -92,8 +95,15 @@ class Reading:
     def deliver(self) -> None:
         """Have the metrics hook told what was recorded: in a thread, since a hook may take its time."""
         measures = self.parts.measures
+
+        def deliver() -> None:
+            for _ in range(DELIVERIES_MAX):
+                if not measures.has_mail:
+                    break
+                measures.deliver()
+
         if measures.has_mail:
-            self.errands.begin(MAIL, measures.deliver)
+            self.errands.begin(MAIL, deliver)
 
     async def _read(self, cache: Cache, asked: str, stage: str, waiting: Waiting) -> SecretVersion:
         self.parts.start_poller()

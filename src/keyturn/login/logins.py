@@ -9,10 +9,8 @@ try which version, and remembers for some seconds which versions were refused.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -337,14 +335,9 @@ class _Login:
         self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
 
     def deliver(self) -> None:
-        """Tell the metrics hook what was recorded. For a task that is done in a thread, off the loop."""
-        metrics, is_on_loop = self._logins.metrics, self._is_for_a_task and CALLER.get() is None
-        if not is_on_loop:
-            metrics.deliver()
-        elif metrics.has_mail:
-            # Without a thread to be had it is told at the next occasion.
-            with suppress(RuntimeError):
-                threading.Thread(target=metrics.deliver, name="keyturn-metrics", daemon=True).start()
+        """Tell the metrics hook what was recorded. On a loop that is left to whoever gives the attempts."""
+        if not self._is_for_a_task or CALLER.get() is not None:
+            self._logins.metrics.deliver()
 
     # Waiting
 
