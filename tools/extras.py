@@ -26,6 +26,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "serve": ("keyturn.serve",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
+    "trio": ("keyturn.aio.trio_bell",),
 }
 """Extra -> its purpose: modules of keyturn (a package stands for all its modules), or else packages."""
 

@@ -210,7 +210,7 @@ class KeyMismatchError(SecretError, LookupError):
     """A message fits no version of the secret that may sign, or names a key id that none of them has."""
 
     summary = "has no version that fits this message"
-    default_advice = "refuse the message; if it is a good one, look whether its sender uses another secret"
+    default_advice = "refuse the message; if it is genuine, find out with which secret its sender signs"
 
 
 class UnavailableError(SecretError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final, TypeVar
 
 import anyio
+import trio
 
 from keyturn import SecretVersion
 from keyturn.testing.fakes import FakeSecretsManager
 
-LOOPS: Final = ("asyncio", "trio")
+LOOPS: Final = ("asyncio", trio.__name__)
 
 PATIENCE_S: Final = 20.0
 
@@ -29,7 +32,7 @@ def run(loop: str, main: Callable[[], Awaitable[_T]]) -> _T:
     return anyio.run(bounded, backend=loop)
 
 
-async def together(calls: list[Callable[[], Awaitable[_T]]]) -> list[_T]:
+async def together(calls: Sequence[Callable[[], Awaitable[_T]]]) -> list[_T]:
     """What these calls return, made by a task each."""
     results: dict[int, _T] = {}
 
@@ -58,7 +61,12 @@ class Gate:
 
 async def reached(event: threading.Event) -> None:
     """Let the loop run until a thread has set this."""
-    while not event.is_set():
+    await so(event.is_set)
+
+
+async def so(is_so: Callable[[], bool]) -> None:
+    """Let the loop run until this is so, which only a thread can bring about."""
+    while not is_so():  # noqa: ASYNC110 # no thread could set an event of the loop
         await anyio.sleep(0.001)
 
 
@@ -66,17 +74,16 @@ async def reached(event: threading.Event) -> None:
 def counted_threads() -> Iterator[list[str]]:
     """The names of the threads that are started meanwhile."""
     started: list[str] = []
-    start = threading.Thread.start
 
-    def counting(thread: threading.Thread) -> None:
-        started.append(thread.name)
-        start(thread)
+    def count(_frame: FrameType, _event: str, _arg: object) -> None:
+        sys.setprofile(None)
+        started.append(threading.current_thread().name)
 
-    threading.Thread.start = counting  # type: ignore[method-assign]
+    threading.setprofile(count)
     try:
         yield started
     finally:
-        threading.Thread.start = start  # type: ignore[method-assign]
+        threading.setprofile(None)
 
 
 def keyturns_threads() -> list[str]:

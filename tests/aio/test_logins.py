@@ -1,4 +1,4 @@
-"""Logins by tasks: no thread for a proven version, one attempt at a time with an unproven one, nothing left."""
+"""Logins by tasks: no thread for a proven version, one attempt at a time with an unproven one."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_five_hundred_logins_with_a_proven_version(world: World, loop: str) -> N
 
 
 def test_five_hundred_first_logins(world: World, loop: str) -> None:
-    """From cold: one read, one login that proves the version, then all others at once; a thread for the read."""
+    """From cold: one read by a thread, one login that proves the version, then all others at once."""
     cache, server = cache_of(world), Server("one", 0.01)
     with counted_threads() as started:
         found = run(loop, lambda: together([lambda: cache.login(NAME, server.connect)] * TASKS))
@@ -118,7 +118,7 @@ def test_five_hundred_logins_in_the_window_of_a_rotation(world: World, loop: str
 
 
 def test_the_attempts_of_a_loop(world: World, loop: str) -> None:
-    """`async for` and `async with` yield the versions in their order, keep refusals and end with the success."""
+    """`async for` and `async with` give the versions in their order, keep refusals, end with the success."""
     cache, seen = cache_of(world), list[tuple[str, bool, bool]]()
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     kept = list[AsyncAttempt]()
@@ -167,7 +167,7 @@ def test_another_error_is_raised_as_it_is(world: World, loop: str) -> None:
 
 
 def test_attempts_run_in_the_task(world: World, loop: str) -> None:
-    """Context variables of the task are there in every connect, and what connect sets stays, on its thread."""
+    """Every connect runs on the loop's thread with the task's context variables, and what it sets stays."""
     cache, seen = cache_of(world), list[tuple[str, int]]()
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
 
@@ -369,7 +369,7 @@ def test_cancelled_in_an_attempt(world: World, loop: str) -> None:
 
 
 def test_cancelled_in_the_queue(world: World, loop: str) -> None:
-    """A task that waits for another's turn is cancelled: the turn is not its own, and the others are served."""
+    """A task that waits for another's turn is cancelled: the others are served."""
     cache = cache_of(world)
     release = list[anyio.Event]()
 
@@ -401,7 +401,7 @@ def test_cancelled_in_the_queue(world: World, loop: str) -> None:
 
 @pytest.mark.parametrize("step", range(24))
 def test_cancelled_after_any_number_of_steps(world: World, loop: str, step: int) -> None:
-    """A login in the window of a rotation is cancelled after each number of turns of the loop: nothing is left."""
+    """A login in the window of a rotation, cancelled a little later each time, leaves nothing."""
     cache, server = cache_of(world), Server("two", 0.001)
     cache.sync.login(NAME, lambda one: one.version_id)
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
@@ -421,7 +421,7 @@ def test_cancelled_after_any_number_of_steps(world: World, loop: str, step: int)
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_dropped_attempts_free_their_turn(world: World, loop: str, inside: bool) -> None:  # noqa: FBT001
-    """A loop that is left before the block, or attempts that are forgotten: the next login waits for nobody."""
+    """A loop that is left before the block, or in it: the next login waits for nobody."""
     cache = cache_of(world)
 
     async def main() -> None:
@@ -458,7 +458,7 @@ def test_a_lead_that_is_dropped_frees_the_others(world: World, loop: str) -> Non
 
 
 def test_a_login_of_a_cache_for_threads_still_works_on_the_loop(world: World, loop: str) -> None:
-    """`cache.sync.login` on the loop's thread blocks the loop, as ever, and does not deadlock with its tasks."""
+    """`cache.sync.login` on the loop's thread blocks the loop, and does not deadlock with its tasks."""
     cache = cache_of(world)
 
     async def connect(version: SecretVersion) -> str:

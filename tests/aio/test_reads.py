@@ -31,6 +31,7 @@ from tests.aio.loops import (
     keyturns_threads,
     reached,
     run,
+    so,
     together,
 )
 from tests.testing.processes import eventually
@@ -261,8 +262,7 @@ def test_the_metrics_hook_is_called_in_threads(world: World, loop: str) -> None:
         await cache.get(NAME)
         assert await cache.invalidate(NAME)
         assert not await cache.invalidate("other")
-        while len(tellers) < 2:
-            await anyio.sleep(0.001)
+        await so(lambda: len(tellers) >= 2)
 
     run(loop, main)
     assert [Metric.READ_S, Metric.INVALIDATIONS] == [metric for metric, _ in tellers]
@@ -270,7 +270,7 @@ def test_the_metrics_hook_is_called_in_threads(world: World, loop: str) -> None:
 
 
 def test_the_convergence_table_is_told(world: World, loop: str) -> None:
-    """What a task reads is reported as what a thread reads, and `aclose` says that the environment is over."""
+    """What a task reads is reported, and `aclose` says that the environment is over."""
     reports = FakeReports(world.clock)
     peers = Peers(source=world.secrets, markers=world.table, reports=reports, clock=world.clock)
     cache = AsyncSecretCache(peers=peers)
@@ -293,7 +293,7 @@ def test_the_convergence_table_is_told(world: World, loop: str) -> None:
 
 @pytest.mark.parametrize("at", ["check", "cold", "stale", "parameters"])
 def test_a_cancelled_task_leaves_nothing(world: World, loop: str, at: str) -> None:
-    """Cancelled while it waits for a thread, a task ends at once; the thread ends by itself, and others get all."""
+    """A task that is cancelled while it waits for a thread ends at once; the thread ends by itself."""
     store = FakeParameterStore(world.clock)
     store.put("/a", "1")
     opened, begun = threading.Event(), threading.Event()

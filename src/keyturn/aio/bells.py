@@ -1,16 +1,13 @@
-"""How a task waits for something that a thread does: on asyncio, and on trio where the task runs on it."""
+"""How a task waits for something that a thread does: on asyncio, and on trio where trio runs the task."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from keyturn.cache.flights import Waiter
-
-if TYPE_CHECKING:
-    import trio
 
 
 class Joinable(Protocol):
@@ -35,10 +32,10 @@ class Bell(Waiter, Protocol):
 def new_bell() -> Bell:
     """Return a bell for the calling task."""
     if "trio" in sys.modules:
-        import trio
+        from keyturn.aio.trio_bell import TrioBell, is_on_trio
 
-        if trio.lowlevel.in_trio_task():
-            return TrioBell(trio.Event(), trio.lowlevel.current_trio_token())
+        if is_on_trio():
+            return TrioBell()
     return AsyncioBell()
 
 
@@ -78,24 +75,3 @@ class AsyncioBell:
     def _wake(self) -> None:
         if not self._rung.done():
             self._rung.set_result(None)
-
-
-class TrioBell:
-    """A bell of the running trio loop."""
-
-    def __init__(self, event: trio.Event, token: trio.lowlevel.TrioToken) -> None:
-        self._event = event
-        self._token = token
-
-    def release(self) -> None:
-        """Wake the task. The run may be over: then nobody waits."""
-        # trio.RunFinishedError is a RuntimeError.
-        with suppress(RuntimeError):
-            self._token.run_sync_soon(self._event.set)
-
-    async def wait(self, timeout_s: float | None = None) -> None:
-        """See `Bell.wait`."""
-        import trio
-
-        with trio.move_on_after(float("inf") if timeout_s is None else max(0.0, timeout_s)):
-            await self._event.wait()
