@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
-from keyturn import ConfigurationError, KeyMismatchError, SecretNotFoundError, SecretVersion, UnavailableError
+from keyturn import (
+    AccessDeniedError,
+    ConfigurationError,
+    KeyMismatchError,
+    KeyturnError,
+    SecretNotFoundError,
+    SecretVersion,
+    UnavailableError,
+)
 from tests.verifying.conftest import MakeVerifier
 from tests.verifying.verifiers import AnyKeys, Message
 from tests.world import NAME, World
@@ -219,6 +229,48 @@ def test_a_marker_makes_all_look_again(world: World, verifier: MakeVerifier) -> 
     world.mark()
     world.clock.advance(5)
     assert ["v1", "v2"] == ids(keys.all())
+
+
+def test_a_version_made_right_after_a_look(world: World, verifier: MakeVerifier) -> None:
+    """A look found no AWSPENDING, and then there is one: the next look does not take the first one's word."""
+    checked = verifier()
+
+    def take_a_while(_: str) -> None:
+        world.clock.advance(0.2)
+
+    world.secrets.fail = take_a_while
+    assert not checked.takes(Message.signed("a", "forged"))
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    assert checked.takes(Message.signed("a", "two"))
+
+
+def test_a_look_right_after_a_login(world: World, verifier: MakeVerifier) -> None:
+    """A login had AWSCURRENT read, before the new version: the look waits until it may read again."""
+    checked = verifier(table=False)
+    assert checked.takes(Message.signed("a", "one"))
+
+    def refuse(_: SecretVersion) -> None:
+        raise NoMatchError
+
+    with pytest.raises(KeyturnError):
+        checked.cache.login(NAME, refuse, is_refused=lambda _: True, budget_s=0)
+    world.clock.advance(0.1)
+    world.secrets.put(NAME, "two", "v2")
+    assert checked.takes(Message.signed("a", "two"))
+
+
+def test_denied_for_long_is_no_key_any_more(world: World, verifier: MakeVerifier) -> None:
+    """Access to the secret was taken away: after `max_denied_s` nothing verifies, not even by AWSPREVIOUS."""
+    checked = verifier(table=False)
+    world.secrets.put(NAME, "two", "v2")
+    assert checked.takes(Message.signed("a", "one"))
+    world.secrets.fail = AccessDeniedError
+    for _ in range(3):
+        world.clock.advance(301)
+        with suppress(AccessDeniedError):
+            checked.keys.current()
+    with pytest.raises(AccessDeniedError):
+        checked.takes(Message.signed("a", "one"))
 
 
 def test_an_outage_refuses_no_known_key(world: World, verifier: MakeVerifier) -> None:

@@ -9,13 +9,14 @@ could have a message refused that was made with a new version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from keyturn.cache.checker import Secrets
 from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.holdings import hit_key
 from keyturn.cache.limits import Limits
-from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.errors import SecretError
 from keyturn.metrics.hook import Measures
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
@@ -93,17 +94,18 @@ class Ring:
     def look(self, secret_id: str, sleep: Callable[[float], None]) -> None:
         """Look once, in the calling thread: check the table, and read each label that can have moved.
 
-        What cannot be read now is known as before. Raises the `SecretError` of reading AWSCURRENT.
+        While the service does not answer, the copies count that the cache may serve. Raises the `SecretError`
+        of reading AWSCURRENT.
         """
         begun = self._now()
         current = self._reread(secret_id, begun, sleep)
         seen = self._followed(current)
-        pending = self._read(secret_id, AWSPENDING, seen.pending if seen is not None else None)
+        pending = self._read(secret_id, AWSPENDING)
         is_same = seen is not None and seen.is_whole
         if seen is not None and is_same and begun.monotonic_s - seen.looked.monotonic_s < self._aged_s(seen):
             previous = seen.previous
         else:
-            previous = self._read(secret_id, AWSPREVIOUS, seen.previous if seen is not None else None)
+            previous = self._read(secret_id, AWSPREVIOUS)
         mark = self._secrets.evidence(current.arn).mark
         if seen is None:
             moved = _made(current, begun)
@@ -134,23 +136,18 @@ class Ring:
             current = self._secrets.recheck(secret_id)
         return current
 
-    def _read(self, secret_id: str, stage: str, known: SecretVersion | None) -> SecretVersion | None:
-        try:
+    def _read(self, secret_id: str, stage: str) -> SecretVersion | None:
+        """Return the version under this label; None if there is none, or none that the cache may serve."""
+        with suppress(SecretError):
             return self._secrets.join(secret_id, stage)
-        except StageNotFoundError:
-            return None
-        except SecretError:
-            return known
+        return None
 
     def _followed(self, current: SecretVersion) -> Seen | None:
         """Return what is known, after it was told which version is current."""
         seen = self._seen
         if seen is None or seen.current.identity == current.identity:
             return seen
-        if seen.current.arn != current.arn:
-            # The name was given to a new secret: what the old one signed is void.
-            self._seen = seen = None
-        elif seen.previous is not None and seen.previous.identity == current.identity:
+        if seen.previous is not None and seen.previous.identity == current.identity:
             # The label went back, or this caller's copy is the older one: a look will tell.
             self._seen = seen = seen._replace(is_whole=False)
         else:
