@@ -219,7 +219,7 @@ async def cold_start(ticker: Ticker) -> None:
 
 
 def stalls_of_a_process(url: str, *options: str) -> dict[str, tuple[float, float]]:
-    """Return the longest stall of each phase in a process of its own, in ms: by the clock, and of CPU time."""
+    """Return the longest stall of each phase in a process of its own, in ms: by the clock, and of CPU."""
     command = [sys.executable, "-m", "benchmarks.aio", *options]
     answer = subprocess.run(command, check=True, capture_output=True, text=True, env=environment(url))
     found: dict[str, tuple[float, float]] = json.loads(answer.stdout)

@@ -467,6 +467,22 @@ def test_a_login_of_a_cache_for_threads_still_works_on_the_loop(world: World, lo
     assert "v1v1" == run(loop, lambda: cache.login(NAME, connect))
 
 
+def test_a_login_inside_of_an_attempt(world: World, loop: str) -> None:
+    """`connect` logs in with the same secret, in its own task or in one that it waits for: nobody waits."""
+    cache, server = cache_of(world), Server("one")
+
+    async def connect(version: SecretVersion) -> str:
+        inner = await cache.login(NAME, server.connect)
+        (child,) = await together([lambda: cache.login(NAME, server.connect)])
+        return inner + child + version.version_id
+
+    async def main() -> str:
+        with anyio.fail_after(2):
+            return await cache.login(NAME, connect)
+
+    assert "v1v1v1" == run(loop, main)
+
+
 def test_several_servers(world: World, loop: str) -> None:
     """What one server refuses is not held against another one, and neither waits for the other's lead."""
     cache, good, bad = cache_of(world), Server("one", 0.01), Server("another", 0.01)

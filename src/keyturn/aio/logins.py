@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +27,9 @@ from keyturn.model.versions import AWSPENDING, SecretVersion
 Rival = tuple[str, str]
 """A server and the id of a secret: what one task at a time takes slow steps for."""
 
+TRYING: ContextVar[frozenset[Rival]] = ContextVar("keyturn_trying", default=frozenset())
+"""The attempts that this task is in."""
+
 
 class AsyncAttempt:
     """One try to log in with one version: `async with attempt as version: …`.
@@ -38,6 +41,7 @@ class AsyncAttempt:
         self._attempt = attempt
         self._owner = owner
         self._deliver = deliver
+        self._around: frozenset[Rival] = frozenset()
 
     @property
     def version(self) -> SecretVersion:
@@ -60,6 +64,8 @@ class AsyncAttempt:
         return self._attempt.has_succeeded
 
     async def __aenter__(self) -> SecretVersion:
+        self._around = TRYING.get()
+        TRYING.set(self._around | {self._owner.rival})
         return self._attempt.__enter__()
 
     async def __aexit__(
@@ -68,6 +74,7 @@ class AsyncAttempt:
         try:
             return self._attempt.__exit__(kind, error, trace)
         finally:
+            TRYING.set(self._around)
             self._owner.has_tried(self)
             self._deliver()
 
@@ -86,7 +93,7 @@ class AsyncAttempts:
         self._reading = reading
         self._leads = leads
         self._secret_id = secret_id
-        self._rival = policy.server, secret_id
+        self.rival = policy.server, secret_id
         self._login = reading.parts.logins().of_a_task(secret_id, policy)
         self._is_over = False
 
@@ -130,10 +137,10 @@ class AsyncAttempts:
             attempt = await self._at_once()
             if attempt is not None:
                 return attempt
-            lead, is_mine = self._leads.take(self._rival)
+            lead, is_mine = self._leads.take(self.rival)
             if is_mine:
                 self._lead = lead
-            if is_mine or not await lead.has_ended(self._login.time.seconds()):
+            if is_mine or self._is_nested() or not await lead.has_ended(self._login.time.seconds()):
                 self._steps = _Steps(self._login.attempts(), self._reading.errands)
         return await self._steps.next()
 
@@ -141,11 +148,15 @@ class AsyncAttempts:
         """Return an attempt with a version that is at hand, after a wait for its turn; None for no such."""
         while True:
             current = await self._reading.current(self._secret_id, self._login.time.callers_s())
-            offered = self._login.at_once(current, self._pending())
+            offered = self._login.at_once(current, self._pending(), is_nested=self._is_nested())
             if not isinstance(offered, Queued):
                 return offered
             if not await _is_my_turn(offered, self._login.time.seconds()):
                 return None
+
+    def _is_nested(self) -> bool:
+        """Return True inside of an attempt with this secret, which must not wait for what is in it."""
+        return self.rival in TRYING.get()
 
     def _pending(self) -> SecretVersion | None:
         with suppress(SecretError):
@@ -155,7 +166,7 @@ class AsyncAttempts:
     def _end_lead(self) -> None:
         lead, self._lead = self._lead, None
         if lead is not None:
-            self._leads.end(self._rival, lead)
+            self._leads.end(self.rival, lead)
 
 
 async def _is_my_turn(queued: Queued, left_s: float) -> bool:

@@ -201,10 +201,13 @@ class _Login:
                 raise self._failed(current, time, is_moving=is_moving) from self._tried.refusal
             self._logins.pause(pause_s)
 
-    def at_once(self, current: SecretVersion, pending: SecretVersion | None) -> Attempt | Queued | None:
+    def at_once(
+        self, current: SecretVersion, pending: SecretVersion | None, *, is_nested: bool = False
+    ) -> Attempt | Queued | None:
         """Return an attempt that needs no read and no wait, a place in the queue for it, or None.
 
         It is the attempt that `attempts` would yield first. `pending` is AWSPENDING as far as it is at hand.
+        `is_nested`: whether it is made inside of another attempt with this secret.
         """
         is_set = self._versions.evidence(self._secret_id).pending_is_set
         if is_set and pending is None:
@@ -214,7 +217,9 @@ class _Login:
                 continue
             if version.identity in self._tried.refused:
                 continue
-            turn = self.turns.take_at_once(self._policy.server, version, mark=self._mark(version))
+            turn = self.turns.take_at_once(
+                self._policy.server, version, mark=self._mark(version), is_nested=is_nested
+            )
             if turn is not None:
                 return Attempt(version, current, turn, self) if isinstance(turn, Turn) else turn
         return None

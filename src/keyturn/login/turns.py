@@ -124,14 +124,18 @@ class Turns:
                     return NOT_IN_TIME
                 return Turn(key, self._now(), is_second_try=False)
 
-    def take_at_once(self, server: str, version: SecretVersion, *, mark: Mark) -> Turn | Queued | None:
+    def take_at_once(
+        self, server: str, version: SecretVersion, *, mark: Mark, is_nested: bool
+    ) -> Turn | Queued | None:
         """Return a turn with this version, a place in the queue for it, or None if it was refused lately.
 
-        For a task of an event loop: it waits for nothing. The caller owns the turn, as that of `take`.
+        For a task of an event loop: it waits for nothing. A login inside of another task's attempt
+        (`is_nested`) gets no place in a queue: that attempt may not end before it. The caller owns the turn,
+        as that of `take`.
         """
         with self._lock:
             key = server, version.identity
-            decided = self._decide(key, mark, refused_by_caller=True, is_task=True)
+            decided = self._decide(key, mark, refused_by_caller=True, is_task=not is_nested)
         return None if isinstance(decided, str) or decided.is_second_try else decided
 
     def _decide(
