@@ -1,4 +1,4 @@
-"""docs/verifying.md is true: each recipe runs, before, during and after a rotation, and refuses what is forged."""
+"""docs/verifying.md is true: each recipe runs, through a rotation, and refuses what is forged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def page(world: World) -> Iterator[Page]:
     )
     names: dict[str, object] = {"made_cache": cache}
     if not settings.configured:
-        settings.configure()
+        settings.configure(USE_TZ=True)
     kept = settings.SECRET_KEY if "SECRET_KEY" in vars(settings) else ""
     for example in python_blocks("docs/verifying.md"):
         text = example.replace('SecretCache(marker_table="keyturn-markers")', "made_cache")
@@ -108,7 +108,7 @@ def test_itsdangerous(world: World, page: Page) -> None:
     assert {"user": "ann"} == session_of(cookie)
     with pytest.raises(BadSignature):
         session_of(URLSafeTimedSerializer(LONG.format(9)).dumps({"user": "eve"}))
-    page["time"] = FutureTime  # type: ignore[assignment] # the module that the page imports
+    page["time"] = FutureTime
     with pytest.raises(PermissionError):
         session_of(cookie)
 
@@ -139,7 +139,7 @@ def test_django(world: World, page: Page) -> None:
 
 
 def test_stripe(world: World, page: Page) -> None:
-    """A header of each version is taken, also with several signatures; a forged, an old and an empty one are not."""
+    """A header of each version is taken, also with several signatures; forged, old and empty ones are not."""
     verified, signature, hooks = page["verified"], page["signature"], page["hooks"]
     now = int(time.time())
     key = hooks.current()  # type: ignore[attr-defined] # the page's own

@@ -31,7 +31,7 @@ class Bell(Waiter, Protocol):
 
 def new_bell() -> Bell:
     """Return a bell for the calling task."""
-    if "trio" in sys.modules:
+    if sys.modules.get("trio") is not None:
         from keyturn.aio.trio_bell import TrioBell, is_on_trio
 
         if is_on_trio():

@@ -9,7 +9,11 @@ import trio
 
 def is_on_trio() -> bool:
     """Return True if the caller is a task of trio."""
-    return trio.lowlevel.in_trio_task()
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 class TrioBell:

@@ -35,8 +35,11 @@ class Trial(Generic[_T]):
         """
         if self._results:
             return self._results[0]
-        detail = f"{len(self._tried)} of its versions were tried, after another look"
-        raise self._error or KeyMismatchError(secret_id, detail)
+        if self._error is not None:
+            raise self._error
+        raise KeyMismatchError(
+            secret_id, f"{len(self._tried)} of its versions were tried, after another look"
+        )
 
     def _fits(self, version: SecretVersion) -> bool:
         if version.identity in self._tried:
