@@ -84,7 +84,7 @@ def test_five_hundred_first_logins(world: World, loop: str) -> None:
     with counted_threads() as started:
         found = run(loop, lambda: together([lambda: cache.login(NAME, server.connect)] * TASKS))
     assert ["v1"] * TASKS == found
-    assert len(started) <= 3
+    assert len(started) <= 6
     assert 1 == world.reads
     assert {"one": TASKS} == server.asked
 
@@ -226,7 +226,7 @@ def test_refusals_are_measured_off_the_loop(world: World, loop: str) -> None:
     assert threading.get_ident() not in [ident for _, ident in tellers]
     with counted_threads() as started:
         run(loop, lambda: together([lambda: cache.login(NAME, server.connect)] * 20))
-    assert len(started) <= 4
+    assert len(started) <= 6
 
 
 def test_an_attempt_that_hangs_holds_nobody_up_for_long(world: World, loop: str) -> None:

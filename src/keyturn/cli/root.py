@@ -48,8 +48,10 @@ COMMANDS: Mapping[str, Listed] = {
     "doctor": Listed(
         "keyturn.cli.doctor.command", "Find what is missing or wrong, and say what to do about it."
     ),
+    "help": Listed("keyturn.cli.pages", "Print a page of the documentation."),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
+    "stack": Listed("keyturn.cli.stack", "Write what is to be deployed: template, zips, Terraform module."),
     "status": Listed(
         "keyturn.cli.status.command", "Show the marker table, and where it differs from Secrets Manager."
     ),

@@ -57,7 +57,7 @@ def command(
     Callers send a token. It is read at the start from the first of AWS_TOKEN, AWS_SESSION_TOKEN and
     AWS_CONTAINER_AUTHORIZATION_TOKEN that is set: the token itself, or file://PATH. Environment variables set
     up the cache behind the endpoint: above all KEYTURN_MARKER_TABLE, without which rotations are not noticed
-    at once, and the others of docs/settings.md.
+    at once, and the others of `keyturn help settings`.
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")

@@ -99,6 +99,14 @@ class Login:
         current = self._current()
         return Opened(version.identity, current.identity if current is not None else version.identity)
 
+    def current(self) -> SecretVersion:
+        """Return AWSCURRENT. Raises a `SecretError`."""
+        return self._cache.get(self._secret_id)
+
+    async def async_current(self) -> SecretVersion:
+        """Return AWSCURRENT, for an event loop. Raises a `SecretError`."""
+        return await self._for_tasks().get(self._secret_id)
+
     def is_superseded(self, opened: Opened) -> bool:
         """Return True if AWSCURRENT has moved to another version than the connection was opened with.
 
@@ -111,7 +119,7 @@ class Login:
         """Return what `is_superseded` returns; the loop does not wait for what is no hit of the cache."""
         current = None
         with suppress(SecretError):
-            current = await self._for_tasks().get(self._secret_id)
+            current = await self.async_current()
         return _is_superseded(opened, current)
 
     def _attempts(self, server: str) -> Iterator[Attempt]:
@@ -130,7 +138,7 @@ class Login:
 
     def _current(self) -> SecretVersion | None:
         with suppress(SecretError):
-            return self._cache.get(self._secret_id)
+            return self.current()
         return None
 
 

@@ -16,7 +16,7 @@ AWS refuses what is signed 300 s off (Signature Version 4). A clock that is 60 s
 """
 
 _HEAD = {"pk": {"S": HEAD_KEY}}
-_DEPLOY = "deploy the stack (docs/operations.md), or correct KEYTURN_MARKER_TABLE and the Region"
+_DEPLOY = "deploy the stack (keyturn help operations), or correct KEYTURN_MARKER_TABLE and the Region"
 _SWEEP = "run keyturn sweep, and see the findings about the schedule and the listener's log"
 
 

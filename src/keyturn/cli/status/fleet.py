@@ -127,7 +127,7 @@ def notes(fleet: Fleet) -> Iterator[str]:
     if not fleet.environments:
         yield "No environment reports: do they have --convergence-table's name, and dynamodb:PutItem on it?"
     if fleet.truncated:
-        yield f"Environments with more secrets than fit a report: {fleet.truncated}; see docs/convergence.md."
+        yield f"More secrets than fit a report have {fleet.truncated} environments: keyturn help convergence."
     if fleet.unusable:
         yield f"Items of the table that are no reports: {fleet.unusable}."
 
