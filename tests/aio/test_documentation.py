@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from keyturn import AsyncSecretCache, Peers, SecretCache
 from keyturn.testing.fakes import FakeParameterStore
 from tests.aio.loops import run
 from tests.docs.pages import python_blocks
+from tests.docs.test_annotated import verdict
 from tests.world import World
 
 
@@ -55,3 +58,26 @@ def test_the_page_runs(names: dict[str, object], loop: str) -> None:
             return [charged, await names["orders"](), await names["orders_by_a_loop"]()]  # type: ignore[operator] # the page's own
 
     assert ["3 with the key", "u:p@h", "u:p@h"] == run(loop, main)
+
+
+LEFT_OPEN = """
+class Connection: ...
+
+async def open_connection(host: str, user: str, password: str) -> Connection:
+    return Connection()
+
+async def post_with(key: str, amount: int) -> str:
+    return key
+"""
+"""What docs/async.md leaves to its readers."""
+
+
+@pytest.mark.proof
+def test_the_pages_pass_a_strict_check(tmp_path: Path) -> None:
+    """mypy --strict has nothing to say of the pages' programs; a missing await is seen."""
+    tasks = "\n".join((LEFT_OPEN, *python_blocks("docs/async.md")))
+    keys = "\n".join(python_blocks("docs/verifying.md"))
+    said = verdict(tmp_path, {"tasks.py": tasks, "verifying.py": keys})
+    assert 0 == said.returncode, said.stdout
+    wrong = tasks.replace("await cache.login", "cache.login")
+    assert "Incompatible return value type" in verdict(tmp_path, {"wrong.py": wrong}).stdout

@@ -90,18 +90,49 @@ def test_five_hundred_first_logins(world: World, loop: str) -> None:
 
 
 def test_five_hundred_logins_with_a_wrong_password(world: World, loop: str) -> None:
-    """The server is asked once or twice in all, by whatever number of tasks, and few threads are started."""
-    cache, server = cache_of(world), Server("another", 0.01)
+    """The server is asked once or twice in all, and few threads are there at the same time."""
+    cache, server, most = cache_of(world), Server("another", 0.01), list[int]()
 
     async def refused() -> bool:
         with pytest.raises(LoginRefusedError):
             await cache.login(NAME, server.connect, budget_s=5)
+        most.append(len(keyturns_threads()))
         return True
 
-    with counted_threads() as started:
-        assert all(run(loop, lambda: together([refused] * 100)))
+    assert all(run(loop, lambda: together([refused] * TASKS)))
     assert server.asked["one"] <= 2
-    assert len(started) < 300
+    assert max(most) <= 12
+
+
+def test_five_hundred_logins_that_run_out_of_time(world: World, loop: str) -> None:
+    """A rotation seems to be under way, and no version is right: one task looks again for all of them."""
+    cache, server, most = cache_of(world), Server("another", 0.001), list[int]()
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+
+    async def refused() -> str:
+        with pytest.raises(LoginRefusedError) as raised:
+            await cache.login(NAME, server.connect, budget_s=8)
+        most.append(len(keyturns_threads()))
+        return str(raised.value)
+
+    said = run(loop, lambda: together([refused] * TASKS))
+    assert all("v1" in one and "v2" in one for one in said)
+    assert server.asked.total() <= 6
+    assert max(most) <= 12
+
+
+def test_tasks_that_judge_otherwise_try_by_themselves(world: World, loop: str) -> None:
+    """What one task calls refused, or leaves out, says nothing about a task with other options."""
+    cache, server = cache_of(world), Server("zero", 0.01)
+    world.secrets.put(NAME, "zero", "v0", "AWSPREVIOUS")
+
+    async def refused() -> str:
+        with pytest.raises(LoginRefusedError):
+            await cache.login(NAME, server.connect, accept=lambda current, one: one.version_id != "v0")
+        return "refused"
+
+    calls = [refused, lambda: cache.login(NAME, server.connect, previous=True)]
+    assert ["refused", "v0"] * 5 == run(loop, lambda: together(calls * 5))
 
 
 def test_five_hundred_logins_in_the_window_of_a_rotation(world: World, loop: str) -> None:

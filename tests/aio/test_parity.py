@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 
 import pytest
@@ -78,6 +80,20 @@ def test_all_that_may_wait_is_awaited(pair: str) -> None:
     _, tasks = PAIRS[pair]
     plain = {name for name in methods(tasks) if not inspect.iscoroutinefunction(getattr(tasks, name))}
     assert NEVER_WAIT[pair] == plain
+
+
+def look_up(kind: type, name: str) -> list[str]:
+    """The statements of a hit path, without its docstring and its way out."""
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(kind, name)))).body
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    return [ast.unparse(one) for one in function.body[1:-1]]
+
+
+@pytest.mark.parametrize("name", ["get", "get_parameter"])
+def test_both_have_the_same_hit_path(name: str) -> None:
+    """A hit is the same few lines in both, which tests/architecture keeps short."""
+    assert 3 <= len(look_up(SecretCache, name))
+    assert look_up(SecretCache, name) == look_up(AsyncSecretCache, name)
 
 
 def test_a_difference_is_seen() -> None:

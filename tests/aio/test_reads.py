@@ -40,7 +40,7 @@ from tests.world import NAME, World
 TASKS = 1000
 
 FEW = 6
-"""Two threads are enough. A task may find an errand just ended, and begin another that finds nothing to do."""
+"""Two threads are enough; but a task may find an errand just ended, and begin another."""
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 

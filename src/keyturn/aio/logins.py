@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from keyturn.aio.bells import new_bell
 from keyturn.aio.errands import Errands
 from keyturn.aio.reading import Reading
 from keyturn.cache.at_once import at_once
 from keyturn.cache.flights import Waiter
-from keyturn.errors import SecretError
+from keyturn.errors import LoginRefusedError, SecretError
 from keyturn.login.caller import CALLER, LoopCaller
-from keyturn.login.logins import Attempt, Policy
+from keyturn.login.logins import FIRST_PAUSE_S, Attempt, Policy
 from keyturn.login.turns import SLICE_S, TURN_S, Queued
+from keyturn.metrics.hook import Metric
 from keyturn.model.versions import AWSPENDING, SecretVersion
 
 Rival = tuple[str, str]
@@ -95,6 +96,8 @@ class AsyncAttempts:
         self._secret_id = secret_id
         self.rival = policy.server, secret_id
         self._login = reading.parts.logins().of_a_task(secret_id, policy)
+        self._judge = policy.is_refused, policy.accept, policy.previous
+        self._name = ""
         self._is_over = False
 
     def __aiter__(self) -> Self:
@@ -106,7 +109,9 @@ class AsyncAttempts:
             raise StopAsyncIteration
         try:
             attempt = await self._next()
-        except BaseException:
+        except BaseException as error:
+            if self._lead is not None and isinstance(error, LoginRefusedError):
+                self._lead.failure = Failure(self._judge, error, is_final=not self._login.has_run_out)
             self.close()
             raise
         if attempt is None:
@@ -133,6 +138,7 @@ class AsyncAttempts:
             self._lead.attempt = None
 
     async def _next(self) -> Attempt | None:
+        failure, time = None, self._login.time
         while self._steps is None:
             attempt = await self._at_once()
             if attempt is not None:
@@ -140,14 +146,28 @@ class AsyncAttempts:
             lead, is_mine = self._leads.take(self.rival)
             if is_mine:
                 self._lead = lead
-            if is_mine or self._is_nested() or not await lead.has_ended(self._login.time.seconds()):
+            if not is_mine and not self._is_nested() and await lead.has_ended(time.seconds()):
+                failure = lead.failure_by(self._judge) or failure
+            else:
                 self._steps = _Steps(self._login.attempts(), self._reading.errands)
+            if failure is not None and (failure.is_final or not time.allows(FIRST_PAUSE_S)):
+                # A look of its own would show the same.
+                raise self._failed_as(failure.error)
         return await self._steps.next()
+
+    def _failed_as(self, error: LoginRefusedError) -> LoginRefusedError:
+        """Return an own error for the outcome of another task's login with the same secret and server."""
+        self._reading.parts.measures.record(Metric.LOGINS_FAILED, 1, secret=self._name)
+        self._reading.deliver()
+        own = LoginRefusedError(self._secret_id, error.detail, advice=error.advice)
+        own.__cause__ = error.__cause__
+        return own
 
     async def _at_once(self) -> Attempt | None:
         """Return an attempt with a version that is at hand, after a wait for its turn; None for no such."""
         while True:
             current = await self._reading.current(self._secret_id, self._login.time.callers_s())
+            self._name = current.name
             offered = self._login.at_once(current, self._pending(), is_nested=self._is_nested())
             if not isinstance(offered, Queued):
                 return offered
@@ -177,17 +197,27 @@ async def _is_my_turn(queued: Queued, left_s: float) -> bool:
     return not queued.is_under_way()
 
 
+class Failure(NamedTuple):
+    """How a lead failed: by which judgement of versions and errors, and whether time would help."""
+
+    judge: tuple[object, ...]
+    error: LoginRefusedError
+    is_final: bool
+
+
 class Lead:
     """One task takes the slow steps of its login, and others with the same secret and server wait for it.
 
     Attributes:
         is_over: whether that login has ended.
         attempt: something else for each attempt, while one is under way.
+        failure: how that login failed, if all versions were refused.
     """
 
     def __init__(self) -> None:
         self.is_over = False
         self.attempt: object | None = None
+        self.failure: Failure | None = None
         self._waiters: dict[Waiter, None] = {}
 
     def join(self, waiter: Waiter) -> None:
@@ -199,6 +229,10 @@ class Lead:
     def leave(self, waiter: Waiter) -> None:
         """Forget a waiter."""
         self._waiters.pop(waiter, None)
+
+    def failure_by(self, judge: tuple[object, ...]) -> Failure | None:
+        """Return how that login failed, if it judged versions and errors in this way."""
+        return self.failure if self.failure is not None and self.failure.judge == judge else None
 
     def end(self) -> None:
         """Let the others go on."""

@@ -183,6 +183,8 @@ class _Login:
         self._policy = policy
         self._tried = _Tried()
         self._is_for_a_task = is_for_a_task
+        self.has_run_out = False
+        """Whether the login failed because its time was over: with more of it, it would have looked again."""
         self.time = TimeLeft(policy, logins.now)
 
     def attempts(self) -> Iterator[Attempt]:
@@ -370,6 +372,7 @@ class _Login:
 
     def _failed(self, current: SecretVersion, time: TimeLeft, *, is_moving: bool) -> LoginRefusedError:
         """Return the error that says what was tried, and what was waited for."""
+        self.has_run_out = is_moving
         self._logins.metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
         self.deliver()
         detail = str(self._tried)
