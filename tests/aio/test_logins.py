@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 
 import anyio
 import pytest
@@ -525,6 +526,81 @@ def test_several_servers(world: World, loop: str) -> None:
 
     calls = [lambda: cache.login(NAME, good.connect, server="good"), refused]
     assert ["v1", "refused"] * 10 == run(loop, lambda: together(calls * 10))
+
+
+class Hanging(Server):
+    """Refuses the version of `one`, and hangs with any other."""
+
+    def __init__(self) -> None:
+        super().__init__("none")
+        self.hangs = anyio.Event()
+
+    async def connect(self, version: SecretVersion) -> str:
+        if version.text() == "one":
+            raise RefusedError
+        self.hangs.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def beside_a_lead_that_hangs(cache: AsyncSecretCache, server: str) -> str:
+    """What a login with AWSPENDING gives while another task's attempt with that hangs, on `db-1`."""
+    hanging, right = Hanging(), Server("two")
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(cache.login, NAME, hanging.connect, server="db-1"))
+        await hanging.hangs.wait()
+        found = await cache.login(NAME, right.connect, server=server)
+        group.cancel_scope.cancel()
+    return found
+
+
+def test_a_lead_of_another_server_holds_nobody_up(world: World, loop: str) -> None:
+    """A task takes slow steps for one server, and hangs there: logins on another server go on at once."""
+    cache = cache_of(world)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+
+    async def main() -> str:
+        with anyio.fail_after(3):
+            return await beside_a_lead_that_hangs(cache, "db-2")
+
+    assert "v2" == run(loop, main)
+
+
+@pytest.mark.proof
+def test_a_lead_that_hangs_holds_the_others_up_for_five_seconds(world: World, loop: str) -> None:
+    """As for threads: after 5 s of one attempt the others try beside it, long before their budget is over."""
+    cache = cache_of(world)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+
+    async def main() -> str:
+        with anyio.fail_after(15):
+            return await beside_a_lead_that_hangs(cache, "db-1")
+
+    assert "v2" == run(loop, main)
+
+
+def test_a_task_with_more_time_looks_on(world: World, loop: str) -> None:
+    """A task gave up because its own time was over: one with more time goes on, and logs in later."""
+    cache, server = cache_of(world), Server("another", 0.001)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+
+    async def main() -> str:
+        async with anyio.create_task_group() as group:
+            found = list[str]()
+
+            async def patient() -> None:
+                found.append(await cache.login(NAME, server.connect, budget_s=3600))
+
+            async def hasty() -> None:
+                group.start_soon(patient)
+                with pytest.raises(LoginRefusedError):
+                    await cache.login(NAME, server.connect, budget_s=0.5)
+                server.password = "two"
+
+            group.start_soon(hasty)
+        return found[0]
+
+    assert "v2" == run(loop, main)
 
 
 def test_it_is_the_same_memory(world: World, loop: str) -> None:
