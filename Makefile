@@ -10,6 +10,7 @@ RIE    := build/bench/rie
 SAM    := build/sam
 SEEDS  ?= 1000
 SECONDS ?= 60
+VERSIONS ?= lowest
 
 # What decides what is believed, served and written: every branch of it is tested.
 DECISIONS := src/keyturn/cache/*.py src/keyturn/login/*.py \
@@ -32,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults terraform sam soak pythons audit lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults terraform sam soak pythons versions audit lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,9 @@ soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it gro
 
 pythons: $(STAMP) ## install on each Python that is here, with and without each extra (QUICK=1: on this one)
 	$(RUN) -m tools.pythons $(if $(QUICK),--quick) $(ARGS)
+
+versions: $(STAMP) ## run the tests on the VERSIONS=lowest that are allowed, or on the newest
+	$(RUN) -m tools.versions $(VERSIONS) $(ARGS)
 
 compat: $(STAMP) ## run aws-secretsmanager-caching's own tests on keyturn.compat; pip downloads them
 	$(RUN) tools/compat.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import suppress
 
 import pytest
@@ -326,6 +327,23 @@ def test_names_show_no_value(world: World, verifier: MakeVerifier) -> None:
     world.secrets.put(NAME, "the-key-itself", "v2")
     keys = verifier().keys
     assert "the-key-itself" not in f"{keys!r} {keys.all()!r}"
+
+
+def test_a_traceback_shows_no_value(world: World, verifier: MakeVerifier) -> None:
+    """An error tracker that shows the locals of a traceback shows no key, of a mismatch or another error."""
+    world.secrets.put(NAME, "the-key-itself", "v2")
+
+    def check(version: SecretVersion) -> None:
+        key = version.text()
+        if key:
+            raise NoMatchError
+
+    keys = verifier().keys
+    for kinds in (NoMatchError, LookupError):
+        with pytest.raises(NoMatchError) as raised:
+            keys.verify(check, mismatch=kinds)
+        shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        assert "the-key-itself" not in "".join(shown.format())
 
 
 def test_keys_are_iterated(world: World) -> None:

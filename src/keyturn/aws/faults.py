@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
@@ -249,7 +250,8 @@ def asked(
     as the cause where that is safe.
     """
     try:
-        return call()
+        with Unseen():
+            return call()
     except KeyturnError:
         # There is no client, or it is one that reads through keyturn itself.
         raise

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from keyturn.cache.copies import Copies, Look
+from keyturn.cache.copies import Basis, Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.freshness import Evidence, disputed, evidence_of, predates
 from keyturn.cache.held import Dispute, HeldSecret, HeldStage
@@ -244,6 +244,9 @@ class Cache:
                 if held is None
                 else after_offer(held, copies.marker(secret), version, asked)
             )
+            if held is not None:
+                basis = Basis(secret, held, copies.marker(secret), secret_id, asked)
+                self.reads.judge(basis, found, reads=1)
             return copies.land(secret_id, secret, found, held)
 
     def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:

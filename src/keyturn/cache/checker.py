@@ -99,6 +99,8 @@ class Checker:
         self._checked: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
+        if self._table is not None:
+            self._table.allowance.after_fork()
         for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:
@@ -172,10 +174,7 @@ class Checker:
         self._metrics.deliver()
 
     def is_check_due(self) -> bool:
-        """Return True if a caller now would have to wait for a check; if not, the next window is open.
-
-        For callers that may not wait: it makes no request and waits for nothing.
-        """
+        """Return True if a caller would wait for a check now; else the window is open. Makes no request."""
         if not self._is_older(self._window_s) or self._is_inside_a_call():
             return False
         if self._is_asked() and self.table_service.may_probe(self._now()):
@@ -286,22 +285,19 @@ class Checker:
 
     def is_report_due(self) -> bool:
         """Return True if `report` would write a report now."""
-        reporter = self._reporter
-        if reporter is None or not self._has_looked or self.caches[0].background.is_at_work():
-            return False
-        return reporter.is_due()
+        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
+        reporter, is_callers = self._reporter, not self.caches[0].background.is_at_work()
+        return reporter is not None and is_callers and self._has_looked and reporter.is_due()
 
     def report(self, waiting: Waiting | None = None) -> bool:
         """Tell the convergence table what has changed, if anything. Return True if that was tried.
 
         Never raises. Where the background thread is at work, callers leave it to that.
         """
-        if self._reporter is None or self.caches[0].background.is_at_work():
-            return False
-        return self._report_within((waiting or self.waiting()).left_s(has_copy=True))
+        patience_s = (waiting or self.waiting()).left_s(has_copy=True)
+        return self.is_report_due() and self._report_within(patience_s)
 
     def _report_within(self, patience_s: float) -> bool:
-        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
         if self._reporter is None or not self._has_looked or self._is_inside_a_call():
             return False
         if not self._reporter.is_due():
@@ -329,10 +325,18 @@ class Checker:
     def status(self) -> CacheStatus:
         """Return a snapshot of everything held, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.cache.status import CacheStatus, ReportStatus, rest_status, table_status
+        from keyturn.cache.status import (
+            AllowanceStatus,
+            CacheStatus,
+            ReportStatus,
+            allowance_status,
+            rest_status,
+            table_status,
+        )
 
         secrets, *parameters = (cache.status() for cache in self.caches)
-        view = self._table.view if self._table is not None else None
+        table = self._table
+        view = table.view if table is not None else None
         now, held = self._now(), tuple(chain(*parameters))
         reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
         services = dict.fromkeys((*(cache.service for cache in self.caches), self.table_service))
@@ -343,6 +347,7 @@ class Checker:
             reports,
             resting=tuple(rest for one in services if (rest := rest_status(one, now)) is not None),
             evictions=sum(cache.holdings.evictions for cache in self.caches),
+            allowance=allowance_status(table.allowance, now) if table is not None else AllowanceStatus(),
         )
 
     def _now(self) -> Instant:

@@ -110,10 +110,13 @@ class LazyGroup(click.Group):
 
 def one_line(error: Exception) -> click.ClickException:
     """Return the error with which click ends the command: it has the message and the exit code."""
+    from keyturn.cli.output import printable
+
+    # A message may quote what AWS answered, or a name from the table.
     if isinstance(error, ConfigurationError):
-        return click.UsageError(str(error))
+        return click.UsageError(printable(str(error)))
     if isinstance(error, KeyturnError):
-        return Unanswered(str(error))
+        return Unanswered(printable(str(error)))
     return Defect(
         f"unexpected {type(error).__name__}: run `keyturn --debug` with the same arguments and report it"
     )

@@ -11,7 +11,8 @@ response, as without keyturn. The key leaves this process only in requests to it
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
+from keyturn.model.fields import Fault
 from keyturn.model.versions import SecretVersion
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ def basic(username: str = "username", password: str = "password") -> Authorize: 
     """Authorize by HTTP Basic, with the fields of these names."""
 
     def authorize(version: SecretVersion, _outgoing: Outgoing) -> Mapping[str, str]:
+        if ":" in _field(version, username):
+            raise SecretFormatError(
+                version.secret_id, f"the field {username!r} has a colon, where HTTP Basic begins the password"
+            )
         pair = ":".join(_field(version, name) for name in (username, password))
         return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
 
@@ -122,14 +128,31 @@ class Key:
         """Return True if a request to `url` may have the key."""
         return _origin(url) == self._origin
 
+    @contextmanager
+    def carried(
+        self,
+        headers: MutableMapping[str, str] | MutableMapping[str, str | bytes],
+        version: SecretVersion,
+        outgoing: Outgoing,
+    ) -> Iterator[None]:
+        """Put what authorizes a request into its `headers`, and take it out again if the request fails.
+
+        The client's error carries the request, and may be logged, sent elsewhere or pickled.
+        """
+        made = self.headers(version, outgoing)
+        headers.update(made)
+        try:
+            yield
+        except BaseException:
+            for name in made:
+                headers.pop(name, None)
+            raise
+
     def headers(self, version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
         """Return the headers that authorize a request. Raises `SecretFormatError` if one cannot be sent."""
-        made = self._authorize(version, outgoing)
-        for name, value in made.items():
-            if not all(character.isprintable() and character < "\x7f" for character in value):
-                raise SecretFormatError(
-                    version.secret_id, f"the header {name} would have a character that no header may have"
-                )
+        made = _judged(self._authorize(version, outgoing))
+        if isinstance(made, Fault):
+            raise made.error(version.secret_id)
         return made
 
     def send(
@@ -234,6 +257,14 @@ class _Tries(Generic[_Response]):
         """Return the last refusal, once; nothing if there is none."""
         left, self._last = self._last, []
         return left
+
+
+def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
+    """Return the headers, or what is wrong with one."""
+    for name, value in headers.items():
+        if not all(character.isprintable() and character < "\x7f" for character in value):
+            return Fault(f"the header {name} would have a character that no header may have")
+    return headers
 
 
 def _key(version: SecretVersion, field: str | None) -> str:

@@ -18,10 +18,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
-from typing import Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
+from typing import Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import AliasChoices, PrivateAttr, ValidationError
+from pydantic import (
+    AliasChoices,
+    GetCoreSchemaHandler,
+    PrivateAttr,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import chain_schema, wrap_serializer_function_ser_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyturn.client import SecretCache
@@ -32,9 +44,11 @@ from keyturn.errors import (
     SecretError,
     SecretFieldError,
 )
+from keyturn.model.fields import Fault, Json, Unshown, flaw
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.frames import unseen
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
 
@@ -42,9 +56,22 @@ log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T", bound="LiveSettings")
 
+CONCEALED: Final = "**********"
+"""What a dump in JSON shows of a value, as pydantic's secrets do."""
+
+
+class _Concealing:
+    """A mark that keeps its field's value out of dumps."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, kind: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        shown = wrap_serializer_function_ser_schema(_dumped, info_arg=True)
+        return chain_schema([handler(kind)], serialization=shown)
+
 
 @dataclass(frozen=True, slots=True)
-class FromSecret:
+class FromSecret(_Concealing):
     """Fills the field from this secret, given by name or ARN.
 
     `key` names the value under this key of the secret's JSON object, or under these keys, each inside the one
@@ -75,7 +102,7 @@ class FromSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class FromParameter:
+class FromParameter(_Concealing):
     """Fills the field from this parameter of Parameter Store, given by name or ARN.
 
     `key` is as for a secret. Without a key the items of a StringList can fill a list, too.
@@ -111,7 +138,11 @@ class LiveSettings(BaseSettings):
 
     The cache fills the fields that are marked with `FromSecret` or `FromParameter`, unless an argument, the
     environment or another source of pydantic-settings does. Without `live` (in a test, say) this is an
-    ordinary frozen settings model. The repr of a snapshot shows a `str`, but no `SecretStr`.
+    ordinary frozen settings model.
+
+    A field that is marked so shows no value, whatever its type: not in the repr, and not in a dump, where it
+    is a pydantic `Secret` (`**********` in JSON) unless the dump is for a `round_trip`. Such a model cannot
+    be pickled while it holds values.
     """
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
@@ -172,6 +203,19 @@ class LiveSettings(BaseSettings):
         if bond is not None:
             bond.callbacks.append(callback)
         return callback
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        concealed = _concealed(type(self))
+        for name, value in super().__repr_args__():
+            yield name, _shown(value) if name in concealed else value
+
+    def __getstate__(self) -> dict[object, object]:
+        held = _concealed(type(self)) & vars(self).keys()
+        if held:
+            raise TypeError(
+                f"{type(self).__name__} cannot be pickled: {', '.join(sorted(held))} would be in it"
+            )
+        return super().__getstate__()
 
     def _tied(self) -> _Bond[Self] | None:
         # Reading the attribute by its name would be slow in pydantic.
@@ -317,6 +361,7 @@ class _Making(Generic[_T]):
         """Return the source that fills the fields that the other sources left empty."""
         return _Source(self.kind, self)
 
+    @unseen
     def made(self, values: Mapping[str, object]) -> _Made[_T]:
         """Make the model from all its sources."""
         token = _MAKING.set(cast("_Making[LiveSettings]", self))
@@ -394,7 +439,7 @@ class _Source(PydanticBaseSettingsSource):
             if isinstance(reference, Reference) and not self._is_given(name, field)
         }
         versions = self._making.values(wanted)
-        return _Unshown(
+        return Unshown(
             (_keys(name, fields[name])[0], self._value(name, wanted[name], version))
             for name, version in versions.items()
         )
@@ -412,21 +457,56 @@ class _Source(PydanticBaseSettingsSource):
 
     def _value(self, name: str, reference: Reference, version: SecretVersion) -> object:
         field = self.settings_cls.model_fields[name]
+        where = f"{self.settings_cls.__name__}.{name}"
+        is_structured = self._is_structured(field)
         try:
-            return _value(version, reference, is_structured=self._is_structured(field))
+            found = _part(version, reference, where, is_structured=is_structured, is_text=_takes_text(field))
         except SecretError as error:
-            detail = f"{self.settings_cls.__name__}.{name}: {error.detail}"
-            raise reference.misfit(detail) from error
+            raise reference.misfit(f"{where}: {error.detail}") from error
+        if isinstance(found, Fault):
+            raise reference.misfit(found.detail)
+        return found
 
     def _is_structured(self, field: FieldInfo) -> bool:
         """Return True if the field takes JSON rather than text.
 
         An optional field counts as its other type.
         """
-        kinds = [one for one in get_args(field.annotation) if one is not NoneType]
+        kinds = _kinds(field)
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
+
+
+def _concealed(kind: type[LiveSettings]) -> frozenset[str]:
+    """Return the fields that are marked with a secret or a parameter."""
+    fields = kind.model_fields.items()
+    return frozenset(name for name, field in fields if any(isinstance(m, Reference) for m in field.metadata))
+
+
+def _shown(value: object) -> object:
+    """Return what is shown of a concealed value: a secret of pydantic's own."""
+    return value if value is None or isinstance(value, Secret | SecretStr | SecretBytes) else Secret(value)
+
+
+def _dumped(value: object, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> object:
+    """Return what a dump shows of a concealed value; only a round trip needs the value itself."""
+    if info.round_trip:
+        dumped: object = serialize(value)
+        return dumped
+    return CONCEALED if info.mode == "json" and value is not None else _shown(value)
+
+
+def _kinds(field: FieldInfo) -> list[type]:
+    """Return the types that a union names, without None."""
+    return [one for one in get_args(field.annotation) if one is not NoneType]
+
+
+def _takes_text(field: FieldInfo) -> bool:
+    """Return True if the field takes text, and no bytes."""
+    kinds = [one for one in (field.annotation, *_kinds(field)) if isinstance(one, type)]
+    takes_bytes = any(issubclass(one, bytes | bytearray | SecretBytes) for one in kinds)
+    return not takes_bytes and any(issubclass(one, str | SecretStr) for one in kinds)
 
 
 def _misplaced(field: FieldInfo) -> Iterator[Reference]:
@@ -440,29 +520,41 @@ def _misplaced(field: FieldInfo) -> Iterator[Reference]:
         inner.extend(get_args(one))
 
 
-class _Unshown(dict[str, object]):
-    """The values for pydantic-settings.
+def _part(
+    version: SecretVersion, reference: Reference, where: str, *, is_structured: bool, is_text: bool
+) -> object:
+    """Return the part of a version that the reference names, or a `Fault` about the field `where`.
 
-    Their repr hides them, since pydantic-settings may log its sources.
+    A part that is text has been judged: `keyturn.model.fields` says what a text may be. Raises a
+    `SecretError` if the version has no JSON.
     """
-
-    def __repr__(self) -> str:
-        return f"<{', '.join(self)}>"
-
-
-def _value(version: SecretVersion, reference: Reference, *, is_structured: bool) -> object:
-    """Return the part of a version that the reference names. Raises a `SecretError`."""
-    if reference.key is None and not is_structured:
-        return version.string if version.string is not None else version.binary
-    if reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
-        return list(version.values)
-    value: object = version.json()
+    document: Json | list[str]
     keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
-    for key in keys:
-        if not isinstance(value, dict) or key not in value:
-            raise reference.misfit(f"there is no key {key!r}")
-        value = value[key]
-    return value
+    if reference.key is None and not is_structured:
+        value = version.string if version.string is not None else _decoded(version.blob(), is_text)
+        if not isinstance(value, str):
+            return Fault(f"{where}: its bytes are no UTF-8") if value is None else value
+        document = value
+    elif reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
+        document = list(version.values)
+    else:
+        document = version.json()
+        for key in keys:
+            if not isinstance(document, dict) or key not in document:
+                return Fault(f"{where}: there is no key {key!r}")
+            document = document[key]
+    fault = flaw(document, keys[-1] if keys else None)
+    return document if fault is None else Fault(f"{where} ({reference}): {fault.detail}")
+
+
+def _decoded(value: bytes, is_text: bool) -> str | bytes | None:  # noqa: FBT001 # of the field
+    """Return binary as it is; for a field that takes text as UTF-8, or None if it is not."""
+    if not is_text:
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _origin(reference: Reference) -> Reference:

@@ -78,7 +78,7 @@ class Ring:
         lasts_s = self._limits.uncovered_ttl_s
         if seen.pending is not None:
             lasts_s = min(lasts_s, self._limits.check_interval_s)
-        return age_s >= lasts_s or self._secrets.evidence(current.arn).mark != seen.mark
+        return age_s >= lasts_s or self._mark(current.arn) != seen.mark
 
     def has_looked_since(self, then: Instant) -> bool:
         """Return True if the last look was begun at that moment or later."""
@@ -106,7 +106,7 @@ class Ring:
             previous = seen.previous
         else:
             previous = self._read(secret_id, AWSPREVIOUS)
-        mark = self._secrets.evidence(current.arn).mark
+        mark = self._mark(current.arn)
         if seen is None:
             moved = _made(current, begun)
         else:
@@ -115,8 +115,16 @@ class Ring:
 
     def _aged_s(self, seen: Seen) -> float:
         """Return how old what is known of AWSPREVIOUS may be: it moves only with AWSCURRENT, or by hand."""
-        has_news = self._secrets.evidence(seen.current.arn).mark != seen.mark
+        has_news = self._mark(seen.current.arn) != seen.mark
         return 0.0 if has_news else self._limits.uncovered_ttl_s
+
+    def _mark(self, arn: str) -> tuple[str, int] | None:
+        """Return which state of the secret's marker is known: it changes with the marker. No I/O."""
+        copies = self._secrets.cache.copies
+        with copies.lock:
+            secret = copies.holdings.secret(arn)
+            marker = copies.marker(secret) if secret is not None else None
+        return (marker.epoch, marker.sequence) if marker is not None else None
 
     def _reread(self, secret_id: str, begun: Instant, sleep: Callable[[float], None]) -> SecretVersion:
         """Return AWSCURRENT by a read that was begun since, if the service answers."""
