@@ -110,9 +110,9 @@ class Reads:
         """Count so many reads of a secret if its marker has caused them and they changed nothing."""
         allowance = self._copies.allowance
         before, now_s = allowance.in_vain, self._clock.monotonic()
-        is_held_off = allowance.judge(
-            basis.secret.key, basis.marker, basis.held, found, reads=reads, now_s=now_s
-        )
+        # One read may have used up the allowance under which several stages of a secret were found due.
+        marker = basis.marker or self._copies.marker(basis.secret)
+        is_held_off = allowance.judge(basis.secret.key, marker, basis.held, found, reads=reads, now_s=now_s)
         for _ in range(allowance.in_vain - before):
             self._metrics.record(Metric.READS_IN_VAIN, 1, secret=basis.secret.name)
         if is_held_off:
