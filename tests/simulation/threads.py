@@ -17,7 +17,6 @@ import keyturn.cache.copies
 import keyturn.cache.flights
 import keyturn.convergence.reporter
 import keyturn.login.caller
-import keyturn.login.logins
 import keyturn.login.turns
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
@@ -182,7 +181,6 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.cache.flights,
             keyturn.cache.checker,
             keyturn.login.caller,
-            keyturn.login.logins,
             keyturn.login.turns,
             keyturn.cache.background,
             keyturn.convergence.reporter,

@@ -225,6 +225,9 @@ class TableWatch:
         return self._markers.read_head(consistent=True)
 
     def _failed(self, trouble: str, begun: Instant) -> None:
+        if not self._is_latest(begun):
+            # A check that hung, and a later one was answered meanwhile.
+            return
         if self.view.trouble is None:
             log.warning(
                 "secrets are served on the short TTL of %g s: %s",
