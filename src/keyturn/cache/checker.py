@@ -289,27 +289,21 @@ class Checker:
         return read(waiting) if has_reported else found
 
     def is_report_due(self) -> bool:
-        """Return True if `report` would write a report now."""
+        """Return True if callers have something to report, and no background thread at work does it."""
         # Not before the first look at the table: a cold start pays for no client of DynamoDB.
         reporter, is_callers = self._reporter, not self.caches[0].background.is_at_work()
         return reporter is not None and is_callers and self._has_looked and reporter.is_due()
 
     def report(self, waiting: Waiting | None = None) -> bool:
-        """Tell the convergence table what has changed, if anything. Return True if that was tried.
-
-        Never raises. Where the background thread is at work, callers leave it to that.
-        """
+        """Tell the convergence table what has changed. Return True if that was tried. Never raises."""
         patience_s = (waiting or self.waiting()).left_s(has_copy=True)
         return self.is_report_due() and self._report_within(patience_s)
 
     def _report_within(self, patience_s: float) -> bool:
-        if self._reporter is None or not self._has_looked or self._is_inside_a_call():
+        reporter = self._reporter
+        if reporter is None or not self._has_looked or self._is_inside_a_call() or not reporter.is_due():
             return False
-        if not self._reporter.is_due():
-            return False
-        flight, _ = self._flights.join_or_begin(
-            "report", self._reporter.report_if_due, self._clock.monotonic()
-        )
+        flight, _ = self._flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
         return flight.wait(patience_s) and flight.outcome()
 
     def leave(self) -> None:
