@@ -15,7 +15,7 @@ from keyturn.stack.files import packages
 NOT_FOR_FUNCTIONS: Final = ("cli", "demo", "policies", "serve", "stack", "testing")
 """The folders that are used on a developer's machine or a server."""
 
-SIZE_MAX: Final = 240 * 1024
+SIZE_MAX: Final = 280 * 1024
 """The size limit in bytes: a cold start fetches the layer."""
 
 
