@@ -114,10 +114,10 @@ class LimitedMarkers(FakeMarkers):
         self.heads, self.markers = Quota(clock, heads_max), Quota(clock, markers_max)
         self.markers_read = 0
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
         if self.heads.exceeded():
             raise MarkerTableError("markers", "throttled")
-        return super().read_head(consistent=consistent)
+        return super().read_head(consistent=consistent, copy=copy)
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         self.markers_read += len(keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import boto3
@@ -78,7 +78,8 @@ class World:
 
     @property
     def writes(self) -> int:
-        return self.calls["TransactWriteItems"]
+        """How often markers were written, one or many together."""
+        return self.calls["markers"]
 
     @property
     def recorder(self) -> Recorder:
@@ -116,6 +117,12 @@ class World:
             self.secrets.put(NAME, "a value", version_id)
 
 
+def writes_markers(request: Mapping[str, object]) -> bool:
+    """Whether a request to DynamoDB puts markers, and not a head."""
+    requests = request.get("TransactItems", [{"Put": request}])
+    return "'arn':" in str(requests) and "Put" in str(requests)
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     """The world before the first event."""
@@ -130,6 +137,10 @@ def world() -> Iterator[World]:
         calls: Counter[str] = Counter()
         client.meta.events.register(
             "before-call.dynamodb", lambda *, model, **_: calls.update([getattr(model, "name", "?")])
+        )
+        client.meta.events.register(
+            "provide-client-params.dynamodb.*",
+            lambda *, params, **_: calls.update(["markers"] if writes_markers(params) else []),
         )
         naps_s = list[float]()
         table = MarkerTable(client, TABLE, host_of(sleep=naps_s.append))

@@ -44,7 +44,7 @@ def failing(arn: str, kind: type[SecretError]) -> Callable[[str], Exception | No
 
 
 def test_new_secrets_are_marked_many_at_a_time(world: World) -> None:
-    """250 secrets are 250 DescribeSecret and three transactions, and are no lost events."""
+    """250 secrets are 250 DescribeSecret and three writes of many markers, and are no lost events."""
     for number in range(249):
         world.secrets.create(f"many/{number}", "value")
     swept = sweep(world)

@@ -94,6 +94,8 @@ class Recorder:
     def _record_parameter(self, hint: ParameterHint) -> Recorded:
         seen = self._store.look(hint.key)
         if seen.marker is not None and seen.marker.token == hint.token:
+            if seen.untold:
+                self._store.tell([seen])
             return Recorded(Outcome.UNCHANGED, seen.marker)
         marker = Marker(
             key=hint.key,

@@ -50,6 +50,7 @@ class Swept:
     found_by_sweep: int = 0
     unreadable: int = 0
     failed: int = 0
+    told: int = 0
     in_time: bool = True
     renewed: bool = False
 
@@ -61,6 +62,7 @@ class Swept:
             found_by_sweep=self.found_by_sweep + other.found_by_sweep,
             unreadable=self.unreadable + other.unreadable,
             failed=self.failed + other.failed,
+            told=self.told + other.told,
             in_time=self.in_time and other.in_time,
         )
 
@@ -123,10 +125,18 @@ class Sweeper:
         swept += self._ask_twice(doubtful, time_is_up)
         swept += self._begin(fresh, time_is_up)
         swept += self._mark_parameters(seen, time_is_up)
+        # Before the lease says that readers were told of all that is in the markers.
+        swept += self._tell([found for found in seen.values() if found.untold])
         if swept.failed or not swept.in_time:
             return swept
         self._table.renew(started_s - LIST_LAG_S)
         return replace(swept, renewed=True)
+
+    def _tell(self, untold: Sequence[Seen]) -> Swept:
+        """Tell the head of markers whose writer may have been killed before it did."""
+        for at in range(0, len(untold), WRITES_MAX):
+            self._table.tell(untold[at : at + WRITES_MAX])
+        return Swept(told=len(untold))
 
     # Markers that differ from the list
 
@@ -170,7 +180,7 @@ class Sweeper:
     # Secrets without a marker
 
     def _begin(self, fresh: Sequence[Fresh], time_is_up: Callable[[], bool]) -> Swept:
-        """Make the markers of secrets that have no usable one, many in one transaction."""
+        """Make the markers of secrets that have no usable one, many in one write."""
         swept = Swept()
         for at in range(0, len(fresh), WRITES_MAX):
             if time_is_up():

@@ -50,6 +50,10 @@ class Order:
             require(asked_s >= looked_s or marker.token is not None, "order", what)
         self.table.write(changes)
 
+    def tell(self, seen: Sequence[Seen]) -> None:
+        """As the table."""
+        self.table.tell(seen)
+
     def now_s(self) -> float:
         """As the table."""
         return self.table.now_s()
