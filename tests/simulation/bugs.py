@@ -502,10 +502,10 @@ BUGS: Final = (
         "    if min(steps, default=0) < 0:\n",
     ),
     Bug(
-        "a marker that its writer has not told of stays untold",
-        _RECONCILER,
-        "        if seen is not None and seen.untold and not look.written:\n",
-        "        if False:\n",
+        "untold is forgotten",
+        "src/keyturn/markers/conditions.py",
+        "    untold = item is not None and marker is not None and is_untold(item)\n",
+        "    untold = False\n",
         weather="listener crashes between steps",
     ),
     Bug(

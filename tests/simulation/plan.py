@@ -51,7 +51,8 @@ class Plan:
     """One world. `rotations`: of each secret, 14 on average. `swept_parameters`: the sweep lists them.
 
     `undescribed`: names that the listener may not describe. `slots`, `copies`: of the head. `old`: which
-    share of the listener's environments, announcers and readers is of the version before slots.
+    share of the listener's environments, announcers and readers is of the version before slots. `pace_s`:
+    over how many seconds readers spread what they read because of a marker.
     """
 
     rotations: int
@@ -68,6 +69,7 @@ class Plan:
     slots: int
     copies: int
     old: float
+    pace_s: float
 
 
 def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
@@ -95,6 +97,7 @@ def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
         slots=random.choice((2, 6, 48)),
         copies=1 if old else random.choice((1, 4, 8)),
         old=old,
+        pace_s=0.0 if old else random.choice((0.0, 0.0, 20.0)),
     )
 
 

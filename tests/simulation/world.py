@@ -155,6 +155,7 @@ class World:
             self.plan.undescribed,
             checks=self.table.flights,
             late=self._late,
+            pace_s=self.plan.pace_s,
         )
         self.serving_parameters = ServingParameters(
             self.scheduler,
@@ -163,6 +164,7 @@ class World:
             self.plan.swept_parameters,
             checks=self.table.flights,
             late=self._late,
+            pace_s=self.plan.pace_s,
         )
         self.parameters = ParameterReads(
             self.random, self.scheduler, self.serving_parameters, self.waits, self.counted
@@ -332,8 +334,9 @@ class World:
         host, plan = self._runtime(wire.host), self.plan
         if plan.old and self.random.random() < plan.old:
             return OldTable(client, "markers", host, slots=plan.slots)
-        copies = plan.copies if sweeps else None
-        return MarkerTable(client, "markers", host, slots=plan.slots, copies=copies)
+        # What the sweep decides, the others learn from the head.
+        copies, pace_s = (plan.copies, plan.pace_s) if sweeps else (None, None)
+        return MarkerTable(client, "markers", host, slots=plan.slots, copies=copies, pace_s=pace_s)
 
     def _runtime(self, host: Host) -> RuntimeHost:
         return RuntimeHost(

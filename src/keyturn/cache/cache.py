@@ -324,7 +324,8 @@ class Cache:
     def settle_old_events(self, before: TableView) -> None:
         """Note after a check which markers are of events that were over when the copy was read.
 
-        Counts the markers, other than `before`, because of which AWSCURRENT is to be asked about.
+        Counts the markers, other than `before`, because of which AWSCURRENT is to be asked about, and puts
+        off what is read because of them, as the head says.
         """
         copies = self.copies
         with copies.lock:
@@ -335,11 +336,14 @@ class Cache:
                 marker = view.marker(secret.key)
                 if marker is None:
                     continue
-                is_news = held.stage == AWSCURRENT and marker != before.marker(secret.key)
+                is_news = marker != before.marker(secret.key)
                 if predates(marker, held, view.assurance, copies.limits):
                     self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, held):
-                    self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
+                    if not disputed(before.marker(secret.key), held):
+                        copies.pace(secret, held, marker, view.assurance)
+                    if held.stage == AWSCURRENT:
+                        self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
     def status(self) -> tuple[HeldStatus, ...]:
         """Return everything held, by ARN and stage, without a value."""

@@ -74,14 +74,16 @@ def held_bound_s(
 
     The long bound holds a little longer than the cover: while the table is in trouble its last word is
     trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
-    `is_resting`: the service does not answer in time, which counts like a refresh that failed.
+    `is_resting`: the service does not answer in time, which counts like a refresh that failed. The head may
+    ask a fleet to spread its reads over some time, which is added.
     """
     obstacle = uncovered_because(key, holding, view, now, limits)
     trusted = obstacle is None or (
         view is not None and view.assurance is not None and obstacle == view.trouble
     )
     has_moved = view is not None and disputed(view.marker(key), holding)
-    return bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
+    pace_s = view.assurance.head.pace_s if view is not None and view.assurance is not None else 0.0
+    return pace_s + bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
 
 
 def uncovered_because(

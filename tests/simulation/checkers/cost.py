@@ -24,6 +24,9 @@ ONCE_MAX = 7
 """Calls that come once: a first read by each id, two of a move that was seen in passing, four of an old
 answer that was doubted (each with the read that is pinned to the marker's version)."""
 
+SAME_CHECK_S = 1.5
+"""Two reads of different heads that are closer than this are of one check."""
+
 
 @dataclass(slots=True)
 class Account:
@@ -47,8 +50,9 @@ class Cost:
     logs_in: Callable[[], bool]
     hangs_since: Callable[[float], bool]
     readers: dict[str, Reader] = field(default_factory=dict)
-    forced_s: dict[tuple[str, str], float] = field(default_factory=dict)
-    scheduled_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    forced_s: dict[str, float] = field(default_factory=dict)
+    scheduled_s: dict[str, float] = field(default_factory=dict)
+    last_head: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     consistent: Counter[str] = field(default_factory=Counter)
     markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -70,28 +74,37 @@ class Cost:
         self._head_read(host, label)
 
     def _head_read(self, host: str, label: str) -> None:
-        """A host reads the head, or a copy of it: each once in an interval."""
+        """A host reads the head, or a copy of it, once in an interval.
+
+        Where that copy is none any more, the same check reads one or two others.
+        """
+        last, at_s, others = self.last_head.get(host, ("", -NEVER_S, 0))
+        others = others + 1 if label != last and self.scheduler.now_s - at_s < SAME_CHECK_S else 0
+        self.last_head[host] = (label, self.scheduler.now_s, others)
+        require(others <= 2, "cost", f"{host} read {others} other heads in one check")
+        if others:
+            return
         reader, interval_s = self.readers[host], self.readers[host].limits["check_interval_s"]
-        if "#" in label and self.hangs_since(self.scheduler.now_s - interval_s):
+        if "#" in label + last and self.hangs_since(self.scheduler.now_s - interval_s):
             # A check that hung on the head reads its copy when the next check is due already.
             return
-        gap_s = self._gap_s(self.scheduled_s, host, label)
+        gap_s = self._gap_s(self.scheduled_s, host)
         if self.logs_in() and (reader.background or gap_s < interval_s - 1.0):
-            forced_s = self._gap_s(self.forced_s, host, label)
-            self.forced_s[host, label] = self.scheduler.now_s
+            forced_s = self._gap_s(self.forced_s, host)
+            self.forced_s[host] = self.scheduler.now_s
             # A process that was forked, or whose clock was set, may check at once.
             is_new = self.scheduler.now_s - forced_s < max(reader.born_s, reader.host.clock.disturbed_s)
             least_s = reader.limits["min_refresh_interval_s"]
             require(is_new or forced_s >= least_s, "cost", f"{host} forced a check after {forced_s:.2f} s")
             return
-        before_s = self.scheduled_s.get((host, label), -NEVER_S)
-        self.scheduled_s[host, label] = self.scheduler.now_s
+        before_s = self.scheduled_s.get(host, -NEVER_S)
+        self.scheduled_s[host] = self.scheduler.now_s
         # A background thread goes on at its own pace after a caller had to check.
         if before_s > max(reader.born_s, reader.host.clock.disturbed_s + 2 * interval_s):
             require(gap_s >= interval_s - 1.0, "cost", f"{host} read the head again after {gap_s:.2f} s")
 
-    def _gap_s(self, heads_s: Mapping[tuple[str, str], float], host: str, label: str) -> float:
-        return (self.scheduler.now_s - heads_s.get((host, label), -NEVER_S)) * bounds.DRIFT
+    def _gap_s(self, heads_s: Mapping[str, float], host: str) -> float:
+        return (self.scheduler.now_s - heads_s.get(host, -NEVER_S)) * bounds.DRIFT
 
     def happened(self, name: str) -> None:
         """Something about this secret changed, in truth or in the table: readers may ask again."""
