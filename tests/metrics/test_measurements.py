@@ -239,8 +239,8 @@ def test_the_readers_own_clock_does_not_count(measured: Measured) -> None:
     world = measured.world
     read_head = world.table.read_head
 
-    def of_its_own_clock(*, consistent: bool = False) -> object:
-        head = read_head(consistent=consistent)
+    def of_its_own_clock(*, consistent: bool = False, copy: int = 0) -> object:
+        head = read_head(consistent=consistent, copy=copy)
         assert head is not None
         return head._replace(answered_at_s=float(int(world.clock.wall_s - 3600)))
 

@@ -20,7 +20,7 @@ from keyturn.cache.held import Dispute, HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
-from keyturn.cache.refresh import Asked, after_offer
+from keyturn.cache.refresh import Asked, after_offer, paced
 from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableView, TableWatch
 from keyturn.cache.waiting import Waiting
@@ -85,6 +85,7 @@ class Cache:
     ) -> None:
         self._table = table
         self._window_s = window_s
+        self._random = random
         self._metrics = metrics
         self.service = service or Service(
             "Secrets Manager", wait_s=limits.refresh_wait_s, clock=clock, random=random
@@ -340,8 +341,11 @@ class Cache:
                 if predates(marker, held, view.assurance, copies.limits):
                     self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, held):
-                    if not disputed(before.marker(secret.key), held):
-                        copies.pace(secret, held, marker, view.assurance)
+                    if before.assurance is not None and not disputed(before.marker(secret.key), held):
+                        last, pace_s = before.assurance.checked, view.assurance.head.pace_s
+                        later = paced(held, last, copies.now(), pace_s, self._random)
+                        if later is not held:
+                            self.holdings.put(secret, later)
                     if held.stage == AWSCURRENT:
                         self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 

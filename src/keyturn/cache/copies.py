@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from keyturn.cache.failures import RecentFailures
-from keyturn.cache.freshness import Assurance, brought, fresh_for_s, servable_for_s, since_marker_s
+from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
@@ -268,17 +268,6 @@ class Copies:
             extra=about("stale_served", secret=secret.name, error=error),
         )
         return as_asked(troubled.version, secret_id)
-
-    def pace(self, secret: HeldSecret, held: HeldStage, marker: Marker, assurance: Assurance) -> None:
-        """Put off the read that a new marker causes, so that a fleet spreads its reads over `pace_s`.
-
-        That time begins with the marker, so a process that was idle for longer reads at once. So does one
-        whose login was refused. To be called under the lock.
-        """
-        now, pace_s = self.now(), assurance.head.pace_s
-        age_s = since_marker_s(marker, assurance, now) if pace_s > 0 else None
-        if age_s is not None and age_s < pace_s and not held.pauses(now):
-            self.holdings.put(secret, held.paused_for((pace_s - age_s) * self._random(), now))
 
     # Judging, under the lock
 

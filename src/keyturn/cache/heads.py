@@ -31,14 +31,20 @@ class HeadChoice:
     def read(self, seen: Head | None) -> Head | None:
         """Read the head that follows what was `seen`; None if there is none. Raises `MarkerTableError`."""
         self._reads += 1
-        head = self._read(self._reads)
-        if head is None or seen is None or head.epoch != seen.epoch or head.counter >= seen.counter:
+        number = self._reads
+        head = self._read(number)
+        if number != self._reads or head is None or seen is None:
+            return head
+        if head.epoch != seen.epoch or head.counter >= seen.counter:
             return head
         # An old replica, or a table restored to an earlier state: only a consistent read can tell.
         return self._markers.read_head(consistent=True, copy=self._copy)
 
     def _read(self, number: int) -> Head | None:
-        """Read the copy that was drawn, or another one. A read that hung, so that a later one began, ends."""
+        """Read the copy that was drawn, or another one.
+
+        After a read that hung, so that a later one has begun, nothing more is read.
+        """
         copy = self._copy
         try:
             head = self._markers.read_head(copy=copy)

@@ -68,10 +68,9 @@ class Cost:
             require(
                 self.consistent[host] <= 1, "cost", f"{host} read the head consistently twice in one check"
             )
-        if not label.startswith("head"):
-            return
-        self.consistent[host] = 0
-        self._head_read(host, label)
+        elif label.startswith("head"):
+            self.consistent[host] = 0
+            self._head_read(host, label)
 
     def _head_read(self, host: str, label: str) -> None:
         """A host reads the head, or a copy of it, once in an interval.

@@ -59,8 +59,10 @@ class Order:
         return self.table.now_s()
 
     def scan(self) -> Iterator[Seen]:
-        """As the table; what a sweep scans is a question only, and is not written of."""
-        return self.table.scan()
+        """As the table; a correction rests on what was scanned before the secret was described."""
+        for seen in self.table.scan():
+            self.looked_s[seen.key] = self.scheduler.now_s
+            yield seen
 
     def absent(self, key: str) -> Seen:
         """As the table."""
