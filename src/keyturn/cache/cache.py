@@ -85,7 +85,6 @@ class Cache:
     ) -> None:
         self._table = table
         self._window_s = window_s
-        self._random = random
         self._metrics = metrics
         self.service = service or Service(
             "Secrets Manager", wait_s=limits.refresh_wait_s, clock=clock, random=random
@@ -104,6 +103,7 @@ class Cache:
         self.reads = Reads(source, self.copies, self.service, clock=clock, key_of=key_of, metrics=metrics)
         self.flights: SingleFlight[HitKey, SecretVersion] = SingleFlight("keyturn-read")
         self.holdings = self.copies.holdings
+        self._paced = partial(_paced, copies=self.copies, random=random)
 
     @property
     def source(self) -> SecretSource:
@@ -341,11 +341,9 @@ class Cache:
                 if predates(marker, held, view.assurance, copies.limits):
                     self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, held):
-                    if before.assurance is not None and not disputed(before.marker(secret.key), held):
-                        last, pace_s = before.assurance.checked, view.assurance.head.pace_s
-                        later = paced(held, last, copies.now(), pace_s, self._random)
-                        if later is not held:
-                            self.holdings.put(secret, later)
+                    later = self._paced(held, before, view.assurance.head.pace_s)
+                    if later is not held and not disputed(before.marker(secret.key), held):
+                        self.holdings.put(secret, later)
                     if held.stage == AWSCURRENT:
                         self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
@@ -363,6 +361,13 @@ class Cache:
                 for one in self.holdings.held()
             ]
         return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
+
+
+def _paced(
+    held: HeldStage, before: TableView, pace_s: float, *, copies: Copies, random: Callable[[], float]
+) -> HeldStage:
+    """Return the copy as it waits for its turn in a fleet, after a check that told of a new version."""
+    return paced(held, before.assurance.checked, copies.now(), pace_s, random) if before.assurance else held
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:

@@ -45,7 +45,7 @@ class HeadChoice:
 
         After a read that hung, so that a later one has begun, nothing more is read.
         """
-        copy = self._copy
+        first = copy = self._copy
         try:
             head = self._markers.read_head(copy=copy)
         except MarkerTableError:
@@ -57,6 +57,10 @@ class HeadChoice:
             return head
         if copy:
             head = self._markers.read_head()
+        if copy != first:
+            # Three reads are enough for one check; the next one draws.
+            self._copy, self._among = 0, 1
+            return head
         return self._draw(head, but=copy)
 
     def _draw(self, head: Head | None, but: int) -> Head | None:
