@@ -218,9 +218,10 @@ class LargeAccount:
                 return {"Item": item} if item else {}
             case "TransactWriteItems":
                 return self._written(request["TransactItems"])
-            case "PutItem" | "UpdateItem":
-                self._items[HEAD_KEY] = head(1)
-                return {}
+            case "PutItem":
+                return self._written([{"Put": request}])
+            case "UpdateItem":
+                return self._written([{"Update": request}])
         raise LookupError(operation)
 
     def _listed(self, start: int) -> Body:
@@ -236,8 +237,11 @@ class LargeAccount:
 
     def _written(self, writes: object) -> Body:
         assert isinstance(writes, list)
-        items = [write["Put"]["Item"] for write in writes if "Put" in write]
-        self._items.update((_key(item), item) for item in items)
+        for write in writes:
+            if "Put" in write:
+                self._items[_key(write["Put"]["Item"])] = write["Put"]["Item"]
+            else:
+                self._items.get(_key(write["Update"]["Key"]), {}).pop("untold", None)
         self._items[HEAD_KEY] = head(1)
         self._keys = sorted(self._items.keys() - {HEAD_KEY})
         return {}
