@@ -71,7 +71,7 @@ variable "head_copies" {
 }
 
 variable "pace_seconds" {
-  description = "Over how many seconds processes spread their reads of a secret that has rotated: their number divided by 9,500, and 5 seconds more. 0 for fewer than 10,000."
+  description = "Over how many seconds processes spread their reads of a secret that has rotated: their number divided by 9,000, and 5 seconds more. 0 for fewer than 10,000."
   type        = number
   default     = 0
 

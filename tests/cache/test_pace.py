@@ -20,8 +20,7 @@ class Fleet:
         self.key = self.arn[:-7]
         self.mark("v1")
         self.table.sweep()
-        assert self.table.head is not None
-        self.table.head = self.table.head._replace(pace_s=pace_s)
+        self.table.pace(pace_s)
 
     def mark(self, version_id: str) -> None:
         """Write the marker as the listener does."""

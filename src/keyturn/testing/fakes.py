@@ -359,6 +359,10 @@ class FakeMarkers:
         swept_as_of_s = self.clock.wall_s - 300 if as_of_s is None else as_of_s
         self._change(lambda head: head._replace(swept_as_of_s=swept_as_of_s))
 
+    def pace(self, pace_s: float) -> None:
+        """Let every head ask a fleet to spread its reads, as a sweep of a stack with `PaceSeconds` does."""
+        self._change(lambda head: head._replace(pace_s=pace_s))
+
     def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
         self.calls["head, consistent" if consistent else "head"] += 1
         self._fail()
