@@ -97,6 +97,30 @@ def test_a_broken_copy_is_replaced_and_the_others_stay(world: World, key: str) -
     assert [(2, 2000.0)] * 2 == [(one.copies, one.swept_as_of_s) for one in heads(world) if one is not None]
 
 
+def test_a_sweep_notes_a_writer_that_moves_no_slot(world: World) -> None:
+    """Such a writer counts the counter up alone; what was there before the first sweep is no news."""
+    world.client.put_item(
+        TableName=TABLE,
+        Item={"pk": {"S": "head"}, "schema": {"N": "1"}, "epoch": {"S": "e"}, "counter": {"N": "57"}},
+    )
+    notes = []
+    for as_of_s in (1000.0, 2000.0, 3000.0):
+        if as_of_s == 3000.0:
+            world.client.update_item(
+                TableName=TABLE,
+                Key={"pk": {"S": "head"}},
+                UpdateExpression="ADD #counter :one",
+                ExpressionAttributeNames={"#counter": "counter"},
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            )
+        write(world.table(), ONE)
+        of(world).renew(as_of_s)
+        head = heads(world)[0]
+        assert head is not None
+        notes.append((head.untracked, head.untracked_at_s is not None))
+    assert [(57, False), (57, False), (58, True)] == notes
+
+
 def test_two_sweeps_that_end_together_keep_the_later_moment_of_each(world: World) -> None:
     """For every copy."""
     of(world, copies=2).renew(2000.0)

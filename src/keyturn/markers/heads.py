@@ -9,6 +9,7 @@ from keyturn.errors import MarkerConflictError
 from keyturn.markers.calls import MarkerCalls
 from keyturn.markers.head import ATTEMPTS_MAX, HeadItem
 from keyturn.markers.schema import COPIES_MAX
+from keyturn.model.markers import Head
 from keyturn.model.slots import Change, entries
 
 
@@ -69,6 +70,7 @@ class Heads:
             if head is None or anew:
                 renewed = item.replace(got.item, lease)
             else:
+                lease = {**lease, **_others(head, got.answered_at_s)}
                 # A sweep that began later, and ends earlier, has a later moment.
                 renewed = (head.swept_as_of_s or 0) >= swept_as_of_s or item.lend(head, lease)
             if renewed:
@@ -94,3 +96,12 @@ class Heads:
 
     def _item(self, copy: int) -> HeadItem:
         return HeadItem(self._calls, self._slots, copy)
+
+
+def _others(head: Head, now_s: float | None) -> dict[str, object]:
+    """Return what the sweep notes of writers that know no slots: they move the counter alone."""
+    others = max(0, head.counter - sum(slot.total for slot in head.slots))
+    noted: dict[str, object] = {"untracked": number_attribute(others)}
+    if head.untracked is not None and head.untracked != others and now_s is not None:
+        noted["untracked_at_s"] = number_attribute(now_s)
+    return noted

@@ -35,6 +35,9 @@ The head is the item with `pk` = "head". Its copies, if there are any, are items
                           this item has told of it; may have a fraction
     copies        N       1 to 32: how many heads there are, this one included; absent means 1
     pace_s        N       over how many seconds a fleet spreads its reads because of a marker; absent means 0
+    untracked     N       by how much `counter` exceeded the sum of the slots at the last sweep, or 0
+    untracked_at_s N      the moment of the sweep that last found `untracked` changed: a writer of an earlier
+                          version has written
 
 A marker belongs to the slot `h % 44`, where h is the number in the first 8 bytes of BLAKE2b (digest size 8)
 of its `pk`. A writer first writes the marker with `untold`, on the condition that the marker has not changed
@@ -181,6 +184,8 @@ def _head(item: Item, answered_at_s: float | None, slots: int) -> Head:
         slots=tuple(_slot(item, *names) for names in _slot_names(slots)),
         copies=copies,
         pace_s=pace_s,
+        untracked=whole_of(item, "untracked") if "untracked" in item else None,
+        untracked_at_s=moment_of(item, "untracked_at_s") if "untracked_at_s" in item else None,
     )
 
 

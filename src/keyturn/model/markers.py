@@ -57,10 +57,11 @@ class Head(NamedTuple):
     A table has one head, or several copies of it, each with an epoch, counts and a lease of its own.
     `copies` says how many, and `pace_s` over how many seconds a fleet is to spread what it reads because of
     a marker. The counts of `slots` grow by the same steps as `counter`; a writer of an older version moves
-    only the counter. `swept_as_of_s` is the moment up to which the markers are complete: all that happened
-    before it is in them. It is in epoch seconds by the table's own clock, and None before the first sweep.
-    `answered_at_s` is the `Date` of the answer that carried the head, by the same clock; None if the answer
-    had no `Date`.
+    only the counter. `untracked` is by how much they differed at the last sweep, and `untracked_at_s` when a
+    sweep last found that changed, in epoch seconds by the table's clock. `swept_as_of_s` is the moment up to
+    which the markers are complete: all that happened before it is in them. It is in epoch seconds by the
+    table's own clock, and None before the first sweep. `answered_at_s` is the `Date` of the answer that
+    carried the head, by the same clock; None if the answer had no `Date`.
     """
 
     epoch: str
@@ -70,6 +71,8 @@ class Head(NamedTuple):
     slots: tuple[Slot, ...] = ()
     copies: int = 1
     pace_s: float = 0.0
+    untracked: int | None = None
+    untracked_at_s: float | None = None
 
     @property
     def swept_age_s(self) -> float | None:
