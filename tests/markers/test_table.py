@@ -111,6 +111,8 @@ def test_a_full_head_fits_into_half_a_read_unit(world: World, table: MarkerTable
         "swept_as_of_s": {"N": "1790000000.123"},
         "copies": {"N": "32"},
         "pace_s": {"N": "123.456"},
+        "untracked": {"N": "8" * 16},
+        "untracked_at_s": {"N": "1790000000.123"},
     }
     for slot in range(SLOTS):
         item |= {f"n{slot}": {"N": "8" * 16}, f"e{slot}": {"B": b"x" * ENTRY_MAX}}
