@@ -51,7 +51,7 @@ coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decision
 	$(RUN) -m coverage report --fail-under=100 $(DECISIONS)
 
 demo: $(STAMP) ## rotate a password under a fleet of workers, and compare who notices when
-	$(RUN) -m keyturn.demo $(ARGS)
+	$(RUN) -m keyturn.demo --output build/demo $(ARGS)
 
 simulate: $(STAMP) ## run SEEDS=1000 worlds of faults (ARGS='--seed 7 --trace' replays one of them)
 	$(RUN) -m tests.simulation --seeds $(SEEDS) $(ARGS)
@@ -98,11 +98,11 @@ format: $(STAMP) ## format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-listener: $(STAMP) ## build build/rotation_listener.zip, byte for byte the same each time
-	$(RUN) -m tools.build_listener
+listener: ## build build/rotation_listener.zip, byte for byte the same each time; needs no package
+	PYTHONPATH=src $(PYTHON) -m tools.build_listener
 
-layer: $(STAMP) ## build build/keyturn_layer.zip, the library as a Lambda layer, the same each time
-	$(RUN) -m tools.build_layer
+layer: ## build build/keyturn_layer.zip, the library as a Lambda layer, the same each time; needs no package
+	PYTHONPATH=src $(PYTHON) -m tools.build_layer
 
 clean: ## remove all that was made
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -18,11 +18,12 @@ import boto3
 from benchmarks.results import Curve, Part, Parts, Plot, Size, percentile, ratio, row
 from keyturn import SecretCache
 from keyturn.demo.stage import Stack, deploy
-from keyturn.demo.story import ROOT, build_listener, environment
+from keyturn.demo.story import environment
 from keyturn.markers.schema import marker_of
 from keyturn.model.names import secret_key
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
+from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -17,8 +17,9 @@ import boto3
 from benchmarks import rie
 from benchmarks.aws import CREDENTIALS, NAME, TABLE, endpoint
 from benchmarks.results import Part, Parts, Row, Size, counted, ratio, row
-from keyturn.demo.story import build_listener, environment
+from keyturn.demo.story import environment
 from keyturn.testing.embedded import EmbeddedAws
+from tools.build_listener import build_listener
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

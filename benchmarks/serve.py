@@ -23,9 +23,10 @@ from keyturn.serve.app import make_app
 from keyturn.serve.guard import Guard
 from keyturn.serve.queries import VersionQuery
 from keyturn.serve.reading import Reader
+from keyturn.serve.tokens import Token
 from keyturn.testing.embedded import LOCALHOST
 
-TOKEN: Final = "benchmark"  # noqa: S105 # it opens nothing
+TOKEN: Final = "token-of-the-benchmark"  # noqa: S105 # it opens nothing
 CONNECTIONS: Final = 8
 TARGET: Final = f"/secretsmanager/get?secretId={NAME}"
 HEADERS: Final = {"Host": "localhost", "X-Aws-Parameters-Secrets-Token": TOKEN}
@@ -74,7 +75,7 @@ def measure(size: Size) -> Parts:
 @contextmanager
 def server(environment: Mapping[str, str]) -> Iterator[int]:
     """Yield the port of a server with this environment."""
-    command = [sys.executable, "-m", "keyturn.serve", "--port", "0"]
+    command = [sys.executable, "-m", "keyturn.cli", "serve", "--port", "0"]
     settings = {"AWS_TOKEN": TOKEN, "KEYTURN_MARKER_TABLE": TABLE}
     with subprocess.Popen(
         command, env={**os.environ, **environment, **settings}, stderr=subprocess.PIPE, text=True
@@ -152,7 +153,8 @@ async def inside(plan: Plan) -> tuple[list[float], list[float]]:
     cache.get(NAME)
     reader = Reader(cache, cache, threads=1)
     asked = VersionQuery()
-    guard = Guard(make_app(reader), token=TOKEN, connections=lambda: 1, max_connections=1)
+    token = Token(lambda: TOKEN, is_fixed=True, monotonic=time.monotonic)
+    guard = Guard(make_app(reader), token=token, max_requests=1)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},

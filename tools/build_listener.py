@@ -1,73 +1,28 @@
-"""Build the listener's deployment package, byte for byte the same from the same sources.
-
-    python -m tools.build_listener [OUTPUT]        (default: build/rotation_listener.zip)
-
-The package has `rotation_listener` and the modules of `keyturn` that it reaches by its imports. Lambda's
-Python runtime has botocore.
-"""
+"""Build build/rotation_listener.zip: `python -m tools.build_listener [OUTPUT]`. A bare Python can do it."""
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
 from pathlib import Path
 
-from tools.zips import made, write_zip
+from keyturn.stack.listener import SIZE_MAX, build
+from tools.zips import made
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "rotation_listener.zip"
-ENTRY = "rotation_listener.handler"
-SOURCES: Mapping[str, Path] = {"keyturn": ROOT / "src", "rotation_listener": ROOT}
-"""Package -> the folder that has it."""
 
-SIZE_MAX = 100 * 1024
-"""The size limit in bytes: a cold start fetches the package."""
+__all__ = ["OUTPUT", "ROOT", "SIZE_MAX", "build", "build_listener"]
 
 
-def build(output: Path) -> bytes:
-    """Write the package to `output` and return its bytes."""
-    return write_zip(output, {file.relative_to(base).as_posix(): file for base, file in _files()})
-
-
-def _files() -> Iterator[tuple[Path, Path]]:
-    """Yield every module that the entry point reaches, with the folder of its package."""
-    waiting, reached = [ENTRY], set[Path]()
-    while waiting:
-        name = waiting.pop()
-        base = SOURCES.get(name.partition(".")[0])
-        file = _file_of(base, name) if base is not None else None
-        if base is None or file is None or file in reached:
-            continue
-        reached.add(file)
-        yield base, file
-        waiting.append(name.rpartition(".")[0])
-        waiting.extend(_imported(file))
-
-
-def _file_of(base: Path, name: str) -> Path | None:
-    path = base.joinpath(*name.split("."))
-    candidates = (path / "__init__.py", path.with_suffix(".py"))
-    return next((file for file in candidates if file.is_file()), None)
-
-
-def _imported(file: Path) -> Iterator[str]:
-    """Yield the modules that a file imports when it runs. `from a import b` may mean the module `a.b`."""
-    tree = ast.parse(file.read_bytes())
-    for_checkers = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_checkers:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def build_listener() -> Path:
+    """Build the package at its usual place, and return its path. Several processes may do so at once."""
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=OUTPUT.parent) as folder:
+        whole = Path(folder, OUTPUT.name)
+        build(whole)
+        whole.replace(OUTPUT)
+    return OUTPUT
 
 
 if __name__ == "__main__":

@@ -14,15 +14,20 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "aiohttp": ("keyturn.integrations.aiohttp",),
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
     "demo": ("keyturn.demo", "keyturn.testing.embedded"),
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
     "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),
+    "httpx": ("keyturn.integrations.httpx",),
+    "otel": ("keyturn.metrics.otel",),
+    "powertools": ("keyturn.integrations.powertools",),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
     "pymysql": ("keyturn.integrations.pymysql",),
     "redis": ("keyturn.integrations.redis",),
+    "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import pytest
 from rich.console import Console
 
-from keyturn.cli.output import moment, named, printable, table_of
+from keyturn import ConfigurationError, UnavailableError
+from keyturn.cli.output import echo_json, moment, named, printable, table_of
+from keyturn.cli.root import one_line
 
 
 @pytest.mark.parametrize(("is_terminal", "coloured"), [(True, True), (False, False)])
@@ -23,6 +26,26 @@ def test_colours_are_for_terminals(*, is_terminal: bool, coloured: bool) -> None
 def test_what_steers_a_terminal_is_replaced() -> None:
     """Escapes, line ends and the marks that reverse a text's direction."""
     assert printable("a\x1b[2J\n\u202eb") == "a\ufffd[2J\ufffd\ufffdb"
+
+
+def test_json_steers_no_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such characters are escapes, so the document is the same for whoever parses it."""
+    told = {"secret": "a\x1b[2J\n\u202eb\x9b\u2028 \N{KEY}é \ud800", "deep": ["\x7f"]}
+    echo_json(told)
+    shown = capsys.readouterr().out
+    assert told == json.loads(shown)
+    assert all(one.isprintable() or one == "\n" for one in shown)
+    assert "\N{KEY}é" in shown
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigurationError("a\x1b[2J\n\u202e\x9b"), UnavailableError("a", "b\x1b[2J\n\x9b")]
+)
+def test_an_error_steers_no_terminal(error: Exception) -> None:
+    """A message may quote a name from the table, or what AWS answered."""
+    message = one_line(error).format_message()
+    assert message.isprintable()
+    assert "[2J" in message
 
 
 @pytest.mark.parametrize(

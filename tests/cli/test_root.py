@@ -128,10 +128,12 @@ def test_every_listed_command_exists() -> None:
 
 
 def test_every_command_answers_a_program() -> None:
-    """Each has `--json`, but `policy`, whose answer always is JSON, and `serve`, which answers over HTTP."""
+    """Each has `--json`, but those that answer with JSON always, over HTTP, or with a file."""
     group = LazyGroup(listed=COMMANDS, help="A test.")
     help_of = {name: CliRunner().invoke(group, [name, "--help"]).stdout for name in COMMANDS}
-    assert {"policy", "serve"} == {name for name, text in help_of.items() if "--json" not in text}
+    assert {"help", "policy", "serve", "stack"} == {
+        name for name, text in help_of.items() if "--json" not in text
+    }
 
 
 def test_the_command_starts_without_an_aws_client() -> None:

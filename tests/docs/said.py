@@ -15,9 +15,18 @@ ELSEWHERE: Final = {
     "keyturn.convergence.table": ("IF_DENIED", "IF_MISSING"),
     "keyturn.aws.tables": ("_table_advice",),
     "keyturn.cache.reads": ("said_of",),
+    "keyturn.serve.allowing": ("_DETAIL",),
+    "keyturn.serve.logs": ("_more",),
+    "keyturn.serve.reading": ("_QUEUE",),
     "keyturn.cache.table_view": ("_look", "uncovered_because"),
+    "keyturn.rotation.postgresql": ("objection",),
 }
 """Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""
+
+FAULTS_RETURNED: Final = frozenset(
+    {"keyturn.integrations.http", "keyturn.model.fields", "keyturn.settings.live"}
+)
+"""Modules that return a `Fault`, which another one raises."""
 
 LEVELS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 
@@ -40,6 +49,8 @@ def _sayings(module: Module) -> Iterator[ast.expr]:
         match node:
             case ast.Raise(exc=ast.Call() as call):
                 yield from _arguments(call)
+            case ast.Call(func=ast.Name(id="Fault")) if module.name in FAULTS_RETURNED:
+                yield from node.args[:1]
             case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
                 yield from node.args[:1]
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as text) if name in ELSEWHERE.get(

@@ -20,16 +20,20 @@ SHELL: Final = ("sh", "shell", "bash", "console", "")
 PROGRAMS: Final = ("make", "keyturn", "python", "pip", "aws", "sam", "terraform", "curl", "pip-audit")
 
 RUN: Final[Mapping[str, str]] = {
-    "make listener": "docs/test_tutorial.py",
+    "make listener": "cli/test_stack.py",
     "make demo": "e2e/test_demo.py",
     "make layer": "packaging/test_layer.py",
     "make simulate": "simulation/test_simulation.py",
     "make bugs": "simulation/test_simulation.py",
+    "aws s3": "docs/test_install.py",
+    "aws cloudformation": "docs/test_install.py",
     "keyturn announce": "cli/test_announce_and_sweep.py",
     "keyturn demo": "cli/test_demo.py",
     "keyturn doctor": "cli/test_doctor.py",
+    "keyturn help": "cli/test_stack.py",
     "keyturn policy": "policies/test_documentation.py",
     "keyturn serve": "e2e/test_serve.py",
+    "keyturn stack": "cli/test_stack.py",
     "keyturn status": "docs/test_tutorial.py",
     "keyturn sweep": "docs/test_tutorial.py",
     "keyturn watch": "cli/test_watch.py",
@@ -49,8 +53,6 @@ IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""
 
 BY_HAND: Final[Mapping[str, str]] = {
-    "aws s3": "docs/operations.md",
-    "aws cloudformation": "docs/operations.md",
     "aws dynamodb": "docs/operations.md",
     "aws iam": "docs/iam.md",
     "aws sqs": "docs/operations.md",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import boto3
+import psycopg
 import pytest
 from moto import mock_aws
 
@@ -34,10 +35,20 @@ def _orders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_orders")
 def test_the_handler_runs() -> None:
-    """It logs in with the secret and answers what the database says."""
+    """It logs in with the secret, keeps its connection, and logs in again when that is closed."""
     (example,) = python_blocks("README.md")
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)  # noqa: S102 # the page's own code
     handler = names["handler"]
     assert callable(handler)
     assert [(3,)] == handler({}, None)
+    kept = names["database"]
+    assert isinstance(kept, psycopg.Connection)
+    with kept:
+        assert [(3,)] == handler({}, None)
+        assert kept is names["database"]
+    assert [(3,)] == handler({}, None)
+    anew = names["database"]
+    assert isinstance(anew, psycopg.Connection)
+    anew.close()
+    assert anew is not kept

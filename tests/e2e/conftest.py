@@ -10,8 +10,8 @@ import boto3
 import pytest
 
 from keyturn.demo.stage import Stack, deploy
-from keyturn.demo.story import ROOT, build_listener
 from keyturn.testing.embedded import EmbeddedAws
+from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -15,10 +15,10 @@ import boto3
 import pytest
 
 from keyturn.demo.stage import BUCKET, Stack, deploy
-from keyturn.demo.story import ROOT, build_listener
 from keyturn.testing.embedded import EmbeddedAws
 from tests.examples.test_template import EXAMPLES
 from tools.build_layer import build
+from tools.build_listener import ROOT, build_listener
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 

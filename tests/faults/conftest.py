@@ -9,10 +9,10 @@ import boto3
 import pytest
 
 from keyturn.demo.stage import Stack, deploy
-from keyturn.demo.story import ROOT, build_listener
 from keyturn.testing.embedded import EmbeddedAws
 from tests.faults.figures import measured, table
 from tests.faults.proxy import FaultProxy
+from tools.build_listener import ROOT, build_listener
 
 
 @dataclass(frozen=True)

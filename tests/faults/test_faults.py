@@ -21,13 +21,13 @@ import pytest
 from keyturn import Limits, SecretCache
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, TABLE_TIMEOUTS_S, make_client
 from keyturn.demo.stage import deploy
-from keyturn.demo.story import ROOT, build_listener
 from keyturn.testing import embedded
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.faults.conftest import Chain
 from tests.faults.figures import Figures, measured
 from tests.faults.proxy import LISTENER, READER
+from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

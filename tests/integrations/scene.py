@@ -46,7 +46,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.name = f"app/{self.user}"
         self.table = f"markers-{self.user}"
-        self.strategy: Strategy = SingleUser()
+        self.strategy: Strategy = SingleUser(sslmode="disable")
         self.tables.create_table(
             TableName=self.table,
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
@@ -98,7 +98,8 @@ class Scene:
             SecretId=self.name, SecretString=json.dumps({**self.fields(), "masterarn": arn})
         )
         self.announce(self.name)
-        self.strategy = AlternatingUsers(SecretsManagerSource(lambda: self.secrets))
+        source = SecretsManagerSource(lambda: self.secrets)
+        self.strategy = AlternatingUsers(source, host=LOCALHOST, port=self.postgres.port, sslmode="disable")
 
     def rotation(self) -> Rotation:
         """A rotation as Secrets Manager does it."""

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from keyturn import LoginRefusedError, SecretFormatError, SecretVersion
-from keyturn.integrations.arguments import LIBPQ, arguments
+from keyturn.integrations.arguments import ASYNCPG_TLS, LIBPQ, LIBPQ_TLS, PYMYSQL_TLS, Tls, arguments
 from keyturn.integrations.login import Opened
 from tests.integrations.conftest import Account
 
@@ -53,6 +53,70 @@ def test_a_secret_without_a_login_is_told_of(text: str) -> None:
         arguments(version(text), LIBPQ)
     assert text not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dbname", "d\0"),
+        ("host", "h\0 "),
+        ("host", "h\n"),
+        ("username", "u\x1b[2J"),
+        ("password", "p\0"),
+        ("password", "p\r\n"),
+        ("host", 7),
+        ("host", ["h"]),
+        ("dbname", True),
+        ("port", True),
+        ("port", 0),
+        ("port", 65536),
+        ("port", "5432,5433"),
+        ("port", 5432.5),
+        ("port", {}),
+        ("ssl", "yes"),
+        ("ssl", 1),
+        ("username", "u" * 1025),
+        ("password", "p" * 16_385),
+    ],
+)
+def test_a_field_that_a_driver_must_not_see(field: str, value: object) -> None:
+    """The error names the field. libpq's string would end at a NUL, and the options after it be lost."""
+    text = json.dumps({"username": "u", "password": "p", field: value})
+    with pytest.raises(SecretFormatError, match=f"the field {field} "):
+        arguments(version(text), LIBPQ, {"sslmode": "verify-full"}, LIBPQ_TLS)
+
+
+def test_a_field_that_no_driver_sees_is_not_judged() -> None:
+    """What the caller gives himself, and what the driver does not take, may be anything."""
+    odd = {"username": "u", "password": "p", "host": "\0", "port": "?", "dbname": "\n", "note": "\0"}
+    given = {"host": "h", "port": 1, "dbname": "d"}
+    assert {"user": "u", "password": "p", **given} == arguments(version(json.dumps(odd)), LIBPQ, given)
+
+
+@pytest.mark.parametrize(
+    ("tls", "given", "on", "off"),
+    [
+        (LIBPQ_TLS, {}, {"sslmode": "require"}, {"sslmode": "disable"}),
+        (LIBPQ_TLS, {"sslmode": "prefer"}, {}, {}),
+        (LIBPQ_TLS, {"service": "orders"}, {}, {}),
+        (LIBPQ_TLS, {"sslrootcert": "rds.pem"}, {"sslmode": "require"}, {}),
+        (LIBPQ_TLS, {"sslrootcert": "system"}, {}, {}),
+        (PYMYSQL_TLS, {}, {"ssl": {"check_hostname": False}}, {"ssl_disabled": True}),
+        (PYMYSQL_TLS, {"ssl_ca": "rds.pem"}, {}, {}),
+        (ASYNCPG_TLS, {}, {"ssl": "require"}, {"ssl": "disable"}),
+        (None, {}, {}, {}),
+    ],
+)
+def test_what_the_secret_says_about_tls(
+    tls: Tls | None, given: dict[str, object], on: dict[str, object], off: dict[str, object]
+) -> None:
+    """True asks for TLS, false for none, and what the caller says comes first."""
+    credentials = {"username": "u", "password": "p"}
+    for word, expected in ((True, on), ("False", off), (None, {})):
+        found = arguments(version(json.dumps({**credentials, "ssl": word})), LIBPQ, given, tls)
+        assert {**given, **expected} == {
+            name: found[name] for name in found if name not in ("user", "password")
+        }
 
 
 def test_a_secret_managed_by_rds_has_no_place() -> None:

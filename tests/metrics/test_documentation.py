@@ -27,7 +27,7 @@ def test_the_table_has_every_metric_with_its_name_and_unit() -> None:
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The handler's metrics come out as lines that CloudWatch takes, by keyturn and by Powertools."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders-api")
-    handler, powertools, recorded = python_blocks("docs/metrics.md")
+    handler, otel, powertools, recorded = python_blocks("docs/metrics.md")
     names: dict[str, object] = {}
     with mock_aws():
         boto3.client("secretsmanager").create_secret(Name="prod/orders", SecretString="value")
@@ -40,6 +40,8 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         names["handler"]({}, None)  # type: ignore[operator] # with the first cache: a hit
         names["cache"].get("prod/orders")  # type: ignore[attr-defined] # a SecretCache
         names["powertools"].flush_metrics()  # type: ignore[attr-defined] # Powertools' Metrics
+        exec(compile(otel, "docs/metrics.md", "exec"), names)  # noqa: S102 # the same
+        names["cache"].get("prod/orders")  # type: ignore[attr-defined] # a SecretCache
         exec(compile(recorded, "docs/metrics.md", "exec"), names)  # noqa: S102 # the same
     ours, theirs = capsys.readouterr().out.splitlines()
     assert [[], []] == [breaches(ours), breaches(theirs)]

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from keyturn.stack.files import terraform_files
+
 pytestmark = pytest.mark.proof
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +69,18 @@ def test_the_wheel_has_every_module(wheel: dict[str, bytes]) -> None:
 
 
 def test_the_wheel_carries_the_template(wheel: dict[str, bytes]) -> None:
-    """Who installs from PyPI can deploy: the template is package data of the listener."""
-    assert wheel["rotation_listener/template.yaml"] == (ROOT / "infra/template.yaml").read_bytes()
+    """Whoever installs from PyPI can deploy: template and module are data of `keyturn.stack`."""
+    assert wheel["keyturn/stack/template.yaml"] == (ROOT / "infra/template.yaml").read_bytes()
+    module = ROOT / "infra" / "terraform"
+    for name in terraform_files():
+        assert wheel[f"keyturn/stack/terraform/{name.as_posix()}"] == (module / name).read_bytes()
+
+
+def test_the_wheel_carries_the_pages(wheel: dict[str, bytes]) -> None:
+    """`keyturn help` has every page."""
+    for page in (ROOT / "docs").glob("*.md"):
+        if page.stem != "index":
+            assert wheel[f"keyturn/cli/docs/{page.name}"] == page.read_bytes()
 
 
 def test_the_sdist_carries_what_the_tests_need(dist: Path) -> None:

@@ -38,7 +38,12 @@ from tools.pythons import (
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OPTIONAL: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
 
-ALSO = {"boto3": "botocore", "pydantic-settings": "pydantic", "pyyaml": "yaml"}
+ALSO = {
+    "boto3": "botocore",
+    "opentelemetry-api": "opentelemetry",
+    "pydantic-settings": "pydantic",
+    "pyyaml": "yaml",
+}
 """What a distribution gives to import under another name than its own."""
 
 CORE_TESTS = ("tests/cache/test_freshness.py", "tests/packaging/test_layer.py", "tests/fuzz/test_settings.py")

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.versions import Json
+from keyturn.model.fields import Json
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document

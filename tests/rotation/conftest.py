@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
+NO_TLS = {"sslmode": "disable"}
+"""The options of a strategy for a server without TLS."""
+
+
 @pytest.fixture(params=["moto", pytest.param("ministack", marks=pytest.mark.proof)])
 def client(request: pytest.FixtureRequest) -> Iterator[SecretsManagerClient]:
     """Secrets Manager, by each of the emulators."""
@@ -85,7 +89,7 @@ class Stage:
         self.announced.append((step, version_id))
 
     def function(self, strategy: Strategy | None = None) -> RotationFunction:
-        return RotationFunction(strategy or SingleUser(), self.client, announce=self.announce)
+        return RotationFunction(strategy or SingleUser(**NO_TLS), self.client, announce=self.announce)
 
     def rotation(self, strategy: Strategy | None = None) -> Rotation:
         return Rotation(self.client, self.name, self.function(strategy))
@@ -112,14 +116,16 @@ class Stage:
     def alternating(self) -> AlternatingUsers:
         """A strategy for two users, with a master who may create roles and grant this one."""
         master = f"master {uuid.uuid4().hex[:8]}"
-        self.create_role(master, "the master's", "CREATEROLE")
+        self.create_role(master, "of the master only", "CREATEROLE")
         grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
         self.as_superuser(grant.format(sql.Identifier(self.user), sql.Identifier(master)))
-        value = {"username": master, "password": "the master's"}
+        value = {"username": master, "password": "of the master only"}
         arn = self.client.create_secret(Name=f"master/{uuid.uuid4()}", SecretString=json.dumps(value))["ARN"]
         text = json.dumps({**self.fields(), "masterarn": arn})
         self.client.put_secret_value(SecretId=self.name, SecretString=text)
-        return AlternatingUsers(SecretsManagerSource(lambda: self.client))
+        return AlternatingUsers(
+            SecretsManagerSource(lambda: self.client), host=LOCALHOST, port=self.postgres.port, **NO_TLS
+        )
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from psycopg import sql
 
 from keyturn import SecretFormatError
 from keyturn.rotation import RotationStepError
-from keyturn.rotation.postgresql import SingleUser
 from tests.rotation.conftest import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("client", ["moto"], indirect=True)]
@@ -59,7 +58,7 @@ def test_a_pending_version_for_another_user_or_server_is_refused(
     stage: Stage, fields: dict[str, str]
 ) -> None:
     """Neither does a known password go to another server, nor is another user's changed."""
-    rotation = stage.rotation(SingleUser())
+    rotation = stage.rotation()
     put_pending(stage, rotation.version_id, **fields)
     with pytest.raises(RotationStepError, match="versions differ"):
         rotation.set()

@@ -14,7 +14,7 @@ from keyturn.rotation import RotationFunction, RotationStepError, Strategy
 from keyturn.rotation.postgresql import SingleUser
 from keyturn.testing import Rotation
 from keyturn.testing.rotation import STEPS
-from tests.rotation.conftest import Stage
+from tests.rotation.conftest import NO_TLS, Stage
 
 pytestmark = pytest.mark.e2e
 
@@ -110,7 +110,10 @@ def test_steps_are_announced_when_they_have_ended(stage: Stage) -> None:
     rotation.run(until="createSecret")
     assert [("createSecret", rotation.version_id)] == stage.announced
     failing = Rotation(
-        stage.client, stage.name, stage.function(Crashes(SingleUser(), "set")), version_id=rotation.version_id
+        stage.client,
+        stage.name,
+        stage.function(Crashes(SingleUser(**NO_TLS), "set")),
+        version_id=rotation.version_id,
     )
     with pytest.raises(CrashError):
         failing.set()
@@ -123,7 +126,7 @@ def test_steps_are_announced_when_they_have_ended(stage: Stage) -> None:
 @pytest.mark.parametrize("strategy", ["single", "alternating"])
 def test_each_step_twice(stage: Stage, strategy: str) -> None:
     """A step that is asked for twice does its part once: one new version, one new password."""
-    chosen = SingleUser() if strategy == "single" else stage.alternating()
+    chosen = SingleUser(**NO_TLS) if strategy == "single" else stage.alternating()
     function, before = stage.function(chosen), stage.credentials()
 
     def twice(event: dict[str, str], context: object) -> None:
@@ -143,7 +146,7 @@ def test_each_step_twice(stage: Stage, strategy: str) -> None:
 @pytest.mark.parametrize("strategy", ["single", "alternating"])
 def test_a_crash_after_any_call_is_mended_by_a_retry(stage: Stage, strategy: str) -> None:
     """Died after the 1st, 2nd, ... call to Secrets Manager: the retried rotation ends as any other."""
-    chosen = SingleUser() if strategy == "single" else stage.alternating()
+    chosen = SingleUser(**NO_TLS) if strategy == "single" else stage.alternating()
     calls, crashes = Calls(stage), 0
     while True:
         rotation = stage.rotation(chosen)
@@ -164,7 +167,7 @@ def test_a_crash_after_any_call_is_mended_by_a_retry(stage: Stage, strategy: str
 def test_a_crash_after_the_server_was_changed(stage: Stage, method: str) -> None:
     """The server has the new password and the step failed: the retry finds that, and goes on."""
     before = stage.credentials()
-    rotation = stage.rotation(Crashes(SingleUser(), method))
+    rotation = stage.rotation(Crashes(SingleUser(**NO_TLS), method))
     with pytest.raises(CrashError):
         rotation.run()
     pending = stage.credentials("AWSPENDING")
@@ -242,7 +245,7 @@ def test_a_failed_announcement_is_logged_and_fails_nothing(
 
     before = stage.credentials()
     rotation = Rotation(
-        stage.client, stage.name, RotationFunction(SingleUser(), stage.client, announce=announce)
+        stage.client, stage.name, RotationFunction(SingleUser(**NO_TLS), stage.client, announce=announce)
     )
     with caplog.at_level(logging.INFO, "keyturn"):
         rotation.run()

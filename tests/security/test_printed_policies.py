@@ -19,7 +19,7 @@ from keyturn import SecretCache, SecretVersion, announce
 from keyturn.assembly import marker_table
 from keyturn.cli.root import root
 from keyturn.errors import AccessDeniedError, KeyturnError
-from keyturn.model.versions import Json
+from keyturn.model.fields import Json
 from keyturn.rotation import RotationFunction
 from keyturn.testing import Rotation
 from keyturn.testing.embedded import REGION, EmbeddedAws

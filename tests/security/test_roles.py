@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from keyturn.demo.stage import STACK, Stack, deploy
-from keyturn.demo.story import ROOT, build_listener
 from keyturn.testing.embedded import EmbeddedAws
+from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,14 +10,17 @@ import httpx
 from keyturn import Peers, SecretCache
 from keyturn.errors import StageNotFoundError
 from keyturn.model.versions import SecretVersion
+from keyturn.serve.allowing import AllowList
 from keyturn.serve.app import make_app
 from keyturn.serve.guard import Guard
 from keyturn.serve.reading import Reader
+from keyturn.serve.tokens import Token
 from keyturn.testing.fakes import FakeSecretsManager
 from tests.world import World
 
-TOKEN = "canary-token"
+TOKEN = "canary-token-of-the-tests"
 THREADS = 4
+MAX_REQUESTS = 10
 AUTHORIZED = {"X-Aws-Parameters-Secrets-Token": TOKEN}
 
 
@@ -41,18 +44,17 @@ class Endpoint:
     """One server with its caches; requests are sent to it without a network."""
 
     world: World = field(default_factory=World)
-    connections: int = 1
+    allow: tuple[str, ...] = ()
     given_cache: SecretCache | None = None
 
     def __post_init__(self) -> None:
         versions = FakeVersions(self.world.secrets)
         self.cache = self.given_cache or self.world.cache()
         self.versions = SecretCache(peers=Peers(source=versions, clock=self.world.clock, random=lambda: 0.0))
-        self.app = Guard(
-            make_app(Reader(self.cache, self.versions, threads=THREADS)),
-            token=TOKEN,
-            connections=lambda: self.connections,
-            max_connections=10,
+        self.guard = Guard(
+            make_app(Reader(self.cache, self.versions, threads=THREADS, allowed=AllowList(self.allow))),
+            token=Token(lambda: TOKEN, is_fixed=True, monotonic=self.world.clock.monotonic),
+            max_requests=MAX_REQUESTS,
         )
 
     def ask(
@@ -61,7 +63,7 @@ class Endpoint:
         """The answer to one request, with the token unless other headers are given."""
 
         async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
+            transport = httpx.ASGITransport(self.guard)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost:2773") as client:
                 return await client.request(
                     method, target, headers=AUTHORIZED if headers is None else headers, content=body

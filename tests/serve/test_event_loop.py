@@ -51,7 +51,7 @@ def test_a_slow_read_holds_up_no_hit() -> None:
         return [(await one).status_code for one in late]
 
     async def told() -> list[int]:
-        transport = httpx.ASGITransport(endpoint.app)
+        transport = httpx.ASGITransport(endpoint.guard)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://localhost", headers=AUTHORIZED
         ) as client:

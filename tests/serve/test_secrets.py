@@ -53,6 +53,28 @@ def test_a_secret_as_the_agent_answers_it(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("target", [BY_QUERY, BY_PATH])
+def test_a_value_is_data_in_the_body_and_nowhere_else(endpoint: Endpoint, target: str) -> None:
+    """Whatever its characters are, they are in the body alone, as JSON writes them."""
+    value = "one\0\r\nX-Injected: yes\x1b[2J\x9b\u202e"
+    endpoint.world.secrets.put(NAME, value, "v2")
+    answer = endpoint.ask(target)
+    assert value == answer.json()["SecretString"]
+    assert {"content-length", "content-type"} == set(answer.headers)
+
+
+@pytest.mark.parametrize("target", [BY_QUERY, BY_PATH])
+def test_a_value_that_cannot_be_written_is_told_of(
+    endpoint: Endpoint, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of a surrogate pair is in no encoding: the answer says so, and neither it nor the log quotes."""
+    endpoint.world.secrets.put(NAME, "canary \ud800", "v2")
+    answer = endpoint.ask(target)
+    assert 500 == answer.status_code
+    assert "surrogate" in answer.json()["message"]
+    assert "canary" not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize("target", [BY_QUERY, BY_PATH])
 def test_a_binary_secret_is_base64(endpoint: Endpoint, target: str) -> None:
     """Bytes come as base64 in SecretBinary, and no SecretString comes with them."""
     endpoint.world.secrets.put(NAME, b"\x00\xff", "v2")

@@ -1,58 +1,23 @@
-"""What the server needs to begin: a token, and sockets that only this host can reach."""
+"""What the server needs to begin: sockets that only this host can reach, and an end when it is told."""
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 import uvicorn
 
 from keyturn import SecretCache
 from keyturn.errors import ConfigurationError
-from keyturn.serve.server import ConnectionLimits, loopback_sockets, serve
-from keyturn.serve.tokens import found_token
+from keyturn.serve.server import ConnectionLimits, Tcp, serve
+from keyturn.serve.sockets import loopback_sockets
+from keyturn.serve.tokens import Token
 from keyturn.settings.environment import KeyturnSettings
 
-
-def read_text(path: str) -> str:
-    """The file, as the command reads it."""
-    return Path(path).read_text("utf-8")
-
-
-def test_the_token_is_that_of_the_first_variable() -> None:
-    """AWS_TOKEN before AWS_SESSION_TOKEN before AWS_CONTAINER_AUTHORIZATION_TOKEN; an empty one is none."""
-    variables = {
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "container",
-        "AWS_SESSION_TOKEN": "session",
-        "AWS_TOKEN": "agent",
-    }
-    found = []
-    for name in ("AWS_TOKEN", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"):
-        found.append(found_token(variables, read_text))
-        variables[name] = ""
-    assert found == ["agent", "session", "container"]
-
-
-def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
-    """file://PATH names a file that holds the token; white space around it is not part of it."""
-    file = tmp_path / "token"
-    file.write_text("from-file\n")
-    assert found_token({"AWS_TOKEN": f"file://{file}"}, read_text) == "from-file"
-
-
-@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe"])
-def test_without_a_token_it_does_not_begin(tmp_path: Path, content: bytes | None) -> None:
-    """No variable, no file, an empty or unreadable one: an error that names it, not an open door."""
-    file = tmp_path / "token"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="token"):
-        found_token({"AWS_TOKEN": f"file://{file}"}, read_text)
-    with pytest.raises(ConfigurationError, match="set AWS_TOKEN"):
-        found_token({}, read_text)
+TOKEN = Token(lambda: "token-of-this-test", is_fixed=True, monotonic=lambda: 0.0)
 
 
 def test_only_this_host_can_reach_it() -> None:
@@ -91,22 +56,65 @@ def test_a_port_in_use_is_an_error() -> None:
             one.close()
 
 
+def test_half_a_port_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who holds the port of ::1 would get the tokens of callers that try it first: not served at all then."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"port {port} of ::1"):
+            loopback_sockets(port)
+        # The port of 127.0.0.1 was let go of.
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_a_host_without_ipv6_is_served_on_the_other_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ::1 does not exist, nobody can listen there."""
+    bind = socket.socket.bind
+
+    def no_ipv6(self: socket.socket, address: tuple[str, int]) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        bind(self, address)
+
+    monkeypatch.setattr(socket.socket, "bind", no_ipv6)
+    (only,) = loopback_sockets(0)
+    only.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_after_the_caches_were_closed(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """uvicorn raises the signal again at its end: only then are the caches closed, and the process ends."""
     order: list[object] = []
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
-    def run(_self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    async def served(_self: uvicorn.Server, sockets: list[socket.socket]) -> None:
         for one in sockets:
             one.close()
         signal.raise_signal(number)
 
-    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr(uvicorn.Server, "serve", served)
     monkeypatch.setattr(SecretCache, "close", lambda _self: order.append("closed"))
     before = signal.signal(number, lambda number, _: order.append(number))
     try:
-        serve(0, "token-of-this-test", KeyturnSettings(), ConnectionLimits())
+        serve(Tcp(0, TOKEN), KeyturnSettings(), ConnectionLimits())
     finally:
         signal.signal(number, before)
     assert ["closed", "closed", number] == order
+
+
+def test_a_signal_that_comes_early_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the first socket and uvicorn's first line nobody else heeds it."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    cache = KeyturnSettings.cache
+
+    def signalled(self: KeyturnSettings, *given: object, **named: object) -> SecretCache:
+        signal.raise_signal(signal.SIGTERM)
+        return cache(self, *given, **named)  # type: ignore[arg-type] # as they were given
+
+    monkeypatch.setattr(KeyturnSettings, "cache", signalled)
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        serve(Tcp(0, TOKEN), KeyturnSettings(), ConnectionLimits())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [signal.SIGTERM] == seen

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 import boto3
 
 from keyturn.demo.stage import deploy
-from keyturn.demo.story import ROOT, build_listener, environment
+from keyturn.demo.story import environment
 from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.soak.judge import Growth, Sample, growths
+from tools.build_listener import ROOT, build_listener
 
 NAMES = [f"soak/{number}" for number in range(6)]
 BETWEEN_ROTATIONS_S = 0.1

@@ -43,6 +43,7 @@ FIXTURES = (
     "keyturn_cache",
     "keyturn_clock",
     "keyturn_listener",
+    "keyturn_make_cache",
     "keyturn_marker_table",
     "keyturn_rotating_secret",
 )

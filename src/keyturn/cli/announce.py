@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keyturn.cli.account import Account, account_options
-from keyturn.cli.output import echo_json, json_option
+from keyturn.cli.output import echo_json, json_option, printable
 from keyturn.cli.root import EXIT_NO
 from keyturn.markers.decisions import STEPS, announcement
 from keyturn.markers.recorder import Outcome, Recorded
@@ -43,7 +43,7 @@ def command(
     if as_json:
         echo_json(document(secret_id, recorded))
     else:
-        click.echo(sentence(secret_id, recorded))
+        click.echo(printable(sentence(secret_id, recorded)))
     ctx.exit(exit_code(recorded))
 
 

@@ -1,4 +1,4 @@
-"""`keyturn demo` runs the demonstration where its packages are installed and a checkout is at hand."""
+"""`keyturn demo` runs the demonstration where its packages are installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPORT: Final = "report.json"
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the report. Default: build/demo.",
+    help="Folder of the report. Default: keyturn-demo.",
 )
 @json_option
 @click.pass_context
@@ -48,16 +48,13 @@ def command(ctx: click.Context, *, quick: bool, output: Path | None, as_json: bo
 def demonstration(is_installed: Callable[[str], bool]) -> tuple[Callable[[list[str]], int], Path]:
     """Return the demonstration's main function, and the folder of its report.
 
-    Raises `ConfigurationError` if a package or the checkout is missing.
+    Raises `ConfigurationError` if a package is missing.
     """
     missing = [package for package in NEEDS if not is_installed(package)]
     if missing:
         raise ConfigurationError(
             f"keyturn demo needs its extra ({', '.join(missing)}: not installed): pip install 'keyturn[demo]'"
         )
-    from keyturn.demo.__main__ import main
-    from keyturn.demo.story import ROOT
+    from keyturn.demo.__main__ import OUTPUT, main
 
-    if not (ROOT / "infra" / "template.yaml").is_file():
-        raise ConfigurationError("keyturn demo builds the listener from its sources: run it in a checkout")
-    return main, ROOT / "build" / "demo"
+    return main, OUTPUT

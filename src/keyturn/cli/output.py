@@ -20,8 +20,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer with 
 
 
 def echo_json(document: object) -> None:
-    """Write `document` as JSON to stdout, indented, with its keys in the order given."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Write `document` as JSON to stdout, indented, with its keys in the order given.
+
+    A character that could control a terminal is written as an escape, which JSON allows within a text.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    click.echo("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
 
 
 def echo_json_line(document: object) -> None:

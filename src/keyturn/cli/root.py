@@ -48,8 +48,10 @@ COMMANDS: Mapping[str, Listed] = {
     "doctor": Listed(
         "keyturn.cli.doctor.command", "Find what is missing or wrong, and say what to do about it."
     ),
+    "help": Listed("keyturn.cli.pages", "Print a page of the documentation."),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
+    "stack": Listed("keyturn.cli.stack", "Write what is to be deployed: template, zips, Terraform module."),
     "status": Listed(
         "keyturn.cli.status.command", "Show the marker table, and where it differs from Secrets Manager."
     ),
@@ -108,10 +110,13 @@ class LazyGroup(click.Group):
 
 def one_line(error: Exception) -> click.ClickException:
     """Return the error with which click ends the command: it has the message and the exit code."""
+    from keyturn.cli.output import printable
+
+    # A message may quote what AWS answered, or a name from the table.
     if isinstance(error, ConfigurationError):
-        return click.UsageError(str(error))
+        return click.UsageError(printable(str(error)))
     if isinstance(error, KeyturnError):
-        return Unanswered(str(error))
+        return Unanswered(printable(str(error)))
     return Defect(
         f"unexpected {type(error).__name__}: run `keyturn --debug` with the same arguments and report it"
     )

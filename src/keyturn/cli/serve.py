@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
+import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from keyturn.errors import ConfigurationError
-from keyturn.runtime.host import environment
+from keyturn.runtime.host import SYSTEM_CLOCK, environment
+
+if TYPE_CHECKING:
+    from keyturn.serve.server import Tcp, Unix
 
 PORT = 2773
 """The port of AWS's Lambda extension and of its agent."""
@@ -26,11 +31,29 @@ PORT = 2773
     help="Port on 127.0.0.1 and ::1. 0 takes a free port.",
 )
 @click.option(
+    "--uds",
+    type=click.Path(path_type=Path),
+    help="Path of a unix socket to serve on, in the place of a port. Only Linux has it.",
+)
+@click.option(
+    "--allow-uid",
+    type=click.IntRange(0),
+    multiple=True,
+    help="User id that may call over the unix socket; may be repeated. By default that of this process.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="PATTERN",
+    help="Names or ARNs of secrets and parameters that callers may ask for, as 'prod/*'; may be repeated. "
+    "By default all that the role may read.",
+)
+@click.option(
     "--max-connections",
     type=click.IntRange(1),
     default=800,
     show_default=True,
-    help="Connections at the same time. A further connection gets status 429.",
+    help="Connections with the token at work at the same time. A further request gets status 429.",
 )
 @click.option(
     "--threads",
@@ -44,32 +67,56 @@ PORT = 2773
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
+    help="Level of keyturn's own log. Other libraries log warnings and errors alone.",
 )
 def command(
     *,
     port: int,
+    uds: Path | None,
+    allow_uid: tuple[int, ...],
+    allow: tuple[str, ...],
     max_connections: int,
     threads: int,
     log_level: str,
 ) -> None:
-    """Serve secrets on the loopback interface, as the AWS Parameters and Secrets Lambda Extension does.
+    """Serve secrets on this host, as the AWS Parameters and Secrets Lambda Extension does.
 
-    Callers send a token. It is read at the start from the first of AWS_TOKEN, AWS_SESSION_TOKEN and
-    AWS_CONTAINER_AUTHORIZATION_TOKEN that is set: the token itself, or file://PATH. Environment variables set
-    up the cache behind the endpoint: above all KEYTURN_MARKER_TABLE, without which rotations are not noticed
-    at once, and the others of docs/settings.md.
+    Callers on the loopback interface send a token. It is read from the first of AWS_TOKEN, AWS_SESSION_TOKEN
+    and AWS_CONTAINER_AUTHORIZATION_TOKEN that is set: the token itself, or file://PATH. On a unix socket the
+    kernel names the caller, and a token is asked for only if AWS_TOKEN is set. Environment variables set up
+    the cache behind the endpoint: above all KEYTURN_MARKER_TABLE, without which rotations are not noticed at
+    once, and the others of `keyturn help settings`.
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")
+    from keyturn.serve.allowing import AllowList
+    from keyturn.serve.logs import set_up
     from keyturn.serve.server import ConnectionLimits, serve
-    from keyturn.serve.tokens import found_token
     from keyturn.settings.environment import KeyturnSettings
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    token = found_token(environment(), lambda path: Path(path).read_text("utf-8"))
+    written = set_up(log_level, sys.stderr, SYSTEM_CLOCK.monotonic)
     serve(
-        port,
-        token,
+        _place(port, uds, allow_uid),
         KeyturnSettings(background=True),
         ConnectionLimits(connections=max_connections, threads=threads),
+        allowed=AllowList(allow),
+        each_tick=written.tell,
     )
+
+
+def _place(port: int, uds: Path | None, uids: tuple[int, ...]) -> Tcp | Unix:
+    from keyturn.serve.server import Tcp, Unix
+    from keyturn.serve.tokens import VARIABLES, found_token
+
+    if uds is None:
+        if uids:
+            raise ConfigurationError("--allow-uid needs --uds: nobody knows the users behind a port")
+        return Tcp(port, found_token(environment(), SYSTEM_CLOCK.monotonic))
+    source = click.get_current_context().get_parameter_source("port")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise ConfigurationError("give --port or --uds, not both")
+    # The other variables may hold credentials for AWS, of which no caller knows.
+    token = None
+    if environment().get(VARIABLES[0]):
+        token = found_token(environment(), SYSTEM_CLOCK.monotonic)
+    return Unix(uds, frozenset(uids or {os.geteuid()}), token)

@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.status import Status
 
 from keyturn.demo.report import report, write
-from keyturn.demo.story import FULL, QUICK, ROOT, tell
+from keyturn.demo.story import FULL, QUICK, tell
 from keyturn.demo.terminal import table
 
 WIDTH_WITHOUT_TERMINAL = 120
+
+OUTPUT = Path("keyturn-demo")
+"""The folder of the report, below the current folder, unless the caller names another."""
 
 KEPT = (
     "No login through keyturn failed; each keyturn process used each version in time, "
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> int:
     """Run the demonstration. The exit status is 1 if keyturn did not keep its promises."""
     parser = argparse.ArgumentParser(prog="python -m keyturn.demo", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short run with half the processes")
-    parser.add_argument("--output", type=Path, default=ROOT / "build" / "demo", help="folder of the report")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder of the report ({OUTPUT})")
     options = parser.parse_args(arguments)
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,12 +15,13 @@ from typing import Final, Protocol
 from keyturn.demo.contenders import CHECK_INTERVAL_S, CONTENDERS
 from keyturn.demo.fleet import Fleet
 from keyturn.demo.records import Move, Run
-from keyturn.demo.stage import NAME, DatabaseSecret, DeploymentError, Stack, deploy
+from keyturn.demo.stage import NAME, DatabaseSecret, Stack, deploy
 from keyturn.demo.worker import Job
+from keyturn.stack import listener
+from keyturn.stack.files import template
 from keyturn.testing.embedded import EmbeddedAws, EmbeddedPostgres
 from keyturn.testing.rotation import Rotation
 
-ROOT: Final = Path(__file__).parents[3]
 FLEET_START_TIMEOUT_S: Final = 30
 SLICE_S: Final = 0.25
 
@@ -60,8 +60,11 @@ def tell(plan: Plan, progress: Progress) -> Run:
     """Do the whole run. Everything is started here, and ended before this returns."""
     progress.say("starting an embedded AWS and a PostgreSQL server")
     with EmbeddedAws() as aws, EmbeddedPostgres({"max_connections": "100"}) as postgres, environment(aws):
-        progress.say("building the listener, deploying infra/template.yaml")
-        stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
+        progress.say("building the listener, deploying the template")
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder, "rotation_listener.zip")
+            listener.build(package)
+            stack = deploy(package, template())
         secret = DatabaseSecret(postgres)
         secret.create()
         stack.sweep()
@@ -129,16 +132,6 @@ def summary(fleet: Fleet) -> str:
 def job(key: str, number: int, stack: Stack, plan: Plan) -> Job:
     """Return the job of a contender's worker."""
     return Job(f"{key}/{number}", key, NAME, stack.marker_table, plan.login_interval_s)
-
-
-def build_listener() -> Path:
-    """Build the listener's zip with the tool that users build it with."""
-    if not (ROOT / "tools" / "build_listener.py").exists():
-        raise DeploymentError("the demonstration builds the listener, so it needs a checkout of the project")
-    subprocess.run(
-        [sys.executable, "-m", "tools.build_listener"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    return ROOT / "build" / "rotation_listener.zip"
 
 
 @contextmanager

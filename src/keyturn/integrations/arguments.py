@@ -6,11 +6,13 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_jso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from keyturn.errors import SecretFormatError
+from keyturn.model.fields import Fault, Value, login
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.host import environment
 
 Names: TypeAlias = Mapping[str, str]
 """Field of the secret -> the driver's argument."""
@@ -28,18 +30,86 @@ PYMYSQL: Final = LIBPQ | {"dbname": "database"}
 REDIS: Final = {"username": "username", "password": "password"}
 
 
+class Tls(NamedTuple):
+    """What a driver is given where the secret says `"ssl": true` (`on`), and where it says false (`off`).
+
+    The secret is not asked if the caller gives one of the arguments `settling`, or if one of the environment
+    `variables` is set, which the driver reads itself. Nor is false believed beside any argument about TLS.
+    """
+
+    on: Mapping[str, object]
+    off: Mapping[str, object]
+    settling: Collection[str]
+    variables: Collection[str] = ()
+
+    def is_settled(self, given: Mapping[str, object]) -> bool:
+        """Return True if the caller has said whether to use TLS."""
+        # libpq then verifies in any case, and takes no weaker mode beside it.
+        by_system = given.get("sslrootcert") == "system"
+        by_caller = any(given.get(name) for name in self.settling)
+        return by_system or by_caller or any(environment().get(name) for name in self.variables)
+
+    def arguments(self, ssl: Value | None, given: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the arguments for what the secret says; none if it says nothing, or if the caller does."""
+        if ssl is None or self.is_settled(given):
+            return {}
+        if ssl:
+            return self.on
+        return {} if any(given[name] for name in given if name.startswith("ssl")) else self.off
+
+
+LIBPQ_TLS: Final = Tls(
+    on={"sslmode": "require"},
+    off={"sslmode": "disable"},
+    settling=("sslmode", "service"),
+    variables=("PGSSLMODE", "PGSERVICE"),
+)
+PYMYSQL_TLS: Final = Tls(
+    on={"ssl": {"check_hostname": False}},
+    off={"ssl_disabled": True},
+    settling=("ssl", "ssl_disabled", "ssl_ca", "ssl_cert", "ssl_key", "read_default_file"),
+)
+ASYNCPG_TLS: Final = Tls(
+    on={"ssl": "require"},
+    off={"ssl": "disable"},
+    settling=("ssl", "dsn"),
+    variables=("PGSSLMODE",),
+)
+
+
 def arguments(
-    version: SecretVersion, names: Names, given: Mapping[str, object] | None = None
+    version: SecretVersion,
+    names: Names,
+    given: Mapping[str, object] | None = None,
+    tls: Tls | None = None,
 ) -> dict[str, object]:
     """Return the arguments of a connection: the secret's fields by the driver's names, and `given`.
 
     A given argument comes first, for example the name of a proxy or of another database. User name and
-    password are always the secret's. Raises `SecretFormatError` if the secret lacks either as text.
+    password are always the secret's. Raises `SecretFormatError` if the secret lacks either as text, or if a
+    field that the driver would get is not what `keyturn.model.fields` lets through.
     """
-    fields = _fields(version)
-    told = {names[field]: value for field, value in fields.items() if field in names}
+    chosen = given or {}
+    wanted = [field for field in names if field in CREDENTIALS or names[field] not in chosen]
+    fields = login_fields(version, [*wanted, *(["ssl"] if tls is not None else ())])
+    secured = tls.arguments(fields.get("ssl"), chosen) if tls is not None else {}
+    told = {names[field]: fields[field] for field in wanted if field in fields}
     credentials = {names[field]: fields[field] for field in CREDENTIALS}
-    return {**told, **(given or {}), **credentials}
+    return {**told, **chosen, **secured, **credentials}
+
+
+def login_fields(version: SecretVersion, wanted: Collection[str]) -> Mapping[str, Value]:
+    """Return those of the fields `wanted` that the secret has, judged. User name and password it must have.
+
+    Raises `SecretFormatError`, which names the field.
+    """
+    fields = login(version.json(), wanted)
+    if isinstance(fields, Fault):
+        raise fields.error(version.secret_id)
+    missing = [name for name in CREDENTIALS if name not in fields]
+    if missing:
+        raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
+    return fields
 
 
 def server_of(given: Mapping[str, object], *, host: str = "host", port: str = "port") -> str:
@@ -49,20 +119,3 @@ def server_of(given: Mapping[str, object], *, host: str = "host", port: str = "p
     """
     chosen = [str(given.get(name) or "") for name in (host, port)]
     return ":".join(chosen) if any(chosen) else ""
-
-
-def _fields(version: SecretVersion) -> dict[str, str | int]:
-    """Return the usable fields of the secret, with the port as a number."""
-    document = version.json()
-    if not isinstance(document, dict):
-        raise SecretFormatError(version.secret_id, "its JSON is not an object with the fields of a login")
-    fields: dict[str, str | int] = {
-        name: value for name, value in document.items() if isinstance(value, str) and value
-    }
-    port = document.get("port")
-    if isinstance(port, int) or (isinstance(port, str) and port.isdecimal()):
-        fields["port"] = int(port)
-    missing = [name for name in CREDENTIALS if name not in fields]
-    if missing:
-        raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
-    return fields

@@ -16,7 +16,7 @@ from typing import Self
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from keyturn.integrations.arguments import LIBPQ, arguments, server_of
+from keyturn.integrations.arguments import LIBPQ, LIBPQ_TLS, arguments, server_of
 from keyturn.integrations.login import Login, Opened
 from keyturn.model.versions import SecretVersion
 
@@ -46,7 +46,7 @@ class LoginConnection(psycopg.Connection):
     @classmethod
     def _open(cls, version: SecretVersion, given: Mapping[str, object]) -> Self:
         # psycopg checks the arguments itself.
-        return super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
+        return super().connect(**arguments(version, LIBPQ, given, LIBPQ_TLS))  # type: ignore[arg-type]
 
     def is_superseded(self) -> bool:
         """Return True if AWSCURRENT has moved to another version since this connection was opened."""
@@ -71,7 +71,7 @@ class AsyncLoginConnection(psycopg.AsyncConnection):
     @classmethod
     async def _open(cls, version: SecretVersion, given: Mapping[str, object]) -> Self:
         # psycopg checks the arguments itself.
-        return await super().connect(**arguments(version, LIBPQ, given))  # type: ignore[arg-type]
+        return await super().connect(**arguments(version, LIBPQ, given, LIBPQ_TLS))  # type: ignore[arg-type]
 
     async def is_superseded(self) -> bool:
         """See `LoginConnection.is_superseded`. Never reads the cache on the loop."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pymysql
 from pymysql.cursors import Cursor
 
-from keyturn.integrations.arguments import PYMYSQL, arguments, server_of
+from keyturn.integrations.arguments import PYMYSQL, PYMYSQL_TLS, arguments, server_of
 from keyturn.integrations.login import Login
 from keyturn.model.versions import SecretVersion
 
@@ -24,7 +24,7 @@ def connect(login: Login, **kwargs: object) -> pymysql.Connection[Cursor]:
 
     def attempt(version: SecretVersion) -> pymysql.Connection[Cursor]:
         # PyMySQL checks the arguments itself.
-        parameters = arguments(version, PYMYSQL, kwargs)
+        parameters = arguments(version, PYMYSQL, kwargs, PYMYSQL_TLS)
         opened: pymysql.Connection[Cursor] = pymysql.Connection(**parameters)  # type: ignore[call-overload]
         return opened
 

@@ -18,7 +18,16 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from keyturn.errors import ConfigurationError
-from keyturn.integrations.arguments import CREDENTIALS, Names, arguments, server_of
+from keyturn.integrations.arguments import (
+    ASYNCPG_TLS,
+    CREDENTIALS,
+    LIBPQ_TLS,
+    PYMYSQL_TLS,
+    Names,
+    Tls,
+    arguments,
+    server_of,
+)
 from keyturn.integrations.login import Login, Opened
 from keyturn.model.versions import SecretVersion
 
@@ -29,6 +38,15 @@ if TYPE_CHECKING:
 
 _OPENED: Final = "keyturn.opened"
 
+_TLS: Final[Mapping[str, Tls]] = {
+    "asyncpg": ASYNCPG_TLS,
+    "psycopg": LIBPQ_TLS,
+    "psycopg_async": LIBPQ_TLS,
+    "psycopg2": LIBPQ_TLS,
+    "pymysql": PYMYSQL_TLS,
+}
+"""Driver of a dialect -> how it is told what the secret's `ssl` says. To the others the caller says it."""
+
 
 def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
     """Open the engine's new connections with the first version of the secret that is accepted.
@@ -37,13 +55,13 @@ def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
     pyodbc's.
     """
     sync_engine = _sync(engine)
-    names = _names(sync_engine)
+    names, tls = _names(sync_engine), _TLS.get(sync_engine.dialect.driver)
 
     def do_connect(
         dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[object], given: Mapping[str, object]
     ) -> DBAPIConnection:
         def connect(version: SecretVersion) -> DBAPIConnection:
-            return dialect.connect(*args, **arguments(version, names, given))
+            return dialect.connect(*args, **arguments(version, names, given, tls))
 
         server = server_of(given, host=names.get("host", "host"), port=names.get("port", "port"))
         if dialect.is_async:

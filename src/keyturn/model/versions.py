@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from keyturn.errors import SecretFormatError, SecretKindError
+from keyturn.errors import SecretKindError
+from keyturn.model.fields import Fault, Json, parsed, texts
 
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
-
-
-ADVICE_FIELDS: Final = "read it with json(), or store an object of texts, numbers and booleans"
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +50,31 @@ class SecretVersion:
         return self.binary
 
     def json(self) -> Json:
-        """Parse the value as JSON, anew at each call. Raises `SecretFormatError` if the value is not JSON."""
-        return self._parsed(json.loads)
+        """Parse the value as JSON, anew at each call.
+
+        Raises `SecretFormatError` if the value is not JSON, or is JSON that two readers could take for two
+        things: nested more than 64 deep, with a name twice in one object, with NaN, with half of a surrogate
+        pair, or with a number that Python cannot hold. Its texts may have any other character, NUL too.
+        """
+        found = parsed(self.text())
+        if isinstance(found, Fault):
+            raise found.error(self.secret_id)
+        return found
 
     def fields(self) -> dict[str, str]:
         """Return the fields of a JSON object as text, parsed anew at each call: `fields()["password"]`.
 
-        A number or a boolean is returned as its JSON text: `5432`, `true`. Raises `SecretFormatError` if the
-        value is no JSON object, or if a field is a list, an object or null.
-        """
-        # Numbers stay as they are written: neither 0.10 nor 1e3 would survive a conversion.
-        document = self._parsed(partial(json.loads, parse_int=str, parse_float=str, parse_constant=str))
-        if not isinstance(document, dict):
-            raise SecretFormatError(self.secret_id, "its JSON is no object", advice=ADVICE_FIELDS)
-        texts = {}
-        for position, (name, value) in enumerate(document.items(), start=1):
-            if value is None or isinstance(value, list | dict):
-                # The names of the fields are part of the secret value, so the position has to do.
-                kind = "null" if value is None else "a list" if isinstance(value, list) else "an object"
-                raise SecretFormatError(
-                    self.secret_id, f"field {position} of its JSON object is {kind}", advice=ADVICE_FIELDS
-                )
-            texts[name] = value if isinstance(value, str) else json.dumps(value)
-        return texts
+        A number or a boolean is returned as its JSON text: `5432`, `true`. A field may have lines and tabs,
+        and no other control character. `username`, `password`, `host` and `dbname` have none at all, and all
+        of them but the password are printable; `port` is a whole number from 1 to 65535.
 
-    def _parsed(self, parse: Callable[[str], Json]) -> Json:
-        """Return what `parse` makes of the text. Raises a `SecretFormatError` that does not show the text."""
-        text = self.text()
-        try:
-            return parse(text)
-        except ValueError as error:
-            # A JSONDecodeError carries the whole document, so it must be neither cause nor context.
-            where = f"at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise SecretFormatError(self.secret_id, f"not JSON {where}".rstrip())
+        Raises `SecretFormatError` for all else, and if the value is no JSON object, if a field is a list, an
+        object or null, and as `json` does.
+        """
+        found = texts(self.text())
+        if isinstance(found, Fault):
+            raise found.error(self.secret_id)
+        return found
 
 
 class Described(NamedTuple):

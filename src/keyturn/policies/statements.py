@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.versions import Json
+from keyturn.model.fields import Json
 
 INLINE_LENGTH_MAX: Final = 10_240
 """The limit of all inline policies of one role, in characters without white space (IAM's quotas)."""

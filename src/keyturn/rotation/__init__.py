@@ -5,6 +5,7 @@
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
 """
 
-from keyturn.rotation.function import Announce, RotationFunction, RotationStepError, Strategy
+from keyturn.rotation.function import Announce, RotationFunction, Strategy
+from keyturn.rotation.trust import RotationStepError
 
 __all__ = ["Announce", "RotationFunction", "RotationStepError", "Strategy"]

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import SecretsManagerSource
-from keyturn.errors import KeyturnError, SecretError, StageNotFoundError
+from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import Once
 
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("keyturn")
 
+FIELDS: Final = ("Step", "SecretId", "ClientRequestToken")
+
 ANNOUNCED: Final = frozenset({"createSecret", "setSecret", "finishSecret"})
 
 Stages = Mapping[str, frozenset[str]]
 """Version id -> its staging labels, from DescribeSecret."""
-
-
-class RotationStepError(KeyturnError):
-    """The step cannot be done in the present state of the secret or the server. The message has no value."""
 
 
 class Strategy(Protocol):
@@ -98,36 +97,23 @@ class RotationFunction:
         self._password_length = password_length
         self._exclude_characters = exclude_characters
 
-    def __call__(self, event: Mapping[str, str], _context: object = None) -> None:
+    def __call__(self, event: Mapping[str, object], context: object = None) -> None:
         """Do one step: {"Step": …, "SecretId": …, "ClientRequestToken": …}.
 
-        Raises `RotationStepError` if the rotation is not enabled, the token is not the pending version, or
-        there is no such step. Raises `SecretError`, and the errors of the strategy and of botocore.
+        Raises `RotationStepError` if the rotation is not enabled or is another function's (by the ARN in
+        Lambda's `context`), if the token is not the pending version, or if there is no such step. Raises
+        `SecretError`, and the errors of the strategy and of botocore.
         """
         step, secret_id, token = _parsed(event)
-        stages = self._checked_stages(secret_id, token, step)
+        described = self._client().describe_secret(SecretId=secret_id)
+        must_be_configured(described, secret_id, getattr(context, "invoked_function_arn", None))
+        listed = described.get("VersionIdsToStages", {})
+        stages = {version_id: frozenset(labels) for version_id, labels in listed.items()}
+        _must_be_due(step, secret_id, token, stages)
         if AWSCURRENT not in stages.get(token, ()):
             self._do(step, secret_id, token, stages)
         if step in ANNOUNCED:
             self._tell(secret_id, token, step)
-
-    def _checked_stages(self, secret_id: str, token: str, step: str) -> Stages:
-        """Return the labels if Secrets Manager would call this step now. Raise `RotationStepError` if not.
-
-        Secrets Manager stages the token before createSecret, and DescribeSecret may not show that yet. For
-        createSecret, therefore, a token without a version is accepted too, unless another rotation is under
-        way.
-        """
-        described = self._client().describe_secret(SecretId=secret_id)
-        if described.get("RotationEnabled") is False:
-            raise RotationStepError(f"secret {secret_id!r}: rotation is not enabled")
-        listed = described.get("VersionIdsToStages", {})
-        stages = {version_id: frozenset(labels) for version_id, labels in listed.items()}
-        current, pending = _labelled(stages, AWSCURRENT), _labelled(stages, AWSPENDING)
-        is_free = pending is None or pending == current
-        if token in (current, pending) or (step == "createSecret" and token not in stages and is_free):
-            return stages
-        raise RotationStepError(f"secret {secret_id!r}: version {token} is not {AWSPENDING}")
 
     def _do(self, step: str, secret_id: str, token: str, stages: Stages) -> None:
         match step:
@@ -151,15 +137,19 @@ class RotationFunction:
         with suppress(StageNotFoundError):
             self._read(secret_id, AWSPENDING, token)
             return
-        password = self._client().get_random_password(
+        without_frames(
+            lambda: self._client().put_secret_value(
+                SecretId=secret_id,
+                ClientRequestToken=token,
+                SecretString=self._strategy.renew(current, self._new_password()),
+                VersionStages=[AWSPENDING],
+            )
+        )
+
+    def _new_password(self) -> str:
+        return self._client().get_random_password(
             PasswordLength=self._password_length, ExcludeCharacters=self._exclude_characters
         )["RandomPassword"]
-        self._client().put_secret_value(
-            SecretId=secret_id,
-            ClientRequestToken=token,
-            SecretString=self._strategy.renew(current, password),
-            VersionStages=[AWSPENDING],
-        )
 
     def _finish(self, secret_id: str, token: str, stages: Stages) -> None:
         current = _labelled(stages, AWSCURRENT)
@@ -188,11 +178,25 @@ class RotationFunction:
         return cast("SecretsManagerClient", self._made())
 
 
-def _parsed(event: Mapping[str, str]) -> tuple[str, str, str]:
-    try:
-        return event["Step"], event["SecretId"], event["ClientRequestToken"]
-    except KeyError as error:
-        raise RotationStepError(f"not an event of a rotation: it has no {error}") from None
+def _parsed(event: Mapping[str, object]) -> tuple[str, str, str]:
+    found = [event.get(name) for name in FIELDS]
+    for name, value in zip(FIELDS, found, strict=True):
+        if not isinstance(value, str):
+            raise RotationStepError(f"not an event of a rotation: it has no {name!r}")
+    return cast("tuple[str, str, str]", tuple(found))
+
+
+def _must_be_due(step: str, secret_id: str, token: str, stages: Stages) -> None:
+    """Raise `RotationStepError` unless Secrets Manager would call this step now.
+
+    Secrets Manager stages the token before createSecret, and DescribeSecret may not show that yet. For
+    createSecret, therefore, a token without a version is accepted too, unless another rotation is under way.
+    """
+    current, pending = _labelled(stages, AWSCURRENT), _labelled(stages, AWSPENDING)
+    is_free = pending is None or pending == current
+    if token in (current, pending) or (step == "createSecret" and token not in stages and is_free):
+        return
+    raise RotationStepError(f"secret {secret_id!r}: version {token!r} is not {AWSPENDING}")
 
 
 def _labelled(stages: Stages, label: str) -> str | None:

@@ -2,36 +2,77 @@
 
 The server gets a hash of the password, made here, so that no statement log has the password. Secrets have the
 fields that AWS gives a database secret. Redshift does not accept such a hash: it needs a strategy of its own.
+
+Connections use TLS and SCRAM unless the strategy's options say otherwise. `keyturn.rotation.trust` has the
+checks by which a secret's value cannot turn a function against other accounts or servers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from keyturn.errors import SecretFormatError
-from keyturn.integrations.arguments import LIBPQ, arguments
+from keyturn.errors import ConfigurationError
+from keyturn.integrations.arguments import LIBPQ_TLS
 from keyturn.login.refusals import is_refused
 from keyturn.model.protocols import SecretSource
-from keyturn.model.versions import AWSCURRENT, Json, SecretVersion
-from keyturn.rotation.function import RotationStepError
+from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.rotation.trust import (
+    Account,
+    Master,
+    Place,
+    Places,
+    RotationStepError,
+    change_as_master,
+    must_agree,
+    must_be_apart,
+    must_be_of,
+    other_user,
+    same_account,
+    without_frames,
+)
 
-CLONE: Final = "_clone"
 NAME_BYTES_MAX: Final = 63
 """PostgreSQL cuts longer names, so that two of them may become the same."""
 
+PORT: Final = 5432
 CONNECT_TIMEOUT_S: Final = 5
+LIBPQ_MIN: Final = 160_000
+"""The first version of libpq that knows `require_auth`."""
+
+ENGINES: Final = ("postgres", "postgresql", "aurora-postgresql")
+"""The field `engine` of a secret that a strategy of this module rotates, if the secret has the field."""
+
+RESERVED: Final = ("pg_", "rds_", "rdsadmin", "rdsrepladmin", "rdsproxyadmin", "rdstopmgr")
+"""How the names of predefined roles begin, PostgreSQL's and those of RDS."""
+
+POWERFUL: Final = [
+    "pg_execute_server_program",
+    "pg_read_server_files",
+    "pg_write_server_files",
+    "rds_superuser",
+    "rdsadmin",
+    "cloudsqlsuperuser",
+    "alloydbsuperuser",
+    "azure_pg_admin",
+]
+"""Roles whose members can do what a superuser can, or nearly so, without the attribute."""
+
+_SAME: Final = ("host", "port", "engine", "masterarn")
 
 
 class SingleUser:
     """A strategy with one user. Between setSecret and finishSecret the server refuses AWSCURRENT.
 
     The user changes its own password. `options` are more connection parameters, for example
-    `sslmode="verify-full"`. They come before the secret's host, port and dbname.
+    `sslmode="verify-full"`. They come before the secret's `host`, `port`, `dbname` and `ssl`. Without them
+    `sslmode` is what `ssl` says, `require` if it says nothing, and `require_auth` is `scram-sha-256`; for a
+    server with other methods give its own, or `require_auth=""`.
     """
 
     def __init__(self, **options: str | int) -> None:
@@ -39,20 +80,21 @@ class SingleUser:
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
-        return json.dumps({**_checked(current), "password": password})
+        self._server.places.of(self._server.account(current))
+        return _with(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Run ALTER ROLE as the user itself, with the first known version that the server accepts."""
-        _must_share(("username", "host"), known[0], pending)
-        if self._server.accepts(pending):
+        current, wanted = self._server.account(known[0]), self._server.account(pending)
+        must_agree(current, wanted, ("username", *_SAME))
+        place = self._server.places.of(current)
+        if self._server.accepts(wanted, place):
             return
-        user = _text(pending, "username")
-        # AWSPREVIOUS may belong to another user, if somebody changed the secret by hand.
-        for version in (one for one in known if _fields(one).get("username") == user):
-            connection = self._server.connection(version, at=pending)
+        for account in same_account(current, known[1:], self._server.places):
+            connection = self._server.log_in(account, place)
             if connection is not None:
                 with connection:
-                    _alter(connection, pending)
+                    self._server.alter(connection, wanted)
                 return
         raise RotationStepError(
             f"secret {pending.secret_id!r}: the server refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
@@ -60,7 +102,7 @@ class SingleUser:
 
     def test(self, pending: SecretVersion) -> None:
         """Log in and run a query."""
-        self._server.must_accept(pending)
+        self._server.must_accept(self._server.account(pending))
 
 
 class AlternatingUsers:
@@ -70,6 +112,14 @@ class AlternatingUsers:
     roles, and may grant the memberships of the first user. The clone becomes a member of the first user: it
     has all its rights and memberships, but neither its attributes (CREATEDB, ...) nor its settings (ALTER
     ROLE ... SET). `source` reads the other secret, as `keyturn.aws.secretsmanager.SecretsManagerSource` does.
+
+    `options` are as of `SingleUser`. The secret and the master's must name the same host and port. If the
+    master's names none, as one managed by RDS, the options must: `host`, and `port` if it is not 5432. The
+    master's `dbname` counts, else `postgres`.
+
+    A master is used only after the server has accepted AWSCURRENT, and never for a role that is the master's
+    own, is predefined (`pg_…`, `rds_…`), can become a superuser or create roles, or that can become what the
+    current user cannot.
     """
 
     def __init__(self, source: SecretSource, **options: str | int) -> None:
@@ -78,126 +128,181 @@ class AlternatingUsers:
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the other user and the new password."""
-        return json.dumps({**_checked(current), "username": _other(current), "password": password})
+        account = self._server.account(current)
+        self._server.places.of(account)
+        return _with(current, username=other_user(account, NAME_BYTES_MAX), password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Create or alter the other user, logged in as the user of `masterarn`."""
-        current = known[0]
-        _must_share(("host", "masterarn"), current, pending)
-        if _text(pending, "username") != _other(current):
+        current, wanted = self._server.account(known[0]), self._server.account(pending)
+        must_agree(current, wanted, _SAME)
+        if wanted.username != other_user(current, NAME_BYTES_MAX):
             raise RotationStepError(
                 f"secret {pending.secret_id!r}: AWSPENDING is not for the user whose turn it is"
             )
-        if self._server.accepts(pending):
-            return
-        master = self._source.read(_text(current, "masterarn"), stage=AWSCURRENT)
-        # A secret managed by RDS has no host.
-        if "host" in _fields(master):
-            _must_share(("host",), master, current)
-        connection = self._server.connection(master, at=current)
-        if connection is None:
-            raise RotationStepError(f"secret {master.secret_id!r}: the server refuses AWSCURRENT")
-        with connection:
-            if not _exists(connection, pending):
-                _clone(connection, current, pending)
-            _alter(connection, pending)
+        if any(name.startswith(RESERVED) for name in (current.username, wanted.username)):
+            raise RotationStepError(f"secret {pending.secret_id!r}: it names a predefined role")
+        if current.masterarn is None:
+            raise RotationStepError(f"secret {pending.secret_id!r}: no text in the field masterarn")
+        master = self._server.account(self._source.read(current.masterarn, stage=AWSCURRENT))
+        place = must_be_apart(current, master, self._server.places)
+        if not self._server.accepts(wanted, place):
+            change_as_master(self._server, current, wanted, master, place)
 
     def test(self, pending: SecretVersion) -> None:
         """Log in and run a query."""
-        self._server.must_accept(pending)
+        self._server.must_accept(self._server.account(pending))
 
 
 class _Server:
-    """Connects with one version, or reports that the server refuses it."""
+    """Connects with one account, or reports that the server refuses it."""
 
-    def __init__(self, options: dict[str, str | int]) -> None:
-        self._options = {"connect_timeout": CONNECT_TIMEOUT_S, **options}
+    def __init__(self, options: Mapping[str, str | int]) -> None:
+        self._is_scram = options.get("require_auth") is None
+        if self._is_scram and psycopg.pq.version() < LIBPQ_MIN:
+            raise ConfigurationError(
+                "this libpq cannot be told to log in by SCRAM only (it is older than 16): install "
+                'psycopg[binary], or allow every method by require_auth=""'
+            )
+        chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **options}
+        # An older libpq does not know the name, and an empty value means the same as none.
+        self._options = {name: value for name, value in chosen.items() if name != "require_auth" or value}
+        # A list of ports, beside a list of hosts, is for libpq alone.
+        host, port = str(options.get("host") or ""), str(options.get("port") or "")
+        self.places = Places(PORT, host or None, int(port) if port.isdecimal() else None)
 
-    def connection(
-        self, version: SecretVersion, *, at: SecretVersion | None = None
-    ) -> psycopg.Connection | None:
-        """Return a connection, or None if the server refuses the credentials.
+    def account(self, version: SecretVersion) -> Account:
+        """Return the version's account, for which there is a server. Raises `SecretFormatError`."""
+        account = Account.of(version)
+        must_be_of(account, ENGINES)
+        return account
 
-        It connects to the server in `at`, if given, and otherwise to the version's own.
-        """
+    def log_in(self, account: Account, place: Place) -> psycopg.Connection | None:
+        """Return a connection, or None if the server refuses the credentials."""
         try:
-            return self._connect(version, at or version)
+            return without_frames(lambda: self._connect(account, place))
         except psycopg.OperationalError as error:
             if is_refused(error):
                 return None
             raise
 
-    def accepts(self, version: SecretVersion) -> bool:
-        connection = self.connection(version)
+    def accepts(self, account: Account, place: Place) -> bool:
+        """Return True if the server lets this account in."""
+        connection = self.log_in(account, place)
         if connection is not None:
             connection.close()
         return connection is not None
 
-    def must_accept(self, version: SecretVersion) -> None:
-        with self._connect(version, version) as connection:
+    def must_accept(self, account: Account) -> None:
+        """Log in at the account's own place and run a query. Raises psycopg's error if that fails."""
+        place = self.places.of(account)
+        with without_frames(lambda: self._connect(account, place)) as connection:
             connection.execute("SELECT 1")
 
-    def _connect(self, version: SecretVersion, at: SecretVersion) -> psycopg.Connection:
-        place = {"dbname": "postgres", **arguments(at, LIBPQ), **self._options}
-        parameters = arguments(version, LIBPQ, place)
+    def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
+        """Log in for changes of other users. Return None if the server refuses the credentials."""
+        connection = self.log_in(account, place)
+        return None if connection is None else self._session(connection)
+
+    def alter(self, connection: psycopg.Connection, account: Account) -> None:
+        """Give the account's user its password."""
+        without_frames(lambda: connection.execute(self._altering(connection, account)))
+
+    @contextmanager
+    def _session(self, connection: psycopg.Connection) -> Iterator[Master]:
+        with connection:
+            # A database may have operators and functions of other users, which a master must not run.
+            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+            yield _Roles(connection, self)
+
+    def _altering(self, connection: psycopg.Connection, account: Account) -> sql.Composed:
+        # Without a method the server's setting counts, and `require_auth` might not let that method in.
+        method = b"scram-sha-256" if self._is_scram else None
+        digest = connection.pgconn.encrypt_password(
+            account.password.encode(), account.username.encode(), method
+        ).decode()
+        return sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+            sql.Identifier(account.username), sql.Literal(digest)
+        )
+
+    def _connect(self, account: Account, place: Place) -> psycopg.Connection:
+        parameters = {
+            "dbname": account.dbname or "postgres",
+            "host": place.host,
+            "port": place.port,
+            **self._tls(account),
+            **self._options,
+            "user": account.username,
+            "password": account.password,
+        }
         return psycopg.connect(**parameters)  # type: ignore[arg-type] # psycopg checks them itself
 
-
-def _exists(connection: psycopg.Connection, version: SecretVersion) -> bool:
-    query = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s"
-    return connection.execute(query, [_text(version, "username")]).fetchone() is not None
-
-
-def _clone(connection: psycopg.Connection, current: SecretVersion, pending: SecretVersion) -> None:
-    user, clone = (sql.Identifier(_text(version, "username")) for version in (current, pending))
-    connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(clone))
-    connection.execute(sql.SQL("GRANT {} TO {}").format(user, clone))
+    def _tls(self, account: Account) -> Mapping[str, object]:
+        if LIBPQ_TLS.is_settled(self._options):
+            return {}
+        return LIBPQ_TLS.arguments(account.ssl, self._options) or LIBPQ_TLS.on
 
 
-def _alter(connection: psycopg.Connection, pending: SecretVersion) -> None:
-    user, password = _text(pending, "username"), _text(pending, "password")
-    digest = connection.pgconn.encrypt_password(password.encode(), user.encode()).decode()
-    statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(digest))
-    connection.execute(statement)
+class _Roles:
+    """A master's session: the roles that it may change for a secret, and the change."""
+
+    def __init__(self, connection: psycopg.Connection, server: _Server) -> None:
+        self._connection = connection
+        self._server = server
+
+    def objection(self, user: str, other: str) -> str | None:
+        """Return why the secret of `user` must not change the password of `other`; None if it may."""
+        ask = self._connection.execute
+        given: dict[str, object] = {"names": [user, other], "powerful": POWERFUL}
+        if ask(_POWERFUL, given).fetchone() is not None:
+            return "one of its users is privileged: it can become a superuser, create roles, or nearly so"
+        if ask(_EXISTS, [other]).fetchone() is None:
+            return None
+        if ask(_UNRELATED, {"user": user, "other": other}).fetchone() is not None:
+            return (
+                "the user whose turn it is can become, or do, what the current user cannot; it must be a "
+                "member of the current user, or the current user a member of it"
+            )
+        return None
+
+    def change(self, current: Account, pending: Account) -> None:
+        """Create the user of `pending` if there is none, and give it its password."""
+        if self._connection.execute(_EXISTS, [pending.username]).fetchone() is None:
+            user, clone = sql.Identifier(current.username), sql.Identifier(pending.username)
+            self._connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(clone))
+            self._connection.execute(sql.SQL("GRANT {} TO {}").format(user, clone))
+        self._server.alter(self._connection, pending)
 
 
-def _other(current: SecretVersion) -> str:
-    """Return the user that follows the current one."""
-    user = _text(current, "username")
-    if user.endswith(CLONE):
-        return user.removesuffix(CLONE)
-    clone = user + CLONE
-    if len(clone.encode()) > NAME_BYTES_MAX:
-        raise RotationStepError(f"secret {current.secret_id!r}: a clone's name would exceed 63 bytes")
-    return clone
+_EXISTS: Final = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+
+_POWERFUL: Final = """
+    SELECT 1 FROM pg_roles AS mine JOIN pg_roles AS other ON pg_has_role(mine.oid, other.oid, 'MEMBER')
+    WHERE mine.rolname = ANY (%(names)s)
+        AND (other.rolsuper OR other.rolcreaterole OR other.rolname = ANY (%(powerful)s))
+"""
+"""Finds a row if one of the roles is, or can become, a role that is powerful."""
+
+_UNRELATED: Final = """
+    SELECT 1 FROM pg_roles AS mine, pg_roles AS other
+    WHERE mine.rolname = %(user)s AND other.rolname = %(other)s
+        AND NOT pg_has_role(mine.oid, other.oid, 'MEMBER')
+        AND (
+            NOT pg_has_role(other.oid, mine.oid, 'MEMBER')
+            OR other.rolcreatedb > mine.rolcreatedb
+            OR other.rolreplication > mine.rolreplication
+            OR other.rolbypassrls > mine.rolbypassrls
+            OR EXISTS (
+                SELECT 1 FROM pg_roles AS third
+                WHERE third.oid NOT IN (mine.oid, other.oid)
+                    AND pg_has_role(other.oid, third.oid, 'MEMBER')
+                    AND NOT pg_has_role(mine.oid, third.oid, 'MEMBER')
+            )
+        )
+"""
+"""Finds a row unless the user can become the other already, or the other is no more than the user is."""
 
 
-def _must_share(names: Sequence[str], one: SecretVersion, other: SecretVersion) -> None:
-    """Raise `RotationStepError` unless the two versions agree in these fields.
-
-    A pending version must not lead a known password to another server, nor change another user.
-    """
-    differing = [name for name in names if _fields(one).get(name) != _fields(other).get(name)]
-    if differing:
-        raise RotationStepError(f"secret {one.secret_id!r}: its versions differ in {' and '.join(differing)}")
-
-
-def _checked(current: SecretVersion) -> dict[str, Json]:
-    """Return the fields. Raises `SecretFormatError` if one is missing that a rotation needs."""
-    for name in ("host", "username", "password"):
-        _text(current, name)
-    return _fields(current)
-
-
-def _text(version: SecretVersion, name: str) -> str:
-    value = _fields(version).get(name)
-    if not isinstance(value, str) or not value:
-        raise SecretFormatError(version.secret_id, f"no text in the field {name}")
-    return value
-
-
-def _fields(version: SecretVersion) -> dict[str, Json]:
-    document = version.json()
-    if not isinstance(document, dict):
-        raise SecretFormatError(version.secret_id, "its JSON is not an object with the fields of a login")
-    return document
+def _with(current: SecretVersion, **changed: str) -> str:
+    document = current.json()
+    return json.dumps({**document, **changed} if isinstance(document, dict) else changed)

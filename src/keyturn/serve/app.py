@@ -59,7 +59,8 @@ def make_app(reader: Reader) -> Starlette:
         return _json(extension_parameter(found).model_dump_json())
 
     async def secret_by_path(request: Request) -> Response:
-        secret_id = request.path_params["secret_id"]
+        # The route's own parameter lacks a line break at the end.
+        secret_id = request.scope["path"].removeprefix(AGENT_PREFIX)
         if not secret_id:
             raise QueryError("missing secret ID")
         version = await reader.secret(secret_id, parsed(VersionQuery, request))
@@ -95,21 +96,24 @@ def _fault(answer: Answer, message: str | None, path: str) -> Response:
     return _json(body, answer.status(Api.of(path)))
 
 
-def _refused(request: Request, error: Exception) -> Response:
+# Starlette would run a handler that is no coroutine in a thread.
+
+
+async def _refused(request: Request, error: Exception) -> Response:
     path = request.scope["path"]
     log.warning("%s: %s", route_of(path), error)
     return _fault(answer_to(error), str(error), path)
 
 
-def _wrongly_asked(_request: Request, error: Exception) -> Response:
+async def _wrongly_asked(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 400)
 
 
-def _no_route(_request: Request, _error: Exception) -> Response:
+async def _no_route(_request: Request, _error: Exception) -> Response:
     """Answer 404. The router has no other error, since the guard refuses every method but GET."""
     return PlainTextResponse("Not found", 404)
 
 
-def _unforeseen(request: Request, _error: Exception) -> Response:
+async def _unforeseen(request: Request, _error: Exception) -> Response:
     """Answer 500. The guard logs the place of the error."""
     return _fault(INTERNAL, None, request.scope["path"])

@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from keyturn.errors import SecretFormatError
+from keyturn.model.fields import is_encodable
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
@@ -100,7 +102,7 @@ def extension_secret(version: SecretVersion) -> ExtensionSecret:
         CreatedDate=_rfc3339(version.created_s),
         Name=version.name,
         SecretBinary=_base64(version.binary),
-        SecretString=version.string,
+        SecretString=_text(version),
         VersionId=version.version_id,
         VersionStages=sorted(version.stages),
     )
@@ -116,7 +118,7 @@ def extension_parameter(parameter: Parameter) -> ExtensionParameter:
         Name=parameter.name,
         Selector=None if selector == AWSCURRENT else f":{selector}",
         Type=parameter.type,
-        Value=parameter.value,
+        Value=_text(parameter) or "",
         Version=parameter.version,
     )
     return ExtensionParameter(Parameter=fields)
@@ -125,7 +127,7 @@ def extension_parameter(parameter: Parameter) -> ExtensionParameter:
 def agent_secret(version: SecretVersion) -> AgentSecret:
     """Return the body for the agent's path, to be dumped with `exclude_unset`."""
     binary = _base64(version.binary)
-    value = {"SecretString": version.string} if binary is None else {"SecretBinary": binary}
+    value = {"SecretString": _text(version)} if binary is None else {"SecretBinary": binary}
     return AgentSecret(
         ARN=version.arn,
         Name=version.name,
@@ -134,6 +136,16 @@ def agent_secret(version: SecretVersion) -> AgentSecret:
         CreatedDate=_epoch_text(version.created_s),
         **value,
     )
+
+
+def _text(version: SecretVersion) -> str | None:
+    if version.string is not None and not is_encodable(version.string):
+        raise SecretFormatError(
+            version.secret_id,
+            "it has half of a surrogate pair, which no encoding can write",
+            advice="store it anew",
+        )
+    return version.string
 
 
 def _base64(binary: bytes | None) -> str | None:

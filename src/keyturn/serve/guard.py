@@ -6,26 +6,23 @@ unexpected error, any of which may hold a secret.
 
 from __future__ import annotations
 
-import hmac
 import logging
-import traceback
-from collections.abc import Callable
+import re
 from typing import Final, NamedTuple
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from keyturn.serve.connection import STATE_KEY, Connection
+from keyturn.serve.logs import place_of
 from keyturn.serve.statuses import AGENT_PREFIX, BAD_TOKEN, Api
-from keyturn.serve.tokens import HEADERS
+from keyturn.serve.tokens import HEADERS, Token
 
 log = logging.getLogger("keyturn.serve")
 
 PING: Final = "/ping"
 OPEN: Final = frozenset({PING, "/openapi.json"})
 """Paths that need no token, since their answers reveal nothing."""
-
-PING_RESERVE: Final = 2
-"""The number of connections beyond the limit that a health check may use."""
 
 REQUEST_BYTES_MAX: Final = 32 * 1024
 """The size limit of path, query and headers together.
@@ -35,6 +32,15 @@ It fits the longest id, three times as long with percent-encoding, and a session
 
 _TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADERS)
 _SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
+_PROXY_HEADERS: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
+_PROXY_PREFIX: Final = b"x-forwarded-"
+
+_LOOPBACK: Final = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+"""The `Host` of a request that was meant for this host.
+
+A page of `evil.example` whose name suddenly leads to 127.0.0.1 (DNS rebinding) makes a browser send that
+name.
+"""
 
 
 class RefusedRequest(NamedTuple):
@@ -50,44 +56,56 @@ class RefusedRequest(NamedTuple):
 
 
 class Guard:
-    """Passes a request on to `app`, or answers it.
+    """Passes a request on to `app`, or answers it. An exception of `app` ends here.
 
-    `connections` returns the number of open connections, with this request's. An exception of `app` ends
-    here.
+    Args:
+        app: the application behind it.
+        token: what callers must send. None is for a unix socket, whose peers the kernel names.
+        max_requests: the number of requests with the token that are answered at the same time.
+        has_hosts: says that callers name a host. False is for a unix socket, which no browser can reach.
     """
 
     def __init__(
-        self, app: ASGIApp, *, token: str, connections: Callable[[], int], max_connections: int
+        self, app: ASGIApp, *, token: Token | None, max_requests: int, has_hosts: bool = True
     ) -> None:
         self._app = app
-        self._token = token.encode()
-        self._connections = connections
-        self._max_connections = max_connections
+        self._token = token
+        self._max_requests = max_requests
+        self._has_hosts = has_hosts
+        self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(scope)
-        if refusal is not None:
-            log.warning("%s: %d %s", route_of(scope["path"]), refusal.status, refusal.words)
-            await refusal.response()(scope, receive, send)
-            return
+        has_token = refusal is None and scope["path"] not in OPEN
+        found: object = scope.get("state", {}).get(STATE_KEY)
+        connection = found if isinstance(found, Connection) else None
+        self._requests += has_token
+        if connection is not None:
+            connection.begin(has_token=has_token)
         try:
-            await self._app(scope, receive, _logging(send, scope["path"]))
+            if refusal is None:
+                await self._app(scope, receive, _logging(send, scope["path"]))
+            else:
+                log.warning("%s: %d %s", route_of(scope["path"]), refusal.status, refusal.words)
+                await refusal.response()(scope, receive, send)
         except Exception as error:  # noqa: BLE001 # its message may quote anything: only its place is logged
-            log.error("%s: %s", route_of(scope["path"]), _place_of(error))  # noqa: TRY400
+            log.error("%s: %s", route_of(scope["path"]), place_of(error))  # noqa: TRY400
+        finally:
+            self._requests -= has_token
+            if connection is not None:
+                connection.end(has_token=has_token)
 
     def _refusal(self, scope: Scope) -> RefusedRequest | None:
         path: str = scope["path"]
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        limit = self._max_connections + (PING_RESERVE if path == PING else 0)
-        if self._connections() > limit:
-            return RefusedRequest(429, "Connection limit exceeded")
         if _size(scope) > REQUEST_BYTES_MAX:
             return RefusedRequest(431, "Request too large")
-        names = {name for name, _ in headers}
-        if path != PING and b"x-forwarded-for" in names:
+        if self._has_hosts and not _is_for_this_host(headers):
+            return RefusedRequest(421, "Wrong Host")
+        if path != PING and any(_is_of_a_proxy(name) for name, _ in headers):
             return RefusedRequest(400, "Forwarded")
         if path not in OPEN and not self._has_the_token(headers):
             return RefusedRequest(BAD_TOKEN[Api.of(path)], "Bad Token")
@@ -95,11 +113,23 @@ class Guard:
             return RefusedRequest(405, "Not allowed")
         if any(name in _SIZE_HEADERS and value != b"0" for name, value in headers):
             return RefusedRequest(413, "A request has no body")
+        if path not in OPEN and self._requests >= self._max_requests:
+            return RefusedRequest(429, "Connection limit exceeded")
         return None
 
     def _has_the_token(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        given = (value for name, value in headers if name in _TOKEN_HEADERS)
-        return any(hmac.compare_digest(value, self._token) for value in given)
+        if self._token is None:
+            return True
+        return self._token.matches([value for name, value in headers if name in _TOKEN_HEADERS])
+
+
+def _is_for_this_host(headers: list[tuple[bytes, bytes]]) -> bool:
+    hosts = [value for name, value in headers if name == b"host"]
+    return len(hosts) == 1 and _LOOPBACK.fullmatch(hosts[0]) is not None
+
+
+def _is_of_a_proxy(header: bytes) -> bool:
+    return header in _PROXY_HEADERS or header.startswith(_PROXY_PREFIX)
 
 
 def _size(scope: Scope) -> int:
@@ -126,9 +156,3 @@ def _logging(send: Send, path: str) -> Send:
         await send(message)
 
     return logged
-
-
-def _place_of(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
-    return f"{type(error).__name__} in {where}"

@@ -23,7 +23,8 @@ _FAULT: Final[Schema] = {"application/json": {"schema": {"$ref": _REF.format(mod
 _ANY: Final[Mapping[str, tuple[str, Schema]]] = {
     "400": ("The request is wrong, or AWS calls it wrong", {**_TEXT, **_FAULT}),
     "413": ("The request has a body", _TEXT),
-    "429": ("Too many connections", _TEXT),
+    "421": ("The Host is no name of the loopback interface", _TEXT),
+    "429": ("Too many requests at the same time", _TEXT),
     "431": ("The request is too large", _TEXT),
     "500": ("An unexpected error", _FAULT),
     "503": ("AWS did not answer, and no known version may be served", _FAULT),

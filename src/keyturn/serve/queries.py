@@ -9,8 +9,13 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 
+from keyturn.serve.logs import printable
+
 NAME_MAX: Final = 100
 """The number of characters of an unknown parameter's name that an error message repeats."""
+
+PARAMETERS_MAX: Final = 32
+"""A query with more parameters is refused at once: each unknown one would cost an error of its own."""
 
 SELECTORS: Final = ("version", "label")
 """The extension uses only the first of these in the URL (Systems Manager User Guide)."""
@@ -79,6 +84,8 @@ def parsed(model: type[_Query], request: Request) -> _Query:
     Raises `QueryError` if a parameter is wrong.
     """
     asked = dict(request.query_params)
+    if len(asked) > PARAMETERS_MAX:
+        raise QueryError("too many parameters")
     counting = asked.copy()
     for later in [name for name in asked if name in SELECTORS][1:]:
         del counting[later]
@@ -91,7 +98,7 @@ def parsed(model: type[_Query], request: Request) -> _Query:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     # The error has no cause, since pydantic's error holds the values.
-    raise QueryError(_words(first["type"], str(first["loc"][0])[:NAME_MAX]))
+    raise QueryError(_words(first["type"], printable(str(first["loc"][0])[:NAME_MAX])))
 
 
 def _words(kind: str, name: str) -> str:

@@ -20,7 +20,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
 from typing import Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import AliasChoices, PrivateAttr, ValidationError
+from pydantic import AliasChoices, PrivateAttr, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -32,6 +32,7 @@ from keyturn.errors import (
     SecretError,
     SecretFieldError,
 )
+from keyturn.model.fields import Fault, Json, Unshown, flaw
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -394,7 +395,7 @@ class _Source(PydanticBaseSettingsSource):
             if isinstance(reference, Reference) and not self._is_given(name, field)
         }
         versions = self._making.values(wanted)
-        return _Unshown(
+        return Unshown(
             (_keys(name, fields[name])[0], self._value(name, wanted[name], version))
             for name, version in versions.items()
         )
@@ -412,21 +413,37 @@ class _Source(PydanticBaseSettingsSource):
 
     def _value(self, name: str, reference: Reference, version: SecretVersion) -> object:
         field = self.settings_cls.model_fields[name]
+        where = f"{self.settings_cls.__name__}.{name}"
+        is_structured = self._is_structured(field)
         try:
-            return _value(version, reference, is_structured=self._is_structured(field))
+            found = _part(version, reference, where, is_structured=is_structured, is_text=_takes_text(field))
         except SecretError as error:
-            detail = f"{self.settings_cls.__name__}.{name}: {error.detail}"
-            raise reference.misfit(detail) from error
+            raise reference.misfit(f"{where}: {error.detail}") from error
+        if isinstance(found, Fault):
+            raise reference.misfit(found.detail)
+        return found
 
     def _is_structured(self, field: FieldInfo) -> bool:
         """Return True if the field takes JSON rather than text.
 
         An optional field counts as its other type.
         """
-        kinds = [one for one in get_args(field.annotation) if one is not NoneType]
+        kinds = _kinds(field)
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
+
+
+def _kinds(field: FieldInfo) -> list[type]:
+    """Return the types that a union names, without None."""
+    return [one for one in get_args(field.annotation) if one is not NoneType]
+
+
+def _takes_text(field: FieldInfo) -> bool:
+    """Return True if the field takes text, and no bytes."""
+    kinds = [one for one in (field.annotation, *_kinds(field)) if isinstance(one, type)]
+    takes_bytes = any(issubclass(one, bytes | bytearray | SecretBytes) for one in kinds)
+    return not takes_bytes and any(issubclass(one, str | SecretStr) for one in kinds)
 
 
 def _misplaced(field: FieldInfo) -> Iterator[Reference]:
@@ -440,29 +457,41 @@ def _misplaced(field: FieldInfo) -> Iterator[Reference]:
         inner.extend(get_args(one))
 
 
-class _Unshown(dict[str, object]):
-    """The values for pydantic-settings.
+def _part(
+    version: SecretVersion, reference: Reference, where: str, *, is_structured: bool, is_text: bool
+) -> object:
+    """Return the part of a version that the reference names, or a `Fault` about the field `where`.
 
-    Their repr hides them, since pydantic-settings may log its sources.
+    A part that is text has been judged: `keyturn.model.fields` says what a text may be. Raises a
+    `SecretError` if the version has no JSON.
     """
-
-    def __repr__(self) -> str:
-        return f"<{', '.join(self)}>"
-
-
-def _value(version: SecretVersion, reference: Reference, *, is_structured: bool) -> object:
-    """Return the part of a version that the reference names. Raises a `SecretError`."""
-    if reference.key is None and not is_structured:
-        return version.string if version.string is not None else version.binary
-    if reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
-        return list(version.values)
-    value: object = version.json()
+    document: Json | list[str]
     keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
-    for key in keys:
-        if not isinstance(value, dict) or key not in value:
-            raise reference.misfit(f"there is no key {key!r}")
-        value = value[key]
-    return value
+    if reference.key is None and not is_structured:
+        value = version.string if version.string is not None else _decoded(version.blob(), is_text)
+        if not isinstance(value, str):
+            return Fault(f"{where}: its bytes are no UTF-8") if value is None else value
+        document = value
+    elif reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
+        document = list(version.values)
+    else:
+        document = version.json()
+        for key in keys:
+            if not isinstance(document, dict) or key not in document:
+                return Fault(f"{where}: there is no key {key!r}")
+            document = document[key]
+    fault = flaw(document, keys[-1] if keys else None)
+    return document if fault is None else Fault(f"{where} ({reference}): {fault.detail}")
+
+
+def _decoded(value: bytes, is_text: bool) -> str | bytes | None:  # noqa: FBT001 # of the field
+    """Return binary as it is; for a field that takes text as UTF-8, or None if it is not."""
+    if not is_text:
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _origin(reference: Reference) -> Reference:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import boto3
 import yaml
 
+from keyturn.stack.files import template
 from keyturn.testing.moto import mend_moto
 
 if TYPE_CHECKING:
@@ -106,10 +105,6 @@ _Template.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 @cache
 def table_definition() -> Mapping[str, object]:
     """Return the properties of the marker table in the template that is deployed."""
-    packaged = files("rotation_listener").joinpath("template.yaml")
-    # A checkout has the template in `infra`; the wheel has it in the package.
-    in_checkout = Path(__file__).parents[3] / "infra" / "template.yaml"
-    text = packaged.read_text("utf-8") if packaged.is_file() else in_checkout.read_text("utf-8")
-    template = yaml.load(text, Loader=_Template)  # noqa: S506 # a SafeLoader
-    properties: Mapping[str, object] = template["Resources"]["MarkerTable"]["Properties"]
+    read = yaml.load(template().read_text("utf-8"), Loader=_Template)  # noqa: S506 # a SafeLoader
+    properties: Mapping[str, object] = read["Resources"]["MarkerTable"]["Properties"]
     return properties

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keyturn.testing.parts import parts_of
+
 if TYPE_CHECKING:
     from keyturn.client import SecretCache
     from keyturn.testing.rotating import RotatingSecret
@@ -16,9 +18,15 @@ def assert_converges(cache: SecretCache, secret: RotatingSecret, *, within_s: fl
 
     Return the seconds it took.
 
-    The cache and the secret must share a clock. Raises `AssertionError` with both version ids (never a value)
-    if the cache still serves another version after `within_s` seconds. Errors of the cache pass through.
+    Raises `AssertionError` with both version ids (never a value) if the cache still serves another version
+    after `within_s` seconds, and at once if the cache and the secret have different clocks: the test's time
+    never passes for a cache on the real clock. Errors of the cache pass through.
     """
+    if parts_of(cache).clock is not secret.clock:
+        raise AssertionError(
+            f"this cache runs on another clock than the secret {secret.name!r}, so the test's time never "
+            "passes for it; use the fixture keyturn_cache, keyturn_make_cache or Peers(clock=keyturn_clock)"
+        )
     begun_s = secret.clock.monotonic()
     while True:
         passed_s = secret.clock.monotonic() - begun_s

@@ -95,7 +95,7 @@ class FakeSecretsManager:
 
     def put(self, name: str, value: str | bytes, version_id: str, stage: str = AWSCURRENT) -> None:
         """Store a version under `stage`."""
-        self._secrets[name].values[version_id] = (value, self.clock.wall_s)
+        self._secrets[name].values[version_id] = (value, self.clock.wall())
         self.move(name, stage, version_id)
 
     def move(self, name: str, stage: str, version_id: str | None) -> None:

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, cast
 
 from keyturn.assembly import SETTLE_S
 from keyturn.aws.catalog import SecretsManagerCatalog
+from keyturn.errors import ConfigurationError
 from keyturn.markers.table import MarkerTable
 from keyturn.runtime.host import Host
 from keyturn.testing.events import Event, EventBus
 from keyturn.testing.fakes import FakeClock
-from rotation_listener.listener import Listener, Settings
+
+try:
+    from rotation_listener.listener import Listener, Settings
+except ImportError as error:
+    raise ConfigurationError(
+        "another package named rotation_listener hides keyturn's listener from the test kit; "
+        "rename that folder, or let pytest run without it on the path"
+    ) from error
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient

@@ -7,15 +7,17 @@ needs the extra `testing`. docs/testing.md shows the fixtures at work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
 
 if TYPE_CHECKING:
-    from keyturn import SecretCache
+    from keyturn import Limits, SecretCache
     from keyturn.aws.parameterstore import ParameterStoreClient
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.markers.calls import DynamoDBClient
+    from keyturn.metrics import Metrics
     from keyturn.testing.account import Account
     from keyturn.testing.fakes import FakeClock
     from keyturn.testing.listening import InProcessListener
@@ -34,6 +36,18 @@ class MakeSecret(Protocol):
         *,
         strategy: Strategy = "single-user",
     ) -> RotatingSecret: ...
+
+
+class MakeCache(Protocol):
+    """The value of the fixture `keyturn_make_cache`. Each call makes a cache."""
+
+    def __call__(
+        self,
+        *,
+        check_interval_s: float | None = None,
+        limits: Limits | None = None,
+        metrics: Metrics | None = None,
+    ) -> SecretCache: ...
 
 
 @pytest.fixture
@@ -113,17 +127,40 @@ def keyturn_rotating_secret(
 
 
 @pytest.fixture
-def keyturn_cache(
+def keyturn_make_cache(
     keyturn_aws: Account, keyturn_marker_table: str, keyturn_clock: FakeClock
-) -> Iterator[SecretCache]:
-    """Yield a cache with keyturn's defaults on that account, table and clock, without jitter."""
-    from keyturn import Peers, SecretCache
+) -> Iterator[MakeCache]:
+    """Return a function that makes caches on that account, table and clock, without jitter.
 
-    with SecretCache(
-        cast("SecretsManagerClient", keyturn_aws.client("secretsmanager")),
-        marker_table=keyturn_marker_table,
-        dynamodb_client=cast("DynamoDBClient", keyturn_aws.client("dynamodb")),
-        ssm_client=cast("ParameterStoreClient", keyturn_aws.client("ssm")),
-        peers=Peers(clock=keyturn_clock, sleep=keyturn_clock.advance, random=lambda: 0.0),
-    ) as cache:
-        yield cache
+    `check_interval_s`, `limits` and `metrics` mean what they mean to `SecretCache`. The fixture closes the
+    caches.
+    """
+    from keyturn import Limits, Peers, SecretCache
+
+    with ExitStack() as caches:
+
+        def make(
+            *,
+            check_interval_s: float | None = None,
+            limits: Limits | None = None,
+            metrics: Metrics | None = None,
+        ) -> SecretCache:
+            cache = SecretCache(
+                cast("SecretsManagerClient", keyturn_aws.client("secretsmanager")),
+                marker_table=keyturn_marker_table,
+                dynamodb_client=cast("DynamoDBClient", keyturn_aws.client("dynamodb")),
+                ssm_client=cast("ParameterStoreClient", keyturn_aws.client("ssm")),
+                check_interval_s=check_interval_s,
+                metrics=metrics,
+                limits=limits or Limits(),
+                peers=Peers(clock=keyturn_clock, sleep=keyturn_clock.advance, random=lambda: 0.0),
+            )
+            return caches.enter_context(cache)
+
+        yield make
+
+
+@pytest.fixture
+def keyturn_cache(keyturn_make_cache: MakeCache) -> SecretCache:
+    """Return a cache with keyturn's defaults on that account, table and clock, without jitter."""
+    return keyturn_make_cache()

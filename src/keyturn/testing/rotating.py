@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, get_args
 
+from keyturn.errors import ConfigurationError
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.testing.events import SecretEvents
 from keyturn.testing.rotation import Rotation, RotationFunction, StepFunctions, labelled, version_stages
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from keyturn.testing.events import EventBus
     from keyturn.testing.fakes import FakeClock
 
+Connection = TypeVar("Connection")
+
 Strategy: TypeAlias = Literal["single-user", "alternating-users"]
 """AWS's two rotation strategies: the user's password changes, or two users take turns."""
 
@@ -25,7 +28,12 @@ CLONE_SUFFIX: Final = "_clone"
 
 
 class WrongPasswordError(Exception):
-    """The server refuses these credentials. The error stands for a driver's, so it is no `KeyturnError`."""
+    """The server refuses these credentials. The error stands for a driver's, so it is no `KeyturnError`.
+
+    It has PostgreSQL's code of a wrong password, so `keyturn.is_refused` knows it, too.
+    """
+
+    sqlstate: Final = "28P01"
 
 
 def is_wrong_password(error: Exception) -> bool:
@@ -34,33 +42,55 @@ def is_wrong_password(error: Exception) -> bool:
 
 
 class PasswordServer:
-    """A server with one password per user. setSecret changes the password; `refused` lists refused logins."""
+    """A server with one password per user. setSecret changes the password; `refused` lists refused logins.
 
-    def __init__(self, user: str, password: str) -> None:
+    `field` is the field of the secret's JSON value that holds the password.
+    """
+
+    def __init__(self, user: str, password: str, *, field: str = "password") -> None:
         self.logins: list[str] = []
         self.refused: list[str] = []
         self._passwords = {user: password}
+        self._field = field
 
     def log_in(self, version: SecretVersion) -> str:
         """Log in with a version of the secret and return the user. Raises `WrongPasswordError`.
 
         The version's id is added to `logins` or to `refused`.
         """
-        user, password = credentials(version.text())
+        user, password = credentials(version.text(), self._field)
         if self._passwords.get(user) != password:
             self.refused.append(version.version_id)
             raise WrongPasswordError(f"password authentication failed for version {version.version_id}")
         self.logins.append(version.version_id)
         return user
 
+    def driver(self, connect: Callable[[], Connection]) -> Callable[..., Connection]:
+        """Return a stand-in for a driver's connect function: `psycopg.connect`, `pymysql.connect`, ...
+
+        It takes the driver's keyword arguments, and looks at `user` (or `username`) and `password` (or
+        `passwd`) only. If they are right it returns what `connect()` returns, otherwise it raises
+        `WrongPasswordError`. It adds the user to `logins` or to `refused`.
+        """
+
+        def log_in(*_address: object, **arguments: object) -> Connection:
+            user = str(arguments.get("user", arguments.get("username", "")))
+            if self._passwords.get(user) != arguments.get("password", arguments.get("passwd")):
+                self.refused.append(user)
+                raise WrongPasswordError(f"password authentication failed for user {user!r}")
+            self.logins.append(user)
+            return connect()
+
+        return log_in
+
     def change(self, value: str) -> None:
         """setSecret: accept the user and the password in `value` from now on."""
-        user, password = credentials(value)
+        user, password = credentials(value, self._field)
         self._passwords[user] = password
 
     def check(self, value: str) -> None:
         """testSecret: raise `WrongPasswordError` unless `value` logs in."""
-        user, password = credentials(value)
+        user, password = credentials(value, self._field)
         if self._passwords.get(user) != password:
             raise WrongPasswordError(f"password authentication failed for user {user!r}")
 
@@ -68,7 +98,12 @@ class PasswordServer:
 class RotatingSecret:
     """A secret of `client`, the server that accepts it, and rotations whose events go to `bus`.
 
-    `value` is text (a password) or a mapping with `username` and `password`. Not thread-safe.
+    `value` is text (a password) or a mapping, as with `username` and `password`. A rotation changes the field
+    `password`, or the first field of a value without it, and leaves the others as they are. With the strategy
+    "alternating-users" it changes `username` as well.
+
+    Raises `ConfigurationError` for a strategy that does not exist, and for alternating users without a
+    `username`. Not thread-safe.
     """
 
     def __init__(
@@ -82,9 +117,11 @@ class RotatingSecret:
         clock: FakeClock,
     ) -> None:
         text = value if isinstance(value, str) else json.dumps(dict(value))
+        self._field = _password_field(text)
+        _check_strategy(strategy, text, name)
         self.name: Final = name
         self.arn: Final = client.create_secret(Name=name, SecretString=text)["ARN"]
-        self.server: Final = PasswordServer(*credentials(text))
+        self.server: Final = PasswordServer(*credentials(text, self._field), field=self._field)
         self.clock: Final = clock
         self._client = client
         self._strategy = strategy
@@ -140,16 +177,36 @@ class RotatingSecret:
         fields = as_fields(current)
         if fields is None:
             return password
-        user = str(fields.get("username", ""))
+        changed = {self._field: password}
         if self._strategy == "alternating-users":
-            user = user.removesuffix(CLONE_SUFFIX) if user.endswith(CLONE_SUFFIX) else user + CLONE_SUFFIX
-        return json.dumps({**fields, "username": user, "password": password})
+            user = str(fields["username"])
+            clone = user.removesuffix(CLONE_SUFFIX) if user.endswith(CLONE_SUFFIX) else user + CLONE_SUFFIX
+            changed["username"] = clone
+        return json.dumps({**fields, **changed})
 
 
-def credentials(value: str) -> tuple[str, str]:
+def _check_strategy(strategy: str, text: str, name: str) -> None:
+    known = get_args(Strategy)
+    if strategy not in known:
+        raise ConfigurationError(
+            f"secret {name!r}: strategy={strategy!r} does not exist; use {' or '.join(map(repr, known))}"
+        )
+    if strategy == "alternating-users" and "username" not in (as_fields(text) or {}):
+        raise ConfigurationError(
+            f"secret {name!r}: alternating users need the field 'username', which its value has not"
+        )
+
+
+def _password_field(text: str) -> str:
+    """Return the field that a rotation changes: `password`, or the first one of a value without it."""
+    fields = as_fields(text)
+    return "password" if not fields or "password" in fields else next(iter(fields))
+
+
+def credentials(value: str, field: str = "password") -> tuple[str, str]:
     """Return the user and the password in a secret's value. Text that is no JSON object is a password."""
     fields = as_fields(value)
-    return ("", value) if fields is None else (str(fields.get("username", "")), str(fields.get("password")))
+    return ("", value) if fields is None else (str(fields.get("username", "")), str(fields.get(field)))
 
 
 def as_fields(value: str) -> Mapping[str, object] | None:

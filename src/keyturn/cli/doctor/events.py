@@ -24,7 +24,7 @@ LABEL_UPDATED = {"source": "aws.secretsmanager", "detail-type": "Secret Label Up
 
 SWEEP_INPUT = {"keyturn": "sweep"}
 EVENTBRIDGE = "events.amazonaws.com"
-_DEPLOY = "deploy the stack again (docs/operations.md): it has this rule"
+_DEPLOY = "deploy the stack again (keyturn help operations): it has this rule"
 
 Rule = Mapping[str, object]
 Target = Mapping[str, object]

@@ -16,7 +16,7 @@ AWS refuses what is signed 300 s off (Signature Version 4). A clock that is 60 s
 """
 
 _HEAD = {"pk": {"S": HEAD_KEY}}
-_DEPLOY = "deploy the stack (docs/operations.md), or correct KEYTURN_MARKER_TABLE and the Region"
+_DEPLOY = "deploy the stack (keyturn help operations), or correct KEYTURN_MARKER_TABLE and the Region"
 OTHERS_S = 86_400.0
 """For how long the doctor remembers a writer of an earlier version: functions may announce once a day."""
 

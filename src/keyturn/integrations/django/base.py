@@ -19,7 +19,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.utils.module_loading import import_string
 
-from keyturn.integrations.arguments import LIBPQ, arguments, server_of
+from keyturn.integrations.arguments import LIBPQ, LIBPQ_TLS, arguments, server_of
 from keyturn.integrations.login import Login
 
 
@@ -52,7 +52,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # `super()` does not work inside a lambda.
         connect = super().get_new_connection
         server = server_of(conn_params)
-        return self._login(lambda version: connect(arguments(version, LIBPQ, conn_params)), server=server)
+        return self._login(
+            lambda version: connect(arguments(version, LIBPQ, conn_params, LIBPQ_TLS)), server=server
+        )
 
 
 def _with_pooled_logins(options: Mapping[str, object], login: Login) -> dict[str, object]:

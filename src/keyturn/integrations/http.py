@@ -1,0 +1,272 @@
+"""A key of a secret in HTTP requests: which version is sent, to which origin, and what a refusal leads to.
+
+    key = Key(cache, "prod/api-key", "https://api.example.com")
+    client = httpx.Client(transport=KeyTransport(key))
+
+`keyturn.integrations.httpx`, `requests` and `aiohttp` send requests with a `Key`. A refused request (401) is
+sent once more for each other version that can be right. If all are refused, the caller gets the last
+response, as without keyturn. The key leaves this process only in requests to its own origin.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeAlias, TypeVar, Unpack
+from urllib.parse import urlsplit
+
+from keyturn.client import SecretCache
+from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
+from keyturn.integrations.login import Login
+from keyturn.integrations.threads import in_thread
+from keyturn.login.policy import LoginOptions
+from keyturn.model.fields import Fault
+from keyturn.model.versions import SecretVersion
+
+_Response = TypeVar("_Response")
+
+BUDGET_S: Final = 1.2
+"""A refused request may wait for one more look at the secret, which is allowed once a second."""
+
+UNAUTHORIZED: Final = 401
+"""The status that says that the server does not accept the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The request that is about to be sent, for an `Authorize` that signs.
+
+    `body` is None where the body is read from a file or an iterator while it is sent.
+    """
+
+    method: str
+    url: str
+    body: bytes | None
+
+
+Authorize: TypeAlias = Callable[[SecretVersion, Outgoing], Mapping[str, str]]
+"""Returns the headers that authorize a request with a version of the secret."""
+
+
+def bearer(field: str | None = None) -> Authorize:
+    """Authorize by `Authorization: Bearer KEY`. `field` is the field of the JSON value that holds the key.
+
+    Without `field` the whole text of the secret is the key.
+    """
+    return header("Authorization", field, prefix="Bearer ")
+
+
+def header(name: str, field: str | None = None, *, prefix: str = "") -> Authorize:
+    """Authorize by a header of this name, such as `X-Api-Key`."""
+
+    def authorize(version: SecretVersion, _outgoing: Outgoing) -> Mapping[str, str]:
+        return {name: prefix + _key(version, field)}
+
+    return authorize
+
+
+def basic(username: str = "username", password: str = "password") -> Authorize:  # noqa: S107 # names of fields
+    """Authorize by HTTP Basic, with the fields of these names."""
+
+    def authorize(version: SecretVersion, _outgoing: Outgoing) -> Mapping[str, str]:
+        if ":" in _field(version, username):
+            raise SecretFormatError(
+                version.secret_id, f"the field {username!r} has a colon, where HTTP Basic begins the password"
+            )
+        pair = ":".join(_field(version, name) for name in (username, password))
+        return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
+
+    return authorize
+
+
+class Key:
+    """A secret that authorizes requests to one origin.
+
+    Args:
+        cache: the cache that holds the secret.
+        secret_id: the secret.
+        origin: scheme, host and port, such as `https://api.example.com`. Requests to other origins are sent
+            without the key, those of a redirect included.
+        authorize: makes the headers of a request; `bearer()` by default.
+        refused: the statuses by which the server refuses the key; 401 by default. Add 403 only if the server
+            answers a wrong key with it: a right key without a right is answered with 403 by most servers.
+        options: `LoginOptions`. `budget_s` is 1.2 by default: a refused request waits for so many seconds at
+            most, while a rotation seems to be under way.
+
+    Threads and tasks may share it. Raises `ConfigurationError` for an origin that is none.
+    """
+
+    def __init__(
+        self,
+        cache: SecretCache,
+        secret_id: str,
+        origin: str,
+        authorize: Authorize | None = None,
+        *,
+        refused: Iterable[int] = (UNAUTHORIZED,),
+        **options: Unpack[LoginOptions],
+    ) -> None:
+        self._origin = _origin(origin)
+        if self._origin is None:
+            raise ConfigurationError(
+                f"origin={origin!r}: give scheme and host, such as https://api.example.com"
+            )
+        self._cache = cache
+        self._secret_id = secret_id
+        self._authorize = authorize or bearer()
+        self._refused = frozenset(refused)
+        chosen: LoginOptions = {"budget_s": BUDGET_S, "server": origin, **options, "is_refused": _is_refusal}
+        self._login = Login(cache, secret_id, **chosen)
+
+    def __repr__(self) -> str:
+        return f"Key({self._secret_id!r})"
+
+    def is_for(self, url: str) -> bool:
+        """Return True if a request to `url` may have the key."""
+        return _origin(url) == self._origin
+
+    def headers(self, version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
+        """Return the headers that authorize a request. Raises `SecretFormatError` if one cannot be sent."""
+        made = _judged(self._authorize(version, outgoing))
+        if isinstance(made, Fault):
+            raise made.error(version.secret_id)
+        return made
+
+    def send(
+        self,
+        request: Callable[[SecretVersion], _Response],
+        status: Callable[[_Response], int],
+        drop: Callable[[_Response], object],
+        can_repeat: Callable[[], bool],
+    ) -> _Response:
+        """Return the response to the first version that is accepted, or the last refusal.
+
+        `request` sends the request with a version, `status` reads a response's status, `drop` closes a
+        response that nobody will read, and `can_repeat` says whether the body can be sent once more. Raises a
+        `SecretError` if there is no version to send; errors of the client pass through.
+        """
+        tries = _Tries(self._refused, status, can_repeat)
+
+        def attempt(version: SecretVersion) -> _Response:
+            for refused in tries.begin():
+                drop(refused)
+            return tries.judged(request(version))
+
+        try:
+            return self._login(attempt)
+        except (LoginRefusedError, _CannotRepeatError):
+            for refused in tries.left():
+                return refused
+        except BaseException:
+            for refused in tries.left():
+                drop(refused)
+            raise
+        # Each version was refused lately, so none was tried. The caller gets the server's own answer.
+        return request(self._cache.get(self._secret_id))
+
+    async def asend(
+        self,
+        request: Callable[[SecretVersion], Awaitable[_Response]],
+        status: Callable[[_Response], int],
+        drop: Callable[[_Response], Awaitable[object]],
+        can_repeat: Callable[[], bool],
+    ) -> _Response:
+        """Return what `send` returns, for a client on an event loop of asyncio."""
+        tries = _Tries(self._refused, status, can_repeat)
+
+        async def attempt(version: SecretVersion) -> _Response:
+            for refused in tries.begin():
+                await drop(refused)
+            return tries.judged(await request(version))
+
+        try:
+            return await self._login.awaiting(attempt)
+        except (LoginRefusedError, _CannotRepeatError):
+            for refused in tries.left():
+                return refused
+        except BaseException:
+            for refused in tries.left():
+                await drop(refused)
+            raise
+        return await request(await in_thread(lambda: self._cache.get(self._secret_id)))
+
+
+class _RefusedError(Exception):
+    """The server answered that it does not accept the key."""
+
+
+class _CannotRepeatError(Exception):
+    """The body of the refused request cannot be sent once more."""
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, _RefusedError)
+
+
+class _Tries(Generic[_Response]):
+    """The attempts of one request, and the response that refused the last one."""
+
+    def __init__(
+        self, refused: frozenset[int], status: Callable[[_Response], int], can_repeat: Callable[[], bool]
+    ) -> None:
+        self._refused = refused
+        self._status = status
+        self._can_repeat = can_repeat
+        self._last: list[_Response] = []
+
+    def begin(self) -> list[_Response]:
+        """Begin an attempt: return the refusal before it, if there is one, which nobody will read.
+
+        It is closed first: a pool of one connection could not send the next attempt otherwise.
+        """
+        if self._last and not self._can_repeat():
+            raise _CannotRepeatError
+        return self.left()
+
+    def judged(self, response: _Response) -> _Response:
+        """Return the response unless it is a refusal. That is kept, and raised as an error for the login."""
+        if self._status(response) in self._refused:
+            self._last = [response]
+            raise _RefusedError
+        return response
+
+    def left(self) -> list[_Response]:
+        """Return the last refusal, once; nothing if there is none."""
+        left, self._last = self._last, []
+        return left
+
+
+def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
+    """Return the headers, or what is wrong with one."""
+    for name, value in headers.items():
+        if not all(character.isprintable() and character < "\x7f" for character in value):
+            return Fault(f"the header {name} would have a character that no header may have")
+    return headers
+
+
+def _key(version: SecretVersion, field: str | None) -> str:
+    if field is not None:
+        return _field(version, field)
+    text = version.text()
+    # `echo KEY | aws secretsmanager ...` leaves one behind.
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _field(version: SecretVersion, name: str) -> str:
+    value = version.fields().get(name)
+    if value is None:
+        raise SecretFormatError(version.secret_id, f"its JSON has no field {name!r}")
+    return value
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not host:
+        return None
+    return parts.scheme, host.rstrip("."), port or {"http": 80, "https": 443}[parts.scheme]

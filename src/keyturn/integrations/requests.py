@@ -1,0 +1,79 @@
+"""requests: an adapter whose requests carry the key of a secret.
+
+    key = Key(cache, "prod/api-key", "https://api.example.com")
+    session = requests.Session()
+    session.mount("https://api.example.com/", KeyAdapter(key))
+
+A body that is an iterator is sent once only; a file is rewound where that can be.
+"""
+
+from __future__ import annotations
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.utils import rewind_body
+
+from keyturn.integrations.http import Key, Outgoing
+from keyturn.model.versions import SecretVersion
+
+__all__ = ["Key", "KeyAdapter"]
+
+
+class KeyAdapter(BaseAdapter):
+    """Sends requests through `adapter`, by default a new `HTTPAdapter`, with the key.
+
+    Raises a `SecretError` if the secret cannot be read.
+    """
+
+    def __init__(self, key: Key, adapter: BaseAdapter | None = None) -> None:
+        super().__init__()
+        self._key = key
+        self._adapter = adapter or HTTPAdapter()
+
+    def send(  # noqa: PLR0917 # requests' own signature
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002
+        timeout: float | tuple[float | None, float | None] | None = None,
+        verify: bool | str = True,  # noqa: FBT001, FBT002
+        cert: str | tuple[str, str] | None = None,
+        proxies: dict[str, str] | None = None,
+    ) -> requests.Response:
+        """Send the request with the version that the server takes."""
+        url = request.url or ""
+
+        def sent() -> requests.Response:
+            return self._adapter.send(request, stream, timeout, verify, cert, proxies)
+
+        if not self._key.is_for(url):
+            return sent()
+        body = _whole(request)
+        is_whole = body is not None
+        outgoing = Outgoing(request.method or "GET", url, body)
+        attempts: list[str] = []
+
+        def send_with(version: SecretVersion) -> requests.Response:
+            if attempts and not is_whole:
+                rewind_body(request)
+            attempts.append(version.version_id)
+            request.headers.update(self._key.headers(version, outgoing))
+            return sent()
+
+        # requests notes where a file stood; of an iterator it notes nothing.
+        position: object = getattr(request, "_body_position", None)
+        can_repeat = is_whole or isinstance(position, int)
+        return self._key.send(
+            send_with, lambda response: response.status_code, requests.Response.close, lambda: can_repeat
+        )
+
+    def close(self) -> None:
+        """Close the adapter below."""
+        self._adapter.close()
+
+
+def _whole(request: requests.PreparedRequest) -> bytes | None:
+    """Return the body, empty if there is none; None if it is read from a file or an iterator."""
+    body = request.body or b""
+    if isinstance(body, str):
+        return body.encode()
+    return body if isinstance(body, bytes) else None

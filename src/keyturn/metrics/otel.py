@@ -1,0 +1,82 @@
+"""A metrics hook for OpenTelemetry.
+
+    SecretCache(metrics=OtelMetrics())
+
+OpenTelemetry has no convention for caches, so the names are keyturn's own, under `keyturn.`. By its general
+rules (https://opentelemetry.io/docs/specs/semconv/general/metrics/) durations are in seconds, and counts name
+what is counted. No attribute holds an ARN, since the number of attribute sets would grow with the number of
+secrets. AWS calls themselves are measured by botocore's instrumentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from opentelemetry.metrics import Meter, get_meter
+
+from keyturn.metrics.hook import Metric
+
+STAGE: Final = "keyturn.stage"
+"""The attribute of `keyturn.login.bridges`: the staging label of the version that was accepted."""
+
+
+class Instrument(NamedTuple):
+    """The name, the unit and the description of an instrument."""
+
+    name: str
+    unit: str
+    description: str
+
+
+DURATIONS: Final[Mapping[Metric, Instrument]] = {
+    Metric.CHECK_S: Instrument("keyturn.check.duration", "s", "Duration of a check of the marker table."),
+    Metric.READ_S: Instrument(
+        "keyturn.read.duration", "s", "Duration of a request to Secrets Manager or Parameter Store."
+    ),
+    Metric.LAG_S: Instrument(
+        "keyturn.rotation.lag", "s", "Time from the marker of a new version to its first use in this process."
+    ),
+    Metric.SWEPT_AGE_S: Instrument(
+        "keyturn.sweep.age", "s", "Age of the last sweep's statement at a successful check."
+    ),
+}
+"""What is recorded in histograms."""
+
+COUNTS: Final[Mapping[Metric, Instrument]] = {
+    Metric.CHECKS_FAILED: Instrument("keyturn.check.failures", "{check}", "Checks that failed."),
+    Metric.READS_FAILED: Instrument("keyturn.read.failures", "{read}", "Reads that failed."),
+    Metric.INVALIDATIONS: Instrument(
+        "keyturn.invalidations", "{invalidation}", "Held secrets that must be read again early."
+    ),
+    Metric.STALE_SERVED: Instrument(
+        "keyturn.refresh.failures", "{refresh}", "Refreshes that failed while the known version is served."
+    ),
+    Metric.BRIDGES: Instrument(
+        "keyturn.login.bridges", "{login}", "Logins with another version than the cached AWSCURRENT."
+    ),
+    Metric.REFUSALS: Instrument("keyturn.login.refusals", "{attempt}", "Login attempts that were refused."),
+    Metric.LOGINS_FAILED: Instrument("keyturn.login.failures", "{login}", "Logins that failed."),
+}
+"""What is counted."""
+
+
+class OtelMetrics:
+    """Records measurements by the instruments of a meter: by default that of the global meter provider.
+
+    Threads may share it, and so may caches. It needs the extra `otel`.
+    """
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter or get_meter("keyturn")
+        self._record: dict[Metric, Callable[[float, Mapping[str, str]], None]] = {}
+        for metric, one in DURATIONS.items():
+            self._record[metric] = self._meter.create_histogram(*one).record
+        for metric, one in COUNTS.items():
+            self._record[metric] = self._meter.create_counter(*one).add
+
+    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:  # noqa: ARG002
+        """Record one measurement. The name of the secret is left out: see the module."""
+        record = self._record.get(metric)
+        if record is not None:
+            record(value, {STAGE: stage} if stage else {})

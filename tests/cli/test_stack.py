@@ -1,0 +1,126 @@
+"""`keyturn stack` writes what is to be deployed, `keyturn help` prints pages; neither needs a checkout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from keyturn.cli.root import root
+from keyturn.stack.files import terraform_files
+from tools.build_layer import build as build_layer
+from tools.build_listener import ROOT
+from tools.build_listener import build as build_listener
+
+
+def ran(*arguments: str, code: int = 0) -> tuple[bytes, str]:
+    """What `keyturn` answered on stdout and stderr, and that it ended with `code`."""
+    said = CliRunner().invoke(root, list(arguments))
+    assert code == said.exit_code, said.output
+    return said.stdout_bytes, said.stderr
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_everything_at_once(here: Path, tmp_path: Path) -> None:
+    """The default names, the same bytes as the make targets', and a line with a hash for each file."""
+    _, told = ran("stack", "--template", "--listener-zip", "--layer", "--terraform", "module")
+    assert (ROOT / "infra/template.yaml").read_bytes() == (here / "template.yaml").read_bytes()
+    zips = {"rotation_listener.zip": build_listener, "keyturn_layer.zip": build_layer}
+    for name, build in zips.items():
+        made = build(tmp_path / name)
+        assert made == (here / name).read_bytes()
+        assert f"{name}: {len(made)} bytes, sha256 {hashlib.sha256(made).hexdigest()}" in told
+    module = ROOT / "infra/terraform"
+    names = list(terraform_files())
+    assert {Path("main.tf"), Path("examples/complete/main.tf")} <= set(names)
+    for file in names:
+        assert (module / file).read_bytes() == (here / "module" / file).read_bytes()
+
+
+def test_a_place_of_ones_own_and_stdout(here: Path) -> None:
+    """A file goes where it is wanted, also into a folder that is not there yet, or to stdout alone."""
+    ran("stack", "--listener-zip", "build/code.zip")
+    assert ["build"] == [one.name for one in here.iterdir()]
+    assert (here / "build/code.zip").stat().st_size > 10_000
+    assert ((ROOT / "infra/template.yaml").read_bytes(), "") == ran("stack", "--template", "-")
+
+
+def test_what_is_there_is_not_lost(here: Path) -> None:
+    """A file that differs stays, and nothing else is written; the same bytes and --force are no matter."""
+    mine = here / "template.yaml"
+    mine.write_text("mine")
+    _, told = ran("stack", "--template", "--layer", code=2)
+    assert "template.yaml: there already" in told
+    assert ["template.yaml"] == [one.name for one in here.iterdir()]
+    assert "mine" == mine.read_text()
+    ran("stack", "--template", "--force")
+    assert "mine" != mine.read_text()
+    ran("stack", "--template")
+
+
+def test_something_must_be_named(here: Path) -> None:
+    """Without an option nothing is written, and the options are named."""
+    _, told = ran("stack", code=2)
+    assert "--listener-zip" in told
+    assert [] == list(here.iterdir())
+
+
+def test_a_folder_of_the_same_name_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """A user's own folder `rotation_listener` changes neither the zip nor the table of the test kit."""
+    shadow = tmp_path / "rotation_listener"
+    shadow.mkdir()
+    (shadow / "__init__.py").write_text("")
+    (shadow / "handler.py").write_text("import evil\n")
+    program = (
+        "from pathlib import Path; from keyturn.stack import listener; from keyturn.testing.account import "
+        "table_definition; listener.build(Path('out.zip')); print(table_definition()['BillingMode'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "src")])}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "PAY_PER_REQUEST\n" == done.stdout
+    assert build_listener(tmp_path / "ours.zip") == (tmp_path / "out.zip").read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_a_bare_python_builds_the_zips(tmp_path: Path) -> None:
+    """No package is imported, and no environment is made: `-S` leaves site-packages out."""
+    environment = {"PATH": os.defpath, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    for tool in ("build_listener", "build_layer"):
+        command = [sys.executable, "-S", "-m", f"tools.{tool}", str(tmp_path / f"{tool}.zip")]
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    said = subprocess.run(
+        ["make", "--dry-run", "listener", "layer"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ".venv" not in said.stdout
+
+
+def test_the_pages_are_at_hand() -> None:
+    """`keyturn help` lists every page, and prints one as it stands; a page that is not there is named."""
+    listed, _ = ran("help")
+    pages = {file.stem for file in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert pages == {line.split()[0] for line in listed.decode().splitlines()}
+    page, _ = ran("help", "operations")
+    assert (ROOT / "docs/operations.md").read_bytes() == page
+    _, told = ran("help", "nothing", code=2)
+    assert "there is no topic 'nothing'" in told

@@ -1,0 +1,214 @@
+"""The HTTP clients keep their contract, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import IO, cast
+
+import aiohttp
+import httpx
+import pytest
+import requests
+
+from benchmarks.httpkeys import CALLERS, WAYS, measure
+from keyturn import Peers, SecretCache
+from keyturn.integrations.aiohttp import key_middleware
+from keyturn.integrations.http import Key, Outgoing
+from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
+from keyturn.integrations.requests import KeyAdapter
+from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.docs.pages import python_blocks
+from tests.integrations.http_contract import Client, HttpContract, MakeClient
+
+TIMEOUT_S = 10.0
+
+
+class HttpxClient:
+    """httpx, with a pool of one connection: a refusal that is left open would block the next attempt."""
+
+    def __init__(self, key: Key) -> None:
+        pool = httpx.HTTPTransport(limits=httpx.Limits(max_connections=1))
+        self.client = httpx.Client(
+            transport=KeyTransport(key, pool), timeout=TIMEOUT_S, follow_redirects=True
+        )
+
+    def get(self, url: str) -> tuple[int, str]:
+        response = self.client.get(url)
+        return response.status_code, response.text
+
+    def post(self, url: str, body: object) -> int:
+        return self.client.post(url, content=cast("bytes", body)).status_code
+
+    def close(self) -> None:
+        self.client.close()
+
+
+async def asynchronous(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """The same chunks, for an asynchronous client."""
+    for chunk in chunks:
+        yield chunk
+
+
+def for_async(body: object) -> object:
+    """An iterator as an asynchronous one; other bodies as they are."""
+    is_iterator = isinstance(body, Iterator) and not hasattr(body, "read")
+    return asynchronous(cast("Iterator[bytes]", body)) if is_iterator else body
+
+
+class AsyncHttpxClient:
+    """httpx on an event loop."""
+
+    def __init__(self, key: Key) -> None:
+        self.runner = asyncio.Runner()
+        pool = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1))
+        self.client = httpx.AsyncClient(
+            transport=AsyncKeyTransport(key, pool), timeout=TIMEOUT_S, follow_redirects=True
+        )
+
+    def get(self, url: str) -> tuple[int, str]:
+        response = self.runner.run(self.client.get(url))
+        return response.status_code, response.text
+
+    def post(self, url: str, body: object) -> int:
+        content = for_async(body)
+        if hasattr(content, "read") and not isinstance(content, bytes):
+            # An asynchronous client of httpx takes a file in a form only.
+            response = self.runner.run(self.client.post(url, content=cast("IO[bytes]", content).read()))
+        else:
+            response = self.runner.run(self.client.post(url, content=cast("bytes", content)))
+        return response.status_code
+
+    def close(self) -> None:
+        self.runner.run(self.client.aclose())
+        self.runner.close()
+
+
+class RequestsClient:
+    """requests, with the adapter mounted for everything: the key alone says which origin gets it."""
+
+    def __init__(self, key: Key) -> None:
+        self.session = requests.Session()
+        self.session.mount("http://", KeyAdapter(key))
+
+    def get(self, url: str) -> tuple[int, str]:
+        response = self.session.get(url, timeout=TIMEOUT_S)
+        return response.status_code, response.text
+
+    def post(self, url: str, body: object) -> int:
+        return self.session.post(url, data=cast("bytes", body), timeout=TIMEOUT_S).status_code
+
+    def close(self) -> None:
+        self.session.close()
+
+
+class AiohttpClient:
+    """aiohttp."""
+
+    def __init__(self, key: Key) -> None:
+        self.runner = asyncio.Runner()
+        self.session = self.runner.run(self._session(key))
+
+    async def _session(self, key: Key) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=1)
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        return aiohttp.ClientSession(
+            connector=connector, timeout=timeout, middlewares=[key_middleware(key)], trust_env=False
+        )
+
+    def get(self, url: str) -> tuple[int, str]:
+        async def got() -> tuple[int, str]:
+            async with self.session.get(url) as response:
+                return response.status, await response.text()
+
+        return self.runner.run(got())
+
+    def post(self, url: str, body: object) -> int:
+        async def posted() -> int:
+            async with self.session.post(url, data=for_async(body)) as response:
+                return response.status
+
+        return self.runner.run(posted())
+
+    def close(self) -> None:
+        self.runner.run(self.session.close())
+        self.runner.close()
+
+
+def making(
+    kind: type[HttpxClient | AsyncHttpxClient | RequestsClient | AiohttpClient],
+) -> Iterator[MakeClient]:
+    """A function that makes clients, which are closed at the end."""
+    made: list[HttpxClient | AsyncHttpxClient | RequestsClient | AiohttpClient] = []
+
+    def make(key: Key) -> Client:
+        made.append(kind(key))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+class TestHttpx(HttpContract):
+    @pytest.fixture
+    def make(self) -> Iterator[MakeClient]:
+        yield from making(HttpxClient)
+
+
+class TestAsyncHttpx(HttpContract):
+    @pytest.fixture
+    def make(self) -> Iterator[MakeClient]:
+        yield from making(AsyncHttpxClient)
+
+
+class TestRequests(HttpContract):
+    @pytest.fixture
+    def make(self) -> Iterator[MakeClient]:
+        yield from making(RequestsClient)
+
+
+class TestAiohttp(HttpContract):
+    @pytest.fixture
+    def make(self) -> Iterator[MakeClient]:
+        yield from making(AiohttpClient)
+
+
+@pytest.mark.e2e
+@pytest.mark.proof
+@pytest.mark.parametrize("way", WAYS)
+def test_no_request_fails_while_a_key_is_replaced(way: str) -> None:
+    """0 of 1,000 requests fail through a rotation and an unannounced change; `cache.get` alone loses many."""
+    outcome = measure(way, 1_000)
+    assert outcome.requests >= 1_000
+    if way == "`cache.get` for each request":
+        assert outcome.failed > 100
+    else:
+        assert (0, True) == (outcome.failed, outcome.refused <= 3 * CALLERS)
+
+
+def test_the_page() -> None:
+    """The examples of docs/http-keys.md run as they stand, and sign as they say."""
+    secrets = FakeSecretsManager(FakeClock())
+    secrets.create("prod/signing-key", "key", "v1")
+    with SecretCache(peers=Peers(source=secrets)) as cache:
+        names: dict[str, object] = {"cache": cache}
+        for example in python_blocks("docs/http-keys.md"):
+            exec(compile(example, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
+        signed, client = names["signed"], names["client"]
+        assert isinstance(signed, Key)
+        assert isinstance(client, httpx.Client)
+        client.close()
+        made = signed.headers(
+            cache.get("prod/signing-key"), Outgoing("POST", "https://api.example.com", b"body")
+        )
+    expected = hmac.new(b"key", b"body", hashlib.sha256).hexdigest()
+    assert {"X-Signature": expected, "X-Key-Version": "v1"} == made
+
+
+def test_a_key_shows_no_value() -> None:
+    """Its repr names the secret alone."""
+    with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:
+        assert "Key('prod/api-key')" == repr(Key(cache, "prod/api-key", "https://api.example.com"))
