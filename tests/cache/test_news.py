@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.cache.news import EVERYTHING, NOTHING, News, news_since, told
+from keyturn.cache.news import EVERYTHING, NOTHING, Keys, News, news_since, told
 from keyturn.model.markers import Head, Marker, Slot
 from keyturn.model.slots import Change, entries, key_hash, moved, packed, slot_of, unpacked
 
@@ -32,17 +32,16 @@ def test_one_change_is_all_the_news() -> None:
     """Its entry says all that the marker says, so nothing is read."""
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER)))
     assert (False, frozenset(), 1) == (news.everything, news.slots, len(news.entries))
-    assert [(KEY, AFTER)] == list(told(news, {key_hash(KEY): KEY}, {KEY: BEFORE}))
-    assert [] == list(told(news, {}, {}))
+    assert [(KEY, AFTER)] == list(told(news, Keys([KEY]), {KEY: BEFORE}))
+    assert [] == list(told(news, Keys(), {}))
 
 
 def test_two_changes_of_a_slot_are_not_taken_for_one() -> None:
     """The markers of that slot must be read, those of others need not be."""
     news = news_since(HEAD, after(after(HEAD, (BEFORE, AFTER)), (AFTER, AFTER._replace(sequence=5))))
     assert ((), frozenset({SLOT})) == (news.entries, news.slots)
-    assert news.doubts(key_hash(KEY))
     other = next(name for name in map(str, range(9)) if slot_of(key_hash(name), SLOTS) != SLOT)
-    assert not news.doubts(key_hash(other))
+    assert [KEY] == list(Keys([KEY, other]).doubted(news))
 
 
 def test_a_head_that_did_not_move_is_no_news() -> None:
@@ -103,14 +102,14 @@ def test_a_change_fits_only_the_marker_that_it_replaced(
 ) -> None:
     """Any other is read."""
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER)))
-    assert [(KEY, expected)] == list(told(news, {key_hash(KEY): KEY}, {KEY: known}))
+    assert [(KEY, expected)] == list(told(news, Keys([KEY]), {KEY: known}))
 
 
 @pytest.mark.parametrize("sequence", [4, 5])
 def test_a_change_that_is_known_is_no_news(sequence: int) -> None:
     """It was read with the marker, or it is told twice."""
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER)))
-    assert [] == list(told(news, {key_hash(KEY): KEY}, {KEY: AFTER._replace(sequence=sequence)}))
+    assert [] == list(told(news, Keys([KEY]), {KEY: AFTER._replace(sequence=sequence)}))
 
 
 PARAMETER = Marker("arn:p", "arn:p", {"AWSCURRENT": "12"}, token="t" * 36, epoch="e", sequence=1)
@@ -140,9 +139,7 @@ UUID = "7f1c3b1e-0000-4000-8000-0000000000b2"
 def test_an_entry_tells_the_whole_marker(before: Marker, written: Marker) -> None:
     """All but the reason, which is for people."""
     news = News(entries=tuple(filter(None, [unpacked(packed(before, written, 1))])))
-    assert [(before.key, written)] == list(
-        told(news, {key_hash(before.key): before.key}, {before.key: before})
-    )
+    assert [(before.key, written)] == list(told(news, Keys([before.key]), {before.key: before}))
 
 
 @pytest.mark.parametrize(
@@ -175,3 +172,12 @@ def test_an_entry_shows_no_name() -> None:
     """A role that may read some markers alone reads every entry."""
     assert b"prod" not in packed(BEFORE, AFTER, 1)
     assert b"AbCdEf" not in packed(BEFORE, AFTER, 1)
+
+
+def test_keys_are_found_by_their_hashes() -> None:
+    """Those that are held, whether hashed now or before, and no other."""
+    names = [f"arn:{number}" for number in range(500)]
+    keys = Keys(names[100:], Keys(names[:300]))
+    found = [keys.find(key_hash(name)) for name in names]
+    assert [*[None] * 100, *names[100:]] == found
+    assert 400 == len(keys)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_version, since_marker_s
 from keyturn.cache.heads import HeadChoice
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
-from keyturn.cache.news import News, news_since, told
+from keyturn.cache.news import Keys, News, news_since, told
 from keyturn.cache.refresh import backoff_s
 from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.model.instant import Instant
 from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.protocols import MarkerReader
-from keyturn.model.slots import key_hash
 from keyturn.model.versions import AWSPENDING
 from keyturn.runtime.logs import about
 
@@ -32,7 +30,7 @@ class TableView(NamedTuple):
 
     `markers`: the last marker read of each key held, None where there was none; `known`: the keys
     whose marker is as the head says; `denied`: since when a key may not be read. `assurance`: the
-    last good check; `trouble`: what is wrong with the table now. `hashes`: the keys held, by their hashes.
+    last good check; `trouble`: what is wrong with the table now. `keys`: those held, by their hashes.
     """
 
     head: Head | None
@@ -41,7 +39,7 @@ class TableView(NamedTuple):
     known: frozenset[str]
     denied: Mapping[str, Instant]
     trouble: str | None
-    hashes: Mapping[bytes, str] = MappingProxyType({})
+    keys: Keys = Keys()
 
     def marker(self, key: str) -> Marker | None:
         """Return the marker as last read; it may be behind."""
@@ -119,14 +117,6 @@ def _kept(marker: Marker, key: str, arn: str) -> Marker:
     return marker._replace(key=key, arn=arn if marker.arn == arn else marker.arn, reason="")
 
 
-def _hashes(before: Mapping[bytes, str], held: frozenset[str]) -> Mapping[bytes, str]:
-    """Return the keys held by their hashes."""
-    kept = {hashed: key for hashed, key in before.items() if key in held}
-    if len(kept) == len(held):
-        return kept
-    return kept | {key_hash(key): key for key in held.difference(kept.values())}
-
-
 class _Sight(NamedTuple):
     """What a check has seen: the view before it, the head, and the markers of which the head tells.
 
@@ -142,8 +132,7 @@ class _Sight(NamedTuple):
         """Return the keys held whose markers need not be read."""
         if self.news.everything:
             return frozenset()
-        hashes = self.before.hashes if self.news.slots else {}
-        doubtful = {key for hashed, key in hashes.items() if self.news.doubts(hashed)}
+        doubtful = frozenset(self.before.keys.doubted(self.news)) if self.news.slots else frozenset[str]()
         must_be_read = {key for key, marker in self.changed.items() if marker is None}
         return (self.before.known & held) - doubtful - must_be_read
 
@@ -223,7 +212,7 @@ class TableWatch:
             self.view = before._replace(assurance=None)
             return "the marker table has no usable head item: has the listener run since it was made?"
         news = news_since(before.head, head)
-        changed = dict(told(news, before.hashes, before.markers))
+        changed = dict(told(news, before.keys, before.markers))
         is_calm = not (news.everything or news.slots or changed)
         if is_calm and len(before.known) == len(keys) and before.known >= keys.keys():
             # The common case: nothing has happened to what is held.
@@ -249,8 +238,8 @@ class TableWatch:
         markers |= {key: sight.changed[key] for key in sight.changed.keys() & held if sight.changed[key]}
         if self._is_latest(begun):
             assurance = Assurance(sight.head, begun)
-            hashes = _hashes(before.hashes, held)
-            self.view = TableView(sight.head, assurance, markers, known, denied, before.trouble, hashes)
+            held_keys = before.keys if before.markers.keys() == held else Keys(held, before.keys)
+            self.view = TableView(sight.head, assurance, markers, known, denied, before.trouble, held_keys)
 
     def _read(self, keys: Collection[str], without: TableView, begun: Instant) -> MarkersRead:
         """Return the markers of these keys. If the read fails, the view becomes `without`."""

@@ -197,7 +197,12 @@ def _slot_names(slots: int) -> tuple[tuple[str, str], ...]:
 def _slot(item: Item, count: str, entry: str) -> Slot:
     if count not in item:
         return _UNUSED
-    return Slot(whole_of(item, count), bytes_of(item, entry, ENTRY_MAX) if entry in item else b"")
+    try:
+        told = bytes_of(item, entry, ENTRY_MAX) if entry in item else b""
+    except MisshapenError:
+        # Who may write one slot must not make the whole head unusable: its markers are read.
+        told = b""
+    return Slot(whole_of(item, count), told)
 
 
 def _stages(item: Item) -> dict[str, str]:
