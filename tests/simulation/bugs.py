@@ -589,10 +589,10 @@ BUGS: Final = (
     Bug(
         "the sweep believes the list",
         _MARKERS_SWEEPER,
-        "                described = find_secret(self._catalog, marker.arn, marker.key)\n",
-        "                described = next(\n"
-        "                    (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
-        "                )\n",
+        "            described = find_secret(self._catalog, marker.arn, marker.key)\n",
+        "            described = next(\n"
+        "                (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
+        "            )\n",
         weather="events lost for a while",
     ),
     # Logging in

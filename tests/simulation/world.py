@@ -540,8 +540,11 @@ class World:
         self.reporting.over()
 
     def _move_each(self) -> None:
-        """A forged or restored head may hide what has changed, until the next move that a reader sees."""
-        for name in NAMES:
+        """From a reader of the version before slots a forged or restored head may hide what has changed.
+
+        Until the next move that it sees.
+        """
+        for name in NAMES if self.plan.old else ():
             self.scheduler.pause(30.0)
             self.service.move(name, "blue", None)
             self.service.move(name, "blue", self.service.held(name).stages["AWSCURRENT"])
