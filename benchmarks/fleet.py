@@ -35,7 +35,7 @@ LATE_S: Final = 150
 
 BURST_S: Final = 0.1
 BATCH_MAX: Final = 100
-RUN_MAX: Final = 1_000
+RUN_MAX: Final = 500
 """The largest fleet that is run as a whole; of a larger one a sample is."""
 
 MOVES_PER_ROTATION: Final = 1
