@@ -8,8 +8,10 @@ ARGS   ?=
 QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
+TOOLS  := build/release-tools
 SEEDS  ?= 1000
 SECONDS ?= 60
+VERSIONS ?= lowest
 
 # What decides what is believed, served and written: every branch of it is tested.
 DECISIONS := src/keyturn/cache/*.py src/keyturn/login/*.py \
@@ -32,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults terraform sam soak pythons audit lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults terraform sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,11 +76,23 @@ soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it gro
 pythons: $(STAMP) ## install on each Python that is here, with and without each extra (QUICK=1: on this one)
 	$(RUN) -m tools.pythons $(if $(QUICK),--quick) $(ARGS)
 
+versions: $(STAMP) ## run the tests on the VERSIONS=lowest that are allowed, or on the newest
+	$(RUN) -m tools.versions $(VERSIONS) $(ARGS)
+
 compat: $(STAMP) ## run aws-secretsmanager-caching's own tests on keyturn.compat; pip downloads them
 	$(RUN) tools/compat.py
 
-audit: $(STAMP) ## list the licence of every package, and fail on one that is not allowed
+audit: $(STAMP) $(TOOLS)/.installed ## licences, workflows, known vulnerabilities (KEYTURN_AUDIT=required: fail where none can be looked up)
 	$(VENV)/bin/pip-licenses --order=license --partial-match --allow-only='$(LICENCES)'
+	@if [ -d .github/workflows ]; then $(TOOLS)/bin/zizmor --offline --no-progress .github; \
+	  else echo 'zizmor: there are no workflows to check'; fi
+	$(RUN) -m tools.vulnerabilities $(TOOLS)/bin/pip-audit constraints.txt
+
+hashes: $(STAMP) $(TOOLS)/.installed ## pin the files of what is installed anew: requirements.lock and the tools of audit and release
+	$(RUN) -m tools.hashes $(TOOLS)/bin/pip-compile
+
+release: $(STAMP) $(TOOLS)/.installed ## build wheel, sdist and zips of this commit into build/release, with SBOM, provenance, audit, checksums
+	$(RUN) -m tools.release $(TOOLS)/bin
 
 bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in one); build/bench/results.json, plots
 	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
@@ -92,6 +106,7 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+	$(RUN) -m tools.stack_policies --check
 	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
 
 format: $(STAMP) ## format the code and mend what can be mended safely
@@ -118,6 +133,12 @@ $(RIE): $(STAMP)
 $(SAM)/.installed: constraints.txt
 	@$(PYTHON) -m venv --clear $(SAM)
 	@$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^aws-sam-cli==' constraints.txt)
+	@touch $@
+
+# An environment of its own, each file of which is known by its hash: these tools judge and build what is shipped.
+$(TOOLS)/.installed: tools/release-tools.lock
+	@$(PYTHON) -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # The stamp is the last thing written, so an interrupted installation starts again.

@@ -17,7 +17,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("keyturn.integrations.aiohttp",),
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
-    "demo": ("keyturn.demo", "keyturn.testing.embedded"),
+    "demo": ("keyturn.demo", "keyturn.testing.embedded", "keyturn.testing.locked"),
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
     "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),

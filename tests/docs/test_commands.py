@@ -17,7 +17,7 @@ from keyturn.cli.root import root
 from tests.docs.pages import ROOT, blocks, pages, spans
 
 SHELL: Final = ("sh", "shell", "bash", "console", "")
-PROGRAMS: Final = ("make", "keyturn", "python", "pip", "aws", "sam", "terraform", "curl", "pip-audit")
+PROGRAMS: Final = ("make", "keyturn", "python", "pip", "aws", "sam", "terraform", "curl")
 
 RUN: Final[Mapping[str, str]] = {
     "make listener": "cli/test_stack.py",
@@ -64,11 +64,12 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "make bench": "a quarter of an hour; docs/performance.md says when it was run",
     "make format": "it writes into the checkout",
     "make terraform": "it needs terraform",
+    "make release": "it installs its tools; packaging/test_release.py runs its parts",
+    "make hashes": "it needs a package index; packaging/test_release.py judges what it wrote",
     "make coverage": "it runs all tests once more",
     "python -m": "each module is there: `test_every_command_exists`",
     "pip install": "keyturn comes from a registry there; the extras are there: `test_every_command_exists`",
     "pip freeze": "it is about somebody's environment",
-    "pip-audit": "it needs the network",
     "terraform init": "it needs terraform; `make terraform` does it",
     "terraform apply": "it needs terraform; `make terraform` does it",
     "aws secretsmanager": "it is named, and not shown",
@@ -92,7 +93,7 @@ class Command(NamedTuple):
     def kind(self) -> str:
         """The program, and what it is asked for: `make lint`, `keyturn doctor`."""
         words = [word for word in self.words if "=" not in word]
-        return " ".join(words[: 1 if words[0] in ("curl", "pip-audit") else 2])
+        return " ".join(words[: 1 if words[0] == "curl" else 2])
 
 
 def commands() -> Iterator[Command]:

@@ -24,6 +24,7 @@ class Bug:
     weather: str | None = None
 
 
+_ALLOWANCE: Final = "src/keyturn/cache/allowance.py"
 _CACHE: Final = "src/keyturn/cache/cache.py"
 _COPIES: Final = "src/keyturn/cache/copies.py"
 _FAILURES: Final = "src/keyturn/cache/failures.py"
@@ -190,8 +191,8 @@ BUGS: Final = (
     Bug(
         "the generation is not looked at",
         _FRESHNESS,
-        "    if holding.generation != generation or disputed",
-        "    if disputed",
+        "    if holding.generation != generation or is_disputed",
+        "    if is_disputed",
     ),
     Bug(
         "a copy without a marker has the long TTL",
@@ -249,8 +250,8 @@ BUGS: Final = (
     Bug(
         "a denied copy is served while it is fresh",
         _FRESHNESS,
-        " or disputed(marker, holding) or holding.is_denied:\n",
-        " or disputed(marker, holding):\n",
+        " or is_disputed or holding.is_denied:\n",
+        " or is_disputed:\n",
     ),
     Bug(
         "a denied copy is served as long as a stale one",
@@ -605,7 +606,7 @@ BUGS: Final = (
     Bug(
         "a refusal is never remembered",
         _LOGIN_TURNS,
-        "                self._change(turn, Verdict(verdict.accepted, now, mark))\n",
+        "                self._change(turn, Verdict(verdict.accepted, now, is_current))\n",
         "                self._change(turn, verdict)\n",
     ),
     Bug(
@@ -613,6 +614,21 @@ BUGS: Final = (
         _LOGIN_MEMORY,
         "        is_settled = self.refused.age_s(now) >= settle_s\n",
         "        is_settled = self.refused.age_s(now) >= 0\n",
+    ),
+    Bug(
+        "there is no ceiling of the reads that markers can cause",
+        _ALLOWANCE,
+        "            self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        "            self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        weather="markers forged all the time",
+    ),
+    Bug(
+        "a marker resets the budget of attempts",
+        _LOGIN,
+        "        turn = self.turns.take(\n",
+        "        if self._versions.evidence(version.arn).moving:\n"
+        "            self.turns.forget()\n"
+        "        turn = self.turns.take(\n",
     ),
     Bug(
         "a refused version gets no second try",
@@ -685,8 +701,8 @@ BUGS: Final = (
     Bug(
         "what is remembered of a version is remembered without its server",
         _LOGIN_TURNS,
-        "        key = server, version.identity\n",
-        '        key = "", version.identity\n',
+        "        key, is_current = (server, version.identity), _is_current(version)\n",
+        '        key, is_current = ("", version.identity), _is_current(version)\n',
     ),
     Bug(
         "the last login is remembered without its server",
@@ -779,8 +795,9 @@ BUGS: Final = (
     Bug(
         "a value is in the repr of its version",
         _MODEL_VERSIONS,
-        "    string: str | None = field(default=None, repr=False)\n",
-        "    string: str | None = field(default=None)\n",
+        "    concealed: Concealed = field(repr=False)\n",
+        "    concealed: Concealed = field(repr=False)\n\n"
+        "    def __repr__(self) -> str:\n        return str(self.concealed.reveal())\n",
     ),
     Bug(
         "a refused value is in the error of the login",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from keyturn.cache.copies import Copies, Look
+from keyturn.cache.copies import Basis, Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.freshness import Evidence, disputed, evidence_of, predates
 from keyturn.cache.held import Dispute, HeldSecret, HeldStage
@@ -103,7 +103,7 @@ class Cache:
         self.reads = Reads(source, self.copies, self.service, clock=clock, key_of=key_of, metrics=metrics)
         self.flights: SingleFlight[HitKey, SecretVersion] = SingleFlight("keyturn-read")
         self.holdings = self.copies.holdings
-        self._paced = partial(_paced, copies=self.copies, random=random)
+        self._pace = partial(_pace, self.copies, random)
 
     @property
     def source(self) -> SecretSource:
@@ -245,6 +245,9 @@ class Cache:
                 if held is None
                 else after_offer(held, copies.marker(secret), version, asked)
             )
+            if held is not None:
+                basis = Basis(secret, held, copies.marker(secret), secret_id, asked)
+                self.reads.judge(basis, found, reads=1)
             return copies.land(secret_id, secret, found, held)
 
     def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:
@@ -325,8 +328,7 @@ class Cache:
     def settle_old_events(self, before: TableView) -> None:
         """Note after a check which markers are of events that were over when the copy was read.
 
-        Counts the markers, other than `before`, because of which AWSCURRENT is to be asked about, and puts
-        off what is read because of them, as the head says.
+        Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
         """
         copies = self.copies
         with copies.lock:
@@ -341,9 +343,7 @@ class Cache:
                 if predates(marker, held, view.assurance, copies.limits):
                     self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, held):
-                    later = self._paced(held, before, view.assurance.head.pace_s)
-                    if later is not held and not disputed(before.marker(secret.key), held):
-                        self.holdings.put(secret, later)
+                    self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
                     if held.stage == AWSCURRENT:
                         self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
@@ -363,11 +363,19 @@ class Cache:
         return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
 
 
-def _paced(
-    held: HeldStage, before: TableView, pace_s: float, *, copies: Copies, random: Callable[[], float]
-) -> HeldStage:
-    """Return the copy as it waits for its turn in a fleet, after a check that told of a new version."""
-    return paced(held, before.assurance.checked, copies.now(), pace_s, random) if before.assurance else held
+def _pace(
+    copies: Copies,
+    random: Callable[[], float],
+    secret: HeldSecret,
+    held: HeldStage,
+    *,
+    before: TableView,
+    pace_s: float,
+) -> None:
+    """Let a copy wait for its turn in a fleet, after a check that told of a new version. Under the lock."""
+    if pace_s <= 0 or before.assurance is None or disputed(before.marker(secret.key), held):
+        return
+    copies.holdings.put(secret, paced(held, before.assurance.checked, copies.now(), pace_s, random))
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:

@@ -99,6 +99,8 @@ class Checker:
         self._checked: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
+        if self._table is not None:
+            self._table.allowance.after_fork()
         for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:
@@ -310,10 +312,18 @@ class Checker:
     def status(self) -> CacheStatus:
         """Return a snapshot of everything held, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.cache.status import CacheStatus, ReportStatus, rest_status, table_status
+        from keyturn.cache.status import (
+            AllowanceStatus,
+            CacheStatus,
+            ReportStatus,
+            allowance_status,
+            rest_status,
+            table_status,
+        )
 
         secrets, *parameters = (cache.status() for cache in self.caches)
-        view = self._table.view if self._table is not None else None
+        table = self._table
+        view = table.view if table is not None else None
         now, held = self._now(), tuple(chain(*parameters))
         reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
         services = dict.fromkeys((*(cache.service for cache in self.caches), self.table_service))
@@ -324,6 +334,7 @@ class Checker:
             reports,
             resting=tuple(rest for one in services if (rest := rest_status(one, now)) is not None),
             evictions=sum(cache.holdings.evictions for cache in self.caches),
+            allowance=allowance_status(table.allowance, now) if table is not None else AllowanceStatus(),
         )
 
     def _now(self) -> Instant:

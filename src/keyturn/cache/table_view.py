@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
+from keyturn.cache.allowance import Allowance
 from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_version, since_marker_s
 from keyturn.cache.heads import HeadChoice
 from keyturn.cache.held import HeldStage
@@ -36,7 +38,7 @@ class TableView(NamedTuple):
     head: Head | None
     assurance: Assurance | None
     markers: Mapping[str, Marker | None]
-    known: frozenset[str]
+    known: AbstractSet[str]
     denied: Mapping[str, Instant]
     trouble: str | None
     keys: Keys = Keys()
@@ -128,7 +130,7 @@ class _Sight(NamedTuple):
     news: News
     changed: Mapping[str, Marker | None]
 
-    def known(self, held: frozenset[str]) -> frozenset[str]:
+    def known(self, held: frozenset[str]) -> AbstractSet[str]:
         """Return the keys held whose markers need not be read."""
         if self.news.everything:
             return frozenset()
@@ -151,6 +153,7 @@ class TableWatch:
         self._asked: Instant | None = None
         self._in_use_since: Instant | None = None
         self.view = UNSEEN
+        self.allowance = Allowance(limits.max_secrets)
 
     def forget(self) -> None:
         """Forget everything, as before the first check."""
@@ -238,6 +241,9 @@ class TableWatch:
         markers |= {key: sight.changed[key] for key in sight.changed.keys() & held if sight.changed[key]}
         if self._is_latest(begun):
             assurance = Assurance(sight.head, begun)
+            if len(known) == len(markers):
+                # The same keys, without the memory of a second set.
+                known = markers.keys()
             held_keys = before.keys if before.markers.keys() == held else Keys(held, before.keys)
             self.view = TableView(sight.head, assurance, markers, known, denied, before.trouble, held_keys)
 

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 from keyturn.errors import KeyturnError
 
+TEXT_LENGTH_MAX = 10_000
+"""How many characters of an error's text are looked at: drivers quote what a server sends, and statements."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -22,7 +25,8 @@ class Refusal:
 
     An error fits if its class or one of its bases is defined in one of `packages` (any, if there
     are none), if one of `codes` stands at one of the paths `at` (attributes, keys and indices,
-    "args.0.code") or `text`, a regular expression, is in its message, and if `unless` is not.
+    "args.0.code") or `text`, a regular expression, is in its message, and if `unless` is not. Of the
+    message the first 10,000 characters count.
     """
 
     server: str
@@ -36,9 +40,9 @@ class Refusal:
         """Whether this very error, its causes left out, is such a refusal."""
         if self.packages and self.packages.isdisjoint(_packages(error)):
             return False
-        if self.unless is not None and re.search(self.unless, str(error)):
+        if self.unless is not None and re.search(self.unless, _text(error)):
             return False
-        if self.text is not None and re.search(self.text, str(error)):
+        if self.text is not None and re.search(self.text, _text(error)):
             return True
         return any(_at(error, path) in self.codes for path in self.at)
 
@@ -65,7 +69,8 @@ REFUSALS: tuple[Refusal, ...] = (
         server="RDS Proxy",
         text=(
             "This RDS proxy has no credentials for the role"
-            "|The password that was provided for the role .* is wrong"
+            # Without a limit the time grows with the square of the text.
+            "|The password that was provided for the role .{1,300} is wrong"
         ),
     ),
     Refusal(
@@ -166,6 +171,10 @@ def _made_of(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(found for found in inside if isinstance(found, BaseException))
         if isinstance(one, BaseExceptionGroup):
             waiting.extend(one.exceptions)
+
+
+def _text(error: BaseException) -> str:
+    return str(error)[:TEXT_LENGTH_MAX]
 
 
 def _packages(error: BaseException) -> set[str]:

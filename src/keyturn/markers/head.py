@@ -8,6 +8,7 @@ from typing import Final
 from keyturn.aws.answers import Call, mapping
 from keyturn.aws.dynamodb import Item, number_attribute
 from keyturn.aws.faults import FaultKind, fault_of
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import MarkerTableError
 from keyturn.markers.calls import Got, MarkerCalls
 from keyturn.markers.conditions import Mark
@@ -49,7 +50,8 @@ class HeadItem:
         for _ in range(ATTEMPTS_MAX):
             self._calls.back_off(throttled)
             try:
-                answer = self._calls.client.update_item(**self._counted_up(made, step))
+                with Unseen():
+                    answer = self._calls.client.update_item(**self._counted_up(made, step))
             except Exception as error:
                 fault = fault_of(error)
                 if fault.code in (CHANGED[0], _UNFIT) and self._mend():
@@ -130,7 +132,8 @@ class HeadItem:
 
     def _write(self, call: Call, **request: object) -> bool:
         try:
-            call(TableName=self._calls.table, **request)
+            with Unseen():
+                call(TableName=self._calls.table, **request)
         except Exception as error:
             fault = fault_of(error)
             if fault.code in CHANGED:

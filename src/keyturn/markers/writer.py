@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from keyturn.aws.answers import mapping, mappings
 from keyturn.aws.dynamodb import NUMBER_MAX, number_attribute
 from keyturn.aws.faults import FaultKind, fault_of
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers.calls import MarkerCalls
 from keyturn.markers.conditions import Mark, seen_in
@@ -124,12 +125,13 @@ class TableWriter:
         """
         client = self._calls.client
         try:
-            if len(requests) > 1:
-                client.transact_write_items(TransactItems=[{kind: request} for request in requests])
-            elif kind == "Put":
-                client.put_item(**requests[0])
-            else:
-                client.update_item(**requests[0])
+            with Unseen():
+                if len(requests) > 1:
+                    client.transact_write_items(TransactItems=[{kind: request} for request in requests])
+                elif kind == "Put":
+                    client.put_item(**requests[0])
+                else:
+                    client.update_item(**requests[0])
         except Exception as error:
             fault = fault_of(error)
             reasons = _cancellation(error)

@@ -11,6 +11,7 @@ from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSPENDING
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
+from tests.simulation.checkers.ceiling import Ceiling
 from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PREFIX
 from tests.simulation.peers.parameterstore import Asked
 from tests.simulation.peers.secretsmanager import Answered
@@ -58,6 +59,10 @@ class Cost:
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
     accounts: dict[tuple[str, str, str], Account] = field(default_factory=dict)
+    ceiling: Ceiling = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ceiling = Ceiling(self.scheduler, self.markers)
 
     def table_asked(self, host: str, label: str) -> None:
         """A call of a host to the table."""
@@ -117,6 +122,7 @@ class Cost:
 
     def invalidated(self, reader: Reader, name: str) -> None:
         """A reader was told to ask again."""
+        self.ceiling.forced(reader.host.name, name)
         for (host, of, _), account in self.accounts.items():
             if (host, of) == (reader.host.name, name):
                 account.forced += 1
@@ -124,6 +130,7 @@ class Cost:
 
     def answered(self, answer: Answered) -> None:
         """A GetSecretValue of a host ended."""
+        self.ceiling.answered(answer)
         failed = isinstance(answer.outcome, SecretError) and not (
             isinstance(answer.outcome, StageNotFoundError) and answer.pinned
         )

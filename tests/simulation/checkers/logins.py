@@ -11,7 +11,6 @@ from keyturn.errors import LoginRefusedError
 from keyturn.login.memory import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
-from keyturn.testing.parts import parts_of
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.peers.database import Database, RefusedError
@@ -45,13 +44,14 @@ Key = tuple[str, str, Identity]
 
 @dataclass(slots=True)
 class Refused:
-    """When one process was first refused one version, at which marker, and how often it tried again.
+    """When one process was first refused one version, as AWSCURRENT or not, and how often it tried again.
 
-    By the process's own clock and by the marker as it knows it. `logins`: those that were refused it.
+    By the process's own clock, and by the labels that Secrets Manager told it. `logins`: those that were
+    refused it. No marker makes it try again.
     """
 
     at: Instant
-    mark: tuple[str, int] | None
+    was_current: bool
     had_succeeded: bool
     logins: list[Login] = field(default_factory=list)
     again: int = 0
@@ -120,7 +120,7 @@ class Logins:
 
     def _tries_again(self, login: Login, version: SecretVersion) -> None:
         """What was refused is tried once more in `REFUSED_S`, and not at once."""
-        known = self._remembered(login, version.identity)
+        known = self._remembered(login, version.identity, is_current=AWSCURRENT in version.stages)
         if known is None:
             return
         known.again += 1
@@ -189,9 +189,10 @@ class Logins:
         was_right = success is not None and success.version.identity == version.identity
         if success is not None and was_right and success.refused_s is None:
             success.refused_s = now_s
-        known = self._remembered(login, version.identity)
+        is_current = AWSCURRENT in version.stages
+        known = self._remembered(login, version.identity, is_current=is_current)
         if known is None:
-            known = Refused(_now(login), _mark(login, version.arn), had_succeeded=accepted_as > 0)
+            known = Refused(_now(login), is_current, had_succeeded=accepted_as > 0)
             self.refusals[key] = known
         elif known.again:
             self.accepted_as.pop(key, None)
@@ -288,7 +289,9 @@ class Logins:
 
     def _was_refused_lately(self, login: Login, identity: Identity) -> bool:
         """Whether docs/login.md lets this version wait: refused a moment ago, or tried again already."""
-        known = self._remembered(login, identity)
+        current = self.service.label(self._name(login), AWSCURRENT)[-1]
+        is_seen = current.start_s + SEEN_S < login.looks_s[-1]
+        known = self._remembered(login, identity, is_current=current.holder == identity and is_seen)
         if known is None:
             return False
         looked_ago_s = self.scheduler.now_s - login.looks_s[-1]
@@ -337,13 +340,12 @@ class Logins:
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
 
-    def _remembered(self, login: Login, identity: Identity) -> Refused | None:
-        """What the process may not have forgotten: refused within `REFUSED_S`, at the marker as it is."""
+    def _remembered(self, login: Login, identity: Identity, *, is_current: bool) -> Refused | None:
+        """What the process may not have forgotten: refused within `REFUSED_S`, and not AWSCURRENT since."""
         known = self.refusals.get(self._key(login, identity))
         if known is None or known.at.age_s(_now(login)) >= REFUSED_S:
             return None
-        mark = _mark(login, identity[0])
-        return None if mark is not None and known.mark is not None and mark != known.mark else known
+        return None if is_current and not known.was_current else known
 
     def _key(self, login: Login, identity: Identity) -> Key:
         return login.reader.host.name, login.server, identity
@@ -355,11 +357,6 @@ class Logins:
 def _now(login: Login) -> Instant:
     clock = login.reader.host.clock
     return Instant(clock.wall(), clock.monotonic())
-
-
-def _mark(login: Login, arn: str) -> tuple[str, int] | None:
-    """The marker as the process knows it: what it last read, which no call here could tell."""
-    return parts_of(login.reader.cache).caches[0].evidence(arn).mark
 
 
 def _what(login: Login) -> str:
