@@ -263,8 +263,8 @@ BUGS: Final = (
     Bug(
         "a marker that disagrees is asked about for ever",
         _REFRESH,
-        "    settled = behind or times >= ASKS_PER_MARKER_MAX\n",
-        "    settled = behind\n",
+        "    times = before.asked + 1 if before is not None and before.marker == marker else 1\n",
+        "    times = 1\n",
     ),
     Bug(
         "a marker that agreed is behind any other answer",
@@ -354,22 +354,22 @@ BUGS: Final = (
     Bug(
         "a check of the table is waited for without a deadline",
         _CHECKER,
-        "        if flight.wait(waiting.left_s(has_copy=True)):\n",
-        "        if flight.wait(3600.0):\n",
+        "        if flight.wait(patience_s):\n            flight.outcome()\n            return\n",
+        "        if flight.wait(3600.0):\n            flight.outcome()\n            return\n",
         weather="table hangs",
     ),
     Bug(
         "a batch of parameters is waited for without a deadline",
         _PARAMETERS,
-        "        if not flight.wait(waiting.left_s(has_copy=not is_cold)):\n",
+        "        if not flight.wait(patience_s):\n",
         "        if not flight.wait(3600.0):\n",
         weather="Parameter Store hangs",
     ),
     Bug(
         "the names under a path are waited for without a deadline",
         _PARAMETERS,
-        "        if not flight.wait(patience_s) and does_answer:\n",
-        "        if not flight.wait(3600.0) and does_answer:\n",
+        "        if flight.wait(patience_s):\n            flight.outcome()\n",
+        "        if flight.wait(3600.0):\n            flight.outcome()\n",
         weather="Parameter Store hangs",
     ),
     Bug(
@@ -388,8 +388,8 @@ BUGS: Final = (
     Bug(
         "a service that does not answer never rests",
         _SERVICE,
-        "        if self.rest is None:\n            self.rest = Rest(self._now())\n",
-        "        pass\n",
+        "        if self.rest is None and patience_s >= self._telling_s:\n",
+        "        if self.rest is None and patience_s > 3600:\n",
         weather="Secrets Manager hangs",
     ),
     Bug(
@@ -397,6 +397,40 @@ BUGS: Final = (
         _SERVICE,
         "            if took_s <= self._wait_s:\n",
         "            if took_s < 0:\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a service that rests is not asked again",
+        _SERVICE,
+        "        return not (rest.pauses(now) or is_asking or len(ages_s) >= PROBES_MAX)\n",
+        "        return is_asking and now.wall_s < 0\n",
+        weather="table hangs",
+    ),
+    Bug(
+        "a login that has no time left is told to others as a failure of the service",
+        _CACHE,
+        "    if waiting.cold_s < copies.limits.cold_wait_s:\n",
+        "    if waiting.cold_s < 0:\n",
+    ),
+    Bug(
+        "a foreign exception counts as the word that the secret is gone",
+        _READS,
+        "        return unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)\n",
+        "        return SecretNotFoundError(secret_id, said_of(error))\n",
+        weather="clients raise foreign exceptions",
+    ),
+    Bug(
+        "callers wait although a background thread is at work",
+        _CACHE,
+        "        return self.background.is_at_work()\n",
+        "        return False\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "every caller without a copy begins a read of its own",
+        _FLIGHTS,
+        "            if known is not None and now_s - known.begun_s < patience_s:\n",
+        "            if known is not None and now_s - known.begun_s < 0:\n",
         weather="Secrets Manager hangs",
     ),
     Bug(
@@ -730,13 +764,6 @@ BUGS: Final = (
         _LOGIN_TURNS,
         "            if turn.is_second_try:\n",
         "            if False:\n",
-    ),
-    Bug(
-        "forced reads are limited per secret, not per stage",
-        _COPIES,
-        "        forced = secret.forced.get(held.stage)\n",
-        "        forced = max(secret.forced.values(), default=None)\n",
-        weather="events lost for a while",
     ),
     # What is reported
     Bug(

@@ -87,7 +87,7 @@ class Checker:
         self._limits = limits
         self._window_s = window_s
         self._metrics = metrics
-        self.table_service = Service("marker table", wait_s=limits.refresh_wait_s, clock=clock, random=random)
+        self.table_service = Service("marker table", limits=limits, clock=clock, random=random)
         self._flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
@@ -145,10 +145,11 @@ class Checker:
         flight = self._begin_check(age_s)
         if flight is None or self.table_service.rest is not None:
             return
-        if flight.wait(waiting.left_s(has_copy=True)):
+        patience_s = waiting.left_s(has_copy=True)
+        if flight.wait(patience_s):
             flight.outcome()
             return
-        self.table_service.waited_in_vain()
+        self.table_service.waited_in_vain(patience_s)
         self._open_if_older(age_s)
 
     def check_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -162,8 +163,9 @@ class Checker:
         begun = self._now()
         if self._is_asked():
             flight = self._begin_check(0.0, opens=False)
-            if flight is not None and not flight.wait(self._limits.refresh_wait_s):
-                self.table_service.waited_in_vain()
+            patience_s = self._limits.refresh_wait_s
+            if flight is not None and not flight.wait(patience_s):
+                self.table_service.waited_in_vain(patience_s)
         self._refresh_due(0.0, go_on)
         with self._checking:
             # Unless a caller found the window at its end meanwhile, and has checked.
@@ -198,7 +200,10 @@ class Checker:
                     self._open(begun)
             return True
 
-        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s)
+        again_after_s = max(age_s, self.table_service.patience_s(now))
+        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s, again_after_s)
+        if not is_mine and self.table_service.rest is not None:
+            self._open_if_older(age_s)
         return flight if is_mine else None
 
     def _is_asked(self) -> bool:

@@ -263,6 +263,9 @@ class TableWatch:
         return last is None or last.checked.monotonic_s <= begun.monotonic_s
 
     def _failed(self, trouble: str, begun: Instant) -> None:
+        if not self._is_latest(begun):
+            # A check that hung, and a later one was answered meanwhile.
+            return
         if self.view.trouble is None:
             log.warning(
                 "secrets are served on the short TTL of %g s: %s",

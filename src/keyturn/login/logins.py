@@ -9,7 +9,6 @@ try which version, and remembers for some seconds which versions were refused.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,6 +28,7 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.frames import without_locals
 from keyturn.runtime.logs import about
+from keyturn.runtime.threads import start_thread
 
 __all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
@@ -321,7 +321,7 @@ class _Login:
         elif metrics is not SILENT:
             # Without a thread to be had it is told at the next occasion.
             with suppress(RuntimeError):
-                threading.Thread(target=metrics.deliver, name="keyturn-metrics", daemon=True).start()
+                start_thread("keyturn-metrics", metrics.deliver)
 
     # Waiting
 

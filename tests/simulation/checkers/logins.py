@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyturn.cache.limits import DEFAULTS
-from keyturn.errors import LoginRefusedError
+from keyturn.errors import LoginRefusedError, UnavailableError
 from keyturn.login.memory import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
@@ -138,7 +138,10 @@ class Logins:
             for (host, server, _), one in self.successes.items()
             if (host, server) == (login.reader.host.name, login.server)
         }
-        self.looks(login.reader, self._name(login))
+        name = self._name(login)
+        held = login.reader.cache.status().secrets
+        login.namesakes |= {one.arn for one in held if one.name == name}
+        self.looks(login.reader, name)
 
     def tries(self, login: Login, version: SecretVersion) -> None:
         """A login is about to try this version."""
@@ -210,6 +213,9 @@ class Logins:
         if outcome is None or isinstance(outcome, TimeoutError):
             return
         secrecy.error(outcome)
+        if isinstance(outcome, UnavailableError) and login.deadline_s <= self.scheduler.now_s:
+            # Its caller's time ended before the read did: no sign of anything.
+            return
         if not isinstance(outcome, LoginRefusedError):
             self.failed(Served(login.reader, login.secret_id, AWSCURRENT, login.begun_s, outcome))
             return
@@ -261,9 +267,8 @@ class Logins:
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
         can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
-        held = reader.cache.status().secrets
-        if not can_read and any(one.name == name and one.arn != state.arn for one in held):
-            # It cannot know yet that the name means another secret now.
+        if not can_read and login.namesakes - {state.arn}:
+            # When it looked, it could not know yet that the name means another secret now.
             return
         success = self.successes.get((reader.host.name, login.server, state.arn))
         candidates = self._labels(login) if can_read else {}
@@ -310,14 +315,23 @@ class Logins:
         found: dict[Identity, float] = {}
         current, pending, previous = (self.service.label(self._name(login), one)[-1] for one in AWS_LABELS)
         named = [(one.holder, one.start_s) for one in (current, pending)]
+        previous_s = previous.start_s
+        if self._moved_twice(login, AWSPREVIOUS):
+            # A read between the two moves is held, and what is read after it is doubted.
+            previous_s += bounds.SETTLE_S
         if login.previous:
-            named.append((previous.holder, previous.start_s))
+            named.append((previous.holder, previous_s))
         elif self._is_newer(previous.holder, current.holder):
-            named.append((previous.holder, max(previous.start_s, current.start_s)))
+            named.append((previous.holder, max(previous_s, current.start_s)))
         for holder, since_s in named:
             if holder is not None:
                 found[holder] = min(since_s, found.get(holder, since_s))
         return found
+
+    def _moved_twice(self, login: Login, stage: str) -> bool:
+        """Return True if the last two moves of this label are close together."""
+        starts_s = [span.start_s for span in self.service.label(self._name(login), stage)[-2:]]
+        return starts_s[-1] - starts_s[0] < bounds.APART_S and len(starts_s) > 1
 
     def _is_newer(self, one: Identity | None, other: Identity | None) -> bool:
         if one is None or other is None:
@@ -334,9 +348,10 @@ class Logins:
                 for at, span in enumerate(spans)
                 if span.holder is not None and (at + 1 == len(spans) or spans[at + 1].start_s > since_s)
             }
-        if self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
+        has_time = self.scheduler.now_s + FLIGHT_S < login.deadline_s
+        if has_time and self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
             return found
-        # Where it cannot be read anew, what is held goes on to count.
+        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count.
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
 

@@ -52,7 +52,7 @@ def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
 
 def head(subject: Subject) -> Finding:
     """Check that there is a head, and that the last sweep is recent enough for markers to count."""
-    answer = _read_head(subject)
+    answer = _read_head(subject) or {}
     found = head_of(answer.get("Item"), answered_at_of(answer))
     if not answer.get("Item"):
         return Finding(
@@ -77,7 +77,7 @@ def head(subject: Subject) -> Finding:
 def _copies(subject: Subject, copies: int, age_s: float) -> Finding:
     """Check the lease of each copy of the head. A process reads one of them."""
     for copy in range(1, copies):
-        answer = _read_head(subject, copy)
+        answer = _read_head(subject, copy) or {}
         found = head_of(answer.get("Item"), answered_at_of(answer))
         copy_age_s = found.swept_age_s if found is not None else None
         if copy_age_s is None or copy_age_s >= DEFAULTS.lease_s:
@@ -89,7 +89,7 @@ def _copies(subject: Subject, copies: int, age_s: float) -> Finding:
 
 def writers(subject: Subject) -> Finding:
     """Check that no writer of an earlier version writes markers: it moves no slot and no copy."""
-    answer = _read_head(subject)
+    answer = _read_head(subject) or {}
     found = head_of(answer.get("Item"), answered_at_of(answer))
     if found is None or found.answered_at_s is None:
         return Finding("writers", Level.UNKNOWN, "there is no head that tells of writers", _SWEEP)
@@ -116,8 +116,11 @@ def batches(subject: Subject) -> Finding:
 def clock(subject: Subject) -> Finding:
     """Check that this host's clock agrees with the Date header of DynamoDB's answer."""
     before_s = subject.wall()
-    date_s = answered_at_of(_read_head(subject))
+    answer = _read_head(subject)
     after_s = subject.wall()
+    if answer is None:
+        return Finding("clock", Level.UNKNOWN, "there is no table whose answers have a date", _DEPLOY)
+    date_s = answered_at_of(answer)
     if date_s is None:
         what = "DynamoDB's answer has no Date header, so keyturn cannot measure a marker's age"
         return Finding("clock", Level.WRONG, what, "let the proxy in between pass on the header")
@@ -130,14 +133,14 @@ def clock(subject: Subject) -> Finding:
     return Finding("clock", Level.OK, "this host's clock agrees with AWS's")
 
 
-def _read_head(subject: Subject, copy: int = 0) -> Mapping[str, object]:
+def _read_head(subject: Subject, copy: int = 0) -> Mapping[str, object] | None:
+    """Return DynamoDB's answer, or None if there is no such table: the Date is lost with that error."""
     key = {"pk": {"S": head_key(copy)}}
     try:
         return subject.aws.call("dynamodb", "GetItem", TableName=subject.table, Key=key)
     except RefusedCallError as refused:
-        # A table that does not exist has no head. The answer's Date is lost with the error.
         if refused.fault.code == "ResourceNotFoundException":
-            return {}
+            return None
         raise
 
 
