@@ -334,17 +334,15 @@ class Cache:
 
         Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
         """
-        copies = self.copies
-        with copies.lock:
+        with self.copies.lock:
             view = self._table.view if self._table is not None else None
             if view is None or view.assurance is None:
                 return
             for secret, held in self.holdings.held():
-                marker = view.marker(secret.key)
-                if marker is None:
+                if (marker := view.marker(secret.key)) is None:
                     continue
                 is_news = marker != before.marker(secret.key)
-                if predates(marker, held, view.assurance, copies.limits):
+                if predates(marker, held, view.assurance, self.copies.limits):
                     self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, held):
                     self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
