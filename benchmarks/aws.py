@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
+from keyturn.markers.schema import marker_of
+from keyturn.model.slots import ENTRY_MAX, SLOTS, key_hash, packed, slot_of
 from keyturn.testing.embedded import LOCALHOST, REGION
 
 if TYPE_CHECKING:
@@ -35,6 +38,12 @@ if TYPE_CHECKING:
 NAME: Final = "prod/orders/database"
 TABLE: Final = "keyturn-markers"
 KEY_PREFIX: Final = f"arn:aws:secretsmanager:{REGION}:111122223333:secret:"
+MOVING: Final = (f"{KEY_PREFIX}{NAME}", f"{KEY_PREFIX}{NAME}-0")
+"""The keys of the secrets whose slots in the head count up with each version."""
+
+OTHER: Final = f"{KEY_PREFIX}of-others"
+
+SLOT_TOTAL, STEP = 1_000_000_000, 524_288
 HEAD_KEY: Final = "head"
 LIST_PAGE: Final = 100
 SCAN_PAGE: Final = 1500
@@ -128,15 +137,40 @@ def listed(name: str) -> dict[str, object]:
     return found | {"SecretVersionsToStages": found.pop("VersionIdsToStages")}
 
 
-def head(counter: int) -> dict[str, object]:
-    """Return the head item of a marker table that was swept a moment ago."""
+def head(version: int, others: int = 0) -> dict[str, object]:
+    """Return the head item of a marker table that was swept a moment ago, with every slot full.
+
+    `version`: the version of the `MOVING` secrets, whose slots have counted up each time. `others`: how often
+    another secret has moved.
+    """
+    moves = {**dict.fromkeys(MOVING, version), OTHER: others}
+    entries = dict.fromkeys(range(SLOTS), b"x" * ENTRY_MAX)
+    totals = dict.fromkeys(range(SLOTS), SLOT_TOTAL)
+    for key, moved in moves.items():
+        slot = slot_of(key_hash(key), SLOTS)
+        totals[slot] += moved * STEP
+        before, after = (marker_of(marker(key, number)) for number in (max(1, moved - 1), max(1, moved)))
+        if after is not None:
+            entries[slot] = packed(before, after, STEP)
     return {
         "pk": {"S": "head"},
         "schema": {"N": "1"},
         "epoch": {"S": "0123456789abcdef"},
-        "counter": {"N": str(counter)},
+        "counter": {"N": str(sum(totals.values()))},
         "swept_as_of_s": {"N": str(int(datetime.now(UTC).timestamp()) - 301)},
+        **{f"n{slot}": {"N": str(total)} for slot, total in totals.items()},
+        **{f"e{slot}": {"B": b64encode(entry).decode()} for slot, entry in entries.items()},
     }
+
+
+def item_bytes(item: Mapping[str, Mapping[str, object]]) -> int:
+    """Return the size of an item without maps and lists as DynamoDB counts it: names, and values by type."""
+    size = 0
+    for name, value in item.items():
+        [(kind, content)] = value.items()
+        length = len(content) if isinstance(content, (str, bytes)) else 1
+        size += len(name) + ((length + 1) // 2 + 1 if kind == "N" else length)
+    return size
 
 
 def marker(key: str, version: int = 1) -> dict[str, object]:
@@ -147,10 +181,10 @@ def marker(key: str, version: int = 1) -> dict[str, object]:
         "pk": {"S": key},
         "schema": {"N": "1"},
         "epoch": {"S": "fedcba9876543210"},
-        "sequence": {"N": str(version)},
+        "sequence": {"N": str(max(1, version))},
         "arn": {"S": arn},
         "stages": {"M": {"AWSCURRENT": {"S": current}, "AWSPREVIOUS": {"S": previous}}},
-        "left": {"L": [{"S": previous}]},
+        "left": {"L": [{"S": version_id(arn, number)} for number in range(max(0, version - 20), version)]},
         "deleted": {"BOOL": False},
         "reason": {"S": "Secret Label Updated"},
         "changed_at_s": {"N": str(CREATED_S)},
@@ -160,13 +194,20 @@ def marker(key: str, version: int = 1) -> dict[str, object]:
 class Answers:
     """Answers as Secrets Manager and DynamoDB.
 
-    Every `moves_every`-th read of the head rotates the secret (0: none does).
+    Every `moves_every`-th read of the head rotates the secret (0: none does); `others_move`: each read finds
+    that another secret has moved.
     """
 
-    def __init__(self, moves_every: int = 0) -> None:
+    def __init__(self, moves_every: int = 0, *, others_move: bool = False) -> None:
+        self.others_move = others_move
+        self._others = 0
         self._moves_every = moves_every
         self._heads = count(1)
         self._version = 1
+
+    def rotate(self) -> None:
+        """Rotate the secret now."""
+        self._version += 1
 
     def answer(self, operation: str, request: Body) -> Body:
         """Return the body of one answer. Raises `LookupError` for an operation that no client should call."""
@@ -180,7 +221,8 @@ class Answers:
             case "GetItem" if request["Key"] == {"pk": {"S": "head"}}:
                 if self._moves_every and next(self._heads) % self._moves_every == 0:
                     self._version += 1
-                return {"Item": head(self._version)}
+                self._others += self.others_move
+                return {"Item": head(self._version, self._others)}
             case "GetItem":
                 return {"Item": marker(_key(request["Key"]), self._version)}
             case "BatchGetItem":
@@ -201,7 +243,7 @@ class LargeAccount:
 
     def __init__(self, secrets: int) -> None:
         self._names = [f"{NAME}-{number}" for number in range(secrets)]
-        self._items: dict[str, Body] = {}
+        self._items: dict[str, dict[str, object]] = {}
         self._keys: list[str] = []
 
     def answer(self, operation: str, request: Body) -> Body:
@@ -218,9 +260,10 @@ class LargeAccount:
                 return {"Item": item} if item else {}
             case "TransactWriteItems":
                 return self._written(request["TransactItems"])
-            case "PutItem" | "UpdateItem":
-                self._items[HEAD_KEY] = head(1)
-                return {}
+            case "PutItem":
+                return self._written([{"Put": request}])
+            case "UpdateItem":
+                return self._written([{"Update": request}])
         raise LookupError(operation)
 
     def _listed(self, start: int) -> Body:
@@ -236,8 +279,11 @@ class LargeAccount:
 
     def _written(self, writes: object) -> Body:
         assert isinstance(writes, list)
-        items = [write["Put"]["Item"] for write in writes if "Put" in write]
-        self._items.update((_key(item), item) for item in items)
+        for write in writes:
+            if "Put" in write:
+                self._items[_key(write["Put"]["Item"])] = write["Put"]["Item"]
+            else:
+                self._items.get(_key(write["Update"]["Key"]), {}).pop("untold", None)
         self._items[HEAD_KEY] = head(1)
         self._keys = sorted(self._items.keys() - {HEAD_KEY})
         return {}

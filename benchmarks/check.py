@@ -21,7 +21,7 @@ import boto3
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 
-from benchmarks.aws import CREDENTIALS, NAME, TABLE, Answers, canned, endpoint
+from benchmarks.aws import CREDENTIALS, NAME, TABLE, Answers, canned, endpoint, item_bytes
 from benchmarks.results import Part, Parts, Row, Size, counted, percentile, ratio, row
 from benchmarks.timing import Take, interleaved
 from keyturn import Limits, Peers, SecretCache
@@ -122,15 +122,15 @@ class Tapped:
 
     held: int
     clock: FakeClock = field(default_factory=FakeClock)
+    answers: Answers = field(default_factory=Answers)
     wire: Wire = field(default_factory=Wire)
 
     def cache(self, url: str | None = None) -> SecretCache:
         """Return the cache, warm and checked once."""
         clients = [_client(service, url) for service in ("secretsmanager", "dynamodb")]
         if url is None:
-            answers = Answers()
             for client in clients:
-                canned(client, answers)
+                canned(client, self.answers)
         for client in clients:
             client.meta.events.register_first("before-send", self._sent)  # type: ignore[attr-defined]
             client.meta.events.register("after-call", self._received)  # type: ignore[attr-defined]
@@ -157,8 +157,9 @@ class Tapped:
     def _received(self, http_response: object, parsed: dict[str, object], **_event: object) -> None:
         content, headers = getattr(http_response, "content", b""), getattr(http_response, "headers", {})
         self.wire.received += len(content) + sum(len(name) + len(text) + 4 for name, text in headers.items())
-        if "Item" in parsed:
-            self.wire.units += 0.5 * -(-len(content) // READ_UNIT_BYTES)
+        item = parsed.get("Item")
+        if isinstance(item, dict):
+            self.wire.units += 0.5 * -(-item_bytes(item) // READ_UNIT_BYTES)
 
 
 def wire(held: int) -> Wire:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.cost import (
-    DOLLARS,
-    ROTATIONS_PER_MONTH,
     WATCHING,
     Bill,
     dollars,
@@ -27,11 +25,9 @@ FLEETS: Final = ((10, 5.0), (100, 5.0), (1_000, 5.0), (10_000, 5.0), (50_000, 15
 def month(bill: Bill, secrets: int, environments: int) -> float:
     """Return the dollars a month of secrets that rotate monthly, environments with one each, and all alarms.
 
-    Each rotation moves the head, and then every environment reads the marker of its secret.
+    Each rotation moves the head, which costs those who hold another secret nothing.
     """
-    moves_of_others = (secrets - 1) * ROTATIONS_PER_MONTH
-    reader = dollars(bill.environment) + moves_of_others * DOLLARS["markers"]
-    return bill.month(secrets, 0) + environments * reader + WATCHING
+    return bill.month(secrets, 0) + environments * dollars(bill.environment) + WATCHING
 
 
 def table() -> Iterator[str]:

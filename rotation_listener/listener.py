@@ -11,7 +11,8 @@ from keyturn.aws.catalog import Tag
 from keyturn.errors import ConfigurationError, KeyturnError
 from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
 from keyturn.markers.recorder import Outcome, Recorded, Recorder
-from keyturn.markers.sweeper import Sweeper
+from keyturn.markers.schema import COPIES_MAX, PACE_MAX_S
+from keyturn.markers.sweeper import Parallel, Sweeper, in_turn
 from keyturn.model.protocols import Catalog, Listing, SweptTable
 from keyturn.runtime.host import Host
 from rotation_listener.events import Ignored, Sweep, parse
@@ -38,6 +39,8 @@ class Settings:
         parameter_prefixes: the sweep lists the parameters whose names start with one of these, so that their
             markers cover copies. Empty means none: then events alone make a cache read parameters again.
         secret_tag: only secrets that have this tag get markers; None means all.
+        head_copies: how many heads the table has from the next sweep on; None leaves it as it is.
+        pace_s: over how many seconds a fleet spreads the reads that a marker causes; None leaves it as it is.
     """
 
     marker_table: str
@@ -45,6 +48,8 @@ class Settings:
     settle_s: float = SETTLE_S
     parameter_prefixes: tuple[str, ...] = ()
     secret_tag: Tag | None = None
+    head_copies: int | None = None
+    pace_s: float | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
@@ -58,6 +63,8 @@ class Settings:
             settle_s=_settle_s(environment.get("KEYTURN_SETTLE_S", "")),
             parameter_prefixes=_listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
             secret_tag=_tag(environment.get("KEYTURN_SECRET_TAG", "")),
+            head_copies=_head_copies(environment.get("KEYTURN_HEAD_COPIES", "")),
+            pace_s=_pace_s(environment.get("KEYTURN_PACE_S", "")),
         )
 
     def wants(self, hint: Hint) -> bool:
@@ -81,13 +88,36 @@ def _tag(text: str) -> Tag | None:
 
 
 def _settle_s(text: str) -> float:
-    try:
-        settle_s = float(text or SETTLE_S)
-    except ValueError:
-        settle_s = math.nan
+    settle_s = _number(text or str(SETTLE_S))
     if not 0 <= settle_s <= SETTLE_MAX_S:
         raise ConfigurationError(f"KEYTURN_SETTLE_S is {text!r}: give seconds from 0 to {SETTLE_MAX_S:g}")
     return settle_s
+
+
+def _head_copies(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= COPIES_MAX):
+        raise ConfigurationError(
+            f"KEYTURN_HEAD_COPIES is {text!r}: give a whole number from 1 to {COPIES_MAX}"
+        )
+    return int(text)
+
+
+def _pace_s(text: str) -> float | None:
+    if not text:
+        return None
+    pace_s = _number(text)
+    if not 0 <= pace_s <= PACE_MAX_S:
+        raise ConfigurationError(f"KEYTURN_PACE_S is {text!r}: give seconds from 0 to {PACE_MAX_S:g}")
+    return pace_s
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 class Listener:
@@ -99,6 +129,7 @@ class Listener:
         table: the marker table.
         host: the clock, the pauses and the chance.
         parameters: lists the parameters that the sweep covers; None if it covers none.
+        parallel: how the sweep asks about several secrets; by default about one after the other.
     """
 
     def __init__(
@@ -108,6 +139,8 @@ class Listener:
         table: SweptTable,
         host: Host,
         parameters: Listing | None = None,
+        *,
+        parallel: Parallel = in_turn,
     ) -> None:
         self._settings = settings
         self._recorder = Recorder(catalog, table, host, settle_s=settings.settle_s)
@@ -118,6 +151,7 @@ class Listener:
             settle_s=settings.settle_s,
             parameters=parameters,
             watches=settings.watches,
+            parallel=parallel,
         )
 
     def handle(self, event: object, time_is_up: Callable[[], bool]) -> Summary:

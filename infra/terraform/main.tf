@@ -93,6 +93,8 @@ resource "aws_lambda_function" "listener" {
       KEYTURN_SECRET_TAG         = var.secret_tag
       KEYTURN_PARAMETER_PREFIXES = join(",", var.parameter_prefixes)
       KEYTURN_SETTLE_S           = tostring(var.settle_seconds)
+      KEYTURN_HEAD_COPIES        = tostring(var.head_copies)
+      KEYTURN_PACE_S             = tostring(var.pace_seconds)
     }
   }
 

@@ -83,6 +83,28 @@ variable "settle_seconds" {
   }
 }
 
+variable "head_copies" {
+  description = "How many copies of the head the marker table has. One serves 30,000 processes that check every 5 seconds. Update all functions that announce before you raise it."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = contains(range(1, 33), var.head_copies)
+    error_message = "head_copies is a whole number from 1 to 32."
+  }
+}
+
+variable "pace_seconds" {
+  description = "Over how many seconds processes spread their reads of a secret that has rotated: their number divided by 9,000, and 5 seconds more. 0 for fewer than 10,000."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.pace_seconds >= 0 && var.pace_seconds <= 600
+    error_message = "pace_seconds is 0 to 600."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether the marker table refuses to be deleted. Set it to false before you destroy the module."
   type        = bool

@@ -21,8 +21,9 @@ def announce(
 
     For rotation functions: call it at the end of createSecret, setSecret and finishSecret with the
     event's `SecretId` and `ClientRequestToken`. What is written is what DescribeSecret says, so a
-    wrong, doubled or late call does no harm. It takes two DynamoDB requests and one DescribeSecret
-    when that already shows the change; else it waits for it, at most about 6 s.
+    wrong, doubled or late call does no harm. It takes four DynamoDB requests, one more for each further
+    copy of the head, and one DescribeSecret when that already shows the change; else it waits for it, at
+    most about 6 s.
 
     Args:
         secret_id: name or ARN.

@@ -340,8 +340,8 @@ class LateMarkers:
     def __init__(self, table: Callable[[], MarkerReader]) -> None:
         self._table = table
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
-        return self._table().read_head(consistent=consistent)
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
+        return self._table().read_head(consistent=consistent, copy=copy)
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         return self._table().read_markers(keys)

@@ -78,10 +78,10 @@ def test_a_child_forked_in_the_middle_of_a_check_checks_for_itself(world: World)
     gate, entered = threading.Event(), threading.Event()
     read_head = world.table.read_head
 
-    def slow_head(*, consistent: bool = False) -> Head | None:
+    def slow_head(*, consistent: bool = False, copy: int = 0) -> Head | None:
         entered.set()
         assert gate.wait(PATIENCE_S)
-        return read_head(consistent=consistent)
+        return read_head(consistent=consistent, copy=copy)
 
     world.table.read_head = slow_head  # type: ignore[method-assign]
     with ThreadPoolExecutor(1) as pool:

@@ -148,10 +148,10 @@ def test_the_table_is_checked_by_one_thread(world: World) -> None:
     gate, entered = threading.Event(), threading.Event()
     read_head = world.table.read_head
 
-    def slow_head(*, consistent: bool = False) -> object:
+    def slow_head(*, consistent: bool = False, copy: int = 0) -> object:
         entered.set()
         assert gate.wait(PATIENCE_S)
-        return read_head(consistent=consistent)
+        return read_head(consistent=consistent, copy=copy)
 
     world.table.read_head = slow_head  # type: ignore[assignment]
     world.table.calls.clear()

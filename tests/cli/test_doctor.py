@@ -118,6 +118,26 @@ def clinic() -> Clinic:
     return Clinic()
 
 
+def test_a_writer_of_an_earlier_version_is_found(clinic: Clinic) -> None:
+    """The sweep noted that the counter moved and no slot did; a day later that is forgotten."""
+    for ago_s, level in ((600.0, Level.WRONG), (90_000.0, Level.OK)):
+        noted = {"N": str(clinic.clock.wall() - ago_s)}
+        clinic.answers |= {"GetItem": clinic.head(untracked={"N": "7"}, untracked_at_s=noted)}
+        assert level == clinic.findings()["writers"].level
+
+
+def test_each_copy_of_the_head_is_looked_at(clinic: Clinic) -> None:
+    """All have the same age here; of four heads each is read."""
+    clinic.findings()
+    reads = clinic.calls.count("dynamodb:GetItem")
+    clinic.answers |= {"GetItem": clinic.head(copies={"N": "4"})}
+    clinic.calls.clear()
+    assert "4 copies" in clinic.findings()["head"].what
+    assert reads + 3 == clinic.calls.count("dynamodb:GetItem")
+    clinic.answers |= {"GetItem": clinic.head(2000.0, copies={"N": "4"})}
+    assert Level.WRONG == clinic.findings()["head"].level
+
+
 def test_nothing_is_found_where_all_is_well(clinic: Clinic) -> None:
     """Every check has looked, and none complains."""
     findings = clinic.findings("prod/db")

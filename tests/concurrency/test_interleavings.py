@@ -73,9 +73,9 @@ class Gated:
         self.reading.passed()
         return self.world.secrets.read(secret_id, stage=stage, version_id=version_id)
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
         self.checking.passed()
-        return self.world.table.read_head(consistent=consistent)
+        return self.world.table.read_head(consistent=consistent, copy=copy)
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         return self.world.table.read_markers(keys)
@@ -129,9 +129,9 @@ def test_no_lock_is_held_during_io(world: World) -> None:
             noted()
             return super().read(secret_id, stage=stage, version_id=version_id)
 
-        def read_head(self, *, consistent: bool = False) -> Head | None:
+        def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
             noted()
-            return super().read_head(consistent=consistent)
+            return super().read_head(consistent=consistent, copy=copy)
 
         def read_markers(self, keys: Collection[str]) -> MarkersRead:
             noted()

@@ -19,6 +19,9 @@ TIMEOUT_S = 10
 READER = {"headers": {"user-agent": "keyturn"}}
 """Only the calls of a reader: its clients say so, the listener's do not."""
 
+LISTENER = {"headers": {"user-agent": "rotation-listener"}}
+"""Only the calls of the listener."""
+
 
 class FaultProxy:
     """Forwards to `upstream`; `break_by` takes microburst's rules. Entering waits until it is ready."""

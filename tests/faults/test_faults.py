@@ -26,7 +26,7 @@ from keyturn.testing.embedded import EmbeddedAws
 from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.faults.conftest import Chain
 from tests.faults.figures import Figures, measured
-from tests.faults.proxy import READER
+from tests.faults.proxy import LISTENER, READER
 from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
@@ -174,8 +174,8 @@ def test_a_reader_outlives_broken_calls(
 def test_an_answer_lost_after_the_write_loses_nothing(
     chain: Chain, secrets: SecretsManagerClient, reader: Reader
 ) -> None:
-    """The listener never hears that its transaction went through: the marker is there, and is followed."""
-    chain.proxy.break_by({"operation": "TransactWriteItems", "response": {"abort_bytes": 0}})
+    """The listener never hears that its write went through: the marker is there, untold, and is told of."""
+    chain.proxy.break_by({"operation": "PutItem", "response": {"abort_bytes": 0}, "times": 1})
     new = rotated(secrets, reader.name)
     assert reader.converges("listener: answer to the write lost", new)
     assert chain.proxy.fired()
@@ -185,7 +185,7 @@ def test_what_the_listener_could_not_write_the_sweep_does(
     chain: Chain, secrets: SecretsManagerClient, reader: Reader
 ) -> None:
     """The event is lost with the listener's call: readers keep the known version until the next sweep."""
-    chain.proxy.break_by({"operation": "TransactWriteItems", "reset": True})
+    chain.proxy.break_by({"operation": "PutItem", "reset": True})
     new = rotated(secrets, reader.name)
     wait_until(lambda: bool(reader.read()) and chain.proxy.fired() > 0)
     reader.read_for(BROKEN_S)
@@ -202,11 +202,23 @@ KILLED_LISTENER = """
 """
 
 
-def test_a_listener_killed_before_its_write_leaves_no_harm(
-    chain: Chain, secrets: SecretsManagerClient, reader: Reader
+# The calls of one event, in their order.
+CALLS: dict[str, Rule] = {
+    "look": {"operation": "GetItem"},
+    "describe": {"operation": "DescribeSecret"},
+    "put the marker": {"operation": "PutItem"},
+    "update the head": {"operation": "UpdateItem", "body": "contains(UpdateExpression, 'ADD')"},
+    "end untold": {"operation": "UpdateItem", "body": "contains(UpdateExpression, 'REMOVE')"},
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("mended_by", ["event", "sweep"])
+def test_a_listener_killed_between_any_two_calls_loses_nothing(
+    chain: Chain, secrets: SecretsManagerClient, reader: Reader, call: str, mended_by: str
 ) -> None:
-    """SIGKILL between the look at the marker and the transaction; the same event again makes it good."""
-    chain.proxy.break_by({"operation": "TransactWriteItems", "latency": 60_000})
+    """SIGKILL while this call hangs; the same event again, or the next sweep, makes it good."""
+    chain.proxy.break_by({**CALLS[call], **LISTENER, "latency": 60_000})
     new = rotated(secrets, reader.name)
     arn = reader.cache.status().secrets[0].arn
     event = {"keyturn": "announce", "secret_id": arn, "version_id": new, "step": "finishSecret"}
@@ -223,10 +235,13 @@ def test_a_listener_killed_before_its_write_leaves_no_harm(
         listener.kill()
     assert -signal.SIGKILL == listener.wait(PATIENCE_S)
     reader.read_for(CHECK_INTERVAL_S)
-    assert len(reader.served) == 1
+    assert call == "end untold" or len(reader.served) == 1
     chain.proxy.heal()
-    boto3.client("lambda").invoke(FunctionName=chain.stack.listener, Payload=json.dumps(event))
-    assert reader.converges("listener: killed before the write", new)
+    if mended_by == "event":
+        boto3.client("lambda").invoke(FunctionName=chain.stack.listener, Payload=json.dumps(event))
+    else:
+        chain.stack.sweep()
+    assert reader.converges(f"listener: killed at {call}", new)
 
 
 def test_a_table_that_is_gone_for_a_rotation(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from moto import mock_aws
 
 from keyturn.markers.recorder import Recorder
-from keyturn.markers.sweeper import Sweeper
+from keyturn.markers.sweeper import Parallel, Sweeper, in_turn
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Marker
 from keyturn.model.names import secret_key
@@ -20,6 +21,9 @@ from keyturn.model.versions import Described
 from keyturn.runtime.host import Host
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.hosts import host_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 NAME, TABLE, SETTLE_S = "prod/db", "markers", 6.0
 
@@ -47,6 +51,7 @@ class World:
     """A secret `prod/db` at version v1, an empty marker table, and a recorder between them."""
 
     table: MarkerTable
+    client: DynamoDBClient
     calls: Counter[str]
     naps_s: list[float]
     clock: FakeClock = field(default_factory=FakeClock)
@@ -78,7 +83,8 @@ class World:
 
     @property
     def writes(self) -> int:
-        return self.calls["TransactWriteItems"]
+        """How often markers were written, one or many together."""
+        return self.calls["markers"]
 
     @property
     def recorder(self) -> Recorder:
@@ -97,10 +103,18 @@ class World:
         catalog: Catalog | None = None,
         sleep: Callable[[float], None] | None = None,
         parameters: Listing | None = None,
+        parallel: Parallel = in_turn,
     ) -> Sweeper:
         """The sweep of this world, perhaps with other secrets or with another way to wait."""
         host = self.host._replace(sleep=sleep or self.nap)
-        return Sweeper(catalog or self.catalog, self.table, host, settle_s=SETTLE_S, parameters=parameters)
+        return Sweeper(
+            catalog or self.catalog,
+            self.table,
+            host,
+            settle_s=SETTLE_S,
+            parameters=parameters,
+            parallel=parallel,
+        )
 
     def nap(self, seconds: float) -> None:
         self.naps_s.append(seconds)
@@ -114,6 +128,12 @@ class World:
         """Move AWSCURRENT over new versions, in this order."""
         for version_id in version_ids:
             self.secrets.put(NAME, "a value", version_id)
+
+
+def writes_markers(request: Mapping[str, object]) -> bool:
+    """Whether a request to DynamoDB puts markers, and not a head."""
+    requests = request.get("TransactItems", [{"Put": request}])
+    return "'arn':" in str(requests) and "Put" in str(requests)
 
 
 @pytest.fixture
@@ -131,6 +151,10 @@ def world() -> Iterator[World]:
         client.meta.events.register(
             "before-call.dynamodb", lambda *, model, **_: calls.update([getattr(model, "name", "?")])
         )
+        client.meta.events.register(
+            "provide-client-params.dynamodb.*",
+            lambda *, params, **_: calls.update(["markers"] if writes_markers(params) else []),
+        )
         naps_s = list[float]()
         table = MarkerTable(client, TABLE, host_of(sleep=naps_s.append))
-        yield World(table, calls, naps_s)
+        yield World(table, client, calls, naps_s)

@@ -177,6 +177,11 @@ def test_a_tag_chooses_the_secrets(
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SETTLE_S": "-1"},
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SETTLE_S": "nan"},
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SETTLE_S": "61"},
+        *(
+            {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_HEAD_COPIES": text}
+            for text in ("0", "33", "2.5", "x", "²")
+        ),
+        *({"KEYTURN_MARKER_TABLE": "t", "KEYTURN_PACE_S": text} for text in ("-1", "601", "nan", "x")),
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SECRET_TAG": "=yes"},
         {"KEYTURN_MARKER_TABLE": "t", "KEYTURN_SECRET_TAG": "keyturn=!yes"},
     ],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import boto3
 import pytest
@@ -17,10 +20,13 @@ from keyturn.markers.recorder import Outcome, Recorded
 from keyturn.markers.sweeper import Sweeper, Swept
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, Described
 from rotation_listener.listener import Listener, Settings
-from tests.listener.conftest import NAME, SETTLE_S, World
+from tests.listener.conftest import NAME, SETTLE_S, TABLE, World
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 PARAMETER = "arn:aws:ssm:us-east-1:111122223333:parameter/prod/db"
 
@@ -44,7 +50,7 @@ def failing(arn: str, kind: type[SecretError]) -> Callable[[str], Exception | No
 
 
 def test_new_secrets_are_marked_many_at_a_time(world: World) -> None:
-    """250 secrets are 250 DescribeSecret and three transactions, and are no lost events."""
+    """250 secrets are 250 DescribeSecret and three writes of many markers, and are no lost events."""
     for number in range(249):
         world.secrets.create(f"many/{number}", "value")
     swept = sweep(world)
@@ -201,9 +207,12 @@ def test_no_time_at_all_corrects_nothing(world: World) -> None:
 
 
 def test_a_second_look_that_fails_keeps_the_lease_from_renewal(world: World) -> None:
-    """One answer is not enough to correct a marker, and the doubt is not forgotten."""
-    sweep(world)
+    """One answer is not enough to take a marker back, and the doubt is not forgotten."""
     world.rotate("v2")
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
+    world.secrets.move(NAME, "AWSCURRENT", "v2")
+    sweep(world)
+    world.secrets.move(NAME, "AWSCURRENT", "v1")
 
     def fail_after(seconds: float) -> None:
         world.nap(seconds)
@@ -212,7 +221,92 @@ def test_a_second_look_that_fails_keeps_the_lease_from_renewal(world: World) -> 
     swept = world.sweeper(sleep=fail_after).run(lambda: False)
     assert Swept(listed=1, failed=1) == swept
     world.secrets.fail = lambda _: None
-    assert "v1" == world.current
+    assert "v2" == world.current
+
+
+def test_many_moves_without_an_event_are_corrected_together(world: World) -> None:
+    """250 secrets that moved are 250 DescribeSecret, one settle time and three writes."""
+    names = [NAME, *(f"many/{number}" for number in range(249))]
+    for name in names[1:]:
+        world.secrets.create(name, "value")
+    sweep(world)
+    for name in names:
+        world.secrets.put(name, "value", "v2")
+    swept = sweep(world)
+    assert Swept(listed=250, corrected=250, found_by_sweep=250, renewed=True) == swept
+    assert (3, 250, [6.0]) == (world.writes, world.secrets.calls["DescribeSecret"], world.naps_s)
+    assert {"v2"} == {
+        seen.marker.stages["AWSCURRENT"] for seen in world.table.scan() if seen.marker is not None
+    }
+
+
+def test_secrets_are_asked_about_side_by_side(world: World) -> None:
+    """As many at a time as the listener's threads; a failure of one is that one's."""
+    names = [f"many/{number}" for number in range(40)]
+    for name in names:
+        world.secrets.create(name, "value")
+    sweep(world)
+    for name in names:
+        world.secrets.put(name, "value", "v2")
+    world.secrets.fail = lambda secret_id: UnavailableError("x") if "many/7-" in secret_id else None
+    meeting = threading.Barrier(4, timeout=5.0)
+    describe = world.catalog.describe
+
+    def met(secret_id: str) -> Described:
+        if "many/7-" not in secret_id:
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait()
+        return describe(secret_id)
+
+    world.catalog.describe = met  # type: ignore[method-assign]
+    with ThreadPoolExecutor(8) as pool:
+
+        def side_by_side(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterable[_R]:
+            return pool.map(work, items)
+
+        swept = world.sweeper(parallel=side_by_side).run(lambda: False)
+    assert (39, 1, False) == (swept.corrected, swept.failed, swept.renewed)
+
+
+def test_an_untold_marker_is_told_before_the_lease(world: World) -> None:
+    """Its writer was killed before it told the head: the sweep does, and counts it."""
+    sweep(world)
+    item = world.table.look(world.key).marker
+    assert item is not None
+    leave_untold(world)
+    head = world.table.read_head()
+    assert Swept(listed=1, told=1, renewed=True) == sweep(world)
+    after = world.table.read_head()
+    assert head is not None
+    assert after is not None
+    assert head.counter < after.counter
+    assert not world.table.look(world.key).untold
+
+
+def test_a_sweep_that_cannot_tell_renews_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease says that readers were told of all that is in the markers."""
+    sweep(world)
+    before_s = swept_as_of_s(world)
+    leave_untold(world)
+    world.clock.advance(300)
+
+    def fail(_seen: object) -> None:
+        raise MarkerTableError("markers", "throttled")
+
+    monkeypatch.setattr(world.table, "tell", fail)
+    with pytest.raises(MarkerTableError):
+        sweep(world)
+    assert before_s == swept_as_of_s(world)
+
+
+def leave_untold(world: World) -> None:
+    """The marker as a writer leaves it that is killed before it has told the head."""
+    world.client.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": world.key}},
+        UpdateExpression="SET untold = :yes",
+        ExpressionAttributeValues={":yes": {"BOOL": True}},
+    )
 
 
 def test_a_sweep_that_runs_out_of_time_after_the_settle_time(world: World) -> None:

@@ -261,11 +261,14 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
         "KEYTURN_SECRET_TAG": "keyturn=yes",
         "KEYTURN_PARAMETER_PREFIXES": "/a/, /b/",
         "KEYTURN_SETTLE_S": "3",
+        "KEYTURN_HEAD_COPIES": "4",
+        "KEYTURN_PACE_S": "12.5",
     }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
     assert values.keys() == variables.keys()
-    assert Settings("t", ("a", "b"), 3.0, ("/a/", "/b/"), Tag("keyturn", "yes")) == Settings.of(values)
+    expected = Settings("t", ("a", "b"), 3.0, ("/a/", "/b/"), Tag("keyturn", "yes"), 4, 12.5)
+    assert expected == Settings.of(values)
 
 
 def test_the_listener_may_do_what_it_does_and_cannot_read_a_value(template: object) -> None:

@@ -9,6 +9,7 @@ import pytest
 from keyturn.errors import MarkerConflictError
 from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.protocols import WRITES_MAX, MarkerReader, MarkerStore
+from keyturn.model.slots import SLOTS, following, key_hash, slot_of, unpacked
 
 ARN_PREFIX = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 
@@ -80,15 +81,49 @@ class MarkersContract:
         assert MarkersRead(read.found, absent=frozenset({ARN_PREFIX + "none"})) == read
         assert MarkersRead({}) == table.read_markers([])
 
-    def test_the_head_moves_once_with_each_write(self, table: Table) -> None:
+    def test_the_head_moves_with_each_write(self, table: Table) -> None:
         """However many markers are in it; its epoch stays, and before a sweep it has no lease."""
         write(table, ONE, OTHER)
         first = head_of(table)
         write(table, ONE)
         second = head_of(table)
-        assert (first.epoch, first.counter + 1) == (second.epoch, second.counter)
-        assert 1 == first.counter
+        assert first.epoch == second.epoch
+        assert 0 < first.counter < second.counter
         assert second.swept_as_of_s is None
+
+    def test_the_head_tells_what_one_write_changed(self, table: Table) -> None:
+        """By the slot of the marker's key, whose count grows by the step that the entry says."""
+        write(table, ONE)
+        before, known = head_of(table), table.look(ONE.key).marker
+        write(table, ONE._replace(stages={"AWSCURRENT": "v2", "AWSPREVIOUS": "v1"}, left=("v1",)))
+        after = head_of(table)
+        [at] = [at for at, slot in enumerate(after.slots) if slot != before.slots[at]]
+        assert slot_of(key_hash(ONE.key), SLOTS) == at
+        entry = unpacked(after.slots[at].entry)
+        assert entry is not None
+        assert key_hash(ONE.key) == entry.key
+        assert entry.step == after.slots[at].total - before.slots[at].total == after.counter - before.counter
+        assert entry.told is not None
+        told = following(known, entry.told)
+        assert told == (table.look(ONE.key).marker or ONE)._replace(reason="")
+
+    def test_markers_of_one_slot_that_are_written_together_must_be_read(self, table: Table) -> None:
+        """The entry of their slot is empty; the count tells that something happened."""
+        slot = slot_of(key_hash(ONE.key), SLOTS)
+        names = (f"mate{number}" for number in range(10_000))
+        mate = next(one for one in map(marker, names) if slot_of(key_hash(one.key), SLOTS) == slot)
+        write(table, ONE, mate)
+        found = head_of(table).slots[slot]
+        assert (True, b"") == (found.total > 0, found.entry)
+
+    def test_what_is_written_is_told(self, table: Table) -> None:
+        """After a write nothing is untold, and telling again moves the head and no marker."""
+        write(table, ONE)
+        seen, before = table.look(ONE.key), head_of(table)
+        assert not seen.untold
+        table.tell([seen])
+        assert before.counter < head_of(table).counter
+        assert seen.marker == table.look(ONE.key).marker
 
     def test_the_head_has_the_date_of_its_answer(self, table: Table) -> None:
         """By the table's own clock, in whole seconds as a `Date` has them."""
@@ -131,7 +166,7 @@ class MarkersContract:
         assert counter == head_of(table).counter
 
     def test_what_cannot_be_written_is_refused(self, table: Table) -> None:
-        """More markers than a transaction takes, and a marker where another one was seen."""
+        """More markers than one write takes, and a marker where another one was seen."""
         many = [marker(f"db{number}") for number in range(WRITES_MAX + 1)]
         with pytest.raises(ValueError, match=str(WRITES_MAX)):
             write(table, *many)

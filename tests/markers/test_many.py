@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers.schema import item_of
 from keyturn.markers.table import MarkerTable
+from keyturn.model.markers import Marker
+from keyturn.model.protocols import Seen
 from tests.hosts import host_of
 from tests.markers.conftest import World
 from tests.markers.marker_contract import ARN_PREFIX, marker, write
@@ -172,26 +174,33 @@ def test_what_is_not_botocores_error_is_trouble_with_the_table() -> None:
         raising(ZeroDivisionError()).table().read_head()
 
 
+TWO = (marker("one"), marker("two"))
+
+
+def changes(table: MarkerTable, *markers: Marker) -> list[tuple[Seen, Marker]]:
+    """Writes of markers that are not there yet."""
+    return [(table.absent(one.key), one) for one in markers]
+
+
 def test_writers_at_the_same_time_wait_a_bounded_time() -> None:
     """TransactionConflict is tried again with jitter, then it is a conflict."""
-    one = marker()
     client = raising(refusal("TransactionCanceledException", reasons=["None", "TransactionConflict"]))
     table = client.table()
     with pytest.raises(MarkerConflictError):
-        table.write([(table.absent(one.key), one)])
+        table.write(changes(table, *TWO))
     assert (8, 7) == (client.calls["transact_write_items"], len(client.naps_s))
     assert sum(client.naps_s) <= 4
 
 
-def test_a_conflict_that_passes_is_not_seen() -> None:
-    """A transaction that goes through at the third try is written."""
-    one = marker()
-    answers = iter(
-        [
-            refusal("TransactionCanceledException", reasons=["TransactionConflict", "None"]),
-            refusal("ThrottlingException"),
-        ]
+@pytest.mark.parametrize("markers", [TWO, TWO[:1]], ids=["two", "one"])
+def test_a_conflict_that_passes_is_not_seen(markers: tuple[Marker, ...]) -> None:
+    """A write that goes through at the third try is written, then the head is told."""
+    first = (
+        refusal("TransactionCanceledException", reasons=["TransactionConflict", "None"])
+        if len(markers) > 1
+        else refusal("TransactionConflictException")
     )
+    answers = iter([first, refusal("ThrottlingException")])
 
     def answer(_name: str, _request: Mapping[str, object]) -> Answer:
         error = next(answers, None)
@@ -201,19 +210,70 @@ def test_a_conflict_that_passes_is_not_seen() -> None:
 
     client = Scripted(answer)
     table = client.table()
-    table.write([(table.absent(one.key), one)])
-    assert 3 == client.calls["transact_write_items"]
+    table.write(changes(table, *markers))
+    expected = {"put_item": 3, "update_item": 2} if len(markers) == 1 else {"update_item": 1}
+    assert expected | ({"transact_write_items": 4} if len(markers) > 1 else {}) == client.calls
 
 
-def test_a_changed_marker_is_never_tried_again() -> None:
-    """The condition's failure is told at once, also when the head was contended too."""
-    one = marker()
+@pytest.mark.parametrize("markers", [TWO, TWO[:1]], ids=["two", "one"])
+def test_a_changed_marker_is_never_tried_again(markers: tuple[Marker, ...]) -> None:
+    """The condition's failure is told at once, also when another marker was contended too."""
     reasons = ["ConditionalCheckFailed", "TransactionConflict"]
-    client = raising(refusal("TransactionCanceledException", reasons=reasons))
+    client = raising(
+        refusal("TransactionCanceledException", reasons=reasons)
+        if len(markers) > 1
+        else refusal("ConditionalCheckFailedException")
+    )
     table = client.table()
     with pytest.raises(MarkerConflictError):
-        table.write([(table.absent(one.key), one)])
-    assert (1, []) == (client.calls["transact_write_items"], client.naps_s)
+        table.write(changes(table, *markers))
+    assert (1, []) == (client.calls.total(), client.naps_s)
+
+
+def test_a_head_that_is_throttled_leaves_the_marker_untold() -> None:
+    """Bounded tries, then an error that is no conflict: the marker is there, and the sweep tells of it."""
+
+    def answer(name: str, _request: Mapping[str, object]) -> Answer:
+        if name == "update_item":
+            raise refusal("ProvisionedThroughputExceededException")
+        return {}
+
+    client = Scripted(answer)
+    table = client.table()
+    with pytest.raises(MarkerTableError, match="the sweep will tell") as caught:
+        table.write(changes(table, TWO[0]))
+    assert not isinstance(caught.value, MarkerConflictError)
+    assert {"put_item": 1, "update_item": 8} == client.calls
+
+
+def test_what_fails_after_the_head_was_told_is_no_error() -> None:
+    """The news is out; at worst the heads are told of it again."""
+    updates: list[object] = []
+
+    def answer(name: str, request: Mapping[str, object]) -> Answer:
+        if name == "update_item":
+            updates.append(request["UpdateExpression"])
+            if "ADD" not in str(request["UpdateExpression"]):
+                raise refusal("AccessDeniedException")
+        return {}
+
+    table = Scripted(answer).table()
+    table.write(changes(table, TWO[0]))
+    assert "REMOVE untold" == updates[-1]
+
+
+def test_each_copy_is_told_and_the_head_says_how_many_there_are() -> None:
+    """A writer needs no setting: the answer to the head's update has the number of its copies."""
+    told: list[object] = []
+
+    def answer(name: str, request: Mapping[str, object]) -> Answer:
+        if name == "update_item" and "ADD" in str(request["UpdateExpression"]):
+            told.append(request["Key"])
+        return {"Attributes": {"copies": {"N": "3"}}}
+
+    table = Scripted(answer).table()
+    table.write(changes(table, TWO[0]))
+    assert [{"pk": {"S": key}} for key in ("head", "head#1", "head#2")] == told
 
 
 def test_an_answer_without_a_date_has_no_clock() -> None:
@@ -314,12 +374,15 @@ def test_a_refused_head_that_is_in_order_is_told() -> None:
     def answer(name: str, _request: Mapping[str, object]) -> Answer:
         if name == "get_item":
             return {"Item": head}
-        raise refusal("TransactionCanceledException", reasons=["None", "ValidationError"])
+        if name == "update_item":
+            raise refusal("ValidationException")
+        return {}
 
-    one, client = marker(), Scripted(answer)
+    client = Scripted(answer)
+    table = client.table()
     with pytest.raises(MarkerTableError, match="rejected the request"):
-        client.table().write([(client.table().absent(one.key), one)])
-    assert 1 == client.calls["transact_write_items"]
+        table.write(changes(table, TWO[0]))
+    assert 1 == client.calls["update_item"]
 
 
 def test_a_table_is_known_by_its_name_and_writes_only_what_it_saw(table: MarkerTable) -> None:

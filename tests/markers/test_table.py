@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers.table import MarkerTable
 from keyturn.model.protocols import WRITES_MAX
+from keyturn.model.slots import ENTRY_MAX, SLOTS, STEP_MAX, packed
 from tests.markers.conftest import TABLE, World
-from tests.markers.marker_contract import ARN_PREFIX, ONE, head_of, marker, write
+from tests.markers.marker_contract import ARN_PREFIX, ONE, OTHER, head_of, marker, write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -43,15 +46,99 @@ def test_the_head_has_the_date_of_its_answer(table: MarkerTable) -> None:
     assert 0 <= table.now_s() - answered_at_s <= 5
 
 
-def test_a_write_is_one_transaction_with_the_head(world: World, table: MarkerTable) -> None:
-    """99 markers and the head are one call, and move the counter by one."""
+def test_a_write_is_the_marker_then_the_head(world: World, table: MarkerTable) -> None:
+    """No transaction: the marker, one update of the head, and the note in the marker that it was told."""
+    write(table, OTHER)
+    change = [(table.look(ONE.key), ONE)]
+    world.counted()
+    table.write(change)
+    assert {"PutItem": 1, "UpdateItem": 2} == world.counted()
+
+
+def test_many_markers_are_written_together(world: World, table: MarkerTable) -> None:
+    """99 markers are one transaction without the head, one update of the head, and one transaction more."""
+    write(table, OTHER)
     markers = [marker(f"db{n}") for n in range(WRITES_MAX)]
     changes = [(table.look(one.key), one) for one in markers]
     world.counted()
     table.write(changes)
-    assert {"TransactWriteItems": 1} == world.counted()
-    assert 1 == head_of(table).counter
-    assert {one.key for one in markers} == {seen.key for seen in table.scan()}
+    assert {"TransactWriteItems": 2, "UpdateItem": 1} == world.counted()
+    found = {seen.key: seen.untold for seen in table.scan()}
+    assert {one.key: False for one in (OTHER, *markers)} == found
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_writer_killed_before_it_told_leaves_a_marker_untold(world: World, *, many: bool) -> None:
+    """Whoever sees such a marker can tell of it; another writer's later marker is not said to be told."""
+    table, markers = world.table(), [ONE, OTHER] if many else [ONE]
+    write(table, marker("first"))
+
+    def killed(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    world.client.meta.events.register("provide-client-params.dynamodb.UpdateItem", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(table, *markers)
+    world.client.meta.events.unregister("provide-client-params.dynamodb.UpdateItem", killed)
+    seen, before = [table.look(one.key) for one in markers], head_of(table)
+    assert all(one.untold for one in seen)
+    table.tell(seen)
+    assert before.counter < head_of(table).counter
+    assert not any(one.untold for one in table.scan())
+
+
+def test_the_newer_of_two_writes_stays_untold_until_its_own_writer_told(world: World) -> None:
+    """The first writer says that its own write was told, which is not the one that is there."""
+    table = world.table()
+    write(table, ONE)
+    first = table.look(ONE.key)
+    item = world.client.get_item(TableName=TABLE, Key={"pk": {"S": ONE.key}})["Item"]
+    world.client.put_item(
+        TableName=TABLE,
+        Item={**item, "sequence": {"N": "2"}, "untold": {"BOOL": True}},
+    )
+    table.tell([first])
+    assert table.look(ONE.key).untold
+
+
+def test_a_full_head_fits_into_half_a_read_unit(world: World, table: MarkerTable) -> None:
+    """Every slot with the longest entry, every count near its end: at most 4 KB, by DynamoDB's own rules."""
+    item: dict[str, AttributeValueTypeDef] = {
+        "pk": {"S": "head#31"},
+        "schema": {"N": "1"},
+        "epoch": {"S": "e" * 16},
+        "counter": {"N": "8" * 16},
+        "swept_as_of_s": {"N": "1790000000.123"},
+        "copies": {"N": "32"},
+        "pace_s": {"N": "123.456"},
+        "untracked": {"N": "8" * 16},
+        "untracked_at_s": {"N": "1790000000.123"},
+    }
+    for slot in range(SLOTS):
+        item |= {f"n{slot}": {"N": "8" * 16}, f"e{slot}": {"B": b"x" * ENTRY_MAX}}
+    assert size_of(item) <= 4096
+    world.client.put_item(TableName=TABLE, Item=item)
+    assert table.read_head(copy=31) is not None
+    longest = packed(
+        ONE._replace(epoch="e" * 16, sequence=1),
+        ONE._replace(
+            stages={stage: str(uuid4()) for stage in ("AWSCURRENT", "AWSPENDING", "AWSPREVIOUS")},
+            epoch="e" * 16,
+            sequence=2,
+        ),
+        STEP_MAX,
+    )
+    assert ENTRY_MAX == len(longest)
+
+
+def size_of(item: Mapping[str, AttributeValueTypeDef]) -> int:
+    """The size of an item as DynamoDB counts it (developer guide, "Item sizes and formats")."""
+    size = 0
+    for name, value in item.items():
+        [(kind, content)] = value.items()
+        text = str(content).replace(".", "")
+        size += len(name) + {"S": len(text), "N": (len(text) + 1) // 2 + 1}.get(kind, ENTRY_MAX)
+    return size
 
 
 def test_a_recreated_item_is_not_mistaken_for_the_old_one(world: World, table: MarkerTable) -> None:
@@ -198,7 +285,8 @@ def test_a_table_may_be_given_by_its_arn(world: World) -> None:
 def test_an_absent_item_is_written_without_a_look(world: World, table: MarkerTable) -> None:
     """What a scan did not find need not be read, and loses against whoever was first."""
     table.write([(table.absent(ONE.key), ONE)])
-    assert {"TransactWriteItems": 1} == world.counted()
+    # The one read is of the head, which was not there.
+    assert {"PutItem": 2, "GetItem": 1, "UpdateItem": 3} == world.counted()
     with pytest.raises(MarkerConflictError):
         table.write([(table.absent(ONE.key), ONE)])
 

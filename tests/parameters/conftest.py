@@ -98,7 +98,7 @@ class _SweptTable:
     def __init__(self, world: World) -> None:
         self._world = world
         self.absent = self.look = world.table.look
-        self.write = world.table.write
+        self.write, self.tell = world.table.write, world.table.tell
 
     def now_s(self) -> float:
         return self._world.clock.wall()

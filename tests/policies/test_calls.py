@@ -137,6 +137,14 @@ def test_a_reader(record: Record, *, reports: bool) -> None:
         SecretId="prod/db", SecretString="two", VersionStages=["AWSPENDING"]
     )
     announce("prod/db", marker_table=TABLE)
+    # As a writer moves the head that knows no slots: then all markers are read, in batches.
+    boto3.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": "head"}},
+        UpdateExpression="ADD #counter :one",
+        ExpressionAttributeNames={"#counter": "counter"},
+        ExpressionAttributeValues={":one": {"N": "1"}},
+    )
     with record.on():
         assert "two" == cache.login("prod/db", connect, is_refused=refused)
         cache.get("prod/api")

@@ -31,6 +31,8 @@ _FAILURES: Final = "src/keyturn/cache/failures.py"
 _FLIGHTS: Final = "src/keyturn/cache/flights.py"
 _SERVICE: Final = "src/keyturn/cache/service.py"
 _READS: Final = "src/keyturn/cache/reads.py"
+_CACHE_HEADS: Final = "src/keyturn/cache/heads.py"
+_CACHE_NEWS: Final = "src/keyturn/cache/news.py"
 _CHECKER: Final = "src/keyturn/cache/checker.py"
 _COUNTING: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
@@ -39,6 +41,7 @@ _LOGIN_MEMORY: Final = "src/keyturn/login/memory.py"
 _LOGIN_POLICY: Final = "src/keyturn/login/policy.py"
 _LOGIN_TURNS: Final = "src/keyturn/login/turns.py"
 _MARKERS: Final = "src/keyturn/markers/table.py"
+_MARKERS_HEADS: Final = "src/keyturn/markers/heads.py"
 _RECORDER: Final = "src/keyturn/markers/recorder.py"
 _RECONCILER: Final = "src/keyturn/markers/reconciler.py"
 _MARKERS_READER: Final = "src/keyturn/markers/reader.py"
@@ -316,22 +319,22 @@ BUGS: Final = (
     ),
     Bug(
         "a lower counter is ignored for ever",
-        _TABLE_VIEW,
-        "        return self._markers.read_head(consistent=True)\n",
+        _CACHE_HEADS,
+        "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
         "        return seen\n",
     ),
     Bug(
         "a lower counter is read consistently again and again",
-        _TABLE_VIEW,
-        "        return self._markers.read_head(consistent=True)\n",
-        "        self._markers.read_head(consistent=True)\n        return "
-        "self._markers.read_head(consistent=True)\n",
+        _CACHE_HEADS,
+        "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
+        "        self._markers.read_head(consistent=True, copy=self._copy)\n        return "
+        "self._markers.read_head(consistent=True, copy=self._copy)\n",
     ),
     Bug(
         "the markers are not read when the head has moved",
         _TABLE_VIEW,
-        "        known = frozenset[str]() if has_moved else before.known & held\n",
-        "        known = before.known & held if has_moved else before.known & held\n",
+        "        return (self.before.known & held) - doubtful - must_be_read\n",
+        "        return self.before.known & held\n",
     ),
     # How long a caller waits, and what a failure spreads to
     Bug(
@@ -498,8 +501,8 @@ BUGS: Final = (
     Bug(
         "markers are written without a condition",
         _MARKERS_WRITER,
-        '        return {"Put": {"TableName": self._calls.table, "Item": item, **seen.mark.condition()}}\n',
-        '        return {"Put": {"TableName": self._calls.table, "Item": item}}\n',
+        "        condition = seen.mark.condition() if isinstance(seen.mark, Mark) else {}\n",
+        "        condition: dict[str, object] = {}\n",
     ),
     Bug(
         "markers are read eventually consistent",
@@ -508,10 +511,77 @@ BUGS: Final = (
         '"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": False}\n',
     ),
     Bug(
-        "the head is not in the transaction",
+        "the head is not told of a write",
         _MARKERS_WRITER,
-        "        items = [*(self._put(seen, marker) for seen, marker in changes), self._head.count_up()]\n",
-        "        items = [*(self._put(seen, marker) for seen, marker in changes)]\n",
+        "        self._heads.tell((seen.marker, marker) for seen, marker in numbered)\n",
+        "",
+    ),
+    Bug(
+        "the head is told before the marker is written",
+        _MARKERS_WRITER,
+        "        self._put(numbered)\n"
+        "        self._heads.tell((seen.marker, marker) for seen, marker in numbered)\n",
+        "        self._heads.tell((seen.marker, marker) for seen, marker in numbered)\n"
+        "        self._put(numbered)\n",
+    ),
+    Bug(
+        "two changes of a slot are taken for one",
+        _CACHE_NEWS,
+        "    if entry is None or slot.total - entry.step != before.total:\n",
+        "    if entry is None:\n",
+    ),
+    Bug(
+        "writers that know no slots are not noticed",
+        _CACHE_NEWS,
+        "    if min(steps, default=0) < 0 or sum(steps) != head.counter - seen.counter:\n",
+        "    if min(steps, default=0) < 0:\n",
+    ),
+    Bug(
+        "untold is forgotten",
+        "src/keyturn/markers/conditions.py",
+        "    untold = item is not None and marker is not None and is_untold(item)\n",
+        "    untold = False\n",
+        weather="listener crashes between steps",
+    ),
+    Bug(
+        "the sweep tells of no marker",
+        _MARKERS_SWEEPER,
+        "            self._table.tell(untold[at : at + WRITES_MAX])\n",
+        "            pass\n",
+        weather="listener crashes between steps",
+    ),
+    Bug(
+        "a writer says of another's marker that it was told",
+        _MARKERS_WRITER,
+        '            "ConditionExpression": "#epoch = :epoch AND #sequence = :sequence",\n',
+        '            "ConditionExpression": "attribute_exists(#epoch) AND :epoch = :epoch",\n',
+    ),
+    Bug(
+        "the first copy alone is told",
+        _MARKERS_HEADS,
+        "        for copy in range(1, min(copies, COPIES_MAX)):\n",
+        "        for copy in range(1, min(copies, 2)):\n",
+    ),
+    Bug(
+        "the sweep renews the first copy alone",
+        _MARKERS_HEADS,
+        "        for copy in range(1, wanted):\n",
+        "        for copy in range(1, min(wanted, 2)):\n",
+    ),
+    Bug(
+        "a copy's lease is taken for another's",
+        _TABLE_VIEW,
+        "        head = self._heads.read(before.head)\n",
+        "        head = self._heads.read(before.head)\n"
+        "        first = self._markers.read_head(consistent=True)\n"
+        "        if head is not None and first is not None:\n"
+        "            head = head._replace(swept_as_of_s=first.swept_as_of_s, epoch=first.epoch)\n",
+    ),
+    Bug(
+        "what was seen of one copy is held against another",
+        _CACHE_NEWS,
+        "    if seen is None or seen.epoch != head.epoch or len(seen.slots) != len(head.slots):\n",
+        "    if seen is None or len(seen.slots) != len(head.slots):\n",
     ),
     Bug(
         "AWSCURRENT goes back in the marker at one word of DescribeSecret",
@@ -554,10 +624,10 @@ BUGS: Final = (
     Bug(
         "the sweep believes the list",
         _MARKERS_SWEEPER,
-        "                described = find_secret(self._catalog, marker.arn, marker.key)\n",
-        "                described = next(\n"
-        "                    (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
-        "                )\n",
+        "            described = find_secret(self._catalog, marker.arn, marker.key)\n",
+        "            described = next(\n"
+        "                (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
+        "            )\n",
         weather="events lost for a while",
     ),
     # Logging in

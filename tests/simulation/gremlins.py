@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from keyturn.markers.schema import HEAD_KEY
+from keyturn.markers.schema import HEAD_KEY, count_name, entry_name, is_head_key
 from tests.simulation.hosts import EPOCH_S
 from tests.simulation.moves import Moves
 from tests.simulation.peers import events
@@ -260,23 +260,15 @@ class Gremlins:
             self.scheduler.pause(self.random.uniform(1, 8))
 
     def _head_forged(self) -> None:
-        item = self.table.item(HEAD_KEY)
+        key = self._some_head()
+        item = self.table.item(key)
         if item is None:
             return
-        now_s = EPOCH_S + self.scheduler.now_s
-        forged: list[Mapping[str, object]] = [
-            {"counter": {"N": "1"}},
-            {"counter": {"N": HUGE}},
-            {"counter": {"N": str(2**53 - 1)}},
-            {"epoch": {"S": "forged"}},
-            {"swept_as_of_s": {"N": str(now_s - 1)}},
-            {"swept_as_of_s": {"N": str(now_s + 10_000)}},
-            {"swept_as_of_s": {"N": "0"}},
-        ]
-        self._tamper(HEAD_KEY, {**item, **self.random.choice(forged)})
+        forged = _forged_heads(EPOCH_S + self.scheduler.now_s, self.random.randrange(2))
+        self._tamper(key, {**item, **self.random.choice(forged)})
 
     def _item_broken(self) -> None:
-        key = HEAD_KEY if self.random.random() < 0.3 else self._some_marker()
+        key = self._some_head() if self.random.random() < 0.3 else self._some_marker()
         if key is None:
             return
         misshapen = {"schema": {"N": "1"}, "epoch": {"N": "1"}, "counter": {"S": "x"}, "sequence": {"S": "x"}}
@@ -290,15 +282,20 @@ class Gremlins:
         self.disturbed()
 
     def _move_head(self) -> None:
-        item = self.table.item(HEAD_KEY)
-        counter = item.get("counter") if item is not None else None
-        digits = counter.get("N") if isinstance(counter, Mapping) else None
-        if item is not None and isinstance(digits, str):
-            self._tamper(HEAD_KEY, {**item, "counter": {"N": str(min(int(digits) + 1, 2**53))}})
+        for key in filter(is_head_key, self.table.items()):
+            item = self.table.item(key)
+            counter = item.get("counter") if item is not None else None
+            digits = counter.get("N") if isinstance(counter, Mapping) else None
+            if item is not None and isinstance(digits, str):
+                self._tamper(key, {**item, "counter": {"N": str(min(int(digits) + 1, 2**53))}})
 
     def _some_marker(self) -> str | None:
-        keys = [key for key in self.table.items() if key != HEAD_KEY]
+        keys = [key for key in self.table.items() if not is_head_key(key)]
         return self.random.choice(keys) if keys else None
+
+    def _some_head(self) -> str:
+        keys = [key for key in self.table.items() if is_head_key(key)]
+        return self.random.choice(keys) if keys else HEAD_KEY
 
     # Hosts
 
@@ -333,3 +330,21 @@ class Gremlins:
 
     def _last(self, mean_s: float) -> None:
         self.scheduler.pause(self.random.expovariate(1 / mean_s))
+
+
+def _forged_heads(now_s: float, slot: int) -> list[Mapping[str, object]]:
+    return [
+        {"counter": {"N": "1"}},
+        {"counter": {"N": HUGE}},
+        {"counter": {"N": str(2**53 - 1)}},
+        {"epoch": {"S": "forged"}},
+        {"swept_as_of_s": {"N": str(now_s - 1)}},
+        {"swept_as_of_s": {"N": str(now_s + 10_000)}},
+        {"swept_as_of_s": {"N": "0"}},
+        {count_name(slot): {"N": "1"}},
+        {count_name(slot): {"N": HUGE}},
+        {count_name(slot): {"S": "x"}},
+        {entry_name(slot): {"B": b"forged"}},
+        {"copies": {"N": "3"}},
+        {"pace_s": {"N": "-1"}},
+    ]

@@ -50,7 +50,9 @@ class ReaderPlan:
 class Plan:
     """One world. `rotations`: of each secret, 14 on average. `swept_parameters`: the sweep lists them.
 
-    `undescribed`: names that the listener may not describe.
+    `undescribed`: names that the listener may not describe. `slots`, `copies`: of the head. `old`: which
+    share of the listener's environments, announcers and readers is of the version before slots. `pace_s`:
+    over how many seconds readers spread what they read because of a marker.
     """
 
     rotations: int
@@ -64,6 +66,10 @@ class Plan:
     readers: tuple[ReaderPlan, ...]
     faults: tuple[str, ...]
     mean_fault_gap_s: float
+    slots: int
+    copies: int
+    old: float
+    pace_s: float
 
 
 def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
@@ -74,6 +80,8 @@ def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
     chosen = random.sample(faults, random.randrange(2, 8)) if random.random() > 1 / 8 else []
     if only is not None:
         chosen = [only] if only else []
+    # An old writer knows of no copies.
+    old = random.choice((0.0, 0.0, 0.0, 0.5))
     return Plan(
         rotations=random.choice((6, 12, 24)),
         mean_gap_s=random.choice((10.0, 25.0, 45.0)),
@@ -86,6 +94,10 @@ def planned(random: Random, faults: list[str], only: str | None = None) -> Plan:
         readers=tuple(_reader(random) for _ in range(3)),
         faults=tuple(chosen),
         mean_fault_gap_s=random.choice((40.0, 150.0, 500.0)),
+        slots=random.choice((2, 6, 48)),
+        copies=1 if old else random.choice((1, 4, 8)),
+        old=old,
+        pace_s=0.0 if old else random.choice((0.0, 0.0, 20.0)),
     )
 
 

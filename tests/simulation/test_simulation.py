@@ -20,7 +20,7 @@ SOON_CAUGHT = (
     "a value is in the repr of its version",
     pytest.param("the marker is believed without asking", marks=pytest.mark.proof),
     pytest.param("a secret that is gone is served on, as if the call had failed", marks=pytest.mark.proof),
-    pytest.param("the head is not in the transaction", marks=pytest.mark.proof),
+    pytest.param("the head is not told of a write", marks=pytest.mark.proof),
     pytest.param("a check of the table is waited for without a deadline", marks=pytest.mark.proof),
     pytest.param("what a source raises comes out as it is", marks=pytest.mark.proof),
 )

@@ -46,6 +46,7 @@ from tests.simulation.peers.database import Database, connect
 from tests.simulation.peers.dynamodb import Table, TableClient, WatchedMarkers
 from tests.simulation.peers.events import Event
 from tests.simulation.peers.lambdas import ENVIRONMENTS, Bus, Function
+from tests.simulation.peers.old_table import OldTable
 from tests.simulation.peers.parameterstore import TYPES, Asked, ParameterLine, ParameterStore
 from tests.simulation.peers.reports import TTL_S, ReportsLine, ReportsTable
 from tests.simulation.peers.secretsmanager import ARN_PREFIX, Answered, SecretsLine, SecretsManager
@@ -124,7 +125,7 @@ class World:
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
         self.table = Table(self.scheduler, self.random, self._written)
-        self.cost = Cost(self.scheduler, logs_in=lambda: self.scheduler.caller in self.logins.flying)
+        self.cost = Cost(self.scheduler, self._logs_in, self.weather.hangs_since)
         self.databases = {name: Database(self.scheduler) for name in NAMES}
         self.function = Function(
             self.scheduler, self.weather, [], self._event_begun, self._event_ended, set()
@@ -154,6 +155,7 @@ class World:
             self.plan.undescribed,
             checks=self.table.flights,
             late=self._late,
+            pace_s=self.plan.pace_s,
         )
         self.serving_parameters = ServingParameters(
             self.scheduler,
@@ -162,6 +164,7 @@ class World:
             self.plan.swept_parameters,
             checks=self.table.flights,
             late=self._late,
+            pace_s=self.plan.pace_s,
         )
         self.parameters = ParameterReads(
             self.random, self.scheduler, self.serving_parameters, self.waits, self.counted
@@ -176,10 +179,16 @@ class World:
             say=self.say,
             counted=self.counted,
         )
-        self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.happened)
+        heads = self.plan.slots, self.plan.copies
+        self.items = Items(
+            self.scheduler, self.service, self.weather, self.table.items, self.cost.happened, *heads
+        )
         self.function.listeners += [self._listener(number) for number in range(ENVIRONMENTS)]
         self.readers += [self._reader(number, one) for number, one in enumerate(self.plan.readers)]
         self.cost.readers.update({reader.host.name: reader for reader in self.readers})
+
+    def _logs_in(self) -> bool:
+        return self.scheduler.caller in self.logins.flying
 
     # Telling
 
@@ -315,13 +324,21 @@ class World:
         wire = Wire(self.scheduler, self.weather, host, crashes)
         catalog = SecretsLine(self.service, wire, self._answered, self.plan.undescribed)
         line = Order(
-            self.scheduler, catalog, self._markers(wire), lambda of: self.service.name_by_id.get(of, of)
+            self.scheduler,
+            catalog,
+            self._markers(wire, sweeps=crashes),
+            lambda of: self.service.name_by_id.get(of, of),
         )
         return line, self._runtime(host)
 
-    def _markers(self, wire: Wire) -> MarkerTable:
+    def _markers(self, wire: Wire, *, sweeps: bool = False) -> MarkerTable | OldTable:
         client = TableClient(self.table, wire, partial(self._asked, wire.host.name))
-        return MarkerTable(client, "markers", self._runtime(wire.host))
+        host, plan = self._runtime(wire.host), self.plan
+        if plan.old and self.random.random() < plan.old:
+            return OldTable(client, "markers", host, slots=plan.slots)
+        # What the sweep decides, the others learn from the head.
+        copies, pace_s = (plan.copies, plan.pace_s) if sweeps else (None, None)
+        return MarkerTable(client, "markers", host, slots=plan.slots, copies=copies, pace_s=pace_s)
 
     def _runtime(self, host: Host) -> RuntimeHost:
         return RuntimeHost(
@@ -402,7 +419,7 @@ class World:
         """How often what a metric counts has happened, to all readers together; None where nobody counts."""
         match metric:
             case Metric.CHECK_S:
-                return self.table.calls["head"]
+                return sum(number for label, number in self.table.calls.items() if label.startswith("head"))
             case Metric.READ_S:
                 return self.service.calls["GetSecretValue"] + self.store.calls.total()
             case Metric.REFUSALS:
@@ -522,6 +539,7 @@ class World:
             self.plan.undescribed,
             self.store,
             self.plan.swept_parameters,
+            self.plan.copies,
             self.weather,
             self.requests,
         )
@@ -535,8 +553,11 @@ class World:
         self.reporting.over()
 
     def _move_each(self) -> None:
-        """A forged or restored head may hide what has changed, until the next move that a reader sees."""
-        for name in NAMES:
+        """From a reader of the version before slots a forged or restored head may hide what has changed.
+
+        Until the next move that it sees.
+        """
+        for name in NAMES if self.plan.old else ():
             self.scheduler.pause(30.0)
             self.service.move(name, "blue", None)
             self.service.move(name, "blue", self.service.held(name).stages["AWSCURRENT"])

@@ -65,6 +65,14 @@ def texts_of(item: Item, name: str, key_length_max: int, text_length_max: int) -
     return {key: text_of(content, key, text_length_max) for key in content}
 
 
+def bytes_of(item: Item, name: str, length_max: int) -> bytes:
+    """Return a binary of at most so many bytes."""
+    content = attribute_of(item, name, "B")
+    if not isinstance(content, bytes) or len(content) > length_max:
+        raise MisshapenError(name)
+    return content
+
+
 def whole_of(item: Item, name: str, *, least: int = 0) -> int:
     """Return a whole number from `least` to `NUMBER_MAX`."""
     digits = attribute_of(item, name, "N")

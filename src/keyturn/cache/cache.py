@@ -20,7 +20,7 @@ from keyturn.cache.held import Dispute, HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
-from keyturn.cache.refresh import Asked, after_offer
+from keyturn.cache.refresh import Asked, after_offer, paced
 from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableView, TableWatch
 from keyturn.cache.waiting import Waiting
@@ -103,6 +103,7 @@ class Cache:
         self.reads = Reads(source, self.copies, self.service, clock=clock, key_of=key_of, metrics=metrics)
         self.flights: SingleFlight[HitKey, SecretVersion] = SingleFlight("keyturn-read")
         self.holdings = self.copies.holdings
+        self._pace = partial(_pace, self.copies, random)
 
     @property
     def source(self) -> SecretSource:
@@ -331,22 +332,22 @@ class Cache:
     def settle_old_events(self, before: TableView) -> None:
         """Note after a check which markers are of events that were over when the copy was read.
 
-        Counts the markers, other than `before`, because of which AWSCURRENT is to be asked about.
+        Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
         """
-        copies = self.copies
-        with copies.lock:
+        with self.copies.lock:
             view = self._table.view if self._table is not None else None
             if view is None or view.assurance is None:
                 return
             for secret, held in self.holdings.held():
-                marker = view.marker(secret.key)
-                if marker is None:
+                if (marker := view.marker(secret.key)) is None:
                     continue
-                is_news = held.stage == AWSCURRENT and marker != before.marker(secret.key)
-                if predates(marker, held, view.assurance, copies.limits):
+                is_news = marker != before.marker(secret.key)
+                if predates(marker, held, view.assurance, self.copies.limits):
                     self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
                 elif is_news and disputed(marker, held):
-                    self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
+                    self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
+                    if held.stage == AWSCURRENT:
+                        self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
     def status(self) -> tuple[HeldStatus, ...]:
         """Return everything held, by ARN and stage, without a value."""
@@ -362,6 +363,21 @@ class Cache:
                 for one in self.holdings.held()
             ]
         return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
+
+
+def _pace(
+    copies: Copies,
+    random: Callable[[], float],
+    secret: HeldSecret,
+    held: HeldStage,
+    *,
+    before: TableView,
+    pace_s: float,
+) -> None:
+    """Let a copy wait for its turn in a fleet, after a check that told of a new version. Under the lock."""
+    if pace_s <= 0 or before.assurance is None or disputed(before.marker(secret.key), held):
+        return
+    copies.holdings.put(secret, paced(held, before.assurance.checked, copies.now(), pace_s, random))
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:

@@ -118,6 +118,18 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
     return random() * min(longest_s, first_s * 2.0 ** min(failures, 32))
 
 
+def paced(
+    held: HeldStage, checked: Instant, now: Instant, pace_s: float, random: Callable[[], float]
+) -> HeldStage:
+    """Return the copy after a marker that tells of a new version; a fleet spreads its reads over `pace_s`.
+
+    That time begins with the check before, at `checked`: a process that was idle since then for longer reads
+    at once. So does one whose login was refused.
+    """
+    left_s = pace_s - checked.age_s(now)
+    return held.paused_for(left_s * random(), now) if left_s > 0 and not held.pauses(now) else held
+
+
 def _says_so(pinned: SecretVersion, held: HeldStage) -> bool:
     """Return True if the answer itself says that it is of this secret and under this stage."""
     return held.stage in pinned.stages and pinned.arn == held.version.arn

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from keyturn.cache.allowance import Allowance
 from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_version, since_marker_s
+from keyturn.cache.heads import HeadChoice
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
+from keyturn.cache.news import Keys, News, news_since, told
 from keyturn.cache.refresh import backoff_s
 from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.model.instant import Instant
@@ -29,15 +32,16 @@ class TableView(NamedTuple):
 
     `markers`: the last marker read of each key held, None where there was none; `known`: the keys
     whose marker is as the head says; `denied`: since when a key may not be read. `assurance`: the
-    last good check; `trouble`: what is wrong with the table now.
+    last good check; `trouble`: what is wrong with the table now. `keys`: those held, by their hashes.
     """
 
     head: Head | None
     assurance: Assurance | None
     markers: Mapping[str, Marker | None]
-    known: frozenset[str]
+    known: AbstractSet[str]
     denied: Mapping[str, Instant]
     trouble: str | None
+    keys: Keys = Keys()
 
     def marker(self, key: str) -> Marker | None:
         """Return the marker as last read; it may be behind."""
@@ -70,14 +74,16 @@ def held_bound_s(
 
     The long bound holds a little longer than the cover: while the table is in trouble its last word is
     trusted for a short TTL, and a copy whose marker has just moved is served until the first answer.
-    `is_resting`: the service does not answer in time, which counts like a refresh that failed.
+    `is_resting`: the service does not answer in time, which counts like a refresh that failed. The head may
+    ask a fleet to spread its reads over some time, which is added.
     """
     obstacle = uncovered_because(key, holding, view, now, limits)
     trusted = obstacle is None or (
         view is not None and view.assurance is not None and obstacle == view.trouble
     )
     has_moved = view is not None and disputed(view.marker(key), holding)
-    return bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
+    pace_s = view.assurance.head.pace_s if view is not None and view.assurance is not None else 0.0
+    return pace_s + bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
 
 
 def uncovered_because(
@@ -106,8 +112,31 @@ def uncovered_because(
 
 
 def _kept(marker: Marker, key: str, arn: str) -> Marker:
-    """Return the marker with the texts that are held anyway in the place of its own copies of them."""
-    return marker._replace(key=key, arn=arn if marker.arn == arn else marker.arn)
+    """Return the marker with the texts that are held anyway in the place of its own copies of them.
+
+    Without its reason, which is for people, and which an entry of the head does not tell.
+    """
+    return marker._replace(key=key, arn=arn if marker.arn == arn else marker.arn, reason="")
+
+
+class _Sight(NamedTuple):
+    """What a check has seen: the view before it, the head, and the markers of which the head tells.
+
+    A marker is None in `changed` if it must be read.
+    """
+
+    before: TableView
+    head: Head
+    news: News
+    changed: Mapping[str, Marker | None]
+
+    def known(self, held: frozenset[str]) -> AbstractSet[str]:
+        """Return the keys held whose markers need not be read."""
+        if self.news.everything:
+            return frozenset()
+        doubtful = frozenset(self.before.keys.doubted(self.news)) if self.news.slots else frozenset[str]()
+        must_be_read = {key for key, marker in self.changed.items() if marker is None}
+        return (self.before.known & held) - doubtful - must_be_read
 
 
 class TableWatch:
@@ -117,6 +146,7 @@ class TableWatch:
         self._markers = markers
         self._limits = limits
         self._random = random
+        self._heads = HeadChoice(markers, random)
         self._life = 0
         self._failures = 0
         self._rest: tuple[Instant, float] | None = None
@@ -130,6 +160,7 @@ class TableWatch:
         self._life += 1
         self._failures, self._rest, self.view = 0, None, UNSEEN
         self._asked = self._in_use_since = None
+        self._heads.forget()
 
     def is_awake(self, begun: Instant) -> bool:
         """Note that the table was to be checked. Return False while it rests after a failure."""
@@ -179,28 +210,42 @@ class TableWatch:
     def _look(self, keys: Mapping[str, str], begun: Instant) -> str | None:
         """Read the head, and the markers that are needed. Return what is wrong with the table, or None."""
         before = self.view
-        head = self._head(before.head)
+        head = self._heads.read(before.head)
         if head is None:
             self.view = before._replace(assurance=None)
             return "the marker table has no usable head item: has the listener run since it was made?"
-        held = frozenset(keys)
-        has_moved = before.head is None or (head.epoch, head.counter) != (
-            before.head.epoch,
-            before.head.counter,
-        )
-        known = frozenset[str]() if has_moved else before.known & held
+        news = news_since(before.head, head)
+        changed = dict(told(news, before.keys, before.markers))
+        is_calm = not (news.everything or news.slots or changed)
+        if is_calm and len(before.known) == len(keys) and before.known >= keys.keys():
+            # The common case: nothing has happened to what is held.
+            if self._is_latest(begun):
+                self.view = before._replace(head=head, assurance=Assurance(head, begun))
+            return None
+        self._follow(_Sight(before, head, news, changed), keys, begun)
+        return None
+
+    def _follow(self, sight: _Sight, keys: Mapping[str, str], begun: Instant) -> None:
+        """Take over the markers of which the head tells, and read those that are not known."""
+        before, held = sight.before, frozenset(keys)
+        known = sight.known(held)
         asked = {key for key in held - known if not before.is_denied(key, begun, self._limits)}
         markers = {key: marker for key, marker in before.markers.items() if key in held}
         denied = {key: since for key, since in before.denied.items() if key in held - asked}
         if asked:
-            read = self._read(asked, before._replace(known=known), begun)
+            read = self._read(asked, before._replace(known=known - sight.changed.keys()), begun)
             found = {key: _kept(read.found[key], key, keys[key]) for key in asked if key in read.found}
             markers |= dict.fromkeys(read.absent | read.denied) | found
             known |= read.absent | found.keys()
             denied |= dict.fromkeys(read.denied, begun)
+        markers |= {key: sight.changed[key] for key in sight.changed.keys() & held if sight.changed[key]}
         if self._is_latest(begun):
-            self.view = TableView(head, Assurance(head, begun), markers, known, denied, before.trouble)
-        return None
+            assurance = Assurance(sight.head, begun)
+            if len(known) == len(markers):
+                # The same keys, without the memory of a second set.
+                known = markers.keys()
+            held_keys = before.keys if before.markers.keys() == held else Keys(held, before.keys)
+            self.view = TableView(sight.head, assurance, markers, known, denied, before.trouble, held_keys)
 
     def _read(self, keys: Collection[str], without: TableView, begun: Instant) -> MarkersRead:
         """Return the markers of these keys. If the read fails, the view becomes `without`."""
@@ -216,13 +261,6 @@ class TableWatch:
         """Return False for a check that hung and ends after a later one, which knows more."""
         last = self.view.assurance
         return last is None or last.checked.monotonic_s <= begun.monotonic_s
-
-    def _head(self, seen: Head | None) -> Head | None:
-        head = self._markers.read_head()
-        if head is None or seen is None or head.epoch != seen.epoch or head.counter >= seen.counter:
-            return head
-        # An old replica, or a table restored to an earlier state: only a consistent read can tell.
-        return self._markers.read_head(consistent=True)
 
     def _failed(self, trouble: str, begun: Instant) -> None:
         if not self._is_latest(begun):

@@ -8,6 +8,7 @@ from keyturn.aws.answers import Call, answered_at_of
 from keyturn.aws.dynamodb import Item
 from keyturn.aws.tables import TableCalls
 from keyturn.errors import MarkerTableError
+from keyturn.model.slots import new_step
 from keyturn.runtime.host import Host
 
 IF_DENIED: Final = (
@@ -72,6 +73,10 @@ class MarkerCalls(TableCalls):
     def new_epoch(self) -> str:
         """Return a random epoch for a new item."""
         return self._host.new_epoch()
+
+    def new_step(self) -> int:
+        """Return a random step for the counts of the head."""
+        return new_step(self._host.random)
 
     def back_off(self, attempt: int) -> None:
         """Wait before attempt number `attempt`: not before the first, 0, and at most 1 s before any other."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from keyturn.aws.dynamodb import Item
-from keyturn.markers.schema import marker_of
+from keyturn.markers.schema import is_untold, marker_of
 from keyturn.model.protocols import Seen
 
 
@@ -40,4 +40,6 @@ class Mark(NamedTuple):
 
 def seen_in(item: Item | None, key: str) -> Seen:
     """Return the marker in an item as a writer saw it under `key`; None means that there is no item."""
-    return Seen(key, marker_of(item), Mark.of(item, "epoch", "sequence"))
+    marker = marker_of(item)
+    untold = item is not None and marker is not None and is_untold(item)
+    return Seen(key, marker, Mark.of(item, "epoch", "sequence"), untold)

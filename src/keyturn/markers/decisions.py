@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.markers import LEFT_MAX, Marker
+from keyturn.model.markers import Marker, left_after
 from keyturn.model.names import SUFFIX_LENGTH, checked_secret_id, is_secret_arn, secret_key
 from keyturn.model.protocols import Seen
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described
@@ -175,11 +175,7 @@ def _left_after(before: Marker | None, described: Described) -> tuple[str, ...]:
     if before is None:
         previous = described.stages.get(AWSPREVIOUS)
         return (previous,) if previous not in (None, current) else ()
-    was_current = before.stages.get(AWSCURRENT)
-    if was_current is None or was_current == current:
-        return tuple(before.left)
-    left = [version_id for version_id in before.left if version_id not in (current, was_current)]
-    return (*left, was_current)[-LEFT_MAX:]
+    return left_after(before.left, before.stages.get(AWSCURRENT), current)
 
 
 def _step_after(before: Marker | None, described: Described, hint: Hint) -> str | None:

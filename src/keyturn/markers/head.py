@@ -1,87 +1,134 @@
-"""How the head item is written: counted up with each write of markers, replaced, and given a later lease."""
+"""How one head item is written: told of a write of markers, made, replaced, and given a later lease."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from keyturn.aws.answers import Call
+from keyturn.aws.answers import Call, mapping
 from keyturn.aws.dynamodb import Item, number_attribute
-from keyturn.aws.faults import fault_of
+from keyturn.aws.faults import FaultKind, fault_of
 from keyturn.aws.unseen import Unseen
+from keyturn.errors import MarkerTableError
 from keyturn.markers.calls import Got, MarkerCalls
 from keyturn.markers.conditions import Mark
-from keyturn.markers.schema import HEAD_KEY, SCHEMA, head_of
+from keyturn.markers.schema import SCHEMA, count_name, entry_name, head_key, head_of
 from keyturn.model.markers import Head
 
-_CHANGED: Final = ("ConditionalCheckFailedException", "TransactionConflictException")
+ATTEMPTS_MAX: Final = 8
+"""How often a write is tried in all while the table throttles or other writers are faster."""
+
+CHANGED: Final = ("ConditionalCheckFailedException", "TransactionConflictException")
+_UNFIT: Final = "ValidationException"
+_SET_BY_SWEEP: Final = ("copies", "pace_s")
 
 
 class HeadItem:
-    """The head item of one table. The methods that write return False if another writer was faster."""
+    """The head, or one copy of it. The methods that write return False if another writer was faster."""
 
-    def __init__(self, calls: MarkerCalls) -> None:
+    def __init__(self, calls: MarkerCalls, slots: int, copy: int = 0) -> None:
         self._calls = calls
+        self._slots = slots
+        self._copy = copy
+        self._key: Item = {"pk": {"S": head_key(copy)}}
 
     def get(self) -> Got:
         """Read the item, strongly consistent."""
-        return self._calls.get(HEAD_KEY, consistent=True)
+        return self._calls.get(head_key(self._copy), consistent=True)
 
-    def count_up(self) -> dict[str, object]:
-        """Return the part of a transaction that counts the head up, and makes it if there is none."""
+    def parsed(self, got: Got) -> Head | None:
+        """Return the head in what was read; None if there is no usable one."""
+        return head_of(got.item, got.answered_at_s, self._slots)
+
+    def tell(self, made: Mapping[int, bytes], step: int) -> int:
+        """Count these slots up by `step`, with these entries. Return how many copies this head knows of.
+
+        Makes the head if there is none, and replaces one that cannot be counted up. Throttled, it is tried
+        again for at most some seconds.
+        """
+        throttled = 0
+        for _ in range(ATTEMPTS_MAX):
+            self._calls.back_off(throttled)
+            try:
+                with Unseen():
+                    answer = self._calls.client.update_item(**self._counted_up(made, step))
+            except Exception as error:
+                fault = fault_of(error)
+                if fault.code in (CHANGED[0], _UNFIT) and self._mend():
+                    continue
+                if fault.kind is not FaultKind.THROTTLED and fault.code not in CHANGED:
+                    raise self._calls.failure(fault) from error
+                throttled += 1
+                continue
+            copies = mapping(mapping(answer).get("Attributes")).get("copies")
+            return _number(copies) or 1
+        raise MarkerTableError(
+            self._calls.table, "the head is throttled, so readers are late; the sweep will tell of the change"
+        )
+
+    def _counted_up(self, made: Mapping[int, bytes], step: int) -> dict[str, object]:
+        entries = ", ".join(f"{entry_name(slot)} = :{entry_name(slot)}" for slot in made)
+        counts = ", ".join(f"{count_name(slot)} :step" for slot in made)
         return {
-            "Update": {
-                "TableName": self._calls.table,
-                "Key": {"pk": {"S": HEAD_KEY}},
-                "UpdateExpression": (
-                    "SET #schema = if_not_exists(#schema, :schema), #epoch = if_not_exists(#epoch, :epoch) "
-                    "ADD #counter :one"
-                ),
-                "ExpressionAttributeNames": {
-                    "#schema": "schema",
-                    "#epoch": "epoch",
-                    "#counter": "counter",
-                },
-                "ExpressionAttributeValues": {
-                    ":schema": number_attribute(SCHEMA),
-                    ":epoch": {"S": self._calls.new_epoch()},
-                    ":one": number_attribute(1),
-                },
-            }
+            "TableName": self._calls.table,
+            "Key": self._key,
+            "UpdateExpression": f"SET {entries} ADD #counter :step, {counts}",
+            # A head is made whole: a writer that may only tell of its own marker cannot make one.
+            "ConditionExpression": "attribute_exists(#counter)",
+            "ExpressionAttributeNames": {"#counter": "counter"},
+            "ExpressionAttributeValues": {
+                ":step": number_attribute(step),
+                **{f":{entry_name(slot)}": {"B": entry} for slot, entry in made.items()},
+            },
+            "ReturnValues": "NONE" if self._copy else "ALL_NEW",
         }
 
-    def mend(self) -> bool:
-        """Replace the head if it breaks the schema; return False if it does not."""
-        item, answered_at_s = self.get()
-        if head_of(item, answered_at_s) is not None:
+    def _mend(self) -> bool:
+        """Make the head, or replace one that breaks the schema; return False if nothing is wrong with it."""
+        got = self.get()
+        if self.parsed(got) is not None:
             return False
-        self.replace(item)
+        # As many copies as before, so that those are told, too. The sweep sees to it.
+        kept = {name: (got.item or {}).get(name) for name in _SET_BY_SWEEP}
+        self.replace(got.item, {name: value for name, value in kept.items() if _number(value) is not None})
         return True
 
-    def replace(self, seen: Item | None, swept_as_of_s: float | None = None) -> bool:
-        """Put a new head, perhaps with a lease, in the place of the item that was read, if there was one."""
-        fresh = {
-            "pk": {"S": HEAD_KEY},
-            "schema": number_attribute(SCHEMA),
-            "epoch": {"S": self._calls.new_epoch()},
-            "counter": number_attribute(1),
-            **({} if swept_as_of_s is None else {"swept_as_of_s": number_attribute(swept_as_of_s)}),
-        }
-        mark = Mark.of(seen, "epoch", "counter", "swept_as_of_s")
-        return self._write(self._calls.client.put_item, Item=fresh, **mark.condition())
+    def replace(self, seen: Item | None, lease: Mapping[str, object]) -> bool:
+        """Put a new head, with these attributes, in the place of the item that was read, if there was one."""
+        mark = Mark.of(seen, "epoch", "counter", "swept_as_of_s", *_SET_BY_SWEEP)
+        return self._write(self._calls.client.put_item, Item=self._fresh(lease), **mark.condition())
 
-    def move_lease(self, head: Head, swept_as_of_s: float) -> bool:
-        """Move the lease of this head forward. Returns False also if the head has a later lease already."""
+    def lend(self, head: Head, lease: Mapping[str, object]) -> bool:
+        """Set these attributes of the head that was read, and remove those of them that are None.
+
+        The moment of the lease moves forward only: returns False also if the head has a later one already.
+        """
+        values = {name: value for name, value in lease.items() if value is not None}
+        removed = ", ".join(name for name, value in lease.items() if value is None)
+        condition = "#epoch = :epoch"
+        if "swept_as_of_s" in values:
+            condition += " AND (attribute_not_exists(swept_as_of_s) OR swept_as_of_s < :swept_as_of_s)"
+        sets = "SET " + ", ".join(f"{name} = :{name}" for name in values)
         return self._write(
             self._calls.client.update_item,
-            Key={"pk": {"S": HEAD_KEY}},
-            UpdateExpression="SET #swept = :swept",
-            ConditionExpression="#epoch = :epoch AND (attribute_not_exists(#swept) OR #swept < :swept)",
-            ExpressionAttributeNames={"#swept": "swept_as_of_s", "#epoch": "epoch"},
+            Key=self._key,
+            UpdateExpression=f"{sets} REMOVE {removed}" if removed else sets,
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#epoch": "epoch"},
             ExpressionAttributeValues={
-                ":swept": number_attribute(swept_as_of_s),
                 ":epoch": {"S": head.epoch},
+                **{f":{name}": value for name, value in values.items()},
             },
         )
+
+    def _fresh(self, lease: Mapping[str, object]) -> dict[str, object]:
+        return {
+            **self._key,
+            "schema": number_attribute(SCHEMA),
+            "epoch": {"S": self._calls.new_epoch()},
+            "counter": number_attribute(0),
+            **{name: value for name, value in lease.items() if value is not None},
+        }
 
     def _write(self, call: Call, **request: object) -> bool:
         try:
@@ -89,7 +136,13 @@ class HeadItem:
                 call(TableName=self._calls.table, **request)
         except Exception as error:
             fault = fault_of(error)
-            if fault.code in _CHANGED:
+            if fault.code in CHANGED:
                 return False
             raise self._calls.failure(fault) from error
         return True
+
+
+def _number(attribute: object) -> int | None:
+    """Return a whole number of an attribute; None for anything else."""
+    digits = mapping(attribute).get("N")
+    return int(digits) if isinstance(digits, str) and digits.isdecimal() and len(digits) < 9 else None

@@ -1,4 +1,4 @@
-"""What the sweep needs of the marker table: all items, the table's clock, and the lease in the head."""
+"""What the sweep needs of the marker table: all items, the table's clock, and the lease in the heads."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Iterator
 
 from keyturn.aws.answers import mappings
 from keyturn.aws.dynamodb import text_or_none
-from keyturn.errors import MarkerConflictError, MarkerTableError
+from keyturn.errors import MarkerTableError
 from keyturn.markers.calls import MarkerCalls
 from keyturn.markers.conditions import seen_in
-from keyturn.markers.head import HeadItem
-from keyturn.markers.schema import HEAD_KEY, head_of
-from keyturn.markers.writer import ATTEMPTS_MAX
+from keyturn.markers.heads import Heads
+from keyturn.markers.schema import is_head_key
 from keyturn.model.protocols import Seen
 
 
 class TableLease:
     """A `Lease` of one table. Holds no state: as thread-safe as the client of `calls`."""
 
-    def __init__(self, calls: MarkerCalls) -> None:
+    def __init__(self, calls: MarkerCalls, heads: Heads) -> None:
         self._calls = calls
-        self._head = HeadItem(calls)
+        self._heads = heads
 
     def now_s(self) -> float:
         """Read the table's own clock: whole epoch seconds, from the `Date` of a strongly consistent read."""
-        answered_at_s = self._head.get().answered_at_s
+        answered_at_s = self._heads.first.get().answered_at_s
         if answered_at_s is None:
             raise MarkerTableError(
                 self._calls.table, "DynamoDB's answer has no Date header; look for a proxy that removes it"
@@ -36,7 +35,7 @@ class TableLease:
         for answer in self._calls.pages(self._calls.client.scan, ConsistentRead=True):
             for item in mappings(answer.get("Items")):
                 key = text_or_none(item.get("pk"))
-                if key is not None and key != HEAD_KEY:
+                if key is not None and not is_head_key(key):
                     yield seen_in(item, key)
 
     def absent(self, key: str) -> Seen:
@@ -46,21 +45,7 @@ class TableLease:
     def renew(self, swept_as_of_s: float) -> None:
         """Record that all that happened before `swept_as_of_s`, by the table's clock, is in the markers.
 
-        Moves the moment in the head forward only, and leaves the counter as it is. Makes a head if there is
-        none, and replaces a head that breaks the schema.
+        Moves the moment in each head forward only, and leaves the counts as they are. Makes a head if there
+        is none, and replaces a head that breaks the schema.
         """
-        for attempt in range(ATTEMPTS_MAX):
-            self._calls.back_off(attempt)
-            item, answered_at_s = self._head.get()
-            head = head_of(item, answered_at_s)
-            if head is not None and (head.swept_as_of_s or 0) >= swept_as_of_s:
-                return
-            if head is None:
-                renewed = self._head.replace(item, swept_as_of_s)
-            else:
-                renewed = self._head.move_lease(head, swept_as_of_s)
-            if renewed:
-                return
-        raise MarkerConflictError(
-            self._calls.table, "other writers kept writing the head; the lease was not renewed: start over"
-        )
+        self._heads.renew(swept_as_of_s)

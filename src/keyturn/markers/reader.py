@@ -9,8 +9,9 @@ from keyturn.aws.answers import mapping, mappings
 from keyturn.aws.dynamodb import Item, text_or_none
 from keyturn.errors import MarkerTableError
 from keyturn.markers.calls import MarkerCalls
-from keyturn.markers.schema import HEAD_KEY, head_of, marker_of
+from keyturn.markers.schema import head_key, head_of, marker_of
 from keyturn.model.markers import Head, Marker, MarkersRead
+from keyturn.model.slots import SLOTS
 
 BATCH_MAX: Final = 100
 """One BatchGetItem takes at most so many keys."""
@@ -21,13 +22,14 @@ _ATTEMPTS_MAX: Final = 3
 class TableReader:
     """A `MarkerReader` of one table. Holds no state: as thread-safe as the client of `calls`."""
 
-    def __init__(self, calls: MarkerCalls) -> None:
+    def __init__(self, calls: MarkerCalls, slots: int = SLOTS) -> None:
         self._calls = calls
+        self._slots = slots
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
-        """Read the head by one GetItem; see `MarkerReader.read_head`."""
-        item, answered_at_s = self._calls.get(HEAD_KEY, consistent=consistent)
-        return head_of(item, answered_at_s)
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
+        """Read the head, or a copy of it, by one GetItem; see `MarkerReader.read_head`."""
+        item, answered_at_s = self._calls.get(head_key(copy), consistent=consistent)
+        return head_of(item, answered_at_s, self._slots)
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         """Read the markers of `keys`, strongly consistent, by one BatchGetItem for each 100 of them.

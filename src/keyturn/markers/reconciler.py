@@ -77,6 +77,15 @@ class Reconciler:
 
     def _look(self, hint: Hint, seen_before: CurrentMove | None) -> Look:
         seen, described = self._observe(hint)
+        look = self._judge(hint, seen, described, seen_before)
+        if seen is not None and seen.untold and not look.written:
+            # The writer of the marker may have been killed before it told the head.
+            self._store.tell([seen])
+        return look
+
+    def _judge(
+        self, hint: Hint, seen: Seen | None, described: Described | None, seen_before: CurrentMove | None
+    ) -> Look:
         before = seen.marker if seen is not None else None
         if seen is None or described is None:
             return self._bury(hint, seen)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from keyturn.errors import MarkerConflictError
 from keyturn.markers.decisions import Hint, ParameterHint, hinted_key, let_go
 from keyturn.markers.reconciler import Look, Reconciler, until_written
 from keyturn.model.markers import Marker
@@ -60,8 +61,8 @@ class Recorder:
     def record(self, hint: Hint) -> Recorded:
         """Bring the marker of the hinted secret into agreement with Secrets Manager.
 
-        Takes at most about `settle_s`, beside the calls. Raises `SecretError` and `MarkerTableError`. The
-        same hint may be recorded again at any time, also after an error.
+        Takes at most about `settle_s`, beside the calls. Raises `SecretError` and `MarkerTableError`, but no
+        `MarkerConflictError`. The same hint may be recorded again at any time, also after an error.
         """
         delays_s = [0.0, *(self._settle_s * share for share in _SETTLE_SHARES)]
         written = False
@@ -69,7 +70,11 @@ class Recorder:
         for number, delay_s in enumerate(delays_s, start=1):
             if delay_s:
                 self._host.sleep(delay_s)
-            look = self._reconciler.look(hint, first.move if number == len(delays_s) else None)
+            try:
+                look = self._reconciler.look(hint, first.move if number == len(delays_s) else None)
+            except MarkerConflictError:
+                # Others keep writing this marker, each after a look of its own that was later than the hint.
+                return Recorded(Outcome.DEFERRED, look.marker, number)
             first = look if number == 1 else first
             written = written or look.written
             if look.settled:
@@ -81,7 +86,10 @@ class Recorder:
 
         A marker that has this token already is not written. Raises `MarkerTableError`.
         """
-        return until_written(lambda: self._record_parameter(hint), self._host)
+        try:
+            return until_written(lambda: self._record_parameter(hint), self._host)
+        except MarkerConflictError:
+            return Recorded(Outcome.DEFERRED, None)
 
     def let_go(self, hint: Hint) -> Recorded:
         """Let the marker of a secret that is no longer watched cover no copy; the secret is not described.
@@ -107,6 +115,8 @@ class Recorder:
     def _record_parameter(self, hint: ParameterHint) -> Recorded:
         seen = self._store.look(hint.key)
         if seen.marker is not None and seen.marker.token == hint.token:
+            if seen.untold:
+                self._store.tell([seen])
             return Recorded(Outcome.UNCHANGED, seen.marker)
         marker = Marker(
             key=hint.key,

@@ -1,24 +1,26 @@
 """The sweep: compares all secrets with all markers, corrects the markers, and renews the lease.
 
-A list of secrets may be five minutes old. So where the list and a marker differ, DescribeSecret decides, and
-only two of its answers, a settle time apart, correct a marker.
+A list of secrets may be five minutes old. So where the list and a marker differ, DescribeSecret decides. A
+marker that an answer would take back, to a version that AWSCURRENT has left or to no secret at all, is
+corrected only by two answers, a settle time apart. Corrections are written many at a time, each on the
+condition that its marker is still as it was scanned, before the secret was described.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from keyturn.errors import AccessDeniedError, MarkerConflictError, SecretError
 from keyturn.markers.decisions import (
     LIST_LAG_S,
-    CurrentMove,
     Hint,
     agrees_with_description,
     let_go,
     marker_after,
     move_of,
+    moves_back,
     parameter_changes,
     should_have_been_announced,
     was_missed,
@@ -32,6 +34,10 @@ from keyturn.runtime.host import Host
 
 Change: TypeAlias = tuple[Seen, Marker]
 """A marker to write, with what was read under its key."""
+
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Swept:
     found_by_sweep: int = 0
     unreadable: int = 0
     failed: int = 0
+    told: int = 0
     in_time: bool = True
     renewed: bool = False
 
@@ -62,8 +69,33 @@ class Swept:
             found_by_sweep=self.found_by_sweep + other.found_by_sweep,
             unreadable=self.unreadable + other.unreadable,
             failed=self.failed + other.failed,
+            told=self.told + other.told,
             in_time=self.in_time and other.in_time,
         )
+
+
+class Parallel(Protocol):
+    """Calls `work` for each item, perhaps several at a time, and returns the results in the items' order."""
+
+    def __call__(self, work: Callable[[_T], _R], items: Sequence[_T]) -> Iterable[_R]: ...
+
+
+def in_turn(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterable[_R]:
+    """Call `work` for one item after the other: the simplest `Parallel`."""
+    return [work(item) for item in items]
+
+
+class Contradicted(NamedTuple):
+    """A marker as it was scanned, and an answer of DescribeSecret that contradicts it (None: no secret)."""
+
+    seen: Seen
+    marker: Marker
+    described: Described | None
+
+    @property
+    def needs_second_answer(self) -> bool:
+        """True if the answer may be from before the marker: DescribeSecret is eventually consistent."""
+        return self.described is None or moves_back(self.marker, self.described)
 
 
 class Fresh(NamedTuple):
@@ -82,6 +114,7 @@ class Sweeper:
         table: the marker table.
         host: the clock, the pauses and the chance.
         settle_s: the seconds between the two answers that correct a marker.
+        parallel: asks about several secrets at a time; by default about one after the other.
         parameters: lists parameters; without it the markers of parameters lose their versions, so that they
             cover no copy.
         watches: whether a secret of this name is watched. The marker of any other is not compared, since this
@@ -96,6 +129,7 @@ class Sweeper:
         *,
         settle_s: float,
         parameters: Listing | None = None,
+        parallel: Parallel = in_turn,
         watches: Callable[[str], bool] = lambda _name: True,
     ) -> None:
         self._catalog = catalog
@@ -103,6 +137,7 @@ class Sweeper:
         self._host = host
         self._settle_s = settle_s
         self._parameters = parameters
+        self._parallel = parallel
         self._watches = watches
         self._reconciler = Reconciler(catalog, table, host)
 
@@ -120,52 +155,96 @@ class Sweeper:
         known = {marker.key for marker in markers}
         fresh = [Fresh(key, secret, seen.get(key)) for key, secret in listed.items() if key not in known]
         doubtful = [
-            marker
+            seen[marker.key]
             for marker in markers
             if is_secret_arn(marker.key)
             and self._watches(name_in(marker.key))
             and not agrees_with_description(marker, listed.get(marker.key))
         ]
         swept = Swept(listed=len(listed))
-        swept += self._ask_twice(doubtful, time_is_up)
+        swept += self._correct_all(doubtful, time_is_up)
         swept += self._begin(fresh, time_is_up)
         swept += self._let_go(seen.values(), time_is_up)
         swept += self._mark_parameters(seen, time_is_up)
+        # Before the lease says that readers were told of all that is in the markers.
+        swept += self._tell([found for found in seen.values() if found.untold])
         if swept.failed or not swept.in_time:
             return swept
         self._table.renew(started_s - LIST_LAG_S)
         return replace(swept, renewed=True)
 
+    def _tell(self, untold: Sequence[Seen]) -> Swept:
+        """Tell the head of markers whose writer may have been killed before it did."""
+        for at in range(0, len(untold), WRITES_MAX):
+            self._table.tell(untold[at : at + WRITES_MAX])
+        return Swept(told=len(untold))
+
     # Markers that differ from the list
 
-    def _ask_twice(self, doubtful: Sequence[Marker], time_is_up: Callable[[], bool]) -> Swept:
-        """Correct the markers that two answers of DescribeSecret, a settle time apart, contradict.
+    def _correct_all(self, doubtful: Sequence[Seen], time_is_up: Callable[[], bool]) -> Swept:
+        """Correct the markers that DescribeSecret contradicts, after a settle time.
 
-        An event that was under way has arrived by the second answer, so it does not count as lost.
+        An event that was under way has arrived by then: the marker has changed since the scan, so it is not
+        written over, and the event does not count as lost. A marker whose AWSCURRENT would go back, or whose
+        secret seems to be gone, is corrected only if a second answer says the same.
         """
-        swept = Swept()
-        contradicted: list[tuple[Marker, CurrentMove]] = []
-        for marker in doubtful:
-            if time_is_up():
-                return replace(swept, in_time=False)
-            try:
-                described = find_secret(self._catalog, marker.arn, marker.key)
-            except SecretError:
-                swept += Swept(failed=1)
-                continue
-            if not agrees_with_description(marker, described):
-                contradicted.append((marker, move_of(marker, described)))
-        if contradicted:
+        asked = list(self._parallel(lambda seen: self._question(seen, time_is_up), doubtful))
+        swept = Swept(failed=asked.count("failed"), in_time="late" not in asked)
+        found = [one for one in asked if isinstance(one, Contradicted)]
+        if found:
             self._host.sleep(self._settle_s)
-        for marker, move in contradicted:
+        plain = [one for one in found if not one.needs_second_answer]
+        for at in range(0, len(plain), WRITES_MAX):
             if time_is_up():
                 return replace(swept, in_time=False)
-            swept += self._correct(marker, move)
+            swept += self._correct_many(plain[at : at + WRITES_MAX])
+        for one in found:
+            if not one.needs_second_answer:
+                continue
+            if time_is_up():
+                return replace(swept, in_time=False)
+            swept += self._correct(one)
         return swept
 
-    def _correct(self, marker: Marker, move: CurrentMove) -> Swept:
+    def _question(self, seen: Seen, time_is_up: Callable[[], bool]) -> Contradicted | str:
+        """Ask DescribeSecret about a marker that differs from the list."""
+        marker = seen.marker
+        if marker is None:
+            return "agrees"
+        if time_is_up():
+            return "late"
         try:
-            look = self._reconciler.look(Hint(marker.arn, reason="sweep"), move)
+            described = find_secret(self._catalog, marker.arn, marker.key)
+        except SecretError:
+            return "failed"
+        return (
+            "agrees" if agrees_with_description(marker, described) else Contradicted(seen, marker, described)
+        )
+
+    def _correct_many(self, found: Sequence[Contradicted]) -> Swept:
+        """Write what the one answer says, all together, if no marker has changed since the scan."""
+        now_s = self._host.wall()
+        changes = [
+            (one.seen, marker_after(one.marker, one.described, Hint(one.marker.arn, reason="sweep"), now_s))
+            for one in found
+            if one.described is not None
+        ]
+        try:
+            self._table.write(changes)
+        except MarkerConflictError:
+            return sum((self._correct(one) for one in found), start=Swept())
+        lost = sum(
+            should_have_been_announced(seen.marker, after)
+            for seen, after in changes
+            if seen.marker is not None
+        )
+        return Swept(corrected=len(changes), found_by_sweep=lost)
+
+    def _correct(self, found: Contradicted) -> Swept:
+        """Ask about one secret again, and write what the second answer says."""
+        marker = found.marker
+        try:
+            look = self._reconciler.look(Hint(marker.arn, reason="sweep"), move_of(marker, found.described))
         except SecretError:
             return Swept(failed=1)
         if not look.settled:
@@ -178,7 +257,7 @@ class Sweeper:
     # Secrets without a marker
 
     def _begin(self, fresh: Sequence[Fresh], time_is_up: Callable[[], bool]) -> Swept:
-        """Make the markers of secrets that have no usable one, many in one transaction."""
+        """Make the markers of secrets that have no usable one, many in one write."""
         swept = Swept()
         for at in range(0, len(fresh), WRITES_MAX):
             if time_is_up():
@@ -187,25 +266,24 @@ class Sweeper:
         return swept
 
     def _begin_batch(self, batch: Sequence[Fresh]) -> Swept:
-        swept = Swept()
-        changes: list[Change] = []
-        for key, listed, seen in batch:
-            try:
-                described = find_secret(self._catalog, listed.arn, key)
-            except AccessDeniedError:
-                # A secret without a marker is never covered, so the lease of the others can be renewed.
-                swept += Swept(unreadable=1)
-            except SecretError:
-                swept += Swept(failed=1)
-            else:
-                if described is None or secret_key(described.arn, described.name) != key:
-                    continue
-                if not described.wanted:
-                    continue
-                hint = Hint(listed.arn, reason="sweep: first seen")
-                after = marker_after(None, described, hint, self._host.wall())
-                changes.append((seen or self._table.absent(key), after))
-        return swept + self._write_first(changes)
+        first = list(self._parallel(self._first, batch))
+        swept = sum((one for one in first if isinstance(one, Swept)), start=Swept())
+        return swept + self._write_first([one for one in first if not isinstance(one, Swept)])
+
+    def _first(self, fresh: Fresh) -> Change | Swept:
+        """Return the first marker of a secret, or what the sweep counts instead."""
+        key, listed, seen = fresh
+        try:
+            described = find_secret(self._catalog, listed.arn, key)
+        except AccessDeniedError:
+            # A secret without a marker is never covered, so the lease of the others can be renewed.
+            return Swept(unreadable=1)
+        except SecretError:
+            return Swept(failed=1)
+        if described is None or secret_key(described.arn, described.name) != key or not described.wanted:
+            return Swept()
+        hint = Hint(listed.arn, reason="sweep: first seen")
+        return seen or self._table.absent(key), marker_after(None, described, hint, self._host.wall())
 
     def _write_first(self, changes: Sequence[Change]) -> Swept:
         try:

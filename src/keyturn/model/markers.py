@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 LEFT_MAX: Final = 20
@@ -32,18 +32,47 @@ class Marker(NamedTuple):
     sequence: int = 0
 
 
-class Head(NamedTuple):
-    """The one head item of the marker table: `(epoch, counter)` changes with every write of markers.
+def left_after(left: Sequence[str], was_current: str | None, current: str | None) -> tuple[str, ...]:
+    """Return the versions that AWSCURRENT has left, oldest first, after it has moved to `current`."""
+    if was_current is None or was_current == current:
+        return tuple(left)
+    kept = [version_id for version_id in left if version_id not in (current, was_current)]
+    return (*kept, was_current)[-LEFT_MAX:]
 
-    `swept_as_of_s` is the moment up to which the markers are complete: all that happened before it is in
-    them. It is in epoch seconds by the table's own clock, and None before the first sweep. `answered_at_s` is
-    the `Date` of the answer that carried the head, by the same clock; None if the answer had no `Date`.
+
+class Slot(NamedTuple):
+    """A part of the head: it counts the writes of the markers whose keys belong to it.
+
+    `total` grows with each write by a random step. `entry` says in a few bytes what the last write changed;
+    see `keyturn.model.slots`. It is empty if that write was of several markers.
+    """
+
+    total: int = 0
+    entry: bytes = b""
+
+
+class Head(NamedTuple):
+    """The head item of the marker table: `(epoch, counter)` changes with every write of markers.
+
+    A table has one head, or several copies of it, each with an epoch, counts and a lease of its own.
+    `copies` says how many, and `pace_s` over how many seconds a fleet is to spread what it reads because of
+    a marker. The counts of `slots` grow by the same steps as `counter`; a writer of an older version moves
+    only the counter. `untracked` is by how much they differed at the last sweep, and `untracked_at_s` when a
+    sweep last found that changed, in epoch seconds by the table's clock. `swept_as_of_s` is the moment up to
+    which the markers are complete: all that happened before it is in them. It is in epoch seconds by the
+    table's own clock, and None before the first sweep. `answered_at_s` is the `Date` of the answer that
+    carried the head, by the same clock; None if the answer had no `Date`.
     """
 
     epoch: str
     counter: int
     swept_as_of_s: float | None = None
     answered_at_s: float | None = None
+    slots: tuple[Slot, ...] = ()
+    copies: int = 1
+    pace_s: float = 0.0
+    untracked: int | None = None
+    untracked_at_s: float | None = None
 
     @property
     def swept_age_s(self) -> float | None:

@@ -9,7 +9,7 @@ from keyturn.model.markers import Head, Marker, MarkersRead, Report
 from keyturn.model.versions import Described, SecretVersion
 
 WRITES_MAX: Final = 99
-"""One write takes at most so many markers: a transaction of DynamoDB takes 100 items, and one is the head."""
+"""One write takes at most so many markers: a transaction of DynamoDB takes 100 items."""
 
 NAMES_MAX: Final = 10
 """GetParameters takes at most so many names, and GetParametersByPath returns at most so many parameters."""
@@ -57,8 +57,8 @@ class ParameterSource(SecretSource, Protocol):
 class MarkerReader(Protocol):
     """Reads the marker table for a cache. Both methods raise `MarkerTableError`."""
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
-        """Read the head; None if there is no usable one.
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
+        """Read the head, or a copy of it; None if there is no usable one.
 
         The read is eventually consistent, at half a read unit, unless `consistent` is set.
         """
@@ -96,27 +96,34 @@ class Seen(NamedTuple):
     """A marker as a writer read it, which is the condition of its next write.
 
     `marker` is None if there is no item, or if the item breaks the schema. Only the store that made `mark`
-    can read it.
+    can read it. `untold`: its writer may have been killed before it told the head, so that no reader has
+    learned of the marker.
     """
 
     key: str
     marker: Marker | None
     mark: object
+    untold: bool = False
 
 
 class MarkerStore(Protocol):
-    """Writes markers. Both methods raise `MarkerTableError`."""
+    """Writes markers. All methods raise `MarkerTableError`."""
 
     def look(self, key: str) -> Seen:
         """Read the marker of `key`, strongly consistent."""
         ...
 
     def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
-        """Write at most `WRITES_MAX` markers and move the head in one transaction.
+        """Write at most `WRITES_MAX` markers, all or none, then tell the head and its copies.
 
         The store sets the epoch and the sequence of each marker. Raises `MarkerConflictError`, and writes
-        nothing, if one of the markers has changed since it was read.
+        nothing, if one of the markers has changed since it was read. After another error the markers may
+        have been written and be untold.
         """
+        ...
+
+    def tell(self, seen: Sequence[Seen]) -> None:
+        """Tell the head and its copies of at most `WRITES_MAX` markers that are untold."""
         ...
 
 

@@ -23,10 +23,11 @@ from keyturn.errors import (
 )
 from keyturn.metrics.hook import Metric
 from keyturn.metrics.outbox import Measurement
-from keyturn.model.markers import Head, Marker, MarkersRead, Report
+from keyturn.model.markers import Head, Marker, MarkersRead, Report, Slot
 from keyturn.model.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import WRITES_MAX, Seen
+from keyturn.model.slots import SLOTS, Change, entries, moved
 from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS, Described, SecretVersion
 
 ARN_PREFIX = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
@@ -329,15 +330,23 @@ class FakeParameterSource:
 
 
 class FakeMarkers:
-    """The marker table: a `MarkerReader` and a `MarkerStore` with conditional writes and one head."""
+    """The marker table: a `MarkerReader` and a `MarkerStore` with conditional writes.
 
-    def __init__(self, clock: FakeClock | None = None) -> None:
+    `head` is the head, `copies` holds its copies by their numbers, from 1. `untold` has the keys of markers
+    of which no reader was told; the test may add to it.
+    """
+
+    def __init__(self, clock: FakeClock | None = None, *, slots: int = SLOTS, copies: int = 1) -> None:
         self.clock = clock or FakeClock()
         self.calls: Counter[str] = Counter()
         self.fail: Callable[[], Exception | None] = lambda: None
         self.denied: frozenset[str] = frozenset()
         self.items: dict[str, Marker] = {}
+        self.untold: set[str] = set()
         self.head: Head | None = None
+        self.copies: dict[int, Head] = {}
+        self._slots = slots
+        self._copies = copies
         self._epochs = count(1)
 
     def set(self, key: str, arn: str, stages: Mapping[str, str], *, deleted: bool = False) -> None:
@@ -346,14 +355,19 @@ class FakeMarkers:
         self.write([(self.look(key), marker)])
 
     def sweep(self, as_of_s: float | None = None) -> None:
-        """Renew the lease, by default as a sweep that begins now does: as of 300 s ago."""
-        head = self.head or self._new_head()
-        self.head = head._replace(swept_as_of_s=self.clock.wall_s - 300 if as_of_s is None else as_of_s)
+        """Renew the lease of every head, by default as a sweep that begins now does: as of 300 s ago."""
+        swept_as_of_s = self.clock.wall_s - 300 if as_of_s is None else as_of_s
+        self._change(lambda head: head._replace(swept_as_of_s=swept_as_of_s))
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
+    def pace(self, pace_s: float) -> None:
+        """Let every head ask a fleet to spread its reads, as a sweep of a stack with `PaceSeconds` does."""
+        self._change(lambda head: head._replace(pace_s=pace_s))
+
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
         self.calls["head, consistent" if consistent else "head"] += 1
         self._fail()
-        return None if self.head is None else self.head._replace(answered_at_s=float(int(self.clock.wall_s)))
+        head = self.copies.get(copy) if copy else self.head
+        return None if head is None else head._replace(answered_at_s=float(int(self.clock.wall_s)))
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         self.calls["markers"] += 1
@@ -366,19 +380,20 @@ class FakeMarkers:
         self.calls["look"] += 1
         self._fail()
         marker = self.items.get(key)
-        return Seen(key, marker, marker)
+        return Seen(key, marker, marker, key in self.untold)
 
     def write(self, changes: Sequence[tuple[Seen, Marker]]) -> None:
         if not changes:
             return
         if len(changes) > WRITES_MAX:
-            raise ValueError(f"{len(changes)} markers in one transaction; at most {WRITES_MAX} fit")
+            raise ValueError(f"{len(changes)} markers in one write; at most {WRITES_MAX} fit")
         if any(seen.key != marker.key for seen, marker in changes):
             raise ValueError("a marker can be written only under the key under which it was read")
         self.calls["write"] += 1
         self._fail()
         if any(self.items.get(seen.key) != seen.mark for seen, _ in changes):
             raise MarkerConflictError("fake", "a marker has changed since it was read; nothing was written")
+        written: list[Change] = []
         for seen, marker in changes:
             epoch, sequence = (
                 (seen.marker.epoch, seen.marker.sequence + 1)
@@ -386,11 +401,34 @@ class FakeMarkers:
                 else (f"epoch-{next(self._epochs)}", 1)
             )
             self.items[seen.key] = marker._replace(epoch=epoch, sequence=sequence)
-        head = self.head or self._new_head()
-        self.head = head._replace(counter=head.counter + 1)
+            written.append((seen.marker, self.items[seen.key]))
+        self._tell(written)
+
+    def tell(self, seen: Sequence[Seen]) -> None:
+        self.calls["tell"] += 1
+        self._fail()
+        self._tell([(None, one.marker) for one in seen if one.marker is not None])
+
+    def _tell(self, written: Sequence[Change]) -> None:
+        step = 1
+        made = entries(written, self._slots, step)
+
+        def told(head: Head) -> Head:
+            slots = head.slots or (Slot(),) * self._slots
+            return head._replace(counter=head.counter + step, slots=moved(slots, made, step))
+
+        self._change(told)
+        self.untold -= {after.key for _, after in written}
+
+    def _change(self, change: Callable[[Head], Head]) -> None:
+        """Change every head, and make those that are not there."""
+        self.head = change(self.head or self._new_head())
+        self.copies = {
+            copy: change(self.copies.get(copy) or self._new_head()) for copy in range(1, self._copies)
+        }
 
     def _new_head(self) -> Head:
-        return Head(f"epoch-{next(self._epochs)}", 0)
+        return Head(f"epoch-{next(self._epochs)}", 0, slots=(Slot(),) * self._slots, copies=self._copies)
 
     def _fail(self) -> None:
         failure = self.fail()

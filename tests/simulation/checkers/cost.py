@@ -25,6 +25,9 @@ ONCE_MAX = 7
 """Calls that come once: a first read by each id, two of a move that was seen in passing, four of an old
 answer that was doubted (each with the read that is pinned to the marker's version)."""
 
+SAME_CHECK_S = 1.5
+"""Two reads of different heads that are closer than this are of one check."""
+
 
 HUNG_S = 5.0
 """A request that took longer than this has hung."""
@@ -48,14 +51,17 @@ class Account:
 class Cost:
     """Counts the calls of every reader, by what they may be for.
 
-    `logs_in`: whether the running actor logs in, which may force a check.
+    `logs_in`: whether the running actor logs in, which may force a check. `hangs_since`: whether requests
+    have hung since a moment.
     """
 
     scheduler: Scheduler
     logs_in: Callable[[], bool]
+    hangs_since: Callable[[float], bool]
     readers: dict[str, Reader] = field(default_factory=dict)
     forced_s: dict[str, float] = field(default_factory=dict)
     scheduled_s: dict[str, float] = field(default_factory=dict)
+    last_head: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     consistent: Counter[str] = field(default_factory=Counter)
     markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -70,15 +76,30 @@ class Cost:
         """A call of a host to the table."""
         if host not in self.readers:
             return
-        if label == "head, consistent":
+        if label.startswith("head") and label.endswith(", consistent"):
             self.consistent[host] += 1
             require(
                 self.consistent[host] <= 1, "cost", f"{host} read the head consistently twice in one check"
             )
-        if label != "head":
+        elif label.startswith("head"):
+            self.consistent[host] = 0
+            self._head_read(host, label)
+
+    def _head_read(self, host: str, label: str) -> None:
+        """A host reads the head, or a copy of it, once in an interval.
+
+        Where that copy is none any more, the same check reads one or two others.
+        """
+        last, at_s, others = self.last_head.get(host, ("", -NEVER_S, 0))
+        others = others + 1 if label != last and self.scheduler.now_s - at_s < SAME_CHECK_S else 0
+        self.last_head[host] = (label, self.scheduler.now_s, others)
+        require(others <= 2, "cost", f"{host} read {others} other heads in one check")
+        if others:
             return
-        self.consistent[host] = 0
         reader, interval_s = self.readers[host], self.readers[host].limits["check_interval_s"]
+        if "#" in label + last and self.hangs_since(self.scheduler.now_s - interval_s):
+            # A check that hung on the head reads its copy when the next check is due already.
+            return
         gap_s = self._gap_s(self.scheduled_s, host)
         if self.logs_in() and (reader.background or gap_s < interval_s - 1.0):
             forced_s = self._gap_s(self.forced_s, host)

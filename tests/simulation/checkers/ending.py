@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keyturn.markers.schema import HEAD_KEY, head_of, marker_of
+from keyturn.markers.schema import head_key, head_of, is_untold, marker_of
 from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS
 from tests.simulation.changer import LABEL
 from tests.simulation.checkers import bounds
@@ -29,6 +29,7 @@ class Ending:
     undescribed: frozenset[str]
     store: ParameterStore
     swept_parameters: bool
+    copies: int
     weather: Weather
     requests: Requests
 
@@ -44,9 +45,13 @@ class Ending:
                 "liveness",
                 f"the marker of {name} stays wrong: {said}",
             )
-        head = head_of(items.get(HEAD_KEY))
-        swept_s = (head.swept_as_of_s or 0.0) - EPOCH_S if head is not None else 0.0
-        require(now_s - swept_s < 3 * bounds.SWEEP_EVERY_S, "liveness", "the lease is not renewed any more")
+        for copy in range(self.copies):
+            head = head_of(items.get(head_key(copy)))
+            swept_s = (head.swept_as_of_s or 0.0) - EPOCH_S if head is not None else 0.0
+            what = f"the lease of copy {copy} is not renewed any more"
+            require(now_s - swept_s < 3 * bounds.SWEEP_EVERY_S, "liveness", what)
+        untold = [key for key, item in items.items() if is_untold(item)]
+        require(not untold, "liveness", f"nobody tells of {untold}")
 
     def listener(self, waiting: int) -> None:
         """No event is handled for ever."""
@@ -108,8 +113,10 @@ class Ending:
     def quiet_minute(self, reader: Reader, calls: Counter[str], seconds: float) -> None:
         """In steady state a reader costs its checks, and a re-read where a TTL ended."""
         heads = seconds / reader.limits["check_interval_s"] + 2
-        require(calls["head"] <= heads, "liveness", f"{reader.host.name} made {calls['head']} checks")
-        require(calls["head, consistent"] == 0, "liveness", f"{reader.host.name} reads the head consistently")
+        read = {label: number for label, number in calls.items() if label.startswith("head")}
+        consistent = sum(number for label, number in read.items() if label.endswith("consistent"))
+        require(sum(read.values()) <= heads, "liveness", f"{reader.host.name} made the checks {read}")
+        require(consistent == 0, "liveness", f"{reader.host.name} reads the head consistently")
         asked, parameters = calls["parameters"], len(reader.cache.status().parameters)
         # What no marker covers, and the names under a path, may reach the end of the shortest TTL twice.
         most = 2 * (parameters + len(self.store.history))

@@ -50,13 +50,19 @@ class Order:
             require(asked_s >= looked_s or marker.token is not None, "order", what)
         self.table.write(changes)
 
+    def tell(self, seen: Sequence[Seen]) -> None:
+        """As the table."""
+        self.table.tell(seen)
+
     def now_s(self) -> float:
         """As the table."""
         return self.table.now_s()
 
     def scan(self) -> Iterator[Seen]:
-        """As the table; what a sweep scans is a question only, and is not written of."""
-        return self.table.scan()
+        """As the table; a correction rests on what was scanned before the secret was described."""
+        for seen in self.table.scan():
+            self.looked_s[seen.key] = self.scheduler.now_s
+            yield seen
 
     def absent(self, key: str) -> Seen:
         """As the table."""

@@ -50,6 +50,7 @@ class ServingParameters:
     swept: bool
     checks: Flights[tuple[str, int]]
     late: Callable[[str, float], None]
+    pace_s: float
     positions: dict[tuple[str, str, str, bool], Position] = field(default_factory=dict)
 
     def forgotten(self, host: str) -> None:
@@ -137,7 +138,7 @@ class ServingParameters:
     def _promised(self, ask: Ask, name: str, put: Put, moved: Span) -> tuple[float, str]:
         """In how many seconds a change is noticed, and by what."""
         limits, moved_s, holder = ask.reader.limits, moved.start_s, moved.holder
-        interval_s = limits["check_interval_s"]
+        interval_s = limits["check_interval_s"] + self.pace_s
         back = holder is not None and (holder.life != put.life or holder.number < put.number)
         by_event_s = bounds.by_event_s(interval_s, back=back)
         if ask.selector.isdecimal() or self.weather.calm_since(TABLE, TAMPER) + bounds.REST_S >= moved_s:

@@ -67,6 +67,7 @@ class Serving:
     denied_s: dict[Key, float] = field(default_factory=dict)
     told: dict[Key, Told] = field(default_factory=dict)
     late: Callable[[str, float], None] = lambda _name, _age_s: None
+    pace_s: float = 0.0
 
     # What Secrets Manager told
 
@@ -194,7 +195,8 @@ class Serving:
         back = moved.holder in holders or self._is_older(moved.holder, (version.arn, version.version_id))
         promised_s, promise = self._promised(name, spans, last, limits, back=back)
         if checked_s is None or checked_s > age_s + 1:
-            short_s = limits["uncovered_ttl_s"] + bounds.by_event_s(limits["check_interval_s"], back=back)
+            interval_s = limits["check_interval_s"] + self.pace_s
+            short_s = limits["uncovered_ttl_s"] + bounds.by_event_s(interval_s, back=back)
             promised_s, promise = min((promised_s, promise), (short_s, "outage"))
         self.late(promise, age_s / promised_s)
         require(
@@ -212,7 +214,7 @@ class Serving:
         self, name: str, spans: list[Span], last: int, limits: Mapping[str, float], *, back: bool
     ) -> tuple[float, str]:
         """In how many seconds a move is noticed, and by what."""
-        moved_s, interval_s = spans[last + 1].start_s, limits["check_interval_s"]
+        moved_s, interval_s = spans[last + 1].start_s, limits["check_interval_s"] + self.pace_s
         if self.weather.calm_since(TABLE, TAMPER) + bounds.REST_S >= moved_s:
             return NEVER_S, "nothing"
         if self._events_reach(name, spans, last):

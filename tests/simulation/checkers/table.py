@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keyturn.aws.dynamodb import NUMBER_MAX
-from keyturn.markers.schema import HEAD_KEY, head_of, marker_of
+from keyturn.markers.schema import head_key, head_of, is_head_key, marker_of
 from keyturn.model.markers import Marker
 from keyturn.model.names import is_secret_arn
+from keyturn.model.slots import STEP_MAX
 from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers import secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
@@ -20,8 +21,8 @@ from tests.simulation.weather import TAMPER, Weather
 HINTED_S = 15.0
 """The longest that one hint is handled at a time."""
 
-COUNTED_MAX = 10_000
-"""More writes than one simulation makes."""
+COUNTED_MAX = 10_000 * STEP_MAX
+"""More than the writes of one simulation count."""
 
 
 @dataclass(slots=True)
@@ -33,7 +34,10 @@ class Items:
     weather: Weather
     items: Callable[[], Mapping[str, Mapping[str, object]]]
     wrote: Callable[[str], None]
-    swept_as_of_s: float = 0.0
+    slots: int
+    copies: int
+    swept_s: dict[str, float] = field(default_factory=dict)
+    renewed_s: dict[str, float] = field(default_factory=dict)
     last: dict[str, tuple[Marker | None, int]] = field(default_factory=dict)
     hinted_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -44,16 +48,16 @@ class Items:
     def written(self, key: str, item: Mapping[str, object]) -> None:
         """Judge an item that was just written."""
         secrecy.no_canary(repr(item), "an item of the table")
-        if key != HEAD_KEY:
+        if not is_head_key(key):
             name = self.service.name_by_id.get(key, key)
             self.wrote(name)
             self._no_relapse(key, name, marker_of(item))
             return
-        head = head_of(item)
+        head = head_of(item, slots=self.slots)
         swept_s = head.swept_as_of_s if head is not None else None
-        if swept_s is not None and swept_s - EPOCH_S != self.swept_as_of_s:
-            self.swept_as_of_s = swept_s - EPOCH_S
-            self._renewed(self.swept_as_of_s, head.counter if head is not None else 0)
+        if swept_s is not None and swept_s - EPOCH_S != self.swept_s.get(key):
+            self.swept_s[key] = swept_s - EPOCH_S
+            self._renewed(key, self.swept_s[key])
 
     def _no_relapse(self, key: str, name: str, marker: Marker | None) -> None:
         """AWSCURRENT goes back to what a marker has left only in truth, or where a hint names it."""
@@ -71,21 +75,30 @@ class Items:
             what = f"of {name} went back to {holder[1]} from {before.stages.get(AWSCURRENT)}"
             raise BrokenPromiseError("marker relapse", f"the marker {what}")
 
-    def _renewed(self, as_of_s: float, counter: int) -> None:
+    def _renewed(self, key: str, as_of_s: float) -> None:
         """The lease claims that what happened before that moment is in the markers: see whether it is."""
         if self.weather.active[TAMPER] or self.weather.ended_s.get(TAMPER, 0.0) > as_of_s + LIST_LAG_S - 1:
             return
-        if TAMPER in self.weather.lasting and counter < NUMBER_MAX - COUNTED_MAX:
-            # A whole sweep since then, and a counter that will not run over: all is mended.
+        self.renewed_s[key] = as_of_s
+        if TAMPER in self.weather.lasting and all(map(self._is_mended, range(self.copies))):
             self.weather.lasting.discard(TAMPER)
             self.weather.struck(TAMPER)
-        for key, item in self.items().items():
+        for of, item in self.items().items():
             marker = marker_of(item)
-            if marker is None or not is_secret_arn(key) or key not in self.service.name_by_id:
+            if marker is None or not is_secret_arn(of) or of not in self.service.name_by_id:
                 continue
-            states = self._states(self.service.name_by_id[key], as_of_s)
+            states = self._states(self.service.name_by_id[of], as_of_s)
             truthful = any(_agree(marker, state) for state in states)
-            require(truthful, "lease", f"{key} is not as it was at any time since {as_of_s:.1f}")
+            require(truthful, "lease", f"{of} is not as it was at any time since {as_of_s:.1f}")
+
+    def _is_mended(self, copy: int) -> bool:
+        """A whole sweep since it was tampered with, and counts that will not run over."""
+        key = head_key(copy)
+        head = head_of(self.items().get(key), slots=self.slots)
+        since_s = self.weather.ended_s.get(TAMPER, 0.0) - LIST_LAG_S + 1
+        if head is None or self.renewed_s.get(key, -LIST_LAG_S) < since_s:
+            return False
+        return max(head.counter, *(slot.total for slot in head.slots)) < NUMBER_MAX - COUNTED_MAX
 
     def _states(self, name: str, since_s: float) -> list[State | None]:
         """Every state of a secret since a moment, the one at that moment included."""

@@ -17,7 +17,7 @@ from typing import cast
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from keyturn.markers.schema import HEAD_KEY
+from keyturn.markers.schema import is_head_key
 from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.protocols import MarkerReader
 from tests.simulation.hosts import EPOCH_S, Host
@@ -137,7 +137,7 @@ class TableClient:
 
     def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Answer:
         key = _key(Key)
-        kind = "head" if key == HEAD_KEY else "marker"
+        kind = key if is_head_key(key) else "marker"
 
         def effect() -> Answer:
             self._permit(key)
@@ -203,6 +203,8 @@ class TableClient:
         if not self.table.fits(request):
             raise _error("ValidationException")
         self.table.apply(request)
+        if request.get("ReturnValues") == "ALL_NEW":
+            return self._answer({"Attributes": self.table.item(_key(cast("Item", request["Key"])))})
         return self._answer({})
 
     def _permit(self, *keys: str) -> None:
@@ -244,9 +246,9 @@ class WatchedMarkers:
     learned: Callable[[str, Marker | None], None]
     throttled: Callable[[], None]
 
-    def read_head(self, *, consistent: bool = False) -> Head | None:
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
         with self.flights.flying(self.host.process):
-            return self.markers.read_head(consistent=consistent)
+            return self.markers.read_head(consistent=consistent, copy=copy)
 
     def read_markers(self, keys: Collection[str]) -> MarkersRead:
         with self.flights.flying(self.host.process):

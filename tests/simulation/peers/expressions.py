@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from typing import Final
 
 Item = Mapping[str, object]
 
@@ -86,20 +87,41 @@ def _number(attribute: object) -> Decimal | None:
 
 
 def updated(text: str, subject: Subject) -> dict[str, object]:
-    """The item after an update expression; `UnfitError` where DynamoDB refuses."""
-    sets, _, adds = text.partition(" ADD ")
+    """The item after an update expression; `UnfitError` where DynamoDB refuses.
+
+    Every clause speaks of the item as it was before.
+    """
     item = dict(subject.item or {})
-    for assignment in re.split(r",(?![^(]*\))", sets.removeprefix("SET ")):
-        path, value = (part.strip() for part in assignment.split("=", 1))
-        item[subject.names.get(path, path)] = _value(value, subject)
-    if adds:
-        path, value = adds.split()
-        before = subject.attribute(path)
-        count, more = _number(before) if before is not None else Decimal(0), _number(subject.values[value])
-        if count is None or more is None:
-            raise UnfitError(path)
-        item[subject.names.get(path, path)] = {"N": str(count + more)}
+    for clause in re.split(r" (?=(?:SET|ADD|REMOVE) )", text):
+        kind, _, parts = clause.partition(" ")
+        for part in re.split(r",(?![^(]*\))", parts):
+            _CLAUSES[kind](part.strip(), subject, item)
     return item
+
+
+def _set(text: str, subject: Subject, item: dict[str, object]) -> None:
+    path, value = (part.strip() for part in text.split("=", 1))
+    item[subject.names.get(path, path)] = _value(value, subject)
+
+
+def _add(text: str, subject: Subject, item: dict[str, object]) -> None:
+    path, value = text.split()
+    before = subject.attribute(path)
+    count, more = _number(before) if before is not None else Decimal(0), _number(subject.values[value])
+    if count is None or more is None:
+        raise UnfitError(path)
+    item[subject.names.get(path, path)] = {"N": str(count + more)}
+
+
+def _remove(text: str, subject: Subject, item: dict[str, object]) -> None:
+    item.pop(subject.names.get(text, text), None)
+
+
+_CLAUSES: Final[Mapping[str, Callable[[str, Subject, dict[str, object]], None]]] = {
+    "SET": _set,
+    "ADD": _add,
+    "REMOVE": _remove,
+}
 
 
 def _value(text: str, subject: Subject) -> object:

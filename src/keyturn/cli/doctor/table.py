@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from keyturn.aws.answers import answered_at_of, mapping, mappings
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject
-from keyturn.markers.schema import HEAD_KEY, head_of
+from keyturn.markers.schema import HEAD_KEY, head_key, head_of
 
 CLOCK_SKEW_MAX_S = 60.0
 """The largest difference of clocks that the check accepts.
@@ -17,6 +17,10 @@ AWS refuses what is signed 300 s off (Signature Version 4). A clock that is 60 s
 
 _HEAD = {"pk": {"S": HEAD_KEY}}
 _DEPLOY = "deploy the stack (keyturn help operations), or correct KEYTURN_MARKER_TABLE and the Region"
+OTHERS_S = 86_400.0
+"""For how long the doctor remembers a writer of an earlier version: functions may announce once a day."""
+
+_UPDATE = "update the listener's stack, and keyturn in every function that announces"
 _SWEEP = "run keyturn sweep, and see the findings about the schedule and the listener's log"
 
 
@@ -65,7 +69,36 @@ def head(subject: Subject) -> Finding:
     if age_s >= DEFAULTS.lease_s:
         what = f"swept as of {age_s:.0f} s ago, and a lease lasts {DEFAULTS.lease_s:.0f} s: the sweep stopped"
         return Finding("head", Level.WRONG, what, _SWEEP)
+    if found.copies > 1:
+        return _copies(subject, found.copies, age_s)
     return Finding("head", Level.OK, f"swept as of {age_s:.0f} s ago; a lease lasts {DEFAULTS.lease_s:.0f} s")
+
+
+def _copies(subject: Subject, copies: int, age_s: float) -> Finding:
+    """Check the lease of each copy of the head. A process reads one of them."""
+    for copy in range(1, copies):
+        answer = _read_head(subject, copy) or {}
+        found = head_of(answer.get("Item"), answered_at_of(answer))
+        copy_age_s = found.swept_age_s if found is not None else None
+        if copy_age_s is None or copy_age_s >= DEFAULTS.lease_s:
+            what = f"copy {copy} of {copies} heads is not there or not swept: its readers are not covered"
+            return Finding("head", Level.WRONG, what, _SWEEP)
+    what = f"{copies} copies, swept as of {age_s:.0f} s ago; a lease lasts {DEFAULTS.lease_s:.0f} s"
+    return Finding("head", Level.OK, what)
+
+
+def writers(subject: Subject) -> Finding:
+    """Check that no writer of an earlier version writes markers: it moves no slot and no copy."""
+    answer = _read_head(subject) or {}
+    found = head_of(answer.get("Item"), answered_at_of(answer))
+    if found is None or found.answered_at_s is None:
+        return Finding("writers", Level.UNKNOWN, "there is no head that tells of writers", _SWEEP)
+    untracked_at_s = found.untracked_at_s
+    if untracked_at_s is not None and found.answered_at_s - untracked_at_s < OTHERS_S:
+        ago_s = found.answered_at_s - untracked_at_s
+        what = f"a writer of an earlier version wrote some {ago_s:.0f} s ago; it moves no slot and no copy"
+        return Finding("writers", Level.WRONG, what, _UPDATE)
+    return Finding("writers", Level.OK, "every writer of the last day moves the slots of the head")
 
 
 def batches(subject: Subject) -> Finding:
@@ -100,10 +133,11 @@ def clock(subject: Subject) -> Finding:
     return Finding("clock", Level.OK, "this host's clock agrees with AWS's")
 
 
-def _read_head(subject: Subject) -> Mapping[str, object] | None:
+def _read_head(subject: Subject, copy: int = 0) -> Mapping[str, object] | None:
     """Return DynamoDB's answer, or None if there is no such table: the Date is lost with that error."""
+    key = {"pk": {"S": head_key(copy)}}
     try:
-        return subject.aws.call("dynamodb", "GetItem", TableName=subject.table, Key=_HEAD)
+        return subject.aws.call("dynamodb", "GetItem", TableName=subject.table, Key=key)
     except RefusedCallError as refused:
         if refused.fault.code == "ResourceNotFoundException":
             return None
@@ -114,4 +148,10 @@ def _attributes(table: Mapping[str, object]) -> list[Mapping[str, object]]:
     return mappings(table.get("AttributeDefinitions"))
 
 
-CHECKS: Mapping[str, Check] = {"table": shape, "head": head, "markers": batches, "clock": clock}
+CHECKS: Mapping[str, Check] = {
+    "table": shape,
+    "head": head,
+    "writers": writers,
+    "markers": batches,
+    "clock": clock,
+}

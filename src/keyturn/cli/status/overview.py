@@ -143,6 +143,8 @@ def document(overview: Overview) -> dict[str, object]:
             "swept_as_of_s": head.swept_as_of_s,
             "swept_age_s": overview.swept_age_s,
             "lease": overview.has_lease,
+            "copies": head.copies,
+            "pace_s": head.pace_s,
         },
         "secrets": [_secret(one) for one in overview.secrets],
         "events": [event(marker) for marker in overview.events],
