@@ -279,9 +279,9 @@ class Copies:
             forced is None or forced.age_s(now) >= self.limits.min_refresh_interval_s
         )
         if held.pauses(now):
-            # A doubtful answer may be confirmed later. A caller whose login was refused needs a read now.
-            # After a failed read everyone waits for the end of the pause.
-            return is_asked_for and held.trouble is None
+            # After a failed read everyone waits for the end of the pause. Any other pause is not for a caller
+            # whose login was refused, nor for a copy that has become too old to be served.
+            return held.trouble is None and (is_asked_for or not self._is_servable(secret, held, now))
         return is_asked_for or self.fresh_for_s(secret, held, now, held.generation) <= 0
 
     def fresh_for_s(
