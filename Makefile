@@ -8,6 +8,7 @@ ARGS   ?=
 QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
+DRIVERS := build/drivers
 SEEDS  ?= 1000
 SECONDS ?= 60
 
@@ -17,25 +18,29 @@ DECISIONS := src/keyturn/cache/*.py src/keyturn/login/*.py \
   $(addprefix src/keyturn/convergence/,counting.py reporter.py)
 # Left out of the measurement are tests of other processes and of speed, and the one whose forked
 # children could inherit a lock that coverage itself was holding.
-UNMEASURED := tests/faults tests/infra tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
+UNMEASURED := tests/faults tests/servers tests/infra tests/benchmarks tests/simulation tests/e2e tests/integrations/test_no_failed_login.py
 UNMEASURED_TEST := tests/concurrency/test_interleavings.py::test_children_forked_under_load_all_work
+
+# The servers of Debian's packages, and what the drivers that are built here need.
+PACKAGES := mariadb-server redis-server postgresql locales-all pgbouncer rabbitmq-server slapd mosquitto openssh-server vsftpd \
+  openssl util-linux gcc pkg-config python3-dev libmariadb-dev libldap2-dev libsasl2-dev
 
 # What may be installed beside us; the last two are of extras and tools, and nothing of them is shipped.
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
 # pytest with more workers than cores, since many tests wait; a file's tests stay together, because
-# they share servers. Faults and terraform have targets of their own.
+# they share servers. Faults, servers and terraform have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults \
-  --ignore=tests/infra/test_terraform.py
+  --ignore=tests/infra/test_terraform.py --ignore=tests/servers
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults terraform sam soak pythons audit lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts terraform sam soak pythons audit lint format listener layer clean
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(STAMP) ## run the tests of every area, in under two minutes (ARGS=tests/cache: of one area)
 	$(PYTEST) -m 'not proof' $(ARGS)
@@ -61,6 +66,16 @@ bugs: $(STAMP) ## plant each deliberate bug in a copy of the source, and see the
 
 faults: $(STAMP) ## break calls, listener, table and account on the real chain; prints what it cost
 	$(RUN) -m pytest tests/faults $(ARGS)
+
+servers-packages: ## install the servers that `make servers` and `make verdicts` need (Debian, as root)
+	DEBIAN_FRONTEND=noninteractive apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
+
+servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in every situation; 4 minutes
+	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m pytest --numprocesses=auto --dist=load tests/servers $(ARGS)
+
+verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
+	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.verdicts $(ARGS)
 
 terraform: $(STAMP) ## check infra/terraform: valid, as the template, applied and destroyed; 2 minutes, needs terraform
 	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py $(ARGS)
@@ -118,6 +133,13 @@ $(RIE): $(STAMP)
 $(SAM)/.installed: constraints.txt
 	@$(PYTHON) -m venv --clear $(SAM)
 	@$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^aws-sam-cli==' constraints.txt)
+	@touch $@
+
+# An environment of its own on top of the other: some drivers are under licences that are not wanted there.
+$(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
+	@$(RUN) -m venv --clear $(DRIVERS)
+	@$(DRIVERS)/bin/python tools/drivers.py $(VENV) > $(DRIVERS)/requirements.txt
+	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(DRIVERS)/requirements.txt
 	@touch $@
 
 # The stamp is the last thing written, so an interrupted installation starts again.

@@ -25,7 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("unhurried")
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers.fixtures"]
 
 NOT_COLLECTED = pytest.StashKey[dict[str, list[str]]]()
 """Where the files are kept that were left out, each with the packages that it needs."""

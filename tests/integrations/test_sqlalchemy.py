@@ -64,6 +64,52 @@ def test_what_the_url_says_wins_but_for_user_and_password(account: DatabaseAccou
     engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("mssql+pymssql://", "db.internal:1433"),
+        ("mssql+pymssql://@proxy/orders", "proxy:1433"),
+        ("mssql+pymssql://@proxy:14330/orders", "proxy:14330"),
+    ],
+)
+def test_a_driver_that_joins_host_and_port(url: str, address: str) -> None:
+    """pymssql is given both in one argument: the secret's, unless the URL has them."""
+    account = Account({"username": "app", "host": "db.internal", "port": 1433, "dbname": "orders"})
+    driver = MagicMock(paramstyle="pyformat", __version__="2.3.0", Error=OSError)
+    driver.connect.side_effect = ZeroDivisionError
+    engine = sa.create_engine(url, module=driver)
+    log_in(engine, account.login)
+    with pytest.raises(ZeroDivisionError):
+        engine.connect()
+    given = driver.connect.call_args.kwargs
+    assert (address, "app", "one", "orders") == tuple(
+        given[name] for name in ("host", "user", "password", "database")
+    )
+    assert "port" not in given
+
+
+def test_several_hosts_in_a_url(account: DatabaseAccount) -> None:
+    """The hosts of a URL's query come before the secret's, and are tried in turn."""
+    port = account.fields["port"]
+    account.fields |= {"host": "192.0.2.1", "port": 1}
+    account.store("one", "v2", "AWSCURRENT")
+    engine = sa.create_engine(f"postgresql+psycopg://?host=127.0.0.1:1&host=127.0.0.1:{port}")
+    log_in(engine, account.login)
+    assert backend(engine)
+    engine.dispose()
+
+
+def test_a_dialect_that_cannot_take_the_secrets_host() -> None:
+    """Without a host in the URL it would connect to wherever its own default is: that is refused at once."""
+    account = Account({"username": "app"})
+    driver = MagicMock(paramstyle="named", version="9.9.9", __version__="9.9.9")
+    with pytest.raises(ConfigurationError, match="name the host in the URL"):
+        log_in(sa.create_engine("oracle+oracledb://", module=driver), account.login)
+    log_in(
+        sa.create_engine("oracle+oracledb://@db.internal:1521/?service_name=x", module=driver), account.login
+    )
+
+
 def test_a_superseded_connection_retires_by_choice(account: DatabaseAccount) -> None:
     """With `retire_superseded` it is replaced at its next check-out, without it works on."""
     retiring, keeping = (sa.create_engine("postgresql+psycopg://") for _ in range(2))

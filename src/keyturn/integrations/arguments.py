@@ -27,7 +27,16 @@ LIBPQ: Final = {
     "dbname": "dbname",
 }
 PYMYSQL: Final = LIBPQ | {"dbname": "database"}
-REDIS: Final = {"username": "username", "password": "password"}
+ASYNCPG: Final = PYMYSQL
+
+ALIASES: Final[Mapping[str, frozenset[str]]] = {
+    "username": frozenset({"user", "username"}),
+    "password": frozenset({"passwd", "password"}),
+    "host": frozenset({"host", "hostname", "server"}),
+    "port": frozenset({"port"}),
+    "dbname": frozenset({"database", "db", "dbname"}),
+}
+"""Field of the secret -> every name that some driver has for it. A driver may take several of them."""
 
 
 class Tls(NamedTuple):
@@ -69,6 +78,11 @@ PYMYSQL_TLS: Final = Tls(
     off={"ssl_disabled": True},
     settling=("ssl", "ssl_disabled", "ssl_ca", "ssl_cert", "ssl_key", "read_default_file"),
 )
+MYSQLCLIENT_TLS: Final = Tls(
+    on={"ssl_mode": "REQUIRED"},
+    off={},
+    settling=("ssl", "ssl_mode", "read_default_file"),
+)
 ASYNCPG_TLS: Final = Tls(
     on={"ssl": "require"},
     off={"ssl": "disable"},
@@ -85,17 +99,34 @@ def arguments(
 ) -> dict[str, object]:
     """Return the arguments of a connection: the secret's fields by the driver's names, and `given`.
 
-    A given argument comes first, for example the name of a proxy or of another database. User name and
-    password are always the secret's. Raises `SecretFormatError` if the secret lacks either as text, or if a
-    field that the driver would get is not what `keyturn.model.fields` lets through.
+    A given argument comes first, for example the name of a proxy or of another database, by whichever of the
+    driver's names. None and an empty text for one of these count as not given: a variable that is not set
+    must not lead to another server than the secret's. User name and password are always the secret's.
+
+    Raises `SecretFormatError` if the secret lacks either as text, or if a field that the driver would get is
+    not what `keyturn.model.fields` lets through.
     """
-    chosen = given or {}
-    wanted = [field for field in names if field in CREDENTIALS or names[field] not in chosen]
+    chosen = without_absent(given or {})
+    wanted = [field for field in names if field in CREDENTIALS or chosen.keys().isdisjoint(ALIASES[field])]
     fields = login_fields(version, [*wanted, *(["ssl"] if tls is not None else ())])
     secured = tls.arguments(fields.get("ssl"), chosen) if tls is not None else {}
     told = {names[field]: fields[field] for field in wanted if field in fields}
     credentials = {names[field]: fields[field] for field in CREDENTIALS}
-    return {**told, **chosen, **secured, **credentials}
+    others = {name: value for name, value in chosen.items() if name not in _NAMES_OF_CREDENTIALS}
+    return {**told, **others, **secured, **credentials}
+
+
+_NAMES_OF_CREDENTIALS: Final = frozenset().union(*(ALIASES[field] for field in CREDENTIALS))
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value != ""
+
+
+def without_absent(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the given arguments without those that name a server or a database by None or an empty text."""
+    names = frozenset().union(*ALIASES.values())
+    return {name: value for name, value in given.items() if name not in names or _is_given(value)}
 
 
 def login_fields(version: SecretVersion, wanted: Collection[str]) -> Mapping[str, Value]:
@@ -110,6 +141,29 @@ def login_fields(version: SecretVersion, wanted: Collection[str]) -> Mapping[str
     if missing:
         raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
     return fields
+
+
+def user_and_password(version: SecretVersion) -> tuple[str | None, str]:
+    """Return the user name, None for the server's default user, and the password.
+
+    The secret is an object with a password and perhaps a username, or the bare password. Raises
+    `SecretFormatError`.
+    """
+    found = _user_and_password(version)
+    if isinstance(found, Fault):
+        raise found.error(version.secret_id)
+    return found
+
+
+def _user_and_password(version: SecretVersion) -> tuple[str | None, str] | Fault:
+    is_object = version.text().lstrip().startswith("{")
+    fields = login(version.json() if is_object else {"password": version.text()}, CREDENTIALS)
+    if isinstance(fields, Fault):
+        return fields
+    if "password" not in fields:
+        return Fault("no text in the field password")
+    user = fields.get("username")
+    return (None if user is None else str(user)), str(fields["password"])
 
 
 def server_of(given: Mapping[str, object], *, host: str = "host", port: str = "port") -> str:

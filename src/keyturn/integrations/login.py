@@ -85,6 +85,10 @@ class Login:
                     return await connect(version), _opened(attempt)
         raise AssertionError("login attempts end with a success or an error")
 
+    def current(self) -> SecretVersion:
+        """Return the version that is AWSCURRENT, without a login; errors as of `SecretCache.get`."""
+        return self._cache.get(self._secret_id)
+
     def opened(self, version: SecretVersion) -> Opened:
         """Return what to remember with a connection that was just opened with this version.
 
@@ -92,6 +96,14 @@ class Login:
         """
         current = self._current()
         return Opened(version.identity, current.identity if current is not None else version.identity)
+
+    async def async_opened(self) -> Opened | None:
+        """Return what to remember with a connection that is opened now with AWSCURRENT.
+
+        None while the secret cannot be read. Whatever is no hit of the cache is read in a thread.
+        """
+        current = self._cache.peek(self._secret_id) or await in_thread(self._current)
+        return None if current is None else Opened(current.identity, current.identity)
 
     def is_superseded(self, opened: Opened) -> bool:
         """Return True if AWSCURRENT has moved to another version than the connection was opened with.

@@ -5,52 +5,192 @@
 
 A `CredentialProvider` cannot go on to the next version, since redis-py never tells it of a refusal. A class
 of connections can. Host and port are the caller's. For TLS give the `SSLConnection` of `redis` or
-`redis.asyncio` as the base.
+`redis.asyncio` as the base. `RedisCluster` takes no class of connections: see `CurrentCredentials`.
+
+The secret is an object with a password, and with a username where the server has users, or the bare password:
+that of `requirepass`, or ElastiCache's AUTH token.
 """
 
 from __future__ import annotations
 
-from redis.asyncio import connection as aio
-from redis.connection import AbstractConnection, Connection
-from redis.credentials import UsernamePasswordCredentialProvider
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Literal, TypeAlias
 
-from keyturn.integrations.arguments import REDIS, arguments, server_of
-from keyturn.integrations.login import Login
+from redis.asyncio import connection as aio
+from redis.auth.token import SimpleToken, TokenInterface
+from redis.connection import AbstractConnection, Connection
+from redis.credentials import StreamingCredentialProvider, UsernamePasswordCredentialProvider
+
+from keyturn.errors import ConfigurationError
+from keyturn.integrations.arguments import server_of, user_and_password
+from keyturn.integrations.login import Login, Opened
+from keyturn.integrations.threads import in_thread
 from keyturn.model.versions import SecretVersion
 
+Superseded: TypeAlias = Literal["keep", "reconnect", "reauthenticate"]
+"""What happens at a check-out to a pooled connection once AWSCURRENT has moved since its login.
 
-def connection_class(login: Login, base: type[AbstractConnection] = Connection) -> type[AbstractConnection]:
-    """Return a class for `redis.ConnectionPool(connection_class=...)`. It raises `LoginRefusedError`."""
+`keep`: nothing, since it works on. `reconnect`: it is closed, and opened by a new login. `reauthenticate`: it
+stays open and logs in anew by AUTH; only if the server refuses that is it closed and opened.
+"""
+
+
+def connection_class(
+    login: Login, base: type[AbstractConnection] = Connection, *, superseded: Superseded = "keep"
+) -> type[AbstractConnection]:
+    """Return a class for `redis.ConnectionPool(connection_class=...)`. It raises `LoginRefusedError`.
+
+    Raises `ConfigurationError` for a base that would not log in by it, such as a class of redis-py before
+    6.2 or of valkey-py.
+    """
+    _check(base)
 
     class LoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
+        _opened: Opened | None = None
+
         # redis-py calls this at every check-out. An open connection does not log in again, and would count as
         # a success of a version that the server never saw.
         def connect_check_health(self, *args: object, **kwargs: object) -> None:
             def attempt(version: SecretVersion) -> None:
+                if self._sock is not None:
+                    self._authenticate(version)
+                    return
                 self.credential_provider = _credentials(version)
                 super(LoginConnection, self).connect_check_health(*args, **kwargs)
 
-            if self._sock is None:
-                login(attempt, server=_server(self))
+            if self._sock is not None and superseded != "keep" and self._is_superseded():
+                self._opened = None
+                if superseded == "reconnect":
+                    self.disconnect()
+            if self._sock is None or self._opened is None:
+                _, self._opened = login.open(attempt, server=_server(self))
+
+        def _is_superseded(self) -> bool:
+            return self._opened is None or login.is_superseded(self._opened)
+
+        def _authenticate(self, version: SecretVersion) -> None:
+            try:
+                self.send_command("AUTH", *_words(version), check_health=False)
+                self.read_response()
+            except BaseException:
+                # redis-py would read the same refusal again as the answer to the next command.
+                self.disconnect()
+                raise
 
     return LoginConnection
 
 
 def async_connection_class(
-    login: Login, base: type[aio.AbstractConnection] = aio.Connection
+    login: Login, base: type[aio.AbstractConnection] = aio.Connection, *, superseded: Superseded = "keep"
 ) -> type[aio.AbstractConnection]:
-    """Return a class for `redis.asyncio.ConnectionPool(connection_class=...)`."""
+    """Return a class for `redis.asyncio.ConnectionPool(connection_class=...)`. See `connection_class`."""
+    _check(base)
 
     class AsyncLoginConnection(base):  # type: ignore[valid-type, misc] # chosen by the caller
+        _opened: Opened | None = None
+
         async def connect_check_health(self, *args: object, **kwargs: object) -> None:
             async def attempt(version: SecretVersion) -> None:
+                if self.is_connected:
+                    await self._authenticate(version)
+                    return
                 self.credential_provider = _credentials(version)
                 await super(AsyncLoginConnection, self).connect_check_health(*args, **kwargs)
 
-            if not self.is_connected:
-                await login.awaiting(attempt, server=_server(self))
+            if self.is_connected and superseded != "keep" and await self._is_superseded():
+                self._opened = None
+                if superseded == "reconnect":
+                    await self.disconnect()
+            if not self.is_connected or self._opened is None:
+                _, self._opened = await login.async_open(attempt, server=_server(self))
+
+        async def _is_superseded(self) -> bool:
+            return self._opened is None or await login.async_is_superseded(self._opened)
+
+        async def _authenticate(self, version: SecretVersion) -> None:
+            try:
+                await self.send_command("AUTH", *_words(version), check_health=False)
+                await self.read_response()
+            except BaseException:
+                await self.disconnect(nowait=True)
+                raise
 
     return AsyncLoginConnection
+
+
+class CurrentCredentials(StreamingCredentialProvider):
+    """The user name and password of AWSCURRENT, for `RedisCluster` and other clients that take no class.
+
+    redis-py asks at each new connection, and does not tell of a refusal. So a login cannot go on to the next
+    version: let the server accept two passwords during a rotation (ACL SETUSER adds the new one before
+    AWSCURRENT moves). `renew` makes live connections authenticate anew, and drops none. Threads may share it.
+    """
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._handed_on: tuple[str, str] | None = None
+        self._callbacks: list[Callable[[TokenInterface], object]] = []
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return what AUTH is given: the password, or user name and password.
+
+        Raises what `SecretCache.get` raises.
+        """
+        version = self._login.current()
+        if self._handed_on is None:
+            self._handed_on = version.identity
+        return _words(version)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same. It is read in a thread."""
+        return await in_thread(self.get_credentials)
+
+    def on_next(self, callback: Callable[[TokenInterface], object]) -> None:
+        """Remember what is to be done with new credentials: each client's pool registers itself."""
+        self._callbacks.append(callback)
+
+    def on_error(self, callback: Callable[[Exception], object]) -> None:
+        """Ignore it: `renew` raises its errors where it is called."""
+
+    def is_streaming(self) -> bool:
+        """Return True: clients may register at once."""
+        return True
+
+    def renew(self) -> None:
+        """Let live connections authenticate anew if AWSCURRENT has moved. Call it now and then.
+
+        Connections in use do so when they are given back. Raises redis-py's error if the server refuses it.
+        """
+        for token in self._new():
+            for callback in self._callbacks:
+                callback(token)
+
+    async def async_renew(self) -> None:
+        """Do what `renew` does for clients of `redis.asyncio`."""
+        for token in await in_thread(self._new):
+            for callback in self._callbacks:
+                done = callback(token)
+                if isawaitable(done):
+                    await done
+
+    def _new(self) -> list[TokenInterface]:
+        """Return the credentials to hand on: none while AWSCURRENT is as it was."""
+        version = self._login.current()
+        known, self._handed_on = self._handed_on, version.identity
+        if known is None or known == version.identity:
+            return []
+        *user, password = _words(version)
+        return [SimpleToken(password, -1, 0, {"oid": user[0] if user else "default"})]
+
+
+def _check(base: type) -> None:
+    """Raise `ConfigurationError` unless the class opens its connections by the method that is replaced."""
+    if not callable(getattr(base, "connect_check_health", None)):
+        raise ConfigurationError(
+            f"{base.__module__}.{base.__qualname__} would connect without the secret, as the server's "
+            "default user. Use redis-py 6.2 or newer, and one of its own classes of connections as the base"
+        )
 
 
 def _server(connection: object) -> str:
@@ -59,6 +199,10 @@ def _server(connection: object) -> str:
     return str(told["path"]) if told["path"] else server_of(told)
 
 
+def _words(version: SecretVersion) -> tuple[str] | tuple[str, str]:
+    user, password = user_and_password(version)
+    return (password,) if user is None else (user, password)
+
+
 def _credentials(version: SecretVersion) -> UsernamePasswordCredentialProvider:
-    found = arguments(version, REDIS)
-    return UsernamePasswordCredentialProvider(str(found["username"]), str(found["password"]))
+    return UsernamePasswordCredentialProvider(*user_and_password(version))

@@ -55,13 +55,17 @@ def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
     pyodbc's.
     """
     sync_engine = _sync(engine)
-    names, tls = _names(sync_engine), _TLS.get(sync_engine.dialect.driver)
+    names, joined = _names(sync_engine)
+    tls = _TLS.get(sync_engine.dialect.driver)
 
     def do_connect(
         dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[object], given: Mapping[str, object]
     ) -> DBAPIConnection:
         def connect(version: SecretVersion) -> DBAPIConnection:
-            return dialect.connect(*args, **arguments(version, names, given, tls))
+            parameters = arguments(version, names, given, tls)
+            if joined:
+                _join_port(parameters, names["host"])
+            return dialect.connect(*args, **parameters)
 
         server = server_of(given, host=names.get("host", "host"), port=names.get("port", "port"))
         if dialect.is_async:
@@ -103,12 +107,21 @@ def _sync(engine: Engine | AsyncEngine) -> Engine:
     return engine if isinstance(engine, Engine) else engine.sync_engine
 
 
-def _names(engine: Engine) -> Names:
-    """Return the dialect's names for the fields of a login.
+def _join_port(parameters: dict[str, object], host: str) -> None:
+    """Move the port behind the host, as `host:port`, for a driver that is given both in one."""
+    port = parameters.pop("port", None)
+    address = str(parameters.get(host, ""))
+    if port is not None and address and ":" not in address:
+        parameters[host] = f"{address}:{port}"
+
+
+def _names(engine: Engine) -> tuple[Names, bool]:
+    """Return the dialect's names for the fields of a login, and whether it joins the port to the host.
 
     The dialect gets a URL whose values are the names of the fields, and shows how it passes each of them on.
+    What a query says of the server, several hosts for example, stands in the way of that and is left out.
     """
-    url = engine.url.set(
+    url = engine.url.difference_update_query(("host", "port", "service_name")).set(
         username="username",
         password="password",  # noqa: S106 # a name, and no password
         host="host",
@@ -116,10 +129,18 @@ def _names(engine: Engine) -> Names:
         database="dbname",
     )
     _, parameters = engine.dialect.create_connect_args(url)
-    field_of = {"54321": "port"} | {field: field for field in ("username", "password", "host", "dbname")}
+    field_of = {"54321": "port", "host:54321": "host"}
+    field_of |= {field: field for field in ("username", "password", "host", "dbname")}
     names = {field_of[str(value)]: name for name, value in parameters.items() if str(value) in field_of}
     if not names.keys() >= set(CREDENTIALS):
         raise ConfigurationError(
             f"{engine.url.drivername} does not take user and password as named arguments"
         )
-    return names
+    is_named = engine.url.host or "host" in engine.url.query
+    if "host" not in names and not is_named:
+        raise ConfigurationError(
+            f"{engine.url.drivername} does not take the host as a named argument, so it would not connect to "
+            "the secret's host: name the host in the URL"
+        )
+    joined = "host:54321" in map(str, parameters.values())
+    return {**names, **({"port": "port"} if joined else {})}, joined

@@ -14,33 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
-from django.db.backends.postgresql import base
-from django.utils.module_loading import import_string
+from django.db.backends.postgresql import base, client
 
-from keyturn.integrations.arguments import LIBPQ, LIBPQ_TLS, arguments, server_of
+from keyturn.integrations.arguments import LIBPQ, LIBPQ_TLS
+from keyturn.integrations.django.logging_in import Driver, LoginMixin, ShellMixin, login_of
 from keyturn.integrations.login import Login
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseClient(ShellMixin, client.DatabaseClient):
+    """psql for `manage.py dbshell`."""
+
+
+class DatabaseWrapper(LoginMixin, base.DatabaseWrapper):
     """Logs in by itself without a pool; gives a pool a class of connections that log in."""
 
-    def __init__(self, settings_dict: dict[str, object], alias: str = DEFAULT_DB_ALIAS) -> None:
-        options = settings_dict["OPTIONS"]
-        path = options.get("login") if isinstance(options, Mapping) else None
-        login = import_string(path) if isinstance(path, str) else None
-        if not isinstance(options, Mapping) or not isinstance(login, Login):
-            raise ImproperlyConfigured(
-                f"DATABASES[{alias!r}]['OPTIONS']['login'] is not the dotted path of a Login"
-            )
-        self._login = login
-        super().__init__({**settings_dict, "OPTIONS": _with_pooled_logins(options, login)}, alias)
+    client_class = DatabaseClient
+    driver = Driver(LIBPQ, LIBPQ_TLS)
 
-    def get_connection_params(self) -> dict[str, object]:
-        """Return the parent's parameters without the option that only this class uses."""
-        parameters: dict[str, object] = super().get_connection_params()
-        return {name: value for name, value in parameters.items() if name != "login"}
+    def __init__(self, settings_dict: dict[str, object], alias: str = DEFAULT_DB_ALIAS) -> None:
+        login = login_of(settings_dict, alias)
+        super().__init__(
+            {**settings_dict, "OPTIONS": _with_pooled_logins(settings_dict["OPTIONS"], login)}, alias
+        )
 
     def get_new_connection(self, conn_params: Mapping[str, object]) -> object:
         """Return a connection of the first version that is accepted.
@@ -49,19 +45,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         if self.pool:
             return super().get_new_connection(conn_params)
-        # `super()` does not work inside a lambda.
-        connect = super().get_new_connection
-        server = server_of(conn_params)
-        return self._login(
-            lambda version: connect(arguments(version, LIBPQ, conn_params, LIBPQ_TLS)), server=server
-        )
+        return self.log_in(super().get_new_connection, conn_params)
+
+    def connect_once(self, parameters: dict[str, object]) -> object:
+        """Return a connection of psycopg's own."""
+        return super().get_new_connection(parameters)
 
 
-def _with_pooled_logins(options: Mapping[str, object], login: Login) -> dict[str, object]:
+def _with_pooled_logins(options: object, login: Login) -> object:
     """Return the OPTIONS. If they ask for a pool, the pool opens its connections through `login`."""
-    if not options.get("pool"):
-        return dict(options)
-    from keyturn.integrations.psycopg import connection_class
+    if not isinstance(options, Mapping) or not options.get("pool"):
+        return options
+    from keyturn.integrations.psycopg import connection_class, retire_superseded
 
     given = options["pool"] if isinstance(options["pool"], Mapping) else {}
-    return {**options, "pool": {"connection_class": connection_class(login), **given}}
+    retiring = {"check": retire_superseded} if options.get("retire_superseded") else {}
+    return {**options, "pool": {"connection_class": connection_class(login), **retiring, **given}}

@@ -1,0 +1,119 @@
+"""What drivers raised on real servers is judged as the table of verdicts says.
+
+`python -m tests.verdicts` records the errors. Here each is made anew, of the driver's own class where the
+driver is installed, and of a look-alike.
+"""
+
+from __future__ import annotations
+
+import gettext
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from keyturn.login.refusals import REFUSALS, is_refused
+from tests.verdicts.postgresql import MESSAGES
+from tests.verdicts.recording import Json, rebuilt
+from tests.verdicts.table import PAGE, page
+
+RECORDED = Path(__file__).with_name("recorded")
+TRANSLATIONS = RECORDED / "translations.json"
+
+
+def recorded() -> Iterator[tuple[str, dict[str, Json], bool]]:
+    """Yield the name, the error and the verdict of each record."""
+    for file in sorted(RECORDED.glob("*.json")):
+        if file == TRANSLATIONS:
+            continue
+        for number, row in enumerate(json.loads(file.read_text("utf-8"))):
+            title = f"{row['server']}, {row['driver']}, {row['situation']}, {file.stem} {number}"
+            yield title, row["error"], row["refused"]
+
+
+CASES = list(recorded())
+
+
+def test_there_are_records_of_many_servers() -> None:
+    """Every server has its record, and the pairs of error and verdict are many."""
+    assert len(list(RECORDED.glob("*.json"))) >= 12
+    assert len(CASES) >= 400
+    assert 100 <= sum(refused for _, _, refused in CASES) <= len(CASES) - 100
+
+
+@pytest.mark.parametrize("look_alike", [False, True], ids=["installed", "look-alike"])
+@pytest.mark.parametrize(("error", "refused"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_recorded_error_has_its_verdict(*, error: dict[str, Json], refused: bool, look_alike: bool) -> None:
+    """A wrong password is known whatever the server, the driver and the language; other trouble is none."""
+    assert refused == is_refused(rebuilt(error, look_alike=look_alike))
+
+
+def test_no_row_can_be_taken_out() -> None:
+    """Each row of the table is the only one that knows some error of a real server or of a document."""
+    errors = [rebuilt(error) for _, error, refused in CASES if refused]
+    idle = []
+    for row in REFUSALS:
+        others = [one.fits for one in REFUSALS if one is not row]
+        if not any(_knows([row.fits], error) and not _knows(others, error) for error in errors):
+            idle.append(row.server)
+    assert [] == idle
+
+
+def _knows(judges: Sequence[Callable[[BaseException], bool]], error: BaseException) -> bool:
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inside = (error, error.__cause__, *error.args, *members)
+    return any(fits(one) for one in inside if isinstance(one, BaseException) for fits in judges)
+
+
+def test_records_hold_no_password_and_no_folder() -> None:
+    """A record names neither what was logged in with nor where it was made."""
+    for file in RECORDED.glob("*.json"):
+        text = file.read_text("utf-8")
+        for word in (
+            "right-password",
+            "wrong-password",
+            "admin-password",
+            "keyturn-",
+            "/root/",
+            "/home/",
+            "/work/",
+        ):
+            assert word not in text, (file.name, word)
+
+
+def test_the_page_is_made_of_the_records() -> None:
+    """docs/verdicts.md is what the command makes of the records."""
+    assert PAGE.read_text("utf-8") == page(RECORDED)
+
+
+def translated() -> Iterator[tuple[str, str, bool]]:
+    """Yield language, message and verdict of each message that PostgreSQL ships a translation of."""
+    for language, messages in json.loads(TRANSLATIONS.read_text("utf-8")).items():
+        for text, refused in messages.items():
+            yield language, text, refused
+
+
+@pytest.mark.parametrize(("language", "text", "refused"), list(translated()))
+def test_every_language_of_postgresql_is_known(*, language: str, text: str, refused: bool) -> None:
+    """In each language a wrong password is a refusal; a rule of pg_hba.conf or a missing database is none."""
+    psycopg = pytest.importorskip("psycopg")
+    said = text.replace("%s", "app")
+    for severity in ("FATAL", "ВАЖНО", "致命错误"):
+        error = psycopg.OperationalError(
+            f'connection to server at "h", port 5432 failed: {severity}:  {said}\n'
+        )
+        assert refused == is_refused(error), language
+
+
+def test_the_translations_are_those_of_the_installed_server() -> None:
+    """The messages are those in the server's own catalogues, where it is installed with its languages."""
+    catalogues = sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-15.mo"))
+    if not catalogues:
+        pytest.skip("no catalogue of PostgreSQL 15 is here: its translations were not compared")
+    told = json.loads(TRANSLATIONS.read_text("utf-8"))
+    for file in catalogues:
+        with file.open("rb") as stream:
+            catalogue = gettext.GNUTranslations(stream)
+        translated = {catalogue.gettext(message) for messages in MESSAGES.values() for message in messages}
+        assert set(told[file.parts[4]]) <= translated, file
