@@ -8,28 +8,21 @@ none of their logins.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
-from keyturn.runtime.logs import about
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-log = logging.getLogger("keyturn")
-
-FIELDS: Final = ("Step", "SecretId", "ClientRequestToken")
-
-ANNOUNCED: Final = frozenset({"createSecret", "setSecret", "finishSecret"})
 
 Stages = Mapping[str, frozenset[str]]
 """Version id -> its staging labels, from DescribeSecret."""
@@ -58,12 +51,6 @@ class Strategy(Protocol):
     def test(self, pending: SecretVersion) -> None:
         """Use the pending version as a client would. Raise an error if it does not work."""
         ...
-
-
-class Announce(Protocol):
-    """Announces to the marker table that a step has ended, as `keyturn.announce` does."""
-
-    def __call__(self, secret_id: str, *, version_id: str, step: str) -> object: ...
 
 
 class RotationFunction:
@@ -113,7 +100,7 @@ class RotationFunction:
         if AWSCURRENT not in stages.get(token, ()):
             self._do(step, secret_id, token, stages)
         if step in ANNOUNCED:
-            self._tell(secret_id, token, step)
+            tell(self._announce, secret_id, token, step)
 
     def _do(self, step: str, secret_id: str, token: str, stages: Stages) -> None:
         match step:
@@ -159,18 +146,6 @@ class RotationFunction:
             SecretId=secret_id, VersionStage=AWSCURRENT, MoveToVersionId=token, RemoveFromVersionId=current
         )
 
-    def _tell(self, secret_id: str, token: str, step: str) -> None:
-        try:
-            self._announce(secret_id, version_id=token, step=step)
-        except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
-            log.warning(
-                "%s of %s was not announced: %s",
-                step,
-                secret_id,
-                error,
-                extra=about("not_announced", secret=secret_id, error=error),
-            )
-
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
         return self._source.read(secret_id, stage=stage, version_id=version_id)
 
@@ -179,11 +154,11 @@ class RotationFunction:
 
 
 def _parsed(event: Mapping[str, object]) -> tuple[str, str, str]:
-    found = [event.get(name) for name in FIELDS]
-    for name, value in zip(FIELDS, found, strict=True):
-        if not isinstance(value, str):
-            raise RotationStepError(f"not an event of a rotation: it has no {name!r}")
-    return cast("tuple[str, str, str]", tuple(found))
+    step, secret_id, token = parsed(event)
+    if step is None or secret_id is None or token is None:
+        missing = next(name for name, value in zip(FIELDS, parsed(event), strict=True) if value is None)
+        raise RotationStepError(f"not an event of a rotation: it has no {missing!r}")
+    return step, secret_id, token
 
 
 def _must_be_due(step: str, secret_id: str, token: str, stages: Stages) -> None:
