@@ -59,7 +59,7 @@ class Template:
         {
             "createSecret": self.create_secret,
             "setSecret": self.set_secret,
-            "testSecret": self.test_secret,
+            "testSecret": self.use_secret,
             "finishSecret": self.finish_secret,
         }[step](arn, token)
         # A handler may use its event up.
@@ -78,7 +78,7 @@ class Template:
     def set_secret(self, arn: str, token: str) -> None:
         self.server = self.pending(arn, token)
 
-    def test_secret(self, arn: str, token: str) -> None:
+    def use_secret(self, arn: str, token: str) -> None:
         if self.server != self.pending(arn, token):
             raise ValueError("the server refuses AWSPENDING")
 

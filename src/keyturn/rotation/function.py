@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from keyturn.announcing import announce
@@ -18,6 +19,7 @@ from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
+from keyturn.rotation.issuing import Issuer, retire, withdraw
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
 from keyturn.runtime.process import Once
 
@@ -70,7 +72,7 @@ class RotationFunction:
 
     def __init__(
         self,
-        strategy: Strategy,
+        strategy: Strategy | Issuer,
         client: object = None,
         *,
         announce: Announce = announce,
@@ -124,13 +126,25 @@ class RotationFunction:
         with suppress(StageNotFoundError):
             self._read(secret_id, AWSPENDING, token)
             return
-        without_frames(
-            lambda: self._client().put_secret_value(
-                SecretId=secret_id,
-                ClientRequestToken=token,
-                SecretString=self._strategy.renew(current, self._new_password()),
-                VersionStages=[AWSPENDING],
-            )
+        strategy = self._strategy
+        if isinstance(strategy, Issuer):
+            self._issue(strategy, current, token)
+        else:
+            without_frames(lambda: self._put(secret_id, token, strategy.renew(current, self._new_password())))
+
+    def _issue(self, issuer: Issuer, current: SecretVersion, token: str) -> None:
+        """Store what the issuer makes, unless another try of this step was faster."""
+        retire(issuer, self._client(), self._source, current)
+        # Unlike a text, a version does not show its value where a traceback shows variables.
+        made = replace(current, version_id=token, string=issuer.issue(current, token), binary=None)
+        try:
+            without_frames(lambda: self._put(made.secret_id, token, made.text()))
+        except self._client().exceptions.ResourceExistsException:
+            withdraw(issuer, made, self._read(made.secret_id, AWSPENDING, token))
+
+    def _put(self, secret_id: str, token: str, text: str) -> None:
+        self._client().put_secret_value(
+            SecretId=secret_id, ClientRequestToken=token, SecretString=text, VersionStages=[AWSPENDING]
         )
 
     def _new_password(self) -> str:
