@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from keyturn.rotation import RotationFunction
 from keyturn.testing import Rotation
 from keyturn.testing.moto import mend_moto
 from tests.docs.pages import python_blocks
@@ -58,3 +59,11 @@ def test_the_line_that_announces(
     Rotation(client, secret(client, {}), names["lambda_handler"]).create()  # type: ignore[arg-type] # a handler
     assert ["createSecret"] == called
     assert "createSecret of prod/app was not announced" in caplog.text
+
+
+def test_the_function_for_redis() -> None:
+    """It is made as the page says; tests/servers rotates on real servers with such a function."""
+    (program,) = [block for block in BLOCKS if "TwoPasswords(" in block]
+    names: dict[str, object] = {}
+    run(program, names)
+    assert isinstance(names["lambda_handler"], RotationFunction)
