@@ -123,7 +123,7 @@ class TwoPasswords:
             raise RotationStepError(
                 f"secret {wanted.secret_id!r}: a node refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
             )
-        # Also if AWSPENDING is accepted: the user may need no password, or the change may not be saved yet.
+        # Also if AWSPENDING is accepted: the user may need no password, or the change may be unsaved.
         change_as_master(_Node(self._server, current, self._save), shown, wanted, master, node)
 
 
@@ -220,12 +220,9 @@ class _Acl:
         return None
 
     def change(self, current: Account, pending: Account) -> None:
-        """Give the user the two passwords, unless it has them, and let the node store its users."""
-        if current.password != pending.password:
-            hashes = (
-                f"#{sha256(account.password.encode()).hexdigest()}" for account in (pending, self._kept)
-            )
-            self._ask("ACL", "SETUSER", pending.username, "resetpass", *hashes)
+        """Give the user the passwords of AWSPENDING and AWSCURRENT, and let the node store its users."""
+        hashes = (f"#{sha256(account.password.encode()).hexdigest()}" for account in (pending, self._kept))
+        self._ask("ACL", "SETUSER", pending.username, "resetpass", *hashes)
         if self._save == "acl":
             self._ask("ACL", "SAVE")
         elif self._save == "config":
