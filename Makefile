@@ -9,8 +9,10 @@ QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
 DRIVERS := build/drivers
+TOOLS  := build/release-tools
 SEEDS  ?= 1000
 SECONDS ?= 60
+VERSIONS ?= lowest
 
 # What decides what is believed, served and written: every branch of it is tested.
 DECISIONS := src/keyturn/cache/*.py src/keyturn/login/*.py \
@@ -37,7 +39,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts terraform sam soak pythons audit lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts terraform sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +74,7 @@ servers-packages: ## install the servers that `make servers` and `make verdicts`
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
 servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in every situation; 4 minutes
-	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m pytest --numprocesses=auto --dist=load tests/servers $(ARGS)
+	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m pytest --numprocesses=auto --dist=loadgroup tests/servers $(ARGS)
 
 verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.verdicts $(ARGS)
@@ -89,11 +91,23 @@ soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it gro
 pythons: $(STAMP) ## install on each Python that is here, with and without each extra (QUICK=1: on this one)
 	$(RUN) -m tools.pythons $(if $(QUICK),--quick) $(ARGS)
 
+versions: $(STAMP) ## run the tests on the VERSIONS=lowest that are allowed, or on the newest
+	$(RUN) -m tools.versions $(VERSIONS) $(ARGS)
+
 compat: $(STAMP) ## run aws-secretsmanager-caching's own tests on keyturn.compat; pip downloads them
 	$(RUN) tools/compat.py
 
-audit: $(STAMP) ## list the licence of every package, and fail on one that is not allowed
+audit: $(STAMP) $(TOOLS)/.installed ## licences, workflows, known vulnerabilities (KEYTURN_AUDIT=required: fail where none can be looked up)
 	$(VENV)/bin/pip-licenses --order=license --partial-match --allow-only='$(LICENCES)'
+	@if [ -d .github/workflows ]; then $(TOOLS)/bin/zizmor --offline --no-progress .github; \
+	  else echo 'zizmor: there are no workflows to check'; fi
+	$(RUN) -m tools.vulnerabilities $(TOOLS)/bin/pip-audit constraints.txt
+
+hashes: $(STAMP) $(TOOLS)/.installed ## pin the files of what is installed anew: requirements.lock and the tools of audit and release
+	$(RUN) -m tools.hashes $(TOOLS)/bin/pip-compile
+
+release: $(STAMP) $(TOOLS)/.installed ## build wheel, sdist and zips of this commit into build/release, with SBOM, provenance, audit, checksums
+	$(RUN) -m tools.release $(TOOLS)/bin
 
 bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in one); build/bench/results.json, plots
 	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
@@ -107,6 +121,7 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+	$(RUN) -m tools.stack_policies --check
 	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
 
 format: $(STAMP) ## format the code and mend what can be mended safely
@@ -140,6 +155,12 @@ $(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
 	@$(RUN) -m venv --clear $(DRIVERS)
 	@$(DRIVERS)/bin/python tools/drivers.py $(VENV) > $(DRIVERS)/requirements.txt
 	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(DRIVERS)/requirements.txt
+	@touch $@
+
+# An environment of its own, each file of which is known by its hash: these tools judge and build what is shipped.
+$(TOOLS)/.installed: tools/release-tools.lock
+	@$(PYTHON) -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # The stamp is the last thing written, so an interrupted installation starts again.

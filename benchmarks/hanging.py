@@ -1,7 +1,8 @@
 """`python -m benchmarks.hanging`: how long a `get` takes at most while something hangs, on real sockets.
 
-Prints a Markdown table. botocore's own clients, as keyturn makes them, meet a server that never answers,
-addresses that drop SYNs, a TLS handshake that stalls, and a name server that takes its time to fail.
+Prints Markdown tables. botocore's own clients, as keyturn makes them, meet a server that never answers,
+addresses that drop SYNs, a TLS handshake that stalls, and a name server that takes its time to fail. A Lambda
+function is invoked through an outage, and gets are timed with and without one.
 """
 
 from __future__ import annotations
@@ -11,18 +12,28 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Final, NamedTuple, cast
 from unittest.mock import patch
 
 from botocore.config import Config
 from botocore.session import get_session
 
+from benchmarks.outages import (
+    FUNCTIONS,
+    Quantiles,
+    function_table,
+    quantile_table,
+    survived,
+    timed,
+)
 from benchmarks.results import machine, versions
 from keyturn import KeyturnError, Limits, SecretCache
 from keyturn.aws.clients import SECRETS_ATTEMPTS, SECRETS_TIMEOUTS_S, TABLE_ATTEMPTS, TABLE_TIMEOUTS_S
+from keyturn.aws.parameterstore import ParameterStoreClient
 from keyturn.aws.secretsmanager import SecretsManagerClient
 
 NAME: Final = "prod/db"
@@ -35,6 +46,21 @@ RESOLVER_S: Final = 10.0
 
 BACKLOG_PROBES: Final = 16
 """Connections that fill the backlog of a socket that nobody accepts from: Linux then drops SYNs."""
+
+PATH: Final = "/app"
+PARAMETERS_ARN: Final = "arn:aws:ssm:eu-west-1:111122223333:parameter"
+
+NAMES_BY_SERVICE: Final[Mapping[str, list[str]]] = {
+    "secretsmanager": [f"{NAME}{number}" for number in range(SECRETS)],
+    "dynamodb": [f"{NAME}{number}" for number in range(SECRETS)],
+    "ssm": [f"{PATH}/{number}" for number in range(SECRETS)],
+}
+"""What is read while that service hangs."""
+
+DUE_S: Final = 5.0
+"""After so long a copy is due in a busy server: several windows of the hit path, as by default."""
+
+WITHOUT, DURING = "no outage", "Secrets Manager accepts and never answers"
 
 Answer = Mapping[str, object]
 
@@ -99,12 +125,22 @@ def resolved(endpoint: Endpoint) -> Iterator[None]:
 
 
 class Switch:
-    """A client of Secrets Manager and DynamoDB that answers by itself until it is sent elsewhere."""
+    """A client of all three services that answers by itself until it is sent elsewhere."""
 
     def __init__(self) -> None:
         self.secrets: object = None
         self.table: object = None
-        self._version = 1
+        self.parameters: object = None
+
+    def turn(self, service: str, endpoint: Endpoint) -> None:
+        """Send the requests to this service there from now on."""
+        sent = client(service, endpoint)
+        if service == "dynamodb":
+            self.table = sent
+        elif service == "ssm":
+            self.parameters = sent
+        else:
+            self.secrets = sent
 
     def get_secret_value(self, **request: str) -> Answer:
         if self.secrets is not None:
@@ -123,6 +159,26 @@ class Switch:
 
     def batch_get_item(self, **request: object) -> Answer:
         return cast("Answer", self.table.batch_get_item(**request)) if self.table is not None else {}  # type: ignore[attr-defined] # botocore's
+
+    def get_parameter(self, **request: object) -> Answer:
+        if self.parameters is not None:
+            return cast("ParameterStoreClient", self.parameters).get_parameter(**request)
+        return {"Parameter": _parameter(str(request["Name"]))}
+
+    def get_parameters(self, **request: object) -> Answer:
+        if self.parameters is not None:
+            return cast("ParameterStoreClient", self.parameters).get_parameters(**request)
+        return {"Parameters": [_parameter(name) for name in cast("list[str]", request["Names"])]}
+
+    def get_parameters_by_path(self, **request: object) -> Answer:
+        if self.parameters is not None:
+            return cast("ParameterStoreClient", self.parameters).get_parameters_by_path(**request)
+        return {"Parameters": [_parameter(name) for name in NAMES_BY_SERVICE["ssm"]]}
+
+
+def _parameter(name: str) -> Answer:
+    name = name.removeprefix(PARAMETERS_ARN)
+    return {"Name": name, "ARN": PARAMETERS_ARN + name, "Type": "String", "Value": "x", "Version": 1}
 
 
 def client(service: str, endpoint: Endpoint) -> object:
@@ -162,64 +218,105 @@ def took_s(call: Callable[[], object]) -> float:
     return time.monotonic() - begun_s
 
 
-def warm_s(endpoint: Endpoint, service: str, seconds: float, *, background: bool) -> float:
-    """Return the longest of all gets in so many seconds, of ten secrets that are all due at once."""
-    switch = Switch()
-    limits = Limits(check_interval_s=1, uncovered_ttl_s=1.5, covered_ttl_s=60)
-    with SecretCache(
+def cache_of(
+    switch: Switch, service: str, *, background: bool, wait_s: float = 10.0, due_s: float = 1.5
+) -> SecretCache:
+    """Return a cache whose copies are due after so long; it checks the table if that is the service."""
+    return SecretCache(
         switch,
         marker_table="markers" if service == "dynamodb" else False,
         convergence_table=False,
         dynamodb_client=switch,  # type: ignore[arg-type] # a reader needs no more
+        ssm_client=switch,
         background=background,
-        limits=limits,
-    ) as cache:
-        names = [f"{NAME}{number}" for number in range(SECRETS)]
-        for name in names:
-            cache.get(name)
-        if service == "dynamodb":
-            switch.table = client(service, endpoint)
-        else:
-            switch.secrets = client(service, endpoint)
+        limits=Limits(check_interval_s=1, uncovered_ttl_s=due_s, covered_ttl_s=60, cold_wait_s=wait_s),
+    )
+
+
+class Hang(NamedTuple):
+    """What hangs: which service, how, and what is read of it; `is_path`: the parameters under a path."""
+
+    service: str
+    begin: Callable[[], AbstractContextManager[Endpoint]]
+    is_path: bool = False
+
+    def reads(self, cache: SecretCache) -> list[Callable[[], object]]:
+        """Return what a caller does in turn."""
+        names = NAMES_BY_SERVICE[self.service]
+        if self.is_path:
+            return [lambda: cache.get_parameters_by_path(PATH)]
+        if self.service == "ssm":
+            return [partial(cache.get_parameter, name) for name in names]
+        return [partial(cache.get, name) for name in names]
+
+
+HANGS: Final[Mapping[str, Hang]] = {
+    "Secrets Manager accepts and never answers": Hang("secretsmanager", lambda: silent("http")),
+    "three addresses that drop SYNs": Hang("secretsmanager", dropping),
+    "a TLS handshake that stalls": Hang("secretsmanager", lambda: silent("https")),
+    f"a name server that takes {RESOLVER_S:g} s to fail": Hang("secretsmanager", unresolved),
+    "the marker table accepts and never answers": Hang("dynamodb", lambda: silent("http")),
+    "Parameter Store accepts and never answers": Hang("ssm", lambda: silent("http")),
+    "the same, `get_parameters_by_path`": Hang("ssm", lambda: silent("http"), is_path=True),
+}
+"""What hangs, and what is read meanwhile."""
+
+
+def warm_s(endpoint: Endpoint, hang: Hang, seconds: float, *, background: bool) -> float:
+    """Return the longest of all reads in so many seconds, of ten copies that are all due at once."""
+    switch = Switch()
+    with cache_of(switch, hang.service, background=background) as cache:
+        reads = hang.reads(cache)
+        for read in reads:
+            read()
+        switch.turn(hang.service, endpoint)
         longest_s, ends_s = 0.0, time.monotonic() + seconds
         while time.monotonic() < ends_s:
-            for name in names:
-                longest_s = max(longest_s, took_s(lambda name=name: cache.get(name)))  # type: ignore[misc] # mypy #12557
+            longest_s = max(longest_s, *map(took_s, reads))
             time.sleep(0.01)
         cache.close(0.1)
     return longest_s
 
 
-def cold_s(endpoint: Endpoint, wait_s: float) -> float:
-    """Return how long the first `get` takes, of a secret that nobody holds."""
+def cold_s(endpoint: Endpoint, hang: Hang, wait_s: float) -> float:
+    """Return how long the first read takes, of what nobody holds."""
     switch = Switch()
-    switch.secrets = client("secretsmanager", endpoint)
-    cache = SecretCache(
-        switch, marker_table=False, convergence_table=False, limits=Limits(cold_wait_s=wait_s)
-    )
-    return took_s(lambda: cache.get(NAME))
-
-
-HANGS: Final[Mapping[str, tuple[str, Callable[[], object]]]] = {
-    "Secrets Manager accepts and never answers": ("secretsmanager", lambda: silent("http")),
-    "three addresses that drop SYNs": ("secretsmanager", dropping),
-    "a TLS handshake that stalls": ("secretsmanager", lambda: silent("https")),
-    f"a name server that takes {RESOLVER_S:g} s to fail": ("secretsmanager", unresolved),
-    "the marker table accepts and never answers": ("dynamodb", lambda: silent("http")),
-}
-"""What hangs, of which service, and how."""
+    switch.turn(hang.service, endpoint)
+    return took_s(hang.reads(cache_of(switch, hang.service, background=False, wait_s=wait_s))[0])
 
 
 def measured(what: str, seconds: float, wait_s: float) -> Longest:
-    """Let that hang, and return the longest gets."""
-    service, hang = HANGS[what]
-    with cast("ExitStack", hang()) as found, ThreadPoolExecutor(3) as pool:
-        endpoint = cast("Endpoint", found)
-        with resolved(endpoint):
-            inline = pool.submit(warm_s, endpoint, service, seconds, background=False)
-            ahead = pool.submit(warm_s, endpoint, service, seconds, background=True)
-            cold = pool.submit(cold_s, endpoint, wait_s) if service == "secretsmanager" else None
-            return Longest(inline.result(), ahead.result(), cold.result() if cold is not None else None)
+    """Let that hang, and return the longest reads."""
+    hang = HANGS[what]
+    with hang.begin() as endpoint, ThreadPoolExecutor(3) as pool, resolved(endpoint):
+        inline = pool.submit(warm_s, endpoint, hang, seconds, background=False)
+        ahead = pool.submit(warm_s, endpoint, hang, seconds, background=True)
+        cold = pool.submit(cold_s, endpoint, hang, wait_s) if hang.service != "dynamodb" else None
+        return Longest(inline.result(), ahead.result(), cold.result() if cold is not None else None)
+
+
+def quantiles(seconds: float, rounds: int) -> dict[str, Quantiles]:
+    """Time gets with `background=True`, without and during an outage, in turn."""
+    took: dict[str, list[int]] = {WITHOUT: [], DURING: []}
+    names = NAMES_BY_SERVICE["secretsmanager"]
+    with silent("http") as endpoint, ExitStack() as stack:
+        caches = {}
+        for what in took:
+            switch = Switch()
+            made = cache_of(switch, "secretsmanager", background=True, due_s=DUE_S)
+            caches[what] = stack.enter_context(made)
+            for name in names:
+                caches[what].get(name)
+            if what == DURING:
+                switch.turn("secretsmanager", endpoint)
+        # All copies are past their time by then, and the service rests.
+        time.sleep(DUE_S + 3.0)
+        for _ in range(rounds):
+            for what, cache in caches.items():
+                took[what] += timed(cache.get, names, seconds / rounds)
+        for cache in caches.values():
+            cache.close(0.1)
+    return {what: Quantiles.of(one) for what, one in took.items()}
 
 
 def table(rows: Mapping[str, Longest], seconds: float, wait_s: float) -> Iterator[str]:
@@ -233,20 +330,33 @@ def table(rows: Mapping[str, Longest], seconds: float, wait_s: float) -> Iterato
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     yield ""
     yield (
-        f"The longest `get` of {SECRETS} secrets in {seconds:g} s, with `cold_wait_s={wait_s:g}`. Printed on "
+        f"The longest read of {SECRETS} copies in {seconds:g} s, with `cold_wait_s={wait_s:g}`. Printed on "
         f"{date.today().isoformat()} ({on.system}, {on.processor}, {on.processors} processors, "  # noqa: DTZ011
         f"Python {on.python}; {packages})."
     )
 
 
 def main() -> None:
-    """Measure each, and print the table."""
+    """Measure each, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hanging", description=__doc__)
     parser.add_argument("--seconds", type=float, default=12.0, help="how long each warm cache is read")
     parser.add_argument("--cold-wait", type=float, default=10.0, help="cold_wait_s of the cold cache")
+    parser.add_argument("--outage", type=float, default=20.0, help="how long the Lambda function's outage is")
     asked = parser.parse_args()
+    with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
+        begun = {
+            what: pool.submit(survived, asked.outage, is_warm=is_warm, cold_wait_s=wait_s)
+            for what, (is_warm, wait_s) in FUNCTIONS.items()
+        }
+        functions = {what: one.result() for what, one in begun.items()}
+    during = quantiles(asked.seconds, rounds=6)
     rows = {what: measured(what, asked.seconds, asked.cold_wait) for what in HANGS}
-    print("\n".join(table(rows, asked.seconds, asked.cold_wait)), flush=True)
+    tables = (
+        table(rows, asked.seconds, asked.cold_wait),
+        function_table(functions),
+        quantile_table(during),
+    )
+    print("\n\n".join("\n".join(one) for one in tables), flush=True)
 
 
 if __name__ == "__main__":

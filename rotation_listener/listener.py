@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 from keyturn.aws.catalog import Tag
 from keyturn.errors import ConfigurationError, KeyturnError
-from keyturn.markers.decisions import Hint, ParameterHint
-from keyturn.markers.recorder import Recorded, Recorder
+from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
+from keyturn.markers.recorder import Outcome, Recorded, Recorder
 from keyturn.markers.sweeper import Sweeper
 from keyturn.model.protocols import Catalog, Listing, SweptTable
 from keyturn.runtime.host import Host
@@ -62,7 +62,10 @@ class Settings:
 
     def wants(self, hint: Hint) -> bool:
         """Return True if the name of the hinted secret begins with one of the prefixes."""
-        name = hint.name or hint.secret_id.rpartition(":secret:")[2]
+        return self.watches(hint.name or hint.secret_id.rpartition(":secret:")[2])
+
+    def watches(self, name: str) -> bool:
+        """Return True if this name begins with one of the prefixes."""
         return not self.name_prefixes or name.startswith(self.name_prefixes)
 
 
@@ -108,7 +111,14 @@ class Listener:
     ) -> None:
         self._settings = settings
         self._recorder = Recorder(catalog, table, host, settle_s=settings.settle_s)
-        self._sweeper = Sweeper(catalog, table, host, settle_s=settings.settle_s, parameters=parameters)
+        self._sweeper = Sweeper(
+            catalog,
+            table,
+            host,
+            settle_s=settings.settle_s,
+            parameters=parameters,
+            watches=settings.watches,
+        )
 
     def handle(self, event: object, time_is_up: Callable[[], bool]) -> Summary:
         """Handle one event and return a summary.
@@ -123,11 +133,17 @@ class Listener:
                 return self._sweep(time_is_up)
             case ParameterHint() as hint:
                 return _summary(hint.key, hint.reason, self._recorder.record_parameter(hint))
-            # A marker that exists makes caches trust their copies, so it is kept right whatever its name is.
-            case Hint() as hint if not (self._settings.wants(hint) or self._recorder.has_marker(hint)):
-                return {"outcome": "ignored", "reason": "the secret's name begins with none of the prefixes"}
+            case Hint() as hint if not self._settings.wants(hint):
+                return self._let_go(hint)
             case Hint() as hint:
                 return _summary(hint.secret_id, hint.reason, self._recorder.record(hint))
+
+    def _let_go(self, hint: Hint) -> Summary:
+        """Ignore the event of a secret that is not watched, and let a marker of it cover no copy."""
+        recorded = self._recorder.let_go(hint)
+        if recorded.outcome is Outcome.UNCHANGED:
+            return {"outcome": "ignored", "reason": "the secret's name begins with none of the prefixes"}
+        return _summary(hint.secret_id, UNWATCHED, recorded)
 
     def _sweep(self, time_is_up: Callable[[], bool]) -> Summary:
         swept = self._sweeper.run(time_is_up)

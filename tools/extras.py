@@ -18,7 +18,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "asyncpg": ("keyturn.integrations.asyncpg",),
     "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
-    "demo": ("keyturn.demo", "keyturn.testing.embedded"),
+    "demo": ("keyturn.demo", "keyturn.testing.embedded", "keyturn.testing.locked"),
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
     "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),

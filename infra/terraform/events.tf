@@ -91,6 +91,8 @@ resource "aws_cloudwatch_event_target" "listener" {
   }
 }
 
+# Of one rule each, whose ARN has the account in it. With a condition on aws:SourceAccount EventBridge could invoke
+# nothing.
 resource "aws_lambda_permission" "listener" {
   for_each      = local.rules
   action        = "lambda:InvokeFunction"
@@ -99,29 +101,17 @@ resource "aws_lambda_permission" "listener" {
   source_arn    = aws_cloudwatch_event_rule.listener[each.key].arn
 }
 
-# Events that EventBridge could not hand over, and those the listener failed on three times.
+# Events that EventBridge could not hand over, and those the listener failed on three times. An event of CloudTrail
+# says who called from where, so they are kept for a day: the sweep has made up for them long before that, and the
+# listener's log, which says on what it failed, names no caller.
 resource "aws_sqs_queue" "undelivered" {
   name                      = "${var.name}-undelivered"
-  message_retention_seconds = 1209600
+  message_retention_seconds = 86400
   sqs_managed_sse_enabled   = true
   tags                      = local.tags
 }
 
 resource "aws_sqs_queue_policy" "undelivered" {
   queue_url = aws_sqs_queue.undelivered.id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "events.amazonaws.com" }
-      Action    = "sqs:SendMessage"
-      Resource  = aws_sqs_queue.undelivered.arn
-      Condition = {
-        ArnEquals = {
-          "aws:SourceArn" = [for rule in aws_cloudwatch_event_rule.listener : rule.arn]
-        }
-      }
-    }]
-  })
+  policy    = local.undelivered_policy
 }

@@ -9,8 +9,6 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.id
   tags      = merge({ application = "keyturn" }, var.tags)
-
-  via_dynamodb = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com" } }
 }
 
 # The sweep rebuilds every marker, so losing the table costs time and never a secret.
@@ -70,7 +68,10 @@ resource "aws_lambda_function" "listener" {
   function_name                  = "${var.name}-listener"
   description                    = "Turns the events about secrets into markers, and sweeps for what no event announced."
   filename                       = var.listener_zip
-  source_code_hash               = filebase64sha256(var.listener_zip)
+  source_code_hash               = var.listener_zip == null ? null : filebase64sha256(var.listener_zip)
+  s3_bucket                      = var.code_bucket
+  s3_key                         = var.code_key
+  s3_object_version              = var.code_s3_object_version
   handler                        = "rotation_listener.handler.handler"
   runtime                        = var.runtime
   architectures                  = ["arm64"]
@@ -92,6 +93,13 @@ resource "aws_lambda_function" "listener" {
       KEYTURN_SECRET_TAG         = var.secret_tag
       KEYTURN_PARAMETER_PREFIXES = join(",", var.parameter_prefixes)
       KEYTURN_SETTLE_S           = tostring(var.settle_seconds)
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = (var.listener_zip != null) != (var.code_bucket != null && var.code_key != null)
+      error_message = "Give listener_zip, or code_bucket and code_key."
     }
   }
 
@@ -135,85 +143,9 @@ resource "aws_iam_role" "listener" {
 
 # Version ids and labels only. There is no GetSecretValue here, and no need of it.
 resource "aws_iam_role_policy" "listener" {
-  name = "listener"
-  role = aws_iam_role.listener.id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        {
-          Sid      = "LookAtSecrets"
-          Effect   = "Allow"
-          Action   = "secretsmanager:DescribeSecret"
-          Resource = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:*"
-        },
-        {
-          Sid      = "ListSecrets"
-          Effect   = "Allow"
-          Action   = "secretsmanager:ListSecrets"
-          Resource = "*"
-        },
-        {
-          Sid    = "KeepMarkers"
-          Effect = "Allow"
-          Action = [
-            "dynamodb:BatchGetItem",
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Scan",
-            "dynamodb:UpdateItem",
-          ]
-          Resource = aws_dynamodb_table.markers.arn
-        },
-      ],
-      [
-        for _ in slice(var.parameter_prefixes, 0, min(1, length(var.parameter_prefixes))) : {
-          Sid      = "ListParameters"
-          Effect   = "Allow"
-          Action   = "ssm:DescribeParameters"
-          Resource = "*"
-        }
-      ],
-      [
-        {
-          Sid      = "WriteItsLog"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "${aws_cloudwatch_log_group.listener.arn}:*"
-        },
-        {
-          Sid      = "SetFailuresAside"
-          Effect   = "Allow"
-          Action   = "sqs:SendMessage"
-          Resource = aws_sqs_queue.undelivered.arn
-        },
-      ],
-    )
-  })
-}
-
-resource "aws_iam_role_policy" "table_key" {
-  count = var.table_key_arn == null ? 0 : 1
-  name  = "table-key"
-  role  = aws_iam_role.listener.id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid    = "UseTableKey"
-      Effect = "Allow"
-      Action = [
-        "kms:Decrypt",
-        "kms:DescribeKey",
-        "kms:Encrypt",
-        "kms:GenerateDataKey*",
-        "kms:ReEncrypt*",
-      ]
-      Resource  = var.table_key_arn
-      Condition = local.via_dynamodb
-    }]
-  })
+  name   = "listener"
+  role   = aws_iam_role.listener.id
+  policy = local.listener_policy
 }
 
 # What a process needs beside secretsmanager:GetSecretValue to use keyturn's markers.
@@ -221,42 +153,5 @@ resource "aws_iam_policy" "reader" {
   name_prefix = "${var.name}-reader-"
   description = "What a process needs beside secretsmanager:GetSecretValue to use keyturn's markers."
   tags        = local.tags
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [{
-        Sid      = "ReadMarkers"
-        Effect   = "Allow"
-        Action   = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
-        Resource = aws_dynamodb_table.markers.arn
-      }],
-      [
-        for key in var.table_key_arn[*] : {
-          Sid       = "UseTableKey"
-          Effect    = "Allow"
-          Action    = ["kms:Decrypt", "kms:DescribeKey"]
-          Resource  = key
-          Condition = local.via_dynamodb
-        }
-      ],
-      [
-        for table in aws_dynamodb_table.convergence : {
-          Sid      = "ReportVersions"
-          Effect   = "Allow"
-          Action   = "dynamodb:PutItem"
-          Resource = table.arn
-        }
-      ],
-      [
-        for key in var.table_key_arn[*] : {
-          Sid       = "UseTableKeyToReport"
-          Effect    = "Allow"
-          Action    = ["kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
-          Resource  = key
-          Condition = local.via_dynamodb
-        } if var.convergence
-      ],
-    )
-  })
+  policy      = local.reader_policy
 }

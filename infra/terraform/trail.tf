@@ -1,11 +1,6 @@
 # A trail of what changes something, where the Region has none. The first copy is free, its storage is not.
 
 locals {
-  of_our_trails = {
-    ArnLike = {
-      "aws:SourceArn" = "arn:${local.partition}:cloudtrail:${local.region}:${local.account}:trail/*"
-    }
-  }
   own_trail = var.cloudtrail_events == "of-own-trail" ? { trail = true } : {}
 }
 
@@ -72,28 +67,5 @@ resource "aws_s3_bucket_lifecycle_configuration" "trail" {
 resource "aws_s3_bucket_policy" "trail" {
   for_each = local.own_trail
   bucket   = aws_s3_bucket.trail[each.key].id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "LookAtBucket"
-        Effect    = "Allow"
-        Principal = { Service = "cloudtrail.amazonaws.com" }
-        Action    = "s3:GetBucketAcl"
-        Resource  = aws_s3_bucket.trail[each.key].arn
-        Condition = local.of_our_trails
-      },
-      {
-        Sid       = "WriteLog"
-        Effect    = "Allow"
-        Principal = { Service = "cloudtrail.amazonaws.com" }
-        Action    = "s3:PutObject"
-        Resource  = "${aws_s3_bucket.trail[each.key].arn}/AWSLogs/${local.account}/*"
-        Condition = merge(local.of_our_trails, {
-          StringEquals = { "s3:x-amz-acl" = "bucket-owner-full-control" }
-        })
-      },
-    ]
-  })
+  policy   = local.trail_policy
 }

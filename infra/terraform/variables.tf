@@ -10,14 +10,38 @@ variable "name" {
 }
 
 variable "listener_zip" {
-  description = "Path of rotation_listener.zip, as `make listener` builds it."
+  description = "Path of rotation_listener.zip, as `make listener` builds it. Null if the code is in a bucket."
   type        = string
+  default     = null
+}
+
+variable "code_bucket" {
+  description = "The S3 bucket, in this Region, that holds rotation_listener.zip. Null if listener_zip is given."
+  type        = string
+  default     = null
+}
+
+variable "code_key" {
+  description = "The key of rotation_listener.zip in that bucket."
+  type        = string
+  default     = null
+}
+
+variable "code_s3_object_version" {
+  description = "The version of that object, in a bucket that keeps versions. Null means the newest."
+  type        = string
+  default     = null
 }
 
 variable "name_prefixes" {
-  description = "Prefixes of secret names to keep markers for. Empty means every secret."
+  description = "Prefixes of secret names to keep markers for. Empty means every secret. The listener may describe these secrets and no others, and readers may read their markers."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for prefix in var.name_prefixes : can(regex("^[A-Za-z0-9/_+=.@!-]+$", prefix))])
+    error_message = "Each prefix has letters, digits and / _ + = . @ ! -"
+  }
 }
 
 variable "secret_tag" {

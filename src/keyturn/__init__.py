@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keyturn.cache.limits import (
         Reporting as Reporting,
     )
+    from keyturn.cache.status import AllowanceStatus as AllowanceStatus
     from keyturn.cache.status import CacheStatus as CacheStatus
     from keyturn.cache.status import HeldStatus as HeldStatus
     from keyturn.cache.status import ReportStatus as ReportStatus
@@ -150,7 +151,14 @@ _HOMES = {
     ),
     "model.parameter": ("Parameter",),
     "settings.environment": ("KeyturnSettings",),
-    "cache.status": ("CacheStatus", "HeldStatus", "ReportStatus", "RestStatus", "TableStatus"),
+    "cache.status": (
+        "AllowanceStatus",
+        "CacheStatus",
+        "HeldStatus",
+        "ReportStatus",
+        "RestStatus",
+        "TableStatus",
+    ),
     "metrics.hook": ("Metric", "Metrics"),
     "model.versions": ("SecretVersion",),
 }
@@ -159,6 +167,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccessDeniedError",
+    "AllowanceStatus",
     "CacheStatus",
     "ClientSetupError",
     "ConfigurationError",

@@ -160,7 +160,7 @@ def assemble(
     window_s = limits.check_interval_s * (2 if background else 1)
 
     def service(name: str) -> Service:
-        return Service(name, wait_s=limits.refresh_wait_s, clock=peers.clock, random=peers.random)
+        return Service(name, limits=limits, clock=peers.clock, random=peers.random)
 
     def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Service) -> Cache:
         is_secrets = key_of is secret_key

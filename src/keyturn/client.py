@@ -166,7 +166,8 @@ class SecretCache:
         """Return the parameters under `path` by their full names; with `recursive` those further down too.
 
         Needs `ssm:GetParametersByPath` on the path. The names under a path are read again after
-        `Limits.uncovered_ttl_s`; each value is as fresh as by `get_parameter`. Raises a `ParameterError`.
+        `Limits.uncovered_ttl_s`; with `background=True` the caller leaves with names up to twice as old. Each
+        value is as fresh as by `get_parameter`. Raises a `ParameterError`.
         """
         self._start_poller()
         try:

@@ -93,3 +93,19 @@ def test_a_read_of_the_world_is_seen(text: str, name: str) -> None:
 def test_arguments_and_pure_functions_are_no_reads(text: str) -> None:
     """A clock that was handed in, and what only converts, may be used anywhere."""
     assert list(ambient_reads(Module("keyturn.cache", text))) == []
+
+
+STARTS_THREADS = {"keyturn.runtime.threads", "keyturn.cache.background", "keyturn.testing.guard"}
+"""The poller is asked whether it is alive, and `testing` runs in no user's process."""
+
+
+def test_threads_are_started_where_an_interruption_does_no_harm() -> None:
+    """All but the poller are begun by `start_thread`, which an exception of a signal handler cannot stop."""
+    starting = {
+        name
+        for name, module in shipped_modules().items()
+        for node in ast.walk(module.tree)
+        if _dotted(node, {one.bound_as: one.target for one in imports(module)}) == "threading.Thread"
+        and name not in STARTS_THREADS
+    }
+    assert starting == set()

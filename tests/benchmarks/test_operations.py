@@ -46,7 +46,7 @@ def test_what_watches_is_counted() -> None:
 def test_every_setting_and_alarm_is_explained() -> None:
     """Each parameter of the template and each alarm has its row, and no row is of another."""
     stack = template()
-    settings = re.findall(r"^\| (`[A-Z].*?) \| `[a-z_]+` \|", PAGE, re.MULTILINE)
+    settings = re.findall(r"^\| (`[A-Z].*?) \| `[a-z0-9_]+` \|", PAGE, re.MULTILINE)
     assert [f"`{name}`" for name in stack["Parameters"]] == ", ".join(settings).split(", ")
     alarms = {name for name, one in stack["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"}
     assert alarms == set(re.findall(r"^\| `(\w+Alarm)` \|", PAGE, re.MULTILINE))

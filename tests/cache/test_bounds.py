@@ -10,6 +10,17 @@ from keyturn.testing.fakes import FakeParameterStore
 from tests.world import NAME, World, held
 
 
+class Refusing:
+    """A client of DynamoDB that refuses each call, and notes the table."""
+
+    def __init__(self) -> None:
+        self.tables: set[str] = set()
+
+    def get_item(self, **request: object) -> dict[str, object]:
+        self.tables.add(str(request["TableName"]))
+        raise PermissionError
+
+
 def parameters(world: World, store: FakeParameterStore) -> SecretCache:
     """A cache of these parameters and of the world's secrets."""
     peers = Peers(
@@ -59,6 +70,55 @@ def test_listings_of_a_path_back_off(world: World) -> None:
         assert ["/app/a"] == list(cache.get_parameters_by_path("/app"))
         world.clock.advance(0.5)
     assert store.calls["GetParametersByPath"] - before <= 6
+
+
+def test_a_caller_of_many_paths_holds_few_of_them(world: World) -> None:
+    """1,024 listings are kept: the one that was read longest ago is asked for again, the others are not."""
+    store = FakeParameterStore(world.clock)
+    cache = parameters(world, store)
+    listed = [f"/app/{number}" for number in range(1025)]
+    for path in listed:
+        cache.get_parameters_by_path(path)
+    before = store.calls["GetParametersByPath"]
+    for path in listed[1:]:
+        cache.get_parameters_by_path(path)
+    assert before == store.calls["GetParametersByPath"]
+    cache.get_parameters_by_path(listed[0])
+    assert before + 1 == store.calls["GetParametersByPath"]
+
+
+def test_a_path_that_is_read_again_takes_no_others_place(world: World) -> None:
+    """With 1,024 listings one is read again: the oldest of the others is still there in an outage."""
+    store = FakeParameterStore(world.clock)
+    cache = parameters(world, store)
+    for number in range(1024):
+        cache.get_parameters_by_path(f"/app/{number}")
+    world.clock.advance(310)
+    cache.get_parameters_by_path("/app/1")
+    store.fail = ParameterUnavailableError
+    assert {} == cache.get_parameters_by_path("/app/0")
+
+
+def test_the_environments_table_is_used_unless_there_is_to_be_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`SecretCache()` takes the table of KEYTURN_MARKER_TABLE; `marker_table=False` means none."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", "markers")
+    # The table cannot be reached, which status() says of a table that is used.
+    client = Refusing()
+    told = []
+    for asked in (None, False, "other"):
+        cache = SecretCache(
+            dynamodb_client=client,  # type: ignore[arg-type] # a reader needs no more
+            marker_table=asked,
+            peers=Peers(source=world.secrets, clock=world.clock, random=lambda: 0.0),
+        )
+        cache.get(NAME)
+        world.clock.advance(6)
+        cache.get(NAME)
+        told.append(client.tables.copy())
+        client.tables.clear()
+    assert [{"markers"}, set(), {"other"}] == told
 
 
 def test_a_stage_that_is_no_text_is_named(world: World) -> None:

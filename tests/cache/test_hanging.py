@@ -11,7 +11,11 @@ from contextlib import contextmanager
 import pytest
 
 from keyturn import Limits, Peers, SecretCache, UnavailableError
+from keyturn.cache.cache import Cache
+from keyturn.cache.checker import Checker
+from keyturn.cache.table_view import TableWatch
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.fakes import FakeParameterStore
 from tests.world import NAME, World
 
 WAIT_S = 0.05
@@ -27,6 +31,7 @@ class Hanging:
     def __init__(self, world: World) -> None:
         self.world = world
         self.hangs = False
+        self.slow_s = 0.0
         self.under_way = 0
         self.begun = 0
         self._answers = threading.Event()
@@ -38,6 +43,8 @@ class Hanging:
     def hang(self) -> None:
         self.begun += 1
         if not self.hangs:
+            if self.slow_s:
+                time.sleep(self.slow_s)
             return
         self.under_way += 1
         self._answers.wait(60)
@@ -121,8 +128,8 @@ def test_a_hang_that_outlasts_the_bound_costs_no_copy(hanging: Hanging, *, backg
     cache.close()
 
 
-def test_one_probe_at_a_time_finds_the_service_back(hanging: Hanging) -> None:
-    """While a service rests one request at a time is under way; its first good answer ends the rest."""
+def test_a_few_probes_find_the_service_back(hanging: Hanging) -> None:
+    """While a service rests a few requests are made, ever further apart; a good answer ends the rest."""
     cache = hanging.cache()
     cache.get(NAME)
     cache.invalidate(NAME)
@@ -131,11 +138,12 @@ def test_one_probe_at_a_time_finds_the_service_back(hanging: Hanging) -> None:
         for _ in range(20):
             hanging.world.clock.advance(1)
             cache.get(NAME)
-        assert 1 == hanging.under_way
+            time.sleep(0.002)
+        assert 2 <= hanging.under_way <= 10
     hanging.world.secrets.put(NAME, "two", "v2")
     for _ in range(200):
         hanging.world.clock.advance(1)
-        if "two" == cache.get_secret_string(NAME):
+        if "two" == cache.get_secret_string(NAME) and not cache.status().resting:
             break
         time.sleep(0.005)
     assert "two" == cache.get_secret_string(NAME)
@@ -163,6 +171,37 @@ def _refused(cache: SecretCache) -> None:
         cache.get(NAME)
 
 
+def test_a_login_with_a_moment_left_spoils_nothing_for_others(hanging: Hanging) -> None:
+    """Its short wait says nothing of the service: the next caller waits for the same read."""
+    cache = hanging.cache(cold_wait_s=10.0)
+    hanging.slow_s = 2 * WAIT_S
+    begun = hanging.begun
+    with pytest.raises(UnavailableError, match=r"that the login had left.*remaining_s"):
+        cache.login(NAME, lambda _: None, remaining_s=lambda: 0.001)
+    assert () == cache.status().resting
+    assert "one" == cache.get_secret_string(NAME)
+    assert begun + 1 == hanging.begun
+
+
+def test_a_login_with_a_moment_left_leaves_the_table_at_work(world: World) -> None:
+    """A check that it could not wait for is no sign that the table does not answer."""
+    world.mark()
+    cache = world.cache()
+    cache.get(NAME)
+    world.clock.advance(5)
+    goes_on = threading.Event()
+
+    def wait() -> None:
+        goes_on.wait(MOMENT_S)
+
+    world.table.fail = wait
+    try:
+        assert "one" == cache.login(NAME, SecretVersion.text, remaining_s=lambda: 0.001)
+        assert () == cache.status().resting
+    finally:
+        goes_on.set()
+
+
 def test_reads_that_hang_are_few(hanging: Hanging) -> None:
     """A hundred secrets asked for while nothing answers leave at most eight threads that hang."""
     cache = hanging.cache(cold_wait_s=0.01)
@@ -184,6 +223,60 @@ def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
                 time.sleep(0.001)
             longest_s = max(took_s(lambda: cache.get(NAME)) for _ in range(300))
         assert longest_s < 0.5
+
+
+class AtWork:
+    """A background thread that is alive and goes round."""
+
+    def is_at_work(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_callers_leave_the_check_to_a_background_thread(world: World, *, background: bool) -> None:
+    """While the thread is at work no caller asks the table, even at the end of a window."""
+    world.mark()
+    limits, clock = Limits(), world.clock
+    table = TableWatch(world.table, limits, lambda: 0.0)
+    cache = Cache(world.secrets, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=5.0)
+    checker = Checker((cache,), table, limits=limits, clock=clock, window_s=5.0)
+    if background:
+        cache.background = AtWork()
+    cache.get(NAME, "AWSCURRENT", checker.waiting())
+    clock.advance(6)
+    checker.check_if_due()
+    assert (0 if background else 1) == world.table.calls["head"]
+
+
+@pytest.mark.parametrize("read", ["batch", "path"])
+def test_with_a_background_thread_no_caller_waits_for_parameters(world: World, read: str) -> None:
+    """The same for parameters that are read together, and for the names under a path."""
+    store, hangs, stops = FakeParameterStore(world.clock), threading.Event(), threading.Event()
+    for name in ("/app/a", "/app/b"):
+        store.put(name, "one")
+
+    def hang(_: str) -> None:
+        hangs.set()
+        stops.wait(60)
+
+    peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock, random=lambda: 0.0)
+    limits = Limits(check_interval_s=WAIT_S, refresh_wait_s=1.0)
+    with SecretCache(background=True, limits=limits, peers=peers) as cache:
+
+        def call() -> None:
+            if read == "batch":
+                assert 2 == len(cache.get_parameters(["/app/a", "/app/b"]))
+            else:
+                assert 2 == len(cache.get_parameters_by_path("/app"))
+
+        call()
+        store.fail = hang
+        world.clock.advance(301)
+        try:
+            assert hangs.wait(MOMENT_S)
+            assert max(took_s(call) for _ in range(300)) < 0.5
+        finally:
+            stops.set()
 
 
 def test_closing_has_an_end(hanging: Hanging) -> None:

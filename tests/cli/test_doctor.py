@@ -342,8 +342,9 @@ def test_the_command_shows_every_finding(world: World) -> None:
 def test_a_real_client_finds_the_missing_table(world: World) -> None:
     """As DynamoDB's own refusal says it."""
     answer = world.asked("doctor", "--marker-table", "missing")
-    levels = {one["check"]: one["what"] for one in cast("list[dict[str, str]]", answer["findings"])}
-    assert "there is no table missing in eu-west-1" in levels["table"]
+    found = {one["check"]: one for one in cast("list[dict[str, str]]", answer["findings"])}
+    assert "there is no table missing in eu-west-1" in found["table"]["what"]
+    assert "unknown" == found["clock"]["level"]
 
 
 def test_an_endpoint_that_nobody_serves_is_named(world: World) -> None:

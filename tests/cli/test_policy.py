@@ -19,6 +19,7 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-5555555555
 ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"
 KEYS = f"--key {KEY} --key-alias alias/x"
 TABLE = "--marker-table markers"
+OF_TABLE = f"--table-key {KEY}"
 LOG_GROUP = "arn:aws:logs:eu-west-1:111122223333:log-group:listener:*"
 QUEUE = "arn:aws:sqs:eu-west-1:111122223333:undelivered"
 NO_ENVIRONMENT = {"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "KEYTURN_MARKER_TABLE": ""}
@@ -31,7 +32,7 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> Result:
 
 CASES: Sequence[tuple[str, Sequence[Statement]]] = (
     (
-        f"reader --secret a --secret b --stage AWSCURRENT --parameter /p --path /q {TABLE} {KEYS}",
+        f"reader --secret a --secret b --stage AWSCURRENT --parameter /p --path /q {TABLE} {KEYS} {OF_TABLE}",
         roles.reader(
             PLACE,
             secrets=["a", "b"],
@@ -41,10 +42,11 @@ CASES: Sequence[tuple[str, Sequence[Statement]]] = (
             keys=[KEY],
             key_aliases=["alias/x"],
             marker_table="markers",
+            table_key=KEY,
         ),
     ),
     (
-        f"listener {TABLE} --prefix prod/ --parameters --log-group {LOG_GROUP} --queue {QUEUE}",
+        f"listener {TABLE} --prefix prod/ --parameters --log-group {LOG_GROUP} --queue {QUEUE} {OF_TABLE}",
         roles.listener(
             PLACE,
             marker_table="markers",
@@ -52,14 +54,21 @@ CASES: Sequence[tuple[str, Sequence[Statement]]] = (
             parameters=True,
             log_group=LOG_GROUP,
             queue=QUEUE,
+            table_key=KEY,
         ),
     ),
     (
-        f"announcer --secret a {TABLE}",
-        roles.announcer(PLACE, secrets=["a"], marker_table="markers"),
+        f"announcer --secret a {TABLE} {OF_TABLE}",
+        roles.announcer(PLACE, secrets=["a"], marker_table="markers", table_key=KEY),
     ),
     (
-        f"rotation --secret a --admin-secret b {TABLE} {KEYS}",
+        f"operator {TABLE} --prefix prod/ --convergence-table fleet {OF_TABLE}",
+        roles.operator(
+            PLACE, marker_table="markers", prefixes=["prod/"], convergence_table="fleet", table_key=KEY
+        ),
+    ),
+    (
+        f"rotation --secret a --admin-secret b {TABLE} {KEYS} {OF_TABLE}",
         roles.rotation(
             PLACE,
             secrets=["a"],
@@ -67,6 +76,7 @@ CASES: Sequence[tuple[str, Sequence[Statement]]] = (
             keys=[KEY],
             key_aliases=["alias/x"],
             marker_table="markers",
+            table_key=KEY,
         ),
     ),
 )

@@ -11,6 +11,7 @@ import pytest
 
 from keyturn.demo.stage import Stack, deploy
 from keyturn.testing.embedded import EmbeddedAws
+from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def aws(embedded_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> EmbeddedA
     """An empty account, which every SDK of this process and of its children uses."""
     embedded_aws.reset()
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in embedded_aws.environment.items():
-        monkeypatch.setenv(name, value)
+    use(embedded_aws, monkeypatch)
     return embedded_aws
 
 

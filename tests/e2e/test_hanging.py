@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from benchmarks.hanging import HANGS, measured
+from benchmarks.hanging import DURING, HANGS, WITHOUT, measured, quantiles
+from benchmarks.outages import survived
 
 WARM_S, COLD_WAIT_S, COLD_MORE_S = 1.2, 3.0, 1.5
 
@@ -20,3 +21,29 @@ def test_a_get_has_an_end_whatever_hangs(what: str) -> None:
     assert longest.inline_s <= WARM_S
     assert longest.background_s <= WARM_S
     assert longest.cold_s is None or longest.cold_s <= COLD_WAIT_S + COLD_MORE_S
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for the function's answer as Linux does")
+def test_a_warm_function_survives_an_outage() -> None:
+    """A Lambda function with a time-out of 3 s and a copy: each invocation is answered, none is killed."""
+    seen = survived(10.0, is_warm=True, cold_wait_s=10.0)
+    assert (0, 0, True) == (seen.killed, seen.failed, seen.answers_after)
+    assert seen.answered >= 5
+    assert seen.longest_s <= WARM_S + 0.5
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for the function's answer as Linux does")
+def test_a_function_that_starts_in_an_outage_says_why() -> None:
+    """Without a copy, `cold_wait_s` below its time-out: it answers with a typed error, and recovers."""
+    seen = survived(6.0, is_warm=False, cold_wait_s=2.0)
+    assert (0, 0, True) == (seen.killed, seen.answered, seen.answers_after)
+    assert {"UnavailableError"} == set(seen.ended)
+
+
+@pytest.mark.proof
+def test_gets_stay_as_fast_during_an_outage() -> None:
+    """With `background=True` the 99th percentile is at most three times that without an outage."""
+    found = quantiles(6.0, rounds=6)
+    assert found[DURING].p99_s <= 3 * found[WITHOUT].p99_s

@@ -12,6 +12,7 @@ from keyturn.demo.stage import Stack, deploy
 from keyturn.testing.embedded import EmbeddedAws
 from tests.faults.figures import measured, table
 from tests.faults.proxy import FaultProxy
+from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
 
@@ -28,8 +29,7 @@ class Chain:
 def whole_chain() -> Iterator[Chain]:
     """The chain, made once."""
     with EmbeddedAws() as aws, FaultProxy(aws.endpoint_url) as proxy, pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
+        use(aws, patch)
         stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
         through_the_proxy(stack, proxy)
         yield Chain(aws, proxy, stack)

@@ -27,6 +27,7 @@ from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.faults.conftest import Chain
 from tests.faults.figures import Figures, measured
 from tests.faults.proxy import READER
+from tests.servers.fixtures import use
 from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Reader:
 @pytest.fixture
 def secrets(chain: Chain) -> SecretsManagerClient:
     """Secrets Manager, not through the proxy."""
-    return boto3.client("secretsmanager", endpoint_url=chain.aws.endpoint_url)
+    return boto3.client("secretsmanager", **chain.aws.client_arguments)
 
 
 @pytest.fixture
@@ -260,8 +261,7 @@ def test_an_account_that_is_lost_and_made_again(monkeypatch: pytest.MonkeyPatch)
     package, template = build_listener(), ROOT / "infra" / "template.yaml"
     name = f"app/{uuid.uuid4()}"
     with EmbeddedAws() as before:
-        for variable, value in before.environment.items():
-            monkeypatch.setenv(variable, value)
+        use(before, monkeypatch)
         stack = deploy(package, template)
         boto3.client("secretsmanager").create_secret(Name=name, SecretString=CANARY)
         stack.sweep()
@@ -270,7 +270,7 @@ def test_an_account_that_is_lost_and_made_again(monkeypatch: pytest.MonkeyPatch)
     reader.read_for(BROKEN_S)
     # The account comes back at the address that the reader's clients know.
     monkeypatch.setattr(embedded, "free_port", lambda: before.port)
-    with EmbeddedAws():
+    with before:
         stack = deploy(package, template)
         assert reader.marker_table == stack.marker_table
         new = boto3.client("secretsmanager").create_secret(Name=name, SecretString=CANARY + "!")["VersionId"]

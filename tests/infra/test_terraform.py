@@ -27,6 +27,7 @@ from keyturn.policies.statements import document
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from tests.listener.test_deployed import Stack, everything, stack_of
 from tests.listener.test_events import at
+from tests.servers.fixtures import use
 from tests.templates import read_template
 from tools.build_listener import ROOT, build
 
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.e2e
 
 MODULE = ROOT / "infra" / "terraform"
 ACCOUNT = "000000000000"
+PREFIXES = ["prod/", "shared/"]
 
 COUNTERPARTS = {
     "AWS::CloudWatch::Alarm": "aws_cloudwatch_metric_alarm",
@@ -54,7 +56,7 @@ COUNTERPARTS = {
 PARTS = {"aws_cloudwatch_event_target", "aws_iam_role_policy"}
 """What is a property in CloudFormation and a resource in Terraform."""
 
-OWN_VARIABLES = {"name", "tags", "listenerzip"}
+OWN_VARIABLES = {"name", "tags", "listenerzip", "codebucket", "codekey"}
 OWN_PARAMETERS = {"CodeBucket", "CodeKey"}
 """Where the code is, and what a stack has anyway: a name and tags."""
 
@@ -139,14 +141,13 @@ def values_of(resources: list[dict[str, object]], kind: str) -> dict[str, dict[s
 def applied(module: Path) -> Iterator[Applied]:
     """The module, applied to an account that enforces IAM; destroyed at the end, to the last resource."""
     with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in aws.environment.items():
-            patch.setenv(name, value)
+        use(aws, patch)
         session = boto3.Session(region_name=REGION)
         before = everything(session)
         build(module / "listener.zip")
         settings = {
             "listener_zip": "listener.zip",
+            "name_prefixes": PREFIXES,
             "parameter_prefixes": ["/prod/"],
             "deletion_protection": False,
             "convergence": True,
@@ -355,6 +356,7 @@ def test_its_listener_has_the_policy_that_keyturn_prints(applied: Applied) -> No
     made = roles.listener(
         Place(REGION, ACCOUNT),
         marker_table=applied.stack.outputs["MarkerTableArn"],
+        prefixes=PREFIXES,
         parameters=True,
         log_group=f"{log_groups['listener']['arn']}:*",
         queue=str(queues["undelivered"]["arn"]),
@@ -362,15 +364,32 @@ def test_its_listener_has_the_policy_that_keyturn_prints(applied: Applied) -> No
     assert document(made) == json.loads(str(policies["listener"]["policy"]))
 
 
+def test_its_readers_have_the_policy_that_the_stacks_have(applied: Applied) -> None:
+    """The head, the markers of the watched secrets and of parameters, and reports."""
+    tables = values_of(applied.made, "aws_dynamodb_table")
+    made = roles.marker_reader(
+        Place(REGION, ACCOUNT),
+        marker_table=applied.stack.outputs["MarkerTableArn"],
+        prefixes=PREFIXES,
+        convergence_table=str(tables["0"]["arn"]),
+    )
+    policy = json.loads(str(values_of(applied.made, "aws_iam_policy")["reader"]["policy"]))
+    assert document(made) == {**policy, "Statement": [unwrapped(one) for one in policy["Statement"]]}
+
+
+def unwrapped(statement: dict[str, object]) -> dict[str, object]:
+    """A statement whose lists of one are that one."""
+    return {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for key, value in statement.items()
+    }
+
+
 def test_its_convergence_table_ends_what_is_over(applied: Applied, template: object) -> None:
-    """By the same attribute, with the same right of the readers and no other to write."""
+    """By the same attribute."""
     table = applied.values("aws_dynamodb_table")["0"]
     expected = of_type(template, "AWS::DynamoDB::Table")["ConvergenceTable"]
     assert at(expected, "TimeToLiveSpecification.AttributeName") == at(table, "ttl[0].attribute_name")
-    reader = values_of(applied.made, "aws_iam_policy")["reader"]
-    statements = {one["Sid"]: one for one in json.loads(str(reader["policy"]))["Statement"]}
-    assert {"ReadMarkers", "ReportVersions"} == statements.keys()
-    assert "dynamodb:PutItem" == statements["ReportVersions"]["Action"]
 
 
 def test_everything_in_it_is_tagged(applied: Applied) -> None:

@@ -37,8 +37,8 @@ Clients = tuple["SecretsManagerClient", "DynamoDBClient"]
 def clients(embedded_aws: EmbeddedAws) -> Iterator[Clients]:
     """Clients with room for the whole fleet."""
     config = Config(max_pool_connections=30)
-    secrets = boto3.client("secretsmanager", endpoint_url=embedded_aws.endpoint_url, config=config)
-    tables = boto3.client("dynamodb", endpoint_url=embedded_aws.endpoint_url, config=config)
+    secrets = boto3.client("secretsmanager", config=config, **embedded_aws.client_arguments)
+    tables = boto3.client("dynamodb", config=config, **embedded_aws.client_arguments)
     yield secrets, tables
     secrets.close()
     tables.close()

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from keyturn.aws.catalog import SecretsManagerCatalog, Tag
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, UnavailableError
-from keyturn.markers.decisions import Hint, ParameterHint
+from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
 from keyturn.markers.recorder import Outcome, Recorded
 from keyturn.markers.sweeper import Sweeper, Swept
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, Described
@@ -344,16 +344,52 @@ def test_only_wanted_names_are_marked_and_every_marker_is_kept_right(world: Worl
         assert 1 == sweeper.run(lambda: False).found_by_sweep
 
 
-def test_prefixes_that_became_narrower_lose_no_event(world: World) -> None:
-    """A marker outside of them covers copies as before, so its events are heard and none counts as lost."""
+def narrowed(world: World) -> Listener:
+    """The listener after a deployment whose prefixes, and whose role, leave out the world's secret."""
+    return Listener(Settings("markers", name_prefixes=("dev/",)), Nothing(), world.table, world.host)
+
+
+class Nothing:
+    """What a role may look at that may look at none of these secrets."""
+
+    def describe(self, secret_id: str) -> Described:
+        raise AccessDeniedError(secret_id, "no identity-based policy allows secretsmanager:DescribeSecret")
+
+    def list(self) -> Iterator[Described]:
+        return iter(())
+
+
+@pytest.mark.parametrize("by", ["an event", "the sweep"])
+def test_prefixes_that_became_narrower_let_the_others_go(world: World, by: str) -> None:
+    """A marker outside of them covers no copy any more, since nobody keeps it right; none is described."""
     sweep(world)
-    listener = Listener(Settings("markers", name_prefixes=("dev/",)), world.catalog, world.table, world.host)
-    world.rotate("v2")
+    listener = narrowed(world)
     announced = {"keyturn": "announce", "secret_id": world.arn, "version_id": "v2", "step": "finishSecret"}
-    assert "written" == listener.handle(announced, lambda: False)["outcome"]
-    assert ("v2", 0) == (world.current, sweep(world).found_by_sweep)
-    other = world.secrets.create("prod/other", "one", "v1")
-    assert "ignored" == listener.handle({"keyturn": "announce", "secret_id": other}, lambda: False)["outcome"]
+    heard = {"keyturn": "sweep"} if by == "the sweep" else announced
+    assert {"swept", "written"} >= {listener.handle(heard, lambda: False)["outcome"]}
+    marker = world.found()
+    assert ({}, False, UNWATCHED) == (marker.stages, marker.deleted, marker.reason)
+    assert "ignored" == listener.handle(announced, lambda: False)["outcome"]
+    swept = listener.handle({"keyturn": "sweep"}, lambda: False)
+    assert (0, 0, True) == (swept["corrected"], swept["failed"], swept["renewed"])
+    assert marker == world.found()
+
+
+def test_prefixes_that_became_wider_again_count_no_event_as_lost(world: World) -> None:
+    """The sweep after it corrects the marker; nobody could have announced what nobody listened to."""
+    sweep(world)
+    narrowed(world).handle({"keyturn": "sweep"}, lambda: False)
+    world.rotate("v2")
+    swept = sweep(world)
+    assert ("v2", 1, 0) == (world.current, swept.corrected, swept.found_by_sweep)
+
+
+def test_a_secret_without_a_marker_is_not_looked_at_outside_of_the_prefixes(world: World) -> None:
+    """Its event is ignored, whether it has the ARN or the name alone."""
+    for secret_id in (world.arn, "prod/other"):
+        event = {"keyturn": "announce", "secret_id": secret_id}
+        assert "ignored" == narrowed(world).handle(event, lambda: False)["outcome"]
+    assert [] == list(world.table.scan())
 
 
 def test_a_tag_chooses_which_secrets_get_markers(world: World) -> None:

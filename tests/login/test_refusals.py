@@ -5,6 +5,7 @@ The errors are of the drivers' own classes where the driver is installed, of the
 
 from __future__ import annotations
 
+import ftplib
 import time
 import urllib.error
 from email.message import Message
@@ -134,6 +135,10 @@ NOT_REFUSED = {
     "Oracle, locked": shaped("oracledb", SimpleNamespace(code=28000), "ORA-28000: the account is locked"),
     "pyodbc, time-out": shaped("pyodbc", "HYT00", "[HYT00] Login timeout expired (0)"),
     "redis-py, nobody listens": redis.exceptions.ConnectionError("Error 111 connecting"),
+    "redis-py, a name like a code": redis.exceptions.ResponseError(
+        "unknown command 'NOAUTH', with args beginning with: "
+    ),
+    "ftplib, no login was tried": ftplib.error_perm("530 Please login with USER and PASS."),  # noqa: S321 # only its error
     "redis-py, no right": redis.exceptions.NoPermissionError("this user has no permissions"),
     "PyMongo, nobody listens": pymongo.errors.ServerSelectionTimeoutError("no servers found"),
     "PyMongo, no right": pymongo.errors.OperationFailure("not authorized on db", 13),

@@ -341,7 +341,7 @@ def test_what_cannot_work_is_an_error(
 
 
 def test_a_life_of_a_cache_in_lines_without_a_value(measured: Measured) -> None:
-    """Rotation, bridge, refusal, stale copy: all metrics but one come up, and the canary in no line."""
+    """Rotation, bridge, refusal, forgery, stale copy: all metrics but one come up, the canary in no line."""
     world, output = measured.world, Output()
     metrics = EmfMetrics(service="orders", by_secret=True, output=output, clock=world.clock)
     cache = measured.cache = measured.made(metrics)
@@ -355,6 +355,9 @@ def test_a_life_of_a_cache_in_lines_without_a_value(measured: Measured) -> None:
     measured.login()
     world.rotate("v4", CANARY + "4")
     measured.after(5).get(NAME)
+    for number in range(100):
+        world.table.set(world.key, world.arn, {"AWSCURRENT": f"forged-{number}"})
+        measured.after(5).get(NAME)
     world.secrets.fail = UnavailableError
     cache.invalidate(NAME)
     cache.get(NAME)

@@ -39,10 +39,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OPTIONAL: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
 
 ALSO = {
-    "boto3": "botocore",
-    "opentelemetry-api": "opentelemetry",
-    "pydantic-settings": "pydantic",
-    "pyyaml": "yaml",
+    "boto3": ["botocore"],
+    "opentelemetry-api": ["opentelemetry"],
+    "pydantic-settings": ["pydantic", "pydantic_core"],
+    "pyyaml": ["yaml"],
 }
 """What a distribution gives to import under another name than its own."""
 
@@ -57,7 +57,7 @@ def imported_by(requirements: list[str]) -> Iterator[str]:
             for extra in requirement.extras:
                 yield from imported_by(OPTIONAL[extra])
             continue
-        yield from (name.replace("-", "_"), ALSO.get(name, name))
+        yield from (name.replace("-", "_"), *ALSO.get(name, [name]))
 
 
 def strangers(file: Path, extra: str | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 from keyturn import (
     ConfigurationError,
     Parameter,
+    ParameterAccessDeniedError,
     ParameterNotFoundError,
     ParameterUnavailableError,
     Peers,
@@ -265,3 +267,54 @@ def test_what_was_under_way_in_a_snapshot_is_read_again(world: World) -> None:
         peers=Peers(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
     )
     assert "new" == cache.get_parameters(["/app/0"])["/app/0"].value
+
+
+@dataclass
+class Denying:
+    """Two parameters, of which one may not be read once it is denied, and a cache of them."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.store = FakeParameterStore(self.clock)
+        self.store.put("/a", "one")
+        self.store.put("/b", "one")
+        peers = Peers(
+            source=FakeSecretsManager(self.clock),
+            parameter_source=self.store.source,
+            clock=self.clock,
+            random=lambda: 0.0,
+        )
+        self.cache = SecretCache(peers=peers)
+
+    def deny(self) -> None:
+        self.store.fail = lambda name: ParameterAccessDeniedError(name) if name == "/b" else None
+
+
+@pytest.mark.parametrize("names", [["/a", "/b"], ["/b", "/a"]])
+def test_one_denied_name_is_the_only_one_that_is_denied(names: list[str]) -> None:
+    """A denied batch does not name the parameter: each is read by itself, once."""
+    scene = Denying()
+    scene.deny()
+    with pytest.raises(ParameterAccessDeniedError, match="'/b'"):
+        scene.cache.get_parameters(names)
+    assert {"GetParameters": 3} == scene.store.calls
+    assert "one" == scene.cache.get_parameter("/a").value
+    assert {"GetParameters": 3} == scene.store.calls
+    with pytest.raises(ParameterAccessDeniedError, match="'/b'"):
+        scene.cache.get_parameter("/b")
+
+
+def test_a_copy_beside_a_denied_one_is_refreshed_and_stays() -> None:
+    """Both are held, then one is denied: that one is served for `max_denied_s`, the other as ever."""
+    scene = Denying()
+    scene.cache.get_parameters(["/a", "/b"])
+    scene.deny()
+    scene.store.put("/a", "two")
+    scene.clock.advance(301)
+    assert "two" == scene.cache.get_parameters(["/a", "/b"])["/a"].value
+    scene.clock.advance(301)
+    assert "two" == scene.cache.get_parameter("/a").value
+    with pytest.raises(ParameterAccessDeniedError, match="'/b'"):
+        scene.cache.get_parameters(["/a", "/b"])
+    assert [None] == [one.last_error for one in scene.cache.status().parameters if one.name == "/a"]

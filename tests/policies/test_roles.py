@@ -1,9 +1,8 @@
-"""Each role's policy: what it allows, under which conditions, and that the template has the same."""
+"""Each role's policy: what it allows, and under which conditions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import pytest
 
@@ -12,15 +11,11 @@ from keyturn.model.fields import Json
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
-from tests.listener.test_events import at
-from tests.templates import read_template
-from tools.build_listener import ROOT
 
 PLACE = Place("eu-west-1", "111122223333")
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"
 PARAMETERS = "arn:aws:ssm:eu-west-1:111122223333:parameter"
 TABLE = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers"
-NO_VALUE = {"Ref": "AWS::NoValue"}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 
 
@@ -112,9 +107,63 @@ def test_only_readers_and_rotation_functions_may_read_a_value() -> None:
     """Neither the listener nor an announcer may read a secret, use a key, or read any value."""
     listener = roles.listener(PLACE, marker_table="markers", parameters=True)
     announcer = roles.announcer(PLACE, secrets=["prod/db"], marker_table="markers")
+    operator = roles.operator(PLACE, marker_table="markers", convergence_table="fleet")
+    stacks = roles.marker_reader(PLACE, marker_table="markers", convergence_table="fleet")
     readers = {"secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "kms:Decrypt"}
     readers |= {"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory"}
-    assert not readers.intersection([*allowed(listener), *allowed(announcer)])
+    others = (listener, announcer, operator, stacks)
+    assert not readers.intersection(action for statements in others for action in allowed(statements))
+
+
+def test_an_operator_only_looks() -> None:
+    """No action of the operator's role writes, invokes, deletes or changes anything."""
+    statements = roles.operator(PLACE, marker_table="markers", convergence_table="fleet")
+    verbs = ("BatchGet", "Describe", "Get", "List", "Scan")
+    assert [] == [one for one in allowed(statements) if not one.partition(":")[2].startswith(verbs)]
+
+
+def test_a_stacks_reader_may_read_the_markers_of_the_watched_secrets_and_of_parameters() -> None:
+    """By key, as what `reader` allows; what AWS publishes has no account in its ARN."""
+    statements = by_sid(roles.marker_reader(PLACE, marker_table="markers", prefixes=["prod/", "shared/"]))
+    assert {"ReadMarkers"} == statements.keys()
+    secrets = SECRET.removesuffix("prod/db")
+    assert {
+        "ForAllValues:StringLike": {
+            "dynamodb:LeadingKeys": (
+                "head",
+                f"{secrets}prod/*",
+                f"{secrets}shared/*",
+                f"{PARAMETERS}/*",
+                "arn:aws:ssm:eu-west-1::parameter/aws/service/*",
+            )
+        }
+    } == statements["ReadMarkers"].conditions
+
+
+WITH_KEY: Mapping[str, tuple[Statement, ...]] = {
+    "reader": roles.reader(PLACE, secrets=["a"], marker_table="markers", table_key=KEY),
+    "reporting": roles.reader(PLACE, secrets=["a"], convergence_table="fleet", table_key=KEY),
+    "stack": roles.marker_reader(PLACE, marker_table="markers", convergence_table="fleet", table_key=KEY),
+    "listener": roles.listener(PLACE, marker_table="markers", table_key=KEY),
+    "announcer": roles.announcer(PLACE, secrets=["a"], marker_table="markers", table_key=KEY),
+    "rotation": roles.rotation(PLACE, secrets=["a"], marker_table="markers", table_key=KEY),
+    "operator": roles.operator(PLACE, marker_table="markers", table_key=KEY),
+}
+
+
+@pytest.mark.parametrize("role", WITH_KEY)
+def test_the_tables_key_is_used_through_dynamodb_alone_and_as_the_role_needs_it(role: str) -> None:
+    """Who writes may encrypt, who only reads may decrypt; nobody may use the key through another service."""
+    used = [one for one in WITH_KEY[role] if one.sid.startswith("UseTableKey")]
+    for statement in used:
+        assert [KEY] == list(statement.resources)
+        assert {
+            "StringEquals": {"kms:ViaService": ["dynamodb.eu-west-1.amazonaws.com"]}
+        } == statement.conditions
+    may = {action.partition(":")[2] for one in used for action in one.actions}
+    writes = role in ("reporting", "stack", "listener", "announcer", "rotation")
+    assert (role != "reporting", writes) == ("Decrypt" in may, "Encrypt" in may)
+    assert may <= {"Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey*", "ReEncrypt*"}
 
 
 def test_an_announcer_may_write_its_own_markers_only() -> None:
@@ -144,56 +193,6 @@ def test_only_what_knows_no_resource_is_allowed_on_all() -> None:
     statements = roles.listener(PLACE, marker_table="markers", prefixes=["prod/"], parameters=True)
     assert ["ListSecrets", "ListParameters"] == [one.sid for one in statements if "*" in one.resources]
     assert by_sid(statements)["LookAtSecrets"].resources[0].endswith(":secret:prod/*")
-
-
-@pytest.mark.parametrize("parameters", [False, True])
-def test_the_templates_listener_has_this_policy(*, parameters: bool) -> None:
-    """One truth: with the template's own resources in it, `listener` gives the template's statements.
-
-    With parameters it has what `--parameters` adds, and without none of it.
-    """
-    path = "Resources.ListenerRole.Properties.Policies[0].PolicyDocument"
-    log_group = "arn:aws:logs:eu-west-1:111122223333:log-group:listener:*"
-    queue = "arn:aws:sqs:eu-west-1:111122223333:undelivered"
-    known = {"MarkerTable": TABLE, "ListenerLog": log_group, "Undelivered": queue}
-    chosen = {"SweepsParameters": parameters}
-    template = resolved(at(read_template(ROOT / "infra" / "template.yaml"), path), known, chosen)
-    made = roles.listener(PLACE, marker_table=TABLE, parameters=parameters, log_group=log_group, queue=queue)
-    assert template == document(made)
-
-
-@pytest.mark.parametrize("converges", [False, True])
-def test_the_templates_reader_may_report_as_it_is_printed(*, converges: bool) -> None:
-    """The statement that `keyturn policy reader --convergence-table` adds, and without the table none."""
-    path = "Resources.ReaderPolicy.Properties.PolicyDocument"
-    fleet = TABLE.replace("markers", "convergence")
-    known = {"MarkerTable": TABLE, "ConvergenceTable": fleet}
-    chosen = {"HasTableKey": False, "Converges": converges, "ConvergesWithTableKey": False}
-    template = resolved(at(read_template(ROOT / "infra" / "template.yaml"), path), known, chosen)
-    printed = roles.reader(PLACE, marker_table=TABLE, convergence_table=fleet if converges else None)
-    made, stacks = (
-        cast("list[dict[str, object]]", at(one, "Statement")) for one in (document(printed), template)
-    )
-    # The stack knows no names of secrets, so its readers may read every marker.
-    assert [{**one, "Condition": None} for one in made] == [{**one, "Condition": None} for one in stacks]
-
-
-def resolved(node: object, arns: Mapping[str, str], chosen: Mapping[str, bool]) -> object:
-    """A part of a template with its `!GetAtt X.Arn`, conditions and pseudo parameters filled in."""
-    match node:
-        case {"Fn::GetAtt": [str(name), "Arn"]}:
-            return arns[name]
-        case {"Fn::If": [str(condition), then, otherwise]}:
-            return resolved(then if chosen[condition] else otherwise, arns, chosen)
-        case {"Fn::Sub": str(text)}:
-            text = text.replace("${AWS::Partition}", "aws").replace("${AWS::Region}", PLACE.region)
-            return text.replace("${AWS::AccountId}", PLACE.account)
-        case dict():
-            return {key: resolved(value, arns, chosen) for key, value in node.items()}
-        case list():
-            values = [resolved(value, arns, chosen) for value in node]
-            return [value for value in values if value != NO_VALUE]
-    return node
 
 
 def test_a_document_is_what_iam_takes() -> None:

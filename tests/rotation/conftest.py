@@ -35,7 +35,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[SecretsManagerClient]:
     """Secrets Manager, by each of the emulators."""
     if request.param == "ministack":
         aws: EmbeddedAws = request.getfixturevalue("embedded_aws")
-        yield boto3.client("secretsmanager", endpoint_url=aws.endpoint_url)
+        yield boto3.client("secretsmanager", **aws.client_arguments)
         return
     with mock_aws():
         client = boto3.client("secretsmanager")

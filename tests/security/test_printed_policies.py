@@ -140,6 +140,20 @@ def test_a_listeners_policy_keeps_markers_and_reads_no_value() -> None:
     assert is_denied(lambda: session.client("dynamodb").delete_table(TableName=TABLE))
 
 
+@pytest.mark.usefixtures("account")
+def test_an_operator_looks_at_everything_but_a_value() -> None:
+    """It describes, lists, counts and reads markers; it writes nothing and reads no value."""
+    session = holder(printed("operator", "--marker-table", TABLE), "operator")
+    secrets, table = session.client("secretsmanager"), session.client("dynamodb")
+    assert secrets.list_secrets()["SecretList"]
+    assert NAME == secrets.describe_secret(SecretId=NAME)["Name"]
+    assert table.scan(TableName=TABLE)["Items"]
+    assert "Rules" in session.client("events").list_rules()
+    assert is_denied(lambda: secrets.get_secret_value(SecretId=NAME))
+    assert is_denied(lambda: table.put_item(TableName=TABLE, Item={"pk": {"S": "head"}}))
+    assert is_denied(lambda: session.client("lambda").list_functions())
+
+
 def tell(session: boto3.Session, secret_id: str) -> object:
     """Announce as this holder."""
     clients = session.client("secretsmanager"), session.client("dynamodb")

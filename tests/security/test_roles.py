@@ -16,12 +16,13 @@ from keyturn.testing.embedded import EmbeddedAws
 from tools.build_listener import ROOT, build_listener
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 pytestmark = pytest.mark.e2e
 
-NAME = "prod/db"
+NAME, OUTSIDE = "prod/db", "dev/db"
 KEY = {"pk": {"S": "head"}}
 
 
@@ -43,9 +44,10 @@ class Holder:
 
 @pytest.fixture(scope="module")
 def stack(guarded_aws: EmbeddedAws) -> Stack:
-    """The template, deployed into an account that enforces IAM, and one secret."""
-    stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
-    boto3.client("secretsmanager").create_secret(Name=NAME, SecretString="one")
+    """The template, deployed into an account that enforces IAM, and two secrets, of which it watches one."""
+    stack = deploy(build_listener(), ROOT / "infra" / "template.yaml", {"NamePrefixes": "prod/"})
+    for name in (NAME, OUTSIDE):
+        boto3.client("secretsmanager").create_secret(Name=name, SecretString="one")
     stack.sweep()
     return stack
 
@@ -100,6 +102,29 @@ def test_the_listeners_role_cannot_read_or_change_a_secret(listener: Holder) -> 
     assert is_denied(lambda: secrets.batch_get_secret_value(SecretIdList=[NAME]))
     assert is_denied(lambda: secrets.put_secret_value(SecretId=NAME, SecretString="x"))
     assert is_denied(lambda: secrets.delete_secret(SecretId=NAME))
+
+
+def test_the_listeners_role_sees_what_it_watches_and_nothing_else(listener: Holder) -> None:
+    """A secret outside of NamePrefixes cannot even be described, and several items are never read at once."""
+    assert is_denied(lambda: listener.secrets.describe_secret(SecretId=OUTSIDE))
+    request = {listener.table: {"Keys": [KEY]}}
+    assert is_denied(lambda: listener.dynamodb.batch_get_item(RequestItems=request))  # type: ignore[arg-type] # a key
+
+
+def test_the_queue_refuses_whoever_comes_without_tls(stack: Stack) -> None:
+    """Also the account's root, whom no policy of a role limits."""
+    outputs = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+    (url,) = (one["OutputValue"] for one in outputs if one["OutputKey"] == "UndeliveredUrl")
+    queue = boto3.client("sqs")
+    assert not is_denied(lambda: queue.receive_message(QueueUrl=url))
+    queue.meta.events.register("before-send.sqs.*", without_tls)
+    assert is_denied(lambda: queue.receive_message(QueueUrl=url))
+    assert is_denied(lambda: queue.send_message(QueueUrl=url, MessageBody="forged"))
+
+
+def without_tls(request: AWSPreparedRequest, **_call: object) -> None:
+    """Say what a proxy that ends TLS says of a request that came to it without."""
+    request.headers["X-Forwarded-Proto"] = "http"
 
 
 def test_the_listeners_role_cannot_remove_the_table(listener: Holder) -> None:

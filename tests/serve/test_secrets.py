@@ -135,6 +135,17 @@ def test_a_version_can_be_asked_for(endpoint: Endpoint) -> None:
         assert (400, "ResourceNotFoundException") == (wrong.status_code, wrong.json()["__type"])
 
 
+def test_versions_that_were_asked_for_by_their_ids_are_few(endpoint: Endpoint) -> None:
+    """Of 150 versions of one secret 100 are held; the last ones are hits."""
+    for number in range(150):
+        endpoint.world.secrets.put(NAME, "x", f"version-{number}", "AWSPENDING")
+        assert 200 == endpoint.ask(f"{BY_QUERY}&versionId=version-{number}").status_code
+    assert 100 == len(endpoint.versions.status().secrets)
+    reads = endpoint.world.reads
+    assert "version-149" == endpoint.ask(f"{BY_QUERY}&versionId=version-149").json()["VersionId"]
+    assert reads == endpoint.world.reads
+
+
 def test_a_caller_may_know_of_a_rotation_first(endpoint: Endpoint) -> None:
     """Asked for a version under a label that it was not seen under, the endpoint looks before it says no."""
     endpoint.ask(BY_QUERY)

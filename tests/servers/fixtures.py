@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def embedded_aws() -> Iterator[EmbeddedAws]:
-    """An AWS account that accepts any credentials."""
+    """An AWS account in which its own credentials may do everything."""
     from keyturn.testing.embedded import EmbeddedAws
 
     with EmbeddedAws() as aws:
@@ -35,15 +35,20 @@ def _guarded_aws() -> Iterator[EmbeddedAws]:
 @pytest.fixture(scope="module")
 def guarded_aws(_guarded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
     """An empty AWS account that enforces IAM, which every SDK of this process and its children uses."""
-    import boto3
-
     _guarded_aws.reset()
     with pytest.MonkeyPatch.context() as patch:
-        # A session that earlier tests made would go on with their credentials.
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        for name, value in _guarded_aws.environment.items():
-            patch.setenv(name, value)
+        use(_guarded_aws, patch)
         yield _guarded_aws
+
+
+def use(aws: EmbeddedAws, patch: pytest.MonkeyPatch) -> None:
+    """Let every SDK of this process and its children use this account while `patch` lasts."""
+    import boto3
+
+    # A session that earlier tests made would go on with their credentials.
+    patch.setattr(boto3, "DEFAULT_SESSION", None)
+    for name, value in aws.environment.items():
+        patch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

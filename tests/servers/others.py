@@ -108,7 +108,10 @@ def rabbitmq() -> Iterator[RabbitMq]:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # One scheduler that does not spin: other tests need the processors.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
         }
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {LOCALHOST}:{port}\nloopback_users = none\n"

@@ -65,7 +65,18 @@ def processes(folder: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("start", STARTERS.values(), ids=STARTERS)
+ONE_AT_A_TIME = pytest.mark.xdist_group("rabbitmq")
+"""RabbitMQ takes seconds of every processor to start: one after the other it is there in time."""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(start, marks=ONE_AT_A_TIME if name == "RabbitMQ" else ())
+        for name, start in STARTERS.items()
+    ],
+    ids=STARTERS,
+)
 def test_a_server_starts_and_leaves_nothing(
     start: Callable[[], AbstractContextManager[object]], folder: Path
 ) -> None:
@@ -91,6 +102,7 @@ with rabbitmq() as server:
 """
 
 
+@ONE_AT_A_TIME
 def test_killed_tests_leave_no_server(folder: Path) -> None:
     """If the process of the tests is killed, its RabbitMQ ends, and so does Erlang's name server."""
     needs("epmd")

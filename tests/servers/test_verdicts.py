@@ -12,7 +12,14 @@ from tests.verdicts.__main__ import tried
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [name for name in SERVERS if name != "documented"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xdist_group("rabbitmq") if name == "rabbitmq" else ())
+        for name in SERVERS
+        if name != "documented"
+    ],
+)
 def test_every_verdict_is_as_expected(name: str) -> None:
     """Each driver fails in each situation, and a refusal is told from other trouble."""
     wrong = []

@@ -417,7 +417,7 @@ def test_live_settings_show_no_secret(world: World, settings: Settings) -> None:
     """The live object holds none: neither repr nor a dump has a field of a secret, not even a `str`."""
     assert "pool_size=5" == str(settings)
     assert {"pool_size": 5} == settings.model_dump()
-    assert "app-2" == settings.snapshot().model_dump()["user"]
+    assert "app-2" == settings.snapshot().model_dump()["user"].get_secret_value()
 
 
 def test_pydantics_debug_log_shows_no_secret(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -24,6 +24,7 @@ class Bug:
     weather: str | None = None
 
 
+_ALLOWANCE: Final = "src/keyturn/cache/allowance.py"
 _CACHE: Final = "src/keyturn/cache/cache.py"
 _COPIES: Final = "src/keyturn/cache/copies.py"
 _FAILURES: Final = "src/keyturn/cache/failures.py"
@@ -187,8 +188,8 @@ BUGS: Final = (
     Bug(
         "the generation is not looked at",
         _FRESHNESS,
-        "    if holding.generation != generation or disputed",
-        "    if disputed",
+        "    if holding.generation != generation or is_disputed",
+        "    if is_disputed",
     ),
     Bug(
         "a copy without a marker has the long TTL",
@@ -246,8 +247,8 @@ BUGS: Final = (
     Bug(
         "a denied copy is served while it is fresh",
         _FRESHNESS,
-        " or disputed(marker, holding) or holding.is_denied:\n",
-        " or disputed(marker, holding):\n",
+        " or is_disputed or holding.is_denied:\n",
+        " or is_disputed:\n",
     ),
     Bug(
         "a denied copy is served as long as a stale one",
@@ -259,8 +260,8 @@ BUGS: Final = (
     Bug(
         "a marker that disagrees is asked about for ever",
         _REFRESH,
-        "    settled = behind or times >= ASKS_PER_MARKER_MAX\n",
-        "    settled = behind\n",
+        "    times = before.asked + 1 if before is not None and before.marker == marker else 1\n",
+        "    times = 1\n",
     ),
     Bug(
         "a marker that agreed is behind any other answer",
@@ -350,22 +351,22 @@ BUGS: Final = (
     Bug(
         "a check of the table is waited for without a deadline",
         _CHECKER,
-        "        if flight.wait(waiting.left_s(has_copy=True)):\n",
-        "        if flight.wait(3600.0):\n",
+        "        if flight.wait(patience_s):\n            flight.outcome()\n            return\n",
+        "        if flight.wait(3600.0):\n            flight.outcome()\n            return\n",
         weather="table hangs",
     ),
     Bug(
         "a batch of parameters is waited for without a deadline",
         _PARAMETERS,
-        "        if not flight.wait(waiting.left_s(has_copy=not is_cold)):\n",
+        "        if not flight.wait(patience_s):\n",
         "        if not flight.wait(3600.0):\n",
         weather="Parameter Store hangs",
     ),
     Bug(
         "the names under a path are waited for without a deadline",
         _PARAMETERS,
-        "        if not flight.wait(patience_s) and does_answer:\n",
-        "        if not flight.wait(3600.0) and does_answer:\n",
+        "        if flight.wait(patience_s):\n            flight.outcome()\n",
+        "        if flight.wait(3600.0):\n            flight.outcome()\n",
         weather="Parameter Store hangs",
     ),
     Bug(
@@ -384,8 +385,8 @@ BUGS: Final = (
     Bug(
         "a service that does not answer never rests",
         _SERVICE,
-        "        if self.rest is None:\n            self.rest = Rest(self._now())\n",
-        "        pass\n",
+        "        if self.rest is None and patience_s >= self._telling_s:\n",
+        "        if self.rest is None and patience_s > 3600:\n",
         weather="Secrets Manager hangs",
     ),
     Bug(
@@ -393,6 +394,40 @@ BUGS: Final = (
         _SERVICE,
         "            if took_s <= self._wait_s:\n",
         "            if took_s < 0:\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "a service that rests is not asked again",
+        _SERVICE,
+        "        return not (rest.pauses(now) or is_asking or len(ages_s) >= PROBES_MAX)\n",
+        "        return is_asking and now.wall_s < 0\n",
+        weather="table hangs",
+    ),
+    Bug(
+        "a login that has no time left is told to others as a failure of the service",
+        _CACHE,
+        "    if waiting.cold_s < copies.limits.cold_wait_s:\n",
+        "    if waiting.cold_s < 0:\n",
+    ),
+    Bug(
+        "a foreign exception counts as the word that the secret is gone",
+        _READS,
+        "        return unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)\n",
+        "        return SecretNotFoundError(secret_id, said_of(error))\n",
+        weather="clients raise foreign exceptions",
+    ),
+    Bug(
+        "callers wait although a background thread is at work",
+        _CACHE,
+        "        return self.background.is_at_work()\n",
+        "        return False\n",
+        weather="Secrets Manager hangs",
+    ),
+    Bug(
+        "every caller without a copy begins a read of its own",
+        _FLIGHTS,
+        "            if known is not None and now_s - known.begun_s < patience_s:\n",
+        "            if known is not None and now_s - known.begun_s < 0:\n",
         weather="Secrets Manager hangs",
     ),
     Bug(
@@ -535,7 +570,7 @@ BUGS: Final = (
     Bug(
         "a refusal is never remembered",
         _LOGIN_TURNS,
-        "                self._change(turn, Verdict(verdict.accepted, now, mark))\n",
+        "                self._change(turn, Verdict(verdict.accepted, now, is_current))\n",
         "                self._change(turn, verdict)\n",
     ),
     Bug(
@@ -543,6 +578,21 @@ BUGS: Final = (
         _LOGIN_MEMORY,
         "        is_settled = self.refused.age_s(now) >= settle_s\n",
         "        is_settled = self.refused.age_s(now) >= 0\n",
+    ),
+    Bug(
+        "there is no ceiling of the reads that markers can cause",
+        _ALLOWANCE,
+        "            self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        "            self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        weather="markers forged all the time",
+    ),
+    Bug(
+        "a marker resets the budget of attempts",
+        _LOGIN,
+        "        turn = self.turns.take(\n",
+        "        if self._versions.evidence(version.arn).moving:\n"
+        "            self.turns.forget()\n"
+        "        turn = self.turns.take(\n",
     ),
     Bug(
         "a refused version gets no second try",
@@ -615,8 +665,8 @@ BUGS: Final = (
     Bug(
         "what is remembered of a version is remembered without its server",
         _LOGIN_TURNS,
-        "        key = server, version.identity\n",
-        '        key = "", version.identity\n',
+        "        key, is_current = (server, version.identity), _is_current(version)\n",
+        '        key, is_current = ("", version.identity), _is_current(version)\n',
     ),
     Bug(
         "the last login is remembered without its server",
@@ -644,13 +694,6 @@ BUGS: Final = (
         _LOGIN_TURNS,
         "            if turn.is_second_try:\n",
         "            if False:\n",
-    ),
-    Bug(
-        "forced reads are limited per secret, not per stage",
-        _COPIES,
-        "        forced = secret.forced.get(held.stage)\n",
-        "        forced = max(secret.forced.values(), default=None)\n",
-        weather="events lost for a while",
     ),
     # What is reported
     Bug(
@@ -709,8 +752,9 @@ BUGS: Final = (
     Bug(
         "a value is in the repr of its version",
         _MODEL_VERSIONS,
-        "    string: str | None = field(default=None, repr=False)\n",
-        "    string: str | None = field(default=None)\n",
+        "    concealed: Concealed = field(repr=False)\n",
+        "    concealed: Concealed = field(repr=False)\n\n"
+        "    def __repr__(self) -> str:\n        return str(self.concealed.reveal())\n",
     ),
     Bug(
         "a refused value is in the error of the login",

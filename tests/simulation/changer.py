@@ -122,11 +122,11 @@ class ParameterReads:
         self.serving.served_path(ask, "/app", outcome, recursive=recursive)
 
     def _has_copies(self, reader: Reader, names: Collection[str], selector: str) -> bool:
-        """Return True if each of these is held and may be served: in clear and as a ciphertext."""
-        known = {name.removeprefix(ARN_PREFIX) for name in names}
+        """Return True if each of these ids has a copy that may be served: in clear and as a ciphertext."""
+        known = set(names)
 
         def held(status: CacheStatus) -> list[HeldStatus]:
-            return [one for one in status.parameters if one.name in known and one.stage == selector]
+            return [one for one in status.parameters if known & set(one.secret_ids) and one.stage == selector]
 
         return bool(self.waits.copies(reader, held, 2 * len(known)))
 

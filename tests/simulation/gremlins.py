@@ -72,6 +72,7 @@ class Gremlins:
             "table lost, then made anew": self._table_lost,
             "table restored to an earlier moment": self._table_restored,
             "marker forged": self._marker_forged,
+            "markers forged all the time": self._marker_forged_anew,
             "head forged": self._head_forged,
             "item broken": self._item_broken,
             "event forged": self._event_forged,
@@ -252,6 +253,12 @@ class Gremlins:
         self._tamper(key, {**item, **self.random.choice(forged)})
         self._move_head()
 
+    def _marker_forged_anew(self) -> None:
+        """Some marker or other is forged anew, again and again."""
+        for _ in range(self.random.randrange(1, 200)):
+            self._marker_forged()
+            self.scheduler.pause(self.random.uniform(1, 8))
+
     def _head_forged(self) -> None:
         item = self.table.item(HEAD_KEY)
         if item is None:
@@ -272,11 +279,8 @@ class Gremlins:
         key = HEAD_KEY if self.random.random() < 0.3 else self._some_marker()
         if key is None:
             return
-        broken: list[Mapping[str, object]] = [
-            {"schema": {"N": "2"}},
-            {},
-            {"schema": {"N": "1"}, "epoch": {"N": "1"}, "counter": {"S": "x"}, "sequence": {"S": "x"}},
-        ]
+        misshapen = {"schema": {"N": "1"}, "epoch": {"N": "1"}, "counter": {"S": "x"}, "sequence": {"S": "x"}}
+        broken: list[Mapping[str, object]] = [{"schema": {"N": "2"}}, {}, misshapen]
         self._tamper(key, {"pk": {"S": key}, **self.random.choice(broken)})
 
     def _tamper(self, key: str, item: Mapping[str, object]) -> None:

@@ -14,6 +14,7 @@ from keyturn.errors import SecretError
 from keyturn.login.logins import LoginOptions
 from keyturn.login.refusals import is_refused
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.testing.parts import parts_of
 from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.hosts import Host
 from tests.simulation.moves import Moves
@@ -31,7 +32,11 @@ PARAMETERS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One `get` and how it ended (true seconds)."""
+    """One `get` and how it ended (true seconds).
+
+    `is_second`: another thread of the process has begun one at the very same moment, and may be the one
+    that asks. `is_left`: a background thread is at work, and what is held is its to refresh.
+    """
 
     reader: Reader
     secret_id: str
@@ -39,6 +44,8 @@ class Served:
     begun_s: float
     outcome: SecretVersion | SecretError
     copies: Collection[str] = ()
+    is_second: bool = False
+    is_left: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +56,8 @@ class Login:
     `tried`: the versions tried in the last of them, `labelled`: those that had a label when one was;
     `last`: those last logged in with before it. `connecting_s`, `paused_s`: how long its attempts
     and its pauses have taken; `beside_s`: the attempts of other threads of its process meanwhile.
-    `whims`: versions that are right and were refused all the same.
+    `whims`: versions that are right and were refused all the same. `namesakes`: the ARNs that its
+    process held under the secret's name when it looked.
     `outcome`: None after a success.
     """
 
@@ -68,6 +76,7 @@ class Login:
     labelled: set[tuple[str, str]] = field(default_factory=set)
     last: set[tuple[str, str]] = field(default_factory=set)
     whims: set[tuple[str, str]] = field(default_factory=set)
+    namesakes: set[str] = field(default_factory=set)
     timed_out: bool = False
     outcome: SecretError | TimeoutError | None = None
 
@@ -124,6 +133,7 @@ class Reader:
     background: bool
     cache: SecretCache
     born_s: float = 0.0
+    begun_s: float = -NEVER_S
     quiet: bool = False
     idle_until_s: float = 0.0
 
@@ -148,6 +158,8 @@ class Reader:
         """Get one version and tell of it."""
         self.counted["gets"] += 1
         begun_s, copies = self.scheduler.now_s, self.copies(self, secret_id, stage)
+        is_second, self.begun_s = self.begun_s == begun_s, begun_s
+        is_left = self._is_left_to_background(secret_id, stage)
         outcome: SecretVersion | SecretError
         try:
             outcome = self.cache.get(secret_id, stage=stage)
@@ -155,7 +167,16 @@ class Reader:
             outcome = error
         except Exception as error:
             raise foreign(error) from error
-        self.told(Served(self, secret_id, stage, begun_s, outcome, copies))
+        self.told(Served(self, secret_id, stage, begun_s, outcome, copies, is_second, is_left))
+
+    def _is_left_to_background(self, secret_id: str, stage: str) -> bool:
+        """Return True if no caller need wait for this copy: it is held, and nobody has invalidated it."""
+        cache = parts_of(self.cache).caches[0]
+        found = cache.holdings.find(secret_id, stage)
+        if found is None or stage == AWSPENDING or not cache.background.is_at_work():
+            return False
+        secret, held = found
+        return held.generation == secret.generation
 
     def login(self, secret_id: str) -> None:
         """Log in to this secret's database and tell how that went."""

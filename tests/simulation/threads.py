@@ -182,11 +182,11 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.cache.flights,
             keyturn.cache.checker,
             keyturn.login.caller,
-            keyturn.login.logins,
             keyturn.login.turns,
             keyturn.cache.background,
             keyturn.convergence.reporter,
         ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
-        stack.enter_context(patch.object(keyturn.cache.flights, "start_thread", start_thread))
+        for module in (keyturn.cache.flights, keyturn.login.logins):
+            stack.enter_context(patch.object(module, "start_thread", start_thread))
         yield

@@ -160,16 +160,22 @@ class Requests:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self._begun_s: dict[tuple[tuple[str, int], str], float] = {}
         self._ended_s: dict[tuple[tuple[str, int], str], float] = {}
 
     @contextmanager
     def under_way(self, host: Host, service: str) -> Iterator[None]:
         """For the time of one request."""
         process = host.process
+        self._begun_s[process, service] = self._scheduler.now_s
         try:
             yield
         finally:
             self._ended_s[process, service] = self._scheduler.now_s
+
+    def begun_s(self, host: Host, service: str) -> float:
+        """Return when the last request of this process to this service began (true seconds)."""
+        return self._begun_s.get((host.process, service), -NEVER_S)
 
     def ended_s(self, host: Host, service: str) -> float:
         """Return when the last request of this process to this service ended (true seconds)."""

@@ -285,7 +285,9 @@ class World:
         outcome = served.outcome
         is_warm = isinstance(outcome, SecretVersion) and outcome.arn in served.copies
         what = f"{served.stage} of {served.secret_id}"
-        self.waits.ended(served.reader, SECRETS, served.begun_s, what, is_warm=is_warm)
+        self.waits.ended(
+            served.reader, SECRETS, served.begun_s, what, is_warm=is_warm, is_left=served.is_left
+        )
 
     def _reborn(self, reader: Reader) -> None:
         reader.born_s = self.scheduler.now_s
@@ -360,8 +362,9 @@ class World:
     def _cache(self, host: Host, plan: ReaderPlan) -> SecretCache:
         wire = Wire(self.scheduler, self.weather, host, requests=self.requests)
         line, limits = ParameterLine(self.store, wire, self._parameter_asked), plan.limits
+        reports = self._reports(host)
         return SecretCache(
-            convergence_table=Reporting("given", ttl_s=TTL_S),
+            convergence_table=Reporting("given", ttl_s=TTL_S) if reports is not None else False,
             metrics=Measures((*NAMES, *TYPES), self._happened),
             background=plan.background,
             check_interval_s=limits["check_interval_s"],
@@ -382,15 +385,18 @@ class World:
                     partial(self._learned, host.name),
                     throttled=partial(self.weather.struck, TABLE),
                 ),
-                reports=self._reports(host) if self.reporting.table.used else OutOfReach(),
+                reports=reports,
                 clock=host.clock,
                 sleep=self._sleep,
                 random=self.random.random,
             ),
         )
 
-    def _reports(self, host: Host) -> ConvergenceTable:
-        return ConvergenceTable(ReportsLine(self.reporting.table, host, self.reporting.sent), "fleet")
+    def _reports(self, host: Host) -> ConvergenceTable | OutOfReach | None:
+        table = self.reporting.table
+        if not table.used:
+            return OutOfReach() if table.is_given_to(host) else None
+        return ConvergenceTable(ReportsLine(table, host, self.reporting.sent), "fleet")
 
     def _happened(self, metric: Metric) -> int | None:
         """How often what a metric counts has happened, to all readers together; None where nobody counts."""
@@ -511,7 +517,14 @@ class World:
         thawed_s = max(self.scheduler.now_s, *(reader.host.machine.thaws_at_s for reader in self.readers))
         self.scheduler.run(thawed_s + HEALED_AFTER_S)
         self.logins.all_ended()
-        ending = Ending(self.service, self.plan.undescribed, self.store, self.plan.swept_parameters)
+        ending = Ending(
+            self.service,
+            self.plan.undescribed,
+            self.store,
+            self.plan.swept_parameters,
+            self.weather,
+            self.requests,
+        )
         for reader in self.readers:
             self.scheduler.spawn(
                 f"end of {reader.host.name}", reader.host.machine, partial(self._end, ending, reader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import tempfile
@@ -9,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LISTENS = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
 
 
 @contextmanager
@@ -32,6 +36,29 @@ def processes_naming(folder: Path) -> list[str]:
         for entry in Path("/proc").glob("[0-9]*")
         if str(folder) in (text := _text_of(entry)) and int(entry.name) != os.getpid()
     ]
+
+
+def listening(folder: Path) -> list[str]:
+    """The addresses, as `HOST:PORT`, at which processes that name `folder` accept TCP connections."""
+    owned = {
+        str(descriptor.readlink())
+        for entry in Path("/proc").glob("[0-9]*")
+        if str(folder) in _text_of(entry) and int(entry.name) != os.getpid()
+        for descriptor in (entry / "fd").iterdir()
+        if descriptor.is_symlink()
+    }
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
+    return [_address(row[1]) for row in rows if row[3] == LISTENS and f"socket:[{row[9]}]" in owned]
+
+
+def _address(local: str) -> str:
+    host, _, port = local.partition(":")
+    words = [bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)]
+    return f"{ipaddress.ip_address(b''.join(words))}:{int(port, 16)}"
 
 
 def _text_of(entry: Path) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import boto3
 import psycopg
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from keyturn.testing.embedded import (
     PORTS,
@@ -21,7 +26,7 @@ from keyturn.testing.embedded import (
     free_port,
     usable_binaries,
 )
-from tests.testing.processes import eventually, heed_interrupts, processes_naming, temporary_folder
+from tests.testing.processes import eventually, heed_interrupts, listening, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
 
@@ -46,13 +51,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_aws_serves_and_goes(folder: Path) -> None:
     """An embedded AWS keeps a secret, forgets it on reset, and leaves no process and no file."""
     with EmbeddedAws() as aws:
-        client = boto3.client(
-            "secretsmanager",
-            endpoint_url=aws.endpoint_url,
-            region_name=aws.environment["AWS_REGION"],
-            aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
-        )
+        client = boto3.client("secretsmanager", **aws.client_arguments)
         client.create_secret(Name="app/db", SecretString="{}")
         assert [secret["Name"] for secret in client.list_secrets()["SecretList"]] == ["app/db"]
         aws.reset()
@@ -61,6 +60,67 @@ def test_aws_serves_and_goes(folder: Path) -> None:
         assert processes_naming(folder)
     assert processes_naming(folder) == []
     assert list(folder.iterdir()) == []
+
+
+CREDENTIALS_OF_STRANGERS = {
+    "none": {},
+    "the usual ones": {"aws_access_key_id": "test", "aws_secret_access_key": "test"},
+    "an account's number": {"aws_access_key_id": "000000000000", "aws_secret_access_key": "test"},
+    "another token": {
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+        "aws_session_token": "guessed",
+    },
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"AUTH": "true"}], ids=["believes", "enforces"])
+def test_another_user_of_the_machine_can_do_nothing(folder: Path, settings: dict[str, str]) -> None:
+    """Without its token the embedded AWS lists nothing, runs nothing and is not reset, by its only port."""
+    with EmbeddedAws(settings) as aws:
+        own = boto3.client("secretsmanager", **aws.client_arguments)
+        own.create_secret(Name="app/db", SecretString="{}")
+        for who, credentials in CREDENTIALS_OF_STRANGERS.items():
+            config = Config(signature_version=UNSIGNED) if who == "none" else Config()
+            for service, call in (("secretsmanager", "list_secrets"), ("lambda", "list_functions")):
+                client = boto3.client(
+                    service,  # type: ignore[call-overload] # one of two
+                    config=config,
+                    **{**aws.client_arguments, "aws_session_token": None, **credentials},
+                )
+                with pytest.raises(ClientError, match=r"EmbeddedAws\.environment"):
+                    getattr(client, call)()
+        for method, path in (("POST", "reset"), ("GET", "health"), ("GET", "ready")):
+            connection = http.client.HTTPConnection("127.0.0.1", aws.port, timeout=30)
+            with closing(connection):
+                connection.request(method, f"/_ministack/{path}")
+                assert 403 == connection.getresponse().status
+        assert ["app/db"] == [secret["Name"] for secret in own.list_secrets()["SecretList"]]
+        assert [f"127.0.0.1:{aws.port}"] == listening(folder)
+
+
+def test_whom_the_account_knows_it_answers() -> None:
+    """Credentials that it has given out itself, of a role and of a user, are good; altered ones are not."""
+    with EmbeddedAws() as aws:
+        iam = boto3.client("iam", **aws.client_arguments)
+        trust = '{"Version": "2012-10-17", "Statement": []}'
+        arn = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        lent = boto3.client("sts", **aws.client_arguments).assume_role(
+            RoleArn=arn, RoleSessionName="somebody"
+        )
+        iam.create_user(UserName="one")
+        key = iam.create_access_key(UserName="one")["AccessKey"]
+        of_role, of_user = lent["Credentials"], (key["AccessKeyId"], key["SecretAccessKey"])
+        for key_id, secret, token in (
+            (of_role["AccessKeyId"], of_role["SecretAccessKey"], of_role["SessionToken"]),
+            (*of_user, None),
+        ):
+            session = boto3.Session(key_id, secret, token, "us-east-1")
+            client = session.client("secretsmanager", endpoint_url=aws.endpoint_url)
+            assert [] == client.list_secrets()["SecretList"]
+        session = boto3.Session(of_role["AccessKeyId"], "x", "guessed", "us-east-1")
+        with pytest.raises(ClientError, match=r"EmbeddedAws\.environment"):
+            session.client("secretsmanager", endpoint_url=aws.endpoint_url).list_secrets()
 
 
 def test_postgres_takes_only_the_password(folder: Path) -> None:

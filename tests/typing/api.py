@@ -12,6 +12,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 
 import keyturn
 from keyturn import (
+    AllowanceStatus,
     CacheStatus,
     ConvergenceTableError,
     HeldStatus,
@@ -188,6 +189,8 @@ def states(cache: SecretCache) -> None:
     assert_type(status.table.trouble, str | None)
     assert_type(status.reports, ReportStatus)
     assert_type(status.resting, tuple[RestStatus, ...])
+    assert_type(status.allowance, AllowanceStatus)
+    assert_type(status.allowance.held_off, tuple[str, ...])
     assert_type(status.reports.reported_age_s, float | None)
     for held in status.secrets:
         assert_type(held.bound_s, float)

@@ -151,6 +151,7 @@ def http() -> Iterator[Server]:
 ANSWERS: Final = {
     "wrong": "535 Authentication Credentials Invalid",
     "gmail": "535-5.7.8 Username and Password not accepted. For more information, go to\r\n535 5.7.8 the help centre",
+    "disabled": "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
     "temporary": "454 Temporary authentication failure",
     "weak": "534 5.7.9 Authentication mechanism is too weak",
     "first": "530 Must issue a STARTTLS command first",
@@ -203,6 +204,12 @@ def mail() -> Iterator[Server]:
         situations = (
             Situation("wrong password", Door(port, "wrong"), refused=True, why="535 of SES"),
             Situation("wrong password", Door(port, "gmail"), refused=True, why="535 of Gmail, in two lines"),
+            Situation(
+                "no password wanted",
+                Door(port, "disabled"),
+                refused=False,
+                why="535 of Exchange Online, where the tenant allows no passwords",
+            ),
             Situation(
                 "down", Door(port, "temporary"), refused=False, why="454: the mail server cannot ask just now"
             ),

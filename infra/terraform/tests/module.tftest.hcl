@@ -44,8 +44,12 @@ run "by_default" {
     error_message = "Without parameter_prefixes no parameter may be listed."
   }
   assert {
-    condition     = length(aws_iam_role_policy.table_key) == 0 && length(aws_dynamodb_table.markers.server_side_encryption) == 0
+    condition     = !strcontains(aws_iam_role_policy.listener.policy, "kms:") && length(aws_dynamodb_table.markers.server_side_encryption) == 0
     error_message = "Without a key there is neither its use nor a right to it."
+  }
+  assert {
+    condition     = endswith(one([for one in jsondecode(aws_iam_role_policy.listener.policy).Statement : one.Resource if one.Sid == "LookAtSecrets"])[0], ":secret:*")
+    error_message = "Without name_prefixes every secret may be described."
   }
   assert {
     condition     = length(aws_dynamodb_table.convergence) == 0 && !strcontains(aws_iam_policy.reader.policy, "PutItem")
@@ -83,11 +87,19 @@ run "with_everything" {
     error_message = "The right to list parameters comes once with the prefixes."
   }
   assert {
+    condition     = [for arn in one([for one in jsondecode(aws_iam_role_policy.listener.policy).Statement : one.Resource if one.Sid == "LookAtSecrets"]) : split(":secret:", arn)[1]] == ["prod/*", "shared/*"]
+    error_message = "With name_prefixes the listener may describe those secrets and no others."
+  }
+  assert {
+    condition     = strcontains(aws_iam_policy.reader.policy, ":secret:prod/*") && strcontains(aws_iam_policy.reader.policy, ":secret:shared/*")
+    error_message = "Readers may read the markers of those secrets."
+  }
+  assert {
     condition     = length(aws_cloudtrail.own) == 1 && length(aws_s3_bucket_policy.trail) == 1
     error_message = "The trail is made, with its bucket and policy."
   }
   assert {
-    condition     = aws_dynamodb_table.markers.server_side_encryption[0].kms_key_arn == var.table_key_arn && length(aws_iam_role_policy.table_key) == 1
+    condition     = aws_dynamodb_table.markers.server_side_encryption[0].kms_key_arn == var.table_key_arn && strcontains(aws_iam_role_policy.listener.policy, "kms:ReEncrypt*")
     error_message = "The table is encrypted with the key, and the listener may use it."
   }
   assert {
@@ -106,6 +118,43 @@ run "with_everything" {
     condition     = aws_dynamodb_table.markers.tags == tomap({ application = "keyturn", team = "orders" })
     error_message = "Own tags stand beside the common one."
   }
+}
+
+run "code_in_a_bucket" {
+  command = plan
+
+  variables {
+    listener_zip           = null
+    code_bucket            = "code"
+    code_key               = "listener.zip"
+    code_s3_object_version = "3sL4kqtJlcpXroDTDmJ"
+  }
+
+  assert {
+    condition     = aws_lambda_function.listener.s3_object_version == "3sL4kqtJlcpXroDTDmJ" && aws_lambda_function.listener.filename == null
+    error_message = "The function has the very version of the object."
+  }
+}
+
+run "code_from_nowhere" {
+  command = plan
+
+  variables {
+    listener_zip = null
+    code_bucket  = "code"
+  }
+
+  expect_failures = [aws_lambda_function.listener]
+}
+
+run "a_prefix_that_would_allow_more" {
+  command = plan
+
+  variables {
+    name_prefixes = ["prod/*"]
+  }
+
+  expect_failures = [var.name_prefixes]
 }
 
 run "without_cloudtrail" {

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, mapping, mappings
 from keyturn.aws.faults import FaultKind, fault_of, secret_error
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import AccessDeniedError, ConfigurationError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, Described
 
@@ -173,7 +174,8 @@ class ParameterListing:
 def _asked(action: str, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
     """Make a call that needs the permission `action`, and return the answer. Raises `SecretError`."""
     try:
-        return call(**request)
+        with Unseen():
+            return call(**request)
     except Exception as error:
         failure, kind = secret_error(error, secret_id), fault_of(error).kind
         if kind is FaultKind.DENIED:

@@ -68,11 +68,12 @@ def texts_of(item: Item, name: str, key_length_max: int, text_length_max: int) -
 def whole_of(item: Item, name: str, *, least: int = 0) -> int:
     """Return a whole number from `least` to `NUMBER_MAX`."""
     digits = attribute_of(item, name, "N")
-    if not isinstance(digits, str) or not digits.isascii() or not digits.isdecimal():
+    # DynamoDB's numbers have at most 38 digits. Python refuses to read some thousands of them.
+    if not isinstance(digits, str) or not (len(digits) <= 38 and digits.isascii() and digits.isdecimal()):
         raise MisshapenError(name)
-    # DynamoDB's numbers have at most 38 digits, so `int` stays cheap.
-    require(least <= int(digits[:40]) <= NUMBER_MAX)
-    return int(digits)
+    number = int(digits)
+    require(least <= number <= NUMBER_MAX)
+    return number
 
 
 def moment_of(item: Item, name: str) -> float:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Self
 
-from keyturn.aws.faults import CallFailedError, Fault, FaultKind, answered_fault
+from keyturn.aws.faults import TEXT_LENGTH_MAX, CallFailedError, Fault, FaultKind, answered_fault
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError, UnavailableError
 from keyturn.model.names import parameter_id
@@ -257,7 +257,7 @@ def _said(body: bytes) -> tuple[str, str] | None:
     try:
         told = json.loads(text)
     except ValueError:
-        found = _SAID.search(text)
+        found = _SAID.search(text[:TEXT_LENGTH_MAX])
         return (found[1], found[2]) if found else None
     code = told.get("__type") if isinstance(told, dict) else None
     if not isinstance(code, str) or not code.rpartition("#")[2].isidentifier():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 MESSAGE_LENGTH_MAX: Final = 400
 """How many characters of AWS's own message are kept."""
+
+TEXT_LENGTH_MAX: Final = 10 * MESSAGE_LENGTH_MAX
+"""How many characters of an error's text are looked at."""
+
+CODE_LENGTH_MAX: Final = 128
+"""An error code that is longer is not AWS's."""
 
 
 class FaultKind(Enum):
@@ -249,7 +256,8 @@ def asked(
     as the cause where that is safe.
     """
     try:
-        return call()
+        with Unseen():
+            return call()
     except KeyturnError:
         # There is no client, or it is one that reads through keyturn itself.
         raise
@@ -293,7 +301,7 @@ def _answered(response: object) -> Fault:
     message = error.get("Message") if isinstance(error, dict) else None
     status = meta.get("HTTPStatusCode") if isinstance(meta, dict) else None
     status = status if isinstance(status, int) else 0
-    if not isinstance(code, str) or not code.isidentifier():
+    if not isinstance(code, str) or not (len(code) <= CODE_LENGTH_MAX and code.isidentifier()):
         # The answer was not AWS's JSON, so its "message" is the body, which is not quoted.
         return Fault(_KIND_BY_STATUS.get(status, FaultKind.UNAVAILABLE), f"HTTP {status}", status=status)
     return answered_fault(code, message if isinstance(message, str) else "", status)
@@ -308,4 +316,4 @@ def _kind(code: str, status: int) -> FaultKind:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MESSAGE_LENGTH_MAX].rstrip(".")
+    return " ".join(text[:TEXT_LENGTH_MAX].split())[:MESSAGE_LENGTH_MAX].rstrip(".")

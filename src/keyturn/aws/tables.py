@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from keyturn.aws.answers import Call
 from keyturn.aws.faults import Fault, FaultKind, fault_of
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import ConvergenceTableError, MarkerTableError
 
 
@@ -39,7 +40,8 @@ class TableCalls:
     def send(self, call: Call, **request: object) -> Mapping[str, object]:
         """Make `call` with these arguments alone, and return the answer."""
         try:
-            return call(**request)
+            with Unseen():
+                return call(**request)
         except Exception as error:
             raise self.failure(fault_of(error)) from error
 

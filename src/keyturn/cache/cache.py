@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
-from keyturn.cache.copies import Copies, Look
+from keyturn.cache.copies import Basis, Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.freshness import Evidence, disputed, evidence_of, predates
 from keyturn.cache.held import Dispute, HeldSecret, HeldStage
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from keyturn.cache.status import HeldStatus
 
 log = logging.getLogger("keyturn")
+
+ADVICE_TIME = "give the login more time (budget_s, remaining_s), or look why the service is slow"
 
 
 class Background(Protocol):
@@ -86,9 +88,7 @@ class Cache:
         self._table = table
         self._window_s = window_s
         self._metrics = metrics
-        self.service = service or Service(
-            "Secrets Manager", wait_s=limits.refresh_wait_s, clock=clock, random=random
-        )
+        self.service = service or Service("Secrets Manager", limits=limits, clock=clock, random=random)
         self.background: Background = Inline()
         self.copies = Copies(
             table,
@@ -137,7 +137,7 @@ class Cache:
         self, secret_id: str, stage: str, look: Look, spare: SecretVersion, waiting: Waiting
     ) -> SecretVersion:
         """Have the copy refreshed, and return what that brings in a moment, else the copy."""
-        if self._is_refreshed_ahead(stage, look, waiting):
+        if self.is_refreshed_ahead(stage, look, waiting):
             self.copies.spare_hit(secret_id, stage)
             return spare
         if self.copies.is_locked_here() or not self.service.may_probe(self.copies.now()):
@@ -149,12 +149,10 @@ class Cache:
         patience_s = waiting.left_s(has_copy=True)
         if flight.wait(patience_s):
             return _landed(flight, secret_id)
-        if patience_s >= self.copies.limits.refresh_wait_s / 2:
-            # Less says nothing of the service: this caller's patience was spent on the table.
-            self.service.waited_in_vain()
+        self.service.waited_in_vain(patience_s)
         return spare
 
-    def _is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
+    def is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
         """Return True if the background thread refreshes this copy, so that no caller need wait for it."""
         if look.is_forced or stage == AWSPENDING or waiting.is_needed:
             return False
@@ -165,19 +163,22 @@ class Cache:
         if self.copies.is_locked_here():
             return self.reads.bring(secret_id, stage)
         left_s = waiting.left_s(has_copy=False)
-        if self.flights.find(look.key) is None and self.service.is_full:
+        is_full, flight, is_mine = self.service.is_full, self.flights.find(look.key), False
+        if not is_full:
+            flight, is_mine = self._begin(look.key, secret_id, stage)
+        if flight is None:
             raise self.copies.unavailable(secret_id, "too many reads hang already, so no other was begun")
-        flight, is_mine = self._begin(look.key, secret_id, stage)
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
-        self.service.waited_in_vain()
-        error = self.copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
-        self.copies.remember_failure(secret_id, stage, error)
-        raise error
+        self.service.waited_in_vain(left_s)
+        # A later read may have got through, or one under another id.
+        again = self.copies.look(secret_id, stage)
+        brought = again.version if again.version is not None else again.spare
+        return brought if brought is not None else _give_up(self.copies, secret_id, stage, waiting)
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
-        job = partial(self.reads.bring, secret_id, stage)
-        return self.flights.join_or_begin(key, job, self.copies.now().monotonic_s)
+        job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
+        return self.flights.join_or_begin(key, job, now.monotonic_s, self.service.patience_s(now))
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of every stage ask the service. Return True if the secret was held.
@@ -244,6 +245,9 @@ class Cache:
                 if held is None
                 else after_offer(held, copies.marker(secret), version, asked)
             )
+            if held is not None:
+                basis = Basis(secret, held, copies.marker(secret), secret_id, asked)
+                self.reads.judge(basis, found, reads=1)
             return copies.land(secret_id, secret, found, held)
 
     def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:
@@ -286,7 +290,8 @@ class Cache:
         An error of the read stays in `status()` and the log.
         """
         copies = self.copies
-        if not self.service.may_probe(copies.now()):
+        now = copies.now()
+        if not self.service.may_probe(now):
             return False
         key = copies.key_of(secret.arn, held.stage)
 
@@ -294,9 +299,11 @@ class Cache:
             self.reads.bring_ahead(secret.arn, held)
             return held.version
 
-        flight, is_mine = self.flights.join_or_begin(key, job, copies.now().monotonic_s)
-        if not flight.wait(copies.limits.refresh_wait_s):
-            self.service.waited_in_vain()
+        again_after_s = self.service.patience_s(now)
+        flight, is_mine = self.flights.join_or_begin(key, job, now.monotonic_s, again_after_s)
+        patience_s = copies.limits.refresh_wait_s
+        if not flight.wait(patience_s):
+            self.service.waited_in_vain(patience_s)
             return False
         if is_mine:
             try:
@@ -364,3 +371,16 @@ def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:
     except SecretError as error:
         again = error.about(secret_id)
         raise again from error.__cause__ or error
+
+
+def _give_up(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> NoReturn:
+    """Raise that a caller waited in vain; remember it for others that would wait as long."""
+    if waiting.cold_s < copies.limits.cold_wait_s:
+        raise copies.unavailable(
+            secret_id,
+            f"no answer within the {waiting.cold_s:.3g} s that the login had left",
+            advice=ADVICE_TIME,
+        )
+    error = copies.unavailable(secret_id, f"no answer within {waiting.cold_s:g} s")
+    copies.remember_failure(secret_id, stage, error)
+    raise error

@@ -87,7 +87,7 @@ class Checker:
         self._limits = limits
         self._window_s = window_s
         self._metrics = metrics
-        self.table_service = Service("marker table", wait_s=limits.refresh_wait_s, clock=clock, random=random)
+        self.table_service = Service("marker table", limits=limits, clock=clock, random=random)
         self._flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
@@ -99,6 +99,8 @@ class Checker:
         self._checked: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
+        if self._table is not None:
+            self._table.allowance.after_fork()
         for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:
@@ -143,10 +145,11 @@ class Checker:
         flight = self._begin_check(age_s)
         if flight is None or self.table_service.rest is not None:
             return
-        if flight.wait(waiting.left_s(has_copy=True)):
+        patience_s = waiting.left_s(has_copy=True)
+        if flight.wait(patience_s):
             flight.outcome()
             return
-        self.table_service.waited_in_vain()
+        self.table_service.waited_in_vain(patience_s)
         self._open_if_older(age_s)
 
     def check_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -160,8 +163,9 @@ class Checker:
         begun = self._now()
         if self._is_asked():
             flight = self._begin_check(0.0, opens=False)
-            if flight is not None and not flight.wait(self._limits.refresh_wait_s):
-                self.table_service.waited_in_vain()
+            patience_s = self._limits.refresh_wait_s
+            if flight is not None and not flight.wait(patience_s):
+                self.table_service.waited_in_vain(patience_s)
         self._refresh_due(0.0, go_on)
         with self._checking:
             # Unless a caller found the window at its end meanwhile, and has checked.
@@ -196,7 +200,10 @@ class Checker:
                     self._open(begun)
             return True
 
-        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s)
+        again_after_s = max(age_s, self.table_service.patience_s(now))
+        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s, again_after_s)
+        if not is_mine and self.table_service.rest is not None:
+            self._open_if_older(age_s)
         return flight if is_mine else None
 
     def _is_asked(self) -> bool:
@@ -310,10 +317,18 @@ class Checker:
     def status(self) -> CacheStatus:
         """Return a snapshot of everything held, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.cache.status import CacheStatus, ReportStatus, rest_status, table_status
+        from keyturn.cache.status import (
+            AllowanceStatus,
+            CacheStatus,
+            ReportStatus,
+            allowance_status,
+            rest_status,
+            table_status,
+        )
 
         secrets, *parameters = (cache.status() for cache in self.caches)
-        view = self._table.view if self._table is not None else None
+        table = self._table
+        view = table.view if table is not None else None
         now, held = self._now(), tuple(chain(*parameters))
         reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
         services = dict.fromkeys((*(cache.service for cache in self.caches), self.table_service))
@@ -324,6 +339,7 @@ class Checker:
             reports,
             resting=tuple(rest for one in services if (rest := rest_status(one, now)) is not None),
             evictions=sum(cache.holdings.evictions for cache in self.caches),
+            allowance=allowance_status(table.allowance, now) if table is not None else AllowanceStatus(),
         )
 
     def _now(self) -> Instant:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from keyturn.cache.allowance import Allowance
 from keyturn.cache.failures import RecentFailures
 from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
 from keyturn.cache.held import HeldSecret, HeldStage
@@ -73,6 +74,7 @@ class Copies:
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
         self._table = table
+        self.allowance = table.allowance if table is not None else Allowance(0)
         self.unavailable = unavailable
         self.limits = limits
         self._clock = clock
@@ -153,7 +155,9 @@ class Copies:
             secret.use_name(secret_id)
             if held.generation != secret.generation:
                 secret.forced[stage] = asked.begun
-            return Basis(secret, held, self.marker(secret), secret.asks_by(), asked)
+            is_followed = self.allowance.allows(secret.key, asked.begun.monotonic_s)
+            marker = self.marker(secret) if is_followed else None
+            return Basis(secret, held, marker, secret.asks_by(), asked)
 
     def generation(self, secret_id: str) -> int:
         """Return the secret's generation, which moves with each invalidation; 0 for an unknown secret."""
@@ -262,11 +266,8 @@ class Copies:
         if servable_for_s(troubled, now, self.limits) <= 0:
             raise error.about(secret_id) from error
         self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name)
-        log.warning(
-            "a known version is served, since %s",
-            error,
-            extra=about("stale_served", secret=secret.name, error=error),
-        )
+        extra = about("stale_served", secret=secret.name, error=error)
+        log.warning("a known version is served, since %s", error, extra=extra)
         return as_asked(troubled.version, secret_id)
 
     # Judging, under the lock
@@ -295,6 +296,7 @@ class Copies:
             generation=secret.generation if generation is None else generation,
             now=now,
             limits=self.limits,
+            is_followed=self.allowance.allows(secret.key, now.monotonic_s),
         )
 
     def marker(self, secret: HeldSecret) -> Marker | None:

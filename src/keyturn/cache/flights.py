@@ -102,14 +102,16 @@ class SingleFlight(Generic[_Key, _T]):
         flight = self._flights.get(key)
         return flight if flight is not None and not flight.is_over else None
 
-    def join_or_begin(self, key: _Key, job: Callable[[], _T], now_s: float) -> tuple[Flight[_T], bool]:
+    def join_or_begin(
+        self, key: _Key, job: Callable[[], _T], now_s: float, patience_s: float = ABANDONED_S
+    ) -> tuple[Flight[_T], bool]:
         """Return the flight of this key, and True if this call has begun it (`now_s` by a monotonic clock).
 
-        A flight that takes longer than `ABANDONED_S` is left to itself: another one may get through.
+        A flight that takes longer than `patience_s` is left to itself: another one may get through.
         """
         with self._lock:
             known = self.find(key)
-            if known is not None and now_s - known.begun_s < ABANDONED_S:
+            if known is not None and now_s - known.begun_s < patience_s:
                 return known, False
             flight = Flight(self._name, job, now_s, lambda ended: self._forget(key, ended))
             flight.begin()

@@ -49,12 +49,11 @@ class Assurance(NamedTuple):
 class Evidence(NamedTuple):
     """What the cache and the marker know of a rotation that may be under way.
 
-    `mark` changes with the marker. `moving`: a version other than the current one is pending, or the
-    marker and Secrets Manager disagree. `pending_is_set`: the rotation announced that the server
-    already takes the pending version. `doubted`: a version that AWSCURRENT may be back on.
+    `moving`: a version other than the current one is pending, or the marker and Secrets Manager disagree.
+    `pending_is_set`: the rotation announced that the server already takes the pending version. `doubted`: a
+    version that AWSCURRENT may be back on.
     """
 
-    mark: tuple[str, int] | None = None
     moving: bool = False
     pending_is_set: bool = False
     doubted: SecretVersion | None = None
@@ -76,7 +75,6 @@ def evidence_of(stages: Mapping[str, HeldStage], marker: Marker | None) -> Evide
     # AWSCURRENT moved between two reads: it was seen before, AWSPREVIOUS after.
     has_crossed = previous is not None and previous.version.identity == current.version.identity
     return Evidence(
-        mark=(marker.epoch, marker.sequence) if marker is not None else None,
         moving=is_pending or has_crossed or disputed(marker, current),
         pending_is_set=is_pending and marker is not None and marker.step in STEPS_AFTER_SET,
         doubted=current.doubt.version if current.doubt is not None else None,
@@ -153,9 +151,14 @@ def fresh_for_s(
     generation: int,
     now: Instant,
     limits: Limits,
+    is_followed: bool = True,
 ) -> float:
-    """Return for how many seconds from `now` the copy is fresh; 0 or less: refresh it."""
-    if holding.generation != generation or disputed(marker, holding) or holding.is_denied:
+    """Return for how many seconds from `now` the copy is fresh; 0 or less: refresh it.
+
+    `is_followed`: whether a marker that disagrees may cause a read; see `Allowance`.
+    """
+    is_disputed = is_followed and disputed(marker, holding)
+    if holding.generation != generation or is_disputed or holding.is_denied:
         return 0.0
     age_s = holding.confirmed.age_s(now)
     if holding.stage == AWSPENDING:

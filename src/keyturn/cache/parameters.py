@@ -37,7 +37,7 @@ class _NamesUnderPath(NamedTuple):
 
 
 PATHS_MAX = 1024
-"""How many paths' names are kept; the oldest makes room."""
+"""How many paths' names are kept; the one that was read longest ago makes room."""
 
 
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
@@ -105,8 +105,8 @@ class Parameters:
     def get_by_path(self, path: str, *, recursive: bool) -> dict[str, Parameter]:
         """Return each parameter under the path by its full name, in the order of Parameter Store.
 
-        The names are read again after `uncovered_ttl_s`; each value is as fresh as any other.
-        Raises a `SecretError`.
+        The names are read again after `uncovered_ttl_s`; with a background thread at work the caller leaves
+        with names up to twice as old. Each value is as fresh as any other. Raises a `SecretError`.
         """
         path = parameter_path(path)
         waiting = self._checker.waiting()
@@ -167,11 +167,14 @@ class Parameters:
         service, now = self._cache.service, self._cache.copies.now()
         if self._batches.find(BATCH) is None and not is_cold and not service.may_probe(now):
             return False, None
-        flight, is_mine = self._batches.join_or_begin(BATCH, lambda: self._read(names), now.monotonic_s)
+        flight, is_mine = self._batches.join_or_begin(
+            BATCH, lambda: self._read(names), now.monotonic_s, service.patience_s(now)
+        )
         if not is_cold and service.rest is not None:
             return False, None
-        if not flight.wait(waiting.left_s(has_copy=not is_cold)):
-            service.waited_in_vain()
+        patience_s = waiting.left_s(has_copy=not is_cold)
+        if not flight.wait(patience_s):
+            service.waited_in_vain(patience_s)
             return False, None
         return True, flight.outcome() if is_mine else None
 
@@ -187,8 +190,8 @@ class Parameters:
     ) -> tuple[dict[str, Parameter | None], dict[str, Parameter]]:
         """Return what needs no batch, and the copies that may be served in the place of what needs one.
 
-        No batch is needed for what is served as it is, and for what a batch cannot read. None stands for a
-        parameter that was just found not to exist.
+        No batch is needed for what is served as it is or refreshed in the background, and for what a batch
+        cannot read. None stands for a parameter that was just found not to exist.
         """
         ready: dict[str, Parameter | None] = {}
         spares: dict[str, Parameter] = {}
@@ -200,6 +203,9 @@ class Parameters:
                 look = self._cache.copies.look(one.name, one.selector)
                 if look.version is not None:
                     ready[name] = cast("Parameter", look.version)
+                elif look.spare is not None and self._cache.is_refreshed_ahead(one.selector, look, waiting):
+                    self._cache.copies.spare_hit(one.name, one.selector)
+                    ready[name] = cast("Parameter", look.spare)
                 elif look.spare is not None:
                     spares[name] = cast("Parameter", look.spare)
             except ParameterNotFoundError:
@@ -278,9 +284,13 @@ class Parameters:
         if not isinstance(source, ParameterSource):
             raise ConfigurationError(f"parameters under {path!r}: this source reads no paths")
         known, now = self._paths.get(key), copies.now()
-        if known is not None and known.begun.age_s(now) < self._limits.uncovered_ttl_s * self._limits.spread:
+        ttl_s = self._limits.uncovered_ttl_s * self._limits.spread
+        if known is not None and known.begun.age_s(now) < ttl_s:
             return known.names
         is_usable = known is not None and known.begun.age_s(now) < self._limits.max_stale_s
+        if is_usable and known is not None and known.begun.age_s(now) < 2 * ttl_s:
+            # A caller that asks often enough need not wait: the next one has what this reading brings.
+            waiting = waiting.within(0.0) if self._cache.background.is_at_work() else waiting
         failure = copies.recent_failure(path_key(path), _stage_of(recursive))
         if failure is None and (self._cache.service.may_probe(now) or not is_usable):
             self._read_path_within(source, key, waiting, has_copy=is_usable)
@@ -302,12 +312,16 @@ class Parameters:
         if copies.is_locked_here():
             self._read_path(source, *key)
             return
-        now_s = copies.now().monotonic_s
-        flight, _ = self._path_reads.join_or_begin(key, lambda: self._read_path(source, *key), now_s)
+        now = copies.now()
+        flight, _ = self._path_reads.join_or_begin(
+            key, lambda: self._read_path(source, *key), now.monotonic_s, service.patience_s(now)
+        )
         does_answer = service.rest is None
         patience_s = waiting.left_s(has_copy=has_copy) if does_answer or not has_copy else 0.0
-        if not flight.wait(patience_s) and does_answer:
-            service.waited_in_vain()
+        if flight.wait(patience_s):
+            flight.outcome()
+        elif does_answer:
+            service.waited_in_vain(patience_s)
 
     def _read_path(self, source: ParameterSource, path: str, recursive: bool) -> None:  # noqa: FBT001
         """Read all pages of a path, and keep what they bring."""
@@ -326,9 +340,12 @@ class Parameters:
             return
         for parameter in parameters:
             self._cache.offer(parameter.name, AWSCURRENT, parameter, begun)
-        while len(self._paths) >= PATHS_MAX:
-            self._paths.pop(next(iter(self._paths)), None)
-        self._paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
+        paths = self._paths
+        paths.pop((path, recursive), None)
+        # A copy of the keys, since other threads may read other paths.
+        for oldest in tuple(paths)[: max(0, len(paths) + 1 - PATHS_MAX)]:
+            paths.pop(oldest, None)
+        paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
 
 
 BATCHES_AWAITED_MAX: Final = 3

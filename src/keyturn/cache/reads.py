@@ -23,6 +23,7 @@ from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.frames import without_locals
 
 _T = TypeVar("_T")
 
@@ -102,7 +103,20 @@ class Reads:
                 found = after_answer(held, basis.marker, answer, asked, pinned)
         except SecretError as error:
             return self._copies.serve_despite(secret_id, basis.secret, held, error)
+        self.judge(basis, found, reads=1 if wanted is None else 2)
         return self._copies.land_refresh(secret_id, basis, found)
+
+    def judge(self, basis: Basis, found: HeldStage, *, reads: int) -> None:
+        """Count so many reads of a secret if its marker has caused them and they changed nothing."""
+        allowance = self._copies.allowance
+        before, now_s = allowance.in_vain, self._clock.monotonic()
+        # One read may have used up the allowance under which several stages of a secret were found due.
+        marker = basis.marker or self._copies.marker(basis.secret)
+        is_held_off = allowance.judge(basis.secret.key, marker, basis.held, found, reads=reads, now_s=now_s)
+        for _ in range(allowance.in_vain - before):
+            self._metrics.record(Metric.READS_IN_VAIN, 1, secret=basis.secret.name)
+        if is_held_off:
+            self._metrics.record(Metric.MARKERS_HELD_OFF, 1, secret=basis.secret.name)
 
     def _read_pinned(self, secret_id: str, stage: str, version_id: str) -> SecretVersion | None:
         try:
@@ -124,6 +138,7 @@ class Reads:
             answer = ask()
             answered = True
         except Exception as raised:
+            without_locals(raised)
             error = self.as_failed_read(raised, secret_id)
             answered = is_answer(error)
             self._measure(begun, self._name_of(secret_id), error)

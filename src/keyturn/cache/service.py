@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from keyturn.cache.flights import ABANDONED_S
+from keyturn.cache.limits import Limits
 from keyturn.model.instant import Clock, Instant
 
 PROBE_PAUSE_MAX_S: Final = 10.0
@@ -19,7 +20,10 @@ LOST_S: Final = 600.0
 """A request that hangs for longer counts no more: it may never end, and the service may be back."""
 
 HANGING_MAX: Final = 8
-"""How many reads of a service that does not answer may hang at the same time."""
+"""So many requests of a service that does not answer hang at most for the sake of callers without a copy."""
+
+PROBES_MAX: Final = 16
+"""So many hang at most with the probes for copies that are held: one a minute, and the first ones sooner."""
 
 
 class Rest(NamedTuple):
@@ -41,15 +45,16 @@ class Rest(NamedTuple):
 class Service:
     """What this process knows of one service: how many requests are under way, and whether it answers.
 
-    `name` is what `status()` calls it; `wait_s` is how long a caller with a copy waits for an answer. After a
-    wait in vain, or a failure that took longer than that, the service rests: nobody with a copy waits for it,
-    and one request at a time, a probe, asks whether it answers again. Threads may share it: each change is
-    one assignment.
+    `name` is what `status()` calls it; `limits` say how long callers wait for an answer. After a wait in
+    vain, or a failure that took longer than a caller with a copy waits, the service rests: nobody with a
+    copy waits for it, and probes ask whether it answers again. A probe that hangs is left to itself after
+    `patience_s`, and the next one is made. Threads may share it: each change is one assignment.
     """
 
-    def __init__(self, name: str, *, wait_s: float, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(self, name: str, *, limits: Limits, clock: Clock, random: Callable[[], float]) -> None:
         self.name = name
-        self._wait_s = wait_s
+        self._wait_s = limits.refresh_wait_s
+        self._telling_s = min(limits.refresh_wait_s, limits.cold_wait_s) / 2
         self._clock = clock
         self._random = random
         self.after_fork()
@@ -65,21 +70,35 @@ class Service:
         rest = self.rest
         if rest is None:
             return True
-        is_asking = any(begun.age_s(now) < ABANDONED_S for begun in tuple(self._under_way.values()))
-        return not (rest.pauses(now) or is_asking or self.is_full)
+        ages_s = self._ages_s(now)
+        is_asking = bool(ages_s) and min(ages_s) < self.patience_s(now)
+        return not (rest.pauses(now) or is_asking or len(ages_s) >= PROBES_MAX)
+
+    def patience_s(self, now: Instant) -> float:
+        """Return after how many seconds a request counts as one that hangs, so that another may be made.
+
+        While the service rests: after twice the wait of a caller, and twice as long for each that hangs.
+        """
+        if self.rest is None:
+            return ABANDONED_S
+        return min(ABANDONED_S, self._wait_s * 2.0 ** len(self._ages_s(now)))
 
     @property
     def is_full(self) -> bool:
-        """True if so many requests hang already that no other may be made."""
-        if self.rest is None:
-            return False
-        now = self._now()
-        hanging = [begun for begun in tuple(self._under_way.values()) if begun.age_s(now) < LOST_S]
-        return len(hanging) >= HANGING_MAX
+        """True if so many requests hang already that no other is made for a caller without a copy."""
+        return self.rest is not None and len(self._ages_s(self._now())) >= HANGING_MAX
 
-    def waited_in_vain(self) -> None:
-        """A caller stopped waiting: until an answer comes in time, nobody with a copy waits."""
-        if self.rest is None:
+    def _ages_s(self, now: Instant) -> list[float]:
+        """Return how long each request has been under way; those that may never end are not counted."""
+        ages_s = (begun.age_s(now) for begun in tuple(self._under_way.values()))
+        return [age_s for age_s in ages_s if age_s < LOST_S]
+
+    def waited_in_vain(self, patience_s: float) -> None:
+        """Note that a caller waited so long: until an answer comes in time, nobody with a copy waits.
+
+        A caller that had only a moment left, before its own end say, has learned nothing of the service.
+        """
+        if self.rest is None and patience_s >= self._telling_s:
             self.rest = Rest(self._now())
 
     def begin(self) -> object:
@@ -92,6 +111,9 @@ class Service:
         """Note that the request ended, with an answer of whatever kind or without one."""
         now, rest = self._now(), self.rest
         begun = self._under_way.pop(token, now)
+        if not answered and self._has_answered_since(begun):
+            # A request that hung, and was made before the service came back: its end is no news.
+            return
         took_s = now.monotonic_s - begun.monotonic_s
         if answered:
             self.answered = now
@@ -105,6 +127,11 @@ class Service:
             self.rest = rest._replace(
                 failures=rest.failures + 1, failed=now, pause_s=pause_s * (0.5 + self._random() / 2)
             )
+
+    def _has_answered_since(self, begun: Instant) -> bool:
+        """Return True if the service does not rest, and has answered a request since that moment."""
+        answered = self.answered
+        return self.rest is None and answered is not None and answered.monotonic_s > begun.monotonic_s
 
     def _now(self) -> Instant:
         return Instant.now(self._clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keyturn.cache.allowance import PROCESS_READS_MAX, Allowance
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
@@ -74,11 +75,26 @@ class RestStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowanceStatus:
+    """What markers have cost this process, and may still cost it.
+
+    `in_vain`: reads that markers caused and that changed nothing. `left`: how many more all markers together
+    can cause now; one comes back each second. `held_off`: the keys of the markers that are not followed now,
+    since they have used up their own share.
+    """
+
+    in_vain: int = 0
+    left: float = PROCESS_READS_MAX
+    held_off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatus:
     """Everything held, by ARN and stage, the tables, and the services that do not answer in time.
 
     Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number. `evictions`
     counts the secrets and parameters that were forgotten to make room for others (`Limits.max_secrets`).
+    `allowance` is about the reads that markers can cause.
     """
 
     secrets: tuple[HeldStatus, ...]
@@ -87,6 +103,13 @@ class CacheStatus:
     reports: ReportStatus = ReportStatus()
     resting: tuple[RestStatus, ...] = ()
     evictions: int = 0
+    allowance: AllowanceStatus = AllowanceStatus()
+
+
+def allowance_status(allowance: Allowance, now: Instant) -> AllowanceStatus:
+    """Return what markers have cost and may still cost."""
+    now_s = now.monotonic_s
+    return AllowanceStatus(allowance.in_vain, allowance.left(now_s), allowance.held_off(now_s))
 
 
 def rest_status(service: Service, now: Instant) -> RestStatus | None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
+from keyturn.cache.allowance import Allowance
 from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_version, since_marker_s
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
@@ -122,6 +123,7 @@ class TableWatch:
         self._asked: Instant | None = None
         self._in_use_since: Instant | None = None
         self.view = UNSEEN
+        self.allowance = Allowance(limits.max_secrets)
 
     def forget(self) -> None:
         """Forget everything, as before the first check."""
@@ -223,6 +225,9 @@ class TableWatch:
         return self._markers.read_head(consistent=True)
 
     def _failed(self, trouble: str, begun: Instant) -> None:
+        if not self._is_latest(begun):
+            # A check that hung, and a later one was answered meanwhile.
+            return
         if self.view.trouble is None:
             log.warning(
                 "secrets are served on the short TTL of %g s: %s",

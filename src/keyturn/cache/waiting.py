@@ -23,6 +23,7 @@ class Waiting(NamedTuple):
 
     def within(self, seconds: float) -> Waiting:
         """Return the patience of a call that ends after so many seconds at the latest."""
+        seconds = max(0.0, seconds)
         return self._replace(copy_s=min(self.copy_s, seconds), cold_s=min(self.cold_s, seconds))
 
     def left_s(self, *, has_copy: bool) -> float:

@@ -78,6 +78,19 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
     )
 
 
+def _convergence_table(help_: str) -> Callable[[_F], _F]:
+    return click.option(
+        "--convergence-table",
+        envvar="KEYTURN_CONVERGENCE_TABLE",
+        show_envvar=True,
+        help=f"Name or ARN of the convergence table, {help_}",
+    )
+
+
+_prefix = _several("--prefix", "Prefix of the watched secrets' names. Default: all names.")
+_table_key = click.option("--table-key", help="ARN of the customer managed KMS key that encrypts the tables.")
+
+
 @command.command
 @_secrets(required=False)
 @_several("--stage", "The only staging label that may be read. Default: any label.")
@@ -86,12 +99,8 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
 @_keys
 @_aliases
 @_marker_table(required=False)
-@click.option(
-    "--convergence-table",
-    envvar="KEYTURN_CONVERGENCE_TABLE",
-    show_envvar=True,
-    help="Name or ARN of the convergence table, if the process reports its versions.",
-)
+@_convergence_table("if the process reports its versions.")
+@_table_key
 @_placed
 def reader(
     *,
@@ -104,6 +113,7 @@ def reader(
     key_alias: Sequence[str],
     marker_table: str | None,
     convergence_table: str | None,
+    table_key: str | None,
 ) -> None:
     """Print the policy for reads of secrets and parameters."""
     _echo(
@@ -117,16 +127,18 @@ def reader(
             key_aliases=key_alias,
             marker_table=marker_table,
             convergence_table=convergence_table,
+            table_key=table_key,
         )
     )
 
 
 @command.command
 @_marker_table(required=True)
-@_several("--prefix", "Prefix of the watched secrets' names. Default: all names.")
+@_prefix
 @click.option("--parameters", is_flag=True, help="The sweep lists parameters as well.")
 @click.option("--log-group", help="ARN of the listener's log group, ending in :*")
 @click.option("--queue", help="ARN of the queue for events that the listener could not handle.")
+@_table_key
 @_placed
 def listener(
     *,
@@ -136,10 +148,11 @@ def listener(
     log_group: str | None,
     queue: str | None,
     parameters: bool,
+    table_key: str | None,
 ) -> None:
     """Print the rotation listener's policy.
 
-    infra/template.yaml has the same policy.
+    infra/template.yaml and infra/terraform have the same policy.
     """
     _echo(
         roles.listener(
@@ -149,6 +162,7 @@ def listener(
             parameters=parameters,
             log_group=log_group,
             queue=queue,
+            table_key=table_key,
         )
     )
 
@@ -156,10 +170,11 @@ def listener(
 @command.command
 @_secrets(required=True)
 @_marker_table(required=True)
+@_table_key
 @_placed
-def announcer(place: Place, secret: Sequence[str], marker_table: str) -> None:
+def announcer(place: Place, secret: Sequence[str], marker_table: str, table_key: str | None) -> None:
     """Print the policy for calls of keyturn.announce."""
-    _echo(roles.announcer(place, secrets=secret, marker_table=marker_table))
+    _echo(roles.announcer(place, secrets=secret, marker_table=marker_table, table_key=table_key))
 
 
 @command.command
@@ -168,6 +183,7 @@ def announcer(place: Place, secret: Sequence[str], marker_table: str) -> None:
 @_keys
 @_aliases
 @_marker_table(required=False)
+@_table_key
 @_placed
 def rotation(
     *,
@@ -177,6 +193,7 @@ def rotation(
     key: Sequence[str],
     key_alias: Sequence[str],
     marker_table: str | None,
+    table_key: str | None,
 ) -> None:
     """Print the policy of a rotation function.
 
@@ -190,6 +207,36 @@ def rotation(
             keys=key,
             key_aliases=key_alias,
             marker_table=marker_table,
+            table_key=table_key,
+        )
+    )
+
+
+@command.command
+@_marker_table(required=True)
+@_prefix
+@_convergence_table("if there is one.")
+@_table_key
+@_placed
+def operator(
+    *,
+    place: Place,
+    marker_table: str,
+    prefix: Sequence[str],
+    convergence_table: str | None,
+    table_key: str | None,
+) -> None:
+    """Print the policy for keyturn status, watch and doctor, which only look.
+
+    It allows no read of a value.
+    """
+    _echo(
+        roles.operator(
+            place,
+            marker_table=marker_table,
+            prefixes=prefix,
+            convergence_table=convergence_table,
+            table_key=table_key,
         )
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.errors import ConfigurationError
+from keyturn.runtime.dumps import forbid_core_dumps
 from keyturn.runtime.host import SYSTEM_CLOCK, environment
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def command(
     """
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")
+    forbid_core_dumps()
     from keyturn.serve.allowing import AllowList
     from keyturn.serve.logs import set_up
     from keyturn.serve.server import ConnectionLimits, serve

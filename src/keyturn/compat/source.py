@@ -14,6 +14,7 @@ from typing import Protocol
 
 from keyturn.aws.faults import asked
 from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.model.concealed import Concealed
 from keyturn.model.versions import SecretVersion
 
 FAILURES_MAX = 1024
@@ -39,14 +40,34 @@ class Hook(Protocol):
     def get(self, cached_obj: object) -> Mapping[str, object]: ...
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, init=False)
 class DescribedVersion(SecretVersion):
     """A version read by its id. With a hook, `stored` is all that the version keeps of the answer.
 
     Unlike other versions it may have neither text nor bytes, since upstream allows that.
     """
 
-    stored: object = field(default=None, repr=False)
+    stored: object = field(repr=False)
+
+    def __init__(  # noqa: PLR0917 # as a version takes them
+        self,
+        secret_id: str,
+        arn: str,
+        name: str,
+        version_id: str,
+        stages: frozenset[str],
+        created_s: float | None = None,
+        *,
+        string: str | None = None,
+        binary: bytes | None = None,
+        stored: object = None,
+        concealed: Concealed | None = None,
+    ) -> None:
+        # By its name: see `Parameter`.
+        SecretVersion.__init__(
+            self, secret_id, arn, name, version_id, stages, created_s, string, binary, concealed
+        )
+        object.__setattr__(self, "stored", stored)
 
 
 class DescribedSource:

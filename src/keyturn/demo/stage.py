@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,8 +42,12 @@ class Stack:
             raise DeploymentError(f"the sweep failed: {answer['Payload'].read().decode()[:500]}")
 
 
-def deploy(listener_zip: Path, template: Path) -> Stack:
-    """Deploy the listener as a user does: the zip to S3, the template through CloudFormation."""
+def deploy(listener_zip: Path, template: Path, settings: Mapping[str, str] | None = None) -> Stack:
+    """Deploy the listener as a user does: the zip to S3, the template through CloudFormation.
+
+    `settings` are further parameters of the template.
+    """
+    given = {"CodeBucket": BUCKET, "CodeKey": listener_zip.name, **(settings or {})}
     storage, formation = boto3.client("s3"), boto3.client("cloudformation")
     storage.create_bucket(Bucket=BUCKET)
     storage.upload_file(str(listener_zip), BUCKET, listener_zip.name)
@@ -50,10 +55,7 @@ def deploy(listener_zip: Path, template: Path) -> Stack:
         StackName=STACK,
         TemplateBody=template.read_text(),
         Capabilities=["CAPABILITY_IAM"],
-        Parameters=[
-            {"ParameterKey": "CodeBucket", "ParameterValue": BUCKET},
-            {"ParameterKey": "CodeKey", "ParameterValue": listener_zip.name},
-        ],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )
     try:
         formation.get_waiter("stack_create_complete").wait(

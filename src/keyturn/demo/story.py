@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+import boto3
+
 from keyturn.demo.contenders import CHECK_INTERVAL_S, CONTENDERS
 from keyturn.demo.fleet import Fleet
 from keyturn.demo.records import Move, Run
@@ -58,7 +60,7 @@ QUICK: Final = Plan(workers=1, moves=2, quiet_s=2.5, window_s=2, spacing_s=4.3)
 
 def tell(plan: Plan, progress: Progress) -> Run:
     """Do the whole run. Everything is started here, and ended before this returns."""
-    progress.say("starting an embedded AWS and a PostgreSQL server")
+    progress.say("starting an embedded AWS and a PostgreSQL server, which answer nobody else on this machine")
     with EmbeddedAws() as aws, EmbeddedPostgres({"max_connections": "100"}) as postgres, environment(aws):
         progress.say("building the listener, deploying the template")
         with tempfile.TemporaryDirectory() as folder:
@@ -141,8 +143,11 @@ def environment(aws: EmbeddedAws) -> Iterator[None]:
     for name in [name for name in before if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(aws.environment)
+    # The default session keeps the credentials that it finds first.
+    boto3.setup_default_session()
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
+        boto3.setup_default_session()

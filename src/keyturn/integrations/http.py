@@ -11,7 +11,8 @@ response, as without keyturn. The key leaves this process only in requests to it
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -125,6 +126,26 @@ class Key:
     def is_for(self, url: str) -> bool:
         """Return True if a request to `url` may have the key."""
         return _origin(url) == self._origin
+
+    @contextmanager
+    def carried(
+        self,
+        headers: MutableMapping[str, str] | MutableMapping[str, str | bytes],
+        version: SecretVersion,
+        outgoing: Outgoing,
+    ) -> Iterator[None]:
+        """Put what authorizes a request into its `headers`, and take it out again if the request fails.
+
+        The client's error carries the request, and may be logged, sent elsewhere or pickled.
+        """
+        made = self.headers(version, outgoing)
+        headers.update(made)
+        try:
+            yield
+        except BaseException:
+            for name in made:
+                headers.pop(name, None)
+            raise
 
     def headers(self, version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
         """Return the headers that authorize a request. Raises `SecretFormatError` if one cannot be sent."""

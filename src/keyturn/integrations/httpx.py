@@ -34,8 +34,8 @@ class KeyTransport(httpx.BaseTransport):
 
         def send(version: SecretVersion) -> httpx.Response:
             body.rewind()
-            request.headers.update(self._key.headers(version, body.outgoing()))
-            return self._transport.handle_request(request)
+            with self._key.carried(request.headers, version, body.outgoing()):
+                return self._transport.handle_request(request)
 
         return self._key.send(send, _status, httpx.Response.close, body.can_repeat)
 
@@ -59,8 +59,8 @@ class AsyncKeyTransport(httpx.AsyncBaseTransport):
 
         async def send(version: SecretVersion) -> httpx.Response:
             body.rewind()
-            request.headers.update(self._key.headers(version, body.outgoing()))
-            return await self._transport.handle_async_request(request)
+            with self._key.carried(request.headers, version, body.outgoing()):
+                return await self._transport.handle_async_request(request)
 
         return await self._key.asend(send, _status, httpx.Response.aclose, body.can_repeat)
 

@@ -70,13 +70,9 @@ def connection_class(
             return self._opened is None or login.is_superseded(self._opened)
 
         def _authenticate(self, version: SecretVersion) -> None:
-            try:
-                self.send_command("AUTH", *_words(version), check_health=False)
-                self.read_response()
-            except BaseException:
-                # redis-py would read the same refusal again as the answer to the next command.
-                self.disconnect()
-                raise
+            # redis-py disconnects if the answer is a refusal, so the next version gets a new connection.
+            self.send_command("AUTH", *_words(version), check_health=False)
+            self.read_response()
 
     return LoginConnection
 
@@ -109,12 +105,8 @@ def async_connection_class(
             return self._opened is None or await login.async_is_superseded(self._opened)
 
         async def _authenticate(self, version: SecretVersion) -> None:
-            try:
-                await self.send_command("AUTH", *_words(version), check_health=False)
-                await self.read_response()
-            except BaseException:
-                await self.disconnect(nowait=True)
-                raise
+            await self.send_command("AUTH", *_words(version), check_health=False)
+            await self.read_response()
 
     return AsyncLoginConnection
 

@@ -56,8 +56,8 @@ class KeyAdapter(BaseAdapter):
             if attempts and not is_whole:
                 rewind_body(request)
             attempts.append(version.version_id)
-            request.headers.update(self._key.headers(version, outgoing))
-            return sent()
+            with self._key.carried(request.headers, version, outgoing):
+                return sent()
 
         # requests notes where a file stood; of an iterator it notes nothing.
         position: object = getattr(request, "_body_position", None)

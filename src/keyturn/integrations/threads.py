@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TypeVar
+
+from keyturn.runtime.threads import start_thread
 
 _T = TypeVar("_T")
 
@@ -44,5 +45,5 @@ async def in_thread(call: Callable[[], _T], context: Context | None = None) -> _
             else:
                 loop.call_soon_threadsafe(succeed, result)
 
-    threading.Thread(target=work, name="keyturn-login", daemon=True).start()
+    start_thread("keyturn-login", work)
     return await future

@@ -9,7 +9,6 @@ try which version, and remembers for some seconds which versions were refused.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,7 +26,9 @@ from keyturn.login.turns import SLICE_S, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.runtime.frames import without_locals
 from keyturn.runtime.logs import about
+from keyturn.runtime.threads import start_thread
 
 __all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
@@ -92,6 +93,9 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if error is not None:
+            # Below this block are the frames of a driver, which hold the password.
+            without_locals(error)
         try:
             if error is None:
                 self.has_succeeded = True
@@ -202,7 +206,6 @@ class _Login:
         turn = self.turns.take(
             self._policy.server,
             version,
-            mark=self._mark(version),
             refused_by_caller=version.identity in self._tried.refused,
             time=time,
         )
@@ -227,8 +230,7 @@ class _Login:
             if version.identity in offered or not self._policy.accept(current, version):
                 continue
             offered.add(version.identity)
-            verdict = self.turns.verdict(self._policy.server, version.identity)
-            if verdict.is_refused(self._logins.now(), self._mark(version)):
+            if self.turns.is_refused(self._policy.server, version):
                 postponed.append(version)
             else:
                 yield version
@@ -237,13 +239,17 @@ class _Login:
     def _candidates(self, current: SecretVersion) -> Iterator[SecretVersion]:
         """Yield versions in the order in which they are likely to be right; each is read when it is reached.
 
-        A pending version comes first when its setSecret was announced. Else the version last logged in
-        with, while AWSCURRENT has not moved since: within the window that is the pending version, and
-        after a cancelled rotation it has no label at all. AWSPREVIOUS is newer than AWSCURRENT where the
-        label was moved back, and the server perhaps not yet; an older one is tried by choice only.
+        A pending version comes first when its setSecret was announced, unless it was ever refused. Else the
+        version last logged in with, while AWSCURRENT has not moved since: within the window that is the
+        pending version, and after a cancelled rotation it has no label at all. AWSPREVIOUS is newer than
+        AWSCURRENT where the label was moved back, and the server perhaps not yet; an older one is tried by
+        choice only.
         """
         if self._versions.evidence(self._secret_id).pending_is_set:
-            yield from self._under(AWSPENDING, current)
+            for pending in self._under(AWSPENDING, current):
+                # A marker may be forged: it gets a version tried first once, and never after a refusal.
+                if self.turns.verdict(self._policy.server, pending.identity).refused is None:
+                    yield pending
         last = self.turns.last(self._policy.server, current.arn)
         if last is not None and last.current == current.identity:
             yield last.version
@@ -303,7 +309,7 @@ class _Login:
 
     def refused(self, turn: Turn, version: SecretVersion, error: Exception) -> None:
         """Remember that the server refused this version with `error`."""
-        self.turns.refused(turn, self._mark(version))
+        self.turns.refused(turn, version)
         self._tried.add(version, type(error).__name__, error)
         self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
 
@@ -315,7 +321,7 @@ class _Login:
         elif metrics is not SILENT:
             # Without a thread to be had it is told at the next occasion.
             with suppress(RuntimeError):
-                threading.Thread(target=metrics.deliver, name="keyturn-metrics", daemon=True).start()
+                start_thread("keyturn-metrics", metrics.deliver)
 
     # Waiting
 
@@ -352,9 +358,6 @@ class _Login:
                 f"the login may wait no longer ({time})"
             )
         return LoginRefusedError(self._secret_id, detail)
-
-    def _mark(self, version: SecretVersion) -> tuple[str, int] | None:
-        return self._versions.evidence(version.arn).mark
 
 
 class _Tried:

@@ -23,9 +23,6 @@ VERSIONS_MAX = 16
 Identity: TypeAlias = tuple[str, str]
 """The ARN of a secret and the id of a version."""
 
-Mark: TypeAlias = tuple[str, int] | None
-"""Which state of the marker was known: it changes with the marker."""
-
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -71,27 +68,29 @@ class Verdict(NamedTuple):
         accepted: the number of the last accepted login among all of this process; 0 if there was none, or
             if the version was refused twice since.
         refused: the first refusal since that.
-        mark: which state of the marker was known at that refusal.
+        was_current: whether the version was AWSCURRENT then, by the word of Secrets Manager.
         has_second_try_begun: whether the version was tried again after that refusal.
         unanswered: the last attempt that ended without an answer, a time-out say.
     """
 
     accepted: int = 0
     refused: Instant | None = None
-    mark: Mark = None
+    was_current: bool = False
     has_second_try_begun: bool = False
     unanswered: Instant | None = None
 
-    def is_refused(self, now: Instant, mark: Mark) -> bool:
-        """Return True if the version was refused lately, and the marker has not moved since."""
+    def is_refused(self, now: Instant, *, is_current: bool) -> bool:
+        """Return True if the version was refused lately, and has not become AWSCURRENT since.
+
+        No marker has a say in this: a forged one must not make a process try a wrong password again.
+        """
         if self.refused is None or self.refused.age_s(now) >= REFUSED_S:
             return False
-        has_moved = self.mark is not None and mark is not None and self.mark != mark
-        return not has_moved
+        return self.was_current or not is_current
 
-    def is_proven(self, now: Instant, mark: Mark) -> bool:
+    def is_proven(self, now: Instant, *, is_current: bool) -> bool:
         """Return True if this process logged in with the version, and it was not refused lately."""
-        return self.accepted > 0 and not self.is_refused(now, mark)
+        return self.accepted > 0 and not self.is_refused(now, is_current=is_current)
 
     def allows_second_try(self, now: Instant, settle_s: float, *, refused_by_caller: bool) -> bool:
         """Return True if a version that is refused may be tried once more.

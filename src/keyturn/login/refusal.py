@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-TEXT_CHARACTERS: Final = 4_000
+TEXT_LENGTH_MAX: Final = 10_000
 """How much of an error's text is looked at. What a server says of a login is shorter."""
 
 
@@ -57,7 +57,7 @@ class Refusal:
     def _message(self, error: BaseException) -> str:
         said = (value_at(error, path) for path in self.says)
         message = next((one for one in said if isinstance(one, str)), None)
-        return (_text(error) if message is None else message)[:TEXT_CHARACTERS]
+        return (_text(error) if message is None else message)[:TEXT_LENGTH_MAX]
 
 
 def _packages(error: BaseException) -> set[str]:

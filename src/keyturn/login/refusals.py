@@ -112,7 +112,7 @@ REFUSALS: Final[tuple[Refusal, ...]] = (
         # Every failure to connect is a ClosingError there.
         "Redis, Valkey, by the server's message",
         packages=frozenset({"coredis", "glide", "glide_shared", "glide_sync", "redis", "valkey"}),
-        text=r"(?:^|[:\s(\"'])(?:WRONGPASS|NOAUTH)\b",
+        text=r"(?:^|: )(?:WRONGPASS|NOAUTH)\b",
     ),
     Refusal("MongoDB, DocumentDB", ("code",), (18,), frozenset({"pymongo"})),
     Refusal("MongoDB Atlas", ("code",), (8000,), frozenset({"pymongo"}), text=r"\bbad auth\b"),
@@ -151,9 +151,16 @@ REFUSALS: Final[tuple[Refusal, ...]] = (
         "FTP",
         packages=frozenset({"ftplib", "aioftp"}),
         text=r"^(?:530\b|Waiting for .* but got 530\b)",
-        unless=r"(?i)maximum|too many|\bTLS\b|\bSSL\b|encrypt|anonymous",
+        unless=r"(?i)maximum|too many|\bTLS\b|\bSSL\b|encrypt|anonymous|please log ?in|home directory",
     ),
-    Refusal("SMTP", ("smtp_code", "code"), (535,), frozenset({"smtplib", "aiosmtplib"})),
+    Refusal(
+        # Exchange Online says 535 of a tenant that allows no passwords, too.
+        "SMTP",
+        ("smtp_code", "code"),
+        (535,),
+        frozenset({"smtplib", "aiosmtplib"}),
+        unless=r"(?i)\b(?:disabled|locked)\b",
+    ),
     Refusal(
         "Snowflake",
         ("errno",),

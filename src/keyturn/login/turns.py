@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from keyturn.login.caller import caller_is_gone, caller_thread
-from keyturn.login.memory import Identity, LastLogin, Mark, Memory, Verdict
+from keyturn.login.memory import Identity, LastLogin, Memory, Verdict
 from keyturn.login.policy import TimeLeft
 from keyturn.model.instant import Instant
-from keyturn.model.versions import SecretVersion
+from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 TURN_S = 5.0
 """How long others wait for a turn at most.
@@ -103,7 +103,7 @@ class Turns:
     # Taking a turn
 
     def take(
-        self, server: str, version: SecretVersion, *, mark: Mark, refused_by_caller: bool, time: TimeLeft
+        self, server: str, version: SecretVersion, *, refused_by_caller: bool, time: TimeLeft
     ) -> Turn | str:
         """Return a turn with this version, or the reason why the caller may not try it.
 
@@ -111,10 +111,10 @@ class Turns:
         the caller tries the version beside the other thread, unless it was refused lately. The caller
         owns the turn: it has to drop or end it.
         """
-        key = server, version.identity
+        key, is_current = (server, version.identity), _is_current(version)
         while True:
             with self._lock:
-                decided = self._decide(key, mark, refused_by_caller=refused_by_caller)
+                decided = self._decide(key, is_current=is_current, refused_by_caller=refused_by_caller)
                 if not isinstance(decided, _Queued):
                     return decided
             if not decided.await_end(time.seconds):
@@ -123,16 +123,16 @@ class Turns:
                     return NOT_IN_TIME
                 return Turn(key, self._now(), is_second_try=False)
 
-    def _decide(self, key: Key, mark: Mark, *, refused_by_caller: bool) -> Turn | str | _Queued:
+    def _decide(self, key: Key, *, is_current: bool, refused_by_caller: bool) -> Turn | str | _Queued:
         """Return a turn, the reason for none, or a place in the queue behind another thread's turn."""
         now, verdict = self._now(), self._memory.verdict(*key)
-        is_refused = verdict.is_refused(now, mark)
+        is_refused = verdict.is_refused(now, is_current=is_current)
         if is_refused and not verdict.allows_second_try(
             now, self._settle_s, refused_by_caller=refused_by_caller
         ):
             return REFUSED_LATELY
         turn = Turn(key, now, is_second_try=is_refused)
-        if not is_refused and (verdict.is_proven(now, mark) or _is_open(verdict, now)):
+        if not is_refused and (verdict.is_proven(now, is_current=is_current) or _is_open(verdict, now)):
             return turn
         other = self._other(key)
         left_s = TURN_S - other.begun.age_s(now) if other is not None else 0.0
@@ -177,7 +177,7 @@ class Turns:
             self._change(turn, Verdict(self._accepted))
             self._memory.keep_last(turn.key[0], LastLogin(version, current))
 
-    def refused(self, turn: Turn, mark: Mark) -> None:
+    def refused(self, turn: Turn, version: SecretVersion) -> None:
         """Remember that the server has just refused the version.
 
         The refusal counts for nothing if the server accepted the version since this attempt began: then
@@ -187,8 +187,9 @@ class Turns:
             now, verdict = self._now(), self._memory.verdict(*turn.key)
             if verdict.accepted > turn.accepted_before:
                 return
-            if not verdict.is_refused(now, mark):
-                self._change(turn, Verdict(verdict.accepted, now, mark))
+            is_current = _is_current(version)
+            if not verdict.is_refused(now, is_current=is_current):
+                self._change(turn, Verdict(verdict.accepted, now, is_current))
             elif turn.is_second_try:
                 self._change(turn, verdict._replace(accepted=0))
             server, identity = turn.key
@@ -215,6 +216,11 @@ class Turns:
         """Return what this server last said of this version."""
         with self._lock:
             return self._memory.verdict(server, identity)
+
+    def is_refused(self, server: str, version: SecretVersion) -> bool:
+        """Return True if this server refused this version lately."""
+        verdict = self.verdict(server, version.identity)
+        return verdict.is_refused(self._now(), is_current=_is_current(version))
 
     def is_news(self, arn: str, stage: str, trouble: str) -> bool:
         """Keep what kind of trouble there is to read this stage, empty for none; return True if it is new."""
@@ -247,6 +253,11 @@ class _Queued:
     def _is_under_way(self) -> bool:
         turn = self._turn()
         return turn is not None and not turn.is_over
+
+
+def _is_current(version: SecretVersion) -> bool:
+    """Return True if Secrets Manager itself said that the version is AWSCURRENT."""
+    return AWSCURRENT in version.stages
 
 
 def _is_open(verdict: Verdict, now: Instant) -> bool:

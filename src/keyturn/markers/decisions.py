@@ -19,6 +19,10 @@ LIST_LAG_S: Final = 300.0
 """The answer of ListSecrets "might not reflect changes from the last five minutes" (API reference)."""
 
 
+UNWATCHED: Final = "outside of the watched prefixes"
+"""The reason of the last write of a marker whose secret the listener may not describe any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hint:
     """Something happened to a secret, perhaps to this version under this label.
@@ -107,6 +111,16 @@ def marker_after(before: Marker | None, described: Described, hint: Hint, now_s:
     )
 
 
+def let_go(before: Marker, now_s: float) -> Marker | None:
+    """Make the marker of a secret that is no longer watched: without labels, so that it covers no copy.
+
+    Returns None if `before` has no labels. `now_s` is the moment of the write, in epoch seconds.
+    """
+    if not before.stages:
+        return None
+    return before._replace(stages={}, step=None, reason=UNWATCHED, changed_at_s=now_s)
+
+
 def moves_back(before: Marker | None, described: Described) -> bool:
     """Return True if AWSCURRENT would return to a version that it has left.
 
@@ -141,9 +155,11 @@ def shows(described: Described, hint: Hint) -> bool:
 def should_have_been_announced(before: Marker, after: Marker) -> bool:
     """Return True if Secrets Manager sends an event about this change.
 
-    It does when a label other than AWSPENDING and AWSPREVIOUS got another version.
+    It does when a label other than AWSPENDING and AWSPREVIOUS got another version. Nobody listened while the
+    secret was not watched.
     """
-    return before.arn == after.arn and any(
+    is_known = before.arn == after.arn and before.reason != UNWATCHED
+    return is_known and any(
         before.stages.get(label) != version_id
         for label, version_id in after.stages.items()
         if label not in (AWSPENDING, AWSPREVIOUS)

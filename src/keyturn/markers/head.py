@@ -7,6 +7,7 @@ from typing import Final
 from keyturn.aws.answers import Call
 from keyturn.aws.dynamodb import Item, number_attribute
 from keyturn.aws.faults import fault_of
+from keyturn.aws.unseen import Unseen
 from keyturn.markers.calls import Got, MarkerCalls
 from keyturn.markers.conditions import Mark
 from keyturn.markers.schema import HEAD_KEY, SCHEMA, head_of
@@ -84,7 +85,8 @@ class HeadItem:
 
     def _write(self, call: Call, **request: object) -> bool:
         try:
-            call(TableName=self._calls.table, **request)
+            with Unseen():
+                call(TableName=self._calls.table, **request)
         except Exception as error:
             fault = fault_of(error)
             if fault.code in _CHANGED:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from keyturn.markers.decisions import Hint, ParameterHint, hinted_key
+from keyturn.markers.decisions import Hint, ParameterHint, hinted_key, let_go
 from keyturn.markers.reconciler import Look, Reconciler, until_written
 from keyturn.model.markers import Marker
 from keyturn.model.protocols import Catalog, MarkerStore
@@ -83,13 +83,26 @@ class Recorder:
         """
         return until_written(lambda: self._record_parameter(hint), self._host)
 
-    def has_marker(self, hint: Hint) -> bool:
-        """Return True if the hinted secret has a marker under the key that the hint's ARN suggests.
+    def let_go(self, hint: Hint) -> Recorded:
+        """Let the marker of a secret that is no longer watched cover no copy; the secret is not described.
 
-        Returns False for a hint with a name alone. Raises `MarkerTableError`.
+        The marker is the one under the key that the hint's ARN suggests; none for a hint with a name alone.
+        Raises `MarkerTableError`.
         """
         key = hinted_key(hint)
-        return key is not None and self._store.look(key).marker is not None
+        return (
+            Recorded(Outcome.UNCHANGED, None)
+            if key is None
+            else until_written(lambda: self._let_go(key), self._host)
+        )
+
+    def _let_go(self, key: str) -> Recorded:
+        seen = self._store.look(key)
+        after = let_go(seen.marker, self._host.wall()) if seen.marker is not None else None
+        if after is None:
+            return Recorded(Outcome.UNCHANGED, seen.marker)
+        self._store.write([(seen, after)])
+        return Recorded(Outcome.WRITTEN, after)
 
     def _record_parameter(self, hint: ParameterHint) -> Recorded:
         seen = self._store.look(hint.key)

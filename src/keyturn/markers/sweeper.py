@@ -6,7 +6,7 @@ only two of its answers, a settle time apart, correct a marker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -16,6 +16,7 @@ from keyturn.markers.decisions import (
     CurrentMove,
     Hint,
     agrees_with_description,
+    let_go,
     marker_after,
     move_of,
     parameter_changes,
@@ -24,7 +25,7 @@ from keyturn.markers.decisions import (
 )
 from keyturn.markers.reconciler import Reconciler, find_secret
 from keyturn.model.markers import Marker
-from keyturn.model.names import is_secret_arn, secret_key
+from keyturn.model.names import is_secret_arn, name_in, secret_key
 from keyturn.model.protocols import WRITES_MAX, Catalog, Listing, Seen, SweptTable
 from keyturn.model.versions import Described
 from keyturn.runtime.host import Host
@@ -83,6 +84,8 @@ class Sweeper:
         settle_s: the seconds between the two answers that correct a marker.
         parameters: lists parameters; without it the markers of parameters lose their versions, so that they
             cover no copy.
+        watches: whether a secret of this name is watched. The marker of any other is not compared, since this
+            role may be unable to describe the secret: it loses its labels, so that it covers no copy.
     """
 
     def __init__(
@@ -93,12 +96,14 @@ class Sweeper:
         *,
         settle_s: float,
         parameters: Listing | None = None,
+        watches: Callable[[str], bool] = lambda _name: True,
     ) -> None:
         self._catalog = catalog
         self._table = table
         self._host = host
         self._settle_s = settle_s
         self._parameters = parameters
+        self._watches = watches
         self._reconciler = Reconciler(catalog, table, host)
 
     def run(self, time_is_up: Callable[[], bool]) -> Swept:
@@ -117,11 +122,14 @@ class Sweeper:
         doubtful = [
             marker
             for marker in markers
-            if is_secret_arn(marker.key) and not agrees_with_description(marker, listed.get(marker.key))
+            if is_secret_arn(marker.key)
+            and self._watches(name_in(marker.key))
+            and not agrees_with_description(marker, listed.get(marker.key))
         ]
         swept = Swept(listed=len(listed))
         swept += self._ask_twice(doubtful, time_is_up)
         swept += self._begin(fresh, time_is_up)
+        swept += self._let_go(seen.values(), time_is_up)
         swept += self._mark_parameters(seen, time_is_up)
         if swept.failed or not swept.in_time:
             return swept
@@ -213,6 +221,36 @@ class Sweeper:
         except SecretError:
             return Swept(failed=1)
         return Swept(first=int(look.written), failed=int(not look.settled))
+
+    # Secrets that are not watched any more
+
+    def _let_go(self, seen: Iterable[Seen], time_is_up: Callable[[], bool]) -> Swept:
+        """Take the labels from the markers of secrets that are not watched."""
+        now_s = self._host.wall()
+        changes = [
+            (found, after)
+            for found in seen
+            if found.marker is not None
+            and is_secret_arn(found.key)
+            and not self._watches(name_in(found.key))
+            and (after := let_go(found.marker, now_s)) is not None
+        ]
+        swept = Swept()
+        for at in range(0, len(changes), WRITES_MAX):
+            if time_is_up():
+                return replace(swept, in_time=False)
+            swept += self._write_let_go(changes[at : at + WRITES_MAX])
+        return swept
+
+    def _write_let_go(self, changes: Sequence[Change]) -> Swept:
+        try:
+            self._table.write(changes)
+        except MarkerConflictError:
+            # Whoever wrote one of them meanwhile has announced its secret: the next sweep lets go of it.
+            if len(changes) == 1:
+                return Swept(failed=1)
+            return sum((self._write_let_go([change]) for change in changes), start=Swept())
+        return Swept(corrected=len(changes))
 
     # Parameters
 

@@ -8,6 +8,7 @@ from typing import Final
 from keyturn.aws.answers import mapping, mappings
 from keyturn.aws.dynamodb import NUMBER_MAX, Item
 from keyturn.aws.faults import FaultKind, fault_of
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import MarkerConflictError
 from keyturn.markers.calls import MarkerCalls
 from keyturn.markers.conditions import Mark, seen_in
@@ -68,7 +69,8 @@ class TableWriter:
     def _try_write(self, items: Sequence[Item]) -> bool:
         """Try the transaction once; return False if the same transaction may succeed later."""
         try:
-            self._calls.client.transact_write_items(TransactItems=items)
+            with Unseen():
+                self._calls.client.transact_write_items(TransactItems=items)
         except Exception as error:
             fault = fault_of(error)
             *on_markers, on_head = _cancellation(error) or [fault.code]

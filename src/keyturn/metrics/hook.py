@@ -38,6 +38,12 @@ class Metric(Enum):
     INVALIDATIONS = "Invalidations"
     """A held secret must be read again early, because its marker changed or `invalidate` was called."""
 
+    READS_IN_VAIN = "ReadsInVain"
+    """A read that a marker caused changed nothing, so it counts against the ceiling of such reads."""
+
+    MARKERS_HELD_OFF = "MarkersHeldOff"
+    """A secret's markers have caused so many reads in vain that they are not followed for now."""
+
     LAG_S = "Lag"
     """The time from the marker of a new AWSCURRENT version to its first use in this process.
 

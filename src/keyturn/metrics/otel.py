@@ -49,6 +49,12 @@ COUNTS: Final[Mapping[Metric, Instrument]] = {
     Metric.INVALIDATIONS: Instrument(
         "keyturn.invalidations", "{invalidation}", "Held secrets that must be read again early."
     ),
+    Metric.READS_IN_VAIN: Instrument(
+        "keyturn.read.in_vain", "{read}", "Reads that a marker caused and that changed nothing."
+    ),
+    Metric.MARKERS_HELD_OFF: Instrument(
+        "keyturn.markers.held_off", "{secret}", "Secrets whose markers caused too many reads in vain."
+    ),
     Metric.STALE_SERVED: Instrument(
         "keyturn.refresh.failures", "{refresh}", "Refreshes that failed while the known version is served."
     ),

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keyturn.model.concealed import Concealed
 from keyturn.model.versions import SecretVersion
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Parameter(SecretVersion):
     """One version of one parameter of Parameter Store, held like the version of a secret.
 
     `secret_id` is the name or ARN that the caller used, `version_id` is the version's number as text, and
     `created_s` is the LastModifiedDate in epoch seconds. `stages` has the label that was asked for;
-    AWSCURRENT stands for the latest version. `type` is String, StringList or SecureString. Neither `repr`,
-    `str` nor `format` shows the value.
+    AWSCURRENT stands for the latest version. `type` is String, StringList or SecureString. Its value shows as
+    little as that of a `SecretVersion`.
     """
 
-    type: str = "String"
-    data_type: str = "text"
+    type: str
+    data_type: str
+
+    def __init__(  # noqa: PLR0917 # as the dataclass would take them
+        self,
+        secret_id: str,
+        arn: str,
+        name: str,
+        version_id: str,
+        stages: frozenset[str],
+        created_s: float | None = None,
+        string: str | None = None,
+        type: str = "String",  # noqa: A002 # AWS's word
+        data_type: str = "text",
+        *,
+        concealed: Concealed | None = None,
+    ) -> None:
+        # By its name, since a class with slots is made twice, and `super()` would find the first one.
+        SecretVersion.__init__(
+            self, secret_id, arn, name, version_id, stages, created_s, string, None, concealed
+        )
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "data_type", data_type)
 
     @property
     def value(self) -> str:

@@ -7,20 +7,22 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from keyturn.errors import SecretKindError
+from keyturn.model.concealed import Concealed
 from keyturn.model.fields import Fault, Json, parsed, texts
+from keyturn.runtime.frames import unseen
 
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
 AWSPREVIOUS: Final = "AWSPREVIOUS"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SecretVersion:
     """One immutable version of one secret, as Secrets Manager answered it.
 
     `secret_id` is the name or ARN that the caller used, `arn` is the full ARN, and `created_s` is the
     version's CreatedDate in epoch seconds. Exactly one of `string` and `binary` is set. Neither `repr`, `str`
-    nor `format` shows the value.
+    and `format` nor `dataclasses.asdict`, serializers and comparisons show the value; a pickle holds it.
     """
 
     secret_id: str
@@ -28,9 +30,42 @@ class SecretVersion:
     name: str
     version_id: str
     stages: frozenset[str]
-    created_s: float | None = None
-    string: str | None = field(default=None, repr=False)
-    binary: bytes | None = field(default=None, repr=False)
+    created_s: float | None
+    concealed: Concealed = field(repr=False)
+
+    def __init__(  # noqa: PLR0917 # as the dataclass would take them
+        self,
+        secret_id: str,
+        arn: str,
+        name: str,
+        version_id: str,
+        stages: frozenset[str],
+        created_s: float | None = None,
+        string: str | None = None,
+        binary: bytes | None = None,
+        concealed: Concealed | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "secret_id", secret_id)
+        put(self, "arn", arn)
+        put(self, "name", name)
+        put(self, "version_id", version_id)
+        put(self, "stages", stages)
+        put(self, "created_s", created_s)
+        # `dataclasses.replace` hands the value on as it is.
+        put(self, "concealed", concealed or Concealed(binary if string is None else string))
+
+    @property
+    def string(self) -> str | None:
+        """The value of a text secret; None if the value is binary."""
+        content = self.concealed.reveal()
+        return content if isinstance(content, str) else None
+
+    @property
+    def binary(self) -> bytes | None:
+        """The value of a binary secret; None if the value is text."""
+        content = self.concealed.reveal()
+        return content if isinstance(content, bytes) else None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -49,6 +84,7 @@ class SecretVersion:
             raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
         return self.binary
 
+    @unseen
     def json(self) -> Json:
         """Parse the value as JSON, anew at each call.
 
@@ -61,6 +97,7 @@ class SecretVersion:
             raise found.error(self.secret_id)
         return found
 
+    @unseen
     def fields(self) -> dict[str, str]:
         """Return the fields of a JSON object as text, parsed anew at each call: `fields()["password"]`.
 

@@ -24,11 +24,13 @@ ANY_SUFFIX: Final = "-??????"
 PUBLIC_PREFIX: Final = "/aws/service/"
 """Parameters that AWS publishes have names with this prefix, and belong to no account."""
 
-_SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}", re.ASCII)
+# A template may give the beginning of a name, a table's name or an ARN: `${Name}`, `${Resource.Arn}`.
+_SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}|\$\{\w+\}[\w/+=.@!*-]{0,512}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"/?[\w.*-]+(/[\w.*-]+)*", re.ASCII)
 _SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})")
 _TABLE_NAME = re.compile(r"[\w.-]{3,255}|\$\{\w+\}", re.ASCII)
 _ACCOUNT = re.compile(r"[0-9]{12}|\$\{AWS::AccountId\}")
+_ARN_OF_STACK = re.compile(r"\$\{\w+(\.Arn)?\}", re.ASCII)
 _ALIAS = re.compile(r"alias/[\w/-]+", re.ASCII)
 
 
@@ -132,9 +134,9 @@ def path_resource(path: str, place: Place) -> str:
 def table_resource(named: str, place: Place) -> str:
     """Return a DynamoDB table's resource.
 
-    `${Name}` stands for the table that a template's parameter names.
+    `${Name}` stands for the table that a template's parameter names, `${Table.Arn}` for one of its resources.
     """
-    if named.startswith("arn:"):
+    if named.startswith("arn:") or named.endswith(".Arn}"):
         return resource_of("dynamodb", named, "table")
     _must_match(_TABLE_NAME, named, "a table's name has 3 to 255 letters, digits and .-_")
     return place.arn("dynamodb", f"table/{named}", named)
@@ -165,8 +167,10 @@ def key_alias(alias: str) -> str:
 
 
 def resource_of(service: str, named: str, what: str) -> str:
-    """Return `named`. Raises `ConfigurationError` unless it is an ARN of that service."""
+    """Return `named`. Raises `ConfigurationError` unless it is an ARN of that service or `${…}`."""
     arn = Arn.parse(named)
+    if _ARN_OF_STACK.fullmatch(named):
+        return named
     if arn is None or arn.service != service:
         raise ConfigurationError(f"{named!r} is not the ARN of a {what}")
     return named

@@ -1,6 +1,10 @@
-"""The permissions of each role: the reader, the listener, the announcer and the rotation function.
+"""The permissions of each role: reader, listener, announcer, rotation function and operator.
 
-- ListSecrets, DescribeParameters and GetRandomPassword have no resources: they are allowed on `*`.
+They are the one source of what `keyturn policy` prints and of what the stack and the Terraform module deploy
+(`keyturn.policies.stack`). A test compares the actions with the calls that each role's code makes.
+
+- ListSecrets, DescribeParameters, GetRandomPassword, ListRules and DescribeTrails have no resources: they are
+  allowed on `*`.
 - DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and lets a request without keys pass.
   The condition therefore guards reads and writes by key. Only the listener may Scan.
 - The keys that AWS manages (`aws/secretsmanager`, `aws/ssm`) need no statement. Other keys are allowed only
@@ -17,6 +21,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.markers.schema import HEAD_KEY
 from keyturn.model.names import REFERENCE_PREFIX
 from keyturn.policies.resources import (
+    PUBLIC_PREFIX,
     Place,
     key_alias,
     key_arn,
@@ -32,7 +37,12 @@ from keyturn.policies.statements import Conditions, Statement
 
 READS: Final = ("BatchGetItem", "GetItem")
 ANNOUNCES: Final = ("GetItem", "PutItem", "UpdateItem")
-KEEPS: Final = ("BatchGetItem", "GetItem", "PutItem", "Scan", "UpdateItem")
+KEEPS: Final = ("GetItem", "PutItem", "Scan", "UpdateItem")
+LOOKS: Final = ("BatchGetItem", "DescribeTable", "GetItem", "Scan")
+DECRYPTS: Final = ("Decrypt", "DescribeKey")
+ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
+"""What a client needs on the key of a table to read items, and to write them (DynamoDB's developer guide)."""
+
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 
 
@@ -47,6 +57,7 @@ def reader(
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
     convergence_table: str | None = None,
+    table_key: str | None = None,
 ) -> tuple[Statement, ...]:
     """Return the permissions of a process that reads these through a `SecretCache`.
 
@@ -60,6 +71,7 @@ def reader(
         key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
         marker_table: name or ARN.
         convergence_table: name or ARN, if the process reports which versions it holds.
+        table_key: ARN of the customer managed KMS key that encrypts the tables.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
@@ -76,6 +88,32 @@ def reader(
         *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
         *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
         *_report(convergence_table, place),
+        *_use_tables(table_key if marker_table is not None else None, place),
+        *_use_table_to_report(table_key if convergence_table is not None else None, place),
+    )
+
+
+def marker_reader(
+    place: Place,
+    *,
+    marker_table: str,
+    prefixes: Sequence[str] = (),
+    convergence_table: str | None = None,
+    table_key: str | None = None,
+) -> tuple[Statement, ...]:
+    """Return what a reader needs of the tables, whatever secrets it reads: `reader` less the reads of values.
+
+    It may read the head and the markers of the secrets whose names begin with one of `prefixes` (empty means
+    all) and of every parameter. The other arguments are as for `reader`.
+    """
+    secrets = [f"{prefix}*" for prefix in prefixes or ("",)]
+    keys = [*(secret_resource(name, place) for name in secrets), parameter_resource("*", place)]
+    public = parameter_resource(f"{PUBLIC_PREFIX}*", place)
+    return (
+        *_use_markers("ReadMarkers", READS, marker_table, place, [*keys, public]),
+        *_report(convergence_table, place),
+        *_use_tables(table_key, place),
+        *_use_table_to_report(table_key if convergence_table is not None else None, place),
     )
 
 
@@ -87,6 +125,7 @@ def listener(
     parameters: bool = False,
     log_group: str | None = None,
     queue: str | None = None,
+    table_key: str | None = None,
 ) -> tuple[Statement, ...]:
     """Return the permissions of the rotation listener. They allow no read of a value.
 
@@ -97,6 +136,7 @@ def listener(
         parameters: whether the listener's sweep lists parameters as well.
         log_group: ARN of the listener's log group, ending in `:*` as in CloudFormation.
         queue: ARN of the queue for events that the listener could not handle.
+        table_key: ARN of the customer managed KMS key that encrypts the table.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
@@ -114,19 +154,22 @@ def listener(
     if queue is not None:
         arn = resource_of("sqs", queue, "queue")
         statements.append(Statement("SetFailuresAside", ("sqs:SendMessage",), (arn,)))
-    return tuple(statements)
+    return (*statements, *_use_tables(table_key, place, writes=True))
 
 
-def announcer(place: Place, *, secrets: Sequence[str], marker_table: str) -> tuple[Statement, ...]:
+def announcer(
+    place: Place, *, secrets: Sequence[str], marker_table: str, table_key: str | None = None
+) -> tuple[Statement, ...]:
     """Return the permissions that `keyturn.announce` needs for these secrets. They allow no read of a value.
 
-    They allow writes to the markers of these secrets only. Raises `ConfigurationError` for arguments that
-    cannot be right.
+    They allow writes to the markers of these secrets only. `table_key` is as for `listener`. Raises
+    `ConfigurationError` for arguments that cannot be right.
     """
     arns = _some_secrets(secrets, place)
     return (
         Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), arns),
         *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
+        *_use_tables(table_key, place, writes=True),
     )
 
 
@@ -138,6 +181,7 @@ def rotation(
     keys: Sequence[str] = (),
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
+    table_key: str | None = None,
 ) -> tuple[Statement, ...]:
     """Return the permissions of a rotation function for these secrets, which announces its steps.
 
@@ -145,6 +189,7 @@ def rotation(
         place, secrets, keys, key_aliases: as for `reader`.
         admin_secrets: secrets of users that change other users' passwords (`masterarn`). They are only read.
         marker_table: name or ARN. Without a table the steps are not announced.
+        table_key: as for `listener`.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
@@ -157,6 +202,40 @@ def rotation(
         *_read_secrets(admins, ()),
         *_use_keys(used, ("kms:Decrypt", "kms:GenerateDataKey"), unique([*arns, *admins]), ()),
         *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
+        *_use_tables(table_key if marker_table is not None else None, place, writes=True),
+    )
+
+
+def operator(
+    place: Place,
+    *,
+    marker_table: str,
+    prefixes: Sequence[str] = (),
+    convergence_table: str | None = None,
+    table_key: str | None = None,
+) -> tuple[Statement, ...]:
+    """Return the permissions of whoever runs `keyturn status`, `watch` and `doctor`.
+
+    They only look, and allow no read of a value. The arguments are as for `reader` and `listener`.
+    """
+    watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
+    tables = [
+        table_resource(table, place) for table in (marker_table, convergence_table) if table is not None
+    ]
+    fleet = () if convergence_table is None else (table_resource(convergence_table, place),)
+    functions = (place.arn("lambda", "function:*", "the listener"),)
+    rules = (place.arn("events", "rule/*", "the listener's rules"),)
+    trails = (place.arn("cloudtrail", "trail/*", "the trails"),)
+    return (
+        Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), watched),
+        Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
+        Statement("LookAtTables", _on("dynamodb", LOOKS), tables),
+        *((Statement("LookAtExpiry", ("dynamodb:DescribeTimeToLive",), fleet),) if fleet else ()),
+        Statement("ListRulesAndTrails", ("cloudtrail:DescribeTrails", "events:ListRules"), ("*",)),
+        Statement("LookAtRules", ("events:ListTargetsByRule",), rules),
+        Statement("LookAtListener", _on("lambda", ("GetFunctionConfiguration", "GetPolicy")), functions),
+        Statement("LookAtTrails", ("cloudtrail:GetTrailStatus",), trails),
+        *_use_tables(table_key, place),
     )
 
 
@@ -252,6 +331,30 @@ def _report(table: str | None, place: Place) -> Iterator[Statement]:
     """
     if table is not None:
         yield Statement("ReportVersions", ("dynamodb:PutItem",), (table_resource(table, place),))
+
+
+def _use_tables(key: str | None, place: Place, *, writes: bool = False) -> Iterator[Statement]:
+    """Yield the statement that allows the use of the tables' KMS key, through DynamoDB alone."""
+    if key is not None:
+        actions = (*DECRYPTS, *ENCRYPTS) if writes else DECRYPTS
+        yield Statement("UseTableKey", _on("kms", actions), (_table_key(key),), _via_dynamodb(key, place))
+
+
+def _use_table_to_report(key: str | None, place: Place) -> Iterator[Statement]:
+    """Yield the statement that allows to write reports into a table that this key encrypts."""
+    if key is not None:
+        yield Statement(
+            "UseTableKeyToReport", _on("kms", ENCRYPTS), (_table_key(key),), _via_dynamodb(key, place)
+        )
+
+
+def _table_key(key: str) -> str:
+    return key if key.startswith("${") else str(key_arn(key))
+
+
+def _via_dynamodb(key: str, place: Place) -> Conditions:
+    region = place.region if key.startswith("${") else key_arn(key).region
+    return {"StringEquals": {"kms:ViaService": [f"dynamodb.{region}.amazonaws.com"]}}
 
 
 def _markers(secret_arns: Iterable[str]) -> list[str]:

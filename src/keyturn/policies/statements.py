@@ -1,4 +1,4 @@
-"""Statements that allow actions, and the policy document that IAM accepts."""
+"""Statements that allow or deny actions, and the policy document that IAM accepts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement that allows `actions` on `resources`."""
+    """One statement that allows `actions` on `resources`, or denies them.
+
+    In the policy of a resource `principal` is the AWS service that the statement is about, or `*`. In the
+    policy of a role it is empty.
+    """
 
     sid: str
     actions: Sequence[str]
     resources: Sequence[str]
     conditions: Conditions = field(default_factory=dict)
+    effect: str = "Allow"
+    principal: str = ""
 
     def as_json(self) -> dict[str, Json]:
         """Return the statement as IAM writes it. A list with a single entry is written as that entry.
@@ -35,9 +41,11 @@ class Statement:
             operator: {key: _one_or_all(values) for key, values in tests.items()}
             for operator, tests in self.conditions.items()
         }
+        principal: Json = self.principal if self.principal in ("", "*") else {"Service": self.principal}
         return {
             "Sid": self.sid,
-            "Effect": "Allow",
+            "Effect": self.effect,
+            **({"Principal": principal} if principal else {}),
             "Action": _one_or_all(self.actions),
             "Resource": _one_or_all(self.resources),
             **({"Condition": conditions} if conditions else {}),

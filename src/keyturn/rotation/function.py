@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import SecretsManagerSource
+from keyturn.aws.unseen import unseen
 from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
@@ -86,6 +87,7 @@ class RotationFunction:
         self._password_length = password_length
         self._exclude_characters = exclude_characters
 
+    @unseen
     def __call__(self, event: Mapping[str, object], context: object = None) -> None:
         """Do one step: {"Step": …, "SecretId": …, "ClientRequestToken": …}.
 

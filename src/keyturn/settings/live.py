@@ -18,10 +18,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
-from typing import Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
+from typing import Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import AliasChoices, PrivateAttr, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    GetCoreSchemaHandler,
+    PrivateAttr,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import chain_schema, wrap_serializer_function_ser_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyturn.client import SecretCache
@@ -36,6 +48,7 @@ from keyturn.model.fields import Fault, Json, Unshown, flaw
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.frames import unseen
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
 
@@ -43,9 +56,22 @@ log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T", bound="LiveSettings")
 
+CONCEALED: Final = "**********"
+"""What a dump in JSON shows of a value, as pydantic's secrets do."""
+
+
+class _Concealing:
+    """A mark that keeps its field's value out of dumps."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, kind: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        shown = wrap_serializer_function_ser_schema(_dumped, info_arg=True)
+        return chain_schema([handler(kind)], serialization=shown)
+
 
 @dataclass(frozen=True, slots=True)
-class FromSecret:
+class FromSecret(_Concealing):
     """Fills the field from this secret, given by name or ARN.
 
     `key` names the value under this key of the secret's JSON object, or under these keys, each inside the one
@@ -76,7 +102,7 @@ class FromSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class FromParameter:
+class FromParameter(_Concealing):
     """Fills the field from this parameter of Parameter Store, given by name or ARN.
 
     `key` is as for a secret. Without a key the items of a StringList can fill a list, too.
@@ -112,7 +138,11 @@ class LiveSettings(BaseSettings):
 
     The cache fills the fields that are marked with `FromSecret` or `FromParameter`, unless an argument, the
     environment or another source of pydantic-settings does. Without `live` (in a test, say) this is an
-    ordinary frozen settings model. The repr of a snapshot shows a `str`, but no `SecretStr`.
+    ordinary frozen settings model.
+
+    A field that is marked so shows no value, whatever its type: not in the repr, and not in a dump, where it
+    is a pydantic `Secret` (`**********` in JSON) unless the dump is for a `round_trip`. Such a model cannot
+    be pickled while it holds values.
     """
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
@@ -173,6 +203,19 @@ class LiveSettings(BaseSettings):
         if bond is not None:
             bond.callbacks.append(callback)
         return callback
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        concealed = _concealed(type(self))
+        for name, value in super().__repr_args__():
+            yield name, _shown(value) if name in concealed else value
+
+    def __getstate__(self) -> dict[object, object]:
+        held = _concealed(type(self)) & vars(self).keys()
+        if held:
+            raise TypeError(
+                f"{type(self).__name__} cannot be pickled: {', '.join(sorted(held))} would be in it"
+            )
+        return super().__getstate__()
 
     def _tied(self) -> _Bond[Self] | None:
         # Reading the attribute by its name would be slow in pydantic.
@@ -318,6 +361,7 @@ class _Making(Generic[_T]):
         """Return the source that fills the fields that the other sources left empty."""
         return _Source(self.kind, self)
 
+    @unseen
     def made(self, values: Mapping[str, object]) -> _Made[_T]:
         """Make the model from all its sources."""
         token = _MAKING.set(cast("_Making[LiveSettings]", self))
@@ -432,6 +476,25 @@ class _Source(PydanticBaseSettingsSource):
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
+
+
+def _concealed(kind: type[LiveSettings]) -> frozenset[str]:
+    """Return the fields that are marked with a secret or a parameter."""
+    fields = kind.model_fields.items()
+    return frozenset(name for name, field in fields if any(isinstance(m, Reference) for m in field.metadata))
+
+
+def _shown(value: object) -> object:
+    """Return what is shown of a concealed value: a secret of pydantic's own."""
+    return value if value is None or isinstance(value, Secret | SecretStr | SecretBytes) else Secret(value)
+
+
+def _dumped(value: object, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> object:
+    """Return what a dump shows of a concealed value; only a round trip needs the value itself."""
+    if info.round_trip:
+        dumped: object = serialize(value)
+        return dumped
+    return CONCEALED if info.mode == "json" and value is not None else _shown(value)
 
 
 def _kinds(field: FieldInfo) -> list[type]:

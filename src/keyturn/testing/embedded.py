@@ -22,7 +22,7 @@ from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from keyturn.errors import KeyturnError
 from keyturn.testing.guard import Guard, Task
@@ -42,8 +42,21 @@ class EmbeddedServerError(KeyturnError):
     """A server did not start. The message ends with the last lines of its log."""
 
 
+class ClientArguments(TypedDict):
+    """Keyword arguments of `boto3.client`."""
+
+    endpoint_url: str
+    region_name: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    aws_session_token: str
+
+
 class EmbeddedAws:
     """An AWS account in one process (ministack). Its Lambda functions run and its events are delivered.
+
+    The functions run as the user who starts the server. It therefore refuses every request that has neither
+    the session token in `environment`, made for each object, nor credentials that it has given out itself.
 
     `settings` are environment variables of ministack, for example {"AUTH": "true"}. Entering raises
     `EmbeddedServerError` if the server is not ready within 30 s.
@@ -51,6 +64,7 @@ class EmbeddedAws:
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._settings = dict(settings or {})
+        self._token = secrets.token_urlsafe()
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -66,8 +80,10 @@ class EmbeddedAws:
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "AWS_SESSION_TOKEN": self._token,
         }
-        command = [sys.executable, "-m", "ministack"]
+        # By its path, and without its folder on the module path, where `moto` would be another module.
+        command = [sys.executable, "-P", str(Path(__file__).with_name("locked.py"))]
         task = Task(str(folder), [command], signal.SIGTERM)
         self._guard = started(task, environment | self._settings, self._is_ready)
         return self
@@ -87,10 +103,22 @@ class EmbeddedAws:
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",  # the server does not check credentials
+            "AWS_SECRET_ACCESS_KEY": "test",  # the server checks the session token alone
+            "AWS_SESSION_TOKEN": self._token,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @property
+    def client_arguments(self) -> ClientArguments:
+        """Return the arguments with which `boto3.client` uses this account, whatever the environment says."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region_name": REGION,
+            "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
+            "aws_session_token": self._token,
         }
 
     def reset(self) -> None:
@@ -106,7 +134,7 @@ class EmbeddedAws:
     def _ask(self, method: str, what: str) -> int:
         connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=START_TIMEOUT_S)
         with closing(connection):
-            connection.request(method, f"/_ministack/{what}")
+            connection.request(method, f"/_ministack/{what}", headers={"X-Amz-Security-Token": self._token})
             return connection.getresponse().status
 
 

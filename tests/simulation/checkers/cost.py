@@ -11,6 +11,7 @@ from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSPENDING
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import require
+from tests.simulation.checkers.ceiling import Ceiling
 from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PREFIX
 from tests.simulation.peers.parameterstore import Asked
 from tests.simulation.peers.secretsmanager import Answered
@@ -25,12 +26,20 @@ ONCE_MAX = 7
 answer that was doubted (each with the read that is pinned to the marker's version)."""
 
 
+HUNG_S = 5.0
+"""A request that took longer than this has hung."""
+
+
 @dataclass(slots=True)
 class Account:
-    """The calls of one reader for one stage of one secret since something happened (true seconds)."""
+    """The calls of one reader for one stage of one secret since something happened (true seconds).
+
+    `hung`: how many were made long ago and answered late: no two of them were made for the same reason.
+    """
 
     since_s: float
     calls: int = 0
+    hung: int = 0
     forced: int = 0
     forced_since_s: float = NEVER_S
 
@@ -52,6 +61,10 @@ class Cost:
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
     accounts: dict[tuple[str, str, str], Account] = field(default_factory=dict)
+    ceiling: Ceiling = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ceiling = Ceiling(self.scheduler, self.markers)
 
     def table_asked(self, host: str, label: str) -> None:
         """A call of a host to the table."""
@@ -96,6 +109,7 @@ class Cost:
 
     def invalidated(self, reader: Reader, name: str) -> None:
         """A reader was told to ask again."""
+        self.ceiling.forced(reader.host.name, name)
         for (host, of, _), account in self.accounts.items():
             if (host, of) == (reader.host.name, name):
                 account.forced += 1
@@ -103,19 +117,22 @@ class Cost:
 
     def answered(self, answer: Answered) -> None:
         """A GetSecretValue of a host ended."""
+        self.ceiling.answered(answer)
         failed = isinstance(answer.outcome, SecretError) and not (
             isinstance(answer.outcome, StageNotFoundError) and answer.pinned
         )
         is_free = answer.stage == AWSPENDING
-        self._count(answer.host, answer.name, answer.stage, failed=failed, is_free=is_free)
+        self._count(answer.host, answer.name, answer.stage, answer.begun_s, failed=failed, is_free=is_free)
 
     def parameter_asked(self, asked: Asked) -> None:
         """A read of a parameter by a host ended, alone or with others."""
         way = "" if asked.decrypt else " (ciphertext)"
         arn = PARAMETER_ARN_PREFIX + asked.name
-        self._count(asked.host, arn, asked.selector + way, failed=asked.failed, is_free=False)
+        self._count(asked.host, arn, asked.selector + way, asked.begun_s, failed=asked.failed, is_free=False)
 
-    def _count(self, host: str, name: str, stage: str, *, failed: bool, is_free: bool) -> None:
+    def _count(
+        self, host: str, name: str, stage: str, begun_s: float, *, failed: bool, is_free: bool
+    ) -> None:
         key = (host, name, stage)
         reader, now_s = self.readers[host], self.scheduler.now_s
         began_s = max(
@@ -129,6 +146,9 @@ class Cost:
         if account is None or account.since_s < began_s or failed:
             account = self.accounts[key] = Account(now_s)
         if failed or is_free:
+            return
+        if now_s - begun_s > HUNG_S:
+            account.hung += 1
             return
         account.calls += 1
         # By name, and by two paths, whose names are asked anew when a short TTL ends.
@@ -147,4 +167,5 @@ class Cost:
         if account.forced:
             interval_s = limits["min_refresh_interval_s"]
             forced = 2 + min(account.forced, int((now_s - account.forced_since_s) / interval_s))
-        return ASKS_MAX + ONCE_MAX + by_age + forced
+        # What was pinned to a marker's version and hung is followed by a read of the stage.
+        return ASKS_MAX + ONCE_MAX + by_age + forced + account.hung

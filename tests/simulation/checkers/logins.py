@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyturn.cache.limits import DEFAULTS
-from keyturn.errors import LoginRefusedError
+from keyturn.errors import LoginRefusedError, UnavailableError
 from keyturn.login.memory import REFUSED_S
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
-from keyturn.testing.parts import parts_of
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.peers.database import Database, RefusedError
@@ -45,13 +44,14 @@ Key = tuple[str, str, Identity]
 
 @dataclass(slots=True)
 class Refused:
-    """When one process was first refused one version, at which marker, and how often it tried again.
+    """When one process was first refused one version, as AWSCURRENT or not, and how often it tried again.
 
-    By the process's own clock and by the marker as it knows it. `logins`: those that were refused it.
+    By the process's own clock, and by the labels that Secrets Manager told it. `logins`: those that were
+    refused it. No marker makes it try again.
     """
 
     at: Instant
-    mark: tuple[str, int] | None
+    was_current: bool
     had_succeeded: bool
     logins: list[Login] = field(default_factory=list)
     again: int = 0
@@ -120,7 +120,7 @@ class Logins:
 
     def _tries_again(self, login: Login, version: SecretVersion) -> None:
         """What was refused is tried once more in `REFUSED_S`, and not at once."""
-        known = self._remembered(login, version.identity)
+        known = self._remembered(login, version.identity, is_current=AWSCURRENT in version.stages)
         if known is None:
             return
         known.again += 1
@@ -138,7 +138,10 @@ class Logins:
             for (host, server, _), one in self.successes.items()
             if (host, server) == (login.reader.host.name, login.server)
         }
-        self.looks(login.reader, self._name(login))
+        name = self._name(login)
+        held = login.reader.cache.status().secrets
+        login.namesakes |= {one.arn for one in held if one.name == name}
+        self.looks(login.reader, name)
 
     def tries(self, login: Login, version: SecretVersion) -> None:
         """A login is about to try this version."""
@@ -189,9 +192,10 @@ class Logins:
         was_right = success is not None and success.version.identity == version.identity
         if success is not None and was_right and success.refused_s is None:
             success.refused_s = now_s
-        known = self._remembered(login, version.identity)
+        is_current = AWSCURRENT in version.stages
+        known = self._remembered(login, version.identity, is_current=is_current)
         if known is None:
-            known = Refused(_now(login), _mark(login, version.arn), had_succeeded=accepted_as > 0)
+            known = Refused(_now(login), is_current, had_succeeded=accepted_as > 0)
             self.refusals[key] = known
         elif known.again:
             self.accepted_as.pop(key, None)
@@ -209,6 +213,9 @@ class Logins:
         if outcome is None or isinstance(outcome, TimeoutError):
             return
         secrecy.error(outcome)
+        if isinstance(outcome, UnavailableError) and login.deadline_s <= self.scheduler.now_s:
+            # Its caller's time ended before the read did: no sign of anything.
+            return
         if not isinstance(outcome, LoginRefusedError):
             self.failed(Served(login.reader, login.secret_id, AWSCURRENT, login.begun_s, outcome))
             return
@@ -260,9 +267,8 @@ class Logins:
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
         can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
-        held = reader.cache.status().secrets
-        if not can_read and any(one.name == name and one.arn != state.arn for one in held):
-            # It cannot know yet that the name means another secret now.
+        if not can_read and login.namesakes - {state.arn}:
+            # When it looked, it could not know yet that the name means another secret now.
             return
         success = self.successes.get((reader.host.name, login.server, state.arn))
         candidates = self._labels(login) if can_read else {}
@@ -288,7 +294,9 @@ class Logins:
 
     def _was_refused_lately(self, login: Login, identity: Identity) -> bool:
         """Whether docs/login.md lets this version wait: refused a moment ago, or tried again already."""
-        known = self._remembered(login, identity)
+        current = self.service.label(self._name(login), AWSCURRENT)[-1]
+        is_seen = current.start_s + SEEN_S < login.looks_s[-1]
+        known = self._remembered(login, identity, is_current=current.holder == identity and is_seen)
         if known is None:
             return False
         looked_ago_s = self.scheduler.now_s - login.looks_s[-1]
@@ -307,14 +315,23 @@ class Logins:
         found: dict[Identity, float] = {}
         current, pending, previous = (self.service.label(self._name(login), one)[-1] for one in AWS_LABELS)
         named = [(one.holder, one.start_s) for one in (current, pending)]
+        previous_s = previous.start_s
+        if self._moved_twice(login, AWSPREVIOUS):
+            # A read between the two moves is held, and what is read after it is doubted.
+            previous_s += bounds.SETTLE_S
         if login.previous:
-            named.append((previous.holder, previous.start_s))
+            named.append((previous.holder, previous_s))
         elif self._is_newer(previous.holder, current.holder):
-            named.append((previous.holder, max(previous.start_s, current.start_s)))
+            named.append((previous.holder, max(previous_s, current.start_s)))
         for holder, since_s in named:
             if holder is not None:
                 found[holder] = min(since_s, found.get(holder, since_s))
         return found
+
+    def _moved_twice(self, login: Login, stage: str) -> bool:
+        """Return True if the last two moves of this label are close together."""
+        starts_s = [span.start_s for span in self.service.label(self._name(login), stage)[-2:]]
+        return starts_s[-1] - starts_s[0] < bounds.APART_S and len(starts_s) > 1
 
     def _is_newer(self, one: Identity | None, other: Identity | None) -> bool:
         if one is None or other is None:
@@ -331,19 +348,19 @@ class Logins:
                 for at, span in enumerate(spans)
                 if span.holder is not None and (at + 1 == len(spans) or spans[at + 1].start_s > since_s)
             }
-        if self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
+        has_time = self.scheduler.now_s + FLIGHT_S < login.deadline_s
+        if has_time and self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
             return found
-        # Where it cannot be read anew, what is held goes on to count.
+        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count.
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
 
-    def _remembered(self, login: Login, identity: Identity) -> Refused | None:
-        """What the process may not have forgotten: refused within `REFUSED_S`, at the marker as it is."""
+    def _remembered(self, login: Login, identity: Identity, *, is_current: bool) -> Refused | None:
+        """What the process may not have forgotten: refused within `REFUSED_S`, and not AWSCURRENT since."""
         known = self.refusals.get(self._key(login, identity))
         if known is None or known.at.age_s(_now(login)) >= REFUSED_S:
             return None
-        mark = _mark(login, identity[0])
-        return None if mark is not None and known.mark is not None and mark != known.mark else known
+        return None if is_current and not known.was_current else known
 
     def _key(self, login: Login, identity: Identity) -> Key:
         return login.reader.host.name, login.server, identity
@@ -355,11 +372,6 @@ class Logins:
 def _now(login: Login) -> Instant:
     clock = login.reader.host.clock
     return Instant(clock.wall(), clock.monotonic())
-
-
-def _mark(login: Login, arn: str) -> tuple[str, int] | None:
-    """The marker as the process knows it: what it last read, which no call here could tell."""
-    return parts_of(login.reader.cache).caches[0].evidence(arn).mark
 
 
 def _what(login: Login) -> str:

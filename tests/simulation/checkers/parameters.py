@@ -76,7 +76,9 @@ class ServingParameters:
         require(set(outcome) <= set(possible), "safety", f"{sorted(outcome)} are not all under {path}")
         for name, parameter in outcome.items():
             self._judge(ask, name, parameter)
-        since_s = ask.begun_s - ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
+        # With a background thread the caller that finds the names too old may leave with them.
+        ttls = 2 if ask.reader.background else 1
+        since_s = ask.begun_s - ttls * ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
         if not self._is_well(ask.reader, since_s):
             return
         for name in set(possible) - set(outcome):

@@ -47,6 +47,7 @@ class Told:
     """What Secrets Manager last told a host of a secret's stage (true seconds)."""
 
     begun_s: float = 0.0
+    gone_s: float = 0.0
     gone_to: Actor | None = None
     denied_to: Actor | None = None
 
@@ -80,10 +81,10 @@ class Serving:
         elif isinstance(outcome, AccessDeniedError):
             told.denied_to = self.scheduler.caller
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
-            told.gone_to = self.scheduler.caller
+            told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
             self.forgotten(answer.host, answer.name, answer.stage)
         elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
-            told.gone_to = self.scheduler.caller
+            told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
             self.forgotten(answer.host, answer.name)
 
     def invalidated(self, reader: Reader, secret_id: str) -> None:
@@ -102,7 +103,9 @@ class Serving:
         """Judge one answer."""
         name = self._name(served.secret_id)
         told = self.told.setdefault((served.reader.host.name, name, served.stage), Told())
-        was_gone, told.gone_to = told.gone_to is self.scheduler.caller, None
+        # An answer that came after its caller had left it is none to this get.
+        is_told = told.gone_to is self.scheduler.caller and told.gone_s >= served.begun_s
+        was_gone, told.gone_to = is_told, None
         if isinstance(served.outcome, SecretError):
             told.denied_to = None
             self._raised(served, served.outcome)
@@ -162,7 +165,7 @@ class Serving:
         if age_s <= 0:
             return
         status = served.reader.cache.status()
-        bound_s, why = self._bound_s(status, version.arn, served.stage)
+        bound_s, why = self._bound_s(status, version.arn, served)
         allowed_s = bound_s * bounds.DRIFT + self._hidden_s(served.reader)
         if age_s > allowed_s:
             what = f"{_what(served)} {age_s:.1f} s after it moved, bound {bound_s:.1f} s, since {why}"
@@ -181,7 +184,8 @@ class Serving:
         moved, age_s = spans[last + 1], served.begun_s - spans[last + 1].start_s
         reader, limits, name = served.reader, served.reader.limits, version.name
         if (
-            self._is_asked_meanwhile(served, name)
+            served.is_second
+            or self._is_asked_meanwhile(served, name)
             or self.checks.by_others(reader.host.process, served.begun_s)
             or not self._reader_is_well(reader, moved.start_s)
         ):
@@ -217,12 +221,14 @@ class Serving:
             return bounds.by_sweep_s(interval_s, back=back), "sweep"
         return bounds.by_lease_s(limits["lease_s"], interval_s, back=back), "lease"
 
-    @staticmethod
-    def _bound_s(status: CacheStatus, arn: str, stage: str) -> tuple[float, str]:
+    def _bound_s(self, status: CacheStatus, arn: str, served: Served) -> tuple[float, str]:
         """What the reader's own status says, at the time of serving, and why."""
         for held in status.secrets:
-            if (held.arn, held.stage) == (arn, stage):
+            if (held.arn, held.stage) == (arn, served.stage):
                 return held.bound_s, held.why
+        if self.weather.hangs_since(served.begun_s):
+            # It was taken away while its caller waited for what hangs: what it was allowed is not known.
+            return NEVER_S, "it was forgotten while its caller waited"
         return READ_LAG_S, "it was forgotten while it was read"
 
     def _reader_is_well(self, reader: Reader, moved_s: float) -> bool:

@@ -58,13 +58,14 @@ class Span(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A host asked for one parameter; `failed`: and was not told."""
+    """A host asked for one parameter, and when (true seconds); `failed`: and was not told."""
 
     host: str
     name: str
     selector: str
     decrypt: bool
     failed: bool
+    begun_s: float
 
 
 def text_of(name: str, put: Put, *, decrypt: bool) -> str:
@@ -236,7 +237,7 @@ class ParameterLine:
         effect: Callable[[], dict[str, object]],
     ) -> Mapping[str, object]:
         self.store.calls[operation] += 1
-        failed = True
+        failed, begun_s = True, self.wire.scheduler.now_s
         try:
             with self.store.flights.flying(*((self.wire.host.process, name) for name in names)):
                 answer = self.wire.call(lambda: self._admitted(effect), self._failure, PARAMETERS)
@@ -246,7 +247,7 @@ class ParameterLine:
             raise
         finally:
             for name in names:
-                self.told(Asked(self.wire.host.name, name, selector, decrypt, failed))
+                self.told(Asked(self.wire.host.name, name, selector, decrypt, failed, begun_s))
         return answer
 
     def _admitted(self, effect: Callable[[], dict[str, object]]) -> dict[str, object]:

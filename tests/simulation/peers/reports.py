@@ -21,6 +21,9 @@ Item = Mapping[str, object]
 SHARE = 1 / 8
 """So many worlds have readers that report."""
 
+GIVEN_SHARE = 1 / 2
+"""In the other worlds so many readers have a table that no report reaches; the rest have none."""
+
 TTL_S = 300.0
 
 
@@ -31,6 +34,7 @@ class ReportsTable:
     scheduler: Scheduler
     weather: Weather
     random: Random
+    seed: str
     used: bool
     items: dict[str, tuple[float, Item]] = field(default_factory=dict)
 
@@ -38,7 +42,11 @@ class ReportsTable:
     def of(cls, plan: Plan, scheduler: Scheduler, weather: Weather) -> ReportsTable:
         """The table of a world, whose chances follow from its plan."""
         random = Random(repr(plan))
-        return cls(scheduler, weather, random, used=random.random() < SHARE)
+        return cls(scheduler, weather, random, repr(plan), used=random.random() < SHARE)
+
+    def is_given_to(self, host: Host) -> bool:
+        """Return True if this host has a convergence table; out of reach where no world's readers report."""
+        return self.used or Random(f"{self.seed} {host.name}").random() < GIVEN_SHARE
 
 
 @dataclass(slots=True, repr=False)

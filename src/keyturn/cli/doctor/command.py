@@ -9,6 +9,7 @@ import click
 
 from keyturn.aws.clients import region_of
 from keyturn.aws.faults import fault_of
+from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
 from keyturn.cli.doctor import events, reading, table
@@ -102,7 +103,8 @@ class Clients:
         if not callable(method):
             raise TypeError(f"{service} has no {operation}")
         try:
-            answer: Mapping[str, object] = method(**request)
+            with Unseen():
+                answer: Mapping[str, object] = method(**request)
         except Exception as error:
             endpoint: object = getattr(getattr(client, "meta", None), "endpoint_url", "")
             raise RefusedCallError(f"{service}:{operation}", fault_of(error), str(endpoint)) from error

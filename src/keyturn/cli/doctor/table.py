@@ -48,7 +48,7 @@ def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
 
 def head(subject: Subject) -> Finding:
     """Check that there is a head, and that the last sweep is recent enough for markers to count."""
-    answer = _read_head(subject)
+    answer = _read_head(subject) or {}
     found = head_of(answer.get("Item"), answered_at_of(answer))
     if not answer.get("Item"):
         return Finding(
@@ -83,8 +83,11 @@ def batches(subject: Subject) -> Finding:
 def clock(subject: Subject) -> Finding:
     """Check that this host's clock agrees with the Date header of DynamoDB's answer."""
     before_s = subject.wall()
-    date_s = answered_at_of(_read_head(subject))
+    answer = _read_head(subject)
     after_s = subject.wall()
+    if answer is None:
+        return Finding("clock", Level.UNKNOWN, "there is no table whose answers have a date", _DEPLOY)
+    date_s = answered_at_of(answer)
     if date_s is None:
         what = "DynamoDB's answer has no Date header, so keyturn cannot measure a marker's age"
         return Finding("clock", Level.WRONG, what, "let the proxy in between pass on the header")
@@ -97,13 +100,13 @@ def clock(subject: Subject) -> Finding:
     return Finding("clock", Level.OK, "this host's clock agrees with AWS's")
 
 
-def _read_head(subject: Subject) -> Mapping[str, object]:
+def _read_head(subject: Subject) -> Mapping[str, object] | None:
+    """Return DynamoDB's answer, or None if there is no such table: the Date is lost with that error."""
     try:
         return subject.aws.call("dynamodb", "GetItem", TableName=subject.table, Key=_HEAD)
     except RefusedCallError as refused:
-        # A table that does not exist has no head. The answer's Date is lost with the error.
         if refused.fault.code == "ResourceNotFoundException":
-            return {}
+            return None
         raise
 
 

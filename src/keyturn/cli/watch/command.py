@@ -45,15 +45,20 @@ def command(account: Account, *, secrets: Sequence[str], interval_s: float, as_j
     shows a live table, any other output gets a line for each change; with --json each line is a JSON
     document.
     """
-    table = account.markers()
-    read = _reader(table, [_key(account, secret) for secret in secrets])
-    glances = Follower(table.read_head, read, system_sleep, interval_s).glances()
+    glances = follower(account, secrets, interval_s).glances()
     if as_json:
         stream(glances, json_lines)
     elif sys.stdout.isatty():
         live(glances)
     else:
         stream(glances, lines)
+
+
+def follower(account: Account, secrets: Sequence[str], interval_s: float) -> Follower:
+    """Make what follows the markers of these secrets; without any, all markers."""
+    table = account.markers()
+    read = _reader(table, [_key(account, secret) for secret in secrets])
+    return Follower(table.read_head, read, system_sleep, interval_s)
 
 
 def _key(account: Account, secret_id: str) -> str:

@@ -1,0 +1,81 @@
+"""Calls to AWS that leave no trace of what they carry: in no debug log, and in no frame of an error.
+
+At level DEBUG botocore logs each request with its session token, and each answer with its body, which may be
+a secret. An application that sets the root logger to DEBUG would have both in its log. So these records are
+withheld while keyturn makes a call. Those of the application's own calls and those of other levels pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache, wraps
+from types import TracebackType
+from typing import Final, ParamSpec, TypeVar
+
+from keyturn.runtime.frames import without_locals
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+LOGGERS: Final = (
+    "auth",
+    "awsrequest",
+    "compress",
+    "credentials",
+    "discovery",
+    "endpoint",
+    "handlers",
+    "hooks",
+    "httpsession",
+    "monitoring",
+    "parsers",
+    "retries.special",
+    "retries.standard",
+    "retryhandler",
+    "tokens",
+    "utils",
+)
+"""The loggers below `botocore` that log a request, an answer, credentials, or an error with such frames."""
+
+_IS_UNSEEN: ContextVar[bool] = ContextVar("keyturn_unseen", default=False)
+
+
+class Unseen:
+    """`with Unseen(): answer = call()`: botocore logs none of it at DEBUG, and errors hold no locals."""
+
+    def __enter__(self) -> None:
+        _withhold()
+        self._around = sys.exception()
+        self._token = _IS_UNSEEN.set(True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _IS_UNSEEN.reset(self._token)
+        if error is not None:
+            without_locals(error, self._around)
+
+
+def unseen(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Decorate a function that makes calls of its own, and whose frames hold values."""
+
+    @wraps(function)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with Unseen():
+            return function(*args, **kwargs)
+
+    return guarded
+
+
+def _passes(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG or not _IS_UNSEEN.get()
+
+
+@cache
+def _withhold() -> None:
+    """Give each of the loggers the filter, once: no later configuration of logging takes it away."""
+    for name in LOGGERS:
+        logging.getLogger(f"botocore.{name}").addFilter(_passes)

@@ -1,0 +1,100 @@
+"""Every policy that the stack deploys, in CloudFormation and in Terraform alike.
+
+`tools/stack_policies.py` writes them into `infra/template.yaml` and `infra/terraform/policies.tf`, and a test
+fails if one of the two differs. Names in `${...}` are the template's resources and parameters. A text with
+`${NamePrefix}` stands for one text for each prefix of NamePrefixes, and one with `${Rule.Arn}` for one text
+for each rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keyturn.policies import roles
+from keyturn.policies.resources import Place
+from keyturn.policies.statements import Statement
+
+PLACE: Final = Place.of_stack()
+NAME_PREFIX: Final = "${NamePrefix}"
+RULE: Final = "${Rule.Arn}"
+TABLE: Final = "${MarkerTable.Arn}"
+FLEET: Final = "${ConvergenceTable.Arn}"
+KEY: Final = "${TableKeyArn}"
+QUEUE: Final = "${Undelivered.Arn}"
+BUCKET: Final = "${TrailBucket.Arn}"
+
+WHEN: Final[Mapping[str, str]] = {
+    "ListParameters": "SweepsParameters",
+    "ReportVersions": "Converges",
+    "UseTableKey": "HasTableKey",
+    "UseTableKeyToReport": "ConvergesWithTableKey",
+}
+"""Statement -> the template's condition without which it is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A statement, and the condition of the template under which it is there; empty means always."""
+
+    statement: Statement
+    when: str = ""
+
+
+def policies() -> Mapping[str, tuple[Clause, ...]]:
+    """Return the clauses of each policy, by the name that the template and the module know it by."""
+    listener = roles.listener(
+        PLACE,
+        marker_table=TABLE,
+        prefixes=[NAME_PREFIX],
+        parameters=True,
+        log_group="${ListenerLog.Arn}",
+        queue=QUEUE,
+        table_key=KEY,
+    )
+    reader = roles.marker_reader(
+        PLACE, marker_table=TABLE, prefixes=[NAME_PREFIX], convergence_table=FLEET, table_key=KEY
+    )
+    return {
+        "listener": _clauses(listener),
+        "reader": _clauses(reader),
+        "undelivered": _clauses(_undelivered()),
+        "trail": _clauses(_trail()),
+    }
+
+
+def _clauses(statements: Iterable[Statement]) -> tuple[Clause, ...]:
+    return tuple(Clause(one, WHEN.get(one.sid, "")) for one in statements)
+
+
+def _undelivered() -> tuple[Statement, ...]:
+    """Return the policy of the queue for events that did not become markers.
+
+    EventBridge may send for these rules alone, so that nobody can use it as a deputy: the ARN of a rule has
+    the account in it. The listener sends with its own role.
+    """
+    from_rules = {"ArnEquals": {"aws:SourceArn": [RULE]}}
+    return (
+        Statement("TakeEvents", ("sqs:SendMessage",), (QUEUE,), from_rules, principal="events.amazonaws.com"),
+        _over_tls("sqs:*", (QUEUE,)),
+    )
+
+
+def _trail() -> tuple[Statement, ...]:
+    """Return the policy of the bucket of the stack's own trail."""
+    own = {"ArnLike": {"aws:SourceArn": [PLACE.arn("cloudtrail", "trail/*", "the trail")]}}
+    whole = {**own, "StringEquals": {"s3:x-amz-acl": ["bucket-owner-full-control"]}}
+    service = "cloudtrail.amazonaws.com"
+    logs = f"{BUCKET}/AWSLogs/${{AWS::AccountId}}/*"
+    return (
+        Statement("LookAtBucket", ("s3:GetBucketAcl",), (BUCKET,), own, principal=service),
+        Statement("WriteLog", ("s3:PutObject",), (logs,), whole, principal=service),
+        _over_tls("s3:*", (BUCKET, f"{BUCKET}/*")),
+    )
+
+
+def _over_tls(actions: str, resources: tuple[str, ...]) -> Statement:
+    """Deny everything that does not come over TLS."""
+    plain = {"Bool": {"aws:SecureTransport": ["false"]}}
+    return Statement("RefuseWithoutTLS", (actions,), resources, plain, effect="Deny", principal="*")

@@ -1,0 +1,213 @@
+"""One source: template and module have the statements that `keyturn policy` prints, in every choice."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import cast
+
+import pytest
+
+from keyturn.policies import roles
+from keyturn.policies.resources import Place
+from keyturn.policies.statements import document
+from tests.listener.test_events import at
+from tests.templates import read_template
+from tools.build_listener import ROOT
+from tools.stack_policies import PREFIXES_MAX, UNUSED, main
+
+PLACE = Place("eu-west-1", "111122223333")
+TABLE = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers"
+FLEET = TABLE.replace("markers", "convergence")
+QUEUE = "arn:aws:sqs:eu-west-1:111122223333:undelivered"
+LOG_GROUP = "arn:aws:logs:eu-west-1:111122223333:log-group:listener:*"
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+BUCKET = "arn:aws:s3:::trail"
+ARNS = {
+    "ConvergenceTable": FLEET,
+    "ListenerLog": LOG_GROUP,
+    "MarkerTable": TABLE,
+    "TrailBucket": BUCKET,
+    "Undelivered": QUEUE,
+    **{
+        name: f"arn:aws:events:eu-west-1:111122223333:rule/{name}"
+        for name in ("CloudTrailEvent", "ParameterChange", "SecretLabelUpdated", "Sweep")
+    },
+}
+LISTENER = "Resources.ListenerRole.Properties.Policies[0].PolicyDocument"
+READER = "Resources.ReaderPolicy.Properties.PolicyDocument"
+QUEUE_POLICY = "Resources.UndeliveredPolicy.Properties.PolicyDocument"
+BUCKET_POLICY = "Resources.TrailBucketPolicy.Properties.PolicyDocument"
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What CloudFormation makes of the template's parts: its own functions, reckoned as documented."""
+
+    prefixes: tuple[str, ...] = ()
+    chosen: Mapping[str, bool] = field(default_factory=dict)
+
+    def policy(self, path: str) -> object:
+        return self.resolved(at(read_template(ROOT / "infra" / "template.yaml"), path))
+
+    def resolved(self, node: object) -> object:
+        match node:
+            case {"Fn::GetAtt": [str(name), "Arn"]}:
+                return ARNS[name]
+            case {"Ref": "TableKeyArn"}:
+                return KEY
+            case {"Fn::If": [str(condition), then, otherwise]}:
+                return self.resolved(then if self.chosen.get(condition, False) else otherwise)
+            case {"Fn::Select": [int(number), values]}:
+                return cast("list[object]", self.resolved(values))[number]
+            case {"Fn::Split": [str(between), text]}:
+                return str(self.resolved(text)).split(between)
+            case {"Fn::Sub": [str(text), dict(own)]}:
+                return self.filled(text, {name: str(self.resolved(value)) for name, value in own.items()})
+            case {"Fn::Sub": str(text)}:
+                return self.filled(text, {})
+            case dict():
+                return {key: self.resolved(value) for key, value in node.items()}
+            case list():
+                values = [self.resolved(value) for value in node]
+                return [value for value in values if value != NO_VALUE and not is_unused(value)]
+        return node
+
+    def filled(self, text: str, own: Mapping[str, str]) -> str:
+        known = {
+            "AWS::AccountId": PLACE.account,
+            "AWS::Partition": "aws",
+            "AWS::Region": PLACE.region,
+            "NamePrefixes": ",".join(self.prefixes),
+            **{f"{name}.Arn": arn for name, arn in ARNS.items()},
+            **own,
+        }
+        return re.sub(r"\$\{([\w.:]+)\}", lambda name: known[name[1]], text)
+
+
+def is_unused(value: object) -> bool:
+    """Whether this stands for a prefix that was not given."""
+    return isinstance(value, str) and UNUSED in value
+
+
+def normalised(policy: object) -> object:
+    """A policy whose lists of one are that one, as IAM takes them alike."""
+    match policy:
+        case {"Statement": list(statements)}:
+            return {"Statement": [normalised(one) for one in statements]}
+        case dict():
+            return {key: normalised(value) for key, value in policy.items()}
+        case [one]:
+            return one
+    return policy
+
+
+PREFIXES = [(), ("prod/",), tuple(f"team{number}/" for number in range(PREFIXES_MAX))]
+CHOICES = list(itertools.product([False, True], repeat=2))
+
+
+@pytest.mark.parametrize("prefixes", PREFIXES, ids=len)
+@pytest.mark.parametrize(("parameters", "key"), CHOICES)
+def test_the_templates_listener_has_the_printed_policy(
+    prefixes: tuple[str, ...], *, parameters: bool, key: bool
+) -> None:
+    """In every choice of the stack: any number of prefixes, with parameters, with a key of its own."""
+    deployed = Deployed(prefixes, {"SweepsParameters": parameters, "HasTableKey": key})
+    printed = roles.listener(
+        PLACE,
+        marker_table=TABLE,
+        prefixes=prefixes,
+        parameters=parameters,
+        log_group=LOG_GROUP,
+        queue=QUEUE,
+        table_key=KEY if key else None,
+    )
+    assert normalised(document(printed)) == normalised(deployed.policy(LISTENER))
+
+
+@pytest.mark.parametrize("prefixes", PREFIXES, ids=len)
+@pytest.mark.parametrize(("converges", "key"), CHOICES)
+def test_the_templates_reader_has_the_printed_policy(
+    prefixes: tuple[str, ...], *, converges: bool, key: bool
+) -> None:
+    """With the keys of the watched secrets' markers, as `keyturn policy reader --secret PREFIX*` has them."""
+    chosen = {"HasTableKey": key, "Converges": converges, "ConvergesWithTableKey": converges and key}
+    made = roles.marker_reader(
+        PLACE,
+        marker_table=TABLE,
+        prefixes=prefixes,
+        convergence_table=FLEET if converges else None,
+        table_key=KEY if key else None,
+    )
+    assert normalised(document(made)) == normalised(Deployed(prefixes, chosen).policy(READER))
+    secrets = [f"{prefix}*" for prefix in prefixes or ("",)]
+    printed = roles.reader(PLACE, secrets=secrets, parameters=["*", "/aws/service/*"], marker_table=TABLE)
+    (of_markers,) = (one for one in printed if one.sid == "ReadMarkers")
+    assert of_markers == made[0]
+
+
+def test_a_place_that_is_not_used_allows_nothing() -> None:
+    """No secret's name has the character that stands for a prefix that was not given."""
+    template = cast("Mapping[str, object]", read_template(ROOT / "infra" / "template.yaml"))
+    allowed = str(at(template, "Parameters.NamePrefixes.AllowedPattern"))
+    for prefixes in ("", "prod/", "a,b", ",".join("abcdefghij")):
+        assert re.fullmatch(allowed, prefixes)
+    for wrong in ("prod/*", "a b", "a, b", "a,", ",a", "${X}", "?", UNUSED, ",".join("abcdefghijk")):
+        assert not re.fullmatch(allowed, wrong), wrong
+    raw = Deployed(("prod/",)).policy(LISTENER)
+    resources = at(raw, "Statement[0].Resource")
+    patterns = [resources] if isinstance(resources, str) else cast("list[str]", resources)
+    secret = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:{}-AbCdEf"
+    assert [True, False, False] == [
+        any(fnmatchcase(secret.format(name), pattern) for pattern in patterns)
+        for name in ("prod/db", "dev/db", "x")
+    ]
+
+
+def test_both_files_are_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m tools.stack_policies` would change neither the template nor the module."""
+    assert (0, "") == (main(["--check"]), capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_queue_takes_events_of_the_stacks_rules_alone_and_over_tls(*, watched: bool) -> None:
+    """EventBridge cannot be made to send for anybody else's rule; nothing goes in or out without TLS."""
+    policy = Deployed(chosen={"WatchesCloudTrail": watched}).policy(QUEUE_POLICY)
+    rules = [ARNS[name] for name in ("SecretLabelUpdated", "ParameterChange")]
+    rules += [ARNS["CloudTrailEvent"]] if watched else []
+    send, tls = cast("list[Mapping[str, object]]", at(policy, "Statement"))
+    assert {
+        "Sid": "TakeEvents",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": QUEUE,
+        "Condition": {"ArnEquals": {"aws:SourceArn": [*rules, ARNS["Sweep"]]}},
+    } == send
+    assert over_tls("sqs:*", QUEUE) == tls
+
+
+def over_tls(actions: str, resources: object) -> object:
+    """The statement that refuses everything without TLS, of whoever it is."""
+    return {
+        "Sid": "RefuseWithoutTLS",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": actions,
+        "Resource": resources,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+def test_the_trails_bucket_is_for_the_accounts_own_trails_and_over_tls() -> None:
+    """Each right of CloudTrail is for trails of this account and Region; the bucket refuses plain HTTP."""
+    *service, tls = cast("list[Mapping[str, object]]", at(Deployed().policy(BUCKET_POLICY), "Statement"))
+    assert over_tls("s3:*", [BUCKET, f"{BUCKET}/*"]) == tls
+    for statement in service:
+        assert {"Service": "cloudtrail.amazonaws.com"} == statement["Principal"]
+        trails = at(statement, "Condition.ArnLike.aws:SourceArn")
+        assert "arn:aws:cloudtrail:eu-west-1:111122223333:trail/*" == trails
