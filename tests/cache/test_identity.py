@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -142,3 +143,44 @@ def test_an_invalidation_does_not_prolong_a_pending_version(world: World) -> Non
     cache.invalidate(NAME)
     cache.get(NAME)
     assert "three" == cache.get_secret_string(NAME, stage="AWSPENDING")
+
+
+def during_the_next_read(world: World, act: Callable[[], object]) -> None:
+    """Do something while Secrets Manager works on the next read of the secret."""
+
+    def once(operation: str) -> None:
+        world.secrets.fail = lambda _: None
+        act()
+
+    world.secrets.fail = once
+
+
+def test_an_invalidation_during_a_first_read_counts(world: World) -> None:
+    """The answer was begun before it, so the next use reads again; the use after that is a hit."""
+    cache = world.cache()
+    during_the_next_read(world, lambda: cache.invalidate(NAME))
+    cache.get(NAME)
+    assert 1 == world.reads
+    world.clock.advance(2)
+    cache.get(NAME)
+    assert 2 == world.reads
+    cache.get(NAME)
+    assert 2 == world.reads
+
+
+def test_an_invalidation_during_the_read_that_finds_another_secret_counts(world: World) -> None:
+    """The name belongs to a new secret meanwhile, and its answer is from before the invalidation as well."""
+    cache = world.cache()
+    cache.get(NAME)
+    world.secrets.purge(NAME)
+    world.secrets.create(NAME, "new", "v1")
+    cache.invalidate(NAME)
+    world.clock.advance(2)
+    during_the_next_read(world, lambda: cache.invalidate(NAME))
+    assert "new" == cache.get_secret_string(NAME)
+    before = world.reads
+    world.clock.advance(2)
+    cache.get(NAME)
+    assert before + 1 == world.reads
+    cache.get(NAME)
+    assert before + 1 == world.reads

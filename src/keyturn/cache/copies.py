@@ -85,6 +85,7 @@ class Copies:
         self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
         self.life = 0
         """Moves when everything is forgotten: what a read of an earlier life brings is void."""
+        self.invalidations = 0  # of ids that were not held
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -169,6 +170,7 @@ class Copies:
         with self.lock:
             secret = self.holdings.secret(secret_id)
             if secret is None:
+                self.invalidations += 1
                 return False
             secret.generation += 1
             self.holdings.drop_hits(secret)
@@ -188,8 +190,7 @@ class Copies:
         with self.lock:
             if held.version.arn == basis.secret.arn:
                 return self.land(secret_id, basis.secret, held, basis.held)
-            anew = basis.held.generation != basis.asked.generation
-            return self._hand_over(secret_id, basis.secret, held, anew=anew)
+            return self._hand_over(secret_id, basis, held)
 
     def land(
         self, secret_id: str, secret: HeldSecret, held: HeldStage, basis: HeldStage | None
@@ -215,23 +216,22 @@ class Copies:
             return as_asked(held.version, secret_id)
         return self._serve(secret_id, secret, held, now)
 
-    def _hand_over(self, secret_id: str, secret: HeldSecret, held: HeldStage, *, anew: bool) -> SecretVersion:
-        """Store the answer under the new ARN: the secret was deleted and re-created under its name.
-
-        `anew`: what was known was not good enough, and so is not what was known of the new secret.
-        """
+    def _hand_over(self, secret_id: str, basis: Basis, held: HeldStage) -> SecretVersion:
+        """Store the answer under the new ARN: the secret was deleted and re-created under its name."""
+        secret, landed, generation = basis.secret, held.version, basis.asked.generation
         self.holdings.forget(secret)
-        landed = held.version
         known = self.holdings.secret(landed.arn)
-        if known is not None and anew:
+        if known is not None and basis.held.generation != generation:  # neither is good enough
             known.generation += 1
             self.holdings.drop_hits(known)
+        is_outdated = secret.generation != generation  # by an invalidation during the read
         # The caller's name as well, which another thread's answer may have taken from it already.
         for name in dict.fromkeys((*secret.names, secret_id)):
             if name == secret.arn:
                 continue
             successor = self.holdings.claim(held.version, name)
-            landed = self.land(name, successor, held._replace(generation=successor.generation), None)
+            held = held._replace(generation=successor.generation - is_outdated)
+            landed = self.land(name, successor, held, None)
         if secret_id == secret.arn:
             raise SecretNotFoundError(secret_id, f"its name now belongs to {held.version.arn}")
         return as_asked(landed, secret_id)

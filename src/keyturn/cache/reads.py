@@ -83,12 +83,16 @@ class Reads:
     def _load(self, secret_id: str, stage: str) -> SecretVersion:
         """Make the first read of a stage under this id."""
         begun, generation = self._copies.now(), self._copies.generation(secret_id)
+        invalidations = self._copies.invalidations
         try:
             version = self._read(secret_id, stage)
             self._must_be_about(secret_id, version)
         except SecretError as error:
             self._copies.remember_failure(secret_id, stage, error)
             raise
+        if self._copies.invalidations != invalidations:
+            # Perhaps of this id: then the answer is from before it, and the next use asks again.
+            generation -= 1
         return self._copies.land_first(secret_id, HeldStage(stage, version, begun, generation))
 
     def _refresh(self, secret_id: str, stage: str, basis: Basis) -> SecretVersion:
