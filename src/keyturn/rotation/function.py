@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from keyturn.announcing import announce
@@ -136,13 +135,21 @@ class RotationFunction:
 
     def _issue(self, issuer: Issuer, current: SecretVersion, token: str) -> None:
         """Store what the issuer makes, unless another try of this step was faster."""
+        secret_id = current.secret_id
         retire(issuer, self._client(), self._source, current)
         # Unlike a text, a version does not show its value where a traceback shows variables.
-        made = replace(current, version_id=token, string=issuer.issue(current, token), binary=None)
+        made = SecretVersion(
+            secret_id,
+            current.arn,
+            current.name,
+            token,
+            frozenset({AWSPENDING}),
+            string=issuer.issue(current, token),
+        )
         try:
-            without_frames(lambda: self._put(made.secret_id, token, made.text()))
+            without_frames(lambda: self._put(secret_id, token, made.text()))
         except self._client().exceptions.ResourceExistsException:
-            withdraw(issuer, made, self._read(made.secret_id, AWSPENDING, token))
+            withdraw(issuer, made, self._read(secret_id, AWSPENDING, token))
 
     def _put(self, secret_id: str, token: str, text: str) -> None:
         self._client().put_secret_value(

@@ -219,7 +219,7 @@ class _Acl:
             return "its user needs no password (nopass), so nobody has shown that it is the secret's own"
         return None
 
-    def change(self, current: Account, pending: Account) -> None:
+    def change(self, current: Account, pending: Account) -> None:  # noqa: ARG002 # AWSPREVIOUS, perhaps
         """Give the user the passwords of AWSPENDING and AWSCURRENT, and let the node store its users."""
         hashes = (f"#{sha256(account.password.encode()).hexdigest()}" for account in (pending, self._kept))
         self._ask("ACL", "SETUSER", pending.username, "resetpass", *hashes)
