@@ -97,6 +97,7 @@ class Checker:
         self._checking = threading.RLock()
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
+        self._begun: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
         if self._table is not None:
@@ -114,7 +115,7 @@ class Checker:
             self._table.forget()
         if self._reporter is not None:
             self._reporter.reset()
-        self._has_looked, self._checked = False, None
+        self._has_looked, self._checked, self._begun = False, None, None
 
     def waiting(self) -> Waiting:
         """Return the patience of one call that begins now."""
@@ -187,8 +188,11 @@ class Checker:
             return None
 
         def check() -> bool:
-            if opens and not self._is_older(age_s):
+            # Another check may have ended just now. A window that was opened without one is no reason to
+            # make none: while the table rests, other callers open one before this thread has begun to run.
+            if opens and not _is_older(self._begun, self._now(), age_s):
                 return False
+            self._begun = self._now()
             token, answered = self.table_service.begin(), False
             try:
                 begun = self._look()
@@ -234,7 +238,7 @@ class Checker:
             self._metrics.record(Metric.SWEPT_AGE_S, swept_age_s)
 
     def _is_older(self, age_s: float) -> bool:
-        return self._checked is None or self._checked.age_s(self._now()) >= age_s
+        return _is_older(self._checked, self._now(), age_s)
 
     def _open_if_older(self, age_s: float) -> None:
         """Open the next window without a check: with what is known, as after a check that failed."""
@@ -344,6 +348,11 @@ class Checker:
 
     def _now(self) -> Instant:
         return Instant.now(self._clock)
+
+
+def _is_older(since: Instant | None, now: Instant, age_s: float) -> bool:
+    """Return True if that was at least so many seconds ago, or never."""
+    return since is None or since.age_s(now) >= age_s
 
 
 class Secrets:
