@@ -124,7 +124,7 @@ class World:
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
         self.table = Table(self.scheduler, self.random, self._written)
-        self.cost = Cost(self.scheduler, logs_in=lambda: self.scheduler.caller in self.logins.flying)
+        self.cost = Cost(self.scheduler, logs_in=lambda: self.logins.asks())
         self.databases = {name: Database(self.scheduler) for name in NAMES}
         self.function = Function(
             self.scheduler, self.weather, [], self._event_begun, self._event_ended, set()

@@ -86,6 +86,7 @@ class Logins:
     say: Callable[..., None]
     counted: Counter[str]
     flying: dict[Actor, Login] = field(default_factory=dict)
+    ended_s: dict[Actor, float] = field(default_factory=dict)
     successes: dict[tuple[str, str, str], Success] = field(default_factory=dict)
     refusals: dict[Key, Refused] = field(default_factory=dict)
     accepted_as: dict[Key, int] = field(default_factory=dict)
@@ -106,6 +107,15 @@ class Logins:
         self.counted["logins"] += 1
         self.flying[self.scheduler.caller] = login
         self._look(login, self.scheduler.now_s)
+
+    def asks(self) -> bool:
+        """Return True if what the running actor asks for is asked for a login.
+
+        A login that waits for nothing any more may end in the moment in which it has begun a check, before
+        that check's thread runs.
+        """
+        caller = self.scheduler.caller
+        return caller in self.flying or self.ended_s.get(caller) == self.scheduler.now_s
 
     def paused(self, pause_s: float) -> None:
         """A login waits, to look once more then."""
@@ -204,6 +214,7 @@ class Logins:
     def ended(self, login: Login) -> None:
         """Judge how a login ended."""
         del self.flying[self.scheduler.caller]
+        self.ended_s[self.scheduler.caller] = self.scheduler.now_s
         outcome = login.outcome
         if outcome is not None:
             self.counted[f"logins: {type(outcome).__name__}"] += 1
