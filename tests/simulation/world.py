@@ -124,7 +124,6 @@ class World:
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
         self.table = Table(self.scheduler, self.random, self._written)
-        self.cost = Cost(self.scheduler, logs_in=lambda: self.logins.asks())
         self.databases = {name: Database(self.scheduler) for name in NAMES}
         self.function = Function(
             self.scheduler, self.weather, [], self._event_begun, self._event_ended, set()
@@ -176,6 +175,7 @@ class World:
             say=self.say,
             counted=self.counted,
         )
+        self.cost = Cost(self.scheduler, logs_in=self.logins.asks)
         self.items = Items(self.scheduler, self.service, self.weather, self.table.items, self.cost.happened)
         self.function.listeners += [self._listener(number) for number in range(ENVIRONMENTS)]
         self.readers += [self._reader(number, one) for number, one in enumerate(self.plan.readers)]
