@@ -36,6 +36,7 @@ BOUNDS_S: Final[Mapping[str, Mapping[Size, float]]] = {
     "cost": {"full": 60, "quick": 30},
     "listener": {"full": 400, "quick": 45},
     "serve": {"full": 120, "quick": 30},
+    "aio": {"full": 300, "quick": 60},
 }
 """The modules that measure, and the time limit of each in seconds."""
 

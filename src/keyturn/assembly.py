@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from keyturn.markers.recorder import Recorder
     from keyturn.markers.table import MarkerTable
     from keyturn.model.parameter import Parameter
+    from keyturn.verifying.ring import Rings
 
 SETTLE_S: Final = DEFAULTS.settle_s
 """How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
@@ -122,14 +123,22 @@ class Assembled(NamedTuple):
     poller: Poller | None
     parameters: Once[tuple[Parameters, Parameters]]
     logins: Once[Logins]
+    keys: Once[Rings]
+
+    def start_poller(self) -> None:
+        """Start the background thread, if there is to be one, at the first use and after a fork."""
+        if self.poller is not None:
+            self.poller.start()
 
     def after_fork(self) -> None:
         """Start anew in a forked child: new locks, no thread, nothing fresh."""
         self.checker.reset_locks()
         self.parameters.after_fork()
         self.logins.after_fork()
-        if self.logins.made is not None:
-            self.logins.made.after_fork()
+        self.keys.after_fork()
+        for made in (self.logins.made, self.keys.made):
+            if made is not None:
+                made.after_fork()
         if self.poller is not None:
             self.poller.after_fork()
 
@@ -137,8 +146,14 @@ class Assembled(NamedTuple):
         """Drop everything held, as before the first `get`."""
         self.checker.forget()
         self.parameters.drop()
-        if self.logins.made is not None:
-            self.logins.made.forget()
+        for made in (self.logins.made, self.keys.made):
+            if made is not None:
+                made.forget()
+
+    def invalidate(self, secret_id: str) -> bool:
+        """Make the next read of this secret, or parameter, ask the service. Return True if it was held."""
+        held = [one.invalidate(secret_id) for one in self.caches]
+        return any(held)
 
 
 def assemble(
@@ -208,6 +223,7 @@ def assemble(
         poller=_poller(checker, limits, peers.clock) if background else None,
         parameters=Once(lambda: _parameters(caches, secrets, limits)),
         logins=Once(lambda: _logins(secrets, limits, peers, told), survives_fork=True),
+        keys=Once(lambda: _rings(secrets, limits, peers, told), survives_fork=True),
     )
 
 
@@ -260,6 +276,12 @@ def _logins(secrets: Secrets, limits: Limits, peers: Peers, measures: Measures) 
         random=peers.random,
         metrics=measures,
     )
+
+
+def _rings(secrets: Secrets, limits: Limits, peers: Peers, measures: Measures) -> Rings:
+    from keyturn.verifying.ring import Rings
+
+    return Rings(secrets, limits=limits, clock=peers.clock, sleep=peers.sleep, measures=measures)
 
 
 def _reporter(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keyturn.login.logins import Attempt, LoginOptions
     from keyturn.markers.calls import DynamoDBClient
     from keyturn.model.parameter import Parameter
+    from keyturn.verifying.keys import Keys
 
 log = logging.getLogger("keyturn")
 
@@ -154,7 +155,7 @@ class SecretCache:
         Needs `ssm:GetParameters` on each. Raises `ParameterNotFoundError` with all that are not
         there, else the `ParameterError` of the first that cannot be served.
         """
-        self._start_poller()
+        self._parts.start_poller()
         try:
             return self._parts.parameters()[decrypt].get_many(names)
         finally:
@@ -169,11 +170,40 @@ class SecretCache:
         `Limits.uncovered_ttl_s`; with `background=True` the caller leaves with names up to twice as old. Each
         value is as fresh as by `get_parameter`. Raises a `ParameterError`.
         """
-        self._start_poller()
+        self._parts.start_poller()
         try:
             return self._parts.parameters()[decrypt].get_by_path(path, recursive=recursive)
         finally:
             self._parts.measures.deliver()
+
+    def preload(self, secret_ids: Iterable[str] = (), *, parameters: Iterable[str] = ()) -> None:
+        """Read these before the first request needs them, several at a time: at a server's start, say.
+
+        Raises the `SecretError` of the first that cannot be served, after all of them were tried.
+
+        Args:
+            secret_ids: names or ARNs of secrets.
+            parameters: names of parameters, read ten a request.
+        """
+        from keyturn.cache.preloading import each
+
+        reads: list[Callable[[], object]] = [functools.partial(self.get, one) for one in secret_ids]
+        each([*reads, functools.partial(self.get_parameters, tuple(parameters))])
+
+    def keys(self, secret_id: str, *, previous_for_s: float | None = None) -> Keys:
+        """Return the keys of a secret, to verify webhooks, tokens or sessions with. Reads nothing yet.
+
+        `login` is not for this: whoever sends forged messages would have each key count as refused.
+
+        Args:
+            secret_id: name or ARN.
+            previous_for_s: for how many seconds AWSPREVIOUS still counts after AWSCURRENT has moved; by
+                default (None) as long as it has the label, and with 0 not at all. The time begins when this
+                process saw the move; in a process that did not, at the CreatedDate of AWSCURRENT.
+        """
+        from keyturn.verifying.keys import Keys
+
+        return Keys(self._parts.keys(), secret_id, self.get, previous_for_s)
 
     def login(
         self,
@@ -216,7 +246,7 @@ class SecretCache:
         """
         from keyturn.login.logins import Policy
 
-        self._start_poller()
+        self._parts.start_poller()
         return self._parts.logins().attempts(secret_id, Policy(**options))
 
     def logs_in(
@@ -268,9 +298,9 @@ class SecretCache:
 
         The known version stays at hand for the case that the service does not answer.
         """
-        held = [one.invalidate(secret_id) for one in self._parts.caches]
+        is_held = self._parts.invalidate(secret_id)
         self._parts.measures.deliver()
-        return any(held)
+        return is_held
 
     def status(self) -> CacheStatus:
         """Return what is held, how old it is and can get, and how the tables are; no I/O, no value."""
@@ -303,7 +333,7 @@ class SecretCache:
         self._parts.forget()
 
     def _miss(self, secret_id: str, stage: str) -> SecretVersion:
-        self._start_poller()
+        self._parts.start_poller()
         try:
             return self._parts.secrets.get(secret_id, stage)
         finally:
@@ -316,13 +346,8 @@ class SecretCache:
         parameter = parameters.peek(name, version, label)
         if parameter is not None:
             return parameter
-        self._start_poller()
+        self._parts.start_poller()
         try:
             return parameters.get(name, version, label)
         finally:
             self._parts.measures.deliver()
-
-    def _start_poller(self) -> None:
-        """Start the background thread, if there is to be one, at the first use and after a fork."""
-        if self._parts.poller is not None:
-            self._parts.poller.start()

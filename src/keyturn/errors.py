@@ -16,6 +16,7 @@
         ├── SecretFormatError         the value is not JSON, or not the JSON that the caller needs
         │   └── SecretFieldError      the value does not fit its settings field
         ├── LoginRefusedError         the server refused every version that could be right
+        ├── KeyMismatchError          no version that may sign fits the message, or its key id
         ├── UnavailableError          throttled, timed out, 5xx, no network, no credentials: try again
         │   └── ClientSetupError      no AWS client can be made; also a ConfigurationError
         └── ParameterError            an error about a parameter of Parameter Store; each is also the
@@ -203,6 +204,13 @@ class LoginRefusedError(SecretError):
         "compare the server's password with the secret; if a rotation stopped half way, finish or "
         "cancel it; DescribeSecret's VersionIdsToStages shows where it stands"
     )
+
+
+class KeyMismatchError(SecretError, LookupError):
+    """A message fits no version of the secret that may sign, or names a key id that none of them has."""
+
+    summary = "has no version that fits this message"
+    default_advice = "refuse the message; if it is genuine, find out with which secret its sender signs"
 
 
 class UnavailableError(SecretError):

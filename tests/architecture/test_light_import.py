@@ -24,6 +24,7 @@ def loaded_by(statement: str) -> frozenset[str]:
     "module",
     [
         "keyturn",
+        "keyturn.aio.client",
         "keyturn.client",
         "keyturn.markers",
         "keyturn.markers.recorder",

@@ -19,6 +19,7 @@ OUTSIDE: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 RUN_BY: Final[Mapping[str, str]] = {
     "README.md": "docs/test_readme.py",
     "docs/asyncpg.md": "integrations/test_documentation.py",
+    "docs/async.md": "aio/test_documentation.py",
     "docs/convergence.md": "convergence/test_documentation.py",
     "docs/django.md": "integrations/test_documentation.py",
     "docs/http-keys.md": "integrations/test_http.py",
@@ -33,6 +34,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/sqlalchemy.md": "integrations/test_documentation.py",
     "docs/testing.md": "testing/test_documentation.py",
     "docs/tutorial.md": "docs/test_tutorial.py",
+    "docs/verifying.md": "verifying/test_documentation.py",
 }
 """Page -> the test, below tests/, that runs its Python blocks. It gets them by `python_blocks`."""
 

@@ -17,7 +17,6 @@ import keyturn.cache.copies
 import keyturn.cache.flights
 import keyturn.convergence.reporter
 import keyturn.login.caller
-import keyturn.login.logins
 import keyturn.login.turns
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
@@ -187,6 +186,5 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.convergence.reporter,
         ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
-        for module in (keyturn.cache.flights, keyturn.login.logins):
-            stack.enter_context(patch.object(module, "start_thread", start_thread))
+        stack.enter_context(patch.object(keyturn.cache.flights, "start_thread", start_thread))
         yield

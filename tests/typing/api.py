@@ -13,6 +13,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 import keyturn
 from keyturn import (
     AllowanceStatus,
+    AsyncSecretCache,
     CacheStatus,
     ConvergenceTableError,
     HeldStatus,
@@ -32,6 +33,7 @@ from keyturn import (
     TableStatus,
     announce,
 )
+from keyturn.integrations.login import Login
 from keyturn.metrics.emf import EmfMetrics
 from keyturn.testing import (
     STEPS,
@@ -179,6 +181,76 @@ def logins(cache: SecretCache) -> None:
     cache.close()
 
 
+async def tasks(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> None:
+    """The cache for event loops, made in each way: the same names, awaited, with the same types."""
+    assert_type(AsyncSecretCache(), AsyncSecretCache)
+    AsyncSecretCache(client, marker_table="t", check_interval_s=5, background=True, metrics=Counts())
+    AsyncSecretCache(limits=Limits(max_secrets=10), peers=Peers(clock=clock))
+    async with AsyncSecretCache(cache) as entered:
+        assert_type(entered, AsyncSecretCache)
+    assert_type(entered.sync, SecretCache)
+    await entered.preload(["prod/db"], parameters=["/prod/host"])
+    assert_type(await entered.get("prod/db", stage="AWSPENDING"), SecretVersion)
+    assert_type(entered.peek("prod/db"), SecretVersion | None)
+    assert_type(await entered.get_secret_string("prod/db"), str)
+    assert_type(await entered.get_secret_binary("prod/db"), bytes)
+    assert_type(await entered.get_parameter("/prod/host", version=3, decrypt=False), Parameter)
+    assert_type(entered.peek_parameter("/prod/host"), Parameter | None)
+    assert_type(await entered.get_parameters(["/prod/host"]), dict[str, Parameter])
+    assert_type(await entered.get_parameters_by_path("/prod", recursive=True), dict[str, Parameter])
+    assert_type(await entered.invalidate("prod/db"), bool)
+    assert_type(await entered.status(), CacheStatus)
+    await entered.check()
+    await entered.aclose(timeout_s=1)
+
+
+async def logins_of_tasks(cache: AsyncSecretCache) -> None:
+    """A login returns what `connect` returns when awaited; decorators keep the other arguments."""
+
+    async def connect(version: SecretVersion) -> Connection:
+        return version.secret_id, version.version_id
+
+    assert_type(await cache.login("prod/db", connect, previous=True, budget_s=3), Connection)
+    async for attempt in cache.login_attempts("prod/db", server="db-1:5432"):
+        async with attempt as version:
+            assert_type(version, SecretVersion)
+        assert_type(attempt.refusal, Exception | None)
+
+    @cache.logs_in("prod/db")
+    async def open_database(version: SecretVersion, name: str, *, timeout_s: float) -> Connection:
+        return version.text(), f"{name}{timeout_s}"
+
+    assert_type(await open_database("orders", timeout_s=1.0), Connection)
+
+    @cache.checks_first
+    async def handler(event: dict[str, str], context: object) -> int:
+        return len(event)
+
+    assert_type(await handler({}, None), int)
+    assert_type(await Login(cache, "prod/db").awaiting(connect), Connection)
+
+
+async def verifying(cache: SecretCache, tasks: AsyncSecretCache) -> None:
+    """Keys: a check returns whatever it likes, and that is returned."""
+
+    def check(version: SecretVersion) -> Connection:
+        return version.secret_id, version.version_id
+
+    keys = cache.keys("prod/db", previous_for_s=60)
+    assert_type(keys.current(), SecretVersion)
+    assert_type(keys.all(), tuple[SecretVersion, ...])
+    assert_type(list(keys), list[SecretVersion])
+    assert_type(keys.by_id("v1"), SecretVersion)
+    assert_type(keys.verify(check, mismatch=ValueError), Connection)
+    assert_type(keys.verify(lambda version: version.text() == "x"), bool)
+    awaited = tasks.keys("prod/db")
+    assert_type(await awaited.current(), SecretVersion)
+    assert_type(await awaited.all(), tuple[SecretVersion, ...])
+    assert_type(await awaited.by_id("v1"), SecretVersion)
+    assert_type(await awaited.verify(check, mismatch=(ValueError, LookupError)), Connection)
+    cache.preload(["prod/db"], parameters=["/prod/host"])
+
+
 def states(cache: SecretCache) -> None:
     """What `status` says."""
     status = cache.status()
@@ -209,6 +281,7 @@ def errors() -> tuple[type[Exception], ...]:
         keyturn.ClientSetupError,
         keyturn.DecryptionError,
         keyturn.InvalidSecretIdError,
+        keyturn.KeyMismatchError,
         keyturn.LoginRefusedError,
         keyturn.ParameterError,
         keyturn.SecretDeletedError,

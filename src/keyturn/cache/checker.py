@@ -176,6 +176,15 @@ class Checker:
         self._report_within(self._limits.refresh_wait_s)
         self._metrics.deliver()
 
+    def is_check_due(self) -> bool:
+        """Return True if a caller would wait for a check now; else the window is open. Makes no request."""
+        if not self._is_older(self._window_s) or self._is_inside_a_call():
+            return False
+        if self._is_asked() and self.table_service.may_probe(self._now()):
+            return not self.caches[0].background.is_at_work()
+        self._open_if_older(self._window_s)
+        return False
+
     def _is_inside_a_call(self) -> bool:
         """Return True in a signal handler in the middle of a call: it must wait for no other thread."""
         return is_held_here(self._owned) or any(cache.copies.is_locked_here() for cache in self.caches)
@@ -283,24 +292,22 @@ class Checker:
             has_reported = self.report(waiting)
         return read(waiting) if has_reported else found
 
-    def report(self, waiting: Waiting | None = None) -> bool:
-        """Tell the convergence table what has changed, if anything. Return True if that was tried.
+    def is_report_due(self) -> bool:
+        """Return True if callers have something to report, and no background thread at work does it."""
+        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
+        reporter, is_callers = self._reporter, not self.caches[0].background.is_at_work()
+        return reporter is not None and is_callers and self._has_looked and reporter.is_due()
 
-        Never raises. Where the background thread is at work, callers leave it to that.
-        """
-        if self._reporter is None or self.caches[0].background.is_at_work():
-            return False
-        return self._report_within((waiting or self.waiting()).left_s(has_copy=True))
+    def report(self, waiting: Waiting | None = None) -> bool:
+        """Tell the convergence table what has changed. Return True if that was tried. Never raises."""
+        patience_s = (waiting or self.waiting()).left_s(has_copy=True)
+        return self.is_report_due() and self._report_within(patience_s)
 
     def _report_within(self, patience_s: float) -> bool:
-        # Not before the first look at the table: a cold start pays for no client of DynamoDB.
-        if self._reporter is None or not self._has_looked or self._is_inside_a_call():
+        reporter = self._reporter
+        if reporter is None or not self._has_looked or self._is_inside_a_call() or not reporter.is_due():
             return False
-        if not self._reporter.is_due():
-            return False
-        flight, _ = self._flights.join_or_begin(
-            "report", self._reporter.report_if_due, self._clock.monotonic()
-        )
+        flight, _ = self._flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
         return flight.wait(patience_s) and flight.outcome()
 
     def leave(self) -> None:
@@ -368,9 +375,7 @@ class Secrets:
 
         `within_s`: for a login, how long it may wait.
         """
-        secret_id = checked_secret_id(secret_id)
-        if not isinstance(stage, str) or not stage:
-            raise ConfigurationError(f"stage is {stage!r}; give a staging label, such as 'AWSCURRENT'")
+        secret_id = checked_read(secret_id, stage)
         checker = self.checker
         waiting = checker.waiting()
         if within_s is not None:
@@ -396,3 +401,10 @@ class Secrets:
     def evidence(self, secret_id: str) -> Evidence:
         """Return what is known of a rotation of this secret that may be under way; no I/O."""
         return self.cache.evidence(secret_id)
+
+
+def checked_read(secret_id: object, stage: object) -> str:
+    """Return the id if both can be asked for; else raise `InvalidSecretIdError` or `ConfigurationError`."""
+    if not isinstance(stage, str) or not stage:
+        raise ConfigurationError(f"stage is {stage!r}; give a staging label, such as 'AWSCURRENT'")
+    return checked_secret_id(secret_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from keyturn.runtime.threads import start_thread
 
@@ -14,6 +14,14 @@ ABANDONED_S: Final = 60.0
 
 _T = TypeVar("_T")
 _Key = TypeVar("_Key", bound=Hashable)
+
+
+class Waiter(Protocol):
+    """Who waits for the end of something: a lock that a thread has acquired, or a task of an event loop."""
+
+    def release(self) -> None:
+        """Let the waiter go on. May be called from any thread, and more than once where it is no lock."""
+        ...
 
 
 class Flight(Generic[_T]):
@@ -30,7 +38,7 @@ class Flight(Generic[_T]):
         self._name = name
         self._job = job
         self._at_end = at_end
-        self._waiters: dict[threading.Lock, None] = {}
+        self._waiters: dict[Waiter, None] = {}
         self._result: list[_T] = []
         self._error: BaseException | None = None
 
@@ -56,6 +64,16 @@ class Flight(Generic[_T]):
             waiter.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
         self._waiters.pop(waiter, None)
         return self.is_over
+
+    def join(self, waiter: Waiter) -> None:
+        """Release this waiter when the job ends, perhaps twice; at once if the job has ended already."""
+        self._waiters[waiter] = None
+        if self.is_over:
+            waiter.release()
+
+    def leave(self, waiter: Waiter) -> None:
+        """Forget a waiter that has joined and waits no more."""
+        self._waiters.pop(waiter, None)
 
     def outcome(self) -> _T:
         """Return what the job returned, or raise what it raised. To be called after its end."""

@@ -14,16 +14,18 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
-from keyturn.integrations.threads import in_thread
 from keyturn.login.policy import LoginOptions
 from keyturn.model.fields import Fault
 from keyturn.model.versions import SecretVersion
+
+if TYPE_CHECKING:
+    from keyturn.aio.client import AsyncSecretCache
 
 _Response = TypeVar("_Response")
 
@@ -85,7 +87,7 @@ class Key:
     """A secret that authorizes requests to one origin.
 
     Args:
-        cache: the cache that holds the secret.
+        cache: the cache that holds the secret, a `SecretCache` or an `AsyncSecretCache`.
         secret_id: the secret.
         origin: scheme, host and port, such as `https://api.example.com`. Requests to other origins are sent
             without the key, those of a redirect included.
@@ -100,7 +102,7 @@ class Key:
 
     def __init__(
         self,
-        cache: SecretCache,
+        cache: SecretCache | AsyncSecretCache,
         secret_id: str,
         origin: str,
         authorize: Authorize | None = None,
@@ -113,7 +115,6 @@ class Key:
             raise ConfigurationError(
                 f"origin={origin!r}: give scheme and host, such as https://api.example.com"
             )
-        self._cache = cache
         self._secret_id = secret_id
         self._authorize = authorize or bearer()
         self._refused = frozenset(refused)
@@ -184,7 +185,7 @@ class Key:
                 drop(refused)
             raise
         # Each version was refused lately, so none was tried. The caller gets the server's own answer.
-        return request(self._cache.get(self._secret_id))
+        return request(self._login.current())
 
     async def asend(
         self,
@@ -193,7 +194,7 @@ class Key:
         drop: Callable[[_Response], Awaitable[object]],
         can_repeat: Callable[[], bool],
     ) -> _Response:
-        """Return what `send` returns, for a client on an event loop of asyncio."""
+        """Return what `send` returns, for a client on an event loop."""
         tries = _Tries(self._refused, status, can_repeat)
 
         async def attempt(version: SecretVersion) -> _Response:
@@ -210,7 +211,7 @@ class Key:
             for refused in tries.left():
                 await drop(refused)
             raise
-        return await request(await in_thread(lambda: self._cache.get(self._secret_id)))
+        return await request(await self._login.async_current())
 
 
 class _RefusedError(Exception):

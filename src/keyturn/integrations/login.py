@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
-from keyturn.integrations.threads import in_thread
-from keyturn.login.caller import CALLER, LoopCaller
 from keyturn.login.logins import Attempt
 from keyturn.login.policy import LoginOptions
 from keyturn.model.versions import SecretVersion
+
+if TYPE_CHECKING:
+    # Loaded when a task logs in: only then asyncio is needed.
+    from keyturn.aio.client import AsyncSecretCache
+    from keyturn.aio.logins import AsyncAttempt
 
 _T = TypeVar("_T")
 
@@ -34,7 +35,8 @@ class Opened:
 class Login:
     """A cache, the id of a secret in it, and how to log in with that: the options of `SecretCache.login`.
 
-    `is_refused` is `keyturn.refusals.is_refused` unless given. Threads and tasks may share a `Login`.
+    The cache may be a `SecretCache` or an `AsyncSecretCache`. `is_refused` is `keyturn.refusals.is_refused`
+    unless given. Threads and tasks may share a `Login`.
 
     Every method that opens a connection takes `server`: the name of the server that it connects to, where
     the caller chooses among several. The option `server` of the `Login` itself wins.
@@ -42,11 +44,15 @@ class Login:
 
     def __init__(
         self,
-        cache: SecretCache,
+        cache: SecretCache | AsyncSecretCache,
         secret_id: str,
         **options: Unpack[LoginOptions],
     ) -> None:
-        self._cache = cache
+        self._async_cache: AsyncSecretCache | None = None
+        if isinstance(cache, SecretCache):
+            self._cache = cache
+        else:
+            self._cache, self._async_cache = cache.sync, cache
         self._secret_id = secret_id
         self._options = options
 
@@ -67,10 +73,10 @@ class Login:
     async def awaiting(self, connect: Callable[[SecretVersion], Awaitable[_T]], *, server: str = "") -> _T:
         """Return what `connect` returns when awaited, for the first version accepted.
 
-        `connect` runs in the task that awaits this, on its loop and with its context variables. Reading
-        secrets and waiting is done in threads, for at most as long as `budget_s`, `remaining_s` and the
-        reads allow. The caller may be cancelled at any time: the attempt under way is cancelled with it,
-        no further attempt begins, and no thread waits for the loop.
+        `connect` runs in the task that awaits this, with its context variables. A version that this process
+        has logged in with needs no thread; reading secrets and waiting is done in threads, for at most as
+        long as `budget_s`, `remaining_s` and the reads allow. The caller may be cancelled at any time: the
+        attempt under way is cancelled with it, no further attempt begins, and no thread waits for the loop.
         """
         connection, _ = await self.async_open(connect, server=server)
         return connection
@@ -79,10 +85,10 @@ class Login:
         self, connect: Callable[[SecretVersion], Awaitable[_T]], *, server: str = ""
     ) -> tuple[_T, Opened]:
         """Return what `connect` returns when awaited, and what to remember with it for `is_superseded`."""
-        with _Steps(self._attempts(server)) as steps:
-            while (attempt := await steps.next()) is not None:
-                with attempt as version:
-                    return await connect(version), _opened(attempt)
+        attempts = self._for_tasks().login_attempts(self._secret_id, **self._options_for(server))
+        async for attempt in attempts:
+            async with attempt as version:
+                return await connect(version), _opened(attempt)
         raise AssertionError("login attempts end with a success or an error")
 
     def current(self) -> SecretVersion:
@@ -100,10 +106,16 @@ class Login:
     async def async_opened(self) -> Opened | None:
         """Return what to remember with a connection that is opened now with AWSCURRENT.
 
-        None while the secret cannot be read. Whatever is no hit of the cache is read in a thread.
+        None while the secret cannot be read. The loop does not wait for what is no hit of the cache.
         """
-        current = self._cache.peek(self._secret_id) or await in_thread(self._current)
-        return None if current is None else Opened(current.identity, current.identity)
+        with suppress(SecretError):
+            current = await self.async_current()
+            return Opened(current.identity, current.identity)
+        return None
+
+    async def async_current(self) -> SecretVersion:
+        """Return AWSCURRENT, for an event loop. Raises a `SecretError`."""
+        return await self._for_tasks().get(self._secret_id)
 
     def is_superseded(self, opened: Opened) -> bool:
         """Return True if AWSCURRENT has moved to another version than the connection was opened with.
@@ -114,58 +126,33 @@ class Login:
         return _is_superseded(opened, self._current())
 
     async def async_is_superseded(self, opened: Opened) -> bool:
-        """Return what `is_superseded` returns; whatever is no hit of the cache is read in a thread."""
-        current = self._cache.peek(self._secret_id)
-        return _is_superseded(opened, current or await in_thread(self._current))
+        """Return what `is_superseded` returns; the loop does not wait for what is no hit of the cache."""
+        current = None
+        with suppress(SecretError):
+            current = await self.async_current()
+        return _is_superseded(opened, current)
 
     def _attempts(self, server: str) -> Iterator[Attempt]:
-        options: LoginOptions = {"server": server, **self._options}
-        return self._cache.login_attempts(self._secret_id, **options)
+        return self._cache.login_attempts(self._secret_id, **self._options_for(server))
+
+    def _options_for(self, server: str) -> LoginOptions:
+        return {"server": server, **self._options}
+
+    def _for_tasks(self) -> AsyncSecretCache:
+        """Return the same cache for tasks."""
+        if self._async_cache is None:
+            from keyturn.aio.client import AsyncSecretCache
+
+            self._async_cache = AsyncSecretCache(self._cache)
+        return self._async_cache
 
     def _current(self) -> SecretVersion | None:
         with suppress(SecretError):
-            return self._cache.get(self._secret_id)
+            return self.current()
         return None
 
 
-class _Steps:
-    """Takes the steps of one login for a task: each in a thread, and none after the task has left."""
-
-    def __init__(self, attempts: Iterator[Attempt]) -> None:
-        self._attempts = attempts
-        self._caller = LoopCaller()
-        self._context = copy_context()
-        self._context.run(CALLER.set, self._caller)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._caller.is_gone = True
-        self._close()
-
-    async def next(self) -> Attempt | None:
-        """Return the next attempt, or None where there is none."""
-        return await in_thread(self._step, self._context)
-
-    def _step(self) -> Attempt | None:
-        attempt = next(self._attempts, None)
-        if self._caller.is_gone:
-            # The task left during the step, so it could not close the attempts itself.
-            self._close()
-        return attempt
-
-    def _close(self) -> None:
-        """End the login and its turn; while a step is under way, its thread does that when it is done."""
-        close = getattr(self._attempts, "close", None)
-        if close is not None:
-            with suppress(ValueError):
-                close()
-
-
-def _opened(attempt: Attempt) -> Opened:
+def _opened(attempt: Attempt | AsyncAttempt) -> Opened:
     return Opened(attempt.version.identity, attempt.current.identity)
 
 

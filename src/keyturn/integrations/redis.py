@@ -25,7 +25,6 @@ from redis.credentials import StreamingCredentialProvider, UsernamePasswordCrede
 from keyturn.errors import ConfigurationError
 from keyturn.integrations.arguments import server_of, user_and_password
 from keyturn.integrations.login import Login, Opened
-from keyturn.integrations.threads import in_thread
 from keyturn.model.versions import SecretVersion
 
 Superseded: TypeAlias = Literal["keep", "reconnect", "reauthenticate"]
@@ -129,14 +128,16 @@ class CurrentCredentials(StreamingCredentialProvider):
 
         Raises what `SecretCache.get` raises.
         """
-        version = self._login.current()
+        return self._handed(self._login.current())
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same. The loop does not wait for what is no hit of the cache."""
+        return self._handed(await self._login.async_current())
+
+    def _handed(self, version: SecretVersion) -> tuple[str] | tuple[str, str]:
         if self._handed_on is None:
             self._handed_on = version.identity
         return _words(version)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """Return the same. It is read in a thread."""
-        return await in_thread(self.get_credentials)
 
     def on_next(self, callback: Callable[[TokenInterface], object]) -> None:
         """Remember what is to be done with new credentials: each client's pool registers itself."""
@@ -154,21 +155,20 @@ class CurrentCredentials(StreamingCredentialProvider):
 
         Connections in use do so when they are given back. Raises redis-py's error if the server refuses it.
         """
-        for token in self._new():
+        for token in self._new(self._login.current()):
             for callback in self._callbacks:
                 callback(token)
 
     async def async_renew(self) -> None:
         """Do what `renew` does for clients of `redis.asyncio`."""
-        for token in await in_thread(self._new):
+        for token in self._new(await self._login.async_current()):
             for callback in self._callbacks:
                 done = callback(token)
                 if isawaitable(done):
                     await done
 
-    def _new(self) -> list[TokenInterface]:
+    def _new(self, version: SecretVersion) -> list[TokenInterface]:
         """Return the credentials to hand on: none while AWSCURRENT is as it was."""
-        version = self._login.current()
         known, self._handed_on = self._handed_on, version.identity
         if known is None or known == version.identity:
             return []

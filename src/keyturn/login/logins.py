@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -22,13 +21,12 @@ from keyturn.login.caller import CALLER, caller_is_gone
 from keyturn.login.memory import REFUSED_S, Identity
 from keyturn.login.policy import LoginOptions, Policy, TimeLeft
 from keyturn.login.refusals import is_about_another_login
-from keyturn.login.turns import SLICE_S, Turn, Turns
+from keyturn.login.turns import SLICE_S, Queued, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.frames import without_locals
 from keyturn.runtime.logs import about
-from keyturn.runtime.threads import start_thread
 
 __all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
@@ -151,6 +149,10 @@ class Logins:
         """
         return _Login(self, secret_id, policy).attempts()
 
+    def of_a_task(self, secret_id: str, policy: Policy) -> _Login:
+        """Return a login of which a task of an event loop takes the steps that need no wait."""
+        return _Login(self, secret_id, policy, is_for_a_task=True)
+
     def pause(self, seconds: float) -> None:
         """Sleep; in slices where the login works for a task, which may be cancelled meanwhile."""
         if CALLER.get() is None:
@@ -175,21 +177,25 @@ class Logins:
 class _Login:
     """One login: what it tries, in which order, and how long it waits."""
 
-    def __init__(self, logins: Logins, secret_id: str, policy: Policy) -> None:
+    def __init__(
+        self, logins: Logins, secret_id: str, policy: Policy, *, is_for_a_task: bool = False
+    ) -> None:
         self.turns = logins.turns
         self._logins = logins
         self._versions = logins.versions
         self._secret_id = secret_id
         self._policy = policy
         self._tried = _Tried()
-        self._is_for_a_task = False
-        self._time = TimeLeft(policy, logins.now)
+        self._is_for_a_task = is_for_a_task
+        self.has_run_out = False
+        """Whether the login failed because its time was over: with more of it, it would have looked again."""
+        self.time = TimeLeft(policy, logins.now)
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield attempts, look after look, until one succeeds."""
-        time, pauses = self._time, _pauses_s(self._logins.random)
+        time, pauses = self.time, _pauses_s(self._logins.random)
         # Attempts run outside of the context in which the task's threads take the steps.
-        self._is_for_a_task = CALLER.get() is not None
+        self._is_for_a_task = self._is_for_a_task or CALLER.get() is not None
         while not caller_is_gone():
             current = self._versions.get(self._secret_id, AWSCURRENT, time.callers_s())
             for version in self._in_order(current):
@@ -200,6 +206,42 @@ class _Login:
             if not (is_moving and time.allows(pause_s)):
                 raise self._failed(current, time, is_moving=is_moving) from self._tried.refusal
             self._logins.pause(pause_s)
+
+    def at_once(
+        self, current: SecretVersion, pending: SecretVersion | None, *, is_nested: bool = False
+    ) -> Attempt | Queued | None:
+        """Return an attempt that needs no read and no wait, a place in the queue for it, or None.
+
+        It is the attempt that `attempts` would yield first. `pending` is AWSPENDING as far as it is at hand.
+        `is_nested`: whether it is made inside of another attempt with this secret.
+        """
+        is_set = self._versions.evidence(self._secret_id).pending_is_set
+        if is_set and pending is None:
+            return None
+        first = [pending] if pending is not None and is_set and self._may_be_first(pending) else []
+        for version in (*first, *self._at_hand(current)):
+            if not self._policy.accept(current, version):
+                continue
+            if version.identity in self._tried.refused:
+                continue
+            turn = self.turns.take_at_once(self._policy.server, version, is_nested=is_nested)
+            if turn is not None:
+                return Attempt(version, current, turn, self) if isinstance(turn, Turn) else turn
+        return None
+
+    def _may_be_first(self, pending: SecretVersion) -> bool:
+        """Return True if a marker's word is enough to try this version first: it was never refused.
+
+        A marker may be forged: it gets a version tried first once, and never after a refusal.
+        """
+        return self.turns.verdict(self._policy.server, pending.identity).refused is None
+
+    def _at_hand(self, current: SecretVersion) -> Iterator[SecretVersion]:
+        """Yield the versions that need no read, in the order of `_candidates`."""
+        last = self.turns.last(self._policy.server, current.arn)
+        if last is not None and last.current == current.identity:
+            yield last.version
+        yield current
 
     def _try(self, version: SecretVersion, current: SecretVersion, time: TimeLeft) -> Iterator[Attempt]:
         """Yield an attempt with this version, if it is this thread's turn."""
@@ -247,13 +289,10 @@ class _Login:
         """
         if self._versions.evidence(self._secret_id).pending_is_set:
             for pending in self._under(AWSPENDING, current):
-                # A marker may be forged: it gets a version tried first once, and never after a refusal.
-                if self.turns.verdict(self._policy.server, pending.identity).refused is None:
+                if self._may_be_first(pending):
                     yield pending
         last = self.turns.last(self._policy.server, current.arn)
-        if last is not None and last.current == current.identity:
-            yield last.version
-        yield current
+        yield from self._at_hand(current)
         yield from self._read(
             AWSCURRENT, current, lambda: self._versions.recheck(self._secret_id, self._read_within_s())
         )
@@ -275,7 +314,7 @@ class _Login:
 
     def _read_within_s(self) -> float:
         """Return how many seconds one read may take: a moment even where the budget is spent."""
-        return min(max(READ_LEAST_S, self._time.seconds()), self._time.callers_s())
+        return min(max(READ_LEAST_S, self.time.seconds()), self.time.callers_s())
 
     def _read(
         self, stage: str, current: SecretVersion, read: Callable[[], SecretVersion]
@@ -314,14 +353,9 @@ class _Login:
         self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
 
     def deliver(self) -> None:
-        """Tell the metrics hook what was recorded. For a task that is done in a thread, off the loop."""
-        metrics, is_on_loop = self._logins.metrics, self._is_for_a_task and CALLER.get() is None
-        if not is_on_loop:
-            metrics.deliver()
-        elif metrics is not SILENT:
-            # Without a thread to be had it is told at the next occasion.
-            with suppress(RuntimeError):
-                start_thread("keyturn-metrics", metrics.deliver)
+        """Tell the metrics hook what was recorded. On a loop that is left to whoever gives the attempts."""
+        if not self._is_for_a_task or CALLER.get() is not None:
+            self._logins.metrics.deliver()
 
     # Waiting
 
@@ -349,6 +383,7 @@ class _Login:
 
     def _failed(self, current: SecretVersion, time: TimeLeft, *, is_moving: bool) -> LoginRefusedError:
         """Return the error that says what was tried, and what was waited for."""
+        self.has_run_out = is_moving
         self._logins.metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
         self.deliver()
         detail = str(self._tried)

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import TypeAlias
 
+from keyturn.cache.flights import Waiter
 from keyturn.login.caller import caller_is_gone, caller_thread
 from keyturn.login.memory import Identity, LastLogin, Memory, Verdict
 from keyturn.login.policy import TimeLeft
@@ -48,7 +49,7 @@ class Turn:
         self.has_begun = False
         self.accepted_before = 0
         self._is_over = False
-        self._queue: list[threading.Lock] = []
+        self._queue: list[Waiter] = []
 
     def end(self) -> None:
         """Let the threads go on that wait for this turn. Ending twice is the same as once."""
@@ -67,8 +68,8 @@ class Turn:
         """Whether the attempt has ended."""
         return self._is_over
 
-    def join(self, gate: threading.Lock) -> None:
-        """Release this gate, which the caller has acquired, when the turn ends."""
+    def join(self, gate: Waiter) -> None:
+        """Release this gate when the turn ends; if it is a lock, the caller has acquired it."""
         self._queue.append(gate)
         if self._is_over:
             # Another thread may have emptied the queue just before.
@@ -115,7 +116,7 @@ class Turns:
         while True:
             with self._lock:
                 decided = self._decide(key, is_current=is_current, refused_by_caller=refused_by_caller)
-                if not isinstance(decided, _Queued):
+                if not isinstance(decided, Queued):
                     return decided
             if not decided.await_end(time.seconds):
                 # Without the caller's own time an attempt cannot end well.
@@ -123,8 +124,25 @@ class Turns:
                     return NOT_IN_TIME
                 return Turn(key, self._now(), is_second_try=False)
 
-    def _decide(self, key: Key, *, is_current: bool, refused_by_caller: bool) -> Turn | str | _Queued:
-        """Return a turn, the reason for none, or a place in the queue behind another thread's turn."""
+    def take_at_once(self, server: str, version: SecretVersion, *, is_nested: bool) -> Turn | Queued | None:
+        """Return a turn with this version, a place in the queue for it, or None if it was refused lately.
+
+        For a task of an event loop: it waits for nothing. A login inside of another task's attempt
+        (`is_nested`) gets no place in a queue: that attempt may not end before it. The caller owns the turn,
+        as that of `take`.
+        """
+        with self._lock:
+            key, is_current = (server, version.identity), _is_current(version)
+            decided = self._decide(key, is_current=is_current, refused_by_caller=True, is_task=not is_nested)
+        return None if isinstance(decided, str) or decided.is_second_try else decided
+
+    def _decide(
+        self, key: Key, *, is_current: bool, refused_by_caller: bool, is_task: bool = False
+    ) -> Turn | str | Queued:
+        """Return a turn, the reason for none, or a place in the queue behind another thread's turn.
+
+        A task (`is_task`) may wait for another task of its thread, since its wait holds up nobody.
+        """
         now, verdict = self._now(), self._memory.verdict(*key)
         is_refused = verdict.is_refused(now, is_current=is_current)
         if is_refused and not verdict.allows_second_try(
@@ -139,10 +157,10 @@ class Turns:
         if other is None or (left_s <= 0 and not other.has_begun):
             self._turns[key] = weakref.ref(turn, self._forget_turn(key))
             return turn
-        if left_s <= 0 or other.thread == threading.get_ident():
+        if left_s <= 0 or (other.thread == threading.get_ident() and not is_task):
             # The other attempt hangs, or is further up in this very thread and cannot end before this one.
             return NOT_IN_TIME if is_refused else turn
-        return _Queued(other, left_s, is_second_try=is_refused)
+        return Queued(other, left_s, is_second_try=is_refused)
 
     def _other(self, key: Key) -> Turn | None:
         """Return the turn that is under way with this version."""
@@ -228,12 +246,12 @@ class Turns:
             return self._memory.keep_trouble(arn, stage, trouble)
 
 
-class _Queued:
+class Queued:
     """A place in the queue behind a turn. It does not keep the turn alive."""
 
     def __init__(self, turn: Turn, left_s: float, *, is_second_try: bool) -> None:
         self.is_second_try = is_second_try
-        self._left_s = left_s
+        self.left_s = left_s
         self._turn = weakref.ref(turn)
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -241,8 +259,8 @@ class _Queued:
 
     def await_end(self, time_left_s: Callable[[], float]) -> bool:
         """Wait until the turn is over. Return False if it is late before that, or the caller is gone."""
-        left_s = min(self._left_s, time_left_s())
-        while self._is_under_way():
+        left_s = min(self.left_s, time_left_s())
+        while self.is_under_way():
             if left_s <= 0 or caller_is_gone():
                 return False
             self._gate.acquire(timeout=min(left_s, SLICE_S))
@@ -250,7 +268,16 @@ class _Queued:
             left_s -= SLICE_S
         return True
 
-    def _is_under_way(self) -> bool:
+    def join(self, gate: Waiter) -> None:
+        """Release this gate when the turn ends; at once if it has ended."""
+        turn = self._turn()
+        if turn is None:
+            gate.release()
+        else:
+            turn.join(gate)
+
+    def is_under_way(self) -> bool:
+        """Return True while that turn has not ended."""
         turn = self._turn()
         return turn is not None and not turn.is_over
 

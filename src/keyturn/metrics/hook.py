@@ -90,12 +90,19 @@ class Metrics(Protocol):
 class Measures(Metrics, Protocol):
     """Takes the measurements of a cache, also under a lock. `deliver` passes them on to the hook."""
 
+    @property
+    def has_mail(self) -> bool:
+        """Whether measurements wait for their delivery."""
+        ...
+
     def deliver(self) -> None:
         """Pass the recorded measurements on to the hook. To be called while no lock is held."""
         ...
 
 
 class _Silent:
+    has_mail = False
+
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None: ...
 
     def deliver(self) -> None: ...

@@ -57,6 +57,11 @@ class Outbox:
         if id(self) not in _IN_HOOK.get():
             self._waiting.append(Measurement(metric, value, secret, stage))
 
+    @property
+    def has_mail(self) -> bool:
+        """Whether measurements wait for their delivery."""
+        return bool(self._waiting)
+
     def deliver(self) -> None:
         """Call the hook with the measurements that wait, unless another thread is doing so."""
         left = DELIVERED_MAX
