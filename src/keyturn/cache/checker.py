@@ -160,8 +160,7 @@ class Checker:
         go on hitting what is known until the answer is there, and no longer than the present window.
         What would leave the hit path at the next check is refreshed after.
         """
-        checked = self._checked
-        begun = self._now()
+        checked, begun = self._checked, self._now()
         if self._is_asked():
             flight = self._begin_check(0.0, opens=False)
             patience_s = self._limits.refresh_wait_s
@@ -197,11 +196,10 @@ class Checker:
             return None
 
         def check() -> bool:
-            # Another check may have ended just now. A window that was opened without one is no reason to
-            # make none: while the table rests, other callers open one before this thread has begun to run.
+            # Another may have been faster. It counts, and no window that is open: while the table rests,
+            # callers open one without a check, perhaps before this thread has begun to run.
             if opens and not _is_older(self._begun, self._now(), age_s):
                 return False
-            self._begun = self._now()
             token, answered = self.table_service.begin(), False
             try:
                 begun = self._look()
@@ -227,7 +225,7 @@ class Checker:
 
     def _look(self) -> Instant:
         """Read what is to be read of the table, and return when that was begun."""
-        begun = self._now()
+        begun = self._begun = self._now()
         keys = {key: arn for cache in self.caches for key, arn in cache.keys().items()}
         if self._table is not None and keys:
             before = self._table.view

@@ -108,15 +108,6 @@ class Logins:
         self.flying[self.scheduler.caller] = login
         self._look(login, self.scheduler.now_s)
 
-    def asks(self) -> bool:
-        """Return True if what the running actor asks for is asked for a login.
-
-        A login that waits for nothing any more may end in the moment in which it has begun a check, before
-        that check's thread runs.
-        """
-        caller = self.scheduler.caller
-        return caller in self.flying or self.ended_s.get(caller) == self.scheduler.now_s
-
     def paused(self, pause_s: float) -> None:
         """A login waits, to look once more then."""
         login = self.flying[self.scheduler.caller]
