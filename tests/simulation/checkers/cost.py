@@ -16,7 +16,7 @@ from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PR
 from tests.simulation.peers.parameterstore import Asked
 from tests.simulation.peers.secretsmanager import Answered
 from tests.simulation.reader import Reader
-from tests.simulation.scheduler import NEVER_S, Scheduler
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 
 ASKS_MAX = 7
 """Calls that one marker can cause: one pinned to its version, six by stage (docs/decisions.md)."""
@@ -48,7 +48,8 @@ class Account:
 class Cost:
     """Counts the calls of every reader, by what they may be for.
 
-    `logs_in`: whether the running actor logs in, which may force a check.
+    `logs_in`: whether the running actor asks for a login, which may force a check. `consistent`: the reads of
+    the head that were consistent, by the actor that carries out one check: several may hang at a time.
     """
 
     scheduler: Scheduler
@@ -56,7 +57,7 @@ class Cost:
     readers: dict[str, Reader] = field(default_factory=dict)
     forced_s: dict[str, float] = field(default_factory=dict)
     scheduled_s: dict[str, float] = field(default_factory=dict)
-    consistent: Counter[str] = field(default_factory=Counter)
+    consistent: Counter[Actor] = field(default_factory=Counter)
     markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
@@ -70,14 +71,16 @@ class Cost:
         """A call of a host to the table."""
         if host not in self.readers:
             return
+        check = self.scheduler.running
         if label == "head, consistent":
-            self.consistent[host] += 1
+            self.consistent[check] += 1
             require(
-                self.consistent[host] <= 1, "cost", f"{host} read the head consistently twice in one check"
+                self.consistent[check] <= 1, "cost", f"{host} read the head consistently twice in one check"
             )
         if label != "head":
             return
-        self.consistent[host] = 0
+        # An actor that carries out one check after the other begins anew.
+        self.consistent.pop(check, None)
         reader, interval_s = self.readers[host], self.readers[host].limits["check_interval_s"]
         gap_s = self._gap_s(self.scheduled_s, host)
         if self.logs_in() and (reader.background or gap_s < interval_s - 1.0):
