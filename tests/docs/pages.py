@@ -30,6 +30,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/parameters.md": "parameters/test_documentation.py",
     "docs/psycopg.md": "integrations/test_documentation.py",
     "docs/pymysql-redis.md": "servers/test_pages.py",
+    "docs/rotation-functions.md": "rotation/test_documentation.py",
     "docs/settings.md": "settings/test_documentation.py",
     "docs/sqlalchemy.md": "integrations/test_documentation.py",
     "docs/testing.md": "testing/test_documentation.py",

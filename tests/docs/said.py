@@ -20,6 +20,7 @@ ELSEWHERE: Final = {
     "keyturn.serve.reading": ("_QUEUE",),
     "keyturn.cache.table_view": ("_look", "uncovered_because"),
     "keyturn.rotation.postgresql": ("objection",),
+    "keyturn.rotation.redis": ("objection",),
 }
 """Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""
 

@@ -137,7 +137,7 @@ class ParameterReads:
         self.waits.ended(ask.reader, PARAMETERS, ask.begun_s, what, is_warm=is_warm)
 
     def _ask(self, reader: Reader, names: tuple[str, ...], selector: str, *, decrypt: bool) -> Ask:
-        return Ask(reader, names, selector, decrypt, self.scheduler.now_s)
+        return Ask(reader, names, selector, decrypt, self.scheduler.now_s, is_second=reader.begins())
 
 
 def _outcome(get: Callable[[], Mapping[str, Parameter]]) -> Mapping[str, Parameter] | SecretError:

@@ -19,7 +19,7 @@ from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.hosts import Host
 from tests.simulation.moves import Moves
 from tests.simulation.peers.database import SERVERS, RefusedError, WhimError
-from tests.simulation.scheduler import NEVER_S, Scheduler
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 
 STAGES = (AWSCURRENT,) * 6 + (AWSPREVIOUS, AWSPENDING, "blue")
 
@@ -34,7 +34,7 @@ PARAMETERS = 0.2
 class Served:
     """One `get` and how it ended (true seconds).
 
-    `is_second`: another thread of the process has begun one at the very same moment, and may be the one
+    `is_second`: another thread of the process has begun a call at the very same moment, and may be the one
     that asks. `is_left`: a background thread is at work, and what is held is its to refresh.
     """
 
@@ -133,7 +133,7 @@ class Reader:
     background: bool
     cache: SecretCache
     born_s: float = 0.0
-    begun_s: float = -NEVER_S
+    begun: tuple[float, Actor | None] = (-NEVER_S, None)
     quiet: bool = False
     idle_until_s: float = 0.0
 
@@ -158,7 +158,7 @@ class Reader:
         """Get one version and tell of it."""
         self.counted["gets"] += 1
         begun_s, copies = self.scheduler.now_s, self.copies(self, secret_id, stage)
-        is_second, self.begun_s = self.begun_s == begun_s, begun_s
+        is_second = self.begins()
         is_left = self._is_left_to_background(secret_id, stage)
         outcome: SecretVersion | SecretError
         try:
@@ -168,6 +168,16 @@ class Reader:
         except Exception as error:
             raise foreign(error) from error
         self.told(Served(self, secret_id, stage, begun_s, outcome, copies, is_second, is_left))
+
+    def begins(self) -> bool:
+        """Note that the running actor begins a call of whatever kind. Return True if it is a second one.
+
+        Another thread of the process has then begun one at the very same moment. It may be the one that
+        checks the table: in a thread of its own, which has not begun to run yet.
+        """
+        caller, now_s = self.scheduler.caller, self.scheduler.now_s
+        (begun_s, actor), self.begun = self.begun, (now_s, caller)
+        return begun_s == now_s and actor is not caller
 
     def _is_left_to_background(self, secret_id: str, stage: str) -> bool:
         """Return True if no caller need wait for this copy: it is held, and nobody has invalidated it."""
@@ -180,6 +190,7 @@ class Reader:
 
     def login(self, secret_id: str) -> None:
         """Log in to this secret's database and tell how that went."""
+        self.begins()
         now_s, random = self.scheduler.now_s, self.random
         patience_s = random.choice((NEVER_S, NEVER_S, 12.0 * random.random()))
         login = Login(

@@ -680,6 +680,34 @@ def test_a_check_that_hung_causes_no_check_when_it_ends() -> None:
     scheduler.close()
 
 
+def test_a_table_that_rested_is_asked_again_although_calls_follow_each_other_at_once() -> None:
+    """The second call opens the window before the check that the first one began has run: it runs anyway."""
+    world, scheduler = World(), Scheduler()
+    rests = dict[float, bool]()
+    with cooperative(scheduler):
+        table = HangingMarkers(scheduler, head=2, hangs_s=3.0)
+        table.set(world.key, world.arn, {"AWSCURRENT": "v1"})
+        table.sweep()
+        peers = Peers(source=world.secrets, markers=table, clock=HostClock(scheduler), random=lambda: 0.0)
+        cache = SecretCache(peers=peers)
+
+        def get_twice_at_once() -> None:
+            while True:
+                cache.get(NAME)
+                cache.get(NAME)
+                rests[scheduler.now_s] = bool(cache.status().resting)
+                scheduler.pause(6.0)
+
+        scheduler.spawn("gets", Machine("host"), get_twice_at_once)
+        scheduler.run(60)
+    _, hung, *later = table.asked_s
+    assert 9 <= len(table.asked_s)
+    assert all(after - before >= 5 for before, after in pairwise(table.asked_s))
+    assert {True} == {is_resting for at_s, is_resting in rests.items() if hung < at_s <= later[0]}
+    assert {False} == {is_resting for at_s, is_resting in rests.items() if at_s > later[0] or at_s < hung}
+    scheduler.close()
+
+
 def test_a_check_that_fails_late_is_no_trouble_with_the_table() -> None:
     """Later checks were answered meanwhile: the copy stays covered, and the next check comes in time."""
     world, scheduler, seen = World(), Scheduler(), list[tuple[float, str | None]]()

@@ -125,7 +125,6 @@ class World:
         self.service = SecretsManager(self.scheduler, self.random, self._publish)
         self.store = ParameterStore(self.scheduler, self.random, self._publish_change)
         self.table = Table(self.scheduler, self.random, self._written)
-        self.cost = Cost(self.scheduler, self._logs_in, self.weather.hangs_since)
         self.databases = {name: Database(self.scheduler) for name in NAMES}
         self.function = Function(
             self.scheduler, self.weather, [], self._event_begun, self._event_ended, set()
@@ -179,6 +178,7 @@ class World:
             say=self.say,
             counted=self.counted,
         )
+        self.cost = Cost(self.scheduler, self._logs_in, self.weather.hangs_since)
         heads = self.plan.slots, self.plan.copies
         self.items = Items(
             self.scheduler, self.service, self.weather, self.table.items, self.cost.happened, *heads
@@ -270,6 +270,15 @@ class World:
         self.calls.setdefault(host, Counter())[label] += 1
         self.say(host, "asks the table:", label)
         self.cost.table_asked(host, label)
+
+    def _logs_in(self) -> bool:
+        """Whether the running actor asks for a login.
+
+        A login that waits for nothing any more may end in the moment in which it has begun a check, before
+        that check's thread runs.
+        """
+        caller = self.scheduler.caller
+        return caller in self.logins.flying or self.logins.ended_s.get(caller) == self.scheduler.now_s
 
     def _learned(self, host: str, key: str, marker: Marker | None) -> None:
         self.cost.learned(host, self.service.name_by_id.get(key, key), marker)

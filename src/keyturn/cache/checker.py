@@ -97,6 +97,7 @@ class Checker:
         self._checking = threading.RLock()
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
+        self._begun: Instant | None = None
         self._flights.after_fork()
         self.table_service.after_fork()
         if self._table is not None:
@@ -114,7 +115,7 @@ class Checker:
             self._table.forget()
         if self._reporter is not None:
             self._reporter.reset()
-        self._has_looked, self._checked = False, None
+        self._has_looked, self._checked, self._begun = False, None, None
 
     def waiting(self) -> Waiting:
         """Return the patience of one call that begins now."""
@@ -159,8 +160,7 @@ class Checker:
         go on hitting what is known until the answer is there, and no longer than the present window.
         What would leave the hit path at the next check is refreshed after.
         """
-        checked = self._checked
-        begun = self._now()
+        checked, begun = self._checked, self._now()
         if self._is_asked():
             flight = self._begin_check(0.0, opens=False)
             patience_s = self._limits.refresh_wait_s
@@ -196,7 +196,9 @@ class Checker:
             return None
 
         def check() -> bool:
-            if opens and not self._is_older(age_s):
+            # Another may have been faster. It counts, and no window that is open: while the table rests,
+            # callers open one without a check, perhaps before this thread has begun to run.
+            if opens and not _is_older(self._begun, self._now(), age_s):
                 return False
             token, answered = self.table_service.begin(), False
             try:
@@ -223,7 +225,7 @@ class Checker:
 
     def _look(self) -> Instant:
         """Read what is to be read of the table, and return when that was begun."""
-        begun = self._now()
+        begun = self._begun = self._now()
         keys = {key: arn for cache in self.caches for key, arn in cache.keys().items()}
         if self._table is not None and keys:
             before = self._table.view
@@ -243,7 +245,7 @@ class Checker:
             self._metrics.record(Metric.SWEPT_AGE_S, swept_age_s)
 
     def _is_older(self, age_s: float) -> bool:
-        return self._checked is None or self._checked.age_s(self._now()) >= age_s
+        return _is_older(self._checked, self._now(), age_s)
 
     def _open_if_older(self, age_s: float) -> None:
         """Open the next window without a check: with what is known, as after a check that failed."""
@@ -351,6 +353,11 @@ class Checker:
 
     def _now(self) -> Instant:
         return Instant.now(self._clock)
+
+
+def _is_older(since: Instant | None, now: Instant, age_s: float) -> bool:
+    """Return True if that was at least so many seconds ago, or never."""
+    return since is None or since.age_s(now) >= age_s
 
 
 class Secrets:

@@ -2,10 +2,13 @@
 
     handler = RotationFunction(SingleUser())          # keyturn.rotation.postgresql
 
+A rotation function that is not keyturn's is wrapped: `handler = announcing(handler)`.
+
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
 """
 
-from keyturn.rotation.function import Announce, RotationFunction, Strategy
+from keyturn.rotation.announcements import Announce, announcing
+from keyturn.rotation.function import RotationFunction, Strategy
 from keyturn.rotation.trust import RotationStepError
 
-__all__ = ["Announce", "RotationFunction", "RotationStepError", "Strategy"]
+__all__ = ["Announce", "RotationFunction", "RotationStepError", "Strategy", "announcing"]

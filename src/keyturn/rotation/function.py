@@ -8,10 +8,9 @@ none of their logins.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
@@ -19,18 +18,13 @@ from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.aws.unseen import unseen
 from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
+from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
+from keyturn.rotation.issuing import Issuer, retire, withdraw
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
-from keyturn.runtime.logs import about
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-log = logging.getLogger("keyturn")
-
-FIELDS: Final = ("Step", "SecretId", "ClientRequestToken")
-
-ANNOUNCED: Final = frozenset({"createSecret", "setSecret", "finishSecret"})
 
 Stages = Mapping[str, frozenset[str]]
 """Version id -> its staging labels, from DescribeSecret."""
@@ -61,12 +55,6 @@ class Strategy(Protocol):
         ...
 
 
-class Announce(Protocol):
-    """Announces to the marker table that a step has ended, as `keyturn.announce` does."""
-
-    def __call__(self, secret_id: str, *, version_id: str, step: str) -> object: ...
-
-
 class RotationFunction:
     """A rotation function. An instance is the Lambda handler, called as `handler(event, context)`.
 
@@ -84,7 +72,7 @@ class RotationFunction:
 
     def __init__(
         self,
-        strategy: Strategy,
+        strategy: Strategy | Issuer,
         client: object = None,
         *,
         announce: Announce = announce,
@@ -115,7 +103,7 @@ class RotationFunction:
         if AWSCURRENT not in stages.get(token, ()):
             self._do(step, secret_id, token, stages)
         if step in ANNOUNCED:
-            self._tell(secret_id, token, step)
+            tell(self._announce, secret_id, token, step)
 
     def _do(self, step: str, secret_id: str, token: str, stages: Stages) -> None:
         match step:
@@ -139,13 +127,33 @@ class RotationFunction:
         with suppress(StageNotFoundError):
             self._read(secret_id, AWSPENDING, token)
             return
-        without_frames(
-            lambda: self._client().put_secret_value(
-                SecretId=secret_id,
-                ClientRequestToken=token,
-                SecretString=self._strategy.renew(current, self._new_password()),
-                VersionStages=[AWSPENDING],
-            )
+        strategy = self._strategy
+        if isinstance(strategy, Issuer):
+            self._issue(strategy, current, token)
+        else:
+            without_frames(lambda: self._put(secret_id, token, strategy.renew(current, self._new_password())))
+
+    def _issue(self, issuer: Issuer, current: SecretVersion, token: str) -> None:
+        """Store what the issuer makes, unless another try of this step was faster."""
+        secret_id = current.secret_id
+        retire(issuer, self._client(), self._source, current)
+        # Unlike a text, a version does not show its value where a traceback shows variables.
+        made = SecretVersion(
+            secret_id,
+            current.arn,
+            current.name,
+            token,
+            frozenset({AWSPENDING}),
+            string=issuer.issue(current, token),
+        )
+        try:
+            without_frames(lambda: self._put(secret_id, token, made.text()))
+        except self._client().exceptions.ResourceExistsException:
+            withdraw(issuer, made, self._read(secret_id, AWSPENDING, token))
+
+    def _put(self, secret_id: str, token: str, text: str) -> None:
+        self._client().put_secret_value(
+            SecretId=secret_id, ClientRequestToken=token, SecretString=text, VersionStages=[AWSPENDING]
         )
 
     def _new_password(self) -> str:
@@ -161,18 +169,6 @@ class RotationFunction:
             SecretId=secret_id, VersionStage=AWSCURRENT, MoveToVersionId=token, RemoveFromVersionId=current
         )
 
-    def _tell(self, secret_id: str, token: str, step: str) -> None:
-        try:
-            self._announce(secret_id, version_id=token, step=step)
-        except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
-            log.warning(
-                "%s of %s was not announced: %s",
-                step,
-                secret_id,
-                error,
-                extra=about("not_announced", secret=secret_id, error=error),
-            )
-
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
         return self._source.read(secret_id, stage=stage, version_id=version_id)
 
@@ -181,11 +177,11 @@ class RotationFunction:
 
 
 def _parsed(event: Mapping[str, object]) -> tuple[str, str, str]:
-    found = [event.get(name) for name in FIELDS]
-    for name, value in zip(FIELDS, found, strict=True):
-        if not isinstance(value, str):
-            raise RotationStepError(f"not an event of a rotation: it has no {name!r}")
-    return cast("tuple[str, str, str]", tuple(found))
+    step, secret_id, token = parsed(event)
+    if step is None or secret_id is None or token is None:
+        missing = next(name for name, value in zip(FIELDS, parsed(event), strict=True) if value is None)
+        raise RotationStepError(f"not an event of a rotation: it has no {missing!r}")
+    return step, secret_id, token
 
 
 def _must_be_due(step: str, secret_id: str, token: str, stages: Stages) -> None:

@@ -9,7 +9,6 @@ checks by which a secret's value cannot turn a function against other accounts o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
@@ -34,6 +33,7 @@ from keyturn.rotation.trust import (
     must_be_of,
     other_user,
     same_account,
+    with_fields,
     without_frames,
 )
 
@@ -81,7 +81,7 @@ class SingleUser:
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
         self._server.places.of(self._server.account(current))
-        return _with(current, password=password)
+        return with_fields(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Run ALTER ROLE as the user itself, with the first known version that the server accepts."""
@@ -130,7 +130,7 @@ class AlternatingUsers:
         """Return the same fields with the other user and the new password."""
         account = self._server.account(current)
         self._server.places.of(account)
-        return _with(current, username=other_user(account, NAME_BYTES_MAX), password=password)
+        return with_fields(current, username=other_user(account, NAME_BYTES_MAX), password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Create or alter the other user, logged in as the user of `masterarn`."""
@@ -301,8 +301,3 @@ _UNRELATED: Final = """
         )
 """
 """Finds a row unless the user can become the other already, or the other is no more than the user is."""
-
-
-def _with(current: SecretVersion, **changed: str) -> str:
-    document = current.json()
-    return json.dumps({**document, **changed} if isinstance(document, dict) else changed)

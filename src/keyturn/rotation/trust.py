@@ -7,6 +7,7 @@ depends on the kind of server stands behind `Engine`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -215,6 +216,12 @@ def change_as_master(
     if opened is None:
         raise RotationStepError(f"secret {master.secret_id!r}: the server refuses AWSCURRENT")
     without_frames(lambda: _changed(opened, current, pending))
+
+
+def with_fields(current: SecretVersion, **changed: str) -> str:
+    """Return the text of a version like `current`, with these fields changed."""
+    document = current.json()
+    return json.dumps({**document, **changed} if isinstance(document, dict) else changed)
 
 
 def without_frames(call: Callable[[], _T]) -> _T:

@@ -11,6 +11,7 @@ LogEvent: TypeAlias = Literal[
     "evicting",
     "metrics_failed",
     "not_announced",
+    "not_revoked",
     "refresh_failed",
     "report_failed",
     "restart_failed",

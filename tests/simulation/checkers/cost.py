@@ -16,7 +16,7 @@ from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PR
 from tests.simulation.peers.parameterstore import Asked
 from tests.simulation.peers.secretsmanager import Answered
 from tests.simulation.reader import Reader
-from tests.simulation.scheduler import NEVER_S, Scheduler
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 
 ASKS_MAX = 7
 """Calls that one marker can cause: one pinned to its version, six by stage (docs/decisions.md)."""
@@ -51,8 +51,9 @@ class Account:
 class Cost:
     """Counts the calls of every reader, by what they may be for.
 
-    `logs_in`: whether the running actor logs in, which may force a check. `hangs_since`: whether requests
-    have hung since a moment.
+    `logs_in`: whether the running actor asks for a login, which may force a check. `hangs_since`: whether
+    requests have hung since a moment. `consistent`: the reads of the head that were consistent, by the actor
+    that carries out one check: several may hang at a time.
     """
 
     scheduler: Scheduler
@@ -62,7 +63,7 @@ class Cost:
     forced_s: dict[str, float] = field(default_factory=dict)
     scheduled_s: dict[str, float] = field(default_factory=dict)
     last_head: dict[str, tuple[str, float, int]] = field(default_factory=dict)
-    consistent: Counter[str] = field(default_factory=Counter)
+    consistent: Counter[Actor] = field(default_factory=Counter)
     markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
@@ -76,13 +77,15 @@ class Cost:
         """A call of a host to the table."""
         if host not in self.readers:
             return
+        check = self.scheduler.running
         if label.startswith("head") and label.endswith(", consistent"):
-            self.consistent[host] += 1
+            self.consistent[check] += 1
             require(
-                self.consistent[host] <= 1, "cost", f"{host} read the head consistently twice in one check"
+                self.consistent[check] <= 1, "cost", f"{host} read the head consistently twice in one check"
             )
         elif label.startswith("head"):
-            self.consistent[host] = 0
+            # An actor that carries out one check after the other begins anew.
+            self.consistent.pop(check, None)
             self._head_read(host, label)
 
     def _head_read(self, host: str, label: str) -> None:

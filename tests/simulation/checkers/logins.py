@@ -86,6 +86,7 @@ class Logins:
     say: Callable[..., None]
     counted: Counter[str]
     flying: dict[Actor, Login] = field(default_factory=dict)
+    ended_s: dict[Actor, float] = field(default_factory=dict)
     successes: dict[tuple[str, str, str], Success] = field(default_factory=dict)
     refusals: dict[Key, Refused] = field(default_factory=dict)
     accepted_as: dict[Key, int] = field(default_factory=dict)
@@ -204,6 +205,7 @@ class Logins:
     def ended(self, login: Login) -> None:
         """Judge how a login ended."""
         del self.flying[self.scheduler.caller]
+        self.ended_s[self.scheduler.caller] = self.scheduler.now_s
         outcome = login.outcome
         if outcome is not None:
             self.counted[f"logins: {type(outcome).__name__}"] += 1

@@ -31,13 +31,17 @@ MARGIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What one reader asked for and when it began (true seconds)."""
+    """What one reader asked for and when it began (true seconds).
+
+    `is_second`: another thread of the process began a call at the very same moment; see `Reader.begins`.
+    """
 
     reader: Reader
     names: tuple[str, ...]
     selector: str
     decrypt: bool
     begun_s: float
+    is_second: bool = False
 
 
 @dataclass(slots=True)
@@ -124,7 +128,7 @@ class ServingParameters:
         if reader.cache.status().resting:
             # Nobody waits for a service that rests, and what is known is served, within the bound.
             return
-        asks = self.store.flights.by_others((process, name), ask.begun_s)
+        asks = ask.is_second or self.store.flights.by_others((process, name), ask.begun_s)
         if asks or self.checks.by_others(process, ask.begun_s) or not self._is_well(reader, moved.start_s):
             return
         if any(span.holder is not None and span.holder.number == put.number for span in spans[last + 1 :]):

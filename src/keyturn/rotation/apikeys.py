@@ -1,0 +1,166 @@
+"""Rotation of API keys: each rotation issues a key, and revokes the one before the previous.
+
+    handler = RotationFunction(ApiKeys(api))
+
+`api` is yours: `issue`, `test` and `revoke` (`KeyApi`). AWSCURRENT and AWSPREVIOUS both work at any time. So
+no request is refused during a rotation, whichever of the two keys it has.
+
+The secret is a JSON object with the key and its id. Other fields stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
+from keyturn.model.fields import Json
+from keyturn.model.versions import SecretVersion
+from keyturn.rotation.issuing import not_revoked
+from keyturn.rotation.trust import RotationStepError, without_frames
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """An API key, and the id by which the API names it. The repr shows the id only."""
+
+    id: str
+    value: str = field(repr=False)
+
+
+class KeyApi(Protocol):
+    """An API that issues keys, with an account that may do that.
+
+    Any error of a method ends the step, and Secrets Manager tries the rotation again. Only `revoke`, and a
+    `test` before it, may fail without that. An error must not have a key in it.
+    """
+
+    def issue(self, token: str) -> IssuedKey:
+        """Make a key that works at once.
+
+        `token` is the same if createSecret is repeated after a crash. An API with idempotency keys, or with
+        names for keys, takes it, so that it makes one key only.
+        """
+        ...
+
+    def test(self, value: str) -> str | None:
+        """Use the key as a client would. Return its id as the API says it; None if the API refuses the key.
+
+        The answer must come from the API: it shows that a value and an id in a secret belong together.
+        """
+        ...
+
+    def revoke(self, key_id: str) -> object:
+        """Make the API refuse the key. Raise nothing if it is revoked already."""
+        ...
+
+
+class ApiKeys:
+    """A strategy with an API that issues keys.
+
+    A key is revoked only if its version has no label any more, if neither AWSCURRENT nor AWSPREVIOUS has its
+    id, and if the API says that the version's value is the key of that id. Somebody who may only put values
+    of the secret can therefore revoke no key that he does not hold.
+
+    `id_field` and `value_field` name the two fields of the secret. The function needs
+    `secretsmanager:ListSecretVersionIds` beside the permissions of `RotationFunction`.
+    """
+
+    def __init__(self, api: KeyApi, *, id_field: str = "id", value_field: str = "value") -> None:
+        if id_field == value_field:
+            raise ConfigurationError("id_field and value_field are the same")
+        self._api = api
+        self._id_field = id_field
+        self._value_field = value_field
+
+    def retire(self, known: Sequence[SecretVersion], unlabelled: Iterator[SecretVersion]) -> None:
+        """Revoke the keys of versions without a label. One that fails is logged; the others are revoked."""
+        kept = {self._found(version).id for version in known}
+        for version in unlabelled:
+            with suppress(SecretError):
+                key = self._key(version)
+                if key.id not in kept:
+                    self._revoke(version.secret_id, key)
+
+    def issue(self, current: SecretVersion, token: str) -> str:
+        """Issue a key, and return the fields of `current` with it."""
+        self._found(current)
+        issued = without_frames(lambda: self._api.issue(token))
+        if not (_is_text(issued.id) and _is_text(issued.value)):
+            raise RotationStepError(
+                f"secret {current.secret_id!r}: issue() returned an id or a value that is no text"
+            )
+        key = {self._id_field: issued.id, self._value_field: issued.value}
+        return json.dumps({**_document(current), **key})
+
+    def withdraw(self, made: SecretVersion, stored: SecretVersion) -> None:
+        """Revoke the key that was issued for `made`, unless it is the one that is stored."""
+        key = self._key(made)
+        if key.id != self._found(stored).id:
+            self._api.revoke(key.id)
+
+    def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
+        """Change nothing: the key works. Raise `RotationStepError` if `issue` did not make AWSPENDING."""
+        self._key(pending)
+        if not self._is_like(known[0], pending):
+            raise RotationStepError(
+                f"secret {pending.secret_id!r}: its versions differ in a field that is not of the key"
+            )
+
+    def test(self, pending: SecretVersion) -> None:
+        """Use the key. Raise `RotationStepError` if the API refuses it, or says that it has another id."""
+        key = self._key(pending)
+        told = without_frames(lambda: self._api.test(key.value))
+        if told is None:
+            raise RotationStepError(f"secret {pending.secret_id!r}: the API refuses the key of AWSPENDING")
+        if told != key.id:
+            raise RotationStepError(
+                f"secret {pending.secret_id!r}: the API knows the key of AWSPENDING by another id"
+            )
+
+    def _revoke(self, secret_id: str, key: IssuedKey) -> None:
+        try:
+            if self._api.test(key.value) == key.id:
+                self._api.revoke(key.id)
+        except Exception as error:  # noqa: BLE001 # the next rotation tries again
+            not_revoked(secret_id, error)
+
+    def _key(self, version: SecretVersion) -> IssuedKey:
+        """Return the key of a version. Raises `SecretFormatError`."""
+        key = self._found(version)
+        missing = [
+            name for name, text in ((self._id_field, key.id), (self._value_field, key.value)) if not text
+        ]
+        if missing:
+            raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
+        return key
+
+    def _found(self, version: SecretVersion) -> IssuedKey:
+        """Return the key of a version, with an empty text for what it has not. Raises `SecretFormatError`."""
+        if not isinstance(version.json(), dict):
+            raise SecretFormatError(version.secret_id, "the value is no JSON object with the id of a key")
+        document = _document(version)
+        found = document.get(self._id_field), document.get(self._value_field)
+        key_id, value = (str(text) if _is_text(text) else "" for text in found)
+        return IssuedKey(key_id, value)
+
+    def _is_like(self, current: SecretVersion, pending: SecretVersion) -> bool:
+        """Return True if the two versions have the same in all fields but those of the key."""
+        of_the_key = {self._id_field, self._value_field}
+        first, second = (
+            {name: value for name, value in _document(version).items() if name not in of_the_key}
+            for version in (current, pending)
+        )
+        return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _document(version: SecretVersion) -> dict[str, Json]:
+    document = version.json()
+    return document if isinstance(document, dict) else {}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
