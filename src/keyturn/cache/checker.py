@@ -306,7 +306,7 @@ class Checker:
         if reporter is None or not self._has_looked or self._is_inside_a_call() or not reporter.is_due():
             return False
         flight, _ = self._flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
-        return flight.wait(patience_s) and flight.outcome()
+        return not flight.wait(patience_s) or flight.outcome()
 
     def leave(self) -> None:
         """Take this environment out of the convergence table, waiting for that a moment."""
