@@ -314,8 +314,8 @@ BUGS: Final = (
     Bug(
         "a check is made at every miss",
         _CHECKER,
-        "        return self._checked is None or self._checked.age_s(self._now()) >= age_s\n",
-        "        return self._checked is None or self._checked.age_s(self._now()) >= 0\n",
+        "    return since is None or since.age_s(now) >= age_s\n",
+        "    return since is None or since.age_s(now) >= 0\n",
     ),
     Bug(
         "a lower counter is ignored for ever",

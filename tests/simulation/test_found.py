@@ -490,6 +490,30 @@ def test_a_get_that_reports_during_a_restore_gives_what_is_read_after_it() -> No
     assert ("v2", 1) == (cache.get(NAME).version_id, reports.calls["write"])
 
 
+def test_a_get_whose_report_hangs_gives_what_is_read_after_it_has_waited() -> None:
+    """A restore while it waits for a report that does not end in time: no version of before is handed out."""
+    world, scheduler, got = World(), Scheduler(), list[str]()
+    with cooperative(scheduler):
+        reports = FakeReports(world.clock)
+        peers = Peers(source=world.secrets, reports=reports, clock=HostClock(scheduler), random=lambda: 0.0)
+        cache = SecretCache(peers=peers)
+
+        def get_while_reports_hang() -> None:
+            cache.get(NAME)
+            reports.fail = lambda: scheduler.pause(30.0)
+            scheduler.pause(5.0)
+            got.append(cache.get(NAME).version_id)
+
+        scheduler.spawn("gets", Machine("host"), get_while_reports_hang)
+        scheduler.run(5.5)
+        assert [] == got
+        world.rotate("v2", "two", mark=False)
+        scheduler.spawn("is restored", Machine("host"), cache.forget)
+        scheduler.run(20)
+    assert ["v2"] == got
+    scheduler.close()
+
+
 class HangingMarkers(FakeMarkers):
     """A marker table of which one answer comes so late that a later check ends first.
 

@@ -196,10 +196,10 @@ class Checker:
             return None
 
         def check() -> bool:
-            # Another may have been faster. It counts, and no window that is open: while the table rests,
-            # callers open one without a check, perhaps before this thread has begun to run.
+            # Unless another was faster. An open window is no sign of one: callers open it if the table rests.
             if opens and not _is_older(self._begun, self._now(), age_s):
                 return False
+            self._begun = self._now() if opens else self._begun
             token, answered = self.table_service.begin(), False
             try:
                 begun = self._look()
@@ -225,7 +225,7 @@ class Checker:
 
     def _look(self) -> Instant:
         """Read what is to be read of the table, and return when that was begun."""
-        begun = self._begun = self._now()
+        begun = self._now()
         keys = {key: arn for cache in self.caches for key, arn in cache.keys().items()}
         if self._table is not None and keys:
             before = self._table.view
@@ -306,7 +306,7 @@ class Checker:
         if reporter is None or not self._has_looked or self._is_inside_a_call() or not reporter.is_due():
             return False
         flight, _ = self._flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
-        return flight.wait(patience_s) and flight.outcome()
+        return not flight.wait(patience_s) or flight.outcome()
 
     def leave(self) -> None:
         """Take this environment out of the convergence table, waiting for that a moment."""
