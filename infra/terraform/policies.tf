@@ -71,7 +71,7 @@ locals {
           Effect    = "Allow"
           Action    = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
           Resource  = aws_dynamodb_table.markers.arn
-          Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["head"], [for prefix in local.watched_prefixes : "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${prefix}*"], ["arn:${local.partition}:ssm:${local.region}:${local.account}:parameter/*", "arn:${local.partition}:ssm:${local.region}::parameter/aws/service/*"]) } }
+          Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["head", "head#*"], [for prefix in local.watched_prefixes : "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${prefix}*"], ["arn:${local.partition}:ssm:${local.region}:${local.account}:parameter/*", "arn:${local.partition}:ssm:${local.region}::parameter/aws/service/*"]) } }
         },
       ],
       [

@@ -34,7 +34,7 @@ def allowed(statements: Sequence[Statement]) -> list[str]:
 def test_a_reader_of_one_secret_may_read_it_and_its_marker() -> None:
     """One action on one secret, and the head and one marker of the table, by key."""
     statements = roles.reader(PLACE, secrets=["prod/db"], marker_table="markers")
-    keys = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ("head", SECRET)}}
+    keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*", SECRET)}}
     assert (
         Statement("ReadSecrets", ("secretsmanager:GetSecretValue",), (f"{SECRET}-??????",)),
         Statement("ReadMarkers", ("dynamodb:BatchGetItem", "dynamodb:GetItem"), (TABLE,), keys),
@@ -131,6 +131,7 @@ def test_a_stacks_reader_may_read_the_markers_of_the_watched_secrets_and_of_para
         "ForAllValues:StringLike": {
             "dynamodb:LeadingKeys": (
                 "head",
+                "head#*",
                 f"{secrets}prod/*",
                 f"{secrets}shared/*",
                 f"{PARAMETERS}/*",
@@ -171,7 +172,7 @@ def test_an_announcer_may_write_its_own_markers_only() -> None:
     statements = by_sid(roles.announcer(PLACE, secrets=["prod/db"], marker_table=TABLE))
     told = statements["AnnounceSteps"]
     assert ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem") == told.actions
-    assert {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ("head", SECRET)}} == told.conditions
+    assert {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*", SECRET)}} == told.conditions
 
 
 def test_a_rotation_function_may_rotate_its_secret_and_read_the_admins() -> None:

@@ -91,7 +91,7 @@ class Deployed:
 
 def is_unused(value: object) -> bool:
     """Whether this stands for a prefix that was not given."""
-    return isinstance(value, str) and UNUSED in value
+    return isinstance(value, str) and UNUSED in value and value != "head#*"
 
 
 def normalised(policy: object) -> object:

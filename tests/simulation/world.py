@@ -187,9 +187,6 @@ class World:
         self.readers += [self._reader(number, one) for number, one in enumerate(self.plan.readers)]
         self.cost.readers.update({reader.host.name: reader for reader in self.readers})
 
-    def _logs_in(self) -> bool:
-        return self.scheduler.caller in self.logins.flying
-
     # Telling
 
     def say(self, *parts: object) -> None:

@@ -314,12 +314,11 @@ def _use_keys(
 def _use_markers(
     sid: str, actions: Sequence[str], table: str | None, place: Place, markers: Iterable[str]
 ) -> Iterator[Statement]:
-    """Yield the statement that allows the use of the table's head and of these markers."""
+    """Yield the statement that allows the use of the table's heads and of these markers."""
     if table is None:
         return
-    leading = (HEAD_KEY, *unique(markers))
-    operator = "StringLike" if any("*" in key for key in leading) else "StringEquals"
-    condition = {f"ForAllValues:{operator}": {"dynamodb:LeadingKeys": leading}}
+    leading = (HEAD_KEY, f"{HEAD_KEY}#*", *unique(markers))
+    condition = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": leading}}
     yield Statement(sid, _on("dynamodb", actions), (table_resource(table, place),), condition)
 
 
