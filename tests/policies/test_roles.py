@@ -172,7 +172,8 @@ def test_an_announcer_may_write_its_own_markers_only() -> None:
     statements = by_sid(roles.announcer(PLACE, secrets=["prod/db"], marker_table=TABLE))
     told = statements["AnnounceSteps"]
     assert ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem") == told.actions
-    assert {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*", SECRET)}} == told.conditions
+    keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*", SECRET)}}
+    assert keys == told.conditions
 
 
 def test_a_rotation_function_may_rotate_its_secret_and_read_the_admins() -> None:
