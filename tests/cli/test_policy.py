@@ -112,8 +112,9 @@ def test_for_a_template_everything_is_where_the_stack_is() -> None:
     assert {"Fn::Sub": f"arn:${{AWS::Partition}}:dynamodb:{here}:table/${{MarkerTable}}"} == markers[
         "Resource"
     ]
-    (keys,) = markers["Condition"]["ForAllValues:StringEquals"].values()
-    assert ["head", {"Fn::Sub": f"arn:${{AWS::Partition}}:secretsmanager:{here}:secret:a"}] == keys
+    (keys,) = markers["Condition"]["ForAllValues:StringLike"].values()
+    key = {"Fn::Sub": f"arn:${{AWS::Partition}}:secretsmanager:{here}:secret:a"}
+    assert ["head", "head#*", key] == keys
 
 
 def test_the_partition_follows_the_region() -> None:

@@ -11,6 +11,7 @@ from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
     InvalidSecretIdError,
+    KeyMismatchError,
     LoginRefusedError,
     ParameterError,
     SecretDeletedError,
@@ -169,7 +170,7 @@ def test_each_error_has_its_status(
 
 def test_every_error_of_a_read_is_in_the_table() -> None:
     """No kind of error that a read can raise is left to the answer for what nobody foresaw."""
-    of_values = (SecretKindError, SecretFormatError, LoginRefusedError)
+    of_values = (SecretKindError, SecretFormatError, LoginRefusedError, KeyMismatchError)
     kinds = [
         kind
         for kind in vars(errors).values()

@@ -375,7 +375,7 @@ BUGS: Final = (
     Bug(
         "a login reads past its budget",
         _LOGIN,
-        "        return min(max(READ_LEAST_S, self._time.seconds()), self._time.callers_s())\n",
+        "        return min(max(READ_LEAST_S, self.time.seconds()), self.time.callers_s())\n",
         "        return 3600.0\n",
         weather="Secrets Manager hangs",
     ),
@@ -728,15 +728,15 @@ BUGS: Final = (
     Bug(
         "a login waits for another thread without a deadline",
         _LOGIN_TURNS,
-        "        left_s = min(self._left_s, time_left_s())\n",
+        "        left_s = min(self.left_s, time_left_s())\n",
         "        left_s = 3600.0\n",
         weather="database does not answer",
     ),
     Bug(
         "what is remembered of a version is remembered without its server",
         _LOGIN_TURNS,
-        "        key, is_current = (server, version.identity), _is_current(version)\n",
-        '        key, is_current = ("", version.identity), _is_current(version)\n',
+        "\n        key, is_current = (server, version.identity), _is_current(version)\n",
+        '\n        key, is_current = ("", version.identity), _is_current(version)\n',
     ),
     Bug(
         "the last login is remembered without its server",

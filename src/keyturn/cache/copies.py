@@ -279,9 +279,9 @@ class Copies:
             forced is None or forced.age_s(now) >= self.limits.min_refresh_interval_s
         )
         if held.pauses(now):
-            # After a failed read everyone waits for the end of the pause. Any other pause is not for a caller
-            # whose login was refused, nor for a copy that has become too old to be served.
-            return held.trouble is None and (is_asked_for or not self._is_servable(secret, held, now))
+            # After a failed read all wait. Refused callers do not, nor those of a copy that is too old now.
+            is_too_old = held.doubt is None and not self._is_servable(secret, held, now)
+            return held.trouble is None and (is_asked_for or is_too_old)
         return is_asked_for or self.fresh_for_s(secret, held, now, held.generation) <= 0
 
     def fresh_for_s(
