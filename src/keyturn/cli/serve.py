@@ -46,8 +46,8 @@ PORT = 2773
     "--allow",
     multiple=True,
     metavar="PATTERN",
-    help="Names or ARNs of secrets and parameters that callers may ask for, such as prod/* ; may be repeated. "
-    "By default all that the role may read.",
+    help="Names or ARNs of secrets and parameters that callers may ask for, such as prod/* ; may be "
+    "repeated. By default all that the role may read.",
 )
 @click.option(
     "--max-connections",
