@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from unittest.mock import Mock
@@ -101,3 +102,24 @@ def test_parameters(scene: Scene) -> None:
     scene.store.put("/prod/app/host", "moved.example")
     scene.clock.advance(301)
     assert "moved.example" == parameters.get_parameter("/prod/app/host", decrypt=True)
+
+
+def test_a_transform_that_fails_shows_no_value(scene: Scene) -> None:
+    """Neither the error, nor what it came from, nor a frame that it went through has the text."""
+    canary = "canary-7Kq2 is no JSON"
+    scene.secrets.create("prod/key", canary, "v1")
+    scene.store.put("/prod/app/key", canary)
+    for fails in (
+        lambda: parameters.get_secret("prod/key", transform="json"),
+        lambda: parameters.get_parameter("/prod/app/key", transform="json", decrypt=True),
+        lambda: parameters.get_parameters(
+            "/prod/app", transform="json", decrypt=True, raise_on_transform_error=True
+        ),
+    ):
+        with pytest.raises(TransformParameterError) as failed:
+            fails()
+        assert failed.value.__context__ is None
+        frames = [frame for frame, _ in traceback.walk_tb(failed.value.__traceback__)]
+        below = [frame.f_locals for frame in frames if frame.f_globals["__name__"] != __name__]
+        assert len(below) >= 2
+        assert "canary-7Kq2" not in f"{failed.value}{below!r}"

@@ -13,7 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from aws_lambda_powertools.utilities.parameters import GetParameterError, SecretsProvider, SSMProvider
+from aws_lambda_powertools.utilities.parameters import (
+    GetParameterError,
+    SecretsProvider,
+    SSMProvider,
+    TransformParameterError,
+)
 from aws_lambda_powertools.utilities.parameters.base import transform_value
 from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
 
@@ -105,11 +110,18 @@ class CachedParameters(SSMProvider):
         values: dict[str, object] = {
             name.removeprefix(path).lstrip("/"): parameter.value for name, parameter in found.items()
         }
-        if transform:
-            values = transform_value(
+        if not transform:
+            return values  # type: ignore[return-value] # of text
+        try:
+            made = transform_value(
                 value=values, transform=transform, raise_on_transform_error=raise_on_transform_error
             )
-        return values  # type: ignore[return-value] # Powertools' transform tells no more
+        except TransformParameterError:
+            # As in `_transformed`: neither this frame nor the cause may keep the values.
+            del values, found
+        else:
+            return made
+        raise TransformParameterError(f"the values below {path!r} could not be transformed as {transform}")
 
 
 def _read(read: Callable[[], _T]) -> _T:
@@ -132,10 +144,16 @@ def _transformed(
 ) -> str | bytes | dict[str, object] | None:
     if not transform:
         return value
-    made: str | bytes | dict[str, object] | None = transform_value(
-        key=name, value=value, transform=transform, raise_on_transform_error=True
-    )
-    return made
+    try:
+        made: str | bytes | dict[str, object] | None = transform_value(
+            key=name, value=value, transform=transform, raise_on_transform_error=True
+        )
+    except TransformParameterError:
+        # Powertools' own error comes from a JSONDecodeError, which has the whole document.
+        del value
+    else:
+        return made
+    raise TransformParameterError(f"{name!r} could not be transformed as {transform}")
 
 
 def _stage(name: str, options: Mapping[str, object]) -> str:
