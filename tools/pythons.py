@@ -30,6 +30,8 @@ VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
 
 WIDTH: Final = 13
 NO_EXTRA: Final = "no extra"
+NEEDS_A_BUILT_DRIVER: Final = "keyturn.integrations.django.mysql"
+"""Django's backend imports mysqlclient, which has to be built; `make servers` imports it."""
 SAMPLE: Final = "user's tests"
 SDIST: Final = "sdist"
 # Most files of an environment are never imported. Only those that the tests start again and again are
@@ -150,7 +152,8 @@ def absent(versions: Sequence[str]) -> list[str]:
 
 def imported_for(extra: str) -> list[str]:
     """Return all that must import with this extra alone: its modules, and every package that they import."""
-    files = [file for purpose in EXTRAS[extra] for file in sources_of(purpose)]
+    sources = [file for purpose in EXTRAS[extra] for file in sources_of(purpose)]
+    files = [file for file in sources if not module_name(file).startswith(NEEDS_A_BUILT_DRIVER)]
     packages = frozenset().union(*map(foreign_packages, files))
     return sorted(packages) + (list(map(module_name, files)) or list(EXTRAS[extra]))
 
