@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from keyturn.aws.faults import asked
 from keyturn.errors import SecretError, StageNotFoundError
@@ -40,6 +40,24 @@ class Hook(Protocol):
     def get(self, cached_obj: object) -> Mapping[str, object]: ...
 
 
+class Kept:
+    """What a hook made of an answer: perhaps the value, so `repr`, `asdict` and copies do not look in."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: object) -> None:
+        self.content = content
+
+    def __repr__(self) -> str:
+        return "<concealed>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _copied: object) -> Self:
+        return self
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True, init=False)
 class DescribedVersion(SecretVersion):
     """A version read by its id. With a hook, `stored` is all that the version keeps of the answer.
@@ -47,7 +65,7 @@ class DescribedVersion(SecretVersion):
     Unlike other versions it may have neither text nor bytes, since upstream allows that.
     """
 
-    stored: object = field(repr=False)
+    kept: Kept = field(repr=False)
 
     def __init__(  # noqa: PLR0917 # as a version takes them
         self,
@@ -62,12 +80,19 @@ class DescribedVersion(SecretVersion):
         binary: bytes | None = None,
         stored: object = None,
         concealed: Concealed | None = None,
+        kept: Kept | None = None,
     ) -> None:
         # By its name: see `Parameter`.
         SecretVersion.__init__(
             self, secret_id, arn, name, version_id, stages, created_s, string, binary, concealed
         )
-        object.__setattr__(self, "stored", stored)
+        # `dataclasses.replace` hands it on as it is.
+        object.__setattr__(self, "kept", kept or Kept(stored))
+
+    @property
+    def stored(self) -> object:
+        """What the hook made of the answer; None without a hook."""
+        return self.kept.content
 
 
 class DescribedSource:

@@ -32,6 +32,7 @@ from keyturn import (
     SecretVersion,
     UnavailableError,
 )
+from keyturn.compat.source import DescribedVersion
 from keyturn.convergence.table import item_of as report_item
 from keyturn.integrations.emf import EmfMetrics
 from keyturn.integrations.login import Login
@@ -360,3 +361,12 @@ def test_pytests_diff_of_two_versions(tmp_path: Path) -> None:
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert_unseen(ran.stdout + ran.stderr, "3 failed")
     assert "concealed" in ran.stdout
+
+
+def test_what_a_hook_of_compat_keeps_is_not_looked_into() -> None:
+    """A hook may keep the answer as it is; the version that holds it shows nothing of it."""
+    version = DescribedVersion("a", "arn", "a", "v1", frozenset(), stored={"SecretString": CANARY})
+    assert {"SecretString": CANARY} == version.stored
+    assert {"SecretString": CANARY} == replace(version, secret_id="b").stored
+    shown = (repr(version), repr(asdict(version)), repr(copy.deepcopy(version)))
+    assert [one for one in shown if CANARY in one] == []
