@@ -22,32 +22,30 @@ class Written(NamedTuple):
     content: bytes
 
 
+def _file(
+    option: str, parameter: str, name: str, what: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of one file, which has the default name `name` where it is given without a value."""
+    return click.option(
+        option,
+        parameter,
+        type=click.Path(path_type=Path, dir_okay=False),
+        is_flag=False,
+        flag_value=Path(name),
+        metavar="[FILE]",
+        help=f"{what} Default: {name}.",
+    )
+
+
 @click.command
-@click.option(
+@_file(
     "--template",
-    type=click.Path(path_type=Path, dir_okay=False),
-    is_flag=False,
-    flag_value=Path("template.yaml"),
-    metavar="[FILE]",
-    help="The CloudFormation template of the marker table and the listener. Default: template.yaml.",
+    "template",
+    "template.yaml",
+    "The CloudFormation template of the marker table and the listener.",
 )
-@click.option(
-    "--listener-zip",
-    type=click.Path(path_type=Path, dir_okay=False),
-    is_flag=False,
-    flag_value=Path("rotation_listener.zip"),
-    metavar="[FILE]",
-    help="The listener's deployment package. Default: rotation_listener.zip.",
-)
-@click.option(
-    "--layer",
-    "layer_zip",
-    type=click.Path(path_type=Path, dir_okay=False),
-    is_flag=False,
-    flag_value=Path("keyturn_layer.zip"),
-    metavar="[FILE]",
-    help="The library as a Lambda layer. Default: keyturn_layer.zip.",
-)
+@_file("--listener-zip", "listener_zip", "rotation_listener.zip", "The listener's deployment package.")
+@_file("--layer", "layer_zip", "keyturn_layer.zip", "The library as a Lambda layer.")
 @click.option(
     "--terraform",
     type=click.Path(path_type=Path, file_okay=False),
