@@ -137,7 +137,7 @@ def line(texts: Iterable[str]) -> str:
 def main(arguments: list[str]) -> None:
     """Write the page, or print the summary."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.markdown", description=__doc__)
-    parser.add_argument("--summary", action="store_true", help="only the comparisons, for the README")
+    parser.add_argument("--summary", action="store_true", help="only the comparisons")
     parser.add_argument("--results", type=Path, default=results.PATH)
     parser.add_argument("folder", type=Path, nargs="?", default=results.FOLDER)
     asked = parser.parse_args(arguments)
