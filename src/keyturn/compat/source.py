@@ -60,7 +60,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, init=False)
 class DescribedVersion(SecretVersion):
-    """A version read by its id. With a hook, `stored` is all that the version keeps of the answer.
+    """A version read by its id. With a hook, `kept` is all that the version holds of the answer.
 
     Unlike other versions it may have neither text nor bytes, since upstream allows that.
     """
@@ -78,7 +78,6 @@ class DescribedVersion(SecretVersion):
         *,
         string: str | None = None,
         binary: bytes | None = None,
-        stored: object = None,
         concealed: Concealed | None = None,
         kept: Kept | None = None,
     ) -> None:
@@ -86,8 +85,7 @@ class DescribedVersion(SecretVersion):
         SecretVersion.__init__(
             self, secret_id, arn, name, version_id, stages, created_s, string, binary, concealed
         )
-        # `dataclasses.replace` hands it on as it is.
-        object.__setattr__(self, "kept", kept or Kept(stored))
+        object.__setattr__(self, "kept", kept or Kept(None))
 
     @property
     def stored(self) -> object:
@@ -152,7 +150,7 @@ class DescribedSource:
                 created_s=created.timestamp() if isinstance(created, datetime) else None,
                 string=string if isinstance(string, str) and hook is None else None,
                 binary=binary if isinstance(binary, bytes) and hook is None else None,
-                stored=hook.put(answer) if hook is not None else None,
+                kept=Kept(hook.put(answer)) if hook is not None else None,
             )
         )
 

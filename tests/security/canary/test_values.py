@@ -32,7 +32,7 @@ from keyturn import (
     SecretVersion,
     UnavailableError,
 )
-from keyturn.compat.source import DescribedVersion
+from keyturn.compat.source import DescribedVersion, Kept
 from keyturn.convergence.table import item_of as report_item
 from keyturn.integrations.emf import EmfMetrics
 from keyturn.integrations.login import Login
@@ -365,7 +365,7 @@ def test_pytests_diff_of_two_versions(tmp_path: Path) -> None:
 
 def test_what_a_hook_of_compat_keeps_is_not_looked_into() -> None:
     """A hook may keep the answer as it is; the version that holds it shows nothing of it."""
-    version = DescribedVersion("a", "arn", "a", "v1", frozenset(), stored={"SecretString": CANARY})
+    version = DescribedVersion("a", "arn", "a", "v1", frozenset(), kept=Kept({"SecretString": CANARY}))
     assert {"SecretString": CANARY} == version.stored
     assert {"SecretString": CANARY} == replace(version, secret_id="b").stored
     shown = (repr(version), repr(asdict(version)), repr(copy.deepcopy(version)))
