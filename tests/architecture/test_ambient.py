@@ -28,16 +28,20 @@ AMBIENT = re.compile(
 )
 
 
-def ambient_reads(module: Module) -> Iterator[str]:
-    """Each mention of the world's clock, chance or environment, as `module:line name`.
-
-    A mention counts, not only a call: a default argument would read it as well.
-    """
+def mentions(module: Module) -> Iterator[tuple[int, str]]:
+    """Each name that a module spells, in full, with its line: a call of it, or only a default argument."""
     bound = {one.bound_as: one.target for one in imports(module)}
     for node in ast.walk(module.tree):
         name = _dotted(node, bound)
-        if name is not None and AMBIENT.fullmatch(name):
-            yield f"{module.name}:{node.lineno} {name}"  # type: ignore[attr-defined]
+        if name is not None:
+            yield node.lineno, name  # type: ignore[attr-defined] # names and attributes have a line
+
+
+def ambient_reads(module: Module) -> Iterator[str]:
+    """Each mention of the world's clock, chance or environment, as `module:line name`."""
+    for line, name in mentions(module):
+        if AMBIENT.fullmatch(name):
+            yield f"{module.name}:{line} {name}"
 
 
 def _dotted(node: ast.AST, bound: dict[str, str]) -> str | None:
@@ -104,8 +108,6 @@ def test_threads_are_started_where_an_interruption_does_no_harm() -> None:
     starting = {
         name
         for name, module in shipped_modules().items()
-        for node in ast.walk(module.tree)
-        if _dotted(node, {one.bound_as: one.target for one in imports(module)}) == "threading.Thread"
-        and name not in STARTS_THREADS
+        if name not in STARTS_THREADS and any(one == "threading.Thread" for _, one in mentions(module))
     }
     assert starting == set()
