@@ -28,20 +28,16 @@ AMBIENT = re.compile(
 )
 
 
-def mentions(module: Module) -> Iterator[tuple[int, str]]:
-    """Each name that a module spells, in full, with its line: a call of it, or only a default argument."""
+def ambient_reads(module: Module) -> Iterator[str]:
+    """Each mention of the world's clock, chance or environment, as `module:line name`.
+
+    A mention counts, not only a call: a default argument would read it as well.
+    """
     bound = {one.bound_as: one.target for one in imports(module)}
     for node in ast.walk(module.tree):
         name = _dotted(node, bound)
-        if name is not None:
-            yield node.lineno, name  # type: ignore[attr-defined] # names and attributes have a line
-
-
-def ambient_reads(module: Module) -> Iterator[str]:
-    """Each mention of the world's clock, chance or environment, as `module:line name`."""
-    for line, name in mentions(module):
-        if AMBIENT.fullmatch(name):
-            yield f"{module.name}:{line} {name}"
+        if name is not None and AMBIENT.fullmatch(name):
+            yield f"{module.name}:{node.lineno} {name}"  # type: ignore[attr-defined]
 
 
 def _dotted(node: ast.AST, bound: dict[str, str]) -> str | None:
@@ -105,9 +101,9 @@ STARTS_THREADS = {"keyturn.runtime.threads", "keyturn.cache.background", "keytur
 
 def test_threads_are_started_where_an_interruption_does_no_harm() -> None:
     """All but the poller are begun by `start_thread`, which an exception of a signal handler cannot stop."""
-    starting = {
-        name
-        for name, module in shipped_modules().items()
-        if name not in STARTS_THREADS and any(one == "threading.Thread" for _, one in mentions(module))
-    }
-    assert starting == set()
+    starting = set()
+    for name, module in shipped_modules().items():
+        bound = {each.bound_as: each.target for each in imports(module)}
+        if any(_dotted(node, bound) == "threading.Thread" for node in ast.walk(module.tree)):
+            starting.add(name)
+    assert starting <= STARTS_THREADS
