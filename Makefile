@@ -48,11 +48,11 @@ test: $(STAMP) ## run the tests of every area, in about four minutes (ARGS=tests
 	$(PYTEST) -m 'not proof' $(ARGS)
 
 proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 4 minutes
-	$(PYTEST) -m proof $(ARGS)
+	$(PYTEST) -m 'proof or hypothesis' --hypothesis-profile=many $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
 	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
+	$(RUN) -m coverage run -m pytest --hypothesis-profile=many -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report --skip-covered --fail-under=95
 	$(RUN) -m coverage report --fail-under=100 $(DECISIONS)

@@ -19,11 +19,11 @@ from keyturn.assembly import default_recorder
 from tests.world import World
 from tools.extras import ROOT, missing_for
 
-# Built on the profile that hypothesis chose: in CI its examples are the same in every run.
-settings.register_profile(
-    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unhurried")
+# Built on the profile that hypothesis chose: in CI its examples are the same in every run. `make test` tries
+# few examples; `make proofs` tries many in the same tests.
+settings.register_profile("many", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", settings.get_profile("many"), max_examples=25)
+settings.load_profile("few")
 
 pytest_plugins = ["tests.servers.fixtures"]
 
