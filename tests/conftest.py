@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that wait for servers: at the end of a run one worker would wait for them alone."""
+    waiting = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: item.path not in waiting)
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector from looking again and again at what the imports made: a sixth of all CPU time."""
     gc.collect()
