@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 NAME = "prod/api"
-VISITOR = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
-"""One client for all tests, since each that is made reads all the certificates of this machine."""
-
 PROGRAM = next(block for block in python_blocks("docs/rotation-functions.md") if "ApiKeys(" in block)
 
 
@@ -57,7 +55,7 @@ class Stage:
 
     def accepts(self, value: str) -> bool:
         headers = {"Authorization": f"Bearer {value}"}
-        return VISITOR.get(f"{self.service.origin}/keys/me", headers=headers).status_code == 200
+        return httpx.get(f"{self.service.origin}/keys/me", headers=headers).status_code == 200
 
     def put(self, *labels: str, token: str | None = None, **fields: object) -> None:
         """Put a version by hand."""
@@ -72,6 +70,14 @@ class Stage:
         """The API takes the keys of these versions, the account's, and no other."""
         assert {self.key(label)[0] for label in labels} | {"admin"} == self.service.keys.keys()
         assert all(self.accepts(self.key(label)[1]) for label in labels)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Let all clients of httpx share what each would read anew; no server here has a certificate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture(params=[True], ids=["idempotent"])
