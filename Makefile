@@ -120,6 +120,7 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/basedpyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
 	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
