@@ -44,10 +44,10 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: $(STAMP) ## run the tests of every area, in about four minutes (ARGS=tests/cache: of one area)
+test: $(STAMP) ## run the tests of every area, in about two minutes (ARGS=tests/cache: of one area)
 	$(PYTEST) -m 'not proof' $(ARGS)
 
-proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 4 minutes
+proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 5 minutes
 	$(PYTEST) -m 'proof or hypothesis' --hypothesis-profile=many $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
