@@ -31,7 +31,8 @@ PACKAGES := mariadb-server redis-server postgresql locales-all pgbouncer rabbitm
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
 # pytest with more workers than cores, since many tests wait; a file's tests stay together, because
-# they share servers, and files keep the order of tests/conftest.py. Faults, servers and terraform have targets of their own.
+# they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers
+# and terraform have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
   --ignore=tests/infra/test_terraform.py --ignore=tests/servers
 # Without its cache pytest would rewrite every test file in each worker and run.
