@@ -101,7 +101,7 @@ def test_what_counts_as_changed() -> None:
 
 
 def test_lines_are_for_people_and_json_lines_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each change is one line; the same trouble is said once until it passes. Stderr says what is waited for."""
+    """Each change is one line; the same trouble is said once until it passes."""
     down = Glance(None, {}, trouble="marker table 'm': unreachable")
     glances = [Glance(None, {}), down, down, Glance(None, {}, [MARKER])]
     watch.stream(glances, watch.lines)
