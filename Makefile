@@ -187,7 +187,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "this Python has no venv or ensurepip (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "installing the pinned versions into $(VENV): about a minute, once"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-	  --editable '.[bench,demo,dev,docs,testing]'
+	  --group bench --group dev --group docs --editable '.[demo,testing]'
 	@touch $@
