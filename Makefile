@@ -163,8 +163,7 @@ $(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
 	@$(DRIVERS)/bin/python tools/drivers.py $(VENV) > $(DRIVERS)/requirements.txt
 	@$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps -c constraints.txt \
 	  --wheel-dir $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
-	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  --find-links $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
+	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(DRIVERS)/wheels/*.whl
 	@rm -r $(DRIVERS)/wheels
 	@touch $@
 
