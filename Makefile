@@ -9,6 +9,7 @@ QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
 DRIVERS := build/drivers
+PROSE  := build/prose
 TOOLS  := build/release-tools
 SEEDS  ?= 1000
 SECONDS ?= 60
@@ -40,7 +41,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts terraform sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +127,10 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(RUN) -m tools.stack_policies --check
 	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
 
+prose: $(PROSE)/.installed ## check the English of the pages: long sentences, words without their nouns; needs npm
+	$(PROSE)/node_modules/.bin/textlint --config tools/prose/textlintrc.json --rules-base-directory $(CURDIR)/$(PROSE)/node_modules \
+	  README.md CONTRIBUTING.md SECURITY.md docs/*.md
+
 format: $(STAMP) ## format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
@@ -163,6 +168,11 @@ $(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
 	@rm -r $(DRIVERS)/wheels
 	@touch $@
 
+$(PROSE)/.installed: tools/prose/package.json
+	@rm -rf $(PROSE) && mkdir -p $(PROSE) && cp $< $(PROSE)
+	@npm install --prefix $(PROSE) --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
 # An environment of its own, each file of which is known by its hash: these tools judge and build what is shipped.
 $(TOOLS)/.installed: tools/release-tools.lock
 	@$(PYTHON) -m venv --clear $(TOOLS)
@@ -177,7 +187,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "this Python has no venv or ensurepip (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "installing the pinned versions into $(VENV): about a minute, once"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-	  --editable '.[bench,demo,dev,docs,testing]'
+	  --group bench --group dev --group docs --editable '.[demo,testing]'
 	@touch $@

@@ -97,7 +97,7 @@ def _asyncpg(door: Door) -> None:
 
 
 def _pg8000(door: Door) -> None:
-    import pg8000.dbapi  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import pg8000.dbapi  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     connection = pg8000.dbapi.connect(
         host=LOCALHOST,
