@@ -21,7 +21,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "demo": ("keyturn.demo", "keyturn.testing.embedded", "keyturn.testing.locked"),
     "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
-    "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),
+    "docs": ("furo", "myst_parser", "selenium", "sphinx", "sphinx_click", "sphinx_copybutton"),
     "httpx": ("keyturn.integrations.httpx",),
     "otel": ("keyturn.metrics.otel",),
     "powertools": ("keyturn.integrations.powertools",),

@@ -1,0 +1,119 @@
+"""The built site in a headless Chromium: what does not fit into a window, and how a page looks."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+from tools.site import SITE
+
+WIDTHS: Final = (390, 1280, 1600, 1920)
+"""The widths of a phone, a laptop and two monitors, in CSS pixels."""
+
+SCHEMES: Final = ("light", "dark")
+HEIGHT: Final = 900
+PHONE: Final = 480
+"""A window that is narrower than this many pixels is laid out as on a phone."""
+
+NOT_FOUND: Final = "Chromium is not installed: make browser-packages (Debian, as root)"
+
+MISFITS: Final = """
+const wide = arguments[0], root = document.documentElement, found = [], told = new Set();
+const named = element => `${element.tagName.toLowerCase()}.${element.className} `
+  + `"${element.textContent.trim().replace(/\\s+/g, ' ').slice(0, 50)}"`;
+if (root.scrollWidth > wide) found.push(`the page is ${root.scrollWidth} px wide`);
+for (const element of document.querySelectorAll('body *')) {
+  const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+  // The parts of a part that does not fit are not told as well.
+  if (told.has(element.parentElement)) { told.add(element); continue; }
+  // A box of one pixel is for screen readers.
+  if (box.width <= 1 || style.visibility === 'hidden') continue;
+  const inside = element.scrollWidth - element.clientWidth;
+  // A drawer that is closed stands outside of the window.
+  const outside = element.closest('.content') && (box.right > wide + 1 || box.left < -1);
+  if (outside) found.push(`from ${Math.round(box.left)} to ${Math.round(box.right)} px goes ${named(element)}`);
+  else if (style.overflowX !== 'visible' && element.clientWidth > 1 && inside > 1)
+    found.push(`${inside} px are cut or must be scrolled to in ${named(element)}`);
+  else continue;
+  if (!element.matches('.content')) told.add(element);
+}
+return found;
+"""
+
+
+def installed() -> bool:
+    """Tell whether Chromium and its driver are here."""
+    return all(shutil.which(program) for program in ("chromium", "chromedriver"))
+
+
+def pages() -> list[str]:
+    """Return the pages of the built site, named by their paths without the suffix. The list may be empty."""
+    found = (page.relative_to(SITE).with_suffix("").as_posix() for page in SITE.rglob("*.html"))
+    # The first page of the site's folder only leads on.
+    return sorted(page for page in found if page != "index" and not page.startswith("_"))
+
+
+class Window:
+    """A window of the browser. It shows a page at a width, in light or dark colours."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self._driver = driver
+        self._width = 0
+
+    def resize(self, width: int) -> None:
+        """Make the window `width` CSS pixels wide."""
+        self._width = width
+        size = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < PHONE}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def prefer(self, scheme: str) -> None:
+        """Ask pages for `light` or `dark` colours."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def open(self, page: str) -> None:
+        """Show a page of the built site, and wait until it and its pictures are loaded."""
+        self._driver.get((SITE / f"{page}.html").as_uri())
+
+    def misfits(self) -> list[str]:
+        """Return a line for each part of the page that is wider than its place."""
+        found: object = self._driver.execute_script(MISFITS, self._width)
+        assert isinstance(found, list)
+        return [str(line) for line in found]
+
+    def picture(self) -> bytes:
+        """Return the whole page, also what is below the window, as a PNG."""
+        height: object = self._driver.execute_script("return document.documentElement.scrollHeight")
+        clip = {"x": 0, "y": 0, "width": self._width, "height": height, "scale": 1}
+        taken = self._driver.execute_cdp_cmd(
+            "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+        )
+        return base64.b64decode(taken["data"])
+
+
+@contextmanager
+def browser() -> Iterator[Window]:
+    """Start Chromium, and end it after the block. Raises FileNotFoundError if it is not installed."""
+    programs = [shutil.which(program) for program in ("chromium", "chromedriver")]
+    if not all(programs):
+        raise FileNotFoundError(NOT_FOUND)
+    options = ChromeOptions()
+    options.binary_location = programs[0] or ""
+    for switch in ("--headless=new", "--hide-scrollbars", "--disable-dev-shm-usage"):
+        options.add_argument(switch)
+    if os.geteuid() == 0:
+        # Chromium refuses to start as root inside of its sandbox. It shows our own files only.
+        options.add_argument("--no-sandbox")
+    driver = Chrome(options, Service(programs[1]))
+    try:
+        yield Window(driver)
+    finally:
+        driver.quit()
