@@ -30,6 +30,9 @@ INDEX: Final = "docs/index"
 HEADING: Final = re.compile(r"^## (.+)$", re.MULTILINE)
 PAGE: Final = re.compile(r"^- \[(.+?)\]\((?!https?:)(\S+?)\.(?:md|rst)\)", re.MULTILINE)
 FUNCTION: Final = re.compile(r"<(?:built-in )?function (\w+)>")
+HELD: Final = re.compile(r"\b(Limits|Peers)\((?:source|check_interval_s)=[^()]*\)")
+"""A default that shows all of its fields. `Limits` and `Peers` are documented by themselves."""
+
 PYTHONS: Final = re.compile("Alias for field number|Call self as a function")
 """The texts that Python itself gives a named tuple's field and `__call__`. They say nothing."""
 
@@ -182,7 +185,7 @@ def _with_shown_signature(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """Show a default that is a function by its name, since its repr is no Python.
+    """Show a default that is a function by its name, since its repr is no Python, and an object by its class.
 
     Show nothing for a protocol.
     """
@@ -190,7 +193,7 @@ def _with_shown_signature(
         return None, returns
     if signature == "(*args, **kwargs)":
         return "", returns
-    return FUNCTION.sub(r"\1", signature), returns
+    return HELD.sub(r"\1()", FUNCTION.sub(r"\1", signature)), returns
 
 
 def _with_single_variables(_app: Sphinx, _context: object, lines: list[str]) -> None:
