@@ -7,11 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tools.site import SITE
 
@@ -20,6 +23,7 @@ WIDTHS: Final = (390, 1280, 1600, 1920)
 
 SCHEMES: Final = ("light", "dark")
 HEIGHT: Final = 900
+SEARCH_S: Final = 30
 PHONE: Final = 480
 """A window that is narrower than this many pixels is laid out as on a phone."""
 
@@ -39,7 +43,8 @@ for (const element of document.querySelectorAll('body *')) {
   const inside = element.scrollWidth - element.clientWidth;
   // A drawer that is closed stands outside of the window.
   const outside = element.closest('.content') && (box.right > wide + 1 || box.left < -1);
-  if (outside) found.push(`from ${Math.round(box.left)} to ${Math.round(box.right)} px goes ${named(element)}`);
+  const place = `from ${Math.round(box.left)} to ${Math.round(box.right)} px`;
+  if (outside) found.push(`${place} goes ${named(element)}`);
   else if (style.overflowX !== 'visible' && element.clientWidth > 1 && inside > 1)
     found.push(`${inside} px are cut or must be scrolled to in ${named(element)}`);
   else continue;
@@ -86,8 +91,13 @@ class Window:
     def misfits(self) -> list[str]:
         """Return a line for each part of the page that is wider than its place."""
         found: object = self._driver.execute_script(MISFITS, self._width)
-        assert isinstance(found, list)
-        return [str(line) for line in found]
+        return [str(line) for line in found] if isinstance(found, list) else [str(found)]
+
+    def found(self, words: str) -> list[str]:
+        """Return the titles of the pages that the site's own search finds, in at most `SEARCH_S` seconds."""
+        self._driver.get(f"{(SITE / 'search.html').as_uri()}?q={quote(words)}")
+        WebDriverWait(self._driver, SEARCH_S).until(_has_searched)
+        return [link.text for link in self._driver.find_elements(By.CSS_SELECTOR, "ul.search li > a")]
 
     def picture(self) -> bytes:
         """Return the whole page, also what is below the window, as a PNG."""
@@ -97,6 +107,11 @@ class Window:
             "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
         )
         return base64.b64decode(taken["data"])
+
+
+def _has_searched(driver: WebDriver) -> bool:
+    summary = driver.find_element(By.CLASS_NAME, "search-summary").text
+    return "finished" in summary or "did not match" in summary
 
 
 @contextmanager

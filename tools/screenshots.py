@@ -1,7 +1,6 @@
-"""Pictures of the built site's pages at four widths, light and dark.
+"""Pictures of the built site's pages at four widths, light and dark, in build/screenshots.
 
-    python -m tools.screenshots                            all pages, into build/screenshots
-    python -m tools.screenshots docs/index docs/login      these pages
+`python -m tools.screenshots docs/index docs/login` takes those of two pages; without a name it takes all.
 """
 
 from __future__ import annotations

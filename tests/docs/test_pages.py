@@ -91,7 +91,8 @@ def test_every_python_block_is_run() -> None:
 def test_a_list_of_the_index_is_navigation() -> None:
     """A page is listed with its title; what is no page of ours is not, nor is a section without a list."""
     index = (
-        "# Index\n\n## Next\n\n| [One](one.md) |\n\n## How-to\n\n- [One](one.md): first\n- [Two](../two/README.md)\n- [AWS](https://a.md)\n"
+        "# Index\n\n## Next\n\n| [One](one.md) |\n\n"
+        "## How-to\n\n- [One](one.md): first\n- [Two](../two/README.md)\n- [AWS](https://a.md)\n"
     )
     (tree,) = toctrees(index)
     assert "One <one>\nTwo <../two/README>\n```" in tree
