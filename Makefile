@@ -120,13 +120,13 @@ docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, with
 	  -c docs -d build/doctrees . build/docs
 
 browser-packages: ## install the Chromium that `make site` and `make screenshots` need (Debian, as root)
-	DEBIAN_FRONTEND=noninteractive apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BROWSER)
+	command -v chromedriver >/dev/null || { export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(BROWSER); }
 
-site: build/docs/index.html ## measure every page of build/docs in Chromium at four widths: nothing is cut; a minute
+site: $(STAMP) build/docs/index.html ## measure every page of build/docs in Chromium at four widths: nothing is cut; a minute
 	KEYTURN_TEST_BROWSER=required $(RUN) -m pytest tests/site $(ARGS)
 
-screenshots: build/docs/index.html ## take pictures of the pages at four widths, light and dark (ARGS=docs/index: of one)
+screenshots: $(STAMP) build/docs/index.html ## take pictures of the pages at four widths, light and dark (ARGS=docs/index: of one)
 	$(RUN) -m tools.screenshots $(ARGS)
 
 build/docs/index.html:

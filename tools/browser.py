@@ -27,6 +27,8 @@ SEARCH_S: Final = 30
 PHONE: Final = 480
 """A window that is narrower than this many pixels is laid out as on a phone."""
 
+BROWSERS: Final = ("chromium", "google-chrome")
+DRIVER: Final = "chromedriver"
 NOT_FOUND: Final = "Chromium is not installed: make browser-packages (Debian, as root)"
 
 MISFITS: Final = """
@@ -54,9 +56,11 @@ return found;
 """
 
 
-def installed() -> bool:
-    """Tell whether Chromium and its driver are here."""
-    return all(shutil.which(program) for program in ("chromium", "chromedriver"))
+def installed() -> tuple[str, str] | None:
+    """Return the paths of Chromium and of its driver, or None if one of them is not here."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver = shutil.which(DRIVER)
+    return (found, driver) if found and driver else None
 
 
 def pages() -> list[str]:
@@ -117,17 +121,17 @@ def _has_searched(driver: WebDriver) -> bool:
 @contextmanager
 def browser() -> Iterator[Window]:
     """Start Chromium, and end it after the block. Raises FileNotFoundError if it is not installed."""
-    programs = [shutil.which(program) for program in ("chromium", "chromedriver")]
-    if not all(programs):
+    programs = installed()
+    if programs is None:
         raise FileNotFoundError(NOT_FOUND)
     options = ChromeOptions()
-    options.binary_location = programs[0] or ""
+    options.binary_location, driver_path = programs
     for switch in ("--headless=new", "--hide-scrollbars", "--disable-dev-shm-usage"):
         options.add_argument(switch)
     if os.geteuid() == 0:
         # Chromium refuses to start as root inside of its sandbox. It shows our own files only.
         options.add_argument("--no-sandbox")
-    driver = Chrome(options, Service(programs[1]))
+    driver = Chrome(options, Service(driver_path))
     try:
         yield Window(driver)
     finally:

@@ -15,7 +15,7 @@ REQUIRED = os.environ.get("KEYTURN_TEST_BROWSER") == "required"
 @pytest.fixture(scope="module")
 def window() -> Iterator[Window]:
     """A window of Chromium. Without Chromium or the site the tests are skipped, unless they are required."""
-    if not REQUIRED and not installed():
+    if not REQUIRED and installed() is None:
         pytest.skip(NOT_FOUND)
     if not REQUIRED and not pages():
         pytest.skip("the site is not built: make docs")
