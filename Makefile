@@ -28,20 +28,23 @@ UNMEASURED_TEST := tests/concurrency/test_interleavings.py::test_children_forked
 PACKAGES := mariadb-server redis-server postgresql locales-all pgbouncer rabbitmq-server slapd mosquitto openssh-server vsftpd \
   openssl util-linux gcc pkg-config python3-dev libmariadb-dev libldap2-dev libsasl2-dev
 
+# What measures the pages of the site, and takes pictures of them.
+BROWSER := chromium chromium-driver fonts-dejavu-core
+
 # What may be installed beside us; the last two are of extras and tools, and nothing of them is shipped.
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
 # pytest with more workers than cores, since many tests wait; a file's tests stay together, because
-# they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers
-# and terraform have targets of their own.
+# they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers,
+# terraform and the site have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
-  --ignore=tests/infra/test_terraform.py --ignore=tests/servers
+  --ignore=tests/infra/test_terraform.py --ignore=tests/servers --ignore=tests/site
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,6 +120,19 @@ bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in o
 docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, without network; half a minute
 	$(VENV)/bin/sphinx-build --quiet --jobs auto --fresh-env --write-all --nitpicky --fail-on-warning \
 	  -c docs -d build/doctrees . build/docs
+
+browser-packages: ## install the Chromium that `make site` and `make screenshots` need (Debian, as root)
+	command -v chromedriver >/dev/null || { export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(BROWSER); }
+
+site: $(STAMP) build/docs/index.html ## measure every page of build/docs in Chromium at four widths: nothing is cut; a minute
+	KEYTURN_TEST_BROWSER=required $(RUN) -m pytest tests/site $(ARGS)
+
+screenshots: $(STAMP) build/docs/index.html ## take pictures of the pages at four widths, light and dark (ARGS=docs/index: of one)
+	$(RUN) -m tools.screenshots $(ARGS)
+
+build/docs/index.html:
+	$(MAKE) docs
 
 lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .

@@ -23,6 +23,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/convergence.md": "convergence/test_documentation.py",
     "docs/django.md": "integrations/test_documentation.py",
     "docs/http-keys.md": "integrations/test_http.py",
+    "docs/index.md": "docs/test_readme.py",
     "docs/lambda.md": "aws/test_extension.py",
     "docs/login.md": "integrations/test_documentation.py",
     "docs/metrics.md": "metrics/test_documentation.py",

@@ -48,7 +48,9 @@ RUN: Final[Mapping[str, str]] = {
 }
 """What a test runs, at least by what is behind it; the test, below tests/."""
 
-_CI: Final = "test proofs pythons faults servers-packages servers compat lint prose docs audit soak"
+_CI: Final = (
+    "test proofs pythons faults servers-packages servers compat lint prose docs browser-packages site audit soak"
+)
 IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""
 
@@ -62,6 +64,7 @@ BY_HAND: Final[Mapping[str, str]] = {
 
 NOT_RUN: Final[Mapping[str, str]] = {
     "make bench": "a quarter of an hour; docs/performance.md says when it was run",
+    "make screenshots": "its pictures are for people; `make site` opens the same pages",
     "make format": "it writes into the checkout",
     "make terraform": "it needs terraform",
     "make verdicts": "it writes records into the checkout; `make servers` tries what it records",
