@@ -49,7 +49,8 @@ RUN: Final[Mapping[str, str]] = {
 """What a test runs, at least by what is behind it; the test, below tests/."""
 
 _CI: Final = (
-    "test proofs pythons faults servers-packages servers compat lint prose docs browser-packages site audit soak"
+    "test proofs pythons faults servers-packages servers compat lint prose docs browser-packages site audit"
+    " soak"
 )
 IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""
