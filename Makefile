@@ -116,13 +116,13 @@ docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, with
 	$(VENV)/bin/sphinx-build --quiet --jobs auto --fresh-env --write-all --nitpicky --fail-on-warning \
 	  -c docs -d build/doctrees . build/docs
 
-lint: $(STAMP) ## check style, format, types and the template
+lint: $(STAMP) ## check style, format, types and the templates
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
-	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
+	$(VENV)/bin/cfn-lint infra/template.yaml infra/rotation.yaml examples/template.yaml
 
 format: $(STAMP) ## format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .

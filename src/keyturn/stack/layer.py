@@ -6,6 +6,7 @@ packages of an extra (a driver; pydantic for `KeyturnSettings`) come with the fu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,11 @@ SIZE_MAX: Final = 280 * 1024
 
 def build(output: Path) -> bytes:
     """Write the layer to `output` and return its bytes."""
+    return write_zip(output, {f"python/{name}": file for name, file in library().items()})
+
+
+def library() -> Mapping[str, Path]:
+    """Return the modules that a function may import, by their names in an archive."""
     base = packages()["keyturn"]
     files = {file.relative_to(base): file for file in (base / "keyturn").rglob("*.py")}
-    chosen = {name: file for name, file in files.items() if name.parts[1] not in NOT_FOR_FUNCTIONS}
-    return write_zip(output, {f"python/{name.as_posix()}": file for name, file in chosen.items()})
+    return {name.as_posix(): file for name, file in files.items() if name.parts[1] not in NOT_FOR_FUNCTIONS}
