@@ -92,6 +92,8 @@ def _expanded(text: str) -> Iterator[object]:
             yield _if(when, arn, NO_VALUE) if when else arn
     elif re.fullmatch(r"\$\{\w+\.Arn\}", text):
         yield Tag("GetAtt", text[2:-1])
+    elif re.fullmatch(r"\$\{\w+Arns\}", text):
+        yield Tag("Split", [",", Tag("Ref", text[2:-1])])
     elif re.fullmatch(r"\$\{\w+\}", text):
         yield Tag("Ref", text[2:-1])
     else:

@@ -31,7 +31,7 @@ def test_postgresql(stage: Stage, strategy: str, trial: RotationTrial) -> None:
     function = stage.function(stage.alternating() if is_alternating else None)
 
     def lets_in(value: str) -> bool:
-        fields = json.loads(value)
+        fields: dict[str, str] = json.loads(value)
         return stage.accepts(fields["username"], fields["password"])
 
     if is_alternating:
@@ -77,6 +77,7 @@ def unheard(secret_id: str, *, version_id: str, step: str) -> None:
     """Announce nothing."""
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("trial", TRIALS)
 def test_api_keys(secrets: SecretsManagerClient, trial: RotationTrial) -> None:
     """Both keys work at any time, and none is left over but those of versions with a label."""
@@ -85,7 +86,7 @@ def test_api_keys(secrets: SecretsManagerClient, trial: RotationTrial) -> None:
     function = RotationFunction(ApiKeys(api), secrets, announce=unheard)
 
     def lets_in(value: str) -> bool:
-        fields = json.loads(value)
+        fields: dict[str, str] = json.loads(value)
         return api.test(fields["value"]) == fields["id"]
 
     subject = RotationSubject(secrets, "prod/api", function, lets_in)

@@ -107,6 +107,7 @@ def test_the_stand_in_passes_each(client: SecretsManagerClient, trial: RotationT
     trial(scene.subject(scene.steps()))
 
 
+@pytest.mark.proof
 def test_one_may_follow_the_other(client: SecretsManagerClient) -> None:
     """Each leaves the secret rotated, so that a real server is prepared only once."""
     scene = Scene(client)
