@@ -33,7 +33,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 # pytest with more workers than cores, since many tests wait; a file's tests stay together, because
 # they share servers. Faults, servers and terraform have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults \
-  --ignore=tests/infra/test_terraform.py --ignore=tests/servers
+  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/servers
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -79,8 +79,8 @@ servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in 
 verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.verdicts $(ARGS)
 
-terraform: $(STAMP) ## check infra/terraform: valid, as the template, applied and destroyed; 2 minutes, needs terraform
-	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py $(ARGS)
+terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied and destroyed; 3 minutes, needs terraform
+	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py tests/infra/test_terraform_rotation.py $(ARGS)
 
 sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
 	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import boto3
+import psycopg
+from psycopg import sql
 
 from keyturn import SecretCache
 from keyturn.assembly import marker_table
 from keyturn.markers.table import MarkerTable
 from keyturn.stack import function
-from keyturn.testing import Rotation, RotationFunction, deployed
-from keyturn.testing.embedded import REGION
+from keyturn.testing import Rotation, RotationFunction, RotationSubject, deployed
+from keyturn.testing.embedded import LOCALHOST, EmbeddedPostgres
 from tests.docs.pages import ROOT, python_blocks
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-ACCOUNT, BUCKET, TABLE = "000000000000", "rotation-code", "markers"
+ACCOUNT, BUCKET, TABLE, PREFIX = "000000000000", "rotation-code", "markers", "prod/orders"
 TEMPLATE = (ROOT / "infra" / "rotation.yaml").read_text("utf-8")
 OFTEN: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 30}
 PROGRAM = python_blocks("docs/deploying-rotation.md")[0]
@@ -130,14 +132,32 @@ def made(name: str, fields: Mapping[str, object]) -> str:
     return boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(fields))["ARN"]
 
 
-__all__ = [
-    "ACCOUNT",
-    "REGION",
-    "TABLE",
-    "RotationStack",
-    "deploying",
-    "made",
-    "make_table",
-    "package",
-    "program",
-]
+class User:
+    """A user of the server, and a secret that is rotated by the function of a stack."""
+
+    def __init__(self, stack: RotationStack, postgres: EmbeddedPostgres, prefix: str = PREFIX) -> None:
+        self.stack = stack
+        self.postgres = postgres
+        self.user = f"orders_{uuid.uuid4().hex[:8]}"
+        self.name = f"{prefix}-{self.user}"
+        with postgres.connect() as connection:
+            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'one'").format(sql.Identifier(self.user))
+            connection.execute(statement)
+        where = {"host": LOCALHOST, "port": postgres.port, "dbname": postgres.database, "ssl": False}
+        self.arn = made(self.name, {"engine": "postgres", "username": self.user, "password": "one", **where})
+        stack.turn_on(self.name)
+
+    def accepts(self, value: str) -> bool:
+        fields: dict[str, str] = json.loads(value)
+        try:
+            self.postgres.connect(fields["username"], fields["password"]).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def subject(self) -> RotationSubject:
+        return RotationSubject(self.stack.secrets, self.name, self.stack.function, self.accepts)
+
+    def current(self) -> str:
+        """The value of AWSCURRENT."""
+        return self.stack.secrets.get_secret_value(SecretId=self.name)["SecretString"]

@@ -8,28 +8,26 @@ from __future__ import annotations
 import json
 import shlex
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import psycopg
 import pytest
 from click.testing import CliRunner
-from psycopg import sql
 
 from keyturn.cli.root import root
 from keyturn.markers.table import MarkerTable
-from keyturn.testing import TRIALS, RotationError, RotationSubject, RotationTrial
-from keyturn.testing.embedded import LOCALHOST, REGION, EmbeddedAws, EmbeddedPostgres
+from keyturn.testing import TRIALS, RotationError, RotationTrial
+from keyturn.testing.embedded import REGION, EmbeddedAws, EmbeddedPostgres
 from keyturn.testing.rotation import STEPS
 from tests.docs.pages import ROOT
 from tests.infra.rotation_stack import (
     ACCOUNT,
+    PREFIX,
     TABLE,
     RotationStack,
+    User,
     deploying,
-    made,
     make_table,
     package,
     program,
@@ -42,7 +40,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 HOLD_S = 0.6
 """Between two steps: time for some logins of every process."""
 
-PREFIX, ADMIN = "prod/orders", "prod/admin"
+ADMIN = "prod/admin"
 AWSS = ROOT / "tests" / "rotation" / "handlers" / "lambda_function.py"
 
 
@@ -58,33 +56,6 @@ def stack(table: MarkerTable, tmp_path_factory: pytest.TempPathFactory) -> Itera
     code = package(tmp_path_factory.mktemp("code"), {"app.py": program('sslmode="disable"')})
     with deploying(code, SecretName=f"{PREFIX}*") as stack:
         yield stack
-
-
-class User:
-    """A user of the server, and a secret that is rotated by the function of a stack."""
-
-    def __init__(self, stack: RotationStack, postgres: EmbeddedPostgres, prefix: str = PREFIX) -> None:
-        self.stack = stack
-        self.postgres = postgres
-        self.user = f"orders_{uuid.uuid4().hex[:8]}"
-        self.name = f"{prefix}-{self.user}"
-        with postgres.connect() as connection:
-            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'one'").format(sql.Identifier(self.user))
-            connection.execute(statement)
-        where = {"host": LOCALHOST, "port": postgres.port, "dbname": postgres.database, "ssl": False}
-        self.arn = made(self.name, {"engine": "postgres", "username": self.user, "password": "one", **where})
-        stack.turn_on(self.name)
-
-    def accepts(self, value: str) -> bool:
-        fields: dict[str, str] = json.loads(value)
-        try:
-            self.postgres.connect(fields["username"], fields["password"]).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def subject(self) -> RotationSubject:
-        return RotationSubject(self.stack.secrets, self.name, self.stack.function, self.accepts)
 
 
 KEYS = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}" for name in ("one", "two", "three")]
@@ -174,7 +145,7 @@ def test_another_secret_is_out_of_reach(stack: RotationStack, postgres: Embedded
     stranger = User(stack, postgres, prefix="prod/invoices")
     with pytest.raises(RotationError, match=r"createSecret failed: .*AccessDenied"):
         stack.rotation(stranger.name).run()
-    assert stranger.accepts(stack.secrets.get_secret_value(SecretId=stranger.name)["SecretString"])
+    assert stranger.accepts(stranger.current())
 
 
 def test_a_secret_that_another_function_rotates_is_refused(
