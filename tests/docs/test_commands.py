@@ -55,6 +55,8 @@ IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 BY_HAND: Final[Mapping[str, str]] = {
     "aws dynamodb": "docs/operations.md",
     "aws iam": "docs/iam.md",
+    "aws lambda": "docs/deploying-rotation.md",
+    "aws secretsmanager": "docs/deploying-rotation.md",
     "aws sqs": "docs/operations.md",
     "curl": "docs/serve.md",
 }
@@ -73,7 +75,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "pip freeze": "it is about somebody's environment",
     "terraform init": "it needs terraform; `make terraform` does it",
     "terraform apply": "it needs terraform; `make terraform` does it",
-    "aws secretsmanager": "it is named, and not shown",
     "aws ssm": "the public parameter of the extension's layer is AWS's",
 }
 """What nobody ran, and why."""

@@ -20,7 +20,7 @@ from keyturn.markers.table import MarkerTable
 from keyturn.stack import function
 from keyturn.testing import Rotation, RotationFunction, RotationSubject, deployed
 from keyturn.testing.embedded import LOCALHOST, EmbeddedPostgres
-from tests.docs.pages import ROOT, python_blocks
+from tests.docs.pages import ROOT
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import WaiterConfigTypeDef
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 ACCOUNT, BUCKET, TABLE, PREFIX = "000000000000", "rotation-code", "markers", "prod/orders"
 TEMPLATE = (ROOT / "infra" / "rotation.yaml").read_text("utf-8")
 OFTEN: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 30}
-PROGRAM = python_blocks("docs/deploying-rotation.md")[0]
-"""The page's handler."""
 
 
-def program(options: str) -> str:
-    """The page's handler with other options for the connection, as this test's server needs them."""
-    head, opening, rest = PROGRAM.partition("SingleUser(")
-    return head + opening + options + rest[rest.index(")") :]
+def without_tls(page: str) -> str:
+    """The handler of a page, for a server that has no TLS."""
+    head, opening, rest = page.partition("SingleUser(")
+    return head + opening + 'sslmode="disable"' + rest[rest.index(")") :]
 
 
 def package(folder: Path, code: Mapping[str, str]) -> bytes:

@@ -20,7 +20,7 @@ from keyturn.markers.table import MarkerTable
 from keyturn.testing import TRIALS, RotationError, RotationTrial
 from keyturn.testing.embedded import REGION, EmbeddedAws, EmbeddedPostgres
 from keyturn.testing.rotation import STEPS
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, python_blocks
 from tests.infra.rotation_stack import (
     ACCOUNT,
     PREFIX,
@@ -30,7 +30,7 @@ from tests.infra.rotation_stack import (
     deploying,
     make_table,
     package,
-    program,
+    without_tls,
 )
 from tests.integrations import fleet
 from tests.integrations.fleet import Fleet
@@ -41,6 +41,7 @@ HOLD_S = 0.6
 """Between two steps: time for some logins of every process."""
 
 ADMIN = "prod/admin"
+(PROGRAM,) = python_blocks("docs/deploying-rotation.md")
 AWSS = ROOT / "tests" / "rotation" / "handlers" / "lambda_function.py"
 
 
@@ -53,7 +54,7 @@ def table(guarded_aws: EmbeddedAws) -> MarkerTable:
 @pytest.fixture(scope="module")
 def stack(table: MarkerTable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RotationStack]:
     """The page's function, for the secrets whose names begin with `prod/orders`."""
-    code = package(tmp_path_factory.mktemp("code"), {"app.py": program('sslmode="disable"')})
+    code = package(tmp_path_factory.mktemp("code"), {"app.py": without_tls(PROGRAM)})
     with deploying(code, SecretName=f"{PREFIX}*") as stack:
         yield stack
 

@@ -20,7 +20,8 @@ from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import document
 from keyturn.testing.embedded import REGION, EmbeddedAws, EmbeddedPostgres
-from tests.infra.rotation_stack import ACCOUNT, TABLE, RotationStack, User, make_table, package, program
+from tests.docs.pages import python_blocks
+from tests.infra.rotation_stack import ACCOUNT, TABLE, RotationStack, User, make_table, package, without_tls
 from tests.infra.test_terraform import COUNTERPARTS, camel, of_type, terraform, unwrapped, values_of
 from tests.listener.test_events import at
 from tests.servers.fixtures import use
@@ -87,7 +88,7 @@ def applied(module: Path) -> Iterator[Applied]:
     with EmbeddedAws({"AUTH": "true"}) as aws, pytest.MonkeyPatch.context() as patch:
         use(aws, patch)
         make_table()
-        package(module, {"app.py": program('sslmode="disable"')})
+        package(module, {"app.py": without_tls(python_blocks("docs/deploying-rotation.md")[0])})
         settings = {
             "name": "rotate-orders",
             "function_zip": "function.zip",

@@ -27,7 +27,7 @@ Handler: TypeAlias = Callable[[Mapping[str, object], object], object]
 def __getattr__(name: str) -> Handler:
     """Return `handler`. An import of this module alone needs no variable."""
     if name != "handler":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(name)
     return announcing(named(environment().get(HANDLER_VARIABLE, "")))
 
 
