@@ -60,7 +60,8 @@ BY_HAND: Final[Mapping[str, str]] = {
     "aws sqs": "docs/operations.md",
     "curl": "docs/serve.md",
 }
-"""What was run by hand on 2026-11-28, against the embedded AWS: AWS CLI 1.46.3."""
+"""What was run by hand against the embedded AWS: on 2026-11-28 with AWS CLI 1.46.3, and those of
+docs/deploying-rotation.md on 2026-11-30 with 1.45.11. It knows no cancel-rotate-secret."""
 
 NOT_RUN: Final[Mapping[str, str]] = {
     "make bench": "a quarter of an hour; docs/performance.md says when it was run",
