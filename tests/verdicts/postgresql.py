@@ -334,15 +334,25 @@ MESSAGES: Final = {
 
 
 def messages() -> dict[str, dict[str, bool]]:
-    """Return the messages in every language of the server that is installed: language -> text -> refused."""
+    """Return the messages in every language of the servers that are installed: language -> text -> refused."""
     found: dict[str, dict[str, bool]] = {}
-    for file in sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo")):
-        with file.open("rb") as stream:
-            translations = gettext.GNUTranslations(stream)
-        found[file.parts[4]] = {
-            translations.gettext(text): refused
-            for refused, texts in MESSAGES.items()
-            for text in texts
-            if translations.gettext(text) != text
-        }
+    for file in catalogues():
+        found.setdefault(file.parts[4], {}).update(translated(file))
     return found
+
+
+def catalogues() -> list[Path]:
+    """Return the files with the server's messages, one for each language and version that is installed."""
+    return sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo"))
+
+
+def translated(file: Path) -> dict[str, bool]:
+    """Return the messages of one catalogue that it translates: text -> refused."""
+    with file.open("rb") as stream:
+        translations = gettext.GNUTranslations(stream)
+    return {
+        translations.gettext(text): refused
+        for refused, texts in MESSAGES.items()
+        for text in texts
+        if translations.gettext(text) != text
+    }
