@@ -38,7 +38,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 # they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers,
 # terraform and the site have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
-  --ignore=tests/infra/test_terraform.py --ignore=tests/servers --ignore=tests/site
+  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/servers --ignore=tests/site
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -84,8 +84,8 @@ servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in 
 verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.verdicts $(ARGS)
 
-terraform: $(STAMP) ## check infra/terraform: valid, as the template, applied and destroyed; 2 minutes, needs terraform
-	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py $(ARGS)
+terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied and destroyed; 3 minutes, needs terraform
+	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py tests/infra/test_terraform_rotation.py $(ARGS)
 
 sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
 	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)
@@ -134,14 +134,14 @@ screenshots: $(STAMP) build/docs/index.html ## take pictures of the pages at fou
 build/docs/index.html:
 	$(MAKE) docs
 
-lint: $(STAMP) ## check style, format, types and the template
+lint: $(STAMP) ## check style, format, types and the templates
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/basedpyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
-	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
+	$(VENV)/bin/cfn-lint infra/template.yaml infra/rotation.yaml examples/template.yaml
 
 prose: $(PROSE)/.installed ## check the English of the pages: long sentences, words without their nouns; needs npm
 	$(PROSE)/node_modules/.bin/textlint --config tools/prose/textlintrc.json --rules-base-directory $(CURDIR)/$(PROSE)/node_modules \

@@ -21,6 +21,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/asyncpg.md": "integrations/test_documentation.py",
     "docs/async.md": "aio/test_documentation.py",
     "docs/convergence.md": "convergence/test_documentation.py",
+    "docs/deploying-rotation.md": "infra/test_rotation_stack.py",
     "docs/django.md": "integrations/test_documentation.py",
     "docs/http-keys.md": "integrations/test_http.py",
     "docs/index.md": "docs/test_readme.py",

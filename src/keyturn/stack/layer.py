@@ -7,6 +7,7 @@ builds it: another runtime uses the sources. Lambda's Python runtime has botocor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,12 +28,13 @@ UNPACKED_IN: Final = "/opt"
 
 def build(output: Path) -> bytes:
     """Write the layer to `output` and return its bytes."""
-    base = packages()["keyturn"]
-    files = {file.relative_to(base): file for file in (base / "keyturn").rglob("*.py")}
-    chosen = {
-        f"python/{name.as_posix()}": file
-        for name, file in files.items()
-        if name.parts[1] not in NOT_FOR_FUNCTIONS
-    }
+    chosen = {f"python/{name}": file for name, file in library().items()}
     sources = {name: file.read_bytes() for name, file in chosen.items()}
     return write_zip(output, {**sources, **compiled(chosen, unpacked_in=UNPACKED_IN)})
+
+
+def library() -> Mapping[str, Path]:
+    """Return the modules that a function may import, by their names in an archive."""
+    base = packages()["keyturn"]
+    files = {file.relative_to(base): file for file in (base / "keyturn").rglob("*.py")}
+    return {name.as_posix(): file for name, file in files.items() if name.parts[1] not in NOT_FOR_FUNCTIONS}
