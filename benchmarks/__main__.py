@@ -35,6 +35,7 @@ BOUNDS_S: Final[Mapping[str, Mapping[Size, float]]] = {
     "fleet": {"full": 120, "quick": 30},
     "scale": {"full": 120, "quick": 90},
     "storm": {"full": 120, "quick": 60},
+    "sweep": {"full": 300, "quick": 90},
     "cost": {"full": 60, "quick": 30},
     "listener": {"full": 400, "quick": 45},
     "serve": {"full": 120, "quick": 30},
