@@ -27,10 +27,10 @@ class Chain:
 
 @pytest.fixture(scope="module")
 def whole_chain() -> Iterator[Chain]:
-    """The chain, made once."""
+    """The chain, made once, with three copies of the head: a reader draws one of them."""
     with EmbeddedAws() as aws, FaultProxy(aws.endpoint_url) as proxy, pytest.MonkeyPatch.context() as patch:
         use(aws, patch)
-        stack = deploy(build_listener(), ROOT / "infra" / "template.yaml")
+        stack = deploy(build_listener(), ROOT / "infra" / "template.yaml", {"HeadCopies": "3"})
         through_the_proxy(stack, proxy)
         yield Chain(aws, proxy, stack)
 
