@@ -20,10 +20,6 @@ ATTEMPTS_MAX: Final = 8
 
 CHANGED: Final = ("ConditionalCheckFailedException", "TransactionConflictException")
 _UNFIT: Final = "ValidationException"
-_NO_HEAD: Final = (
-    "the table has no usable head yet, and this role may not make one; the marker is written, and the "
-    "listener's next sweep makes the head and tells of it"
-)
 _SET_BY_SWEEP: Final = ("copies", "pace_s")
 
 
@@ -104,7 +100,12 @@ class HeadItem:
             if not error.denied:
                 raise
             # Who announces one secret may not make what speaks for all.
-            raise MarkerTableError(self._calls.table, _NO_HEAD, denied=True) from error
+            raise MarkerTableError(
+                self._calls.table,
+                "the table has no usable head yet, and this role may not make one; the marker is written, "
+                "and the listener's next sweep makes the head and tells of it",
+                denied=True,
+            ) from error
         return True
 
     def replace(self, seen: Item | None, lease: Mapping[str, object]) -> bool:
