@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small samples, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="small samples, in about three minutes")
     parser.add_argument(
         "--only", type=names, default=list(BOUNDS_S), metavar="NAMES", help=", ".join(BOUNDS_S)
     )
