@@ -120,6 +120,7 @@ lint: $(STAMP) ## check style, format, types and the template
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/basedpyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
 	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
@@ -151,10 +152,15 @@ $(SAM)/.installed: constraints.txt
 	@touch $@
 
 # An environment of its own on top of the other: some drivers are under licences that are not wanted there.
+# The wheels are built by the Python below, since a build above would see the setuptools below, which may be too old.
 $(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
 	@$(RUN) -m venv --clear $(DRIVERS)
 	@$(DRIVERS)/bin/python tools/drivers.py $(VENV) > $(DRIVERS)/requirements.txt
-	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(DRIVERS)/requirements.txt
+	@$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps -c constraints.txt \
+	  --wheel-dir $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
+	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  --find-links $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
+	@rm -r $(DRIVERS)/wheels
 	@touch $@
 
 # An environment of its own, each file of which is known by its hash: these tools judge and build what is shipped.
