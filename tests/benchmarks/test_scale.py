@@ -1,4 +1,4 @@
-"""What is promised of fleets, copies of the head and storms of rotations, in the quick form of its benchmark."""
+"""What is promised of fleets, copies of the head and storms of rotations, by its quick benchmark."""
 
 from __future__ import annotations
 
