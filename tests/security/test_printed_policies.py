@@ -174,7 +174,8 @@ def test_an_announcer_announces_its_secret_and_reads_none() -> None:
 @pytest.mark.parametrize("sid", ["LookAtSecrets", "LookAtMarkers", "AnnounceSteps"])
 @pytest.mark.usefixtures("account")
 def test_an_announcer_needs_each_statement(sid: str) -> None:
-    """Without any of them nothing is announced."""
+    """Without any of them nothing is announced of a secret that has just got another version."""
+    boto3.client("secretsmanager").put_secret_value(SecretId=NAME, SecretString="one")
     with pytest.raises(KeyturnError):
         tell(holder(without(printed(*ANNOUNCER), sid), f"announcer-{sid}"), NAME)
 
