@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import median
@@ -12,10 +12,10 @@ from typing import Final
 
 from benchmarks.aws import NAME, Answers
 from benchmarks.check import INTERVAL_S, Tapped, Wire
-from benchmarks.fleet import BURST_S, Fleet, fleet
+from benchmarks.fleet import BURST_S, Fleet, Outcome, fleet
 from benchmarks.operations import MARKERS, share
 from benchmarks.prices import GET_SECRET_VALUE_PER_S_MAX, HEAD_READS_PER_S_MAX
-from benchmarks.results import Part, Parts, Row, Size, counted, ratio
+from benchmarks.results import Part, Parts, Ratio, Row, Size, counted, ratio
 
 HELD: Final = (1, 100, 1_000)
 MOVES_PER_ROTATION: Final = 2
@@ -66,44 +66,7 @@ def measure(size: Size) -> Parts:
                 share(HELD[-1], MOVES_PER_ROTATION, quick=True),
             ),
         ),
-        (
-            ratio("requests of a check, others move", max(c.others.requests for c in checks), "at most", 1),
-            ratio("read units of a check, others move", max(c.others.units for c in checks), "at most", 0.5),
-            ratio("read units of a check, its own moved", max(c.own.units for c in checks), "at most", 0.5),
-            ratio(
-                "requests, its own moved",
-                max(c.own.requests for c in checks),
-                "at most",
-                2,
-            ),
-            ratio(
-                "CPU of the get that checks, others move / nothing moves",
-                max(one.others_s / one.calm_s for one in checks),
-                "at most",
-                1.3,
-            ),
-            *(
-                ratio(
-                    f"last of {plan.environments:,} / max(interval, N/10,000 s)",
-                    one.last_s / max(plan.interval_s, plan.environments / GET_SECRET_VALUE_PER_S_MAX),
-                    "at most",
-                    1.3 if plan.environments > 100_000 else 1 + 6 / plan.interval_s,
-                )
-                for plan, one in zip(FLEETS, outcomes, strict=True)
-            ),
-            ratio("throttled calls", sum(one.refused for one in outcomes), "at most", 0, "calls"),
-            ratio(
-                "throttled of random draws, the whole fleet",
-                sum(refused_draws(one, Random(seed)) for seed, one in enumerate(FLEETS)),
-                "at most",
-                0,
-                "calls",
-            ),
-            ratio("failed gets", sum(one.failed for one in outcomes), "at most", 0, "gets"),
-            ratio(
-                f"$ a month and environment, {MARKERS:,} markers, 1,000 held", dollars, "at most", 0.045, "$"
-            ),
-        ),
+        targets(checks, outcomes, dollars),
         notes=(
             (
                 "The dollars are of checks, of the reads of what has moved, and of one thousandth of the "
@@ -112,6 +75,46 @@ def measure(size: Size) -> Parts:
         ),
     )
     return {"scale": part}
+
+
+def targets(checks: Sequence[Check], outcomes: Sequence[Outcome], dollars: float) -> tuple[Ratio, ...]:
+    """Return what is compared with a target."""
+    return (
+        ratio("requests of a check, others move", max(c.others.requests for c in checks), "at most", 1),
+        ratio("read units of a check, others move", max(c.others.units for c in checks), "at most", 0.5),
+        ratio("read units of a check, its own moved", max(c.own.units for c in checks), "at most", 0.5),
+        ratio(
+            "requests, its own moved",
+            max(c.own.requests for c in checks),
+            "at most",
+            2,
+        ),
+        ratio(
+            "CPU of the get that checks, others move / nothing moves",
+            max(one.others_s / one.calm_s for one in checks),
+            "at most",
+            1.3,
+        ),
+        *(
+            ratio(
+                f"last of {plan.environments:,} / max(interval, N/10,000 s)",
+                one.last_s / max(plan.interval_s, plan.environments / GET_SECRET_VALUE_PER_S_MAX),
+                "at most",
+                1.3 if plan.environments > 100_000 else 1 + 6 / plan.interval_s,
+            )
+            for plan, one in zip(FLEETS, outcomes, strict=True)
+        ),
+        ratio("throttled calls", sum(one.refused for one in outcomes), "at most", 0, "calls"),
+        ratio(
+            "throttled of random draws, the whole fleet",
+            sum(refused_draws(one, Random(seed)) for seed, one in enumerate(FLEETS)),
+            "at most",
+            0,
+            "calls",
+        ),
+        ratio("failed gets", sum(one.failed for one in outcomes), "at most", 0, "gets"),
+        ratio(f"$ a month and environment, {MARKERS:,} markers, 1,000 held", dollars, "at most", 0.045, "$"),
+    )
 
 
 def check(held: int, turns: int) -> Check:
