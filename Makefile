@@ -31,8 +31,9 @@ PACKAGES := mariadb-server redis-server postgresql locales-all pgbouncer rabbitm
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
 # pytest with more workers than cores, since many tests wait; a file's tests stay together, because
-# they share servers. Faults, servers and terraform have targets of their own.
-PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults \
+# they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers
+# and terraform have targets of their own.
+PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
   --ignore=tests/infra/test_terraform.py --ignore=tests/servers
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,15 +45,15 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: $(STAMP) ## run the tests of every area, in about four minutes (ARGS=tests/cache: of one area)
+test: $(STAMP) ## run the tests of every area, in about two minutes (ARGS=tests/cache: of one area)
 	$(PYTEST) -m 'not proof' $(ARGS)
 
-proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 4 minutes
-	$(PYTEST) -m proof $(ARGS)
+proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 5 minutes
+	$(PYTEST) -m 'proof or hypothesis' --hypothesis-profile=many $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
 	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
+	$(RUN) -m coverage run -m pytest --hypothesis-profile=many -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report --skip-covered --fail-under=95
 	$(RUN) -m coverage report --fail-under=100 $(DECISIONS)
@@ -158,8 +159,7 @@ $(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
 	@$(DRIVERS)/bin/python tools/drivers.py $(VENV) > $(DRIVERS)/requirements.txt
 	@$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps -c constraints.txt \
 	  --wheel-dir $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
-	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  --find-links $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
+	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(DRIVERS)/wheels/*.whl
 	@rm -r $(DRIVERS)/wheels
 	@touch $@
 

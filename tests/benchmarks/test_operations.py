@@ -34,6 +34,7 @@ def test_the_costs_by_changes_and_of_a_nat_gateway_are_what_is_computed() -> Non
     assert share(1_000, 3, 16) <= 0.045
 
 
+@pytest.mark.proof
 def test_the_cost_of_reporting_is_what_is_counted() -> None:
     """As `python -m benchmarks.reports` prints it; a rotation is one write of each environment."""
     assert "\n".join(reports.table()) in PAGE
