@@ -83,7 +83,7 @@ def busy(world: World) -> World:
 
 @pytest.mark.parametrize("attack", [back, far_ahead, made_up_for, crowded])
 def test_a_secret_of_another_slot_is_noticed_at_the_next_check(busy: World, attack: Attack) -> None:
-    """Whatever is written into the counter and the own slot: the other slot tells by itself, or all is read."""
+    """Whatever the counter and the own slot say: the other slot tells by itself, or all is read."""
     cache = busy.covered()
     assert noticed_after_s(busy, cache, attack) <= CHECK_INTERVAL_S
 
