@@ -415,7 +415,7 @@ class FakeMarkers:
 
         def told(head: Head) -> Head:
             slots = head.slots or (Slot(),) * self._slots
-            return head._replace(counter=head.counter + step, slots=moved(slots, made, step))
+            return head._replace(counter=head.counter + step * len(made), slots=moved(slots, made, step))
 
         self._change(told)
         self.untold -= {after.key for _, after in written}
