@@ -65,7 +65,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retirement:
-    """When an old credential is taken away. Its age counts from the last change of the secret.
+    """When an old credential is taken away. The times count from the last change or rotation of the secret.
 
     Args:
         convergence_table: name or ARN of the table of reports. Without one the credential is taken away
@@ -99,9 +99,10 @@ class Retirement:
 
     def decision(self, described: Mapping[str, object], current: str) -> Decision:
         """Decide by the answer of DescribeSecret and, if it is time, by the reports."""
-        changed = described.get("LastChangedDate")
-        # AWS counts every change, so that the age is never too high.
-        age_s = self.clock.wall() - changed.timestamp() if isinstance(changed, datetime) else 0.0
+        # Every change of the secret counts, and it costs time only: the age is never too high.
+        dates = [described.get(name) for name in ("LastChangedDate", "LastRotatedDate")]
+        moments = [date.timestamp() for date in dates if isinstance(date, datetime)]
+        age_s = self.clock.wall() - max(moments) if moments else 0.0
         fleet: Convergence | str | None = None
         # At the latest time nobody is asked: a flood of forged reports must not hold it up.
         if self.convergence_table is not None and self.earliest_s <= age_s < self.latest_s:
