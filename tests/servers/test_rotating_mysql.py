@@ -63,6 +63,7 @@ class Stage:
     user: str = field(default_factory=lambda: f"a`p'p\"\\ \u00e9%{uuid.uuid4().hex[:8]}")
     password: str = "the 'first' \"\u00e9\u20ac\" \\password% `"
     hosts: tuple[str, ...] = ("%", "127.0.0.1")
+    connection: pymysql.Connection[pymysql.cursors.Cursor] | None = None
 
     def __post_init__(self) -> None:
         self.name = f"prod/{uuid.uuid4()}"
@@ -81,13 +82,17 @@ class Stage:
 
     def sql(self, statement: str, *values: str) -> list[tuple[object, ...]]:
         """Run a statement as the server's root, outside of the logs."""
-        connection = pymysql.connect(
-            unix_socket=str(self.server.folder / "socket"), user="root", autocommit=True
-        )
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET sql_log_off = 1, long_query_time = 100, sql_log_bin = 0, sql_mode = ''")
+        if self.connection is None:
+            socket = str(self.server.folder / "socket")
+            self.connection = pymysql.connect(unix_socket=socket, user="root", autocommit=True)
+            self.sql("SET sql_log_off = 1, long_query_time = 100, sql_log_bin = 0, sql_mode = ''")
+        with self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return list(cursor.fetchall())
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
 
     def create_user(self, user: str, host: str, password: str) -> None:
         rest = "REQUIRE SSL WITH MAX_USER_CONNECTIONS 90"
@@ -202,9 +207,11 @@ def client() -> Iterator[SecretsManagerClient]:
 
 
 @pytest.fixture
-def stage(client: SecretsManagerClient, server: MariaDb) -> Stage:
+def stage(client: SecretsManagerClient, server: MariaDb) -> Iterator[Stage]:
     """A user and his secret."""
-    return Stage(client, server)
+    stage = Stage(client, server)
+    yield stage
+    stage.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -490,6 +497,7 @@ def test_a_server_without_tls(client: SecretsManagerClient) -> None:
         stage.rotation("two", ssl_ca=None, tls=False).run()
         user, password = stage.credentials()
         pymysql.connect(host=LOCALHOST, port=plain.port, user=user, password=password.encode()).close()
+        stage.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)

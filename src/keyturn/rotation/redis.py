@@ -101,13 +101,14 @@ class TwoPasswords:
         """Give the user the passwords of AWSPENDING and AWSCURRENT, on each node."""
         current, wanted = _account(known[0]), _account(pending)
         must_agree(current, wanted, _SAME)
-        accounts = [wanted, *same_account(current, known[1:], self._places)]
-        self._set(accounts, kept=[wanted, current])
+        # AWSCURRENT is accepted also if an earlier try got this far. So nothing is refused in a rotation.
+        proofs = [current, wanted, *same_account(current, known[1:], self._places)[1:]]
+        self._set(proofs, kept=[wanted, current])
 
     def retire(self, known: Sequence[SecretVersion], others: Iterator[SecretVersion]) -> None:
         """Leave the user the password of AWSCURRENT only, on each node."""
-        accounts = same_account(_account(known[0]), others, self._places)
-        self._set(accounts, kept=accounts[:1])
+        proofs = same_account(_account(known[0]), others, self._places)
+        self._set(proofs, kept=proofs[:1])
 
     def test(self, pending: SecretVersion) -> None:
         """Log in to each node."""
@@ -116,14 +117,14 @@ class TwoPasswords:
             if not self._server.accepts(account, node):
                 raise RotationStepError(f"secret {pending.secret_id!r}: a node refuses AWSPENDING")
 
-    def _set(self, accounts: Sequence[Account], kept: Sequence[Account]) -> None:
-        """Leave the user the passwords of `kept`. `accounts` are those that a node may accept now."""
-        wanted = accounts[0]
+    def _set(self, proofs: Sequence[Account], kept: Sequence[Account]) -> None:
+        """Leave the user the passwords of `kept`, where the node accepts one of the `proofs`."""
+        wanted = kept[0]
         if wanted.masterarn is None:
             raise RotationStepError(f"secret {wanted.secret_id!r}: no text in the field masterarn")
         master = _account(self._source.read(wanted.masterarn, stage=AWSCURRENT))
         for node in _each(must_be_apart(wanted, master, self._places), self._nodes):
-            shown = next((account for account in accounts if self._server.accepts(account, node)), None)
+            shown = next((account for account in proofs if self._server.accepts(account, node)), None)
             if shown is None:
                 raise RotationStepError(
                     f"secret {wanted.secret_id!r}: a node refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"

@@ -104,9 +104,7 @@ def _native(password: str) -> str:
 
 def _ed25519(password: str) -> str:
     try:
-        from nacl.bindings import (  # type: ignore[import-not-found] # not everybody has it
-            crypto_scalarmult_ed25519_base_noclamp as multiplied,
-        )
+        from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp as multiplied
     except ImportError:
         raise ConfigurationError(
             "an account has the method ed25519, which needs PyNaCl: pip install 'PyMySQL[ed25519]'"

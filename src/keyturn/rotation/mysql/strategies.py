@@ -69,12 +69,8 @@ class SingleUser:
         must_agree(current, wanted, ("username", *_SAME))
         accounts = same_account(current, known[1:], server.places)
         if self._source is not None and current.masterarn is not None:
-            _as_master(
-                server,
-                self._source,
-                [wanted, *accounts],
-                lambda session: OnlyPassword(session, [wanted, *accounts]),
-            )
+            proofs = [current, wanted, *accounts[1:]]
+            _as_master(server, self._source, wanted, proofs, lambda session: OnlyPassword(session, proofs))
             return
         place = server.places.of(current)
         if server.accepts(wanted, place):
@@ -186,9 +182,10 @@ class TwoPasswords:
         server = self._server
         current, wanted = server.account(known[0]), server.account(pending)
         must_agree(current, wanted, ("username", *_SAME))
-        accounts = [wanted, *same_account(current, known[1:], server.places)]
+        # AWSCURRENT is accepted also if an earlier try got this far. So nothing is refused in a rotation.
+        proofs = [current, wanted, *same_account(current, known[1:], server.places)[1:]]
         _as_master(
-            server, self._source, accounts, lambda session: BothPasswords(session, accounts, kept=current)
+            server, self._source, wanted, proofs, lambda session: BothPasswords(session, proofs, kept=current)
         )
 
     def test(self, pending: SecretVersion) -> None:
@@ -197,22 +194,24 @@ class TwoPasswords:
 
     def retire(self, known: Sequence[SecretVersion], others: Iterator[SecretVersion]) -> None:
         """Leave the user the password of AWSCURRENT only."""
-        accounts = same_account(self._server.account(known[0]), others, self._server.places)
-        _as_master(self._server, self._source, accounts, lambda session: OnlyPassword(session, accounts))
+        proofs = same_account(self._server.account(known[0]), others, self._server.places)
+        _as_master(
+            self._server, self._source, proofs[0], proofs, lambda session: OnlyPassword(session, proofs)
+        )
 
 
 def _as_master(
     server: Server,
     source: SecretSource,
-    accounts: Sequence[Account],
+    wanted: Account,
+    proofs: Sequence[Account],
     change: Callable[[Session], Master],
 ) -> None:
-    """Let the master make a change for the first of the accounts, if the server accepts one of them."""
-    wanted = accounts[0]
+    """Let the master make a change for an account, once the server has accepted one of the `proofs`."""
     master = _master(server, source, wanted)
     place = must_be_apart(wanted, master, server.places)
     engine = AsMaster(server, change)
-    change_as_master(engine, first_accepted(engine, accounts, place), wanted, master, place)
+    change_as_master(engine, first_accepted(engine, proofs, place), wanted, master, place)
 
 
 def _master(server: Server, source: SecretSource, account: Account) -> Account:
