@@ -23,6 +23,7 @@ from keyturn.testing import Rotation
 from keyturn.testing.embedded import free_port
 from keyturn.testing.moto import mend_moto
 from keyturn.testing.rotation import STEPS, Step
+from tests.docs.pages import python_blocks
 from tests.servers import databases
 from tests.servers.databases import MariaDb
 from tests.servers.process import LOCALHOST, answering
@@ -224,6 +225,23 @@ def test_three_rotations_in_a_row(stage: Stage, kind: Kind) -> None:
         assert stage.lets_in(*seen[-1])
         assert stage.lets_in(*seen[-2]) is (kind in ("alternating", "two"))
         assert not any(stage.lets_in(*older) for older in seen[:-2])
+
+
+def test_the_page_runs(stage: Stage) -> None:
+    """The program of docs/rotation-functions.md rotates, and no password of two rotations is refused."""
+    program = next(
+        block for block in python_blocks("docs/rotation-functions.md") if "mysql import TwoPasswords" in block
+    )
+    for word, true in [("db.internal", LOCALHOST), ("3306", str(stage.server.port))]:
+        assert word in program
+        program = program.replace(word, true)
+    program = program.replace("rds.pem", str(stage.server.folder / "server.crt"))
+    names: dict[str, object] = {}
+    exec(compile(program, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
+    first = stage.credentials()
+    Rotation(stage.client, stage.name, names["lambda_handler"]).run()  # type: ignore[arg-type] # the page's
+    assert stage.lets_in(*first)
+    assert stage.lets_in(*stage.credentials())
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -119,9 +119,8 @@ class Retirement:
                 decision.why,
                 extra=about("retired", secret=secret_id),
             )
-        else:
-            log.log(
-                logging.WARNING if decision.is_held else logging.INFO,
+        elif decision.is_held:
+            log.warning(
                 "the credential of AWSPREVIOUS of %s is kept: %s",
                 secret_id,
                 decision.why,
