@@ -104,7 +104,7 @@ class Counts:
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
         assert_type(metric.unit, Literal["Count", "Seconds"])
-        assert_type((metric.value, value, secret, stage), tuple[str, float, str, str])
+        assert_type((value, secret, stage), tuple[float, str, str])
 
 
 def hooks(clock: FakeClock, write: Callable[[str], None]) -> None:
