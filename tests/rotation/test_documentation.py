@@ -70,14 +70,13 @@ def test_the_functions_are_made_as_the_page_says(made: str) -> None:
     assert isinstance(names["lambda_handler"], RotationFunction)
 
 
-def test_the_function_that_retires(
-    client: SecretsManagerClient,
-) -> None:
-    """The page's event is answered. A secret that was never rotated has nothing to take away."""
+def test_the_function_that_retires(client: SecretsManagerClient) -> None:
+    """The page's event is answered. A secret that has just changed keeps both credentials."""
     program = next(block for block in BLOCKS if "Retirement(" in block)
     (event,) = [block.text for block in blocks("docs/rotation-functions.md") if block.language == "json"]
     names: dict[str, object] = {}
     run(program, names)
     name = secret(client, {"username": "app", "password": "one"})
     said = names["lambda_handler"]({**json.loads(event), "SecretId": name}, None)  # type: ignore[operator] # the page's function
-    assert {"retired": False, "why": "no version carries AWSPREVIOUS"} == said
+    assert said["retired"] is False
+    assert "the earliest time is in" in said["why"]

@@ -8,12 +8,13 @@ https://www.akkadia.org/drepper/SHA-crypt.txt
 from __future__ import annotations
 
 import hmac
-import secrets
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha1, sha256, sha512
 from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
+from keyturn.runtime.host import system_random
 
 NATIVE: Final = "mysql_native_password"
 ED25519: Final = "ed25519"
@@ -59,11 +60,11 @@ class Method(NamedTuple):
         return hmac.compare_digest(expected.encode(), self.stored.encode())
 
 
-def hashed(plugin: str, password: str) -> str:
+def hashed(plugin: str, password: str, random: Callable[[], float] = system_random) -> str:
     """Return the hash to store for a password. It is printable and has no quote and no backslash.
 
-    `plugin` is one of `PLUGINS`. Raises `ConfigurationError` for ed25519 without PyNaCl, and for a password
-    that is too long for caching_sha2_password.
+    `plugin` is one of `PLUGINS`. `random` draws the salt, in [0, 1). Raises `ConfigurationError` for ed25519
+    without PyNaCl, and for a password that is too long for caching_sha2_password.
     """
     if plugin == NATIVE:
         return _native(password)
@@ -71,7 +72,7 @@ def hashed(plugin: str, password: str) -> str:
         return _ed25519(password)
     if not _is_short(password):
         raise ConfigurationError(f"{SHA2} takes passwords of at most {_SHA2_BYTES_MAX} bytes")
-    return _sha2(password, "".join(secrets.choice(_ALPHABET) for _ in range(_SALT_LENGTH)))
+    return _sha2(password, "".join(_ALPHABET[int(random() * len(_ALPHABET))] for _ in range(_SALT_LENGTH)))
 
 
 def sha_crypt(password: bytes, salt: bytes, rounds: int) -> str:

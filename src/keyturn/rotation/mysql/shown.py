@@ -28,6 +28,8 @@ _TOKEN: Final = re.compile(
     r"""|[^\s`'",()@]++|[,()@]|\s++""",
     re.DOTALL,
 )
+_LETTER: Final = re.compile(r"\\?.", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d{1,5})\.(\d{1,5})(?:\.(\d{1,5}))?")
 
 _READING: Final = frozenset(
@@ -217,7 +219,7 @@ def text_of(token: str) -> str:
         return token[1:-1].replace("``", "`")
     if mark in ("'", '"'):
         inside = token[1:-1].replace(mark * 2, mark)
-        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), inside, flags=re.DOTALL)
+        return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), inside)
     if token.lower().startswith("0x"):
         try:
             return bytes.fromhex(token[2:]).decode("latin-1")
@@ -273,7 +275,7 @@ def _may_be_system(level: str) -> bool:
     The name of a database is a pattern there, as of LIKE: `%` is any text, `_` any character.
     """
     name = next((token for token in _tokens(level) if token[:1] in ("`", "'", '"')), "")
-    letters = re.findall(r"\\?.", text_of(name).lower(), re.DOTALL)
+    letters = _LETTER.findall(text_of(name).lower())
     for place, letter in enumerate(letters):
         if letter == "%":
             return True
