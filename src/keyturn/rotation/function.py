@@ -21,7 +21,7 @@ from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
 from keyturn.rotation.issuing import Issuer, retire, unlabelled, withdraw
-from keyturn.rotation.retirement import RETIRE, Decision, Retirement, Retires
+from keyturn.rotation.retirement import RETIRE, Decision, Retirement, Retires, decision_of, say
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
 from keyturn.runtime.process import Once
 
@@ -199,13 +199,13 @@ class RotationFunction:
         elif pending not in (None, current):
             decision = Decision(is_due=False, why="a rotation is under way, which takes it away itself")
         else:
-            decision = retirement.decision(described, current)
+            decision = decision_of(retirement, described, current)
         if decision.is_due:
             known = self._read(secret_id, AWSCURRENT)
             older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
             strategy.retire([known], chain([self._read(secret_id, AWSPREVIOUS)], older))
             self._set_again(secret_id, known)
-        retirement.tell(secret_id, decision)
+        say(retirement, secret_id, decision)
         return {"retired": decision.is_due, "why": decision.why}
 
     def _set_again(self, secret_id: str, known: SecretVersion) -> None:

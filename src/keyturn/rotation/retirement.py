@@ -97,50 +97,53 @@ class Retirement:
         if self.convergence_table is not None and not self.convergence_table:
             raise ConfigurationError("convergence_table is empty; give the table's name or ARN, or None")
 
-    def decision(self, described: Mapping[str, object], current: str) -> Decision:
-        """Decide by the answer of DescribeSecret and, if it is time, by the reports."""
-        # Every change of the secret counts, and it costs time only: the age is never too high.
-        dates = [described.get(name) for name in ("LastChangedDate", "LastRotatedDate")]
-        moments = [date.timestamp() for date in dates if isinstance(date, datetime)]
-        age_s = self.clock.wall() - max(moments) if moments else 0.0
-        fleet: Convergence | str | None = None
-        # At the latest time nobody is asked: a flood of forged reports must not hold it up.
-        if self.convergence_table is not None and self.earliest_s <= age_s < self.latest_s:
-            key = secret_key(str(described.get("ARN", "")), str(described.get("Name", "")))
-            fleet = self._fleet(key, current)
-        return decided(age_s, self.earliest_s, self.latest_s, fleet)
 
-    def tell(self, secret_id: str, decision: Decision) -> None:
-        """Log and measure what was decided, and done."""
-        if decision.is_due:
-            log.info(
-                "the credential of AWSPREVIOUS of %s was taken away: %s",
-                secret_id,
-                decision.why,
-                extra=about("retired", secret=secret_id),
-            )
-        elif decision.is_held:
-            log.warning(
-                "the credential of AWSPREVIOUS of %s is kept: %s",
-                secret_id,
-                decision.why,
-                extra=about("not_retired", secret=secret_id),
-            )
-        if self.metrics is not None and (decision.is_due or decision.is_held):
-            metric = Metric.RETIREMENTS if decision.is_due else Metric.RETIREMENTS_HELD
-            self.metrics.record(metric, 1, secret=secret_id)
+def decision_of(retirement: Retirement, described: Mapping[str, object], current: str) -> Decision:
+    """Decide by the answer of DescribeSecret and, if it is time, by the reports."""
+    # Every change of the secret counts, and it costs time only: the age is never too high.
+    dates = [described.get(name) for name in ("LastChangedDate", "LastRotatedDate")]
+    moments = [date.timestamp() for date in dates if isinstance(date, datetime)]
+    age_s = retirement.clock.wall() - max(moments) if moments else 0.0
+    fleet: Convergence | str | None = None
+    # At the latest time nobody is asked: a flood of forged reports must not hold it up.
+    if retirement.convergence_table is not None and retirement.earliest_s <= age_s < retirement.latest_s:
+        key = secret_key(str(described.get("ARN", "")), str(described.get("Name", "")))
+        fleet = _fleet(retirement, key, current)
+    return decided(age_s, retirement.earliest_s, retirement.latest_s, fleet)
 
-    def _fleet(self, key: str, current: str) -> Convergence | str:
-        """Return the environments that hold the secret, or why that is not known."""
-        table = str(self.convergence_table)
-        try:
-            client = dynamodb(self.client, None, ClientFactory())()
-            read = convergence_table(table, client).read()
-        except ConvergenceTableError as error:
-            return f"the reports could not be read: {error}"
-        now_s = self.clock.wall() if read.answered_at_s is None else read.answered_at_s
-        (found,) = (one for one in counted(living(read.reports, now_s), {key: current}) if one.key == key)
-        return found
+
+def say(retirement: Retirement, secret_id: str, decision: Decision) -> None:
+    """Log and measure what was decided, and done."""
+    if decision.is_due:
+        log.info(
+            "the credential of AWSPREVIOUS of %s was taken away: %s",
+            secret_id,
+            decision.why,
+            extra=about("retired", secret=secret_id),
+        )
+    elif decision.is_held:
+        log.warning(
+            "the credential of AWSPREVIOUS of %s is kept: %s",
+            secret_id,
+            decision.why,
+            extra=about("not_retired", secret=secret_id),
+        )
+    if retirement.metrics is not None and (decision.is_due or decision.is_held):
+        metric = Metric.RETIREMENTS if decision.is_due else Metric.RETIREMENTS_HELD
+        retirement.metrics.record(metric, 1, secret=secret_id)
+
+
+def _fleet(retirement: Retirement, key: str, current: str) -> Convergence | str:
+    """Return the environments that hold the secret, or why that is not known."""
+    table = str(retirement.convergence_table)
+    try:
+        client = dynamodb(retirement.client, None, ClientFactory())()
+        read = convergence_table(table, client).read()
+    except ConvergenceTableError as error:
+        return f"the reports could not be read: {error}"
+    now_s = retirement.clock.wall() if read.answered_at_s is None else read.answered_at_s
+    (found,) = (one for one in counted(living(read.reports, now_s), {key: current}) if one.key == key)
+    return found
 
 
 def decided(age_s: float, earliest_s: float, latest_s: float, fleet: Convergence | str | None) -> Decision:
