@@ -23,7 +23,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "otel": ("keyturn.metrics.otel",),
     "powertools": ("keyturn.integrations.powertools",),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
-    "pymysql": ("keyturn.integrations.pymysql",),
+    "pymysql": ("keyturn.integrations.pymysql", "keyturn.rotation.mysql"),
     "redis": ("keyturn.integrations.redis", "keyturn.rotation.redis"),
     "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),

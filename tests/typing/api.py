@@ -5,7 +5,7 @@ What is written here is what users write; a changed argument or type fails `make
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, assert_type
 
 from mypy_boto3_lambda import LambdaClient
@@ -34,8 +34,11 @@ from keyturn import (
     TableStatus,
     announce,
 )
+from keyturn import rotation as rotating
 from keyturn.integrations.login import Login
 from keyturn.metrics.emf import EmfMetrics
+from keyturn.model.protocols import SecretSource
+from keyturn.rotation.mysql import TwoPasswords
 from keyturn.testing import (
     STEPS,
     TRIALS,
@@ -279,6 +282,14 @@ def states(cache: SecretCache) -> None:
 def announcing(client: SecretsManagerClient) -> None:
     """A rotation function's one line."""
     announce("prod/db", version_id="v2", step="setSecret", marker_table="t", client=client)
+
+
+def retiring(function: rotating.RotationFunction, source: SecretSource) -> None:
+    """A rotation function that takes the old password away between two rotations."""
+    strategy = TwoPasswords(source, host="db.internal", ssl_ca="rds.pem")
+    retirement = rotating.Retirement(convergence_table="t", earliest_s=900, latest_s=86_400)
+    assert_type(rotating.RotationFunction(strategy, retirement=retirement), rotating.RotationFunction)
+    assert_type(function({"Step": "retireSecret", "SecretId": "prod/db"}), Mapping[str, bool | str] | None)
 
 
 def errors() -> tuple[type[Exception], ...]:

@@ -62,6 +62,12 @@ class Metric(Enum):
     LOGINS_FAILED = "LoginsFailed"
     """A login failed: the server refused every version that could be right."""
 
+    RETIREMENTS = "Retirements"
+    """A rotation function took the credential of AWSPREVIOUS away between two rotations."""
+
+    RETIREMENTS_HELD = "RetirementsHeld"
+    """It was time to take the credential of AWSPREVIOUS away, but an environment may still hold it."""
+
     @property
     def unit(self) -> Literal["Count", "Seconds"]:
         """The unit by CloudWatch's name for it. The last part of a metric's own name tells the unit, too."""

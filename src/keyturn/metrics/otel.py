@@ -63,6 +63,12 @@ COUNTS: Final[Mapping[Metric, Instrument]] = {
     ),
     Metric.REFUSALS: Instrument("keyturn.login.refusals", "{attempt}", "Login attempts that were refused."),
     Metric.LOGINS_FAILED: Instrument("keyturn.login.failures", "{login}", "Logins that failed."),
+    Metric.RETIREMENTS: Instrument(
+        "keyturn.retirements", "{credential}", "Old credentials that were taken away between rotations."
+    ),
+    Metric.RETIREMENTS_HELD: Instrument(
+        "keyturn.retirements.held", "{look}", "Looks after which an old credential was kept for its holders."
+    ),
 }
 """What is counted."""
 
