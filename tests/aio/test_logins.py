@@ -247,7 +247,9 @@ def test_refusals_are_measured_off_the_loop(world: World, loop: str) -> None:
     tellers = list[tuple[Metric, int]]()
 
     class Hook:
-        def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        def record(
+            self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+        ) -> None:
             tellers.append((metric, threading.get_ident()))
 
     peers = Peers(source=world.secrets, clock=world.clock, sleep=world.clock.advance)

@@ -99,9 +99,11 @@ def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
 class Counts:
     """A hook as users write it."""
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         assert_type(metric.unit, Literal["Count", "Seconds"])
-        assert_type((metric.value, value, secret, stage), tuple[str, float, str, str])
+        assert_type((metric.value, value, secret, stage, error), tuple[str, float, str, str, str])
 
 
 def hooks(clock: FakeClock, write: Callable[[str], None]) -> None:
