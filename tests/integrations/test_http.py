@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 from typing import IO, TypeAlias, cast
 
 import aiohttp
@@ -23,6 +24,7 @@ from keyturn.integrations.requests import KeyAdapter
 from keyturn.integrations.urllib3 import with_key
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.docs.pages import python_blocks
+from tests.docs.test_annotated import verdict
 from tests.integrations.http_contract import Client, HttpContract, MakeClient
 
 TIMEOUT_S = 10.0
@@ -238,6 +240,17 @@ def test_the_page() -> None:
         )
     expected = hmac.new(b"key", b"body", hashlib.sha256).hexdigest()
     assert {"X-Signature": expected, "X-Key-Version": "v1"} == made
+
+
+@pytest.mark.proof
+def test_the_page_passes_a_strict_check(tmp_path: Path) -> None:
+    """mypy --strict has nothing to say of the page's programs, as a user writes them; a wrong one is seen."""
+    given = "from keyturn import SecretCache\n\ncache = SecretCache()\n"
+    page = "\n".join((given, *python_blocks("docs/http-keys.md")))
+    said = verdict(tmp_path, {"page.py": page})
+    assert 0 == said.returncode, said.stdout
+    wrong = page.replace("with_key(urllib3.PoolManager(), key)", "with_key(key, urllib3.PoolManager())")
+    assert "arg-type" in verdict(tmp_path, {"wrong.py": wrong}).stdout
 
 
 def test_a_key_shows_no_value() -> None:
