@@ -113,7 +113,7 @@ class Counts:
         self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
     ) -> None:
         assert_type(metric.unit, Literal["Count", "Seconds"])
-        assert_type((metric.value, value, secret, stage, error), tuple[str, float, str, str, str])
+        assert_type((value, secret, stage, error), tuple[float, str, str, str])
 
 
 def hooks(clock: FakeClock, write: Callable[[str], None]) -> None:
