@@ -31,8 +31,8 @@ from keyturn.testing.embedded import (
 )
 from keyturn.testing.guard import Task
 from keyturn.testing.rotation import Rotation, StepFunctions
+from tests.docs.checkers import mypy
 from tests.docs.pages import ROOT, python_blocks, spans
-from tests.docs.test_annotated import verdict
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -47,7 +47,7 @@ PATIENCE_S: Final = 60.0
 CALLERS: Final = 4
 ENOUGH: Final = 30
 """So many answers are looked at after a rotation. Celery's file broker gives a few a second."""
-FASTAPI, STARLETTE, FLASK, GUNICORN, CELERY = python_blocks(PAGE)
+FASTAPI, STARLETTE, FLASK, GUNICORN, CELERY = python_blocks("docs/web-services.md")
 
 WHICH_PROCESS: Final = """
 
@@ -342,5 +342,5 @@ def test_the_programs_pass_a_strict_check(tmp_path: Path) -> None:
         "shop.py": FLASK,
         "conf.py": GUNICORN,
     }
-    said = verdict(tmp_path, programs)
+    said = mypy(tmp_path, programs)
     assert 0 == said.returncode, said.stdout

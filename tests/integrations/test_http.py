@@ -23,8 +23,8 @@ from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
 from keyturn.integrations.urllib3 import with_key
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.docs.checkers import mypy
 from tests.docs.pages import python_blocks
-from tests.docs.test_annotated import verdict
 from tests.integrations.http_contract import Client, HttpContract, MakeClient
 
 TIMEOUT_S = 10.0
@@ -247,10 +247,10 @@ def test_the_page_passes_a_strict_check(tmp_path: Path) -> None:
     """mypy --strict has nothing to say of the page's programs, as a user writes them; a wrong one is seen."""
     given = "from keyturn import SecretCache\n\ncache = SecretCache()\n"
     page = "\n".join((given, *python_blocks("docs/http-keys.md")))
-    said = verdict(tmp_path, {"page.py": page})
+    said = mypy(tmp_path, {"page.py": page})
     assert 0 == said.returncode, said.stdout
     wrong = page.replace("with_key(urllib3.PoolManager(), key)", "with_key(key, urllib3.PoolManager())")
-    assert "arg-type" in verdict(tmp_path, {"wrong.py": wrong}).stdout
+    assert "arg-type" in mypy(tmp_path, {"wrong.py": wrong}).stdout
 
 
 def test_a_key_shows_no_value() -> None:

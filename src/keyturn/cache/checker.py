@@ -237,8 +237,7 @@ class Checker:
 
     def _measure(self, view: TableView, begun: Instant) -> None:
         """Record the check that has left this view."""
-        took_s = self._clock.monotonic() - begun.monotonic_s
-        self._metrics.record(Metric.CHECK_S, took_s, error=view.error)
+        self._metrics.record(Metric.CHECK_S, self._clock.monotonic() - begun.monotonic_s, error=view.error)
         swept_age_s = view.assurance.swept_s() if view.assurance is not None else None
         if view.trouble is not None:
             self._metrics.record(Metric.CHECKS_FAILED, 1, error=view.error)
