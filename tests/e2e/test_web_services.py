@@ -101,14 +101,24 @@ broker_connection_retry_on_startup = True
 """
 ASKS: Final = """
 import json, time
+from celery.exceptions import TimeoutError
 from orders import charge, process
 
-print(charge.delay(3).get(timeout=30, interval=0.02), flush=True)
+
+def done(task, *arguments):
+    while True:
+        try:
+            return task.delay(*arguments).get(timeout=5, interval=0.02)
+        except TimeoutError:
+            pass
+
+
+print(done(charge, 3), flush=True)
 while True:
     begun_s = time.monotonic()
-    print(json.dumps([begun_s, process.delay().get(timeout=30, interval=0.02)]), flush=True)
+    print(json.dumps([begun_s, done(process)]), flush=True)
 """
-"""A process that has tasks done, one after the other."""
+"""A process that has tasks done, one after the other. The file broker loses a message now and then."""
 
 
 @dataclass
