@@ -30,6 +30,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
     "trio": ("keyturn.aio.trio_bell",),
+    "urllib3": ("keyturn.integrations.urllib3",),
 }
 """Extra -> its purpose: modules of keyturn; a package stands for all its modules."""
 

@@ -102,7 +102,7 @@ def test_five_hundred_logins_with_a_wrong_password(world: World, loop: str) -> N
 
     assert all(run(loop, lambda: together([refused] * TASKS)))
     assert server.asked["one"] <= 2
-    assert max(most) <= 12
+    assert max(most) <= TASKS / 10
 
 
 def test_five_hundred_logins_that_run_out_of_time(world: World, loop: str) -> None:
@@ -119,7 +119,7 @@ def test_five_hundred_logins_that_run_out_of_time(world: World, loop: str) -> No
     said = run(loop, lambda: together([refused] * TASKS))
     assert all("v1" in one and "v2" in one for one in said)
     assert server.asked.total() <= 6
-    assert max(most) <= 12
+    assert max(most) <= TASKS / 10
 
 
 def test_tasks_that_judge_otherwise_try_by_themselves(world: World, loop: str) -> None:
@@ -247,7 +247,9 @@ def test_refusals_are_measured_off_the_loop(world: World, loop: str) -> None:
     tellers = list[tuple[Metric, int]]()
 
     class Hook:
-        def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        def record(
+            self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+        ) -> None:
             tellers.append((metric, threading.get_ident()))
 
     peers = Peers(source=world.secrets, clock=world.clock, sleep=world.clock.advance)

@@ -349,8 +349,9 @@ class _Login:
     def refused(self, turn: Turn, version: SecretVersion, error: Exception) -> None:
         """Remember that the server refused this version with `error`."""
         self.turns.refused(turn, version)
-        self._tried.add(version, type(error).__name__, error)
-        self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
+        kind = type(error).__name__
+        self._tried.add(version, kind, error)
+        self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name, error=kind)
 
     def deliver(self) -> None:
         """Tell the metrics hook what was recorded. On a loop that is left to whoever gives the attempts."""
@@ -384,7 +385,9 @@ class _Login:
     def _failed(self, current: SecretVersion, time: TimeLeft, *, is_moving: bool) -> LoginRefusedError:
         """Return the error that says what was tried, and what was waited for."""
         self.has_run_out = is_moving
-        self._logins.metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
+        self._logins.metrics.record(
+            Metric.LOGINS_FAILED, 1, secret=current.name, error=LoginRefusedError.__name__
+        )
         self.deliver()
         detail = str(self._tried)
         if is_moving:

@@ -83,12 +83,15 @@ class Metrics(Protocol):
     caller. The hook may use the cache itself; the measurements that this causes are not recorded.
     """
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         """Take one measurement: 1 of a count, or a duration in seconds.
 
         `secret` is the name of the secret or parameter as AWS gave it. It is empty if the measurement is
         about no secret, about several, or about a secret that was never read. `stage` is the staging label of
-        `BRIDGES`, and empty for all others.
+        `BRIDGES`, and empty for all others. `error` is the name of the error's class where the measurement is
+        of a failure, also for the duration of what failed; the log has the same name as `keyturn_error`.
         """
         ...
 
@@ -109,7 +112,9 @@ class Measures(Metrics, Protocol):
 class _Silent:
     has_mail = False
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None: ...
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None: ...
 
     def deliver(self) -> None: ...
 

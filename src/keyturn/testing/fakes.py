@@ -463,8 +463,10 @@ class RecordedMetrics:
     def __init__(self) -> None:
         self.told: list[Measurement] = []
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
-        self.told.append(Measurement(metric, value, secret, stage))
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
+        self.told.append(Measurement(metric, value, secret, stage, error))
 
     def of(self, metric: Metric) -> list[float]:
         """Return the values of one metric, oldest first."""
