@@ -17,5 +17,6 @@ SETTINGS: Final[Sequence[Setting]] = [
     Setting("MariaDB", mariadb.server, ANY, has_replica=True),
     Setting("Redis", memory.redis_server, ANY, has_replica=True),
     Setting("Valkey", memory.valkey_server, ANY, has_replica=True),
+    Setting("Valkey cluster of three", memory.cluster_server, ANY),
     Setting("HTTP", web.server, ("single user", "two passwords")),
 ]

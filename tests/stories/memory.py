@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Final, TypedDict
 
@@ -124,6 +124,53 @@ def _server(title: str) -> Iterator[Server]:
         nodes = [stack.enter_context(closing(Node(port))) for port in (primary, replica)]
         place: dict[str, str | int] = {"host": LOCALHOST, "port": relay.port}
         yield Server(place, nodes, [_pool(), _async_pool()], relay.switch)
+
+
+class ClusterNodes:
+    """The nodes of a cluster as one, since none copies users from another."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes = nodes
+
+    def admit(self, user: str, *passwords: str) -> None:
+        for node in self._nodes:
+            node.admit(user, *passwords)
+
+
+def _cluster() -> Driver:
+    """A cluster's client, all connections of which are closed after some commands for every node."""
+
+    @contextmanager
+    def keyturn(login: Login) -> Iterator[LogIn]:
+        fields, kind = login.current().fields(), connection_class(login)
+        url = f"redis://{fields['host']}:{fields['port']}"
+        with redis.RedisCluster.from_url(url, connection_class=kind) as client:
+
+            def once() -> None:
+                _ask_every_node(client)
+                client.disconnect_connection_pools()
+
+            yield once
+
+    def visit(fields: Fields) -> None:
+        user, password = fields["username"], fields["password"]
+        with redis.RedisCluster(**_place(fields), username=user, password=password) as client:
+            _ask_every_node(client)
+
+    return Driver("RedisCluster", by_login(keyturn), visiting(visit))
+
+
+def _ask_every_node(client: redis.RedisCluster) -> None:
+    for node in client.get_nodes():  # type: ignore[no-untyped-call] # annotated in part
+        node.redis_connection.ping()
+
+
+@contextmanager
+def cluster_server() -> Iterator[Server]:
+    """A cluster of three Valkey servers."""
+    with others.valkey_cluster(ADMIN) as ports, ExitStack() as stack:
+        nodes = [stack.enter_context(closing(Node(port))) for port in ports]
+        yield Server({"host": LOCALHOST, "port": ports[0]}, [ClusterNodes(nodes)], [_cluster()])
 
 
 def redis_server() -> AbstractContextManager[Server]:

