@@ -23,7 +23,6 @@ from tests.servers.process import (
     without,
 )
 
-
 CLUSTER_TIMEOUT_S = 30
 
 

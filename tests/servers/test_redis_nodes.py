@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
 import redis
 import redis.asyncio
 from redis.asyncio import sentinel as aio
+from redis.exceptions import RedisClusterException
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from keyturn.integrations.redis import CurrentCredentials, async_connection_class, connection_class
+from keyturn.testing.embedded import free_port
 from tests.servers import others
 from tests.servers.conftest import RealAccount
-from tests.servers.process import LOCALHOST
+from tests.servers.process import LOCALHOST, folder_for, make_certificate
 
 pytestmark = pytest.mark.e2e
 
@@ -106,21 +109,28 @@ def fail_over(group: Group) -> int:
 
 def _has_begun(watching: redis.Redis) -> bool:
     try:
-        watching.execute_command("SENTINEL", "FAILOVER", STORE)
+        watching.execute_command("SENTINEL", "FAILOVER", STORE)  # type: ignore[no-untyped-call] # redis-py's
     except redis.ResponseError:
         return False
     return True
 
 
+@contextmanager
+def clients_by_sentinel(group: Group, app: RealAccount) -> Iterator[tuple[redis.Redis, redis.Redis]]:
+    """Clients of the primary and of the replica."""
+    sentinel = Sentinel([(LOCALHOST, group.sentinel)])  # type: ignore[no-untyped-call] # redis-py's
+    kind = connection_class(app.login, SentinelManagedConnection)
+    with (
+        sentinel.master_for(STORE, connection_class=kind) as primary,  # type: ignore[no-untyped-call] # redis-py's
+        sentinel.slave_for(STORE, connection_class=kind) as replica,  # type: ignore[no-untyped-call] # redis-py's
+    ):
+        yield primary, replica
+
+
 def test_sentinel_through_a_rotation(group: Group) -> None:
     """Primary and replica are logged in to in the window; so is the server that takes over meanwhile."""
     app = account(group.primary, group.replica)
-    sentinel = Sentinel([(LOCALHOST, group.sentinel)])
-    kind = connection_class(app.login, SentinelManagedConnection)
-    with (
-        sentinel.master_for(STORE, connection_class=kind) as primary,
-        sentinel.slave_for(STORE, connection_class=kind) as replica,
-    ):
+    with clients_by_sentinel(group, app) as (primary, replica):
         assert ["app", "app"] == [primary.acl_whoami(), replica.acl_whoami()]
         app.open_window()
         for client in (primary, replica):
@@ -139,7 +149,7 @@ def test_async_sentinel_through_a_rotation(group: Group) -> None:
     app = account(group.primary, group.replica)
 
     async def run() -> None:
-        sentinel = aio.Sentinel([(LOCALHOST, group.sentinel)])
+        sentinel = aio.Sentinel([(LOCALHOST, group.sentinel)])  # type: ignore[no-untyped-call] # redis-py's
         kind = async_connection_class(app.login, aio.SentinelManagedConnection)
         primary = sentinel.master_for(STORE, connection_class=kind)
         replica = sentinel.slave_for(STORE, connection_class=kind)
@@ -164,12 +174,7 @@ def test_async_sentinel_through_a_rotation(group: Group) -> None:
 def test_a_replica_with_another_password(group: Group) -> None:
     """What one server refuses is not held against the other: each gets the password that it takes."""
     app = account(group.primary, group.replica)
-    sentinel = Sentinel([(LOCALHOST, group.sentinel)])
-    kind = connection_class(app.login, SentinelManagedConnection)
-    with (
-        sentinel.master_for(STORE, connection_class=kind) as primary,
-        sentinel.slave_for(STORE, connection_class=kind) as replica,
-    ):
+    with clients_by_sentinel(group, app) as (primary, replica):
         port = primary.info("server")["tcp_port"]
         app.store("two", "v2", "AWSPENDING")
         admit([port], "two")
@@ -194,7 +199,7 @@ def all_keys(client: redis.RedisCluster) -> list[object]:
 
 
 def test_a_cluster_through_a_rotation(cluster: list[int]) -> None:
-    """By a class of connections each node is logged in to in the window, also by a client that is new then."""
+    """By a class of connections each node is logged in to in the window, also by a new client."""
     app = account(*cluster)
     url, kind = f"redis://{LOCALHOST}:{cluster[0]}", connection_class(app.login)
     with redis.RedisCluster.from_url(url, connection_class=kind) as client:
@@ -220,6 +225,33 @@ def test_a_cluster_whose_nodes_have_changed_one_by_one(cluster: list[int]) -> No
         for number in range(len(cluster)):
             admit(cluster[: number + 1], "two")
             assert [b"value"] * len(KEYS) == all_keys(client)
+
+
+def test_a_cluster_with_tls() -> None:
+    """The class brings TLS. A URL that asks for TLS brings a class of redis-py's own, which has no secret."""
+    with folder_for("tls") as folder:
+        certificate, key = make_certificate(folder)
+        for file in (folder, certificate, key):
+            file.chmod(0o755)
+        port = free_port()
+        words = [
+            *("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
+            *("--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no", "--tls-cluster", "yes"),
+            *("--cluster-enabled", "yes", "--requirepass", ADMIN),
+        ]
+        with others.redis(*words) as clear, redis.Redis(host=LOCALHOST, port=clear, password=ADMIN) as admin:
+            admin.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            eventually(lambda: admin.cluster("INFO")["cluster_state"] == "ok")
+            app = account(clear)
+            app.open_window()
+            kind = connection_class(app.login, redis.SSLConnection)
+            given = {"connection_class": kind, "ssl_ca_certs": str(certificate)}
+            with redis.RedisCluster.from_url(f"redis://{LOCALHOST}:{port}", **given) as client:
+                assert client.set("key", "value")
+                (node,) = client.get_nodes()
+                assert "app" == node.redis_connection.acl_whoami()
+            with pytest.raises(RedisClusterException, match="HELLO must be called"):
+                redis.RedisCluster.from_url(f"rediss://{LOCALHOST}:{port}", **given)
 
 
 def test_a_cluster_with_two_passwords(cluster: list[int]) -> None:

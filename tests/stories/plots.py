@@ -18,8 +18,8 @@ class Pace(NamedTuple):
     logins: int
 
 
-FULL: Final = Pace(0.8, 3)
-SHORT: Final = Pace(0.35, 2)
+FULL: Final = Pace(0.8, 1)
+SHORT: Final = Pace(0.3, 1)
 
 Tell: TypeAlias = Callable[[Stage, Callable[[], None]], None]
 """Tells a story on a stage. The second argument lets the workers log in for a while."""
