@@ -209,5 +209,6 @@ def mariadb(*options: str) -> Iterator[MariaDb]:
                 *options,
             ],
         ]
-        with running(folder, commands, server.is_ready, as_ordinary_user()):
+        # In a common folder each would delete the temporary tables of the other ones when it starts.
+        with running(folder, commands, server.is_ready, as_ordinary_user(TMPDIR=str(folder))):
             yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +12,7 @@ import pytest
 from keyturn.testing.embedded import EmbeddedAws
 from tests.stories import SETTINGS
 from tests.stories.plots import PLOTS, SHORT, Plot, told
-from tests.stories.stage import Clients, Server, clients_of
+from tests.stories.stage import Clients, Server, Setting, clients_of
 
 pytestmark = pytest.mark.e2e
 
@@ -26,11 +27,32 @@ def clients(embedded_aws: EmbeddedAws) -> Iterator[Clients]:
         yield clients
 
 
+class Place:
+    """The server of one setting at a time. It runs until another one is asked for."""
+
+    def __init__(self) -> None:
+        self._setting: Setting | None = None
+        self._running = ExitStack()
+
+    def server(self, setting: Setting) -> Server:
+        """Return the server of this setting, with its drivers."""
+        if setting is not self._setting:
+            self.close()
+            self._server = self._running.enter_context(setting.start())
+            self._setting = setting
+        return self._server
+
+    def close(self) -> None:
+        """End the server."""
+        self._setting = None
+        self._running.close()
+
+
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """The server of a setting, with its drivers."""
-    with request.param.start() as server:
-        yield server
+def place() -> Iterator[Place]:
+    """Where the servers run. A fixture of each server would end and start it between any two stories."""
+    with closing(Place()) as place:
+        yield place
 
 
 ALIKE: Final = {
@@ -52,10 +74,9 @@ SHORT_STORIES: Final = [
 ]
 
 
-@pytest.mark.parametrize(("server", "plot"), SHORT_STORIES, indirect=["server"])
-def test_no_login_fails(clients: Clients, server: Server, plot: Plot) -> None:
+@pytest.mark.parametrize(("setting", "plot"), SHORT_STORIES)
+def test_no_login_fails(clients: Clients, place: Place, setting: Setting, plot: Plot) -> None:
     """0 failed logins, and 0 refused with two passwords; with one, a refresh and a retry does fail."""
-    drivers = (
-        server.drivers if plot.title == SINGLE_USER else server.drivers[:: max(1, len(server.drivers) // 2)]
-    )
-    assert [] == told(replace(server, drivers=drivers), plot, SHORT, clients).faults()
+    server = place.server(setting)
+    every_other = 1 if plot.title == SINGLE_USER else max(1, len(server.drivers) // 2)
+    assert [] == told(replace(server, drivers=server.drivers[::every_other]), plot, SHORT, clients).faults()
