@@ -17,6 +17,7 @@ class Relay:
         self.port = 0
         self._ports = ports
         self._to = 0
+        self._open: set[asyncio.StreamWriter] = set()
 
     def switch(self, to: int) -> None:
         """Let the server with this number answer from now on."""
@@ -29,15 +30,18 @@ class Relay:
         is_ready.set()
         await ended.wait()
         server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        # The loop closes a socket in its next round.
+        await asyncio.sleep(0.05)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             back, forth = await asyncio.open_connection(LOCALHOST, self._ports[self._to])
+            self._open |= {writer, forth}
             await asyncio.gather(_copy(reader, forth), _copy(back, writer))
+            self._open -= {writer, forth}
         writer.close()
 
 
