@@ -9,6 +9,7 @@ QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
 DRIVERS := build/drivers
+PROSE  := build/prose
 TOOLS  := build/release-tools
 SEEDS  ?= 1000
 SECONDS ?= 60
@@ -27,32 +28,36 @@ UNMEASURED_TEST := tests/concurrency/test_interleavings.py::test_children_forked
 PACKAGES := mariadb-server redis-server postgresql locales-all pgbouncer rabbitmq-server slapd mosquitto openssh-server vsftpd \
   openssl util-linux gcc pkg-config python3-dev libmariadb-dev libldap2-dev libsasl2-dev
 
+# What measures the pages of the site, and takes pictures of them.
+BROWSER := chromium chromium-driver fonts-dejavu-core
+
 # What may be installed beside us; the last two are of extras and tools, and nothing of them is shipped.
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2.0;LGPL
 
 # pytest with more workers than cores, since many tests wait; a file's tests stay together, because
-# they share servers. Faults, servers and terraform have targets of their own.
-PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults \
-  --ignore=tests/infra/test_terraform.py --ignore=tests/servers
+# they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers,
+# terraform and the site have targets of their own.
+PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
+  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/servers --ignore=tests/site
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs demo simulate bugs faults servers servers-packages verdicts stories terraform sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: $(STAMP) ## run the tests of every area, in about four minutes (ARGS=tests/cache: of one area)
+test: $(STAMP) ## run the tests of every area, in about two minutes (ARGS=tests/cache: of one area)
 	$(PYTEST) -m 'not proof' $(ARGS)
 
-proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 4 minutes
-	$(PYTEST) -m proof $(ARGS)
+proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 5 minutes
+	$(PYTEST) -m 'proof or hypothesis' --hypothesis-profile=many $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
 	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
+	$(RUN) -m coverage run -m pytest --hypothesis-profile=many -m 'not proof' $(UNMEASURED:%=--ignore=%) --deselect=$(UNMEASURED_TEST) $(ARGS)
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report --skip-covered --fail-under=95
 	$(RUN) -m coverage report --fail-under=100 $(DECISIONS)
@@ -82,8 +87,8 @@ verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; wr
 stories: $(DRIVERS)/.installed ## rotate on real servers under load, beside a refresh and a retry; writes docs/login.md; 10 minutes
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.stories $(ARGS)
 
-terraform: $(STAMP) ## check infra/terraform: valid, as the template, applied and destroyed; 2 minutes, needs terraform
-	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py $(ARGS)
+terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied and destroyed; 3 minutes, needs terraform
+	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py tests/infra/test_terraform_rotation.py $(ARGS)
 
 sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
 	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)
@@ -119,13 +124,31 @@ docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, with
 	$(VENV)/bin/sphinx-build --quiet --jobs auto --fresh-env --write-all --nitpicky --fail-on-warning \
 	  -c docs -d build/doctrees . build/docs
 
-lint: $(STAMP) ## check style, format, types and the template
+browser-packages: ## install the Chromium that `make site` and `make screenshots` need (Debian, as root)
+	command -v chromedriver >/dev/null || { export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(BROWSER); }
+
+site: $(STAMP) build/docs/index.html ## measure every page of build/docs in Chromium at four widths: nothing is cut; a minute
+	KEYTURN_TEST_BROWSER=required $(RUN) -m pytest tests/site $(ARGS)
+
+screenshots: $(STAMP) build/docs/index.html ## take pictures of the pages at four widths, light and dark (ARGS=docs/index: of one)
+	$(RUN) -m tools.screenshots $(ARGS)
+
+build/docs/index.html:
+	$(MAKE) docs
+
+lint: $(STAMP) ## check style, format, types and the templates
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/basedpyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
-	$(VENV)/bin/cfn-lint infra/template.yaml examples/template.yaml
+	$(VENV)/bin/cfn-lint infra/template.yaml infra/rotation.yaml examples/template.yaml
+
+prose: $(PROSE)/.installed ## check the English of the pages: long sentences, words without their nouns; needs npm
+	$(PROSE)/node_modules/.bin/textlint --config tools/prose/textlintrc.json --rules-base-directory $(CURDIR)/$(PROSE)/node_modules \
+	  README.md CONTRIBUTING.md SECURITY.md docs/*.md
 
 format: $(STAMP) ## format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .
@@ -154,10 +177,19 @@ $(SAM)/.installed: constraints.txt
 	@touch $@
 
 # An environment of its own on top of the other: some drivers are under licences that are not wanted there.
+# The wheels are built by the Python below, since a build above would see the setuptools below, which may be too old.
 $(DRIVERS)/.installed: $(STAMP) pyproject.toml constraints.txt
 	@$(RUN) -m venv --clear $(DRIVERS)
 	@$(DRIVERS)/bin/python tools/drivers.py $(VENV) > $(DRIVERS)/requirements.txt
-	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(DRIVERS)/requirements.txt
+	@$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-deps -c constraints.txt \
+	  --wheel-dir $(DRIVERS)/wheels -r $(DRIVERS)/requirements.txt
+	@$(DRIVERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(DRIVERS)/wheels/*.whl
+	@rm -r $(DRIVERS)/wheels
+	@touch $@
+
+$(PROSE)/.installed: tools/prose/package.json
+	@rm -rf $(PROSE) && mkdir -p $(PROSE) && cp $< $(PROSE)
+	@npm install --prefix $(PROSE) --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # An environment of its own, each file of which is known by its hash: these tools judge and build what is shipped.
@@ -174,7 +206,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "this Python has no venv or ensurepip (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "installing the pinned versions into $(VENV): about a minute, once"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-	  --editable '.[bench,demo,dev,docs,testing]'
+	  --group bench --group dev --group docs --editable '.[demo,testing]'
 	@touch $@

@@ -6,33 +6,39 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
+from textwrap import wrap
 from typing import Final
 
 from benchmarks.results import Curve, Part, Parts, Plot, Row
 
-WIDTH: Final = 860
-HEIGHT: Final = 440
-LEFT: Final = 96
-RIGHT: Final = 210
-TOP: Final = 64
-BOTTOM: Final = 62
-BAR: Final = 22
-BAR_STEP: Final = 36
-BAR_LEFT: Final = 320
-BAR_RIGHT: Final = 130
+WIDTH: Final = 600
+"""So narrow that the text can be read on a phone, where a plot is 358 pixels wide."""
+
+HEIGHT: Final = 320
+"""The height between the axes."""
+
+LEFT: Final = 88
+RIGHT: Final = 34
+LINE: Final = 26
+TITLE_LETTERS: Final = 54
+BOTTOM: Final = 70
+BAR: Final = 16
+BAR_STEP: Final = 56
+BAR_LEFT: Final = 24
+BAR_RIGHT: Final = 120
 
 COLOURS: Final = ("#2f81c9", "#2f9e6e", "#c98a1b", "#a35fc0", "#d1495b")
 
 STYLE: Final = "\n".join(
     (
         """
-  text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
-  .ground { fill: #ffffff } .title { font-size: 17px; font-weight: 600 } .quiet { fill: #59636e }
+  text { font: 16px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
+  .ground { fill: #ffffff } .title { font-size: 18px; font-weight: 600 } .quiet { fill: #59636e }
   .grid { stroke: #d1d9e0; stroke-width: 0.8 } .limit { stroke: #d1242f; stroke-dasharray: 5 4 }
   .over { fill: #d1242f } .bar { fill: #8fa3b8 } .ours { fill: #2f9e6e } .spread { stroke: #1f2328 }
   polyline { fill: none; stroke-width: 2.2 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .ground { fill: #0d1117 } .quiet { fill: #9198a1 } .grid { stroke: #30363d }
+    text { fill: #e6edf3 } .ground { fill: #131416 } .quiet { fill: #9198a1 } .grid { stroke: #30363d }
     .limit { stroke: #ff6a62 } .over { fill: #ff6a62 } .bar { fill: #5b6b7d } .spread { stroke: #e6edf3 }
   }""",
         *(
@@ -110,33 +116,43 @@ def nice(step: float) -> float:
 
 
 def lines(plot: Plot) -> str:
-    """Return the picture of a plot's curves."""
+    """Return the picture of a plot's curves. Its title and legend stand above the axes."""
+    heading = [*title(plot.title)]
+    legend_top = 16 + len(heading) * LINE
+    top = legend_top + len(plot.curves) * LINE + 46
     limits = [plot.limit] if plot.limit is not None else []
     x = Axis([one for curve in plot.curves for one in curve.x], LEFT, WIDTH - RIGHT)
-    y = Axis([one for curve in plot.curves for one in curve.y] + limits, HEIGHT - BOTTOM, TOP)
+    y = Axis([one for curve in plot.curves for one in curve.y] + limits, top + HEIGHT, top)
     return document(
         WIDTH,
-        HEIGHT,
+        top + HEIGHT + BOTTOM,
         [
-            text(24, 32, plot.title, "title"),
-            *grid(plot, x, y),
+            *heading,
+            *names(plot.curves, legend_top),
+            *grid(plot, x, y, top),
             *limit(plot, y),
             *(part for number, curve in enumerate(plot.curves) for part in line(number, curve, x, y)),
-            *names(plot.curves),
         ],
     )
 
 
-def grid(plot: Plot, x: Axis, y: Axis) -> Iterator[str]:
+def title(words: str) -> Iterator[str]:
+    """Yield the title in lines that are not wider than the picture."""
+    for number, part in enumerate(wrap(words, TITLE_LETTERS)):
+        yield text(24, 32 + number * LINE, part, "title")
+
+
+def grid(plot: Plot, x: Axis, y: Axis, top: float) -> Iterator[str]:
     """Yield the axes."""
+    bottom = top + HEIGHT
     for tick in x.ticks:
-        yield segment("grid", x.place(tick), TOP, x.place(tick), HEIGHT - BOTTOM)
-        yield text(x.place(tick), HEIGHT - BOTTOM + 20, f"{tick:,g}", "quiet", "middle")
+        yield segment("grid", x.place(tick), top, x.place(tick), bottom)
+        yield text(x.place(tick), bottom + 22, f"{tick:,g}", "quiet", "middle")
     for tick in y.ticks:
         yield segment("grid", LEFT, y.place(tick), WIDTH - RIGHT, y.place(tick))
-        yield text(LEFT - 8, y.place(tick) + 4, f"{tick:,g}", "quiet", "end")
-    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, plot.x, "quiet", "middle")
-    yield text(24, TOP - 10, plot.y, "quiet")
+        yield text(LEFT - 8, y.place(tick) + 5, f"{tick:,g}", "quiet", "end")
+    yield text((LEFT + WIDTH - RIGHT) / 2, bottom + 52, plot.x, "quiet", "middle")
+    yield text(24, top - 16, plot.y, "quiet")
 
 
 def limit(plot: Plot, y: Axis) -> Iterator[str]:
@@ -157,36 +173,38 @@ def line(number: int, curve: Curve, x: Axis, y: Axis) -> Iterator[str]:
         yield f'<circle class="{colour}" cx="{left:g}" cy="{down:g}" r="3.4"/>'
 
 
-def names(curves: Sequence[Curve]) -> Iterator[str]:
+def names(curves: Sequence[Curve], top: float) -> Iterator[str]:
     """Yield the legend of the colours."""
     for number, curve in enumerate(curves):
-        down = TOP + 8 + number * 24
-        yield box(f"c{number % len(COLOURS)}", WIDTH - RIGHT + 18, down, 16, 4)
-        yield text(WIDTH - RIGHT + 42, down + 7, curve.name)
+        down = top + 8 + number * LINE
+        yield box(f"c{number % len(COLOURS)}", 24, down, 20, 5)
+        yield text(54, down + 8, curve.name)
 
 
 # Plots of bars are drawn below.
 
 
-def bars(unit: str, note: str, title: str, part: Part) -> str:
-    """Return medians as bars with their spread, the fastest first."""
+def bars(unit: str, note: str, words: str, part: Part) -> str:
+    """Return medians as bars with their spread, the fastest first. A bar's name stands above it."""
     rows = sorted(
         (one for one in part.rows if one.unit == unit and one.note == note), key=lambda one: one.median
     )
     values = [value for one in rows for value in (one.low, one.median, one.high)]
     axis = Axis(values, BAR_LEFT, WIDTH - BAR_RIGHT)
-    content = (part for number, one in enumerate(rows) for part in bar(number, one, axis))
-    return document(WIDTH, TOP + len(rows) * BAR_STEP + 16, [text(24, 32, title, "title"), *content])
+    heading = [*title(words)]
+    top = 30 + len(heading) * LINE
+    content = (part for number, one in enumerate(rows) for part in bar(top + number * BAR_STEP, one, axis))
+    return document(WIDTH, top + len(rows) * BAR_STEP, [*heading, *content])
 
 
-def bar(number: int, one: Row, axis: Axis) -> Iterator[str]:
+def bar(top: float, one: Row, axis: Axis) -> Iterator[str]:
     """Yield the bar of one row."""
-    down, end = TOP + number * BAR_STEP, axis.place(one.median)
+    down, end = top + 14, axis.place(one.median)
     kind = "ours" if one.name.startswith("keyturn") else "bar"
-    yield text(BAR_LEFT - 10, down + 16, one.name, anchor="end")
+    yield text(BAR_LEFT, top + 5, one.name)
     yield box(kind, BAR_LEFT, down, max(end - BAR_LEFT, 1), BAR)
     yield segment("spread", axis.place(one.low), down + BAR / 2, axis.place(one.high), down + BAR / 2)
-    yield text(max(end, axis.place(one.high)) + 8, down + 16, f"{one.median:,g} {one.unit}")
+    yield text(max(end, axis.place(one.high)) + 8, down + 14, f"{one.median:,g} {one.unit}")
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:

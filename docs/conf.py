@@ -7,12 +7,13 @@ files are read as they are. Which pages there are is said once, by the lists of 
 from __future__ import annotations
 
 from keyturn import __version__
+from tools.site import edit_links
 
 project = "keyturn"
 author = "The keyturn maintainers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click", "tools.site"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click", "sphinx_copybutton", "tools.site"]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "examples/README.md"]
 exclude_patterns = [".*", "build", "benchmarks", "infra", "rotation_listener", "src", "tests", "tools"]
@@ -39,6 +40,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"keyturn {__version__}"
+html_theme_options = edit_links()
+html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["_site"]

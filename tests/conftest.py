@@ -19,11 +19,11 @@ from keyturn.assembly import default_recorder
 from tests.world import World
 from tools.extras import ROOT, missing_for
 
-# Built on the profile that hypothesis chose: in CI its examples are the same in every run.
-settings.register_profile(
-    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unhurried")
+# Built on the profile that hypothesis chose: in CI its examples are the same in every run. `make test` tries
+# few examples; `make proofs` tries many in the same tests.
+settings.register_profile("many", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", settings.get_profile("many"), max_examples=25)
+settings.load_profile("few")
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -36,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without-extras", action="store_true", help="leave out tests whose imports are not installed here"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that wait for servers: at the end of a run one worker would wait for them alone."""
+    waiting = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: item.path not in waiting)
 
 
 def pytest_collection_finish() -> None:

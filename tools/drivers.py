@@ -1,4 +1,4 @@
-"""Put an environment on top of another one, and print the requirements of the extra `servers`.
+"""Put an environment on top of another one, and print the requirements of the group `servers`.
 
 Run by the Python of a new environment, with the folder of the other environment as the argument: what is
 installed there can be imported here as well.
@@ -19,8 +19,8 @@ def main(below: Path) -> None:
     own = Path(sysconfig.get_path("purelib"))
     other = below.resolve() / own.relative_to(sys.prefix)
     (own / "below.pth").write_text(f"import site; site.addsitedir({str(other)!r})\n", "utf-8")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    print("\n".join(project["optional-dependencies"]["servers"]))
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    print("\n".join(groups["servers"]))
 
 
 if __name__ == "__main__":

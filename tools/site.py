@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from html.parser import HTMLParser
@@ -18,24 +19,47 @@ from urllib.parse import unquote, urlsplit
 import keyturn
 
 if TYPE_CHECKING:
+    from docutils.nodes import document
     from sphinx.application import Sphinx
+
+ROOT: Final = Path(__file__).parents[1]
+SITE: Final = ROOT / "build" / "docs"
+"""The folder that `make docs` writes."""
 
 INDEX: Final = "docs/index"
 HEADING: Final = re.compile(r"^## (.+)$", re.MULTILINE)
 PAGE: Final = re.compile(r"^- \[(.+?)\]\((?!https?:)(\S+?)\.(?:md|rst)\)", re.MULTILINE)
 FUNCTION: Final = re.compile(r"<(?:built-in )?function (\w+)>")
+HELD: Final = re.compile(r"\b(Limits|Peers)\((?:source|check_interval_s)=[^()]*\)")
+"""A default that shows all of its fields. `Limits` and `Peers` are documented by themselves."""
+
 PYTHONS: Final = re.compile("Alias for field number|Call self as a function")
 """The texts that Python itself gives a named tuple's field and `__call__`. They say nothing."""
+
+STACKS_FROM: Final = 3
+"""A table with this many columns has no room on a phone."""
 
 NAMES: Final = re.compile(r"\['(\w+)', '(\w+)'\]")
 
 
 def toctrees(index: str) -> Iterator[str]:
-    """Yield a hidden toctree for each section of the index: its heading, and the pages listed below it."""
+    """Yield a hidden toctree for each section of the index that lists pages: its heading, and these pages."""
     _, *rest = HEADING.split(index)
     for caption, section in zip(rest[::2], rest[1::2], strict=True):
         pages = "\n".join(f"{title} <{page}>" for title, page in PAGE.findall(section))
-        yield f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
+        if pages:
+            yield f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
+
+
+def edit_links(project: Path = ROOT / "pyproject.toml") -> dict[str, str]:
+    """Return the theme's options for links that edit a page.
+
+    They lead to `Repository` of `[project.urls]`. Without that address no page has such a link.
+    """
+    urls = tomllib.loads(project.read_text("utf-8"))["project"].get("urls", {})
+    if "Repository" not in urls:
+        return {}
+    return {"source_repository": urls["Repository"], "source_branch": "main", "source_directory": ""}
 
 
 def marked(lines: list[str]) -> Iterator[str]:
@@ -111,6 +135,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _as_rest)
     app.connect("autodoc-process-signature", _with_shown_signature)
     app.connect("sphinx-click-process-envvars", _with_single_variables)
+    app.connect("doctree-resolved", _with_named_cells)
     app.connect("build-finished", _check_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -160,7 +185,7 @@ def _with_shown_signature(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """Show a default that is a function by its name, since its repr is no Python.
+    """Show a default that is a function by its name, since its repr is no Python, and an object by its class.
 
     Show nothing for a protocol.
     """
@@ -168,12 +193,31 @@ def _with_shown_signature(
         return None, returns
     if signature == "(*args, **kwargs)":
         return "", returns
-    return FUNCTION.sub(r"\1", signature), returns
+    return HELD.sub(r"\1()", FUNCTION.sub(r"\1", signature)), returns
 
 
 def _with_single_variables(_app: Sphinx, _context: object, lines: list[str]) -> None:
     """Show an option that two variables can set."""
     lines[:] = [NAMES.sub(r"\1, \2", line) for line in lines]
+
+
+def _with_named_cells(_app: Sphinx, doctree: document, _page: str) -> None:
+    """Let each cell of a table with three columns or more name its column.
+
+    The style shows these names on a phone, where a row is a list.
+    """
+    from docutils import nodes
+
+    for table in doctree.findall(nodes.table):
+        head, *rows = (list(row.children) for row in table.findall(nodes.row))
+        if len(head) < STACKS_FROM:
+            continue
+        table["classes"].append("stacks")
+        for row in rows:
+            for title, cell in zip(head[1:], row[1:], strict=True):
+                first = next(iter(cell.findall(nodes.paragraph)), None)
+                if first is not None and title.astext():
+                    first.insert(0, nodes.inline("", f"{title.astext()}: ", classes=["heading"]))
 
 
 def _check_links(app: Sphinx, error: Exception | None) -> None:

@@ -1,10 +1,10 @@
-"""Write the policies of `keyturn.policies.stack` into the template and into the Terraform module.
+"""Write the policies of `keyturn.policies.stack` into the templates and into the Terraform modules.
 
     python -m tools.stack_policies [--check]
 
-In `infra/template.yaml` a policy stands below a key with the comment `# of keyturn.policies: NAME`.
-`infra/terraform/policies.tf` is made as a whole. With `--check` nothing is written, and the exit code is 1 if
-one of them differs from what would be written.
+There are two of each: the listener's, and a rotation function's. In a template a policy stands below a key
+with the comment `# of keyturn.policies: NAME`. A module's `policies.tf` is made as a whole. With `--check`
+nothing is written, and the exit code is 1 if one of them differs from what would be written.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from keyturn.aws.catalog import FILTER_VALUES_MAX
-from keyturn.policies.stack import NAME_PREFIX, RULE, Clause, policies
+from keyturn.policies.stack import NAME_PREFIX, RULE, Clause, policies, rotation_policies
 from keyturn.policies.statements import Conditions
 
 ROOT: Final = Path(__file__).parents[1]
-TEMPLATE: Final = ROOT / "infra" / "template.yaml"
-MODULE: Final = ROOT / "infra" / "terraform" / "policies.tf"
+INFRA: Final = ROOT / "infra"
 MADE_BELOW: Final = re.compile(r"^( *)\w+: # of keyturn\.policies: (\w+)$", re.MULTILINE)
 VERSION: Final = "2012-10-17"
 
@@ -93,6 +92,8 @@ def _expanded(text: str) -> Iterator[object]:
             yield _if(when, arn, NO_VALUE) if when else arn
     elif re.fullmatch(r"\$\{\w+\.Arn\}", text):
         yield Tag("GetAtt", text[2:-1])
+    elif re.fullmatch(r"\$\{\w+Arns\}", text):
+        yield Tag("Split", [",", Tag("Ref", text[2:-1])])
     elif re.fullmatch(r"\$\{\w+\}", text):
         yield Tag("Ref", text[2:-1])
     else:
@@ -108,7 +109,8 @@ def yaml_lines(node: object) -> Iterator[str]:
     match node:
         case dict():
             for key, value in node.items():
-                yield from _below(f"{key}:", value)
+                # Without quotes IAM's operator would be YAML's null.
+                yield from _below('"Null":' if key == "Null" else f"{key}:", value)
         case list():
             for value in node:
                 yield from _below("-", value)
@@ -151,9 +153,9 @@ def _flow(node: object) -> str:
     return json.dumps(node)
 
 
-def with_policies(template: str) -> str:
+def with_policies(template: str, policies: Mapping[str, Sequence[Clause]]) -> str:
     """Return the template's text with each policy as it is now. Raises `ValueError` unless all are in it."""
-    every = dict(policies())
+    every = dict(policies)
     lines: list[str] = []
     below = -1
     for line in template.splitlines():
@@ -179,40 +181,59 @@ CHOICES: Final[Mapping[str, str]] = {
     "HasTableKey": "var.table_key_arn != null",
     "Converges": "var.convergence",
     "ConvergesWithTableKey": "var.convergence && var.table_key_arn != null",
+    "CountsReports": 'var.convergence_table != ""',
+    "HasAdminKeys": 'var.admin_secret_name != "" && length(var.secret_key_arns) > 0',
+    "HasAdminSecret": 'var.admin_secret_name != ""',
+    "HasSecretKeys": "length(var.secret_key_arns) > 0",
+    "InVpc": "length(var.subnet_ids) > 0",
+    "ListsVersions": "var.lists_versions",
 }
-"""The template's conditions in Terraform."""
+"""The templates' conditions in Terraform."""
 
 REFERENCES: Final[Mapping[str, str]] = {
     "AWS::AccountId": "local.account",
     "AWS::Partition": "local.partition",
     "AWS::Region": "local.region",
+    "AdminSecretName": "var.admin_secret_name",
+    "ConvergenceTable": "var.convergence_table",
     "ConvergenceTable.Arn": 'join("", aws_dynamodb_table.convergence[*].arn)',
+    "FunctionLog.Arn": '"${aws_cloudwatch_log_group.function.arn}:*"',
     "ListenerLog.Arn": '"${aws_cloudwatch_log_group.listener.arn}:*"',
+    "MarkerTable": "var.marker_table",
     "MarkerTable.Arn": "aws_dynamodb_table.markers.arn",
     "NamePrefix": "prefix",
+    "SecretKeyArns": "var.secret_key_arns",
+    "SecretName": "var.secret_name",
     "TableKeyArn": "var.table_key_arn",
     "TrailBucket.Arn": 'join("", values(aws_s3_bucket.trail)[*].arn)',
     "Undelivered.Arn": "aws_sqs_queue.undelivered.arn",
 }
-"""What the template's names are in Terraform."""
+"""What the templates' names are in Terraform."""
 
 HEAD: Final = """\
 # Every policy of the module. Made by `python -m tools.stack_policies` from keyturn.policies.stack, as those
-# of infra/template.yaml are; `keyturn policy` prints the same statements. Change them there.
+# of infra/{template} are; `keyturn policy` prints the same statements. Change them there.
 
-locals {
+locals {{
+"""
+
+PREFIXES: Final = """\
   # One empty prefix begins every name.
   watched_prefixes = coalescelist(var.name_prefixes, [""])
+
 """
 
 
-def terraform_text() -> str:
-    """Return the text of the module's policies, formatted as `terraform fmt` does."""
-    return HEAD + "".join(_local(name, clauses) for name, clauses in policies().items()) + "}\n"
+def terraform_text(template: str, policies: Mapping[str, Sequence[Clause]]) -> str:
+    """Return the text of a module's policies, formatted as `terraform fmt` does."""
+    made = "\n".join(_local(name, clauses) for name, clauses in policies.items())
+    return (
+        HEAD.format(template=template) + (PREFIXES if "local.watched_prefixes" in made else "") + made + "}\n"
+    )
 
 
 def _local(name: str, clauses: Sequence[Clause]) -> str:
-    lines = ["", f"  {name}_policy = jsonencode({{", f'    Version = "{VERSION}"', "    Statement = concat("]
+    lines = [f"  {name}_policy = jsonencode({{", f'    Version = "{VERSION}"', "    Statement = concat("]
     for when, group in groupby(clauses, lambda clause: clause.when):
         objects = [_object(clause) for clause in group]
         if when:
@@ -287,9 +308,22 @@ def _expression(text: str) -> str:
     return f'"{filled}"'
 
 
+def made_files() -> dict[Path, str]:
+    """Return each file with its text as it would be written."""
+    made: dict[Path, str] = {}
+    for name, module, policies_of in (
+        ("template.yaml", "terraform", policies),
+        ("rotation.yaml", "terraform/modules/rotation", rotation_policies),
+    ):
+        template = INFRA / name
+        made[template] = with_policies(template.read_text("utf-8"), policies_of())
+        made[INFRA / module / "policies.tf"] = terraform_text(name, policies_of())
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write both files, or compare them with `--check`. Return the exit code."""
-    made = {TEMPLATE: with_policies(TEMPLATE.read_text("utf-8")), MODULE: terraform_text()}
+    """Write all files, or compare them with `--check`. Return the exit code."""
+    made = made_files()
     differ = [file for file, text in made.items() if not file.is_file() or file.read_text("utf-8") != text]
     for file in differ:
         what = "differs from" if "--check" in arguments else "made from"

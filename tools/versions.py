@@ -18,8 +18,8 @@ from typing import Final, Literal
 from tools.extras import EXTRAS, ROOT
 from tools.pythons import TEST_TOOLS, TESTS, FailedError, bin_python, install, run
 
-NOT_FOR_USERS: Final = frozenset({"bench", "demo", "dev", "docs"})
-"""The extras of this project's own work. The demonstration pins the newest versions of its emulators."""
+PINNED: Final = frozenset({"demo"})
+"""The extras without a choice: the demonstration pins the newest versions of its emulators."""
 
 Versions = Literal["lowest", "newest"]
 
@@ -43,7 +43,7 @@ def constraints(folder: Path, extras: list[str]) -> Path:
 
 def tested(folder: Path, versions: Versions) -> int:
     """Install the wheel with these versions, and run the tests. Return pytest's exit code."""
-    extras = sorted(EXTRAS.keys() - NOT_FOR_USERS)
+    extras = sorted(EXTRAS.keys() - PINNED)
     print(f"resolving and installing the {versions} versions", flush=True)
     run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, ROOT, folder=folder)
     (wheel,) = folder.glob("*.whl")

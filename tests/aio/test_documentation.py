@@ -9,8 +9,8 @@ import pytest
 from keyturn import AsyncSecretCache, Peers, SecretCache
 from keyturn.testing.fakes import FakeParameterStore
 from tests.aio.loops import run
+from tests.docs.checkers import CHECKERS, Checker
 from tests.docs.pages import python_blocks
-from tests.docs.test_annotated import verdict
 from tests.world import World
 
 
@@ -73,11 +73,12 @@ async def post_with(key: str, amount: int) -> str:
 
 
 @pytest.mark.proof
-def test_the_pages_pass_a_strict_check(tmp_path: Path) -> None:
-    """mypy --strict has nothing to say of the pages' programs; a missing await is seen."""
+@pytest.mark.parametrize("checker", CHECKERS, ids=lambda checker: checker.name)
+def test_the_pages_pass_a_strict_check(checker: Checker, tmp_path: Path) -> None:
+    """Type checkers have nothing to say of the pages' programs; a missing await is seen."""
     tasks = "\n".join((LEFT_OPEN, *python_blocks("docs/async.md")))
     keys = "\n".join(python_blocks("docs/verifying.md"))
-    said = verdict(tmp_path, {"tasks.py": tasks, "verifying.py": keys})
+    said = checker.check(tmp_path, {"tasks.py": tasks, "verifying.py": keys})
     assert 0 == said.returncode, said.stdout
     wrong = tasks.replace("await cache.login", "cache.login")
-    assert "Incompatible return value type" in verdict(tmp_path, {"wrong.py": wrong}).stdout
+    assert checker.wrong_return in checker.check(tmp_path, {"wrong.py": wrong}).stdout

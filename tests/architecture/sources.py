@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 ROOT = Path(__file__).parents[2]
+Definition: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ def written_files() -> dict[str, ast.Module]:
     folders = ("benchmarks", "examples", "rotation_listener", "src", "tests", "tools")
     files = sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
     return {file.relative_to(ROOT).as_posix(): _parsed(file.read_text("utf-8")) for file in files}
+
+
+@cache
+def definitions(tree: ast.Module) -> tuple[Definition, ...]:
+    """Every class and function of a file, also those inside others; several checks ask for them."""
+    return tuple(node for node in ast.walk(tree) if isinstance(node, Definition))
 
 
 def _read(file: Path, base: Path) -> Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from tests.architecture.sources import written_files
+from tests.architecture.sources import definitions, written_files
 
 FUNCTION_LINES_MAX = 70
 CLASS_LINES_MAX = 300
@@ -29,21 +29,21 @@ def lines(node: ast.stmt) -> int:
 
 def methods(tree: ast.Module) -> Iterator[tuple[ast.ClassDef, ast.FunctionDef]]:
     """Yield each method with its class."""
-    for owner in ast.walk(tree):
+    for owner in definitions(tree):
         if isinstance(owner, ast.ClassDef):
             yield from ((owner, node) for node in owner.body if isinstance(node, ast.FunctionDef))
 
 
 def long_functions(tree: ast.Module) -> Iterator[str]:
     """Yield each function that is too long to be seen at once; inner functions and methods count, too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines(node) > FUNCTION_LINES_MAX:
+    for node in definitions(tree):
+        if not isinstance(node, ast.ClassDef) and lines(node) > FUNCTION_LINES_MAX:
             yield f"function {node.name} has {lines(node)} lines"
 
 
 def long_classes(tree: ast.Module) -> Iterator[str]:
     """Yield each class that does too much for its length."""
-    for node in ast.walk(tree):
+    for node in definitions(tree):
         if isinstance(node, ast.ClassDef):
             lines_max = CLIENT_LINES_MAX if node.name in CLIENTS else CLASS_LINES_MAX
             if lines(node) > lines_max:

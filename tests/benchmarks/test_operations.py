@@ -27,6 +27,7 @@ def test_the_cost_table_is_what_is_counted() -> None:
     assert "\n".join(table()) in PAGE
 
 
+@pytest.mark.proof
 def test_the_cost_of_reporting_is_what_is_counted() -> None:
     """As `python -m benchmarks.reports` prints it; a rotation is one write of each environment."""
     assert "\n".join(reports.table()) in PAGE

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,41 @@ def test_everything_at_once(here: Path, tmp_path: Path) -> None:
         assert f"{name}: {len(made)} bytes, sha256 {hashlib.sha256(made).hexdigest()}" in told
     module = ROOT / "infra/terraform"
     names = list(terraform_files())
-    assert {Path("main.tf"), Path("examples/complete/main.tf")} <= set(names)
+    expected = {Path("main.tf"), Path("examples/complete/main.tf"), Path("modules/rotation/main.tf")}
+    assert expected <= set(names)
     for file in names:
         assert (module / file).read_bytes() == (here / "module" / file).read_bytes()
+
+
+def test_a_rotation_functions_template_and_package(here: Path) -> None:
+    """The package has the folder's files and the library, and is the same from the same files."""
+    code = here / "code"
+    (code / "psycopg" / "__pycache__").mkdir(parents=True)
+    (code / "app.py").write_text("handler = print\n")
+    (code / "psycopg" / "__init__.py").write_text("")
+    (code / "psycopg" / "__pycache__" / "x.pyc").write_text("made on this host")
+    ran("stack", "--rotation-template", "--rotation-zip", "--rotation-code", "code")
+    assert (ROOT / "infra/rotation.yaml").read_bytes() == (here / "rotation.yaml").read_bytes()
+    made = (here / "rotation_function.zip").read_bytes()
+    names = set(zipfile.ZipFile(here / "rotation_function.zip").namelist())
+    assert {"app.py", "psycopg/__init__.py", "keyturn/rotation/wrapper.py"} <= names
+    assert not [name for name in names if "__pycache__" in name or name.startswith("keyturn/cli/")]
+    (code / "app.py").touch()
+    assert (made, "") == ran("stack", "--rotation-zip", "-", "--rotation-code", "code")
+    (code / "keyturn").mkdir()
+    (code / "keyturn" / "__init__.py").write_text("another version")
+    ran("stack", "--rotation-zip", "own.zip", "--rotation-code", "code")
+    with zipfile.ZipFile(here / "own.zip") as archive:
+        assert b"another version" == archive.read("keyturn/__init__.py")
+        assert "keyturn/client.py" not in archive.namelist()
+
+
+@pytest.mark.parametrize("option", ["--rotation-zip", "--rotation-code=."])
+def test_a_package_is_made_of_a_folder(here: Path, option: str) -> None:
+    """The one option without the other is refused."""
+    _, told = ran("stack", "--template", option, code=2)
+    assert "go together" in told
+    assert [] == list(here.iterdir())
 
 
 def test_a_place_of_ones_own_and_stdout(here: Path) -> None:

@@ -105,10 +105,12 @@ def test_lines_are_for_people_and_json_lines_for_programs(capsys: pytest.Capture
     down = Glance(None, {}, trouble="marker table 'm': unreachable")
     glances = [Glance(None, {}), down, down, Glance(None, {}, [MARKER])]
     watch.stream(glances, watch.lines)
-    assert capsys.readouterr().out.splitlines() == [
+    written = capsys.readouterr()
+    assert written.out.splitlines() == [
         "marker table 'm': unreachable",
         "1970-01-01 00:00:00Z  prod/db  -  a test  AWSCURRENT=v1",
     ]
+    assert written.err.startswith("Waiting for changes: no head, since nothing was ever written")
     watch.stream(glances, watch.json_lines)
     trouble, change = map(json.loads, capsys.readouterr().out.splitlines())
     assert trouble == {"trouble": "marker table 'm': unreachable"}
@@ -120,7 +122,7 @@ def test_lines_are_for_people_and_json_lines_for_programs(capsys: pytest.Capture
     [
         (Glance(Head("e", 7, 100.0, 400.0), {KEY: MARKER}), "1 markers, counter 7, swept as of 300 s ago"),
         (Glance(Head("e", 7), {}), "never swept"),
-        (Glance(None, {}), "No head"),
+        (Glance(None, {}), "no head"),
         (Glance(None, {}, trouble="unreachable"), "unreachable"),
     ],
 )

@@ -23,7 +23,7 @@ from tests.world import NAME, World
 
 PATIENCE_S = 20
 
-INTERRUPTIONS = 3000
+INTERRUPTIONS = 500
 
 MANY_INTERRUPTIONS = 30_000
 
@@ -218,7 +218,8 @@ def test_interruptions_at_any_moment_leave_the_cache_sound(world: World, times: 
 
 
 @needs_alarm
-def test_keyboard_interrupts_leave_the_cache_sound(world: World) -> None:
+@pytest.mark.parametrize("times", [200, pytest.param(1000, marks=pytest.mark.proof)])
+def test_keyboard_interrupts_leave_the_cache_sound(world: World, times: int) -> None:
     """The same with the exception that Control-C raises."""
     scene = Struck(world)
 
@@ -226,12 +227,13 @@ def test_keyboard_interrupts_leave_the_cache_sound(world: World) -> None:
         signal.raise_signal(signal.SIGINT)
 
     with alarmed(control_c) as alarm:
-        struck(scene, alarm, KeyboardInterrupt, 1000)
+        struck(scene, alarm, KeyboardInterrupt, times)
     scene.must_be_sound()
 
 
 @needs_alarm
-def test_a_signal_handler_may_read_a_secret(world: World) -> None:
+@pytest.mark.parametrize("times", [100, pytest.param(500, marks=pytest.mark.proof)])
+def test_a_signal_handler_may_read_a_secret(world: World, times: int) -> None:
     """A handler that gets, cold or stale, in the middle of any call: it has its answer, nobody waits."""
     scene = Struck(world)
     slowest_s, rung = 0.0, 0
@@ -248,7 +250,7 @@ def test_a_signal_handler_may_read_a_secret(world: World) -> None:
         slowest_s = max(slowest_s, time.monotonic() - begun_s)
 
     with alarmed(read) as alarm:
-        assert 0 == struck(scene, alarm, InterruptedCallError, 500)
+        assert 0 == struck(scene, alarm, InterruptedCallError, times)
     assert slowest_s < 5
     scene.must_be_sound()
 

@@ -1,16 +1,14 @@
-"""Annotated Python blocks of the pages pass mypy --strict as they stand, as in a user's project."""
+"""Annotated Python blocks of the pages pass strict type checkers as they stand, as in a user's project."""
 
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, python_blocks
+from tests.docs.checkers import CHECKERS, Checker
+from tests.docs.pages import python_blocks
 
 COPIED = ("README.md", "docs/lambda.md", "docs/metrics.md")
 """The pages whose blocks are whole programs, for readers to copy."""
@@ -34,17 +32,6 @@ def annotated() -> dict[str, str]:
     }
 
 
-def verdict(folder: Path, files: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """What mypy --strict says of these files, of which it finds keyturn installed."""
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent"]
-    environment = {**os.environ, "MYPYPATH": str(ROOT / "src"), "MYPY_CACHE_DIR": str(folder / "cache")}
-    return subprocess.run(
-        [*command, *files], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.parametrize("page", COPIED)
 def test_the_handlers_are_annotated(page: str) -> None:
     """The handlers that readers copy have types."""
@@ -52,9 +39,10 @@ def test_the_handlers_are_annotated(page: str) -> None:
 
 
 @pytest.mark.proof
-def test_annotated_blocks_pass_a_strict_check(tmp_path: Path) -> None:
-    """No annotated block needs a cast, an assertion or a comment for mypy; a wrong one is seen."""
-    said = verdict(tmp_path, annotated())
+@pytest.mark.parametrize("checker", CHECKERS, ids=lambda checker: checker.name)
+def test_annotated_blocks_pass_a_strict_check(checker: Checker, tmp_path: Path) -> None:
+    """No annotated block needs a cast, an assertion or a comment for a type checker; a wrong one is seen."""
+    said = checker.check(tmp_path, annotated())
     assert 0 == said.returncode, said.stdout
     wrong = {"wrong.py": annotated()["readme_0.py"].replace("version.fields()", "version.json()")}
-    assert "not indexable" in verdict(tmp_path, wrong).stdout
+    assert checker.not_indexable in checker.check(tmp_path, wrong).stdout

@@ -48,20 +48,27 @@ RUN: Final[Mapping[str, str]] = {
 }
 """What a test runs, at least by what is behind it; the test, below tests/."""
 
-_CI: Final = "test proofs pythons faults servers-packages servers compat lint docs audit soak"
+_CI: Final = (
+    "test proofs pythons faults servers-packages servers compat lint prose docs browser-packages site audit"
+    " soak"
+)
 IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""
 
 BY_HAND: Final[Mapping[str, str]] = {
     "aws dynamodb": "docs/operations.md",
     "aws iam": "docs/iam.md",
+    "aws lambda": "docs/deploying-rotation.md",
+    "aws secretsmanager": "docs/deploying-rotation.md",
     "aws sqs": "docs/operations.md",
     "curl": "docs/serve.md",
 }
-"""What was run by hand on 2026-11-28, against the embedded AWS: AWS CLI 1.46.3."""
+"""What was run by hand against the embedded AWS: on 2026-11-28 with AWS CLI 1.46.3, and those of
+docs/deploying-rotation.md on 2026-11-30 with 1.45.11. It knows no cancel-rotate-secret."""
 
 NOT_RUN: Final[Mapping[str, str]] = {
     "make bench": "a quarter of an hour; docs/performance.md says when it was run",
+    "make screenshots": "its pictures are for people; `make site` opens the same pages",
     "make format": "it writes into the checkout",
     "make terraform": "it needs terraform",
     "make verdicts": "it writes records into the checkout; `make servers` tries what it records",
@@ -74,7 +81,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "pip freeze": "it is about somebody's environment",
     "terraform init": "it needs terraform; `make terraform` does it",
     "terraform apply": "it needs terraform; `make terraform` does it",
-    "aws secretsmanager": "it is named, and not shown",
     "aws ssm": "the public parameter of the extension's layer is AWS's",
 }
 """What nobody ran, and why."""

@@ -10,7 +10,7 @@ import pytest
 import keyturn
 import keyturn.testing
 from tests.docs.pages import ROOT, RUN_BY, links, pages, places, python_blocks
-from tools.site import marked, toctrees, wrong_links
+from tools.site import edit_links, marked, toctrees, wrong_links
 
 INDEX = "docs/index.md"
 
@@ -42,7 +42,8 @@ def test_links_are_seen() -> None:
 
 def test_every_page_is_in_the_index() -> None:
     """Under one of its headings, so that it is in the site's navigation."""
-    listed = {((ROOT / INDEX).parent / address.partition("#")[0]).resolve() for address in links(INDEX)}
+    lead = (address.partition("#")[0] for address in links(INDEX) if not address.endswith(".svg"))
+    listed = {((ROOT / INDEX).parent / path).resolve() for path in lead}
     reference = {ROOT / "docs" / "reference" / "index.rst"}
     assert listed == {ROOT / page for page in pages() if page != INDEX} | reference
 
@@ -88,13 +89,23 @@ def test_every_python_block_is_run() -> None:
 
 
 def test_a_list_of_the_index_is_navigation() -> None:
-    """A page is listed with its title; what is no page of ours is not."""
+    """A page is listed with its title; what is no page of ours is not, nor is a section without a list."""
     index = (
-        "# Index\n\n## How-to\n\n- [One](one.md): first\n- [Two](../two/README.md)\n- [AWS](https://a.md)\n"
+        "# Index\n\n## Next\n\n| [One](one.md) |\n\n"
+        "## How-to\n\n- [One](one.md): first\n- [Two](../two/README.md)\n- [AWS](https://a.md)\n"
     )
     (tree,) = toctrees(index)
     assert "One <one>\nTwo <../two/README>\n```" in tree
     assert ":caption: How-to\n" in tree
+
+
+def test_pages_can_be_edited_where_the_repository_is_known(tmp_path: Path) -> None:
+    """The address is `Repository` of `[project.urls]`. Without it no page has a link that edits it."""
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[project]\nname = "keyturn"\n')
+    assert edit_links(project) == {}
+    project.write_text('[project.urls]\nRepository = "https://forge.example/keyturn"\n')
+    assert edit_links(project)["source_repository"] == "https://forge.example/keyturn"
 
 
 def test_what_a_docstring_sets_in_is_code() -> None:

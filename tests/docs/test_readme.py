@@ -1,4 +1,4 @@
-"""README.md is true: its handler runs, on a real PostgreSQL."""
+"""README.md and the site's first page are true: their Python runs, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -52,3 +52,15 @@ def test_the_handler_runs() -> None:
     assert isinstance(anew, psycopg.Connection)
     anew.close()
     assert anew is not kept
+
+
+@pytest.mark.usefixtures("_orders")
+def test_the_first_page_logs_in() -> None:
+    """Its lines give a connection that is logged in with the secret."""
+    (example,) = python_blocks("docs/index.md")
+    names: dict[str, object] = {}
+    exec(compile(example, "docs/index.md", "exec"), names)  # noqa: S102 # the page's own code
+    database = names["database"]
+    assert isinstance(database, psycopg.Connection)
+    with database:
+        assert [("app",)] == database.execute("select current_user").fetchall()

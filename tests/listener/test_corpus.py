@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.errors import SecretNotFoundError
@@ -45,7 +45,6 @@ class Account:
 
 
 @given(st.permutations(HINTS * 2), st.integers(0, len(HINTS)))
-@settings(max_examples=50, deadline=None)
 def test_shuffled_doubled_and_lost_samples_end_in_the_same_markers(order: list[Hint], lost: int) -> None:
     """As long as one event of each secret arrives, the markers say what the account says."""
     account, table = Account(), FakeMarkers()
@@ -80,7 +79,6 @@ class Late:
 @given(
     st.randoms(use_true_random=False), st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=8)
 )
-@settings(max_examples=100, deadline=None)
 def test_whatever_was_late_the_last_word_is_the_secrets(chance: Random, moves: list[str]) -> None:
     """AWSCURRENT moves to and fro, answers lag, events come shuffled: one settled look makes it right."""
     secrets = FakeSecretsManager()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.markers.decisions import Hint, ParameterHint
@@ -290,7 +290,6 @@ events = st.fixed_dictionaries(
 
 
 @given(events | json_values)
-@settings(deadline=None)
 def test_any_json_is_parsed(event: object) -> None:
     """Whatever comes is a hint with bounded, printable texts, a sweep, or has a reason to be ignored."""
     parsed = parse(event)

@@ -50,13 +50,13 @@ def failing(arn: str, kind: type[SecretError]) -> Callable[[str], Exception | No
 
 
 def test_new_secrets_are_marked_many_at_a_time(world: World) -> None:
-    """250 secrets are 250 DescribeSecret and three writes of many markers, and are no lost events."""
-    for number in range(249):
+    """110 secrets are 110 DescribeSecret and two writes of many markers, and are no lost events."""
+    for number in range(109):
         world.secrets.create(f"many/{number}", "value")
     swept = sweep(world)
-    assert Swept(listed=250, first=250, renewed=True) == swept
-    assert (3, 250) == (world.writes, world.secrets.calls["DescribeSecret"])
-    assert 250 == len(list(world.table.scan()))
+    assert Swept(listed=110, first=110, renewed=True) == swept
+    assert (2, 110) == (world.writes, world.secrets.calls["DescribeSecret"])
+    assert 110 == len(list(world.table.scan()))
 
 
 def test_a_quiet_sweep_asks_for_nothing(world: World) -> None:
@@ -190,12 +190,12 @@ def test_an_unmarked_secret_that_is_throttled_is_a_failure(world: World) -> None
 
 def test_a_sweep_that_runs_out_of_time_keeps_what_it_has(world: World) -> None:
     """The markers written so far stay, the lease is not renewed, the next sweep goes on."""
-    for number in range(150):
+    for number in range(109):
         world.secrets.create(f"many/{number}", "value")
     answers = iter([False, True])
-    assert Swept(listed=151, first=99, in_time=False) == sweep(world, lambda: next(answers))
+    assert Swept(listed=110, first=99, in_time=False) == sweep(world, lambda: next(answers))
     assert swept_as_of_s(world) is None
-    assert Swept(listed=151, first=52, renewed=True) == sweep(world)
+    assert Swept(listed=110, first=11, renewed=True) == sweep(world)
 
 
 def test_no_time_at_all_corrects_nothing(world: World) -> None:
@@ -225,16 +225,16 @@ def test_a_second_look_that_fails_keeps_the_lease_from_renewal(world: World) -> 
 
 
 def test_many_moves_without_an_event_are_corrected_together(world: World) -> None:
-    """250 secrets that moved are 250 DescribeSecret, one settle time and three writes."""
-    names = [NAME, *(f"many/{number}" for number in range(249))]
+    """110 secrets that moved are 110 DescribeSecret, one settle time and two writes."""
+    names = [NAME, *(f"many/{number}" for number in range(109))]
     for name in names[1:]:
         world.secrets.create(name, "value")
     sweep(world)
     for name in names:
         world.secrets.put(name, "value", "v2")
     swept = sweep(world)
-    assert Swept(listed=250, corrected=250, found_by_sweep=250, renewed=True) == swept
-    assert (3, 250, [6.0]) == (world.writes, world.secrets.calls["DescribeSecret"], world.naps_s)
+    assert Swept(listed=110, corrected=110, found_by_sweep=110, renewed=True) == swept
+    assert (2, 110, [6.0]) == (world.writes, world.secrets.calls["DescribeSecret"], world.naps_s)
     assert {"v2"} == {
         seen.marker.stages["AWSCURRENT"] for seen in world.table.scan() if seen.marker is not None
     }

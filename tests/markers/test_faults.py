@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from botocore.session import get_session
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.aws.faults import FaultKind, fault_of, secret_error
@@ -149,7 +149,6 @@ def test_an_error_of_any_class_is_a_fault() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["Error", "ResponseMetadata"]), st.none() | st.text() | st.integers()))
-@settings(deadline=None)
 def test_any_response_is_a_fault(response: Mapping[str, object]) -> None:
     """A stub or a proxy may put anything into the error; it is a fault all the same."""
     error = ClientError({"Error": {}}, "X")
@@ -158,7 +157,6 @@ def test_any_response_is_a_fault(response: Mapping[str, object]) -> None:
 
 
 @given(st.text(), st.text(), st.integers(0, 999))
-@settings(deadline=None)
 def test_any_code_is_a_fault_of_one_line(code: str, message: str, status: int) -> None:
     """A message is one line of bounded length whatever AWS, or somebody in between, said."""
     fault = fault_of(client_error(code, message, status))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.aws.dynamodb import NUMBER_MAX
@@ -52,7 +52,6 @@ names = st.one_of(st.sampled_from([*ITEM, *HEAD, "token", "step"]), st.text(max_
     epoch=ids,
     sequence=st.integers(1, NUMBER_MAX),
 )
-@settings(deadline=None)
 def test_what_is_written_is_read(  # noqa: PLR0917 # one argument for each attribute of the schema
     stages: dict[str, str],
     left: list[str],
@@ -73,7 +72,6 @@ def test_what_is_written_is_read(  # noqa: PLR0917 # one argument for each attri
 
 
 @given(st.dictionaries(names, attributes, max_size=12) | attributes | st.text() | st.none())
-@settings(deadline=None)
 def test_any_item_is_a_marker_or_none(item: object) -> None:
     """Decoding never raises, whatever somebody put into the table."""
     assert marker_of(item) is None or isinstance(item, Mapping)
@@ -81,7 +79,6 @@ def test_any_item_is_a_marker_or_none(item: object) -> None:
 
 
 @given(st.sampled_from(sorted(ITEM)), attributes)
-@settings(deadline=None)
 def test_one_strange_attribute_never_raises(name: str, attribute: object) -> None:
     """Nor does it when all but one attribute is in order."""
     marker_of({**ITEM, name: attribute})

@@ -69,8 +69,9 @@ def test_the_wheel_has_every_module(wheel: dict[str, bytes]) -> None:
 
 
 def test_the_wheel_carries_the_template(wheel: dict[str, bytes]) -> None:
-    """Whoever installs from PyPI can deploy: template and module are data of `keyturn.stack`."""
-    assert wheel["keyturn/stack/template.yaml"] == (ROOT / "infra/template.yaml").read_bytes()
+    """Whoever installs from PyPI can deploy: templates and modules are data of `keyturn.stack`."""
+    for template in ("template.yaml", "rotation.yaml"):
+        assert wheel[f"keyturn/stack/{template}"] == (ROOT / "infra" / template).read_bytes()
     module = ROOT / "infra" / "terraform"
     for name in terraform_files():
         assert wheel[f"keyturn/stack/terraform/{name.as_posix()}"] == (module / name).read_bytes()

@@ -29,7 +29,6 @@ from tools.pythons import (
     Table,
     absent,
     found,
-    imported_for,
     imported_without,
     run,
     tried,
@@ -71,7 +70,6 @@ def test_every_extra_has_a_purpose() -> None:
     assert sorted(OPTIONAL) == sorted(EXTRAS)
     own = [one for purposes in EXTRAS.values() for one in purposes if one.startswith("keyturn.")]
     assert [one for one in own if not sources_of(one)] == []
-    assert {"pip", "moto"}.isdisjoint(name for extra in ("dev", "bench") for name in imported_for(extra))
 
 
 def test_no_module_imports_what_it_does_not_bring() -> None:

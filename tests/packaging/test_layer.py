@@ -1,7 +1,8 @@
-"""The Lambda layer: the same bytes each time, small, and enough beside botocore."""
+"""The Lambda layer: the same bytes each time, nothing to compile, and enough beside botocore."""
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import zipfile
@@ -46,6 +47,27 @@ def test_the_layer_is_small_and_holds_what_functions_use(layer: Path) -> None:
     assert {"python/keyturn/__init__.py", "python/keyturn/rotation/function.py"} <= set(names)
     assert [name for name in names if not name.startswith("python/keyturn/")] == []
     assert not {"testing", "demo", "cli"} & {name.split("/")[2] for name in names}
+
+
+def test_every_module_comes_with_its_bytecode(layer: Path, tmp_path: Path) -> None:
+    """Nothing is compiled in a function: what its sources say is not even looked at."""
+    with zipfile.ZipFile(layer) as archive:
+        archive.extractall(tmp_path)
+    sources = list((tmp_path / "python").rglob("*.py"))
+    for source in sources:
+        source.write_text("this is no Python", "utf-8")
+    command = [sys.executable, "-I", "-S", "-c", RUN, str(tmp_path / "python")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert len(sources) == len(list((tmp_path / "python").rglob("*.pyc")))
+
+
+def test_tracebacks_name_the_place_where_lambda_unpacks(layer: Path) -> None:
+    """The bytecode knows its source below /opt, and no folder of the machine that built it."""
+    with zipfile.ZipFile(layer) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist() if name.endswith(".pyc")}
+    for name, content in contents.items():
+        assert f"/opt/{importlib.util.source_from_cache(name)}".encode() in content
 
 
 def test_every_public_name_works_with_the_layer_alone(layer: Path, tmp_path: Path) -> None:

@@ -22,10 +22,13 @@ from keyturn import Limits, SecretCache, SecretVersion, announce
 from keyturn.cli.account import Account
 from keyturn.cli.root import root
 from keyturn.cli.watch.command import follower
+from keyturn.convergence.table import ConvergenceTable
 from keyturn.policies import roles, stack
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement
-from keyturn.rotation import RotationFunction
+from keyturn.rotation import RotationFunction, Strategy
+from keyturn.rotation.apikeys import ApiKeys, IssuedKey
+from keyturn.rotation.issuing import Issuer
 from keyturn.testing import Rotation
 from keyturn.testing.moto import mend_moto
 
@@ -225,23 +228,65 @@ class Nowhere:
     def test(self, pending: SecretVersion) -> None: ...
 
 
-def test_a_rotation_function(record: Record) -> None:
-    """All four steps, each announced, with clients of its own."""
+class Issuing:
+    """An API that issues keys, in memory."""
+
+    def issue(self, token: str) -> IssuedKey:
+        return IssuedKey(token, f"value of {token}")
+
+    def test(self, value: str) -> str | None:
+        return value.removeprefix("value of ")
+
+    def revoke(self, key_id: str) -> None: ...
+
+
+STRATEGIES: Final[Mapping[str, Strategy | Issuer]] = {"a password": Nowhere(), "a key": ApiKeys(Issuing())}
+
+
+@pytest.mark.parametrize("what", STRATEGIES)
+def test_a_rotation_function(record: Record, what: str) -> None:
+    """All four steps of two rotations, each announced, with clients of its own."""
     admin = boto3.client("secretsmanager")
     mend_moto(admin)
+    admin.create_secret(Name="prod/rotated", SecretString='{"id": "one", "value": "value of one"}')
     admin.rotate_secret(
-        SecretId="prod/db", RotationRules={"AutomaticallyAfterDays": 30}, RotateImmediately=False
+        SecretId="prod/rotated", RotationRules={"AutomaticallyAfterDays": 30}, RotateImmediately=False
     )
     client = boto3.client("secretsmanager")
-    function = RotationFunction(Nowhere(), client, announce=functools.partial(announce, marker_table=TABLE))
+    told = functools.partial(announce, marker_table=TABLE)
+    function = RotationFunction(STRATEGIES[what], client, announce=told)
 
     def step(event: Mapping[str, str], context: object) -> None:
         with record.on():
             function(event, context)
 
-    Rotation(admin, "prod/db", step).run()
-    role = roles.rotation(PLACE, secrets=["prod/db"], marker_table=TABLE)
-    assert allowed(role) == record.actions.keys()
+    for _ in range(2):
+        Rotation(admin, "prod/rotated", step).run()
+    issues = what == "a key"
+    role = roles.rotation(PLACE, secrets=["prod/db"], marker_table=TABLE, lists_versions=issues)
+    # A server issues the key, and no password is made.
+    needed = allowed(role) - ({"secretsmanager:GetRandomPassword"} if issues else set())
+    assert needed == record.actions.keys()
+    left_out = {
+        "AttachToNetwork",
+        "RefuseNetworkToCode",
+        "CountReports",
+        *([] if issues else ["ListVersions"]),
+    }
+    of_stack = [
+        one.statement for one in stack.rotation_policies()["rotation"] if one.statement.sid not in left_out
+    ]
+    assert allowed(of_stack) == allowed(role)
+
+
+def test_a_rotation_function_that_counts_who_holds_a_version(record: Record) -> None:
+    """One read of the convergence table, as `keyturn status` does it."""
+    counting = ConvergenceTable(boto3.client("dynamodb"), FLEET)
+    with record.on():
+        counting.read()
+    alone = roles.rotation(PLACE, secrets=["prod/db"], marker_table=TABLE)
+    role = roles.rotation(PLACE, secrets=["prod/db"], marker_table=TABLE, convergence_table=FLEET)
+    assert allowed(role) - allowed(alone) == record.actions.keys()
 
 
 def test_an_operator(record: Record) -> None:

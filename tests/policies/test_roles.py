@@ -186,8 +186,22 @@ def test_a_rotation_function_may_rotate_its_secret_and_read_the_admins() -> None
     assert ("secretsmanager:GetSecretValue",) == statements["ReadSecrets"].actions
     assert (f"{SECRET}-??????",) == statements["RotateSecrets"].resources
     assert ("kms:Decrypt", "kms:GenerateDataKey") == statements["UseSecretKeys"].actions
+    assert ("kms:Decrypt",) == statements["UseAdminKeys"].actions
+    for sid, secret in (("UseSecretKeys", SECRET), ("UseAdminKeys", SECRET.replace("prod/db", "admin"))):
+        context = statements[sid].conditions["StringLike"]
+        assert {"kms:EncryptionContext:SecretARN": (f"{secret}-??????",)} == context
     stars = [one.sid for one in statements.values() if "*" in one.resources]
     assert ["MakePasswords"] == stars
+
+
+def test_the_code_of_a_function_in_a_vpc_may_not_use_the_network_interfaces() -> None:
+    """Lambda's own calls have no lambda:SourceFunctionArn: all others are denied what Lambda is allowed."""
+    allow, deny = roles.function(in_vpc=True)
+    assert ("Allow", "Deny") == (allow.effect, deny.effect)
+    assert allow.actions == deny.actions
+    assert {"Null": {"lambda:SourceFunctionArn": ["false"]}} == deny.conditions
+    assert all(action.startswith("ec2:") for action in allow.actions)
+    assert () == roles.function()
 
 
 def test_only_what_knows_no_resource_is_allowed_on_all() -> None:

@@ -1,4 +1,4 @@
-"""One source: template and module have the statements that `keyturn policy` prints, in every choice."""
+"""One source: templates and modules have the statements that `keyturn policy` prints, in every choice."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-5555555555
 BUCKET = "arn:aws:s3:::trail"
 ARNS = {
     "ConvergenceTable": FLEET,
+    "FunctionLog": LOG_GROUP,
     "ListenerLog": LOG_GROUP,
     "MarkerTable": TABLE,
     "TrailBucket": BUCKET,
@@ -40,26 +41,29 @@ ARNS = {
 LISTENER = "Resources.ListenerRole.Properties.Policies[0].PolicyDocument"
 READER = "Resources.ReaderPolicy.Properties.PolicyDocument"
 QUEUE_POLICY = "Resources.UndeliveredPolicy.Properties.PolicyDocument"
+ROTATION = "Resources.FunctionRole.Properties.Policies[0].PolicyDocument"
 BUCKET_POLICY = "Resources.TrailBucketPolicy.Properties.PolicyDocument"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What CloudFormation makes of the template's parts: its own functions, reckoned as documented."""
+    """What CloudFormation makes of a template's parts: its own functions, reckoned as documented."""
 
     prefixes: tuple[str, ...] = ()
     chosen: Mapping[str, bool] = field(default_factory=dict)
+    template: str = "template.yaml"
+    parameters: Mapping[str, str] = field(default_factory=lambda: {"TableKeyArn": KEY})
 
     def policy(self, path: str) -> object:
-        return self.resolved(at(read_template(ROOT / "infra" / "template.yaml"), path))
+        return self.resolved(at(read_template(ROOT / "infra" / self.template), path))
 
     def resolved(self, node: object) -> object:
         match node:
             case {"Fn::GetAtt": [str(name), "Arn"]}:
                 return ARNS[name]
-            case {"Ref": "TableKeyArn"}:
-                return KEY
+            case {"Ref": str(name)} if name in self.parameters:
+                return self.parameters[name]
             case {"Fn::If": [str(condition), then, otherwise]}:
                 return self.resolved(then if self.chosen.get(condition, False) else otherwise)
             case {"Fn::Select": [int(number), values]}:
@@ -83,6 +87,7 @@ class Deployed:
             "AWS::Partition": "aws",
             "AWS::Region": PLACE.region,
             "NamePrefixes": ",".join(self.prefixes),
+            **self.parameters,
             **{f"{name}.Arn": arn for name, arn in ARNS.items()},
             **own,
         }
@@ -150,6 +155,38 @@ def test_the_templates_reader_has_the_printed_policy(
     assert of_markers == made[0]
 
 
+NAMES = {
+    "SecretName": "prod/db",
+    "AdminSecretName": "prod/admin",
+    "SecretKeyArns": f"{KEY},{KEY[:-1]}6",
+    "MarkerTable": "markers",
+    "ConvergenceTable": "convergence",
+    "TableKeyArn": KEY,
+}
+CONDITIONS = ("HasAdminSecret", "HasSecretKeys", "ListsVersions", "CountsReports", "HasTableKey", "InVpc")
+
+
+@pytest.mark.parametrize("chosen", [(), *((one,) for one in CONDITIONS), CONDITIONS[:2], CONDITIONS])
+def test_the_rotation_functions_template_has_the_printed_policy(chosen: tuple[str, ...]) -> None:
+    """In each choice of its stack alone, and in all of them together."""
+    has = {name: name in chosen for name in CONDITIONS}
+    has["HasAdminKeys"] = has["HasAdminSecret"] and has["HasSecretKeys"]
+    keys = NAMES["SecretKeyArns"].split(",") if has["HasSecretKeys"] else []
+    printed = roles.rotation(
+        PLACE,
+        secrets=[NAMES["SecretName"]],
+        admin_secrets=[NAMES["AdminSecretName"]] if has["HasAdminSecret"] else [],
+        keys=keys,
+        marker_table=NAMES["MarkerTable"],
+        convergence_table=NAMES["ConvergenceTable"] if has["CountsReports"] else None,
+        table_key=KEY if has["HasTableKey"] else None,
+        lists_versions=has["ListsVersions"],
+    )
+    run = roles.function(log_group=LOG_GROUP, in_vpc=has["InVpc"])
+    deployed = Deployed(chosen=has, template="rotation.yaml", parameters=NAMES)
+    assert normalised(document((*printed, *run))) == normalised(deployed.policy(ROTATION))
+
+
 def test_a_place_that_is_not_used_allows_nothing() -> None:
     """No secret's name has the character that stands for a prefix that was not given."""
     template = cast("Mapping[str, object]", read_template(ROOT / "infra" / "template.yaml"))
@@ -168,8 +205,8 @@ def test_a_place_that_is_not_used_allows_nothing() -> None:
     ]
 
 
-def test_both_files_are_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m tools.stack_policies` would change neither the template nor the module."""
+def test_all_files_are_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m tools.stack_policies` would change neither a template nor a module."""
     assert (0, "") == (main(["--check"]), capsys.readouterr().out)
 
 

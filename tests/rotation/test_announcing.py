@@ -56,6 +56,9 @@ class Template:
         stages = metadata["VersionIdsToStages"].get(token, [])
         if "AWSCURRENT" in stages:
             return "nothing to do"
+        # AWS stages the token before createSecret; an emulator does not.
+        if "AWSPENDING" not in stages and (step != "createSecret" or stages):
+            raise ValueError("the token is not AWSPENDING")
         {
             "createSecret": self.create_secret,
             "setSecret": self.set_secret,
@@ -85,6 +88,8 @@ class Template:
     def finish_secret(self, arn: str, token: str) -> None:
         stages = self.client.describe_secret(SecretId=arn)["VersionIdsToStages"]
         current = next(one for one, labels in stages.items() if "AWSCURRENT" in labels)
+        if current == token:
+            return
         self.client.update_secret_version_stage(
             SecretId=arn, VersionStage="AWSCURRENT", MoveToVersionId=token, RemoveFromVersionId=current
         )

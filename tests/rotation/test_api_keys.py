@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,14 @@ class Stage:
         """The API takes the keys of these versions, the account's, and no other."""
         assert {self.key(label)[0] for label in labels} | {"admin"} == self.service.keys.keys()
         assert all(self.accepts(self.key(label)[1]) for label in labels)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Let all clients of httpx share what each would read anew; no server here has a certificate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture(params=[True], ids=["idempotent"])

@@ -32,7 +32,7 @@ def ceiling(held: int, seconds: float) -> float:
     return min(shares, process) + held * (seconds // UNCOVERED_TTL_S)
 
 
-@pytest.mark.parametrize("minutes", [1, 10, 30])
+@pytest.mark.parametrize("minutes", [1, 10, pytest.param(30, marks=pytest.mark.proof)])
 def test_one_secrets_forgeries_cost_its_share(minutes: int) -> None:
     """Forged anew for each check: 24 reads at once and one each ten seconds, not 72 a minute."""
     one = Attacked(1)
@@ -40,7 +40,7 @@ def test_one_secrets_forgeries_cost_its_share(minutes: int) -> None:
     assert 24 <= one.reads <= ceiling(1, 60 * minutes)
 
 
-@pytest.mark.parametrize("held", [10, 50, 200])
+@pytest.mark.parametrize("held", [10, 50, pytest.param(200, marks=pytest.mark.proof)])
 def test_many_secrets_forgeries_cost_the_processs_ceiling(held: int) -> None:
     """All markers forged anew for each check, for ten minutes: never above the ceiling, no other value."""
     one = Attacked(held)
@@ -69,7 +69,7 @@ def test_status_and_metrics_show_the_ceiling() -> None:
     assert PROCESS_READS_MAX == one.cache.status().allowance.left
 
 
-@pytest.mark.parametrize("forgers", [1, 5, 10])
+@pytest.mark.parametrize("forgers", [1, *(pytest.param(many, marks=pytest.mark.proof) for many in (5, 10))])
 def test_forgeries_of_some_hold_up_no_other(forgers: int) -> None:
     """Up to ten markers forged all the time: the rotation of another secret is used at the next check."""
     one = Attacked(forgers + 1)
@@ -97,7 +97,7 @@ def test_a_rotation_of_the_very_secret_is_noticed() -> None:
         one.forged_anew_for(60, name)
 
 
-@pytest.mark.parametrize("lag_s", [0, 5])
+@pytest.mark.parametrize("lag_s", [0, pytest.param(5, marks=pytest.mark.proof)])
 def test_rotations_at_awss_highest_rate_are_followed_at_once(lag_s: float) -> None:
     """25 secrets a second for a minute, each answered `lag_s` after its marker: in use a check and 4 s later.
 

@@ -115,7 +115,7 @@ nasty = st.text(st.sampled_from('a\n\r"{}\\\x1b\u2028\u0085%s'), max_size=30)
 
 
 @given(fields=st.lists(nasty, min_size=6, max_size=6))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_field_of_an_event_forges_a_log_line(
     handler: Handler, capsys: pytest.CaptureFixture[str], fields: list[str]
 ) -> None:

@@ -94,8 +94,10 @@ def valkey_cluster(password: str) -> Iterator[list[int]]:
     import redis as client
 
     options = ["--cluster-enabled", "yes", "--requirepass", password, "--masterauth", password]
+    # By default the nodes talk to each other at their ports + 10,000, which may be taken.
+    buses = [str(free_port()) for _ in range(3)]
     with ExitStack() as stack:
-        ports = [stack.enter_context(valkey(*options)) for _ in range(3)]
+        ports = [stack.enter_context(valkey(*options, "--cluster-port", bus)) for bus in buses]
         nodes = [
             stack.enter_context(client.Redis(host=LOCALHOST, port=port, password=password)) for port in ports
         ]
@@ -110,7 +112,7 @@ def valkey_cluster(password: str) -> Iterator[list[int]]:
             # Each of them would otherwise begin with the same, and they would take seconds to settle that.
             ask(node, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
         for node in nodes[1:]:
-            ask(node, "CLUSTER", "MEET", LOCALHOST, str(ports[0]))
+            ask(node, "CLUSTER", "MEET", LOCALHOST, str(ports[0]), buses[0])
         late_s = time.monotonic() + CLUSTER_TIMEOUT_S
         while not all("'ok'" in str(ask(node, "CLUSTER INFO")) for node in nodes):
             assert time.monotonic() < late_s, "the three servers did not become a cluster"

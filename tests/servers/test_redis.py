@@ -7,8 +7,8 @@ import asyncio
 import pytest
 import redis
 import redis.asyncio
-import valkey  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
-import valkey.asyncio  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+import valkey  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
+import valkey.asyncio  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
 from keyturn import ConfigurationError, LoginRefusedError, Peers, SecretCache
 from keyturn.integrations.login import Login

@@ -237,7 +237,7 @@ def test_a_cluster_with_tls() -> None:
         words = [
             *("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
             *("--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no", "--tls-cluster", "yes"),
-            *("--cluster-enabled", "yes", "--requirepass", ADMIN),
+            *("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--requirepass", ADMIN),
         ]
         with others.redis(*words) as clear, redis.Redis(host=LOCALHOST, port=clear, password=ADMIN) as admin:
             admin.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")

@@ -185,6 +185,22 @@ def test_the_usual_sources_win(world: World, monkeypatch: pytest.MonkeyPatch) ->
     assert reads + 1 == world.reads
 
 
+def test_a_model_without_its_cache_says_what_is_missing() -> None:
+    """Without `live`, the error says how the marked fields are filled; other errors get no note."""
+
+    class Aliased(Settings):
+        token: Annotated[str, FromSecret("prod/token"), Field(alias="api_token")]
+        region: str
+
+    with pytest.raises(ValidationError) as caught:
+        Aliased(user="u", key=SecretBytes(b"k"))  # type: ignore[call-arg] # they are missing
+    note = "password, token: filled from a cache by Aliased.live(cache). Without a cache, in a test say, "
+    assert [note + "give the values: Aliased(password=...)."] == caught.value.__notes__
+    with pytest.raises(ValidationError) as caught:
+        Aliased(user="u", password=SecretStr("p"), key=SecretBytes(b"k"), api_token="t")  # type: ignore[call-arg] # region
+    assert not hasattr(caught.value, "__notes__")
+
+
 def test_without_live_it_is_an_ordinary_model(world: World) -> None:
     """A test gives the fields by hand; nothing is read, and nothing is told."""
     plain = Settings(user="u", password=SecretStr("p"), key=SecretBytes(b"k"))

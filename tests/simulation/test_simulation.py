@@ -14,7 +14,7 @@ from tools.plant_bugs import plant
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 16
-FEW_SEEDS = 4
+FEW_SEEDS = 2
 
 SOON_CAUGHT = (
     "a value is in the repr of its version",
@@ -42,7 +42,7 @@ def test_every_promise_holds_under_faults(seeds: int) -> None:
 
 def test_a_seed_repeats_itself_step_by_step() -> None:
     """One seed gives one trace, in every process: a broken promise can be looked at again."""
-    first, again = (simulation("--seed", "3", "--trace").stdout for _ in range(2))
+    first, again = (simulation("--seed", "5", "--trace").stdout for _ in range(2))
     assert "got AWSCURRENT of" in first
     assert first == again
 

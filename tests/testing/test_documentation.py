@@ -7,6 +7,8 @@ import importlib
 import re
 from pathlib import Path
 
+import pytest
+
 from keyturn import testing
 from keyturn.testing import plugin
 from tests.docs.pages import python_blocks
@@ -15,6 +17,7 @@ from tests.testing.test_plugin import FIXTURES, run
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 
 
+@pytest.mark.proof
 def test_every_example_passes(tmp_path: Path) -> None:
     """All blocks of the page, as one module, under pytest with keyturn's plugin alone."""
     examples = python_blocks("docs/testing.md")

@@ -74,7 +74,13 @@ CREDENTIALS_OF_STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("settings", [{}, {"AUTH": "true"}], ids=["believes", "enforces"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="believes", marks=pytest.mark.proof),
+        pytest.param({"AUTH": "true"}, id="enforces"),
+    ],
+)
 def test_another_user_of_the_machine_can_do_nothing(folder: Path, settings: dict[str, str]) -> None:
     """Without its token the embedded AWS lists nothing, runs nothing and is not reset, by its only port."""
     with EmbeddedAws(settings) as aws:
@@ -154,6 +160,7 @@ def test_a_server_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.proof
 def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the server's user cannot read the installed programs, a copy of them serves."""
     monkeypatch.setattr("keyturn.testing.embedded.can_run", lambda _program, _user: False)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = ("boto3", "botocore", "cryptography", "moto", "pydantic", "rotation_listener", "werkzeug", "yaml")
 
 LIGHT = f"""
@@ -91,6 +93,7 @@ def test_each_fixture_tells_what_it_is(tmp_path: Path) -> None:
     assert [name for name, _ in told if not name.startswith("keyturn_")] == []
 
 
+@pytest.mark.proof
 def test_a_projects_own_names_are_free(tmp_path: Path) -> None:
     """A project with fixtures `listener` and `marker_table` of its own uses the kit beside them."""
     (tmp_path / "test_familiar.py").write_text(FAMILIAR)

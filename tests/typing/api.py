@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, assert_type
 
+from mypy_boto3_lambda import LambdaClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 import keyturn
@@ -37,6 +38,7 @@ from keyturn.integrations.login import Login
 from keyturn.metrics.emf import EmfMetrics
 from keyturn.testing import (
     STEPS,
+    TRIALS,
     EventBus,
     FakeClock,
     FakeMarkers,
@@ -49,13 +51,18 @@ from keyturn.testing import (
     Rotation,
     RotationError,
     RotationFunction,
+    RotationSubject,
+    RotationTrial,
     SecretEvents,
     Step,
     StepFunctions,
     WrongPasswordError,
     assert_converges,
     assert_no_refusals,
+    at_once,
+    deployed,
     is_wrong_password,
+    twice,
 )
 from keyturn.testing.account import Account
 from keyturn.testing.listening import InProcessListener
@@ -101,7 +108,7 @@ class Counts:
 
     def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
         assert_type(metric.unit, Literal["Count", "Seconds"])
-        assert_type((metric.value, value, secret, stage), tuple[str, float, str, str])
+        assert_type((value, secret, stage), tuple[float, str, str])
 
 
 def hooks(clock: FakeClock, write: Callable[[str], None]) -> None:
@@ -332,6 +339,7 @@ def rotations(client: SecretsManagerClient, clock: FakeClock) -> None:
     rotation.run(until=last)
     rotation.fail_after(last)
     rotation.retry()
+    rotation.repeat(last)
     rotation.abandon()
     rotation.rollback()
     assert_type(rotation.done, tuple[Step, ...])
@@ -341,6 +349,19 @@ def rotations(client: SecretsManagerClient, clock: FakeClock) -> None:
             bus.send({"detail-type": "Secret Label Updated"})
     bus.release()
     bus.release(reversed)
+
+
+def trials(client: SecretsManagerClient, functions: LambdaClient) -> None:
+    """Any rotation function in every way, also a deployed one; and the ways for rotations of one's own."""
+    function = deployed(functions, "rotate-orders")
+    subject = RotationSubject(
+        client, "prod/db", function, accepts=lambda value: value != "", keeps_previous=True, context=None
+    )
+    assert_type(TRIALS, tuple[RotationTrial, ...])
+    for trial in TRIALS:
+        trial(subject)
+    for called in (twice(function), at_once(function, callers=3)):
+        assert_type(Rotation(client, "prod/db", called), Rotation)
 
 
 def kit(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> None:

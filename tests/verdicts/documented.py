@@ -47,7 +47,7 @@ def _mongo(code: int, text: str) -> Exception:
 
 
 def _kafka_exception(code: int, text: str) -> Exception:
-    from confluent_kafka import KafkaError, KafkaException  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    from confluent_kafka import KafkaError, KafkaException  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     error: Exception = KafkaException(KafkaError(code, text))
     return error

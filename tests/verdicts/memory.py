@@ -50,7 +50,7 @@ def _redis_py_async(package: str, door: Door) -> None:
 
 
 def _coredis(door: Door) -> None:
-    import coredis  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import coredis  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         given = _given(door)
@@ -62,7 +62,7 @@ def _coredis(door: Door) -> None:
 
 
 def _glide(door: Door) -> None:
-    import glide_sync  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import glide_sync  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     words = {"username": door.user or None, "password": door.password}
     configuration = glide_sync.GlideClientConfiguration(
@@ -80,7 +80,7 @@ def _glide(door: Door) -> None:
 
 
 def _glide_async(door: Door) -> None:
-    import glide  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import glide  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         words = {"username": door.user or None, "password": door.password}

@@ -15,7 +15,7 @@ from tests.verdicts.silence import silent
 
 
 def _pika(door: Door) -> None:
-    import pika  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import pika  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     parameters = pika.ConnectionParameters(
         LOCALHOST,
@@ -35,7 +35,7 @@ def _pika(door: Door) -> None:
 
 
 def _aio_pika(door: Door) -> None:
-    import aio_pika  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import aio_pika  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         connection = await aio_pika.connect(
@@ -54,7 +54,7 @@ def _aio_pika(door: Door) -> None:
 
 
 def _amqp(door: Door) -> None:
-    import amqp  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import amqp  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     connection = amqp.Connection(
         f"{LOCALHOST}:{door.port}",
@@ -70,7 +70,7 @@ def _amqp(door: Door) -> None:
 
 
 def _paho(door: Door) -> None:
-    import paho.mqtt.client as mqtt  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import paho.mqtt.client as mqtt  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     answers: list[object] = []
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)

@@ -22,7 +22,7 @@ def _pymysql(door: Door) -> None:
 
 
 def _aiomysql(door: Door) -> None:
-    import aiomysql  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import aiomysql  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         given = _given(door)
@@ -38,7 +38,7 @@ def _aiomysql(door: Door) -> None:
 
 
 def _asyncmy(door: Door) -> None:
-    import asyncmy  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import asyncmy  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         given = _given(door)
@@ -53,7 +53,7 @@ def _asyncmy(door: Door) -> None:
 
 
 def _mysqlclient(door: Door) -> None:
-    import MySQLdb  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import MySQLdb  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     connection = MySQLdb.connect(**_given(door), read_timeout=2, ssl_mode="DISABLED")
     try:
@@ -63,7 +63,7 @@ def _mysqlclient(door: Door) -> None:
 
 
 def _connector(door: Door) -> None:
-    import mysql.connector  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import mysql.connector  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     given = _given(door) | {"connection_timeout": 2, "ssl_disabled": True, "use_pure": not door.word}
     given.pop("connect_timeout")
@@ -75,7 +75,7 @@ def _connector(door: Door) -> None:
 
 
 def _mariadb(door: Door) -> None:
-    import mariadb as connector  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import mariadb as connector  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     connection = connector.connect(**_given(door), read_timeout=2)
     try:

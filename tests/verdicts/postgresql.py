@@ -97,7 +97,7 @@ def _asyncpg(door: Door) -> None:
 
 
 def _pg8000(door: Door) -> None:
-    import pg8000.dbapi  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import pg8000.dbapi  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     connection = pg8000.dbapi.connect(
         host=LOCALHOST,
@@ -334,15 +334,25 @@ MESSAGES: Final = {
 
 
 def messages() -> dict[str, dict[str, bool]]:
-    """Return the messages in every language of the server that is installed: language -> text -> refused."""
+    """Return the messages in every language of the servers that are installed: language -> text -> refused."""
     found: dict[str, dict[str, bool]] = {}
-    for file in sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo")):
-        with file.open("rb") as stream:
-            translations = gettext.GNUTranslations(stream)
-        found[file.parts[4]] = {
-            translations.gettext(text): refused
-            for refused, texts in MESSAGES.items()
-            for text in texts
-            if translations.gettext(text) != text
-        }
+    for file in catalogues():
+        found.setdefault(file.parts[4], {}).update(translated(file))
     return found
+
+
+def catalogues() -> list[Path]:
+    """Return the files with the server's messages, one for each language and version that is installed."""
+    return sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo"))
+
+
+def translated(file: Path) -> dict[str, bool]:
+    """Return the messages of one catalogue that it translates: text -> refused."""
+    with file.open("rb") as stream:
+        translations = gettext.GNUTranslations(stream)
+    return {
+        translations.gettext(text): refused
+        for refused, texts in MESSAGES.items()
+        for text in texts
+        if translations.gettext(text) != text
+    }

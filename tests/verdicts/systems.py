@@ -19,7 +19,7 @@ ACCOUNTS: Final = {"app": RIGHT, "locked": RIGHT, "expired": RIGHT}
 
 
 def _ldap3(door: Door, *, raising: bool) -> None:
-    import ldap3  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import ldap3  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     server = ldap3.Server(LOCALHOST, door.port, connect_timeout=2, get_info=ldap3.NONE)
     connection = ldap3.Connection(
@@ -38,7 +38,7 @@ def _ldap3(door: Door, *, raising: bool) -> None:
 
 
 def _python_ldap(door: Door) -> None:
-    import ldap  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import ldap  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     connection = ldap.initialize(f"ldap://{LOCALHOST}:{door.port}")
     connection.set_option(ldap.OPT_NETWORK_TIMEOUT, 2)
@@ -81,7 +81,7 @@ def directory() -> Iterator[Server]:
 def _paramiko(door: Door) -> None:
     import logging
 
-    import paramiko  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the extra `servers`
+    import paramiko  # type: ignore[import-not-found,import-untyped,unused-ignore] # of the group `servers`
 
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     client = paramiko.SSHClient()
@@ -105,7 +105,7 @@ def _paramiko(door: Door) -> None:
 
 
 def _asyncssh(door: Door) -> None:
-    import asyncssh  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import asyncssh  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         options = {"known_hosts": None, "client_keys": None, "agent_path": None, "config": None}
@@ -180,7 +180,7 @@ def _ftplib(door: Door) -> None:
 
 
 def _aioftp(door: Door) -> None:
-    import aioftp  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import aioftp  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         async with aioftp.Client.context(

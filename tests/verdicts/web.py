@@ -63,7 +63,7 @@ def _httpx(door: Door) -> None:
 
 
 def _aiohttp(door: Door) -> None:
-    import aiohttp  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import aiohttp  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         limit = aiohttp.ClientTimeout(total=2)
@@ -78,7 +78,7 @@ def _urllib(door: Door) -> None:
 
 
 def _elasticsearch(door: Door) -> None:
-    import elasticsearch  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import elasticsearch  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     client = elasticsearch.Elasticsearch(
         f"http://{LOCALHOST}:{door.port}",
@@ -187,7 +187,7 @@ def _smtplib(door: Door) -> None:
 
 
 def _aiosmtplib(door: Door) -> None:
-    import aiosmtplib  # type: ignore[import-not-found,unused-ignore] # of the extra `servers`
+    import aiosmtplib  # type: ignore[import-not-found,unused-ignore] # of the group `servers`
 
     async def run() -> None:
         async with aiosmtplib.SMTP(hostname=LOCALHOST, port=door.port, timeout=2, start_tls=False) as client:

@@ -183,7 +183,11 @@ def announcer(place: Place, secret: Sequence[str], marker_table: str, table_key:
 @_keys
 @_aliases
 @_marker_table(required=False)
+@_convergence_table("if the function counts who still holds a version.")
 @_table_key
+@click.option("--lists-versions", is_flag=True, help="The function lists versions, as ApiKeys does.")
+@click.option("--log-group", help="ARN of the function's log group, ending in :*")
+@click.option("--vpc", is_flag=True, help="The function is attached to a VPC.")
 @_placed
 def rotation(
     *,
@@ -193,23 +197,29 @@ def rotation(
     key: Sequence[str],
     key_alias: Sequence[str],
     marker_table: str | None,
+    convergence_table: str | None,
     table_key: str | None,
+    lists_versions: bool,
+    log_group: str | None,
+    vpc: bool,
 ) -> None:
     """Print the policy of a rotation function.
 
-    With --marker-table the function may announce its steps.
+    With --marker-table the function may announce its steps. infra/rotation.yaml and
+    infra/terraform/modules/rotation have the same policy.
     """
-    _echo(
-        roles.rotation(
-            place,
-            secrets=secret,
-            admin_secrets=admin_secret,
-            keys=key,
-            key_aliases=key_alias,
-            marker_table=marker_table,
-            table_key=table_key,
-        )
+    used = roles.rotation(
+        place,
+        secrets=secret,
+        admin_secrets=admin_secret,
+        keys=key,
+        key_aliases=key_alias,
+        marker_table=marker_table,
+        convergence_table=convergence_table,
+        table_key=table_key,
+        lists_versions=lists_versions,
     )
+    _echo((*used, *roles.function(log_group=log_group, in_vpc=vpc)))
 
 
 @command.command

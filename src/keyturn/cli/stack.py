@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from keyturn.stack import files, layer, listener
+from keyturn.stack import files, function, layer, listener
 
 STDOUT: Final = Path("-")
 
@@ -46,11 +46,29 @@ def _file(
 )
 @_file("--listener-zip", "listener_zip", "rotation_listener.zip", "The listener's deployment package.")
 @_file("--layer", "layer_zip", "keyturn_layer.zip", "The library as a Lambda layer.")
+@_file(
+    "--rotation-template",
+    "rotation_template",
+    "rotation.yaml",
+    "The CloudFormation template of a rotation function.",
+)
+@_file(
+    "--rotation-zip",
+    "rotation_zip",
+    "rotation_function.zip",
+    "A rotation function's deployment package: the files of --rotation-code, and the library.",
+)
+@click.option(
+    "--rotation-code",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="The folder with the handler, and with the packages that it needs.",
+)
 @click.option(
     "--terraform",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The Terraform module, written into DIR.",
+    help="The Terraform module, written into DIR; that of a rotation function is in DIR/modules/rotation.",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there and differ.")
 def command(
@@ -58,17 +76,34 @@ def command(
     template: Path | None,
     listener_zip: Path | None,
     layer_zip: Path | None,
+    rotation_template: Path | None,
+    rotation_zip: Path | None,
+    rotation_code: Path | None,
     terraform: Path | None,
     force: bool,
 ) -> None:
-    """Write what is to be deployed: the template or the Terraform module, the listener's zip, the layer.
+    """Write what is to be deployed: templates or Terraform modules, deployment packages, the layer.
 
     The files are the same bytes as those of the project's make targets at this version. FILE may be - for
     stdout. A file that is there and differs is not replaced without --force.
     """
-    wanted = list(_wanted(template, listener_zip, layer_zip, terraform))
+    if (rotation_zip is None) != (rotation_code is None):
+        raise click.UsageError(
+            "--rotation-zip and --rotation-code go together: a package is made of a folder"
+        )
+    wanted = [
+        *_copied(template, files.template),
+        *_made(listener_zip, listener.build),
+        *_made(layer_zip, layer.build),
+        *_copied(rotation_template, files.rotation_template),
+        *_made(rotation_zip, lambda output: function.build(output, rotation_code or Path())),
+        *_modules(terraform),
+    ]
     if not wanted:
-        raise click.UsageError("name what to write: --template, --listener-zip, --layer or --terraform DIR")
+        raise click.UsageError(
+            "name what to write: --template, --listener-zip, --layer, --rotation-template, --rotation-zip or "
+            "--terraform DIR"
+        )
     differing = [one.path for one in wanted if _differs(one)]
     if differing and not force:
         raise click.UsageError(
@@ -79,23 +114,21 @@ def command(
         _write(one)
 
 
-def _wanted(
-    template: Path | None, listener_zip: Path | None, layer_zip: Path | None, terraform: Path | None
-) -> Iterator[Written]:
-    if template is not None:
-        yield Written(template, files.template().read_bytes())
-    if listener_zip is not None:
-        yield Written(listener_zip, _built(listener.build))
-    if layer_zip is not None:
-        yield Written(layer_zip, _built(layer.build))
-    if terraform is not None:
+def _copied(path: Path | None, source: Callable[[], Path]) -> Iterator[Written]:
+    if path is not None:
+        yield Written(path, source().read_bytes())
+
+
+def _made(path: Path | None, build: Callable[[Path], bytes]) -> Iterator[Written]:
+    if path is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Written(path, build(Path(folder, "built.zip")))
+
+
+def _modules(folder: Path | None) -> Iterator[Written]:
+    if folder is not None:
         base = files.terraform()
-        yield from (Written(terraform / name, (base / name).read_bytes()) for name in files.terraform_files())
-
-
-def _built(build: Callable[[Path], bytes]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        return build(Path(folder, "built.zip"))
+        yield from (Written(folder / name, (base / name).read_bytes()) for name in files.terraform_files())
 
 
 def _differs(one: Written) -> bool:

@@ -10,18 +10,21 @@ from typing import Final
 from keyturn.demo.contenders import CONTENDERS
 from keyturn.demo.records import Record, Run
 
-WIDTH: Final = 1200
-LEFT: Final = 300
-RIGHT: Final = 166
-FAILED: Final = 98
-REFUSED: Final = 24
-TOP: Final = 122
+WIDTH: Final = 600
+"""So narrow that the text can be read on a phone, where the picture is 358 pixels wide."""
+
+LEFT: Final = 16
+RIGHT: Final = 164
+FAILED: Final = 96
+REFUSED: Final = 16
+TOP: Final = 212
 BOTTOM: Final = 62
-BAR_HEIGHT: Final = 13
+BAR_HEIGHT: Final = 17
 TICK_HEIGHT: Final = 5
-LANE_HEIGHT: Final = 21
-GROUP_GAP: Final = 12
-AXIS_STEP_S: Final = 5
+LANE_HEIGHT: Final = 25
+GROUP_HEAD: Final = 26
+GROUP_GAP: Final = 14
+AXIS_STEP_S: Final = 10
 
 COLOURS: Final = ("#8fa3b8", "#4e9fd1", "#3fae8a", "#d9a13b", "#b784c9", "#8d9b4e")
 """One colour per version, in turn. Dark text is legible on all; they differ on light and dark ground."""
@@ -29,16 +32,17 @@ COLOURS: Final = ("#8fa3b8", "#4e9fd1", "#3fae8a", "#d9a13b", "#b784c9", "#8d9b4
 STYLE: Final = "\n".join(
     (
         """
-  text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
-  .ground { fill: #ffffff } .title { font-size: 19px; font-weight: 600 } .name { font-weight: 600 }
-  .quiet { fill: #59636e } .inside { fill: #10151a; font-size: 11px }
+  text { font: 16px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
+  .ground { fill: #ffffff } .title { font-size: 20px; font-weight: 600 } .name { font-weight: 600 }
+  .quiet { fill: #59636e } .inside { fill: #10151a }
+  .name, .setting { paint-order: stroke; stroke: #ffffff; stroke-width: 5px; stroke-linejoin: round }
   .axis { stroke: #d1d9e0 } .move { stroke: #1f2328; stroke-width: 1.4; stroke-dasharray: 4 3 }
   .window { fill: #ece6d2 } .failing { fill: #ffd9d6; stroke: #d1242f; stroke-width: 0.8 }
   .refused { stroke: #d1242f; stroke-width: 1.6 } .bad { fill: #d1242f; font-weight: 600 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .ground { fill: #0d1117 } .quiet { fill: #9198a1 } .inside { fill: #10151a }
+    text { fill: #e6edf3 } .ground { fill: #131416 } .quiet { fill: #9198a1 } .inside { fill: #10151a }
     .axis { stroke: #30363d } .move { stroke: #e6edf3 } .refused { stroke: #ff6a62 } .bad { fill: #ff6a62 }
-    .window { fill: #35331f } .failing { fill: #4a1d20; stroke: #ff6a62 }
+    .name, .setting { stroke: #131416 } .window { fill: #35331f } .failing { fill: #4a1d20; stroke: #ff6a62 }
   }""",
         *(f"  .version{number} {{ fill: {colour} }}" for number, colour in enumerate(COLOURS)),
     )
@@ -52,7 +56,7 @@ class Timeline:
         self._run = run
         self._labels = ("v1", *(move.label for move in run.moves))
         lanes = sum(len(workers) for workers in run.workers.values())
-        self._floor = TOP + lanes * LANE_HEIGHT + len(run.workers) * GROUP_GAP
+        self._floor = TOP + lanes * LANE_HEIGHT + len(run.workers) * (GROUP_HEAD + GROUP_GAP)
 
     def svg(self) -> str:
         """Return the whole picture as an SVG document."""
@@ -65,8 +69,9 @@ class Timeline:
                 *self._heading(),
                 *self._windows(),
                 *self._axis(),
-                *self._groups(),
+                *self._lanes(),
                 *self._moves(),
+                *self._names(),
                 "</svg>\n",
             )
         )
@@ -83,23 +88,22 @@ class Timeline:
         return f"version{self._labels.index(outcome.what) % len(COLOURS)}"
 
     def _heading(self) -> Iterator[str]:
-        yield text(24, 34, "Logins of warm processes while the password rotates", "title")
-        yield text(24, 58, "one lane per process; its colour is the version it gets in with", "quiet")
-        x = 24
+        yield text(LEFT, 32, "Logins while the password rotates", "title")
+        yield text(LEFT, 58, "One lane per process. Its colour is the version it logs in with:", "quiet")
         for number, label in enumerate(self._labels):
-            yield box(x, 74, 26, BAR_HEIGHT, f"version{number % len(COLOURS)}")
-            yield text(x + 13, 84.5, label, "inside", "middle")
-            x += 32
-        yield box(x + 10, 74, 26, BAR_HEIGHT, "failing")
-        yield text(x + 42, 85, "logins fail")
-        yield stroke("refused", x + 130, 78, 78 + TICK_HEIGHT)
-        yield text(x + 138, 85, "attempt refused by the server")
-        yield box(x + 350, 72, 26, 17, "window")
-        yield text(x + 382, 85, "setSecret to finishSecret")
-        yield stroke("move", x + 562, 72, 90)
-        yield text(x + 570, 85, "AWSCURRENT moves")
+            x = LEFT + number * 44
+            yield box(x, 72, 36, BAR_HEIGHT, f"version{number % len(COLOURS)}")
+            yield text(x + 18, 86, label, "inside", "middle")
+        yield box(LEFT, 102, 36, BAR_HEIGHT, "failing")
+        yield text(62, 116, "logins fail")
+        yield stroke("refused", 200, 106, 106 + TICK_HEIGHT * 2)
+        yield text(210, 116, "attempt refused by the server")
+        yield box(LEFT, 130, 36, BAR_HEIGHT, "window")
+        yield text(62, 144, "setSecret to finishSecret")
+        yield stroke("move", 290, 128, 150)
+        yield text(300, 144, "AWSCURRENT moves")
         for right, lines in ((FAILED, ("logins", "failed")), (REFUSED, ("attempts", "refused"))):
-            for up, words in zip((21, 7), lines, strict=True):
+            for up, words in zip((28, 8), lines, strict=True):
                 yield text(WIDTH - right, TOP - up, words, "quiet", "end")
 
     def _windows(self) -> Iterator[str]:
@@ -112,8 +116,8 @@ class Timeline:
         for second in range(0, int(length_s) + 1, AXIS_STEP_S):
             x = self._x(self._run.ready_s + second)
             yield stroke("axis", x, TOP, self._floor)
-            yield text(x, self._floor + 20, str(second), "quiet", "middle")
-        yield text((LEFT + WIDTH - RIGHT) / 2, self._floor + 44, "seconds", "quiet", "middle")
+            yield text(x, self._floor + 22, str(second), "quiet", "middle")
+        yield text((LEFT + WIDTH - RIGHT) / 2, self._floor + 46, "seconds", "quiet", "middle")
 
     def _moves(self) -> Iterator[str]:
         for move in self._run.moves:
@@ -121,16 +125,24 @@ class Timeline:
             yield stroke("move", x, TOP - 4, self._floor)
             yield text(x, TOP - 8, f"→ {move.label}", anchor="middle")
 
-    def _groups(self) -> Iterator[str]:
-        y = float(TOP + GROUP_GAP / 2)
+    def _tops(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """Yield each contender with its workers and the upper edge of its lanes."""
+        y = TOP + GROUP_GAP / 2
         for key, workers in self._run.workers.items():
-            middle = y + len(workers) * LANE_HEIGHT / 2
-            yield text(24, middle - 4, CONTENDERS[key].title, "name")
-            yield text(24, middle + 11, CONTENDERS[key].setting, "quiet")
-            for worker in workers:
-                yield from self._lane(worker, y)
-                y += LANE_HEIGHT
-            y += GROUP_GAP
+            y += GROUP_HEAD
+            yield key, workers, y
+            y += len(workers) * LANE_HEIGHT + GROUP_GAP
+
+    def _lanes(self) -> Iterator[str]:
+        for _, workers, top in self._tops():
+            for number, worker in enumerate(workers):
+                yield from self._lane(worker, top + number * LANE_HEIGHT)
+
+    def _names(self) -> Iterator[str]:
+        """Name the contenders. The words stand on the lines of the rotations, so they are drawn last."""
+        for key, _, top in self._tops():
+            yield text(LEFT, top - 10, CONTENDERS[key].title, "name")
+            yield text(WIDTH - REFUSED, top - 10, CONTENDERS[key].setting, "quiet setting", "end")
 
     def _lane(self, worker: str, y: float) -> Iterator[str]:
         outcomes = sorted(
@@ -144,15 +156,15 @@ class Timeline:
         for one in refused:
             yield stroke("refused", self._x(one.at_s), y + BAR_HEIGHT + 1, y + BAR_HEIGHT + 1 + TICK_HEIGHT)
         failed = self._run.of(worker, "failed")
-        yield text(WIDTH - FAILED, y + 11, str(len(failed)), "bad" if failed else "quiet", "end")
-        yield text(WIDTH - REFUSED, y + 11, str(len(refused)), "quiet", "end")
+        yield text(WIDTH - FAILED, y + 14, str(len(failed)), "bad" if failed else "quiet", "end")
+        yield text(WIDTH - REFUSED, y + 14, str(len(refused)), "quiet", "end")
 
     def _stretch(self, outcome: Record, end_s: float, y: float) -> Iterator[str]:
         """Draw the bar of a time in which all logins had the same outcome."""
         x, width = self._x(outcome.at_s), self._x(end_s) - self._x(outcome.at_s)
         yield box(x, y, width, BAR_HEIGHT, self._kind(outcome))
-        if outcome.kind == "login" and width >= len(outcome.what) * 10:
-            yield text(x + 5, y + 10.5, outcome.what, "inside")
+        if outcome.kind == "login" and width >= len(outcome.what) * 13:
+            yield text(x + 4, y + 14, outcome.what, "inside")
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:

@@ -32,7 +32,9 @@ _POSTGRESQL: Final = (
     r"пользователь .* не прошёл проверку подлинности \((?:по паролю|LDAP|PAM|RADIUS|BSD)\)",
     r"(?:Lösenords|(?:LDAP|PAM|RADIUS|RADOUS|BSD)-)autentisering misslyckades för användare",
     r"[Кк]ористувач .* не пройшов автентифікацію (?:за допомогою пароля|LDAP|PAM|RADIUS|BSD)",
-    r"用户 .* ?的 ?(?:密码|LDAP|PAM|RADIUS|BSD) ?认证失败",
+    r"(?:对于)?用户 .* ?的 ?(?:密码|LDAP|PAM|RADIUS|BSD) ?认证失败",
+    # As 15.18 and older say it.
+    r"用户 .* (?:Password 认证|认证 PAM )失败",
     r"(?:密碼|LDAP|PAM|RADIUS|BSD) ?驗證使用者 .* ?失敗",
 )
 # What PgBouncer and the proxies of clouds say before they have asked the server.

@@ -44,6 +44,17 @@ ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 """What a client needs on the key of a table to read items, and to write them (DynamoDB's developer guide)."""
 
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+LISTS: Final = ("secretsmanager:ListSecretVersionIds",)
+
+ATTACHES: Final = (
+    "AssignPrivateIpAddresses",
+    "CreateNetworkInterface",
+    "DeleteNetworkInterface",
+    "DescribeNetworkInterfaces",
+    "DescribeSubnets",
+    "UnassignPrivateIpAddresses",
+)
+"""What Lambda needs of a function's role to attach the function to a VPC (Lambda's developer guide)."""
 
 
 def reader(
@@ -149,8 +160,7 @@ def listener(
     if parameters:
         statements.append(Statement("ListParameters", ("ssm:DescribeParameters",), ("*",)))
     if log_group is not None:
-        arn = resource_of("logs", log_group, "log group")
-        statements.append(Statement("WriteItsLog", _on("logs", ("CreateLogStream", "PutLogEvents")), (arn,)))
+        statements += function(log_group=log_group)
     if queue is not None:
         arn = resource_of("sqs", queue, "queue")
         statements.append(Statement("SetFailuresAside", ("sqs:SendMessage",), (arn,)))
@@ -181,7 +191,9 @@ def rotation(
     keys: Sequence[str] = (),
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
+    convergence_table: str | None = None,
     table_key: str | None = None,
+    lists_versions: bool = False,
 ) -> tuple[Statement, ...]:
     """Return the permissions of a rotation function for these secrets, which announces its steps.
 
@@ -189,21 +201,49 @@ def rotation(
         place, secrets, keys, key_aliases: as for `reader`.
         admin_secrets: secrets of users that change other users' passwords (`masterarn`). They are only read.
         marker_table: name or ARN. Without a table the steps are not announced.
+        convergence_table: name or ARN, if the function counts who still holds a version.
         table_key: as for `listener`.
+        lists_versions: whether the function lists the versions of its secrets, as `ApiKeys` does.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
     arns = _some_secrets(secrets, place)
     admins = unique(secret_resource(name, place) for name in admin_secrets)
     used = _keys(keys, key_aliases, place)
+    has_table = marker_table is not None or convergence_table is not None
     return (
         Statement("RotateSecrets", _on("secretsmanager", ROTATES), arns),
+        *([Statement("ListVersions", LISTS, arns)] if lists_versions else ()),
         Statement("MakePasswords", ("secretsmanager:GetRandomPassword",), ("*",)),
         *_read_secrets(admins, ()),
-        *_use_keys(used, ("kms:Decrypt", "kms:GenerateDataKey"), unique([*arns, *admins]), ()),
+        *_use_keys(used, ("kms:Decrypt", "kms:GenerateDataKey"), arns, ()),
+        *(_use_keys(used, ("kms:Decrypt",), admins, (), "UseAdmin") if admins else ()),
         *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
-        *_use_tables(table_key if marker_table is not None else None, place, writes=True),
+        *_count(convergence_table, place),
+        *_use_tables(table_key if has_table else None, place, writes=marker_table is not None),
     )
+
+
+def function(*, log_group: str | None = None, in_vpc: bool = False) -> tuple[Statement, ...]:
+    """Return what Lambda needs of a function's role, beside what the function's own code needs.
+
+    Args:
+        log_group: ARN of the function's log group, ending in `:*` as in CloudFormation.
+        in_vpc: whether the function is attached to a VPC. Lambda makes network interfaces with the role; the
+            function's code is refused that.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
+    """
+    statements: list[Statement] = []
+    if log_group is not None:
+        arn = resource_of("logs", log_group, "log group")
+        statements.append(Statement("WriteItsLog", _on("logs", ("CreateLogStream", "PutLogEvents")), (arn,)))
+    if in_vpc:
+        attach = _on("ec2", ATTACHES)
+        from_code = {"Null": {"lambda:SourceFunctionArn": ["false"]}}
+        statements.append(Statement("AttachToNetwork", attach, ("*",)))
+        statements.append(Statement("RefuseNetworkToCode", attach, ("*",), from_code, effect="Deny"))
+    return tuple(statements)
 
 
 def operator(
@@ -280,8 +320,7 @@ class _Keys:
 def _keys(keys: Sequence[str], aliases: Sequence[str], place: Place) -> list[_Keys]:
     used: list[_Keys] = []
     if keys:
-        arns = [key_arn(key) for key in keys]
-        used.append(_Keys("Keys", [str(arn) for arn in arns], unique(arn.region for arn in arns)))
+        used.append(_Keys("Keys", [*map(_key, keys)], unique(_key_region(key, place) for key in keys)))
     if aliases:
         condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [*map(key_alias, aliases)]}}
         used.append(_Keys("KeysByAlias", [place.arn("kms", "key/*", aliases[0])], [place.region], condition))
@@ -289,13 +328,17 @@ def _keys(keys: Sequence[str], aliases: Sequence[str], place: Place) -> list[_Ke
 
 
 def _use_keys(
-    keys: Sequence[_Keys], actions: Sequence[str], secret_arns: Sequence[str], parameter_arns: Sequence[str]
+    keys: Sequence[_Keys],
+    actions: Sequence[str],
+    secret_arns: Sequence[str],
+    parameter_arns: Sequence[str],
+    sid: str = "UseSecret",
 ) -> Iterator[Statement]:
     """Yield statements that allow the keys' use through each service, for what the service encrypts."""
     if keys and not secret_arns and not parameter_arns:
         raise ConfigurationError("a key is given, but no secret and no parameter that it encrypts")
     services = (
-        ("UseSecret", "secretsmanager", "SecretARN", secret_arns),
+        (sid, "secretsmanager", "SecretARN", secret_arns),
         ("UseParameter", "ssm", "PARAMETER_ARN", parameter_arns),
     )
     for key in keys:
@@ -332,28 +375,35 @@ def _report(table: str | None, place: Place) -> Iterator[Statement]:
         yield Statement("ReportVersions", ("dynamodb:PutItem",), (table_resource(table, place),))
 
 
+def _count(table: str | None, place: Place) -> Iterator[Statement]:
+    """Yield the statement that allows to read all reports of the convergence table, which needs a Scan."""
+    if table is not None:
+        yield Statement("CountReports", ("dynamodb:Scan",), (table_resource(table, place),))
+
+
 def _use_tables(key: str | None, place: Place, *, writes: bool = False) -> Iterator[Statement]:
     """Yield the statement that allows the use of the tables' KMS key, through DynamoDB alone."""
     if key is not None:
         actions = (*DECRYPTS, *ENCRYPTS) if writes else DECRYPTS
-        yield Statement("UseTableKey", _on("kms", actions), (_table_key(key),), _via_dynamodb(key, place))
+        yield Statement("UseTableKey", _on("kms", actions), (_key(key),), _via_dynamodb(key, place))
 
 
 def _use_table_to_report(key: str | None, place: Place) -> Iterator[Statement]:
     """Yield the statement that allows to write reports into a table that this key encrypts."""
     if key is not None:
-        yield Statement(
-            "UseTableKeyToReport", _on("kms", ENCRYPTS), (_table_key(key),), _via_dynamodb(key, place)
-        )
+        yield Statement("UseTableKeyToReport", _on("kms", ENCRYPTS), (_key(key),), _via_dynamodb(key, place))
 
 
-def _table_key(key: str) -> str:
+def _key(key: str) -> str:
     return key if key.startswith("${") else str(key_arn(key))
 
 
+def _key_region(key: str, place: Place) -> str:
+    return place.region if key.startswith("${") else key_arn(key).region
+
+
 def _via_dynamodb(key: str, place: Place) -> Conditions:
-    region = place.region if key.startswith("${") else key_arn(key).region
-    return {"StringEquals": {"kms:ViaService": [f"dynamodb.{region}.amazonaws.com"]}}
+    return {"StringEquals": {"kms:ViaService": [f"dynamodb.{_key_region(key, place)}.amazonaws.com"]}}
 
 
 def _markers(secret_arns: Iterable[str]) -> list[str]:

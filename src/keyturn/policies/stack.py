@@ -1,7 +1,7 @@
-"""Every policy that the stack deploys, in CloudFormation and in Terraform alike.
+"""Every policy that the two stacks deploy, in CloudFormation and in Terraform alike.
 
-`tools/stack_policies.py` writes them into `infra/template.yaml` and `infra/terraform/policies.tf`, and a test
-fails if one of the two differs. Names in `${...}` are the template's resources and parameters. A text with
+`tools/stack_policies.py` writes them into the templates and modules of `infra`, and a test fails if one of
+them differs. Names in `${...}` are the template's resources and parameters. A text with
 `${NamePrefix}` stands for one text for each prefix of NamePrefixes, and one with `${Rule.Arn}` for one text
 for each rule.
 """
@@ -26,8 +26,15 @@ QUEUE: Final = "${Undelivered.Arn}"
 BUCKET: Final = "${TrailBucket.Arn}"
 
 WHEN: Final[Mapping[str, str]] = {
+    "AttachToNetwork": "InVpc",
+    "CountReports": "CountsReports",
     "ListParameters": "SweepsParameters",
+    "ListVersions": "ListsVersions",
+    "ReadSecrets": "HasAdminSecret",
+    "RefuseNetworkToCode": "InVpc",
     "ReportVersions": "Converges",
+    "UseAdminKeys": "HasAdminKeys",
+    "UseSecretKeys": "HasSecretKeys",
     "UseTableKey": "HasTableKey",
     "UseTableKeyToReport": "ConvergesWithTableKey",
 }
@@ -43,7 +50,7 @@ class Clause:
 
 
 def policies() -> Mapping[str, tuple[Clause, ...]]:
-    """Return the clauses of each policy, by the name that the template and the module know it by."""
+    """Return the clauses of each policy of the listener's stack, by the name that its template gives it."""
     listener = roles.listener(
         PLACE,
         marker_table=TABLE,
@@ -62,6 +69,21 @@ def policies() -> Mapping[str, tuple[Clause, ...]]:
         "undelivered": _clauses(_undelivered()),
         "trail": _clauses(_trail()),
     }
+
+
+def rotation_policies() -> Mapping[str, tuple[Clause, ...]]:
+    """Return the clauses of the one policy of a rotation function's stack, by its name in the template."""
+    rotation = roles.rotation(
+        PLACE,
+        secrets=["${SecretName}"],
+        admin_secrets=["${AdminSecretName}"],
+        keys=["${SecretKeyArns}"],
+        marker_table="${MarkerTable}",
+        convergence_table="${ConvergenceTable}",
+        table_key=KEY,
+        lists_versions=True,
+    )
+    return {"rotation": _clauses((*rotation, *roles.function(log_group="${FunctionLog.Arn}", in_vpc=True)))}
 
 
 def _clauses(statements: Iterable[Statement]) -> tuple[Clause, ...]:

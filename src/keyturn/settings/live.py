@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
-from typing import Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import (
     AliasChoices,
@@ -161,6 +161,21 @@ class LiveSettings(BaseSettings):
                     f"{cls.__name__}.{name}: {kind} is not where it is looked for: write "
                     f"{name}: Annotated[..., {kind}(...)]; None goes inside of the brackets"
                 )
+
+    if not TYPE_CHECKING:  # type checkers make the signature of the fields
+
+        def __init__(self, *arguments: object, **values: object) -> None:
+            try:
+                super().__init__(*arguments, **values)
+            except ValidationError as error:
+                missing = _missing(type(self), error) & _concealed(type(self))
+                if missing and _MAKING.get() is None:
+                    kind = type(self).__name__
+                    error.add_note(
+                        f"{', '.join(sorted(missing))}: filled from a cache by {kind}.live(cache). Without a "
+                        f"cache, in a test say, give the values: {kind}({min(missing)}=...)."
+                    )
+                raise
 
     @classmethod
     def live(cls, cache: SecretCache, **values: object) -> Self:
@@ -402,7 +417,7 @@ class _Making(Generic[_T]):
 
     def _failure(self, error: ValidationError) -> KeyturnError:
         """Say what is wrong with which fields, without a value: a validator's message may quote one."""
-        name_of = {key: name for name, field in self.kind.model_fields.items() for key in _keys(name, field)}
+        name_of = _names(self.kind)
         wrong: list[str] = []
         misfits: list[Reference] = []
         for one in error.errors(include_url=False, include_context=False, include_input=False):
@@ -569,6 +584,18 @@ def _has_moved(origin: Reference, known: SecretVersion, cache: SecretCache) -> b
 
 def _of_key(key: str | tuple[str, ...] | None) -> str:
     return "" if key is None else f", key {key if isinstance(key, str) else '.'.join(key)!r}"
+
+
+def _missing(kind: type[LiveSettings], error: ValidationError) -> frozenset[str]:
+    """Return the fields that got no value."""
+    name_of = _names(kind)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return frozenset(name_of.get(str(one["loc"][0]), "") for one in found if one["type"] == "missing")
+
+
+def _names(kind: type[LiveSettings]) -> dict[str, str]:
+    """Return key under which a source may give a field -> the field's name."""
+    return {key: name for name, field in kind.model_fields.items() for key in _keys(name, field)}
 
 
 def _keys(name: str, field: FieldInfo) -> list[str]:

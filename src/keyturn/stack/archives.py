@@ -14,13 +14,13 @@ EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest date that an entry of a zip file can have."""
 
 
-def write_zip(output: Path, files: Mapping[str, Path]) -> bytes:
-    """Write `files`, with their names in the archive, to `output`, and return its bytes."""
+def write_zip(output: Path, files: Mapping[str, bytes]) -> bytes:
+    """Write `files` (name in the archive -> content) to `output`, and return its bytes."""
     with zipfile.ZipFile(output, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3  # Unix, on every host: the permissions are Unix's
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name].read_bytes(), compresslevel=9)
+            archive.writestr(entry, files[name], compresslevel=9)
     return output.read_bytes()

@@ -22,12 +22,17 @@ def packages() -> Mapping[str, Path]:
 
 
 def template() -> Path:
-    """Return the path of the CloudFormation template."""
+    """Return the path of the CloudFormation template of the marker table and the listener."""
     return _found("template.yaml")
 
 
+def rotation_template() -> Path:
+    """Return the path of the CloudFormation template of a rotation function."""
+    return _found("rotation.yaml")
+
+
 def terraform() -> Path:
-    """Return the path of the folder with the Terraform module."""
+    """Return the path of the folder with the Terraform module, and with that of a rotation function in it."""
     return _found("terraform")
 
 

@@ -22,7 +22,8 @@ SIZE_MAX: Final = 100 * 1024
 
 def build(output: Path) -> bytes:
     """Write the package to `output` and return its bytes."""
-    return write_zip(output, {file.relative_to(base).as_posix(): file for base, file in _files()})
+    files = {file.relative_to(base).as_posix(): file.read_bytes() for base, file in _files()}
+    return write_zip(output, files)
 
 
 def _files() -> Iterator[tuple[Path, Path]]:

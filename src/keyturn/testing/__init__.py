@@ -6,6 +6,7 @@ The names exported here need only keyturn, and a client where their docstrings s
 """
 
 from keyturn.testing.assertions import assert_converges, assert_no_refusals
+from keyturn.testing.callers import at_once, deployed, twice
 from keyturn.testing.events import EventBus, SecretEvents
 from keyturn.testing.fakes import (
     FakeClock,
@@ -17,9 +18,11 @@ from keyturn.testing.fakes import (
 )
 from keyturn.testing.rotating import PasswordServer, RotatingSecret, WrongPasswordError, is_wrong_password
 from keyturn.testing.rotation import STEPS, Rotation, RotationError, RotationFunction, Step, StepFunctions
+from keyturn.testing.trials import TRIALS, RotationSubject, RotationTrial
 
 __all__ = [
     "STEPS",
+    "TRIALS",
     "EventBus",
     "FakeClock",
     "FakeMarkers",
@@ -32,11 +35,16 @@ __all__ = [
     "Rotation",
     "RotationError",
     "RotationFunction",
+    "RotationSubject",
+    "RotationTrial",
     "SecretEvents",
     "Step",
     "StepFunctions",
     "WrongPasswordError",
     "assert_converges",
     "assert_no_refusals",
+    "at_once",
+    "deployed",
     "is_wrong_password",
+    "twice",
 ]

@@ -3,7 +3,7 @@
 Secrets Manager calls a rotation function four times with one token (which becomes the new version's id):
 createSecret, setSecret, testSecret, finishSecret. `Rotation` does the same on moto, on an embedded AWS or in
 a real account, one step at a time or all at once. After any step it can stop, fail, retry, be abandoned or
-roll back. `events` sends the events that AWS would send meanwhile.
+roll back, and a step can be asked for again. `events` sends the events that AWS would send meanwhile.
 
 One state cannot be made: in AWS the AWSPENDING version id exists before any value does (GetSecretValue then
 says ResourceNotFoundException). No public call makes such a version, so here the version appears with its
@@ -168,6 +168,13 @@ class Rotation:
         self.done = ()
         self.run()
 
+    def repeat(self, step: Step) -> None:
+        """Ask the function for a step of this rotation again, whatever has happened to the secret since.
+
+        An event that was delivered twice does that. Neither `done` nor the labels are changed here.
+        """
+        self._function(self._event(step), self._context)
+
     def abandon(self) -> None:
         """Give up the rotation, as an operator does who cancels it: the new version loses AWSPENDING."""
         with self._events.telling():
@@ -184,14 +191,16 @@ class Rotation:
             move_current(self._client, self.secret_id, previous)
 
     def _step(self, step: Step) -> None:
-        event = {"Step": step, "SecretId": self.secret_id, "ClientRequestToken": self.version_id}
         try:
             with self._events.telling():
-                self._function(event, self._context)
+                self._function(self._event(step), self._context)
         except Exception:
             self._events.tell("RotationFailed")
             raise
         self.done = STEPS[: STEPS.index(step) + 1]
+
+    def _event(self, step: Step) -> dict[str, str]:
+        return {"Step": step, "SecretId": self.secret_id, "ClientRequestToken": self.version_id}
 
     def _drop_pending(self) -> None:
         if AWSPENDING in version_stages(self._client, self.secret_id).get(self.version_id, ()):
@@ -243,6 +252,7 @@ class StepFunctions:
             case "testSecret":
                 self.test_value(self._pending(secret_id, version_id))
             case "finishSecret":
+                self._stage_of(secret_id, version_id)
                 move_current(self.client, secret_id, version_id)
             case step:
                 raise RotationError(f"secret {secret_id!r}: {step!r} is not a step of a rotation")
@@ -264,10 +274,14 @@ class StepFunctions:
         return self._text(secret_id, version_id, AWSCURRENT)
 
     def _pending(self, secret_id: str, version_id: str) -> str:
+        return self._text(secret_id, version_id, self._stage_of(secret_id, version_id))
+
+    def _stage_of(self, secret_id: str, version_id: str) -> str:
+        """Return the label of the version that is rotated to. Raises `RotationError` for any other one."""
         stages = version_stages(self.client, secret_id).get(version_id, frozenset())
         if AWSPENDING not in stages and AWSCURRENT not in stages:
             raise RotationError(f"secret {secret_id!r}: version {version_id} is not {AWSPENDING}")
-        return self._text(secret_id, version_id, AWSPENDING if AWSPENDING in stages else AWSCURRENT)
+        return AWSPENDING if AWSPENDING in stages else AWSCURRENT
 
     def _text(self, secret_id: str, version_id: str, stage: str) -> str:
         answer = self.client.get_secret_value(SecretId=secret_id, VersionId=version_id, VersionStage=stage)

@@ -356,7 +356,11 @@ def test_pytests_diff_of_two_versions(tmp_path: Path) -> None:
     test = tmp_path / "test_compared.py"
     test.write_text(COMPARED)
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)]),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     command = [sys.executable, "-m", "pytest", "-vvv", "-l", "-p", "no:cacheprovider", str(test)]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert_unseen(ran.stdout + ran.stderr, "3 failed")

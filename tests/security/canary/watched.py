@@ -70,10 +70,18 @@ def as_frames(error: BaseException) -> str:
     )
 
 
+class _Uncoloured(Traceback):
+    """Rich's traceback, but for the colours of the source lines: to find these took most of the time."""
+
+    @classmethod
+    def _guess_lexer(cls, filename: str, code: str) -> str:
+        return "text"
+
+
 def as_rich(error: BaseException) -> str:
     """Rich's traceback with `show_locals`."""
     console = Console(file=io.StringIO(), width=400, record=True)
-    shown = Traceback.from_exception(
+    shown = _Uncoloured.from_exception(
         type(error),
         error,
         error.__traceback__,

@@ -73,9 +73,14 @@ def _reader(table: MarkerTable, keys: Sequence[str]) -> Callable[[], Mapping[str
 
 
 def stream(glances: Iterable[Glance], write: Callable[[Glance], None]) -> None:
-    """Write each glance as it comes. The same trouble is written once, not at every poll."""
+    """Write each glance as it comes. The same trouble is written once, not at every poll.
+
+    The first glance has no changes. Its summary goes to stderr, so that nobody takes silence for a fault.
+    """
     trouble: str | None = None
-    for glance in glances:
+    for number, glance in enumerate(glances):
+        if number == 0 and glance.trouble is None:
+            click.echo(f"Waiting for changes: {printable(summary(glance))}.", err=True)
         if glance.trouble is None or glance.trouble != trouble:
             write(glance)
         trouble = glance.trouble
@@ -117,7 +122,7 @@ def summary(glance: Glance) -> str:
     if glance.trouble is not None:
         return glance.trouble
     if glance.head is None:
-        return "No head: nothing was ever written or swept here. keyturn doctor says why."
+        return "no head, since nothing was ever written or swept here; keyturn doctor says why"
     age_s = glance.head.swept_age_s
     swept = "never swept" if age_s is None else f"swept as of {age_s:.0f} s ago"
     return f"{len(glance.markers)} markers, counter {glance.head.counter}, {swept}"

@@ -1,0 +1,170 @@
+variable "name" {
+  description = "The function's name, with which the names of all resources begin."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,55}$", var.name))
+    error_message = "name has 1 to 55 letters, digits, hyphens and underscores."
+  }
+}
+
+variable "function_zip" {
+  description = "Path of the function's zip, as `keyturn stack --rotation-zip` builds it. Null if the code is in a bucket."
+  type        = string
+  default     = null
+}
+
+variable "code_bucket" {
+  description = "The S3 bucket, in this Region, that holds the function's zip. Null if function_zip is given."
+  type        = string
+  default     = null
+}
+
+variable "code_key" {
+  description = "The key of the zip in that bucket."
+  type        = string
+  default     = null
+}
+
+variable "code_s3_object_version" {
+  description = "The version of that object, in a bucket that keeps versions. Null means the newest."
+  type        = string
+  default     = null
+}
+
+variable "handler" {
+  description = "The function in the zip that does the steps, as MODULE.NAME; keyturn.rotation.wrapper.handler for a function that is not keyturn's."
+  type        = string
+  default     = "app.handler"
+}
+
+variable "wrapped_handler" {
+  description = "With that wrapper, the function that does the steps (lambda_function.lambda_handler). Else empty."
+  type        = string
+  default     = ""
+}
+
+variable "layers" {
+  description = "ARNs of layer versions, such as one of keyturn_layer.zip."
+  type        = list(string)
+  default     = []
+}
+
+variable "runtime" {
+  description = "The Python that Lambda runs the function with. The packages in the zip must be built for it. The AWS provider knows python3.14 from 6.20 on."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = contains(["python3.11", "python3.12", "python3.13", "python3.14"], var.runtime)
+    error_message = "runtime is python3.11, python3.12, python3.13 or python3.14."
+  }
+}
+
+variable "architecture" {
+  description = "The processor that the packages in the zip are built for."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture is arm64 or x86_64."
+  }
+}
+
+variable "secret_name" {
+  description = "The name of the secret that the function rotates, or of several, with * for any characters."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9/_+=.@*-]+$", var.secret_name))
+    error_message = "secret_name is a name of letters, digits and / _ + = . @ -, with * for any characters."
+  }
+}
+
+variable "admin_secret_name" {
+  description = "The name of the secret that masterarn names, of a user that changes other users' passwords. It is only read. Empty means none."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9/_+=.@!*-]*$", var.admin_secret_name))
+    error_message = "admin_secret_name is a name of letters, digits and / _ + = . @ ! -, with * for any characters."
+  }
+}
+
+variable "secret_key_arns" {
+  description = "ARNs of KMS keys of yours that encrypt these secrets. Empty means aws/secretsmanager."
+  type        = list(string)
+  default     = []
+}
+
+variable "lists_versions" {
+  description = "Whether the function lists the secret's versions, as keyturn.rotation.apikeys does."
+  type        = bool
+  default     = false
+}
+
+variable "marker_table" {
+  description = "The name of the marker table (marker_table_name of the listener's module)."
+  type        = string
+}
+
+variable "convergence_table" {
+  description = "The name of the convergence table, if the function counts who still holds a version. Empty means none."
+  type        = string
+  default     = ""
+}
+
+variable "table_key_arn" {
+  description = "A KMS key of yours that encrypts the tables. Null means the key that DynamoDB owns."
+  type        = string
+  default     = null
+}
+
+variable "subnet_ids" {
+  description = "Subnets from which the server can be reached, and the endpoints of Secrets Manager and DynamoDB. Empty means no VPC."
+  type        = list(string)
+  default     = []
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the function, in the subnets' VPC. The server's must let them in."
+  type        = list(string)
+  default     = []
+}
+
+variable "environment" {
+  description = "More environment variables of the function."
+  type        = map(string)
+  default     = {}
+}
+
+variable "timeout_seconds" {
+  description = "How long one step may take. An announcement takes at most about 6 seconds of it."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.timeout_seconds >= 15 && var.timeout_seconds <= 900
+    error_message = "timeout_seconds is 15 to 900."
+  }
+}
+
+variable "alarm_topic_arn" {
+  description = "An SNS topic that the alarm of a failed step tells. Null means nobody."
+  type        = string
+  default     = null
+}
+
+variable "log_retention_days" {
+  description = "Days the function's log is kept."
+  type        = number
+  default     = 30
+}
+
+variable "tags" {
+  description = "Tags of all resources, beside application = keyturn."
+  type        = map(string)
+  default     = {}
+}
