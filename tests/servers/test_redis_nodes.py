@@ -97,14 +97,19 @@ def account(*ports: int) -> RealAccount:
 def fail_over(group: Group) -> int:
     """Let the replica take over, and return the port of the new primary."""
     with redis.Redis(host=LOCALHOST, port=group.sentinel) as watching:
-        before = watching.sentinel_get_master_addr_by_name(STORE)
+
+        def primary() -> int:
+            # As redis-py asks. Sentinel's own command names the new one earlier.
+            return int(watching.sentinel_masters()[STORE]["port"])
+
+        before = primary()
         # It refuses while it does not yet know of the replica that the last one left.
         eventually(lambda: _has_begun(watching))
-        eventually(lambda: watching.sentinel_get_master_addr_by_name(STORE) != before)
-        _, port = watching.sentinel_get_master_addr_by_name(STORE)
+        eventually(lambda: primary() != before)
+        port = primary()
     with redis.Redis(host=LOCALHOST, port=port, password=ADMIN) as admin:
         eventually(lambda: admin.info("replication")["role"] == "master")
-    return int(port)
+    return port
 
 
 def _has_begun(watching: redis.Redis) -> bool:
