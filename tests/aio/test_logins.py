@@ -619,3 +619,31 @@ def test_it_is_the_same_memory(world: World, loop: str) -> None:
 
     cache.sync.login(NAME, connect)
     assert ["v2"] == asked
+
+
+def test_a_slow_read_costs_no_second_try(world: World, loop: str) -> None:
+    """A replica that is behind takes over: the login tries AWSPREVIOUS, and AWSCURRENT not twice before it.
+
+    Nothing would take AWSCURRENT for half a minute then, also not once the replica has caught up.
+    """
+    cache, server = cache_of(world), Server("one")
+
+    async def log_in() -> str:
+        return await cache.login(NAME, server.connect, previous=True)
+
+    run(loop, log_in)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    server.password = "two"
+    run(loop, log_in)
+    world.secrets.move(NAME, "AWSCURRENT", "v2")
+    world.clock.advance(7)
+    cache.sync.invalidate(NAME)
+    world.clock.advance(7)
+    run(loop, log_in)
+    server.password, server.asked = "one", Counter()
+    world.secrets.fail = lambda _: world.clock.advance(7)
+    assert "v1" == run(loop, log_in)
+    world.secrets.fail = lambda _: None
+    assert {"two": 1, "one": 1} == server.asked
+    server.password = "two"
+    assert "v2" == run(loop, log_in)

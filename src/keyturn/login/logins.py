@@ -265,7 +265,11 @@ class _Login:
                 left.end()
 
     def _in_order(self, current: SecretVersion) -> Iterator[SecretVersion]:
-        """Yield every version worth trying, once; those that were refused lately come last."""
+        """Yield every version worth trying, once; those that were refused lately come last.
+
+        The last of these are the ones that this very login was refused with. Each has one second try, which
+        is lost where another version is the right one.
+        """
         offered: set[Identity] = set()
         postponed: list[SecretVersion] = []
         for version in self._candidates(current):
@@ -276,7 +280,7 @@ class _Login:
                 postponed.append(version)
             else:
                 yield version
-        yield from postponed
+        yield from sorted(postponed, key=lambda version: version.identity in self._tried.refused)
 
     def _candidates(self, current: SecretVersion) -> Iterator[SecretVersion]:
         """Yield versions in the order in which they are likely to be right; each is read when it is reached.
