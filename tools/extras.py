@@ -43,8 +43,8 @@ OWN: Final[Mapping[str, Path]] = {
 }
 """The repository's own packages, and the folder that has each."""
 
-PROVIDED: Final = frozenset({"snapshot_restore_py"})
-"""The packages that only Lambda's managed runtimes have. Modules that import them work without them."""
+PROVIDED: Final = frozenset({"nacl", "snapshot_restore_py"})
+"""Packages of PyMySQL's own extra and of Lambda's runtimes: modules that import them work without them."""
 
 
 def extra_of(module: str) -> str | None:
