@@ -172,7 +172,7 @@ BUGS: Final = (
         "        ready, spares = self._ready(asked, waiting)\n        missing =",
         "        ready, spares = self._ready(asked, waiting)\n"
         "        if len(asked) > 1 and isinstance(self._cache.source, ParameterSource):\n"
-        "            self._read_batch(self._cache.source, list(asked), {})\n"
+        "            self._reads._read_batch(self._cache.source, list(asked), {})\n"
         "        missing =",
     ),
     Bug(

@@ -454,6 +454,20 @@ def test_a_child_forked_during_a_batch_reads_batches() -> None:
     assert ["one"] == values
 
 
+def test_a_clock_that_is_set_back_during_a_batch_makes_nobody_wait_in_vain() -> None:
+    """What a batch brought is handed to its own caller, although it looks old by the clock as it is now."""
+    world = ParameterWorld()
+    cache = world.cache()
+
+    def set_back(_: str) -> None:
+        world.store.fail = lambda _: None
+        world.clock.step(-900)
+
+    world.store.fail = set_back
+    assert "one" == cache.get_parameters([HOST])[HOST].value
+    assert {"GetParameters": 1} == world.store.calls
+
+
 def test_a_doubt_keeps_nobody_waiting_who_asks_anew() -> None:
     """An old answer is doubted for a settle time; who invalidates meanwhile gets what is true by then."""
     world = World()
