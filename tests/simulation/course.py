@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from random import Random
 
 from tests.simulation.account import Account
 from tests.simulation.changer import LABEL, Changer, ParameterReads
 from tests.simulation.checkers.bounds import SWEEP_EVERY_S
+from tests.simulation.checkers.broken import require
 from tests.simulation.checkers.ending import Ending
 from tests.simulation.gremlins import Gremlins
 from tests.simulation.hosts import Host
@@ -24,6 +26,11 @@ from tests.simulation.weather import SWEEPS, Weather
 
 HEALED_AFTER_S = 1450.0
 """The latest event, with Lambda's last retry, and a sweep that began a list's lag after it."""
+
+DEPLOYED = 1 / 16
+"""In so many worlds processes are closed and replaced, beside those whose readers report."""
+
+DEPLOYED_EVERY_S = 300.0
 
 QUIET_S = 60.0
 TIME_MAX_S = 40_000.0
@@ -44,6 +51,7 @@ class Course:
     account: Account = field(init=False)
     record: Record = field(init=False)
     ground: Host = field(init=False)
+    ended: list[Reader] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         setting = self.setting
@@ -89,6 +97,9 @@ class Course:
         for number in range(2 if self.plan.faults else 0):
             run = partial(self.gremlins.run, list(self.plan.faults), self.plan.mean_fault_gap_s)
             self.scheduler.spawn(f"gremlin{number}", chaos.machine, run)
+        for reader in self._deployed():
+            replace = partial(self._replace_on, reader)
+            self.scheduler.spawn(f"deployments of {reader.host.name}", people.machine, replace)
         while busy and self.scheduler.now_s < TIME_MAX_S:
             self.scheduler.run(self.scheduler.now_s + 50)
         chaos.kill()
@@ -97,6 +108,21 @@ class Course:
 
     def _spawn(self, name: str, run: Callable[[], None]) -> None:
         self.scheduler.spawn(name, self.ground.machine, run)
+
+    def _deployed(self) -> list[Reader]:
+        """The readers whose processes are closed and replaced: all that report, and in few other worlds.
+
+        The chances are its own, so that the other worlds stay as they were.
+        """
+        is_deployed = Random(f"{self.plan!r} deploys").random() < DEPLOYED
+        return self.readers if is_deployed or self.judges.reporting.table.used else []
+
+    def _replace_on(self, reader: Reader) -> None:
+        random = Random(f"{self.plan!r} replaces {reader.host.name}")
+        while True:
+            self.scheduler.pause(random.expovariate(1 / DEPLOYED_EVERY_S))
+            self.record.counted["processes closed and replaced"] += 1
+            self.scheduler.spawn(f"end of a process of {reader.host.name}", reader.host.machine, reader.close)
 
     def _sweep_on(self) -> None:
         while True:
@@ -134,6 +160,8 @@ class Course:
                 f"end of {reader.host.name}", reader.host.machine, partial(self._end, ending, reader)
             )
         self.scheduler.run(self.scheduler.now_s + 3 * QUIET_S)
+        missing = [reader.host.name for reader in self.readers if reader not in self.ended]
+        require(not missing, "liveness", f"{missing} wait for ever")
         ending.table(self.account.table.items(), self.scheduler.now_s)
         ending.listener(self.account.function.waiting)
         self.judges.reporting.over()
@@ -166,6 +194,7 @@ class Course:
         calls.clear()
         self._get_parameters(reader, QUIET_S / 2)
         ending.first_minute(reader, calls)
+        self.ended.append(reader)
         self.record.counted["readers seen converged"] += 1
 
     def _get_parameters(self, reader: Reader, seconds: float) -> None:

@@ -17,6 +17,7 @@ from tests.simulation.checkers.logins import Logins
 from tests.simulation.checkers.parameters import ServingParameters
 from tests.simulation.checkers.reports import ReportWatch
 from tests.simulation.checkers.serving import Serving
+from tests.simulation.checkers.soundness import sound
 from tests.simulation.checkers.table import Items
 from tests.simulation.checkers.waits import Waits
 from tests.simulation.peers.parameterstore import Asked
@@ -174,11 +175,17 @@ class Judges:
         """A login may ask again for its secret, whatever is known of it."""
         self.cost.invalidated(reader, name)
 
+    def interrupted(self, reader: Reader) -> None:
+        """A call of the running thread ended by what a signal handler raised."""
+        self.record.say(reader.host.name, "was interrupted")
+        sound(reader.cache, reader.host, self.scheduler.running)
+        self.cost.interrupted(reader)
+
     def reborn(self, reader: Reader) -> None:
         """A process begins anew, and knows nothing."""
         reader.born_s = self.scheduler.now_s
         self.serving.forgotten(reader.host.name)
-        self.logins.forgotten(reader.host.name)
+        self.logins.memories.forgotten(reader.host.name)
         self.serving_parameters.forgotten(reader.host.name)
 
 

@@ -24,6 +24,7 @@ from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.checkers.measures import Measures
 from tests.simulation.checkers.order import Order
 from tests.simulation.hosts import Host, HostClock
+from tests.simulation.interruptions import Interruptions
 from tests.simulation.judges import Judges
 from tests.simulation.peers.database import connect
 from tests.simulation.peers.dynamodb import TableClient, WatchedMarkers
@@ -121,6 +122,11 @@ class Processes:
             parameters=self.parameters.read,
             copies=self.judges.copies,
             counted=self.setting.record.counted,
+            interruptions=Interruptions.of(
+                host, self.scheduler, repr(self.plan), self.setting.record.counted
+            ),
+            interrupted=self.judges.interrupted,
+            closed=self.judges.waits.closed,
             mean_gap_s=plan.mean_gap_s,
             storms=plan.storms,
             steady=plan.steady,

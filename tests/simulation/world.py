@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from traceback import format_exc
+from typing import Final
 
 from tests.simulation.account import Account
 from tests.simulation.changer import ParameterReads
@@ -13,6 +15,7 @@ from tests.simulation.checkers import secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.course import Course
 from tests.simulation.gremlins import Gremlins
+from tests.simulation.interruptions import in_finalisers
 from tests.simulation.judges import Judges
 from tests.simulation.moves import Moves
 from tests.simulation.peers.lambdas import ENVIRONMENTS
@@ -25,6 +28,9 @@ from tests.simulation.setting import Setting
 from tests.simulation.threads import cooperative
 from tests.simulation.watch import Watch
 from tests.simulation.weather import Requests, Weather
+
+CRASH: Final = "crash"
+"""What broke where no checker saw anything: the simulation itself has failed."""
 
 
 @dataclass(slots=True)
@@ -92,12 +98,14 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None, *, only: str
     """
     scheduler, broken = Scheduler(), None
     record = Record(scheduler, trace)
-    with cooperative(scheduler), secrecy.listening_to_logs():
+    with cooperative(scheduler), secrecy.listening_to_logs(), in_finalisers():
         world = World(Random(seed), record, only)
         try:
             world.live()
         except BrokenPromiseError as error:
             broken = error
+        except Exception:  # noqa: BLE001 # told with its seed, and the next seeds go on
+            broken = BrokenPromiseError(CRASH, format_exc())
         finally:
             scheduler.close()
     account, counted = world.setting.account, record.counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from keyturn.cache.limits import DEFAULTS
 from keyturn.errors import (
     AccessDeniedError,
     SecretError,
@@ -16,7 +17,8 @@ from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
-from tests.simulation.checkers.serving import ERROR_MEMORY_S, Position
+from tests.simulation.checkers.errors import MEMORY_S
+from tests.simulation.checkers.serving import Position
 from tests.simulation.peers.flights import Flights
 from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, Put, Span, under_path
 from tests.simulation.peers.secretsmanager import READ_LAG_S
@@ -84,11 +86,16 @@ class ServingParameters:
         # With a background thread the caller that finds the names too old may leave with them.
         ttls = 2 if ask.reader.background else 1
         since_s = ask.begun_s - ttls * ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
-        if not self._is_well(ask.reader, since_s):
+        if not self._is_well(ask.reader, since_s) or self._has_spent_its_patience(ask):
             return
         for name in set(possible) - set(outcome):
             was_there = all(state is not None for state in self.store.since(name, since_s))
             require(not was_there, "path", f"{ask.reader.host.name} does not find {name} under {path}")
+
+    def _has_spent_its_patience(self, ask: Ask) -> bool:
+        """Whether this caller has waited for a table that hangs, and so leaves with the names that it has."""
+        waited_s = self.scheduler.now_s - ask.begun_s
+        return self.weather.hangs_since(ask.begun_s) and waited_s > DEFAULTS.refresh_wait_s - 0.1
 
     def _judge(self, ask: Ask, name: str, parameter: Parameter) -> None:
         put = self.store.puts.get((name, parameter.value))
@@ -182,7 +189,7 @@ class ServingParameters:
 
     def _raised(self, ask: Ask, error: SecretError) -> None:
         secrecy.error(error)
-        since_s = ask.begun_s - ERROR_MEMORY_S
+        since_s = ask.begun_s - MEMORY_S
         match error:
             case UnavailableError() | AccessDeniedError():
                 troubled_s = max(self.weather.calm_since(SECRETS), self.store.throttled_s)

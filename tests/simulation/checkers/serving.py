@@ -12,19 +12,16 @@ from keyturn.errors import (
     SecretError,
     SecretNotFoundError,
     StageNotFoundError,
-    UnavailableError,
 )
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.checkers.errors import Errors
 from tests.simulation.peers.flights import Flights
-from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span, State
+from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span
 from tests.simulation.reader import Reader, Served
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 from tests.simulation.weather import EVENTS, LISTENER, SECRETS, SWEEPS, TABLE, TAMPER, Weather
-
-ERROR_MEMORY_S = READ_LAG_S + 2.0
-"""For how long an error may be told after its reason passed: an old read, remembered for a moment."""
 
 Key = tuple[str, str, str]
 
@@ -44,9 +41,13 @@ class Position:
 
 @dataclass(slots=True)
 class Told:
-    """What Secrets Manager last told a host of a secret's stage (true seconds)."""
+    """What Secrets Manager last told a host of a secret's stage (true seconds).
+
+    `read_s`: when the last read was begun that brought a version.
+    """
 
     begun_s: float = 0.0
+    read_s: float = -NEVER_S
     gone_s: float = 0.0
     gone_to: Actor | None = None
     denied_to: Actor | None = None
@@ -68,6 +69,10 @@ class Serving:
     told: dict[Key, Told] = field(default_factory=dict)
     late: Callable[[str, float], None] = lambda _name, _age_s: None
     pace_s: float = 0.0
+    errors: Errors = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.errors = Errors(self.service, self.weather)
 
     # What Secrets Manager told
 
@@ -77,6 +82,7 @@ class Serving:
         outcome = answer.outcome
         told.begun_s = max(told.begun_s, answer.begun_s)
         if isinstance(outcome, SecretVersion):
+            told.read_s = answer.begun_s if not answer.pinned else told.read_s
             told.gone_to = told.denied_to = None
             self.denied_s.pop((answer.host, outcome.arn, answer.stage), None)
         elif isinstance(outcome, AccessDeniedError):
@@ -97,6 +103,9 @@ class Serving:
         for key in list(self.positions):
             if key[0] == host and name in (None, self._name(key[1])) and stage in (None, key[2]):
                 del self.positions[key]
+        for key, told in self.told.items():
+            if key[0] == host and name in (None, key[1]) and stage in (None, key[2]):
+                told.read_s = -NEVER_S
 
     # What a reader served
 
@@ -109,7 +118,7 @@ class Serving:
         was_gone, told.gone_to = is_told, None
         if isinstance(served.outcome, SecretError):
             told.denied_to = None
-            self._raised(served, served.outcome)
+            self.errors.raised(served, served.outcome, name, _what(served), told.read_s)
             return
         version = served.outcome
         self._identity(served, version, name)
@@ -277,41 +286,6 @@ class Serving:
                     found,
                     self.scheduler.now_s,
                 )
-
-    # What a reader raised
-
-    def _raised(self, served: Served, error: SecretError) -> None:
-        since_s = served.begun_s - ERROR_MEMORY_S
-        name = self._name(served.secret_id)
-        match error:
-            case UnavailableError() | AccessDeniedError():
-                truthful = self.weather.calm_since(SECRETS) > served.begun_s - bounds.REST_S
-            case SecretDeletedError():
-                truthful = any(one is not None and one.deleted for one in self._states(name, since_s))
-            case SecretNotFoundError():
-                arns = {served.secret_id} if served.secret_id.count("-000") else set[str]()
-                truthful = any(
-                    one is None or {one.arn} != (arns or {one.arn}) for one in self._states(name, since_s)
-                )
-            case StageNotFoundError():
-                spans = self.service.label(name, served.stage)
-                recent = [
-                    one
-                    for at, one in enumerate(spans)
-                    if at + 1 == len(spans) or spans[at + 1].start_s > since_s
-                ]
-                truthful = any(one.holder is None for one in recent)
-            case _:
-                truthful = False
-        require(truthful, "error", f"{_what(served)} was refused with {type(error).__name__}, untruly")
-
-    def _states(self, name: str, since_s: float) -> list[State | None]:
-        history = self.service.states[name]
-        return [
-            state
-            for at, (_, state) in enumerate(history)
-            if at + 1 == len(history) or history[at + 1][0] > since_s
-        ]
 
     def _name(self, secret_id: str) -> str:
         return self.service.name_by_id.get(secret_id, secret_id)
