@@ -19,8 +19,11 @@ from tests.simulation.peers.secretsmanager import READ_LAG_S, SecretsManager, St
 from tests.simulation.reader import Served
 from tests.simulation.weather import SECRETS, Weather
 
-KNOWN_S = 45.0
-"""For so long a version that was read is at hand, whatever fails: less than any reader's shortest bound."""
+KNOWN_S = 30.0
+"""For so long a version that was read is at hand, whatever fails or hangs.
+
+The shortest bound of a reader is 60 s, less its spread and the 6 s by which an answer may be old.
+"""
 
 MEMORY_S = READ_LAG_S + 2.0
 """For how long an error may be told after its reason passed: an old read, remembered for a moment."""
