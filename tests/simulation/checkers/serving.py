@@ -55,7 +55,7 @@ class Told:
 
 @dataclass(slots=True)
 class Serving:
-    """Watches every answer of every reader."""
+    """Watches every answer of every reader. `proved`: the ids by which a process was served a stage."""
 
     scheduler: Scheduler
     service: SecretsManager
@@ -67,6 +67,7 @@ class Serving:
     invalidated_s: dict[tuple[str, str], float] = field(default_factory=dict)
     denied_s: dict[Key, float] = field(default_factory=dict)
     told: dict[Key, Told] = field(default_factory=dict)
+    proved: set[Key] = field(default_factory=set)
     late: Callable[[str, float], None] = lambda _name, _age_s: None
     pace_s: float = 0.0
     errors: Errors = field(init=False)
@@ -106,6 +107,7 @@ class Serving:
         for key, told in self.told.items():
             if key[0] == host and name in (None, key[1]) and stage in (None, key[2]):
                 told.read_s = -NEVER_S
+        self.proved = {key for key in self.proved if key[0] != host or name not in (None, self._name(key[1]))}
 
     # What a reader served
 
@@ -118,9 +120,13 @@ class Serving:
         was_gone, told.gone_to = is_told, None
         if isinstance(served.outcome, SecretError):
             told.denied_to = None
-            self.errors.raised(served, served.outcome, name, _what(served), told.read_s)
+            # An id means nothing to a process before an answer to it: it may be another account's.
+            is_proved = (served.reader.host.name, served.secret_id, served.stage) in self.proved
+            read_s = told.read_s if is_proved else -NEVER_S
+            self.errors.raised(served, served.outcome, name, _what(served), read_s)
             return
         version = served.outcome
+        self.proved.add((served.reader.host.name, served.secret_id, served.stage))
         self._identity(served, version, name)
         self._asked_again(served, told, name)
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
