@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from keyturn.cache.limits import DEFAULTS
 from keyturn.errors import (
     AccessDeniedError,
     SecretError,
@@ -86,16 +85,15 @@ class ServingParameters:
         # With a background thread the caller that finds the names too old may leave with them.
         ttls = 2 if ask.reader.background else 1
         since_s = ask.begun_s - ttls * ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
-        if not self._is_well(ask.reader, since_s) or self._has_spent_its_patience(ask):
+        if not self._is_well(ask.reader, since_s) or self._is_patience_spent(ask):
             return
         for name in set(possible) - set(outcome):
             was_there = all(state is not None for state in self.store.since(name, since_s))
             require(not was_there, "path", f"{ask.reader.host.name} does not find {name} under {path}")
 
-    def _has_spent_its_patience(self, ask: Ask) -> bool:
-        """Whether this caller has waited for a table that hangs, and so leaves with the names that it has."""
-        waited_s = self.scheduler.now_s - ask.begun_s
-        return self.weather.hangs_since(ask.begun_s) and waited_s > DEFAULTS.refresh_wait_s - 0.1
+    def _is_patience_spent(self, ask: Ask) -> bool:
+        """Whether this caller has waited as long as it may, and so leaves with what there is."""
+        return self.scheduler.now_s - ask.begun_s >= bounds.PATIENCE_S
 
     def _judge(self, ask: Ask, name: str, parameter: Parameter) -> None:
         put = self.store.puts.get((name, parameter.value))
@@ -136,6 +134,7 @@ class ServingParameters:
             # Nobody waits for a service that rests, and what is known is served, within the bound.
             return
         asks = ask.is_second or self.store.flights.by_others((process, name), ask.begun_s)
+        asks = asks or self._is_patience_spent(ask)
         if asks or self.checks.by_others(process, ask.begun_s) or not self._is_well(reader, moved.start_s):
             return
         if any(span.holder is not None and span.holder.number == put.number for span in spans[last + 1 :]):

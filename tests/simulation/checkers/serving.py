@@ -201,6 +201,7 @@ class Serving:
         reader, limits, name = served.reader, served.reader.limits, version.name
         if (
             served.is_second
+            or self.scheduler.now_s - served.begun_s >= bounds.PATIENCE_S
             or self._is_asked_meanwhile(served, name)
             or self.checks.by_others(reader.host.process, served.begun_s)
             or not self._reader_is_well(reader, moved.start_s)
