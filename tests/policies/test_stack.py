@@ -188,9 +188,11 @@ def test_the_rotation_functions_template_has_the_printed_policy(chosen: tuple[st
     policy = normalised(deployed.policy(ROTATION))
     assert of_any_slot(normalised(document((*printed, *run)))) == of_any_slot(policy)
     # A template cannot hash the secret's name, so it has the attributes of every slot.
-    (told,) = (one for one in at(policy, "Statement") if one["Sid"] == "TellHeads")
+    statements = cast("list[Mapping[str, object]]", at(policy, "Statement"))
+    (told,) = (one for one in statements if one["Sid"] == "TellHeads")
     slots = [name for number in range(SLOTS) for name in (f"n{number}", f"e{number}")]
-    assert ["pk", "counter", *slots] == at(told, "Condition.ForAllValues:StringEquals.dynamodb:Attributes")
+    named = at(told, "Condition.ForAllValues:StringEquals.dynamodb:Attributes")
+    assert ["pk", "counter", *slots] == named
 
 
 def of_any_slot(policy: object) -> object:
