@@ -15,7 +15,7 @@ import botocore.loaders
 import pytest
 from hypothesis import HealthCheck, settings
 
-from keyturn.assembly import default_recorder
+from keyturn.assembly import default_announcer
 from tests.world import World
 from tools.extras import ROOT, missing_for
 
@@ -119,7 +119,7 @@ def _accepts_kwargs(handler: Callable[..., object]) -> bool:
 @pytest.fixture(autouse=True)
 def _announce_starts_anew() -> None:
     """Let no test announce with the clients that `announce` made for an earlier one and its account."""
-    default_recorder.cache_clear()
+    default_announcer.cache_clear()
 
 
 @pytest.fixture

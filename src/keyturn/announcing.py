@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from keyturn.assembly import default_recorder, recorder
+from typing import Final
+
+from keyturn.assembly import default_announcer, hurried
+from keyturn.cache.flights import Flight
+from keyturn.errors import MarkerTableError
 from keyturn.markers.decisions import announcement
 from keyturn.markers.recorder import Recorded
-from keyturn.runtime.host import marker_table_name
+from keyturn.runtime.host import SYSTEM_CLOCK, marker_table_name
+
+DEADLINE_S: Final = 1.0
+"""How many seconds a caller of `announce` waits, names and connections included: its own work is done."""
 
 
 def announce(
@@ -22,8 +29,9 @@ def announce(
     For rotation functions: call it at the end of createSecret, setSecret and finishSecret with the
     event's `SecretId` and `ClientRequestToken`. What is written is what DescribeSecret says, so a
     wrong, doubled or late call does no harm. It takes four DynamoDB requests, one more for each further
-    copy of the head, and one DescribeSecret when that already shows the change; else it waits for it, at
-    most about 6 s.
+    copy of the head, and one DescribeSecret when that already shows the change; else it asks again, for half
+    a second. It ends after 1 s in any case, also if a name is not resolved or a server does not answer: the
+    listener finds the change, too. Only the making of clients, at the first call, comes on top.
 
     Args:
         secret_id: name or ARN.
@@ -33,11 +41,24 @@ def announce(
         client, dynamodb_client: clients to use; made from the environment, once, if not given.
 
     Needs `secretsmanager:DescribeSecret` on the secret and `dynamodb:GetItem`, `PutItem` and
-    `UpdateItem` on the table. Raises `SecretError`, `MarkerTableError`, and `ConfigurationError` for
-    a step that Secrets Manager does not have or without a table. Threads may call it.
+    `UpdateItem` on the table. Raises `SecretError`, `MarkerTableError` (also after 1 s), and
+    `ConfigurationError` for a step that Secrets Manager does not have or without a table. Threads may
+    call it.
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     table = marker_table_name(marker_table)
     if client is None and dynamodb_client is None:
-        return default_recorder(table).record(hint)
-    return recorder(table, client, dynamodb_client).record(hint)
+        announcer = default_announcer(table)
+    else:
+        announcer = hurried(table, client, dynamodb_client)
+    # In a thread, since no client can put a bound on the resolution of a name.
+    flight = Flight(
+        "keyturn-announcement",
+        lambda: announcer.record(hint),
+        SYSTEM_CLOCK.monotonic(),
+        lambda _: None,
+    )
+    flight.begin()
+    if not flight.wait(DEADLINE_S):
+        raise MarkerTableError(table, f"the announcement got no answer within {DEADLINE_S:.0f} s")
+    return flight.outcome()

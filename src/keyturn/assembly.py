@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, dynamodb, region_of
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, TABLE_TIMEOUTS_S, ClientFactory, dynamodb, region_of
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 SETTLE_S: Final = DEFAULTS.settle_s
 """How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
+
+HURRIED_SETTLE_S: Final = 0.5
+"""The same for a rotation function, which must not wait: half of what its announcement may take."""
 
 ParameterSourceMaker: TypeAlias = Callable[[bool], SecretSource]
 """Makes the source of parameters: True for one that decrypts SecureStrings, False for one that does not."""
@@ -438,21 +441,29 @@ def late_reports(table: str, client: Callable[[], object]) -> Reports:
     return LateReports(Once(lambda: convergence_table(table, client())))
 
 
-def recorder(table: str, client: object, dynamodb_client: object) -> Recorder:
-    """What writes markers, with clients of its own where None is given."""
+def recorder(table: str, client: object, dynamodb_client: object, *, settle_s: float = SETTLE_S) -> Recorder:
+    """What writes markers through these clients."""
     from keyturn.aws.catalog import SecretsManagerCatalog
     from keyturn.markers.recorder import Recorder
 
+    catalog = SecretsManagerCatalog(cast("CatalogClient", client))
+    return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=settle_s)
+
+
+def hurried(table: str, client: object, dynamodb_client: object) -> Recorder:
+    """A recorder for a caller that must not wait, with clients of its own where None is given.
+
+    These try each call once. What is not visible soon is left to the listener.
+    """
     factory = ClientFactory()
     if client is None:
-        client = factory.make("secretsmanager", SECRETS_TIMEOUTS_S)
+        client = factory.make("secretsmanager", TABLE_TIMEOUTS_S, attempts=1)
     if dynamodb_client is None:
-        dynamodb_client = factory.make("dynamodb", SECRETS_TIMEOUTS_S, region_of(client))
-    catalog = SecretsManagerCatalog(cast("CatalogClient", client))
-    return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=SETTLE_S)
+        dynamodb_client = factory.make("dynamodb", TABLE_TIMEOUTS_S, region_of(client), attempts=1)
+    return recorder(table, client, dynamodb_client, settle_s=HURRIED_SETTLE_S)
 
 
 @functools.cache
-def default_recorder(table: str) -> Recorder:
-    """The recorder of this process for that table, with clients made once."""
-    return recorder(table, None, None)
+def default_announcer(table: str) -> Recorder:
+    """What `announce` records with in this process for that table, with clients made once."""
+    return hurried(table, None, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 
 import boto3
@@ -10,7 +12,7 @@ from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from keyturn import ConfigurationError, InvalidSecretIdError, Peers, SecretCache, announce
+from keyturn import ConfigurationError, InvalidSecretIdError, MarkerTableError, Peers, SecretCache, announce
 from keyturn.markers.recorder import Outcome
 from keyturn.testing.fakes import FakeClock
 
@@ -74,3 +76,36 @@ def test_announcing_nonsense_is_told_before_any_call(monkeypatch: pytest.MonkeyP
         announce(NAME, step="doneSecret", marker_table=TABLE)
     with pytest.raises(InvalidSecretIdError):
         announce("", marker_table=TABLE)
+
+
+@pytest.mark.proof
+def test_an_endpoint_that_hangs_holds_a_rotation_up_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are taken and nothing is answered: an error after 1 s. It was after 16 s."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        # A margin for a busy machine: it takes 1.0 s and the making of two clients.
+        begun_s = time.monotonic()
+        with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
+            announce(NAME, step="setSecret", marker_table=TABLE)
+        assert 5 > time.monotonic() - begun_s
+
+
+@pytest.mark.proof
+def test_a_version_that_is_not_visible_yet_is_left_to_the_listener(
+    clients: tuple[SecretsManagerClient, DynamoDBClient],
+) -> None:
+    """DescribeSecret is asked again for half a second, then the announcement ends. It was after 6 s."""
+    secrets, dynamodb = clients
+    announce(NAME, marker_table=TABLE, client=secrets, dynamodb_client=dynamodb)
+    unknown = "1f5c9a2e-0000-4000-8000-000000000000"
+    begun_s = time.monotonic()
+    told = announce(
+        NAME,
+        version_id=unknown,
+        step="createSecret",
+        marker_table=TABLE,
+        client=secrets,
+        dynamodb_client=dynamodb,
+    )
+    assert (Outcome.DEFERRED, 5) == (told.outcome, told.looks)
+    assert 4 > time.monotonic() - begun_s

@@ -15,7 +15,9 @@ from moto import mock_aws
 
 from keyturn import ConfigurationError
 from keyturn.rotation import RotationFunction, announcing
+from keyturn.rotation.announcements import Announcements
 from keyturn.testing import Rotation
+from keyturn.testing.fakes import FakeClock
 from keyturn.testing.moto import mend_moto
 from keyturn.testing.rotation import STEPS
 
@@ -166,15 +168,36 @@ def test_a_failed_step_is_not_announced(client: SecretsManagerClient, step: str)
 def test_a_failed_announcement_fails_no_step(
     client: SecretsManagerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The table is gone: the rotation ends as any other, with one line in the log for each announcement."""
+    """The table is gone: the rotation ends as any other, with one line in the log for all steps."""
     told, template = Told(client, ConnectionError("no table")), Template(client)
     rotation = Rotation(client, "app/db", announcing(template.lambda_handler, announce=told))
     with caplog.at_level(logging.INFO, "keyturn"):
         rotation.run()
     value = json.loads(client.get_secret_value(SecretId="app/db")["SecretString"])
     assert template.server == value["password"] != "one"
-    assert 3 == caplog.text.count("was not announced")
+    assert 1 == caplog.text.count("was not announced")
     assert template.server not in caplog.text
+
+
+def test_after_a_failure_nothing_is_announced_for_a_minute(
+    client: SecretsManagerClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table that cannot be reached costs a rotation one attempt, and the log says so once."""
+    told, clock = Told(client, ConnectionError("no table")), FakeClock()
+    rotation = Rotation(client, "app/db", Template(client).lambda_handler)
+    rotation.create()
+    token = rotation.version_id
+    announcements = Announcements(told, clock)
+    for step in TOLD:
+        announcements.tell("app/db", token, step)
+        clock.freeze(29.0)
+    assert [("createSecret", token)] == told.steps
+    assert 1 == caplog.text.count("no step is announced in the next 60 s")
+    told.error = None
+    clock.advance(2.0)
+    for step in TOLD:
+        announcements.tell("app/db", token, step)
+    assert ["createSecret", *TOLD] == [step for step, _ in told.steps]
 
 
 def test_without_a_marker_table_nothing_fails(
@@ -184,7 +207,7 @@ def test_without_a_marker_table_nothing_fails(
     monkeypatch.delenv("KEYTURN_MARKER_TABLE", raising=False)
     with caplog.at_level(logging.WARNING, "keyturn"):
         Rotation(client, "app/db", announcing(Template(client).lambda_handler)).run()
-    assert 3 == caplog.text.count("was not announced")
+    assert 1 == caplog.text.count("was not announced")
     assert "KEYTURN_MARKER_TABLE" in caplog.text
 
 

@@ -1,7 +1,8 @@
 """Announcements of a rotation's steps, also for rotation functions that are not keyturn's.
 
 An announcement only saves time: readers find a rotation without it, too. So an announcement that fails is
-logged, and the step counts as done.
+logged, the step counts as done, and the next steps do not wait for the same trouble: nothing is announced for
+a minute.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Final, Protocol, TypeVar
 
 from keyturn.announcing import announce
 from keyturn.errors import ConfigurationError
+from keyturn.model.instant import Clock, Instant
+from keyturn.runtime.host import SYSTEM_CLOCK
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
@@ -22,6 +25,9 @@ FIELDS: Final = ("Step", "SecretId", "ClientRequestToken")
 
 ANNOUNCED: Final = frozenset({"createSecret", "setSecret", "finishSecret"})
 """The steps after which readers have something to do. testSecret changes nothing."""
+
+SILENCE_S: Final = 60.0
+"""For so many seconds after an announcement that failed no other one is tried."""
 
 _E = TypeVar("_E", bound=Mapping[str, object])
 _C = TypeVar("_C")
@@ -41,8 +47,8 @@ def announcing(handler: Callable[[_E, _C], _R], *, announce: Announce = announce
 
     After each step but testSecret the new handler announces the step and its token, once `handler` has
     returned. It returns what `handler` returned. An error of `handler` passes through, and nothing is
-    announced. An announcement that fails is logged, and the step counts as done. `handler` alone gets an
-    event that is not one of a rotation.
+    announced. An announcement that fails is logged, and the step counts as done; the new handler announces
+    nothing in the 60 s after it. `handler` alone gets an event that is not one of a rotation.
 
     Args:
         handler: called as `handler(event, context)`. It must have done the step when it returns.
@@ -53,6 +59,7 @@ def announcing(handler: Callable[[_E, _C], _R], *, announce: Announce = announce
     """
     if not callable(handler):
         raise ConfigurationError(f"announcing() takes a handler, not {type(handler).__name__}")
+    announcements = Announcements(announce)
 
     @wraps(handler)
     def announcing_handler(event: _E, context: _C) -> _R:
@@ -60,7 +67,7 @@ def announcing(handler: Callable[[_E, _C], _R], *, announce: Announce = announce
         step, secret_id, token = parsed(event)
         returned = handler(event, context)
         if secret_id is not None and token is not None and step in ANNOUNCED:
-            tell(announce, secret_id, token, step)
+            announcements.tell(secret_id, token, step)
         return returned
 
     return announcing_handler
@@ -73,15 +80,35 @@ def parsed(event: object) -> tuple[str | None, str | None, str | None]:
     return step, secret_id, token
 
 
-def tell(announce: Announce, secret_id: str, token: str, step: str) -> None:
-    """Announce a step that has ended. A failure is logged, and raises nothing."""
-    try:
-        announce(secret_id, version_id=token, step=step)
-    except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
-        log.warning(
-            "%s of %s was not announced: %s",
-            step,
-            secret_id,
-            error,
-            extra=about("not_announced", secret=secret_id, error=error),
-        )
+class Announcements:
+    """The announcements of one rotation function. Threads may share it.
+
+    Args:
+        announce: tells the marker table of a step.
+        clock: tells when the silence after a failure ends.
+    """
+
+    def __init__(self, announce: Announce, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._announce = announce
+        self._clock = clock
+        self._failed: Instant | None = None
+
+    def tell(self, secret_id: str, token: str, step: str) -> None:
+        """Announce a step that has ended, unless an announcement failed in the last `SILENCE_S` seconds.
+
+        A failure is logged, and raises nothing.
+        """
+        if self._failed is not None and self._failed.age_s(Instant.now(self._clock)) < SILENCE_S:
+            return
+        try:
+            self._announce(secret_id, version_id=token, step=step)
+        except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
+            self._failed = Instant.now(self._clock)
+            log.warning(
+                "%s of %s was not announced: %s; no step is announced in the next %g s",
+                step,
+                secret_id,
+                error,
+                SILENCE_S,
+                extra=about("not_announced", secret=secret_id, error=error),
+            )

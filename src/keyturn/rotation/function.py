@@ -19,7 +19,7 @@ from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.aws.unseen import unseen
 from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
-from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
+from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, Announcements, parsed
 from keyturn.rotation.issuing import Issuer, retire, unlabelled, withdraw
 from keyturn.rotation.retirement import RETIRE, Decision, Retirement, Retires, decision_of, say
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
@@ -64,7 +64,8 @@ class RotationFunction:
         strategy: makes the changes.
         client: a boto3 or botocore client for Secrets Manager. Default: a client made at the first step.
         announce: called after each step but testSecret. `keyturn.announce` reads the table's name from
-            the environment variable `KEYTURN_MARKER_TABLE`. A failure is logged, and the step goes on.
+            the environment variable `KEYTURN_MARKER_TABLE`. A failure is logged, and the step goes on;
+            nothing is announced in the 60 s after it.
         password_length, exclude_characters: of the new password (GetRandomPassword). By default the
             characters are excluded that a connection URL cannot have unquoted.
         retirement: when the credential of AWSPREVIOUS is taken away, for a strategy with two of them. An
@@ -87,7 +88,7 @@ class RotationFunction:
         self._strategy = strategy
         self._made = Once(lambda: client or make_client("secretsmanager", SECRETS_TIMEOUTS_S))
         self._source = SecretsManagerSource(self._client)
-        self._announce = announce
+        self._announcements = Announcements(announce)
         self._password_length = password_length
         self._exclude_characters = exclude_characters
         self._retirement = retirement
@@ -116,7 +117,7 @@ class RotationFunction:
         if AWSCURRENT not in stages.get(token, ()):
             self._do(step, secret_id, token, stages)
         if step in ANNOUNCED:
-            tell(self._announce, secret_id, token, step)
+            self._announcements.tell(secret_id, token, step)
         return None
 
     def _do(self, step: str, secret_id: str, token: str, stages: Stages) -> None:

@@ -141,7 +141,7 @@ variable "environment" {
 }
 
 variable "timeout_seconds" {
-  description = "How long one step may take. An announcement takes at most about 6 seconds of it."
+  description = "How long one step may take. An announcement takes at most about 1 second of it."
   type        = number
   default     = 60
 
