@@ -19,18 +19,33 @@ variable "code_bucket" {
   description = "The S3 bucket, in this Region, that holds rotation_listener.zip. Null if listener_zip is given."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_bucket == null || can(regex("^[A-Za-z0-9._-]{2,62}[A-Za-z0-9_-]$", var.code_bucket))
+    error_message = "code_bucket is the name of a bucket, without s3:// and without a key."
+  }
 }
 
 variable "code_key" {
   description = "The key of rotation_listener.zip in that bucket."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_key == null || can(regex("^[^/]+(/[^/]+)*$", var.code_key))
+    error_message = "code_key is the key of an object, without its bucket and without a slash at the beginning or end."
+  }
 }
 
 variable "code_s3_object_version" {
   description = "The version of that object, in a bucket that keeps versions. Null means the newest."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_s3_object_version == null || can(regex("^[!-~]*$", var.code_s3_object_version))
+    error_message = "code_s3_object_version is the version of an S3 object."
+  }
 }
 
 variable "name_prefixes" {
@@ -39,8 +54,8 @@ variable "name_prefixes" {
   default     = []
 
   validation {
-    condition     = alltrue([for prefix in var.name_prefixes : can(regex("^[A-Za-z0-9/_+=.@!-]+$", prefix))])
-    error_message = "Each prefix has letters, digits and / _ + = . @ ! -"
+    condition     = length(var.name_prefixes) <= 10 && alltrue([for prefix in var.name_prefixes : can(regex("^[A-Za-z0-9/_+=.@!-]+$", prefix))])
+    error_message = "name_prefixes is at most ten prefixes of letters, digits and / _ + = . @ ! -"
   }
 }
 
@@ -59,6 +74,11 @@ variable "parameter_prefixes" {
   description = "Prefixes of the parameters whose versions the sweep puts into their markers. Empty means none."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = length(var.parameter_prefixes) <= 10 && alltrue([for one in var.parameter_prefixes : can(regex("^[A-Za-z0-9/_.-]+$", one))])
+    error_message = "parameter_prefixes is at most ten prefixes of letters, digits and / _ . -."
+  }
 }
 
 variable "cloudtrail_events" {
@@ -115,6 +135,11 @@ variable "table_key_arn" {
   description = "A KMS key of yours that encrypts the tables. Null means the key that DynamoDB owns."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.table_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.table_key_arn))
+    error_message = "table_key_arn is the ARN of a KMS key, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be in a policy."
+  }
 }
 
 variable "convergence" {
@@ -127,12 +152,22 @@ variable "alarm_topic_arn" {
   description = "An SNS topic that the alarms tell. Null means nobody."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn is the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME."
+  }
 }
 
 variable "log_retention_days" {
   description = "Days the listener's log is kept."
   type        = number
   default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 180, 365], var.log_retention_days)
+    error_message = "log_retention_days is 1, 3, 5, 7, 14, 30, 60, 90, 180 or 365."
+  }
 }
 
 variable "runtime" {
@@ -150,6 +185,11 @@ variable "reserved_concurrency" {
   description = "Executions kept free for the listener, and at most so many at a time. -1 reserves and limits nothing."
   type        = number
   default     = -1
+
+  validation {
+    condition     = var.reserved_concurrency == -1 || (var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency)
+    error_message = "reserved_concurrency is -1, or a whole number from 1; with 0 the listener would never run."
+  }
 }
 
 variable "tags" {

@@ -97,7 +97,7 @@ def stack(guarded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) ->
     storage = session.client("s3")
     storage.create_bucket(Bucket=BUCKET)
     storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-    return stack_of(session, deploy(session, ParameterPrefixes="/prod/, /shared/"))
+    return stack_of(session, deploy(session, ParameterPrefixes="/prod/,/shared/"))
 
 
 def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:

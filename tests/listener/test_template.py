@@ -168,7 +168,7 @@ def test_the_function_is_on_arm_with_its_own_log_and_reserves_nothing_unasked(te
     assert {"Fn::If": ["HasReservedConcurrency", {"Ref": "ReservedConcurrency"}, NOTHING]} == at(
         template, f"{function}.ReservedConcurrentExecutions"
     )
-    assert -1 == at(template, "Parameters.ReservedConcurrency.Default")
+    assert "-1" == at(template, "Parameters.ReservedConcurrency.Default")
 
 
 def test_the_runtime_is_the_newest_that_is_tested(template: object) -> None:

@@ -189,3 +189,30 @@ run "a_choice_that_there_is_not" {
 
   expect_failures = [var.cloudtrail_events]
 }
+
+run "what_can_only_fail_later" {
+  command = plan
+
+  variables {
+    listener_zip           = null
+    code_bucket            = "s3://code"
+    code_key               = "/listener.zip"
+    code_s3_object_version = "a version"
+    parameter_prefixes     = ["/prod/*"]
+    table_key_arn          = "alias/x"
+    alarm_topic_arn        = "alarms"
+    log_retention_days     = 31
+    reserved_concurrency   = 0
+  }
+
+  expect_failures = [
+    var.code_bucket,
+    var.code_key,
+    var.code_s3_object_version,
+    var.parameter_prefixes,
+    var.table_key_arn,
+    var.alarm_topic_arn,
+    var.log_retention_days,
+    var.reserved_concurrency,
+  ]
+}

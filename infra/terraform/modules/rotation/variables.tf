@@ -18,36 +18,66 @@ variable "code_bucket" {
   description = "The S3 bucket, in this Region, that holds the function's zip. Null if function_zip is given."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_bucket == null || can(regex("^[A-Za-z0-9._-]{2,62}[A-Za-z0-9_-]$", var.code_bucket))
+    error_message = "code_bucket is the name of a bucket, without s3:// and without a key."
+  }
 }
 
 variable "code_key" {
   description = "The key of the zip in that bucket."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_key == null || can(regex("^[^/]+(/[^/]+)*$", var.code_key))
+    error_message = "code_key is the key of an object, without its bucket and without a slash at the beginning or end."
+  }
 }
 
 variable "code_s3_object_version" {
   description = "The version of that object, in a bucket that keeps versions. Null means the newest."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.code_s3_object_version == null || can(regex("^[!-~]*$", var.code_s3_object_version))
+    error_message = "code_s3_object_version is the version of an S3 object."
+  }
 }
 
 variable "handler" {
   description = "The function in the zip that does the steps, as MODULE.NAME; keyturn.rotation.wrapper.handler for a function that is not keyturn's."
   type        = string
   default     = "app.handler"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_/-]+([.][A-Za-z0-9_/-]+)+$", var.handler))
+    error_message = "handler is MODULE.NAME."
+  }
 }
 
 variable "wrapped_handler" {
   description = "With that wrapper, the function that does the steps (lambda_function.lambda_handler). Else empty."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_/-]+([.][A-Za-z0-9_/-]+)+)?$", var.wrapped_handler))
+    error_message = "wrapped_handler is MODULE.NAME, or empty."
+  }
 }
 
 variable "layers" {
   description = "ARNs of layer versions, such as one of keyturn_layer.zip."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = length(var.layers) <= 5 && alltrue([for one in var.layers : can(regex("^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+$", one))])
+    error_message = "layers is at most five ARNs of layer versions."
+  }
 }
 
 variable "runtime" {
@@ -97,6 +127,11 @@ variable "secret_key_arns" {
   description = "ARNs of KMS keys of yours that encrypt these secrets. Empty means aws/secretsmanager."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for one in var.secret_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", one))])
+    error_message = "secret_key_arns is ARNs of KMS keys, arn:aws:kms:REGION:ACCOUNT:key/ID."
+  }
 }
 
 variable "lists_versions" {
@@ -108,30 +143,55 @@ variable "lists_versions" {
 variable "marker_table" {
   description = "The name of the marker table (marker_table_name of the listener's module)."
   type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.marker_table))
+    error_message = "marker_table is the name of a table, not its ARN."
+  }
 }
 
 variable "convergence_table" {
   description = "The name of the convergence table, if the function counts who still holds a version. Empty means none."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_.-]{3,255})?$", var.convergence_table))
+    error_message = "convergence_table is the name of a table, not its ARN, or empty."
+  }
 }
 
 variable "table_key_arn" {
   description = "A KMS key of yours that encrypts the tables. Null means the key that DynamoDB owns."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.table_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.table_key_arn))
+    error_message = "table_key_arn is the ARN of a KMS key, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias cannot be in a policy."
+  }
 }
 
 variable "subnet_ids" {
   description = "Subnets from which the server can be reached, and the endpoints of Secrets Manager and DynamoDB. Empty means no VPC."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for one in var.subnet_ids : can(regex("^subnet-[0-9a-z]+$", one))])
+    error_message = "subnet_ids is ids of subnets."
+  }
 }
 
 variable "security_group_ids" {
   description = "Security groups of the function, in the subnets' VPC. The server's must let them in."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for one in var.security_group_ids : can(regex("^sg-[0-9a-z]+$", one))])
+    error_message = "security_group_ids is ids of security groups."
+  }
 }
 
 variable "environment" {
@@ -155,12 +215,22 @@ variable "alarm_topic_arn" {
   description = "An SNS topic that the alarm of a failed step tells. Null means nobody."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn is the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME."
+  }
 }
 
 variable "log_retention_days" {
   description = "Days the function's log is kept."
   type        = number
   default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 180, 365], var.log_retention_days)
+    error_message = "log_retention_days is 1, 3, 5, 7, 14, 30, 60, 90, 180 or 365."
+  }
 }
 
 variable "tags" {

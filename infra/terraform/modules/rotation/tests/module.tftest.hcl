@@ -31,7 +31,7 @@ run "by_default" {
     error_message = "Secrets Manager may invoke it, for secrets of this account."
   }
   assert {
-    condition     = [for one in jsondecode(aws_iam_role_policy.rotation.policy).Statement : one.Sid] == ["RotateSecrets", "MakePasswords", "AnnounceSteps", "WriteItsLog"]
+    condition     = [for one in jsondecode(aws_iam_role_policy.rotation.policy).Statement : one.Sid] == ["RotateSecrets", "MakePasswords", "LookAtMarkers", "AnnounceSteps", "TellHeads", "WriteItsLog"]
     error_message = "The role may do the four steps, announce them and log."
   }
   assert {
@@ -63,7 +63,7 @@ run "with_everything" {
   }
 
   assert {
-    condition     = [for one in jsondecode(aws_iam_role_policy.rotation.policy).Statement : one.Sid] == ["RotateSecrets", "ListVersions", "MakePasswords", "ReadSecrets", "UseSecretKeys", "UseAdminKeys", "AnnounceSteps", "CountReports", "UseTableKey", "WriteItsLog", "AttachToNetwork", "RefuseNetworkToCode"]
+    condition     = [for one in jsondecode(aws_iam_role_policy.rotation.policy).Statement : one.Sid] == ["RotateSecrets", "ListVersions", "MakePasswords", "ReadSecrets", "UseSecretKeys", "UseAdminKeys", "LookAtMarkers", "AnnounceSteps", "TellHeads", "CountReports", "UseTableKey", "WriteItsLog", "AttachToNetwork", "RefuseNetworkToCode"]
     error_message = "Each choice has its statements."
   }
   assert {
@@ -88,4 +88,36 @@ run "without_code" {
   }
 
   expect_failures = [aws_lambda_function.function]
+}
+
+run "what_can_only_fail_later" {
+  command = plan
+
+  variables {
+    handler            = "app"
+    wrapped_handler    = "app"
+    layers             = ["keyturn"]
+    secret_key_arns    = ["alias/x"]
+    marker_table       = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers"
+    convergence_table  = "arn:aws:dynamodb:eu-west-1:111122223333:table/convergence"
+    table_key_arn      = "alias/x"
+    subnet_ids         = ["vpc-1"]
+    security_group_ids = ["default"]
+    alarm_topic_arn    = "alarms"
+    log_retention_days = 31
+  }
+
+  expect_failures = [
+    var.handler,
+    var.wrapped_handler,
+    var.layers,
+    var.secret_key_arns,
+    var.marker_table,
+    var.convergence_table,
+    var.table_key_arn,
+    var.subnet_ids,
+    var.security_group_ids,
+    var.alarm_topic_arn,
+    var.log_retention_days,
+  ]
 }
