@@ -37,6 +37,15 @@ resource "aws_dynamodb_table" "markers" {
   }
 }
 
+resource "aws_ssm_parameter" "marker_table" {
+  count       = var.table_parameter == null ? 0 : 1
+  name        = var.table_parameter
+  description = "The name of keyturn's marker table in this account and Region."
+  type        = "String"
+  value       = aws_dynamodb_table.markers.name
+  tags        = local.tags
+}
+
 # A table of its own: who reports may not write a marker. Its items end by themselves.
 resource "aws_dynamodb_table" "convergence" {
   count        = var.convergence ? 1 : 0

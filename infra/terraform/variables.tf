@@ -125,6 +125,17 @@ variable "pace_seconds" {
   }
 }
 
+variable "table_parameter" {
+  description = "The parameter of Parameter Store that holds the marker table's name, so that everything in the account finds it in one way. Null means none. A second installation in the Region needs a path of its own."
+  type        = string
+  default     = "/keyturn/marker-table"
+
+  validation {
+    condition     = var.table_parameter == null || can(regex("^(/[A-Za-z0-9_.-]+)+$", var.table_parameter))
+    error_message = "table_parameter is the full path of a parameter, such as /keyturn/marker-table."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether the marker table refuses to be deleted. Set it to false before you destroy the module."
   type        = bool

@@ -31,6 +31,7 @@ VALUES: Mapping[str, tuple[list[str], list[str]]] = {
         ["", "/prod/", "/prod/,db"],
         ["/prod/, /shared/", "/prod/*", ",", ",".join("abcdefghijk")],
     ),
+    "TableParameter": (["", "/keyturn/marker-table"], ["marker-table", "/keyturn/", "/a b"]),
     "TableKeyArn": (
         ["", KEY, KEY.replace("key/", "key/mrk-")],
         ["alias/x", KEY.replace("key/", "alias/"), "1-2"],
@@ -83,6 +84,14 @@ def test_what_cannot_work_is_refused(template: str) -> None:
         assert [] == [value for value in refused if fits(value)], name
         tried += 1
     assert tried >= 7
+
+
+@pytest.mark.parametrize("template", MODULES)
+def test_every_output_is_exported(template: str) -> None:
+    """Under the stack's name and the output's, for `Fn::ImportValue` in the stacks of readers."""
+    content = cast("Mapping[str, Mapping[str, Mapping[str, object]]]", read_template(INFRA / template))
+    for name, one in content["Outputs"].items():
+        assert {"Name": {"Fn::Sub": f"${{AWS::StackName}}-{name}"}} == one.get("Export")
 
 
 @pytest.mark.parametrize("module", MODULES.values())

@@ -50,6 +50,7 @@ COUNTERPARTS = {
     "AWS::Logs::MetricFilter": "aws_cloudwatch_log_metric_filter",
     "AWS::SQS::Queue": "aws_sqs_queue",
     "AWS::SQS::QueuePolicy": "aws_sqs_queue_policy",
+    "AWS::SSM::Parameter": "aws_ssm_parameter",
 }
 """The resources that a stack without a trail of its own consists of."""
 

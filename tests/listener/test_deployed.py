@@ -249,10 +249,20 @@ def everything(session: boto3.Session) -> set[str]:
         *(one["Arn"] for one in roles.list_policies(Scope="Local")["Policies"]),
         *(one["Arn"] for one in rules),
         *session.client("sqs").list_queues().get("QueueUrls", []),
+        *(one["Name"] for one in session.client("ssm").describe_parameters()["Parameters"]),
         *(one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]),
         *(one["filterName"] for one in logs.describe_metric_filters()["metricFilters"]),
         *(one["AlarmArn"] for one in alarms),
     }
+
+
+def test_the_table_is_found_by_a_parameter_and_by_an_export(stack: Stack) -> None:
+    """At the documented path, and as `Fn::ImportValue` finds it; so is the readers' policy."""
+    parameter = stack.parameters.get_parameter(Name="/keyturn/marker-table")["Parameter"]
+    assert stack.outputs["MarkerTableName"] == parameter["Value"]
+    exports = stack.session.client("cloudformation").list_exports()["Exports"]
+    found = {one["Name"]: one["Value"] for one in exports}
+    assert {f"{STACK}-{name}": value for name, value in stack.outputs.items()}.items() <= found.items()
 
 
 @pytest.mark.proof
@@ -264,8 +274,14 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
     session, before = stack.session, everything(stack.session)
     key = session.client("kms").create_key()["KeyMetadata"]["Arn"]
     topic = session.client("sns").create_topic(Name="alarms")["TopicArn"]
-    second = stack_of(session, deploy(session, "second", TableKeyArn=key, AlarmTopicArn=topic))
+    path = "/keyturn/second"
+    second = stack_of(
+        session, deploy(session, "second", TableKeyArn=key, AlarmTopicArn=topic, TableParameter=path)
+    )
     assert everything(session) > before
+    assert (
+        second.outputs["MarkerTableName"] == stack.parameters.get_parameter(Name=path)["Parameter"]["Value"]
+    )
     stacks = session.client("cloudformation")
     stacks.update_stack(
         StackName="second",
@@ -276,6 +292,7 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
             ReservedConcurrency="5",
             DeletionProtection="false",
             SecretTag="team=orders",
+            TableParameter=path,
         ),
     )
     stacks.get_waiter("stack_update_complete").wait(StackName="second", WaiterConfig=OFTEN)

@@ -99,11 +99,23 @@ def test_the_code_can_be_of_one_version_of_its_object(template: object) -> None:
 
 
 def test_two_stacks_can_live_side_by_side(template: object) -> None:
-    """No resource has a name of its own, and each stack's metrics have a namespace of its own."""
+    """No resource has a fixed name, and each stack's metrics have a namespace of its own.
+
+    The parameter that names the table has the name that was asked for, or there is none.
+    """
     every = at(template, "Resources")
     assert isinstance(every, dict)
     named = [(name, one) for name, it in every.items() for one in NAMES if one in it["Properties"]]
-    assert [("LeaseRenewed", "LogGroupName"), ("FoundBySweep", "LogGroupName")] == named
+    parameter = at(template, "Resources.MarkerTableParameter")
+    assert ("HasTableParameter", {"Ref": "TableParameter"}) == (
+        at(parameter, "Condition"),
+        at(parameter, "Properties.Name"),
+    )
+    assert named == [
+        ("MarkerTableParameter", "Name"),
+        ("LeaseRenewed", "LogGroupName"),
+        ("FoundBySweep", "LogGroupName"),
+    ]
     for one in resources(template, "AWS::Logs::MetricFilter").values():
         assert {"Ref": "ListenerLog"} == one["LogGroupName"]
         assert {"Fn::Sub": "keyturn/${AWS::StackName}"} == at(one, "MetricTransformations[0].MetricNamespace")
@@ -203,6 +215,10 @@ def test_reports_end_by_the_attribute_that_they_have(template: object) -> None:
     assert "false" == at(template, "Parameters.Convergence.Default")
 
 
+TAGGED = ([{"Key": "application", "Value": "keyturn"}], {"application": "keyturn"})
+"""The tag as most types have it, and as parameters have it."""
+
+
 def test_everything_that_can_be_is_tagged(template: object) -> None:
     """Each resource whose type knows tags has the one by which all of keyturn is found."""
     from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
@@ -212,7 +228,8 @@ def test_everything_that_can_be_is_tagged(template: object) -> None:
     untagged = []
     for name, one in every.items():
         known = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", one["Type"]).schema["properties"]
-        if "Tags" in known and one["Properties"].get("Tags") != [{"Key": "application", "Value": "keyturn"}]:
+        tags = one["Properties"].get("Tags")
+        if "Tags" in known and tags not in TAGGED:
             untagged.append(name)
     assert [] == untagged
 

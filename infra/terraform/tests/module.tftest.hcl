@@ -36,6 +36,10 @@ run "by_default" {
     error_message = "The table is protected and can be restored."
   }
   assert {
+    condition     = aws_ssm_parameter.marker_table[0].name == "/keyturn/marker-table" && aws_ssm_parameter.marker_table[0].value == aws_dynamodb_table.markers.name
+    error_message = "A parameter at a fixed path names the table."
+  }
+  assert {
     condition     = length(aws_cloudwatch_event_rule.listener) == 4 && length(aws_cloudtrail.own) == 0
     error_message = "All rules are there, and no trail is made."
   }
@@ -54,6 +58,19 @@ run "by_default" {
   assert {
     condition     = length(aws_dynamodb_table.convergence) == 0 && !strcontains(aws_iam_policy.reader.policy, "PutItem")
     error_message = "Nobody reports, and a reader may write nothing."
+  }
+}
+
+run "without_a_parameter" {
+  command = plan
+
+  variables {
+    table_parameter = null
+  }
+
+  assert {
+    condition     = length(aws_ssm_parameter.marker_table) == 0
+    error_message = "Nothing is put into Parameter Store."
   }
 }
 
@@ -201,6 +218,7 @@ run "what_can_only_fail_later" {
     parameter_prefixes     = ["/prod/*"]
     table_key_arn          = "alias/x"
     alarm_topic_arn        = "alarms"
+    table_parameter        = "marker-table"
     log_retention_days     = 31
     reserved_concurrency   = 0
   }
@@ -212,6 +230,7 @@ run "what_can_only_fail_later" {
     var.parameter_prefixes,
     var.table_key_arn,
     var.alarm_topic_arn,
+    var.table_parameter,
     var.log_retention_days,
     var.reserved_concurrency,
   ]

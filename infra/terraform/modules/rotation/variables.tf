@@ -141,7 +141,7 @@ variable "lists_versions" {
 }
 
 variable "marker_table" {
-  description = "The name of the marker table (marker_table_name of the listener's module)."
+  description = "The name of the marker table (marker_table_name of the listener's module, or the value of the parameter /keyturn/marker-table)."
   type        = string
 
   validation {
