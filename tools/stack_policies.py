@@ -37,7 +37,7 @@ UNUSED: Final = "#"
 
 RULES: Final[Mapping[str, str]] = {
     "SecretLabelUpdated": "",
-    "ParameterChange": "",
+    "ParameterChange": "WatchesParameters",
     "CloudTrailEvent": "WatchesCloudTrail",
     "Sweep": "",
 }

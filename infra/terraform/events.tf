@@ -14,8 +14,11 @@ locals {
       description = "A parameter of Parameter Store changed."
       schedule    = null
       pattern = {
-        source      = ["aws.ssm"]
-        detail-type = ["Parameter Store Change"]
+        for key, value in {
+          source      = ["aws.ssm"]
+          detail-type = ["Parameter Store Change"]
+          detail      = { name = [for prefix in var.parameter_prefixes : { prefix = prefix }] }
+        } : key => value if key != "detail" || length(var.parameter_prefixes) > 0
       }
     }
     # What only a trail tells: AWSPENDING, rotations that fail or are abandoned, deletion, replication.
@@ -58,9 +61,13 @@ locals {
       pattern     = null
     }
   }
+  unwatched = concat(
+    [for name in ["CloudTrailEvent"] : name if var.cloudtrail_events == "ignored"],
+    [for name in ["ParameterChange"] : name if length(var.parameter_prefixes) == 0 && !var.parameter_events],
+  )
   rules = {
     for name, rule in local.all_rules : name => rule
-    if name != "CloudTrailEvent" || var.cloudtrail_events != "ignored"
+    if !contains(local.unwatched, name)
   }
 }
 

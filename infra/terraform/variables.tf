@@ -71,14 +71,20 @@ variable "secret_tag" {
 }
 
 variable "parameter_prefixes" {
-  description = "Prefixes of the parameters whose versions the sweep puts into their markers. Empty means none."
+  description = "Prefixes of the parameters that are watched: their events alone reach the listener, and the sweep puts their versions into their markers. Empty means what parameter_events says."
   type        = list(string)
   default     = []
 
   validation {
-    condition     = length(var.parameter_prefixes) <= 10 && alltrue([for one in var.parameter_prefixes : can(regex("^[A-Za-z0-9/_.-]+$", one))])
+    condition     = length(var.parameter_prefixes) <= 10 && length(join(",", var.parameter_prefixes)) <= 1500 && alltrue([for one in var.parameter_prefixes : can(regex("^[A-Za-z0-9/_.-]+$", one))])
     error_message = "parameter_prefixes is at most ten prefixes of letters, digits and / _ . -."
   }
+}
+
+variable "parameter_events" {
+  description = "Whether the events of all parameters reach the listener where parameter_prefixes is empty. Say false where nobody reads parameters through keyturn."
+  type        = bool
+  default     = true
 }
 
 variable "cloudtrail_events" {

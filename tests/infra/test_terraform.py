@@ -27,6 +27,7 @@ from keyturn.policies.statements import document
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from tests.listener.test_deployed import Stack, everything, stack_of
 from tests.listener.test_events import at
+from tests.policies.test_stack import Deployed
 from tests.servers.fixtures import use
 from tests.templates import read_template
 from tools.build_listener import ROOT, build
@@ -214,9 +215,10 @@ def test_its_rules_are_those_of_the_template(applied: Applied, template: object)
     targets = applied.values("aws_cloudwatch_event_target")
     expected = of_type(template, "AWS::Events::Rule")
     assert expected.keys() == rules.keys() == targets.keys()
+    deployed = Deployed(chosen={"SweepsParameters": True}, parameters={"ParameterPrefixes": "/prod/"})
     for name, rule in expected.items():
         pattern = rules[name]["event_pattern"]
-        assert rule.get("EventPattern") == (json.loads(str(pattern)) if pattern else None)
+        assert deployed.resolved(rule.get("EventPattern")) == (json.loads(str(pattern)) if pattern else None)
         assert rule.get("ScheduleExpression") == rules[name]["schedule_expression"]
         assert rule["Description"] == rules[name]["description"]
         target = targets[name]

@@ -97,7 +97,7 @@ def stack(guarded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) ->
     storage = session.client("s3")
     storage.create_bucket(Bucket=BUCKET)
     storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-    return stack_of(session, deploy(session, ParameterPrefixes="/prod/,/shared/"))
+    return stack_of(session, deploy(session, ParameterPrefixes="/prod/,/shared/,flat"))
 
 
 def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:
@@ -210,6 +210,19 @@ def test_parameters_outside_the_prefixes_get_no_version(stack: Stack) -> None:
     assert "swept" == stack.invoke({"keyturn": "sweep"})["outcome"]
     arns = [stack.parameters.get_parameter(Name=name)["Parameter"]["ARN"] for name in names]
     assert [True, True, False] == [stack.table.look(arn).marker is not None for arn in arns]
+
+
+def test_events_of_other_parameters_do_not_reach_the_listener(stack: Stack) -> None:
+    """A parameter that nobody watches moves no head: its events are matched by no rule."""
+    events = stack.session.client("events")
+    patterns = [one["EventPattern"] for one in events.list_rules()["Rules"] if one.get("EventPattern")]
+    event = {
+        **sample("ssm_update.json"),
+        "detail": {"operation": "Update", "name": "/other/db", "type": "String"},
+    }
+    for pattern in patterns:
+        told = json.dumps(event)
+        assert events.test_event_pattern(EventPattern=pattern, Event=told)["Result"] is False
 
 
 def test_the_rules_match_what_the_listener_understands(stack: Stack) -> None:

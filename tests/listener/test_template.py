@@ -18,6 +18,7 @@ from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings
 from tests.listener.test_events import at
+from tests.policies.test_stack import Deployed
 from tests.templates import read_template
 from tools.build_listener import ROOT
 
@@ -49,6 +50,23 @@ def test_the_rules_send_what_the_listener_understands(template: object) -> None:
     """The names of calls and events in the rule are those that are parsed, no more and no less."""
     pattern = "Resources.CloudTrailEvent.Properties.EventPattern.detail.eventName"
     assert sorted(API_CALLS | SERVICE_EVENTS) == at(template, pattern)
+
+
+def test_parameters_are_watched_by_their_prefixes_or_not_at_all(template: object) -> None:
+    """With prefixes the rule sends their events alone; without them all, or the rule is not there."""
+    rule = "Resources.ParameterChange"
+    conditions = at(template, "Conditions")
+    assert isinstance(conditions, dict)
+    assert "WatchesParameters" == at(template, f"{rule}.Condition")
+    assert "WatchesParameters" == at(template, f"{rule}Permission.Condition")
+    every = {"Fn::Equals": [{"Ref": "ParameterEvents"}, "true"]}
+    assert {"Fn::Or": [{"Condition": "SweepsParameters"}, every]} == conditions["WatchesParameters"]
+    given = {"ParameterPrefixes": "/prod/,flat"}
+    pattern = at(template, f"{rule}.Properties.EventPattern.detail")
+    assert {"name": [{"prefix": "/prod/"}, {"prefix": "flat"}]} == Deployed(
+        chosen={"SweepsParameters": True}, parameters=given
+    ).resolved(pattern)
+    assert {"Ref": "AWS::NoValue"} == Deployed(parameters=given).resolved(pattern)
 
 
 def test_the_native_rule_sends_every_label(template: object) -> None:

@@ -97,7 +97,7 @@ class Deployed:
 
 def is_unused(value: object) -> bool:
     """Whether this stands for a prefix that was not given."""
-    return isinstance(value, str) and UNUSED in value and value != "head#*"
+    return value == {"prefix": UNUSED} or (isinstance(value, str) and UNUSED in value and value != "head#*")
 
 
 def normalised(policy: object) -> object:
@@ -229,11 +229,14 @@ def test_all_files_are_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> N
     assert (0, "") == (main(["--check"]), capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("watched", [False, True])
-def test_the_queue_takes_events_of_the_stacks_rules_alone_and_over_tls(*, watched: bool) -> None:
+def test_the_queue_takes_events_of_the_stacks_rules_alone_and_over_tls(*, watched: bool, asked: bool) -> None:
     """EventBridge cannot be made to send for anybody else's rule; nothing goes in or out without TLS."""
-    policy = Deployed(chosen={"WatchesCloudTrail": watched}).policy(QUEUE_POLICY)
-    rules = [ARNS[name] for name in ("SecretLabelUpdated", "ParameterChange")]
+    chosen = {"WatchesCloudTrail": watched, "WatchesParameters": asked}
+    policy = Deployed(chosen=chosen).policy(QUEUE_POLICY)
+    rules = [ARNS["SecretLabelUpdated"]]
+    rules += [ARNS["ParameterChange"]] if asked else []
     rules += [ARNS["CloudTrailEvent"]] if watched else []
     send, tls = cast("list[Mapping[str, object]]", at(policy, "Statement"))
     assert {

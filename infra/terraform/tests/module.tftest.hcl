@@ -61,6 +61,19 @@ run "by_default" {
   }
 }
 
+run "without_parameters" {
+  command = plan
+
+  variables {
+    parameter_events = false
+  }
+
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_event_rule.listener), "ParameterChange") && length(aws_cloudwatch_event_rule.listener) == 3
+    error_message = "No rule watches parameters."
+  }
+}
+
 run "without_a_parameter" {
   command = plan
 
@@ -94,6 +107,10 @@ run "with_everything" {
   assert {
     condition     = aws_lambda_function.listener.environment[0].variables["KEYTURN_PARAMETER_PREFIXES"] == "/prod/,/shared/"
     error_message = "The listener is told the prefixes, comma-separated."
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.listener["ParameterChange"].event_pattern).detail.name == [{ prefix = "/prod/" }, { prefix = "/shared/" }]
+    error_message = "Events of other parameters do not reach the listener."
   }
   assert {
     condition     = aws_lambda_function.listener.environment[0].variables["KEYTURN_SECRET_TAG"] == "keyturn=yes"
