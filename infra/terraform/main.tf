@@ -28,6 +28,12 @@ resource "aws_dynamodb_table" "markers" {
     enabled = true
   }
 
+  # Of markers whose secrets are gone.
+  ttl {
+    attribute_name = "expires_at_s"
+    enabled        = true
+  }
+
   dynamic "server_side_encryption" {
     for_each = var.table_key_arn[*]
     content {

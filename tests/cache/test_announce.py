@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import time
 from collections.abc import Iterator
@@ -58,6 +59,31 @@ def test_an_announcement_is_noticed_at_the_next_check(
     assert Outcome.WRITTEN == done.outcome
     clock.advance(5)
     assert version_id == cache.get(NAME).version_id
+
+
+def test_a_deleted_secrets_marker_that_has_ended_is_no_news_and_its_successor_is(
+    clients: tuple[SecretsManagerClient, DynamoDBClient],
+) -> None:
+    """DynamoDB removes the item and no head moves. A secret made again under the name is read at once."""
+    secrets, dynamodb = clients
+    told = functools.partial(announce, marker_table=TABLE, client=secrets, dynamodb_client=dynamodb)
+    told(NAME)
+    clock = FakeClock()
+    cache = SecretCache(secrets, marker_table=TABLE, dynamodb_client=dynamodb, peers=Peers(clock=clock))
+    old = cache.get(NAME)
+    secrets.delete_secret(SecretId=old.arn, ForceDeleteWithoutRecovery=True)
+    buried = told(old.arn).marker
+    assert buried is not None
+    assert buried.deleted
+    item = dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": buried.key}}, ReturnValues="ALL_OLD")
+    assert "expires_at_s" in item["Attributes"]
+    clock.advance(5)
+    assert old == cache.get(NAME)
+    assert not cache.status().secrets[0].covered
+    new = secrets.create_secret(Name=NAME, SecretString="two")["VersionId"]
+    told(NAME)
+    clock.advance(5)
+    assert new == cache.get(NAME).version_id
 
 
 def test_announcing_twice_writes_once(

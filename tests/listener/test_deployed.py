@@ -255,6 +255,7 @@ def everything(session: boto3.Session) -> set[str]:
     logs, roles = session.client("logs"), session.client("iam")
     rules = session.client("events").list_rules()["Rules"]
     alarms = session.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    parameters = session.client("ssm").describe_parameters()["Parameters"]
     return {
         *session.client("dynamodb").list_tables()["TableNames"],
         *(one["FunctionArn"] for one in session.client("lambda").list_functions()["Functions"]),
@@ -262,7 +263,7 @@ def everything(session: boto3.Session) -> set[str]:
         *(one["Arn"] for one in roles.list_policies(Scope="Local")["Policies"]),
         *(one["Arn"] for one in rules),
         *session.client("sqs").list_queues().get("QueueUrls", []),
-        *(one["Name"] for one in session.client("ssm").describe_parameters()["Parameters"]),
+        *(one["Name"] for one in parameters if one["Name"].startswith("/keyturn/")),
         *(one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]),
         *(one["filterName"] for one in logs.describe_metric_filters()["metricFilters"]),
         *(one["AlarmArn"] for one in alarms),

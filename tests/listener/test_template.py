@@ -12,6 +12,7 @@ import pytest
 from keyturn.aws.catalog import Tag
 from keyturn.cache.limits import DEFAULTS
 from keyturn.convergence.table import EXPIRES
+from keyturn.markers import schema
 from keyturn.markers.decisions import LIST_LAG_S
 from keyturn.markers.sweeper import Swept
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
@@ -223,6 +224,12 @@ def test_a_trail_is_made_only_if_asked_for(template: object) -> None:
     assert isinstance(blocked, dict)
     assert (4, True) == (len(blocked), all(blocked.values()))
     assert "of-your-trail" == at(template, "Parameters.CloudTrailEvents.Default")
+
+
+def test_markers_of_deleted_secrets_end_by_the_attribute_that_they_have(template: object) -> None:
+    """DynamoDB removes them; no role needs a right to delete."""
+    table = at(template, "Resources.MarkerTable.Properties")
+    assert {"AttributeName": schema.EXPIRES, "Enabled": True} == at(table, "TimeToLiveSpecification")
 
 
 def test_reports_end_by_the_attribute_that_they_have(template: object) -> None:

@@ -167,3 +167,10 @@ def test_long_texts_are_cut_when_written() -> None:
     found = marker_of(item_of(long, epoch="e", sequence=1))
     assert found is not None
     assert (256, "v29", LEFT_MAX) == (len(found.reason), found.left[-1], len(found.left))
+
+
+def test_the_marker_of_a_deleted_secret_ends_after_every_window_for_its_restoration() -> None:
+    """60 days after its last write, in whole seconds as DynamoDB wants them; any other marker stays."""
+    buried = marker()._replace(deleted=True, changed_at_s=1_790_000_000.25)
+    assert {"N": str(1_790_000_000 + 60 * 86400)} == item_of(buried, epoch="e", sequence=4)["expires_at_s"]
+    assert "expires_at_s" not in ITEM

@@ -36,6 +36,10 @@ run "by_default" {
     error_message = "The table is protected and can be restored."
   }
   assert {
+    condition     = aws_dynamodb_table.markers.ttl[0].attribute_name == "expires_at_s" && aws_dynamodb_table.markers.ttl[0].enabled
+    error_message = "The markers of secrets that are gone end by themselves."
+  }
+  assert {
     condition     = aws_ssm_parameter.marker_table[0].name == "/keyturn/marker-table" && aws_ssm_parameter.marker_table[0].value == aws_dynamodb_table.markers.name
     error_message = "A parameter at a fixed path names the table."
   }

@@ -20,6 +20,7 @@ A marker is one item for each secret or parameter:
     reason        S       what caused the last write, at most 256 characters
     changed_at_s  N       the moment of the last write, by the writer's clock; may have a fraction
     untold        BOOL    the head does not tell of the last write yet; absent means false. Readers ignore it
+    expires_at_s  N       only if `deleted`: from when on DynamoDB may remove the item. Readers ignore it
 
 The head is the item with `pk` = "head". Its copies, if there are any, are items of the same kind with `pk` =
 "head#1", "head#2" and so on; each has an epoch, counts and a lease of its own:
@@ -44,6 +45,11 @@ of its `pk`. A writer first writes the marker with `untold`, on the condition th
 since it was read, then updates `head`, whose answer says how many copies there are, and each copy, and last
 removes `untold`. A writer of an earlier version counts `counter` up by one and moves no slot: then a reader
 looks at all its markers.
+
+The marker of a secret that is gone ends by itself, so that the table does not grow with secrets that were.
+No reader takes that for news: a marker that is absent covers no copy, just as one that is `deleted`, and the
+marker of a secret that is made again has a new epoch. The time is longer than the 30 days in which a secret
+can be restored.
 
 A reader ignores an item that breaks any of these rules or has another `schema`, as if there were no item. A
 writer replaces such a marker, and the sweep such a head, by an item with a new epoch. Other attributes are
@@ -81,6 +87,9 @@ HEAD_KEY: Final = "head"
 COPIES_MAX: Final = 32
 PACE_MAX_S: Final = 600.0
 STAGES_MAX: Final = 100
+EXPIRES: Final = "expires_at_s"
+DELETED_KEPT_S: Final = 60 * 86400
+"""How long the marker of a deleted secret is kept, in seconds."""
 _EPOCH_LENGTH: Final = 64
 _LABEL_LENGTH: Final = 256
 _TOKEN_LENGTH: Final = 128
@@ -144,6 +153,8 @@ def item_of(marker: Marker, *, epoch: str, sequence: int, untold: bool = False) 
         "changed_at_s": number_attribute(marker.changed_at_s),
         **{name: {"S": text} for name, text in optional.items() if text is not None},
         **({"untold": {"BOOL": True}} if untold else {}),
+        # DynamoDB takes whole seconds only.
+        **({EXPIRES: number_attribute(int(marker.changed_at_s) + DELETED_KEPT_S)} if marker.deleted else {}),
     }
 
 
