@@ -266,7 +266,7 @@ def _bouncers(server: Postgres, hidden: dict[str, str]) -> Iterator[Server]:
                             "unknown database",
                             Door(port, database="missing"),
                             refused=True,
-                            why="PgBouncer cannot ask for the password, and says the same as of a wrong one",
+                            why="PgBouncer cannot ask for the password, and says the same of a wrong password",
                             without=("asyncpg",),
                         )
                     ]
