@@ -209,7 +209,7 @@ def _refusals(port: int) -> Iterator[Situation]:
         "expired",
         Door(port, "expired"),
         refused=True,
-        why="VALID UNTIL is over: PostgreSQL says the same as of a wrong password",
+        why="VALID UNTIL is over: PostgreSQL says the same of a wrong password",
     )
 
 
