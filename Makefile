@@ -44,7 +44,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in 
 verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.verdicts $(ARGS)
 
+stories: $(DRIVERS)/.installed ## rotate on real servers under load, beside a refresh and a retry; writes docs/login.md; 10 minutes
+	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m tests.stories $(ARGS)
+
 terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied and destroyed; 3 minutes, needs terraform
 	KEYTURN_TEST_TERRAFORM=required $(RUN) -m pytest tests/infra/test_terraform.py tests/infra/test_terraform_rotation.py $(ARGS)
 
@@ -114,7 +117,7 @@ hashes: $(STAMP) $(TOOLS)/.installed ## pin the files of what is installed anew:
 release: $(STAMP) $(TOOLS)/.installed ## build wheel, sdist and zips of this commit into build/release, with SBOM, provenance, audit, checksums
 	$(RUN) -m tools.release $(TOOLS)/bin
 
-bench: $(STAMP) $(RIE) ## measure everything, in about 15 minutes (QUICK=1: in one); build/bench/results.json, plots
+bench: $(STAMP) $(RIE) ## measure everything, in about 12 minutes (QUICK=1: in three); build/bench/results.json, plots
 	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, without network; half a minute

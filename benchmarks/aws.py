@@ -45,6 +45,9 @@ OTHER: Final = f"{KEY_PREFIX}of-others"
 
 SLOT_TOTAL, STEP = 1_000_000_000, 524_288
 HEAD_KEY: Final = "head"
+MOVE_ALL: Final = "Stub.MoveAll"
+"""The operation by which a benchmark rotates every secret of a `LargeAccount`, without any event."""
+
 LIST_PAGE: Final = 100
 SCAN_PAGE: Final = 1500
 """The number of items that fill about 1 MB."""
@@ -131,9 +134,9 @@ def described(name: str, version: int = 1) -> dict[str, object]:
     }
 
 
-def listed(name: str) -> dict[str, object]:
+def listed(name: str, version: int = 1) -> dict[str, object]:
     """Return a secret in ListSecrets' answer."""
-    found = described(name)
+    found = described(name, version)
     return found | {"SecretVersionsToStages": found.pop("VersionIdsToStages")}
 
 
@@ -243,14 +246,18 @@ class LargeAccount:
 
     def __init__(self, secrets: int) -> None:
         self._names = [f"{NAME}-{number}" for number in range(secrets)]
+        self._version = 1
         self._items: dict[str, dict[str, object]] = {}
         self._keys: list[str] = []
 
     def answer(self, operation: str, request: Body) -> Body:
         """Return the body of one answer. Raises `LookupError` for an operation that no client should call."""
         match operation:
+            case "MoveAll":
+                self._version += 1
+                return {}
             case "DescribeSecret":
-                return described(_name(request))
+                return described(_name(request), self._version)
             case "ListSecrets":
                 return self._listed(int(str(request.get("NextToken", 0))))
             case "Scan":
@@ -269,7 +276,7 @@ class LargeAccount:
     def _listed(self, start: int) -> Body:
         page = self._names[start : start + LIST_PAGE]
         more = {"NextToken": str(start + LIST_PAGE)} if start + LIST_PAGE < len(self._names) else {}
-        return {"SecretList": [listed(name) for name in page], **more}
+        return {"SecretList": [listed(name, self._version) for name in page], **more}
 
     def _scanned(self, after: object) -> Body:
         start = self._keys.index(_key(after)) + 1 if after else 0

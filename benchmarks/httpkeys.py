@@ -21,12 +21,14 @@ from dataclasses import dataclass
 import aiohttp
 import httpx
 import requests
+import urllib3
 
 from keyturn import Peers, SecretCache
 from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
+from keyturn.integrations.urllib3 import with_key
 from keyturn.runtime.host import SYSTEM_CLOCK
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.integrations.http_server import KeyServer
@@ -122,6 +124,13 @@ def with_requests(cache: SecretCache, origin: str, counted: Counted) -> None:
         threads(lambda: session.get(origin, timeout=TIMEOUT_S).status_code, counted)
 
 
+def with_urllib3(cache: SecretCache, origin: str, counted: Counted) -> None:
+    """Send with urllib3."""
+    with urllib3.PoolManager(timeout=TIMEOUT_S) as manager:
+        client = with_key(manager, Key(cache, NAME, origin))
+        threads(lambda: client.request("GET", origin).status, counted)
+
+
 def with_async_httpx(cache: SecretCache, origin: str, counted: Counted) -> None:
     """Send with httpx on an event loop."""
 
@@ -164,6 +173,7 @@ WAYS: dict[str, Run] = {
     "httpx": with_httpx,
     "httpx, asyncio": with_async_httpx,
     "requests": with_requests,
+    "urllib3": with_urllib3,
     "aiohttp": with_aiohttp,
 }
 

@@ -1,6 +1,6 @@
-"""The cost table of docs/operations.md: dollars a month of a whole installation and its readers.
+"""The cost tables of docs/operations.md: dollars a month of a whole installation and its readers.
 
-`python -m benchmarks.operations` prints it. Calls are counted as in `benchmarks.cost`.
+`python -m benchmarks.operations` prints them. Calls are counted as in `benchmarks.cost`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,25 @@ from benchmarks.cost import (
     listener_calls,
     polling,
 )
+from benchmarks.prices import MONTH_S, NAT_GATEWAY_GB, READ_UNIT, SECRETS_MANAGER_CALL, WRITE_UNIT
+from keyturn.model.slots import SLOTS
 
 SECRETS: Final = (1, 100, 10_000)
 FLEETS: Final = ((10, 5.0), (100, 5.0), (1_000, 5.0), (10_000, 5.0), (50_000, 15.0))
 """Environments, and a check interval in seconds at which all of them can read the head."""
+
+
+CHANGES: Final = (1, 2, 3)
+"""Changes of a marker in a rotation: by events alone, with a trail, and with announcements as well."""
+
+COPIES: Final = (1, 16)
+HELD: Final = (1, 100, 1_000)
+MARKERS: Final = 10_000
+ENVIRONMENTS: Final = 1_000
+INTERVAL_S: Final = 5.0
+HEAD_UNITS: Final = 4
+HEAD_BYTES: Final = 4096
+"""The size of a full head, and the write units of its update."""
 
 
 def month(bill: Bill, secrets: int, environments: int) -> float:
@@ -44,5 +59,36 @@ def table() -> Iterator[str]:
         yield f"| {environments:,} | {interval_s:g} s | {cells} |"
 
 
+def share(held: int, changes: int, copies: int = 1, *, quick: bool = False) -> float:
+    """Return the dollars a month of one of 1,000 environments: checks, moved values, its share of the writes.
+
+    Of 10,000 secrets, each rotates once a month. `quick`: all changes of a rotation come between two checks.
+    Then each environment reads the markers that it holds in that slot. Changes of different secrets in one
+    slot between two checks are so rare that their reads round to nothing. The hourly reads of values that
+    have not moved are not in it.
+    """
+    checks = MONTH_S / INTERVAL_S * READ_UNIT / 2
+    writes = MARKERS * changes * (2 + HEAD_UNITS * copies) * WRITE_UNIT
+    markers = MARKERS * held / SLOTS * READ_UNIT if quick and changes > 1 else 0.0
+    return checks + markers + held * SECRETS_MANAGER_CALL + writes / ENVIRONMENTS
+
+
+def by_changes() -> Iterator[str]:
+    """Yield the lines of the table of what an environment costs by what moves the head, in Markdown."""
+    of_held = " | ".join(f"holds {number:,}" for number in HELD)
+    yield f"| changes a rotation | copies of the head | {of_held} | 1,000, all between two checks |"
+    yield "| ---: | ---: |" + " ---: |" * (len(HELD) + 1)
+    for copies in COPIES:
+        for changes in CHANGES:
+            cells = [share(held, changes, copies) for held in HELD]
+            cells.append(share(HELD[-1], changes, copies, quick=True))
+            yield f"| {changes} | {copies} | {' | '.join(f'{cell:.4f}' for cell in cells)} |"
+
+
+def nat_gateway() -> float:
+    """Return the dollars a month and environment that a NAT gateway adds to the checks."""
+    return MONTH_S / INTERVAL_S * HEAD_BYTES / 1e9 * NAT_GATEWAY_GB
+
+
 if __name__ == "__main__":
-    print("\n".join(table()))
+    print("\n".join((*table(), "", *by_changes(), "", f"a NAT gateway adds ${nat_gateway():.3f}")))

@@ -2,6 +2,7 @@
 
 https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/
 https://aws.amazon.com/lambda/pricing/ https://aws.amazon.com/cloudwatch/pricing/
+https://aws.amazon.com/vpc/pricing/
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 """
@@ -16,6 +17,9 @@ WRITE_UNIT: Final = 0.625 / 1e6
 LAMBDA_REQUEST: Final = 0.20 / 1e6
 LAMBDA_GB_S: Final = 0.0000133334
 """The price for arm64, as the template deploys it."""
+
+NAT_GATEWAY_GB: Final = 0.045
+"""What a NAT gateway adds for each GB that passes it; a gateway endpoint for DynamoDB adds nothing."""
 
 CLOUDWATCH_ALARM: Final = 0.10
 CLOUDWATCH_METRIC: Final = 0.30

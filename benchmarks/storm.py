@@ -256,10 +256,13 @@ class _World:
 # A sweep after lost events.
 
 
-def sweep_s(secrets: int = 10_000) -> float:
-    """Return how long a sweep takes that corrects so many markers, in virtual time at 256 MB."""
+def sweep_s(secrets: int = 10_000, cpu_s: float = CPU_S) -> float:
+    """Return how long a sweep takes that corrects so many markers, in virtual time at 256 MB.
+
+    `cpu_s`: the seconds of CPU of a call, at the share of a processor that the function has.
+    """
     scheduler = Scheduler()
-    account = _Account(scheduler, secrets)
+    account = _Account(scheduler, secrets, cpu_s)
     took_s: list[float] = []
 
     def sweep() -> None:
@@ -278,9 +281,9 @@ def sweep_s(secrets: int = 10_000) -> float:
 class _Account(FakeMarkers):
     """Secrets that have moved since their markers were written; each call takes its time and its CPU."""
 
-    def __init__(self, scheduler: Scheduler, secrets: int) -> None:
+    def __init__(self, scheduler: Scheduler, secrets: int, cpu_s: float) -> None:
         super().__init__()
-        self.scheduler, self.machine = scheduler, Machine("listener")
+        self.scheduler, self.machine, self.cpu_s = scheduler, Machine("listener"), cpu_s
         self._core_s = 0.0
         self._secrets: dict[str, Described] = {}
         for number in range(secrets):
@@ -293,7 +296,7 @@ class _Account(FakeMarkers):
     _begun = False
 
     def _call(self) -> None:
-        self._core_s = max(self._core_s, self.scheduler.now_s) + CPU_S
+        self._core_s = max(self._core_s, self.scheduler.now_s) + self.cpu_s
         self.scheduler.pause(self._core_s - self.scheduler.now_s + AWAY_S)
 
     def describe(self, secret_id: str) -> Described:

@@ -62,7 +62,7 @@ def _listener() -> Listener:
     """Make the listener of this execution environment, at its first event."""
     settings = Settings.of(os.environ)
     table = MarkerTable(
-        cast("DynamoDBClient", _client("dynamodb")),
+        cast("DynamoDBClient", _client("dynamodb", validates=False)),
         settings.marker_table,
         THIS_HOST,
         copies=settings.head_copies,
@@ -92,8 +92,8 @@ def _parameters(prefixes: tuple[str, ...]) -> Listing | None:
     return ParameterListing(cast("ListingClient", client), prefixes)
 
 
-def _client(service: str) -> object:
-    return make_client(service, SECRETS_TIMEOUTS_S, agent=AGENT)
+def _client(service: str, *, validates: bool = True) -> object:
+    return make_client(service, SECRETS_TIMEOUTS_S, agent=AGENT, validates=validates)
 
 
 def _time_is_up(context: object) -> Callable[[], bool]:

@@ -23,13 +23,14 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "otel": ("keyturn.metrics.otel",),
     "powertools": ("keyturn.integrations.powertools",),
     "psycopg": ("keyturn.integrations.psycopg", "keyturn.rotation.postgresql"),
-    "pymysql": ("keyturn.integrations.pymysql",),
+    "pymysql": ("keyturn.integrations.pymysql", "keyturn.rotation.mysql"),
     "redis": ("keyturn.integrations.redis", "keyturn.rotation.redis"),
     "requests": ("keyturn.integrations.requests",),
     "serve": ("keyturn.serve",),
     "sqlalchemy": ("keyturn.integrations.sqlalchemy",),
     "testing": ("keyturn.testing.account", "keyturn.testing.moto", "keyturn.testing.plugin"),
     "trio": ("keyturn.aio.trio_bell",),
+    "urllib3": ("keyturn.integrations.urllib3",),
 }
 """Extra -> its purpose: modules of keyturn; a package stands for all its modules."""
 
@@ -42,8 +43,8 @@ OWN: Final[Mapping[str, Path]] = {
 }
 """The repository's own packages, and the folder that has each."""
 
-PROVIDED: Final = frozenset({"snapshot_restore_py"})
-"""The packages that only Lambda's managed runtimes have. Modules that import them work without them."""
+PROVIDED: Final = frozenset({"nacl", "snapshot_restore_py"})
+"""Packages of PyMySQL's own extra and of Lambda's runtimes: modules that import them work without them."""
 
 
 def extra_of(module: str) -> str | None:

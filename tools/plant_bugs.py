@@ -1,5 +1,8 @@
 """Plant each deliberate bug in a copy of the source and see that the simulation catches it.
 
+A bug is caught by a checker that sees a promise broken in a seed that keeps it without the bug. A simulation
+that crashes has caught nothing.
+
 python tools/plant_bugs.py [--seeds 300] [--only WORDS] [--jobs 2]
 """
 
@@ -15,20 +18,21 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.simulation.bugs import BUGS, Bug  # noqa: E402 - this script adds the path of the tests
+from tests.simulation.world import CRASH  # noqa: E402 - as above
 
 COPIED = ("src", "rotation_listener", "tests")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome for a bug: the checker that caught it and the seed, or None and the reason."""
+    """The outcome for a bug: the checker that caught it and the seed, or None and the reason for that."""
 
     bug: Bug
     checker: str | None
@@ -70,19 +74,32 @@ def plant(bug: Bug, seeds: int) -> Outcome:
 
 
 def _caught(bug: Bug, folder: str, seeds: int) -> Outcome:
+    ran = _simulate(Path(folder), bug.weather, "--seeds", str(seeds))
+    found = re.search(r"BROKEN in seed (\d+): (.*)", ran.stderr)
+    if found is None:
+        return Outcome(bug, None, f"in {seeds} seeds" if ran.returncode == 0 else ran.stderr[-120:])
+    seed, checker = found.groups()
+    if checker == CRASH:
+        return Outcome(bug, None, f"seed {seed} crashes the simulation")
+    if not _is_clean(seed, bug.weather):
+        return Outcome(bug, None, f"seed {seed} breaks {checker}, and a promise without the bug as well")
+    return Outcome(bug, checker, f"seed {seed}")
+
+
+@cache
+def _is_clean(seed: str, weather: str | None) -> bool:
+    """Return True if this seed keeps every promise without any bug."""
+    return _simulate(ROOT, weather, "--first", seed, "--seeds", "1").returncode == 0
+
+
+def _simulate(folder: Path, weather: str | None, *seeds: str) -> subprocess.CompletedProcess[str]:
+    """Run these seeds, one after the other, with the source in this folder."""
     environment = {**os.environ, "PYTHONPATH": f"{folder}/src{os.pathsep}{folder}", "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", "--seeds", str(seeds)]
-    command += ["--only", bug.weather] if bug.weather is not None else []
-    ran = subprocess.run(  # noqa: S603 - our own command
+    command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", *seeds]
+    command += ["--only", weather] if weather is not None else []
+    return subprocess.run(  # noqa: S603 - our own command
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    found = re.search(r"BROKEN in seed (\d+): (.*)", ran.stderr)
-    if found is not None:
-        return Outcome(bug, found[2], f"seed {found[1]}")
-    if ran.returncode:
-        error = next((line for line in reversed(ran.stderr.splitlines()) if "Error" in line), "no message")
-        return Outcome(bug, "crash", error[:120])
-    return Outcome(bug, None, f"in {seeds} seeds")
 
 
 if __name__ == "__main__":

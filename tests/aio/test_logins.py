@@ -102,7 +102,7 @@ def test_five_hundred_logins_with_a_wrong_password(world: World, loop: str) -> N
 
     assert all(run(loop, lambda: together([refused] * TASKS)))
     assert server.asked["one"] <= 2
-    assert max(most) <= 12
+    assert max(most) <= TASKS / 10
 
 
 def test_five_hundred_logins_that_run_out_of_time(world: World, loop: str) -> None:
@@ -119,7 +119,7 @@ def test_five_hundred_logins_that_run_out_of_time(world: World, loop: str) -> No
     said = run(loop, lambda: together([refused] * TASKS))
     assert all("v1" in one and "v2" in one for one in said)
     assert server.asked.total() <= 6
-    assert max(most) <= 12
+    assert max(most) <= TASKS / 10
 
 
 def test_tasks_that_judge_otherwise_try_by_themselves(world: World, loop: str) -> None:
@@ -247,7 +247,9 @@ def test_refusals_are_measured_off_the_loop(world: World, loop: str) -> None:
     tellers = list[tuple[Metric, int]]()
 
     class Hook:
-        def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        def record(
+            self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+        ) -> None:
             tellers.append((metric, threading.get_ident()))
 
     peers = Peers(source=world.secrets, clock=world.clock, sleep=world.clock.advance)
@@ -617,3 +619,31 @@ def test_it_is_the_same_memory(world: World, loop: str) -> None:
 
     cache.sync.login(NAME, connect)
     assert ["v2"] == asked
+
+
+def test_a_slow_read_costs_no_second_try(world: World, loop: str) -> None:
+    """A replica that is behind takes over: the login tries AWSPREVIOUS, and AWSCURRENT not twice before it.
+
+    Nothing would take AWSCURRENT for half a minute then, also not once the replica has caught up.
+    """
+    cache, server = cache_of(world), Server("one")
+
+    async def log_in() -> str:
+        return await cache.login(NAME, server.connect, previous=True)
+
+    run(loop, log_in)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    server.password = "two"
+    run(loop, log_in)
+    world.secrets.move(NAME, "AWSCURRENT", "v2")
+    world.clock.advance(7)
+    cache.sync.invalidate(NAME)
+    world.clock.advance(7)
+    run(loop, log_in)
+    server.password, server.asked = "one", Counter()
+    world.secrets.fail = lambda _: world.clock.advance(7)
+    assert "v1" == run(loop, log_in)
+    world.secrets.fail = lambda _: None
+    assert {"two": 1, "one": 1} == server.asked
+    server.password = "two"
+    assert "v2" == run(loop, log_in)

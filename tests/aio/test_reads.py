@@ -256,7 +256,9 @@ def test_the_metrics_hook_is_called_in_threads(world: World, loop: str) -> None:
     tellers = list[tuple[Metric, int]]()
 
     class Hook:
-        def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        def record(
+            self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+        ) -> None:
             tellers.append((metric, threading.get_ident()))
 
     cache = AsyncSecretCache(metrics=Hook(), peers=Peers(source=world.secrets, clock=world.clock))

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import reports
 from benchmarks.cost import ALARMS, METRICS, WATCHING
-from benchmarks.operations import table
+from benchmarks.operations import by_changes, nat_gateway, share, table
 from tests.templates import read_template
 from tools.build_listener import ROOT
 
@@ -25,6 +25,13 @@ def template() -> dict[str, dict[str, dict[str, object]]]:
 def test_the_cost_table_is_what_is_counted() -> None:
     """Line by line as `python -m benchmarks.operations` prints it."""
     assert "\n".join(table()) in PAGE
+
+
+def test_the_costs_by_changes_and_of_a_nat_gateway_are_what_is_computed() -> None:
+    """As the same command prints them; the largest process costs 4.5 cents at most, 16 copies included."""
+    assert "\n".join(by_changes()) in PAGE
+    assert f"would cost ${nat_gateway():.3f} a month" in PAGE
+    assert share(1_000, 3, 16) <= 0.045
 
 
 @pytest.mark.proof

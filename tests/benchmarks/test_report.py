@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -35,6 +36,14 @@ def test_results_are_read_as_written(found: Results, tmp_path: Path) -> None:
     results.write(found, path)
     assert results.read(path) == found
     assert json.loads(path.read_text())["hit"]["ratios"][0]["met"] is True
+
+
+def test_every_part_has_its_place_on_the_page() -> None:
+    """Each key that a measurement of a run returns, by its source."""
+    sources = (Path(markdown.__file__).parent / f"{name}.py" for name in BOUNDS_S)
+    returned = (line for one in sources for line in one.read_text("utf-8").splitlines() if "return {" in line)
+    keys = {key for line in returned for key in re.findall(r'"(\w+)": [a-zP]', line)}
+    assert keys == set(markdown.ORDER)
 
 
 def test_no_results_are_none(tmp_path: Path) -> None:

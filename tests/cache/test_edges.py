@@ -125,6 +125,18 @@ def test_a_forked_child_has_a_poller_of_its_own(world: World) -> None:
         assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def test_a_forked_child_checks_before_it_serves(world: World) -> None:
+    """It has the parent's copy, and one check, by `get` or `preload`, says that it is right: no read."""
+    cache = world.covered()
+    for call in (lambda: cache.get(NAME), lambda: cache.preload([NAME])):
+        heads, reads = world.table.calls["head"], world.reads
+        child = os.fork()
+        if child == 0:
+            call()
+            os._exit(0 if (1, 0) == (world.table.calls["head"] - heads, world.reads - reads) else 1)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_snapstart_hooks_drop_the_values() -> None:
     """Where Lambda's snapshot hooks exist, they are registered once and make every cache forget."""
     program = """

@@ -13,6 +13,7 @@ from keyturn.cli.account import Account
 from keyturn.cli.status.command import head_line, of_all
 from keyturn.cli.status.overview import EVENTS_MAX, Overview, Verdict, compared
 from keyturn.errors import AccessDeniedError
+from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Head, Marker
 from keyturn.model.versions import Described
 from tests.cli.conftest import TABLE, World
@@ -158,3 +159,20 @@ def test_a_secret_that_does_not_exist_is_a_row(world: World) -> None:
     assert (1, "no such secret") == (result.exit_code, told.pop("nope"))
     assert 1 == len(told)
     assert "prod/db" in world.run("status", "nope", "prod/db").stdout
+
+
+def test_every_copy_of_the_head_is_shown(world: World) -> None:
+    """As text and as JSON; one that lost its lease makes the table unwell, and is named."""
+    account = Account(TABLE, "eu-west-1")
+    world.run("sweep")
+    client, table = world.dynamodb, account.markers()
+    MarkerTable(client, TABLE, copies=3, pace_s=2.0).renew(table.now_s() - 200)
+    result = world.run("status")
+    assert (0, True) == (result.exit_code, "Copies: 3 heads, the others swept as of 20" in result.stdout)
+    copies = cast("list[dict[str, object]]", world.asked("status")["copies"])
+    assert [("head#1", True), ("head#2", True)] == [(one["key"], one["lease"]) for one in copies]
+    client.delete_item(TableName=TABLE, Key={"pk": {"S": "head#2"}})
+    result = world.run("status")
+    assert (1, True) == (result.exit_code, "3 heads, but head#2 not swept" in result.stdout)
+    copies = cast("list[dict[str, object]]", world.asked("status")["copies"])
+    assert {"key": "head#2", "lease": False} == copies[1]

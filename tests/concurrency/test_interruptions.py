@@ -77,7 +77,9 @@ class Counted:
     def __init__(self) -> None:
         self.counts: Counter[Metric] = Counter()
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         self.counts[metric] += 1
 
 

@@ -38,6 +38,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/testing.md": "testing/test_documentation.py",
     "docs/tutorial.md": "docs/test_tutorial.py",
     "docs/verifying.md": "verifying/test_documentation.py",
+    "docs/web-services.md": "e2e/test_web_services.py",
 }
 """Page -> the test, below tests/, that runs its Python blocks. It gets them by `python_blocks`."""
 

@@ -72,6 +72,7 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "make format": "it writes into the checkout",
     "make terraform": "it needs terraform",
     "make verdicts": "it writes records into the checkout; `make servers` tries what it records",
+    "make stories": "it writes docs/login.md; `make servers` tells the short forms",
     "make release": "it installs its tools; packaging/test_release.py runs its parts",
     "make hashes": "it needs a package index; packaging/test_release.py judges what it wrote",
     "make coverage": "it runs all tests once more",

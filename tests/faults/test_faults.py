@@ -19,6 +19,7 @@ import boto3
 import pytest
 
 from keyturn import Limits, SecretCache
+from keyturn.assembly import marker_table
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, TABLE_TIMEOUTS_S, make_client
 from keyturn.demo.stage import deploy
 from keyturn.testing import embedded
@@ -207,9 +208,13 @@ CALLS: dict[str, Rule] = {
     "look": {"operation": "GetItem"},
     "describe": {"operation": "DescribeSecret"},
     "put the marker": {"operation": "PutItem"},
-    "update the head": {"operation": "UpdateItem", "body": "contains(UpdateExpression, 'ADD')"},
+    "update the head": {"operation": "UpdateItem", "body": "Key.pk.S == 'head'"},
+    "update the first copy": {"operation": "UpdateItem", "body": "Key.pk.S == 'head#1'"},
+    "update the last copy": {"operation": "UpdateItem", "body": "Key.pk.S == 'head#2'"},
     "end untold": {"operation": "UpdateItem", "body": "contains(UpdateExpression, 'REMOVE')"},
 }
+TOLD = ("update the first copy", "update the last copy", "end untold")
+"""The calls before which a reader may know already, by the head that it has drawn."""
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -217,7 +222,10 @@ CALLS: dict[str, Rule] = {
 def test_a_listener_killed_between_any_two_calls_loses_nothing(
     chain: Chain, secrets: SecretsManagerClient, reader: Reader, call: str, mended_by: str
 ) -> None:
-    """SIGKILL while this call hangs; the same event again, or the next sweep, makes it good."""
+    """SIGKILL while this call hangs; the same event again, or the next sweep, makes it good.
+
+    Every copy of the head tells of it then.
+    """
     chain.proxy.break_by({**CALLS[call], **LISTENER, "latency": 60_000})
     new = rotated(secrets, reader.name)
     arn = reader.cache.status().secrets[0].arn
@@ -235,13 +243,23 @@ def test_a_listener_killed_between_any_two_calls_loses_nothing(
         listener.kill()
     assert -signal.SIGKILL == listener.wait(PATIENCE_S)
     reader.read_for(CHECK_INTERVAL_S)
-    assert call == "end untold" or len(reader.served) == 1
+    assert call in TOLD or len(reader.served) == 1
+    told = counters(chain)
     chain.proxy.heal()
     if mended_by == "event":
         boto3.client("lambda").invoke(FunctionName=chain.stack.listener, Payload=json.dumps(event))
     else:
         chain.stack.sweep()
     assert reader.converges(f"listener: killed at {call}", new)
+    assert all(before < after for before, after in zip(told, counters(chain), strict=True))
+    assert not marker_table(chain.stack.marker_table, boto3.client("dynamodb")).look(arn[:-7]).untold
+
+
+def counters(chain: Chain) -> list[int]:
+    """The counters of the head and of its copies."""
+    table = marker_table(chain.stack.marker_table, boto3.client("dynamodb"))
+    heads = (table.read_head(consistent=True, copy=copy) for copy in range(3))
+    return [head.counter for head in heads if head is not None]
 
 
 def test_a_table_that_is_gone_for_a_rotation(

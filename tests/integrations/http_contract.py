@@ -1,4 +1,4 @@
-"""What every HTTP client does with the key of a secret: one contract over httpx, requests and aiohttp."""
+"""What every HTTP client does with the key of a secret: one contract over all of them."""
 
 from __future__ import annotations
 
@@ -157,6 +157,29 @@ class HttpContract:
             scene.server.redirect_to = other.origin + "/there"
             client.get(scene.url("/away"))
             assert {None} == set(other.sent)
+
+    def test_a_redirect_carries_no_header_away(self, scene: Scene) -> None:
+        """Clients take `Authorization` out of a request to another host, and no other header."""
+        scene.server.header, scene.server.prefix = "X-Api-Key", ""
+        with KeyServer().running() as other:
+            other.header, other.prefix = "X-Api-Key", ""
+            scene.server.redirect_to = other.origin + "/there"
+            client = scene.client(authorize=header("X-Api-Key"))
+            assert 401 == client.get(scene.url("/away"))[0]
+            assert [None] == other.sent
+            assert ["one"] == scene.server.sent
+            assert 200 == client.get(scene.url())[0]
+
+    def test_a_refusal_by_another_origin_is_none_of_the_key(self, scene: Scene) -> None:
+        """The answer to a redirected request is another server's: it is not asked again, and locks no key."""
+        with KeyServer().running() as other:
+            scene.server.redirect_to = other.origin + "/there"
+            client = scene.client()
+            for number in range(1, 4):
+                assert 401 == client.get(scene.url("/away"))[0]
+                assert number == len(other.sent)
+            assert ["one"] * 3 == scene.server.sent
+            assert 1 == scene.secrets.calls["GetSecretValue"]
 
     def test_a_header_of_ones_own(self, scene: Scene) -> None:
         """From a field of the JSON value."""

@@ -314,7 +314,9 @@ def test_a_metrics_hook_is_not_called_on_the_loop(account: Account) -> None:
     tellers = list[int]()
 
     class Hook:
-        def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+        def record(
+            self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+        ) -> None:
             tellers.append(threading.get_ident())
 
     account.store("two", "v2", "AWSPENDING")

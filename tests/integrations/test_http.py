@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import IO, cast
+from pathlib import Path
+from typing import IO, TypeAlias, cast
 
 import aiohttp
 import httpx
 import pytest
 import requests
+import urllib3
 
 from benchmarks.httpkeys import CALLERS, WAYS, measure
 from keyturn import Peers, SecretCache
@@ -19,7 +21,9 @@ from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key, Outgoing
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
+from keyturn.integrations.urllib3 import with_key
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.docs.checkers import mypy
 from tests.docs.pages import python_blocks
 from tests.integrations.http_contract import Client, HttpContract, MakeClient
 
@@ -104,6 +108,27 @@ class RequestsClient:
         self.session.close()
 
 
+class Urllib3Client:
+    """urllib3, with a pool of one connection that blocks until it is given back."""
+
+    def __init__(self, key: Key) -> None:
+        manager = urllib3.PoolManager(maxsize=1, block=True, timeout=TIMEOUT_S, retries=urllib3.Retry(2))
+        self.client = with_key(manager, key)
+
+    def get(self, url: str) -> tuple[int, str]:
+        response = self.client.request("GET", url)
+        return response.status, response.data.decode()
+
+    def post(self, url: str, body: object) -> int:
+        response = self.client.request("POST", url, body=cast("bytes", body), preload_content=False)
+        response.drain_conn()
+        response.release_conn()
+        return response.status
+
+    def close(self) -> None:
+        self.client.clear()
+
+
 class AiohttpClient:
     """aiohttp."""
 
@@ -137,11 +162,14 @@ class AiohttpClient:
         self.runner.close()
 
 
+AnyClient: TypeAlias = HttpxClient | AsyncHttpxClient | RequestsClient | Urllib3Client | AiohttpClient
+
+
 def making(
-    kind: type[HttpxClient | AsyncHttpxClient | RequestsClient | AiohttpClient],
+    kind: type[AnyClient],
 ) -> Iterator[MakeClient]:
     """A function that makes clients, which are closed at the end."""
-    made: list[HttpxClient | AsyncHttpxClient | RequestsClient | AiohttpClient] = []
+    made: list[AnyClient] = []
 
     def make(key: Key) -> Client:
         made.append(kind(key))
@@ -168,6 +196,12 @@ class TestRequests(HttpContract):
     @pytest.fixture
     def make(self) -> Iterator[MakeClient]:
         yield from making(RequestsClient)
+
+
+class TestUrllib3(HttpContract):
+    @pytest.fixture
+    def make(self) -> Iterator[MakeClient]:
+        yield from making(Urllib3Client)
 
 
 class TestAiohttp(HttpContract):
@@ -206,6 +240,17 @@ def test_the_page() -> None:
         )
     expected = hmac.new(b"key", b"body", hashlib.sha256).hexdigest()
     assert {"X-Signature": expected, "X-Key-Version": "v1"} == made
+
+
+@pytest.mark.proof
+def test_the_page_passes_a_strict_check(tmp_path: Path) -> None:
+    """mypy --strict has nothing to say of the page's programs, as a user writes them; a wrong one is seen."""
+    given = "from keyturn import SecretCache\n\ncache = SecretCache()\n"
+    page = "\n".join((given, *python_blocks("docs/http-keys.md")))
+    said = mypy(tmp_path, {"page.py": page})
+    assert 0 == said.returncode, said.stdout
+    wrong = page.replace("with_key(urllib3.PoolManager(), key)", "with_key(key, urllib3.PoolManager())")
+    assert "arg-type" in mypy(tmp_path, {"wrong.py": wrong}).stdout
 
 
 def test_a_key_shows_no_value() -> None:

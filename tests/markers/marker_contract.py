@@ -107,6 +107,14 @@ class MarkersContract:
         told = following(known, entry.told)
         assert told == (table.look(ONE.key).marker or ONE)._replace(reason="")
 
+    def test_the_counter_is_the_sum_of_the_slots(self, table: Table) -> None:
+        """Also after a write of several slots: readers take any other counter for an old writer's."""
+        write(table, ONE, OTHER)
+        write(table, ONE)
+        found = head_of(table)
+        assert 2 == sum(slot.total > 0 for slot in found.slots)
+        assert found.counter == sum(slot.total for slot in found.slots)
+
     def test_markers_of_one_slot_that_are_written_together_must_be_read(self, table: Table) -> None:
         """The entry of their slot is empty; the count tells that something happened."""
         slot = slot_of(key_hash(ONE.key), SLOTS)

@@ -7,7 +7,7 @@ import pytest
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Head
 from tests.markers.conftest import TABLE, World
-from tests.markers.marker_contract import ONE, write
+from tests.markers.marker_contract import ONE, OTHER, write
 
 
 def of(world: World, copies: int | None = None, pace_s: float | None = None) -> MarkerTable:
@@ -98,7 +98,7 @@ def test_a_broken_copy_is_replaced_and_the_others_stay(world: World, key: str) -
 
 
 def test_a_sweep_notes_a_writer_that_moves_no_slot(world: World) -> None:
-    """Such a writer counts the counter up alone; what was there before the first sweep is no news."""
+    """By the counter, which others move as far as the slots; what was there before a sweep is no news."""
     world.client.put_item(
         TableName=TABLE,
         Item={"pk": {"S": "head"}, "schema": {"N": "1"}, "epoch": {"S": "e"}, "counter": {"N": "57"}},
@@ -113,7 +113,7 @@ def test_a_sweep_notes_a_writer_that_moves_no_slot(world: World) -> None:
                 ExpressionAttributeNames={"#counter": "counter"},
                 ExpressionAttributeValues={":one": {"N": "1"}},
             )
-        write(world.table(), ONE)
+        write(world.table(), ONE, OTHER)
         of(world).renew(as_of_s)
         head = heads(world)[0]
         assert head is not None

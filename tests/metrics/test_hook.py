@@ -38,7 +38,9 @@ class Calling:
         self.call = call
         self.told: list[Metric] = []
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         self.told.append(metric)
         self.call()
 
@@ -46,7 +48,9 @@ class Calling:
 class Failing:
     """A hook that always fails."""
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         raise RuntimeError(CANARY)
 
 

@@ -28,6 +28,11 @@ READS = (Metric.READ_S, Metric.READS_FAILED)
 # Checks
 
 
+def both(error: str, duration: Metric, failure: Metric) -> list[Measurement]:
+    """What a failure is told as: its duration and itself, each with the class of the error."""
+    return [Measurement(duration, 0, error=error), Measurement(failure, 1, error=error)]
+
+
 def test_a_good_check_tells_its_duration_and_the_heads_age(measured: Measured) -> None:
     """One check: how long it took, and how far the sweep was behind by the table's clock."""
     measured.warm()
@@ -62,14 +67,14 @@ def test_a_check_that_fails_tells_so_and_no_age(measured: Measured) -> None:
     measured.world.table.fail = lambda: MarkerTableError("markers", "throttled")
     for _ in range(3):
         measured.after(5 / 3).get(NAME)
-    assert [Measurement(Metric.CHECK_S, 0), Measurement(Metric.CHECKS_FAILED, 1)] == measured.told(*CHECKS)
+    assert both("MarkerTableError", Metric.CHECK_S, Metric.CHECKS_FAILED) == measured.told(*CHECKS)
 
 
 def test_a_table_without_a_head_is_a_failed_check(measured: Measured) -> None:
     """The listener never ran: the check was answered, and is trouble all the same."""
     measured.cache.get(NAME)
     measured.after(5).get(NAME)
-    assert [Measurement(Metric.CHECK_S, 0), Measurement(Metric.CHECKS_FAILED, 1)] == measured.told(*CHECKS)
+    assert both("MarkerTableError", Metric.CHECK_S, Metric.CHECKS_FAILED) == measured.told(*CHECKS)
 
 
 def test_a_head_that_was_never_swept_has_no_age(measured: Measured) -> None:
@@ -116,7 +121,7 @@ def test_a_failed_read_is_told_twice(measured: Measured) -> None:
     measured.world.secrets.fail = UnavailableError
     with pytest.raises(UnavailableError):
         measured.cache.get(NAME)
-    assert [Measurement(Metric.READ_S, 0), Measurement(Metric.READS_FAILED, 1)] == measured.told()
+    assert both("UnavailableError", Metric.READ_S, Metric.READS_FAILED) == measured.told()
 
 
 def test_that_there_is_none_is_an_answer(measured: Measured) -> None:
@@ -138,7 +143,7 @@ def test_a_batch_of_parameters_is_one_read(measured: Measured) -> None:
     measured.cache.get_parameters_by_path("/prod")
     assert [Measurement(Metric.READ_S, 0)] == measured.told()
     measured.parameters.fail = lambda name: ParameterUnavailableError(name, "throttled")
-    failed = [Measurement(Metric.READ_S, 0), Measurement(Metric.READS_FAILED, 1)]
+    failed = both("ParameterUnavailableError", Metric.READ_S, Metric.READS_FAILED)
     with pytest.raises(ParameterUnavailableError):
         measured.cache.get_parameters(["/other"])
     assert failed == measured.told()
@@ -351,7 +356,8 @@ def test_each_refresh_that_fails_is_told_not_each_get(
     for _ in range(100):
         measured.after(0.1).get(NAME)
     stale = measured.told(Metric.STALE_SERVED)
-    assert [Measurement(Metric.STALE_SERVED, 1, NAME)] * (measured.world.reads - reads) == stale
+    failed = Measurement(Metric.STALE_SERVED, 1, NAME, error=error.__name__)
+    assert [failed] * (measured.world.reads - reads) == stale
     assert 0 < len(stale) < 100
 
 
@@ -387,7 +393,8 @@ def test_a_pending_version_is_a_bridge(measured: Measured) -> None:
     logins = (Metric.REFUSALS, Metric.BRIDGES, Metric.LOGINS_FAILED)
     bridge = Measurement(Metric.BRIDGES, 1, NAME, "AWSPENDING")
     assert "v2" == measured.login()
-    assert [Measurement(Metric.REFUSALS, 1, NAME), bridge] == measured.told(*logins)
+    refused = Measurement(Metric.REFUSALS, 1, NAME, error="RefusedError")
+    assert [refused, bridge] == measured.told(*logins)
     assert "v2" == measured.login()
     assert [bridge] == measured.told(*logins)
     measured.world.secrets.move(NAME, "AWSCURRENT", "v2")
@@ -418,7 +425,8 @@ def test_a_login_that_fails_is_told_before_its_error(measured: Measured) -> None
     with pytest.raises(LoginRefusedError):
         measured.login(budget_s=0)
     told = measured.told(Metric.REFUSALS, Metric.LOGINS_FAILED)
-    assert [Measurement(Metric.REFUSALS, 1, NAME), Measurement(Metric.LOGINS_FAILED, 1, NAME)] == told
+    refused = Measurement(Metric.REFUSALS, 1, NAME, error="RefusedError")
+    assert [refused, Measurement(Metric.LOGINS_FAILED, 1, NAME, error="LoginRefusedError")] == told
 
 
 def test_attempts_tell_as_they_end(measured: Measured) -> None:

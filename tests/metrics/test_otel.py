@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import Histogram, InMemoryMetricReader, NumberDataPoint, Sum
+from opentelemetry.sdk.metrics.export import (
+    Histogram,
+    HistogramDataPoint,
+    InMemoryMetricReader,
+    NumberDataPoint,
+    Sum,
+)
 
-from keyturn import LoginRefusedError, Metric, Peers, SecretCache
-from keyturn.metrics.otel import COUNTS, DURATIONS, STAGE, OtelMetrics
+from keyturn import (
+    AccessDeniedError,
+    LoginRefusedError,
+    MarkerTableError,
+    Metric,
+    Peers,
+    SecretCache,
+    StageNotFoundError,
+)
+from keyturn.metrics.otel import (
+    AGE_BOUNDARIES_S,
+    COUNTS,
+    DURATIONS,
+    ERROR_TYPE,
+    REQUEST_BOUNDARIES_S,
+    STAGE,
+    OtelMetrics,
+)
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
+from tests.world import NAME, World
 
 CANARY = "canary-otel"
 
@@ -88,3 +113,89 @@ def test_a_cache_tells_it() -> None:
     assert {STAGE: "AWSPENDING"} == dict(bridge.attributes or {})
     assert {"keyturn.read.duration", "keyturn.login.refusals", "keyturn.login.failures"} <= found.keys()
     assert CANARY not in repr(found)
+
+
+def cache_of(world: World, told: Told) -> SecretCache:
+    """A cache whose hook is that of OpenTelemetry."""
+    peers = Peers(source=world.secrets, markers=world.table, clock=world.clock, sleep=world.clock.advance)
+    return SecretCache(metrics=told.hook, peers=peers)
+
+
+def attributes(told: Told) -> dict[str, list[dict[str, object]]]:
+    """The sets of attributes of each instrument that has recorded something."""
+    return {
+        name: [dict(point.attributes or {}) for point in data.data_points]
+        for name, (_, data) in told.collected().items()
+    }
+
+
+def test_a_failure_has_the_type_of_its_error() -> None:
+    """`error.type` is the name of a class: on the failure, and on the duration of what failed."""
+    told, world = Told(), World()
+    cache = cache_of(world, told)
+    world.mark()
+    cache.get(NAME)
+    world.clock.advance(5)
+    cache.get(NAME)
+    assert [] == [one for sets in attributes(told).values() for one in sets if ERROR_TYPE in one]
+    world.table.fail = lambda: MarkerTableError("markers", f"denied, {CANARY}")
+    world.secrets.fail = lambda secret_id: AccessDeniedError(secret_id, f"{world.arn} {CANARY}")
+    world.clock.advance(400)
+    cache.get(NAME)
+    found = attributes(told)
+    denied, no_table = {ERROR_TYPE: "AccessDeniedError"}, {ERROR_TYPE: "MarkerTableError"}
+    assert [denied] == found["keyturn.read.failures"] == found["keyturn.refresh.failures"]
+    assert [no_table] == found["keyturn.check.failures"]
+    assert [{}, denied] == found["keyturn.read.duration"]
+    assert [{}, no_table] == found["keyturn.check.duration"]
+    assert not any(part in repr(found) for part in (CANARY, world.arn, NAME))
+
+
+def test_a_refused_login_has_the_type_of_the_drivers_error() -> None:
+    """A refusal has the class that the driver raised, the login keyturn's own: no text of either."""
+    told, world = Told(), World()
+
+    class InvalidPasswordError(Exception):
+        status = 401
+
+    def connect(_version: SecretVersion) -> None:
+        raise InvalidPasswordError(CANARY)
+
+    with pytest.raises(LoginRefusedError):
+        cache_of(world, told).login(NAME, connect, budget_s=0)
+    found = attributes(told)
+    assert [{ERROR_TYPE: "InvalidPasswordError"}] == found["keyturn.login.refusals"]
+    assert [{ERROR_TYPE: "LoginRefusedError"}] == found["keyturn.login.failures"]
+    assert CANARY not in repr(found)
+
+
+def test_an_answer_is_no_error() -> None:
+    """A missing version is an answer: its read has a duration without a type of error, and no failure."""
+    told, world = Told(), World()
+    with pytest.raises(StageNotFoundError):
+        cache_of(world, told).get(NAME, stage="AWSPENDING")
+    assert {"keyturn.read.duration": [{}]} == attributes(told)
+
+
+def test_buckets_are_in_seconds() -> None:
+    """A read of 20 ms is not in the first bucket: OpenTelemetry's own boundaries are for milliseconds."""
+    told = Told()
+    told.hook.record(Metric.READ_S, 0.02)
+    told.hook.record(Metric.LAG_S, 20)
+    found = told.collected()
+    for name, boundaries in (
+        ("keyturn.read.duration", REQUEST_BOUNDARIES_S),
+        ("keyturn.rotation.lag", AGE_BOUNDARIES_S),
+    ):
+        (point,) = found[name][1].data_points
+        assert isinstance(point, HistogramDataPoint)
+        assert boundaries == tuple(point.explicit_bounds)
+        assert 0 == point.bucket_counts[0]
+
+
+def test_the_names_keep_the_conventions() -> None:
+    """Lower-case words with dots and underscores, no unit in a name, and what is counted in braces."""
+    for one in (*DURATIONS.values(), *COUNTS.values()):
+        assert re.fullmatch(r"keyturn(\.[a-z]+(_[a-z]+)*)+", one.name)
+        assert not re.search(r"(_total|_seconds|_s|_count)$", one.name)
+        assert one.unit == "s" or re.fullmatch(r"\{[a-z]+\}", one.unit)

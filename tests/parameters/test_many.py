@@ -21,6 +21,7 @@ from keyturn import (
     SecretCache,
 )
 from keyturn.aws.parameterstore import ParameterStoreSource
+from keyturn.cache.batches import Batches
 from keyturn.model.versions import AWSCURRENT
 from keyturn.testing.fakes import (
     FakeClock,
@@ -29,6 +30,7 @@ from keyturn.testing.fakes import (
     FakeParameterStore,
     FakeSecretsManager,
 )
+from keyturn.testing.parts import parts_of
 from tests.parameters.conftest import NAME, World
 
 
@@ -267,6 +269,50 @@ def test_what_was_under_way_in_a_snapshot_is_read_again(world: World) -> None:
         peers=Peers(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
     )
     assert "new" == cache.get_parameters(["/app/0"])["/app/0"].value
+
+
+def test_what_was_answered_before_a_snapshot_and_not_kept_yet_is_read_again(world: World) -> None:
+    """A restore between the answer to a batch and its landing: the answer is void, and is read anew."""
+    fill(world, 2)
+
+    class Answers(dict[str, Parameter]):
+        def __getitem__(self, name: str) -> Parameter:
+            world.put("new", "/app/0", "String")
+            cache.forget()
+            return super().__getitem__(name)
+
+    class Snapshotted(ParameterStoreSource):
+        def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
+            return Answers(super().read_many(names))
+
+    source = Snapshotted(lambda: world.ssm, decrypt=True)
+    cache = SecretCache(
+        peers=Peers(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
+    )
+    assert "new" == cache.get_parameters(["/app/0"])["/app/0"].value
+
+
+def test_a_batch_asks_for_nothing_that_another_one_has_just_brought(world: World) -> None:
+    """What is at hand by the time it begins is not read; what is not there is asked for, and said so."""
+    names = fill(world, 2)
+    batches = Batches(parts_of(world.cache()).caches[2])
+    for _ in range(2):
+        assert names == [name for name, one in batches.read(names).items() if isinstance(one, Parameter)]
+    assert {"GetParameters": 1} == world.calls
+    for _ in range(2):
+        assert isinstance(batches.read(["/none"])["/none"], ParameterNotFoundError)
+
+
+def test_a_batch_hands_out_what_it_has_read_whatever_the_wall_clock_does(world: World) -> None:
+    """A wall clock that is set back meanwhile makes the copies look old, and costs their caller nothing."""
+    names, cache = fill(world, 2), world.cache()
+
+    def set_back(_: str) -> None:
+        world.clock.step(-900)
+
+    world.fail = set_back
+    assert names == list(cache.get_parameters(names))
+    assert {"GetParameters": 1} == world.calls
 
 
 @dataclass

@@ -8,6 +8,7 @@ import pytest
 
 from keyturn.errors import ConfigurationError
 from keyturn.model.fields import Json
+from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
@@ -168,12 +169,20 @@ def test_the_tables_key_is_used_through_dynamodb_alone_and_as_the_role_needs_it(
 
 
 def test_an_announcer_may_write_its_own_markers_only() -> None:
-    """The head, and the marker of each secret that it announces for; no Scan, no delete."""
+    """The marker of each secret that it announces for; no Scan, no delete, and no head but by its slot."""
     statements = by_sid(roles.announcer(PLACE, secrets=["prod/db"], marker_table=TABLE))
-    told = statements["AnnounceSteps"]
-    assert ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem") == told.actions
-    keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*", SECRET)}}
-    assert keys == told.conditions
+    look, write, tell = (statements[sid] for sid in ("LookAtMarkers", "AnnounceSteps", "TellHeads"))
+    assert {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*", SECRET)}
+    } == look.conditions
+    assert ("dynamodb:PutItem", "dynamodb:UpdateItem") == write.actions
+    assert {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [SECRET]}} == write.conditions
+    assert (("dynamodb:GetItem",), ("dynamodb:UpdateItem",)) == (look.actions, tell.actions)
+    slot = slot_of(key_hash(SECRET), SLOTS)
+    assert {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ("head", "head#*")},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ("pk", "counter", f"n{slot}", f"e{slot}")},
+    } == tell.conditions
 
 
 def test_a_rotation_function_may_rotate_its_secret_and_read_the_admins() -> None:

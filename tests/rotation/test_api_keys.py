@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +19,10 @@ import pytest
 from moto import mock_aws
 
 from keyturn import ConfigurationError, SecretFormatError
-from keyturn.rotation import RotationFunction, RotationStepError
+from keyturn.rotation import Retirement, RotationFunction, RotationStepError
 from keyturn.rotation.apikeys import ApiKeys, IssuedKey
 from keyturn.testing import Rotation
+from keyturn.testing.fakes import FakeClock
 from keyturn.testing.moto import mend_moto
 from keyturn.testing.rotation import STEPS, Step, move_current
 from tests.docs.pages import python_blocks
@@ -434,3 +437,29 @@ def test_a_label_that_moved_since_the_listing_keeps_its_key(stage: Stage) -> Non
     stage.client.meta.events.register("after-call.secrets-manager.ListSecretVersionIds", move)
     stage.rotation().create()
     assert stage.accepts(value)
+
+
+def test_the_previous_key_ends_once_nobody_holds_it(stage: Stage) -> None:
+    """Before the earliest time it works, and so does the one before. Then only AWSCURRENT's is left."""
+    clock = FakeClock(time.time())
+    retirement = Retirement(earliest_s=900, latest_s=3600, clock=clock)
+    strategy = ApiKeys(stage.names["keys"])  # type: ignore[arg-type] # the page's
+    function = RotationFunction(strategy, stage.client, announce=unheard, retirement=retirement)
+    for _ in range(2):
+        stage.rotation(function).run()
+    keys = dict(stage.service.keys)
+    event = {"Step": "retireSecret", "SecretId": NAME}
+    held = function(event)
+    assert held is not None
+    assert not held["retired"]
+    # The moment of the rotation is the real clock's, in whole seconds.
+    assert re.fullmatch(r"the earliest time is in (?:89\d|90\d) s", str(held["why"]))
+    assert keys == stage.service.keys
+    clock.advance(1000)
+    for _ in range(2):
+        said = function(event)
+        assert said is not None
+        assert said["retired"]
+        stage.assert_only("AWSCURRENT")
+    stage.rotation(function).run()
+    stage.assert_only("AWSCURRENT", "AWSPREVIOUS")

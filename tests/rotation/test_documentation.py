@@ -13,7 +13,7 @@ from moto import mock_aws
 from keyturn.rotation import RotationFunction
 from keyturn.testing import Rotation
 from keyturn.testing.moto import mend_moto
-from tests.docs.pages import python_blocks
+from tests.docs.pages import blocks, python_blocks
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -61,9 +61,22 @@ def test_the_line_that_announces(
     assert "createSecret of prod/app was not announced" in caplog.text
 
 
-def test_the_function_for_redis() -> None:
-    """It is made as the page says; tests/servers rotates on real servers with such a function."""
-    (program,) = [block for block in BLOCKS if "TwoPasswords(" in block]
+@pytest.mark.parametrize("made", ["SingleUser(", "mysql import TwoPasswords", "redis import TwoPasswords"])
+def test_the_functions_are_made_as_the_page_says(made: str) -> None:
+    """tests/rotation and tests/servers rotate on real servers with such functions."""
+    program = next(block for block in BLOCKS if made in block)
     names: dict[str, object] = {}
     run(program, names)
     assert isinstance(names["lambda_handler"], RotationFunction)
+
+
+def test_the_function_that_retires(client: SecretsManagerClient) -> None:
+    """The page's event is answered. A secret that has just changed keeps both credentials."""
+    program = next(block for block in BLOCKS if "Retirement(" in block)
+    (event,) = [block.text for block in blocks("docs/rotation-functions.md") if block.language == "json"]
+    names: dict[str, object] = {}
+    run(program, names)
+    name = secret(client, {"username": "app", "password": "one"})
+    said = names["lambda_handler"]({**json.loads(event), "SecretId": name}, None)  # type: ignore[operator] # the page's function
+    assert said["retired"] is False
+    assert "the earliest time is in" in said["why"]

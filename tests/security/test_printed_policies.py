@@ -1,7 +1,7 @@
 """What `keyturn policy` prints is enough for the role, and no more, where an account enforces IAM.
 
-The emulator judges actions and resources. It knows neither `dynamodb:LeadingKeys` nor KMS, and judges
-GetParameters and GetParametersByPath by no resource: those only a real account can show.
+The emulator judges actions and resources. It knows neither the keys and attributes of DynamoDB's items nor
+KMS, and judges GetParameters and GetParametersByPath by no resource: those only a real account can show.
 """
 
 from __future__ import annotations
@@ -171,10 +171,11 @@ def test_an_announcer_announces_its_secret_and_reads_none() -> None:
     assert is_denied(lambda: session.client("dynamodb").scan(TableName=TABLE))
 
 
-@pytest.mark.parametrize("sid", ["LookAtSecrets", "AnnounceSteps"])
+@pytest.mark.parametrize("sid", ["LookAtSecrets", "LookAtMarkers", "AnnounceSteps"])
 @pytest.mark.usefixtures("account")
 def test_an_announcer_needs_each_statement(sid: str) -> None:
-    """Without any of them nothing is announced."""
+    """Without any of them nothing is announced of a secret that has just got another version."""
+    boto3.client("secretsmanager").put_secret_value(SecretId=NAME, SecretString="one")
     with pytest.raises(KeyturnError):
         tell(holder(without(printed(*ANNOUNCER), sid), f"announcer-{sid}"), NAME)
 

@@ -24,6 +24,7 @@ from tests.servers.process import (
 
 if TYPE_CHECKING:
     import psycopg
+    import pymysql
 
 POSTGRES_BINARIES = max(map(str, Path("/usr/lib/postgresql").glob("*/bin")), default="")
 """Debian keeps each version's programs apart from the PATH."""
@@ -175,11 +176,14 @@ class MariaDb:
     port: int
     folder: Path
 
-    def run(self, *statements: str) -> None:
+    def connect(self) -> pymysql.Connection:
+        """Return a connection of `root`."""
         import pymysql
 
-        connection = pymysql.connect(unix_socket=str(self.folder / "socket"), user="root", autocommit=True)
-        with connection, connection.cursor() as cursor:
+        return pymysql.connect(unix_socket=str(self.folder / "socket"), user="root", autocommit=True)
+
+    def run(self, *statements: str) -> None:
+        with self.connect() as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 
@@ -201,9 +205,12 @@ def mariadb(*options: str) -> Iterator[MariaDb]:
             [
                 *(program, "--no-defaults", data, f"--port={server.port}", f"--bind-address={LOCALHOST}"),
                 *(f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", "--skip-name-resolve"),
-                *(f"--ssl-cert={certificate}", f"--ssl-key={key}", "--innodb-flush-log-at-trx-commit=0"),
+                *(f"--ssl-cert={certificate}", f"--ssl-key={key}"),
+                # What a test's server has written need not outlive the machine.
+                *("--innodb-flush-log-at-trx-commit=0", "--debug-no-sync"),
                 *options,
             ],
         ]
-        with running(folder, commands, server.is_ready, as_ordinary_user()):
+        # In a common folder each would delete the temporary tables of the other ones when it starts.
+        with running(folder, commands, server.is_ready, as_ordinary_user(TMPDIR=str(folder))):
             yield server

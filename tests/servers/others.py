@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.servers.process import (
     running,
     without,
 )
+
+CLUSTER_TIMEOUT_S = 30
 
 
 @contextmanager
@@ -64,6 +67,57 @@ def valkey(*options: str) -> Iterator[int]:
         command = [str(copy), "--port", str(port), "--bind", LOCALHOST, "--save", "", "--dir", str(folder)]
         with running(folder, [[*command, *options]], lambda: accepts(port), as_ordinary_user()):
             yield port
+
+
+@contextmanager
+def sentinel(name: str, primary: int, password: str) -> Iterator[int]:
+    """A Sentinel that watches the primary at this port, and its replicas; gives its port."""
+    program = needs("redis-server")
+    with folder_for("sentinel") as folder:
+        port = free_port()
+        lines = [
+            *(f"port {port}", f"bind {LOCALHOST}", f"dir {folder}"),
+            f"sentinel monitor {name} {LOCALHOST} {primary} 1",
+            f"sentinel auth-pass {name} {password}",
+            f"sentinel failover-timeout {name} 3000",
+        ]
+        # Sentinel writes into its configuration what it learns.
+        (folder / "conf").write_text("\n".join(lines) + "\n")
+        command = [program, str(folder / "conf"), "--sentinel"]
+        with running(folder, [command], lambda: accepts(port), as_ordinary_user()):
+            yield port
+
+
+@contextmanager
+def valkey_cluster(password: str) -> Iterator[list[int]]:
+    """A cluster of three Valkey servers whose default user has this password; gives their ports."""
+    import redis as client
+
+    options = ["--cluster-enabled", "yes", "--requirepass", password, "--masterauth", password]
+    # By default the nodes talk to each other at their ports + 10,000, which may be taken.
+    buses = [str(free_port()) for _ in range(3)]
+    with ExitStack() as stack:
+        ports = [stack.enter_context(valkey(*options, "--cluster-port", bus)) for bus in buses]
+        nodes = [
+            stack.enter_context(client.Redis(host=LOCALHOST, port=port, password=password)) for port in ports
+        ]
+
+        def ask(node: client.Redis, *words: str) -> object:
+            answer: object = node.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py's
+            return answer
+
+        bounds = [0, 5461, 10_923, 16_384]
+        for number, node in enumerate(nodes):
+            ask(node, "CLUSTER", "ADDSLOTSRANGE", str(bounds[number]), str(bounds[number + 1] - 1))
+            # Each of them would otherwise begin with the same, and they would take seconds to settle that.
+            ask(node, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        for node in nodes[1:]:
+            ask(node, "CLUSTER", "MEET", LOCALHOST, str(ports[0]), buses[0])
+        late_s = time.monotonic() + CLUSTER_TIMEOUT_S
+        while not all("'ok'" in str(ask(node, "CLUSTER INFO")) for node in nodes):
+            assert time.monotonic() < late_s, "the three servers did not become a cluster"
+            time.sleep(0.05)
+        yield ports
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 import redis
@@ -133,6 +132,60 @@ def test_pub_sub_logs_in_by_the_secret(redis_account: RealAccount, key_store: in
         assert "subscribe" == message["type"]
 
 
+def kill_sessions(account: RealAccount, port: int) -> None:
+    """End all sessions of the user, as a rotation may do that lets no session of an old password go on."""
+    with redis.Redis(host=LOCALHOST, port=port, password="admin") as admin:
+        assert 1 <= admin.execute_command("CLIENT", "KILL", "USER", str(account.fields["username"]))
+
+
+def publish(port: int, message: str) -> int:
+    """Publish a message and return how many connections got it."""
+    with redis.Redis(host=LOCALHOST, port=port, password="admin") as admin:
+        return int(admin.publish("news", message))
+
+
+def test_a_subscription_whose_session_was_killed(redis_account: RealAccount, key_store: int) -> None:
+    """In the window redis-py tells of the loss once. Then it logs in with AWSPENDING and subscribes anew."""
+    pool = redis.ConnectionPool(
+        connection_class=connection_class(redis_account.login), host=LOCALHOST, port=key_store
+    )
+    with redis.Redis.from_pool(pool) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe("news")
+        channel.get_message(timeout=5)
+        redis_account.open_window()
+        kill_sessions(redis_account, key_store)
+        with pytest.raises(redis.ConnectionError):
+            channel.get_message(timeout=5)
+        channel.get_message(timeout=5)
+        assert 1 == publish(key_store, "after the rotation")
+        message = channel.get_message(timeout=5)
+        assert message is not None
+        assert b"after the rotation" == message["data"]
+
+
+def test_an_async_subscription_whose_session_was_killed(redis_account: RealAccount, key_store: int) -> None:
+    """The same on an event loop."""
+
+    async def run() -> None:
+        kind = async_connection_class(redis_account.login)
+        pool = redis.asyncio.ConnectionPool(connection_class=kind, host=LOCALHOST, port=key_store)
+        client = redis.asyncio.Redis.from_pool(pool)
+        async with client, client.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe("news")
+            await channel.get_message(timeout=5)
+            redis_account.open_window()
+            kill_sessions(redis_account, key_store)
+            with pytest.raises(redis.ConnectionError):
+                await channel.get_message(timeout=5)
+            await channel.get_message(timeout=5)
+            assert 1 == publish(key_store, "after the rotation")
+            message = await channel.get_message(timeout=5)
+            assert message is not None
+            assert b"after the rotation" == message["data"]
+
+    asyncio.run(run())
+
+
 def two_passwords(account: RealAccount, port: int) -> None:
     """Let the server accept the new password beside the old one, and end the rotation."""
     with redis.Redis(host=LOCALHOST, port=port, password="admin") as admin:
@@ -169,27 +222,6 @@ def test_live_async_connections_are_renewed(redis_account: RealAccount, key_stor
         await client.aclose()
 
     asyncio.run(run())
-
-
-def test_a_cluster_with_two_passwords() -> None:
-    """`RedisCluster` logs in by AWSCURRENT; with two passwords nothing is refused in a rotation."""
-    with others.valkey("--cluster-enabled", "yes") as port, redis.Redis(host=LOCALHOST, port=port) as admin:
-        admin.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        admin.execute_command("ACL", "SETUSER", "app", "on", ">one", "~*", "&*", "+@all")
-        while admin.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-            time.sleep(0.02)
-        account = RealAccount({"username": "app"}, set_password=lambda _: None)
-        credentials = CurrentCredentials(account.login)
-        cluster = redis.RedisCluster(host=LOCALHOST, port=port, credential_provider=credentials)
-        assert cluster.set("name", "value")
-        admin.execute_command("ACL", "SETUSER", "app", ">two")
-        account.store("two", "v2", "AWSPENDING")
-        account.finish("v2")
-        admin.execute_command("ACL", "SETUSER", "app", "<one")
-        for node in cluster.get_nodes():  # type: ignore[no-untyped-call] # annotated in part
-            node.redis_connection.connection_pool.disconnect()
-        assert b"value" == cluster.get("name")
-        cluster.close()
 
 
 @pytest.mark.parametrize("secret", ['{{"password": "{}"}}', "{}", '{{"username": null, "password": "{}"}}'])

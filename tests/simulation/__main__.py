@@ -126,9 +126,10 @@ def _arguments() -> argparse.Namespace:
 def _replay(seed: int, only: str | None, *, trace: bool) -> int:
     report = simulate(seed, print if trace else None, only=only)
     summary = Summary()
-    summary.add(_told(report))
+    told = _told(report)
+    summary.add(told)
     print(*summary.lines(0.0), sep="\n")
-    _print_broken(summary)
+    _print_broken(told)
     return 1 if summary.broken else 0
 
 
@@ -187,6 +188,7 @@ def _run(
     try:
         for told in _told_by(workers):
             summary.add(told)
+            _print_broken(told)
             if summary.seeds % 50 == 0:
                 took_s = time.monotonic() - started_s
                 print(f"{summary.seeds} of {len(seeds)} seeds, {took_s:.0f} s", file=sys.stderr, flush=True)
@@ -197,7 +199,6 @@ def _run(
             worker.terminate()
             worker.wait()
     print(*show(summary, time.monotonic() - started_s), sep="\n")
-    _print_broken(summary)
     complete = summary.seeds == len(seeds)
     if not complete and not summary.broken:
         print("a process ended before its seeds did", file=sys.stderr)
@@ -226,11 +227,12 @@ def _forward(stream: IO[str], lines: SimpleQueue[str | None]) -> None:
     lines.put(None)
 
 
-def _print_broken(summary: Summary) -> None:
-    for told in summary.broken:
+def _print_broken(told: Told) -> None:
+    """Print what was broken, if anything was, as soon as it is known."""
+    if told["broken"]:
         checker, what = told["broken"]
         print(f"\nBROKEN in seed {told['seed']}: {checker}\n  {what}", file=sys.stderr)
-        print(f"  step by step: {COMMAND} --seed {told['seed']} --trace", file=sys.stderr)
+        print(f"  step by step: {COMMAND} --seed {told['seed']} --trace", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

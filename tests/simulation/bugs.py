@@ -172,7 +172,7 @@ BUGS: Final = (
         "        ready, spares = self._ready(asked, waiting)\n        missing =",
         "        ready, spares = self._ready(asked, waiting)\n"
         "        if len(asked) > 1 and isinstance(self._cache.source, ParameterSource):\n"
-        "            self._read_batch(self._cache.source, list(asked), {})\n"
+        "            self._reads._read_batch(self._cache.source, list(asked), {})\n"
         "        missing =",
     ),
     Bug(
@@ -464,6 +464,45 @@ BUGS: Final = (
         _HOLDINGS,
         "        self.window = Window({}, opens_at, closes_at)\n",
         "        self.window = Window(self.window.versions, opens_at, closes_at)\n",
+    ),
+    # What an interruption, a fork or an end leaves behind
+    Bug(
+        "a flight is registered before anything carries it out",
+        _FLIGHTS,
+        "            flight.begin()\n            self._flights[key] = flight\n",
+        "            self._flights[key] = flight\n            flight.begin()\n",
+    ),
+    Bug(
+        "a lock is taken outside of what leaves it",
+        _COPIES,
+        "        with self.lock:\n            return self.failures.find(",
+        "        self.lock.acquire()\n"
+        "        with __import__('contextlib').ExitStack() as leaving:\n"
+        "            leaving.callback(self.lock.release)\n"
+        "            return self.failures.find(",
+    ),
+    Bug(
+        "a child goes on with the lock of its parent's thread",
+        _COPIES,
+        "        self.lock = threading.RLock()\n",
+        "        self.lock = getattr(self, 'lock', None) or threading.RLock()\n",
+    ),
+    Bug(
+        "close waits for the convergence table without a deadline",
+        _CHECKER,
+        "        flight.wait(self._limits.refresh_wait_s)\n",
+        "        flight.wait(3600.0)\n",
+        weather="table hangs",
+    ),
+    Bug(
+        "a read that fails takes the copies of other secrets with it",
+        _COPIES,
+        "            troubled = failed(held, error, now, pause_s)\n",
+        "            troubled = failed(held, error, now, pause_s)\n"
+        "            for other, one in tuple(self.holdings.held()):\n"
+        "                if other is not secret:\n"
+        "                    self.holdings.drop(other, one)\n",
+        weather="Secrets Manager throttles",
     ),
     # Whose it is
     Bug(

@@ -14,6 +14,7 @@ from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers.parameters import Ask, ServingParameters
 from tests.simulation.checkers.waits import Waits
+from tests.simulation.interruptions import AlarmError
 from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, under_path
 from tests.simulation.reader import Reader, foreign
 from tests.simulation.scheduler import NEVER_S, Scheduler
@@ -95,7 +96,7 @@ class ParameterReads:
         asked = name if selector == AWSCURRENT else f"{name}:{selector}"
         ask = self._ask(reader, (name,), selector, decrypt=decrypt)
         get, is_warm = reader.cache.get_parameter, self._has_copies(reader, (name,), selector)
-        outcome = _outcome(lambda: {name: get(asked, decrypt=decrypt)})
+        outcome = _outcome(reader, lambda: {name: get(asked, decrypt=decrypt)})
         self._ended(ask, outcome, is_warm=is_warm)
         self.serving.served(ask, outcome)
 
@@ -103,7 +104,7 @@ class ParameterReads:
         """get_parameters."""
         ask = self._ask(reader, names, AWSCURRENT, decrypt=decrypt)
         get, is_warm = reader.cache.get_parameters, self._has_copies(reader, names, AWSCURRENT)
-        outcome = _outcome(lambda: get(names, decrypt=decrypt))
+        outcome = _outcome(reader, lambda: get(names, decrypt=decrypt))
         self._ended(ask, outcome, is_warm=is_warm)
         self.serving.served(ask, outcome)
 
@@ -115,7 +116,7 @@ class ParameterReads:
         is_warm = ask.begun_s - self.listed.get(path, -NEVER_S) < LISTED_S and self._has_copies(
             reader, names, AWSCURRENT
         )
-        outcome = _outcome(lambda: get("/app", recursive=recursive, decrypt=decrypt))
+        outcome = _outcome(reader, lambda: get("/app", recursive=recursive, decrypt=decrypt))
         self._ended(ask, outcome, is_warm=is_warm)
         if not isinstance(outcome, SecretError):
             self.listed[path] = ask.begun_s
@@ -140,10 +141,15 @@ class ParameterReads:
         return Ask(reader, names, selector, decrypt, self.scheduler.now_s, is_second=reader.begins())
 
 
-def _outcome(get: Callable[[], Mapping[str, Parameter]]) -> Mapping[str, Parameter] | SecretError:
+def _outcome(
+    reader: Reader, get: Callable[[], Mapping[str, Parameter]]
+) -> Mapping[str, Parameter] | SecretError:
     try:
-        return get()
+        with reader.armed():
+            return get()
     except SecretError as error:
         return error
+    except AlarmError:
+        raise
     except Exception as error:
         raise foreign(error) from error

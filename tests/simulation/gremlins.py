@@ -316,11 +316,7 @@ class Gremlins:
 
     def _forked(self) -> None:
         """Only the forking thread lives on in the child, with what the parent held."""
-        reader = self._reader()
-        reader.host.kill()
-        reader.cache.after_fork()
-        reader.host.clock.step(0.0)
-        reader.start()
+        self._reader().fork()
 
     def _replaced(self) -> None:
         self._reader().restart()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -17,6 +18,7 @@ from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVe
 from keyturn.testing.parts import parts_of
 from tests.simulation.checkers.broken import BrokenPromiseError
 from tests.simulation.hosts import Host
+from tests.simulation.interruptions import INTERRUPTIONS, AlarmError, Interruptions
 from tests.simulation.moves import Moves
 from tests.simulation.peers.database import SERVERS, RefusedError, WhimError
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
@@ -28,6 +30,9 @@ LOGINS = 0.15
 
 PARAMETERS = 0.2
 """How much of it is to read parameters."""
+
+CHECKS = 0.1
+"""Before how much of it a main thread that may be interrupted checks the table by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ class LoginsTold(Protocol):
 
     def ended(self, login: Login) -> None: ...
 
+    def interrupted(self, login: Login) -> None: ...
+
 
 def foreign(error: Exception) -> BrokenPromiseError:
     """What an error that is none of keyturn's own breaks."""
@@ -109,7 +116,9 @@ class Reader:
     `copies`: the ARNs of copies of a stage that may be served. `parameters` reads some; `connect` logs in to
     a server of a secret's database with one of its versions.
 
-    `storms`: the chance that a move is followed by many things one after the other.
+    `storms`: the chance that a move is followed by many things one after the other. `interruptions` strike
+    some calls of its main thread; `interrupted` hears of each that ended so. `closed` hears since
+    when a cache was being closed that is closed now.
     """
 
     host: Host
@@ -127,6 +136,9 @@ class Reader:
     parameters: Callable[[Reader], None]
     copies: Callable[[Reader, str, str], Collection[str]]
     counted: Counter[str]
+    interruptions: Interruptions | None
+    interrupted: Callable[[Reader], None]
+    closed: Callable[[Reader, float], None]
     mean_gap_s: float
     storms: float
     steady: bool
@@ -135,18 +147,41 @@ class Reader:
     born_s: float = 0.0
     begun: tuple[float, Actor | None] = (-NEVER_S, None)
     quiet: bool = False
+    is_closing: bool = False
     idle_until_s: float = 0.0
 
     def start(self) -> None:
         """Start the threads of a new process."""
-        for number in range(2):
+        threads = [
             self.scheduler.spawn(f"{self.host.name}.{number}", self.host.machine, self._read_on)
+            for number in range(2)
+        ]
+        if self.interruptions is not None:
+            self.interruptions.main = threads[0]
 
     def restart(self) -> None:
         """Another process in the place of this one."""
         self.host.kill()
+        self.is_closing = False
         self.cache = self.make_cache()
         self.reborn(self)
+        self.start()
+
+    def close(self) -> None:
+        """End this process as a deployment does, and start another in its place."""
+        self.is_closing, begun_s = True, self.scheduler.now_s
+        self.cache.close()
+        self.closed(self, begun_s)
+        self.restart()
+
+    def fork(self) -> None:
+        """A child in the place of this process: its one thread lives on, with all that is held."""
+        self.host.kill()
+        self.scheduler.spawn(f"{self.host.name}.child", self.host.machine, self._begin_as_child)
+
+    def _begin_as_child(self) -> None:
+        self.cache.after_fork()
+        self.host.clock.step(0.0)
         self.start()
 
     def forget(self) -> None:
@@ -162,9 +197,12 @@ class Reader:
         is_left = self._is_left_to_background(secret_id, stage)
         outcome: SecretVersion | SecretError
         try:
-            outcome = self.cache.get(secret_id, stage=stage)
+            with self.armed():
+                outcome = self.cache.get(secret_id, stage=stage)
         except SecretError as error:
             outcome = error
+        except AlarmError:
+            raise
         except Exception as error:
             raise foreign(error) from error
         self.told(Served(self, secret_id, stage, begun_s, outcome, copies, is_second, is_left))
@@ -204,12 +242,17 @@ class Reader:
         )
         self.logins.begun(login)
         try:
-            if random.random() < 0.5:
-                self.cache.login(secret_id, partial(self._connect, login), **self._options(login))
-            else:
-                self._log_in_by_turns(login)
+            is_function = random.random() < 0.5
+            with self.armed():
+                if is_function:
+                    self.cache.login(secret_id, partial(self._connect, login), **self._options(login))
+                else:
+                    self._log_in_by_turns(login)
         except (SecretError, TimeoutError) as error:
             login.outcome = error
+        except INTERRUPTIONS:
+            self.logins.interrupted(login)
+            raise
         except Exception as error:
             raise foreign(error) from error
         self.logins.ended(login)
@@ -256,30 +299,61 @@ class Reader:
             if self.steady:
                 secret_id, stage = self.ids()[0], AWSCURRENT
             if self.random.random() < (self.storms if has_moved else 0.002):
-                self._storm(secret_id)
+                self._until_interrupted(partial(self._storm, secret_id))
             if self.random.random() < 0.004:
                 self.idle_until_s = self.scheduler.now_s + self.random.expovariate(1 / 200)
             if self.idle_until_s > self.scheduler.now_s:
                 # All threads of an idle process come back at once, with the same wish.
                 self.scheduler.pause(self.idle_until_s - self.scheduler.now_s)
                 secret_id, stage = self.ids()[0], AWSCURRENT
-            way = self.random.random()
-            if way > 1 - PARAMETERS:
-                self.parameters(self)
-            elif way < LOGINS:
-                self.login(secret_id)
-            else:
-                self.get(secret_id, stage)
+            self._until_interrupted(partial(self._do, secret_id, stage))
+
+    def _do(self, secret_id: str, stage: str) -> None:
+        """Read a parameter, log in, or get this."""
+        way = self.random.random()
+        if way > 1 - PARAMETERS:
+            self.parameters(self)
+        elif way < LOGINS:
+            self.login(secret_id)
+        else:
+            self.get(secret_id, stage)
 
     def _storm(self, secret_id: str) -> None:
         """A busy moment: one get after the other, or one failure, and each invalidates or logs in again."""
         kind = self.random.choice(("gets", "invalidations", "logins"))
         self.counted[f"storms of {kind}"] += 1
         for _ in range(self.random.randrange(1, 30)):
-            if kind == "invalidations" and self.cache.invalidate(secret_id):
-                self.invalidated(self, secret_id)
+            if kind == "invalidations":
+                self._invalidate(secret_id)
             if kind == "logins":
                 self.login(secret_id)
             else:
                 self.get(secret_id, AWSCURRENT)
             self.scheduler.pause(0.2 * self.random.random())
+
+    def _invalidate(self, secret_id: str) -> None:
+        with self.armed():
+            is_held = self.cache.invalidate(secret_id)
+        if is_held:
+            self.invalidated(self, secret_id)
+
+    def _check(self) -> None:
+        with self.armed():
+            self.cache.check()
+
+    # Interruptions
+
+    def armed(self) -> AbstractContextManager[None]:
+        """Perhaps interrupt the call that is made meanwhile, by what a signal handler raises or by a fork."""
+        if self.interruptions is None:
+            return nullcontext()
+        return self.interruptions.armed(self.fork)
+
+    def _until_interrupted(self, act: Callable[[], None]) -> None:
+        """Do this, and go on after an interruption as a program does that catches it."""
+        try:
+            if self.interruptions is not None and self.interruptions.chooses(CHECKS):
+                self._check()
+            act()
+        except INTERRUPTIONS:
+            self.interrupted(self)

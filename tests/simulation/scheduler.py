@@ -6,6 +6,7 @@ while others go on. Who runs next depends on virtual time alone: a seed repeats 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ class Machine:
     name: str
     thaws_at_s: float = 0.0
     generation: int = 0
+    flying: set[Actor] = field(default_factory=set)
+
+    def carry_out(self, kind: str) -> int:
+        """Return how many living actors carry out one job of this kind each."""
+        return sum(one.is_alive and one.name == kind for one in self.flying)
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +37,8 @@ class Actor:
     """One thread of one machine. It dies with the machine's generation.
 
     `caller`: the actor in whose name it asks, where it carries out one read or one check for another.
+    `error`: what interrupts its wait. `is_traced`: whether its function for traces has to hold still while
+    others run. `holds`: how many locks it has taken and not left; `has_lock` is called when it takes one.
     """
 
     name: str
@@ -39,6 +47,15 @@ class Actor:
     generation: int
     woken: int = 0
     caller: Actor | None = None
+    error: BaseException | None = None
+    is_traced: bool = False
+    holds: int = 0
+    has_lock: Callable[[], None] | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process lives."""
+        return self.generation == self.machine.generation
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +101,7 @@ class Scheduler:
         self._until_s = until_s
         while self._queue and self._queue[0][0] <= until_s:
             at_s, _, woken, actor = heappop(self._queue)
-            if actor.generation != actor.machine.generation:
+            if not actor.is_alive:
                 # A killed process runs nothing more, not even what is to run finally.
                 continue
             if woken != actor.woken:
@@ -114,7 +131,7 @@ class Scheduler:
             self.now_s = at_s
         else:
             self._push(at_s, actor)
-            self._hub.switch()
+            self._let_others_run(actor)
 
     def park(self, waiting: Waiting, timeout_s: float | None = None) -> None:
         """Wait until `wake`, or for so many seconds."""
@@ -122,8 +139,10 @@ class Scheduler:
         waiting.actors.append((actor, actor.woken))
         if timeout_s is not None:
             self._push(self.now_s + timeout_s, actor)
-        self._hub.switch()
-        actor.woken += 1
+        try:
+            self._let_others_run(actor)
+        finally:
+            actor.woken += 1
 
     def wake(self, waiting: Waiting) -> None:
         """Let all who wait there run, from now on."""
@@ -131,6 +150,28 @@ class Scheduler:
             if number == actor.woken:
                 self._push(self.now_s, actor)
         waiting.actors.clear()
+
+    def interrupt(self, actor: Actor, error: BaseException) -> None:
+        """Raise this where the actor waits now."""
+        actor.error = error
+        self._push(self.now_s, actor)
+
+    def stop(self) -> None:
+        """End the running actor where it is, whose process was killed: not even its `finally` runs."""
+        self._hub.switch()
+
+    def _let_others_run(self, actor: Actor) -> None:
+        trace = sys.gettrace() if actor.is_traced else None
+        if trace is not None:
+            sys.settrace(None)
+        self._hub.switch()
+        if trace is not None:
+            sys.settrace(trace)
+        error, actor.error = actor.error, None
+        if error is not None:
+            # What would have ended its wait does not end the next one.
+            actor.woken += 1
+            raise error
 
     def _push(self, at_s: float, actor: Actor) -> None:
         heappush(self._queue, (at_s, next(self._numbers), actor.woken, actor))

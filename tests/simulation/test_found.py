@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from keyturn.cache.refresh import Asked, after_answer
 from keyturn.cache.table_view import TableWatch
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretNotFoundError, UnavailableError
 from keyturn.login.logins import Attempt
+from keyturn.login.turns import Turn
 from keyturn.markers.decisions import Hint, ParameterHint
 from keyturn.markers.recorder import Recorder
 from keyturn.model.instant import Instant
@@ -452,6 +454,28 @@ def test_a_child_forked_during_a_batch_reads_batches() -> None:
     parent.start()
     parent.join(10)
     assert ["one"] == values
+
+
+def test_a_clock_that_is_set_back_during_a_batch_makes_nobody_wait_in_vain() -> None:
+    """What a batch brought is handed to its own caller, although it looks old by the clock as it is now."""
+    world = ParameterWorld()
+    cache = world.cache()
+
+    def set_back(_: str) -> None:
+        world.store.fail = lambda _: None
+        world.clock.step(-900)
+
+    world.store.fail = set_back
+    assert "one" == cache.get_parameters([HOST])[HOST].value
+    assert {"GetParameters": 1} == world.store.calls
+
+
+def test_a_turn_that_a_signal_left_half_made_ends_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler raises while a turn is made comes out alone; nothing more is said at its collection."""
+    said = list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    del [Turn.__new__(Turn)][0]
+    assert [] == said
 
 
 def test_a_doubt_keeps_nobody_waiting_who_asks_anew() -> None:

@@ -16,6 +16,12 @@ ROOT = Path(__file__).parents[2]
 SEEDS = 16
 FEW_SEEDS = 2
 
+WRONGLY_JUDGED = (
+    pytest.param(("242",), id="a caller that had waited for the table left with old names of a path"),
+    pytest.param(("22", "--only", "clock set back"), id="a caller that had waited left with its copy"),
+    pytest.param(("349",), id="the listener of the version before slots crashed where its table was silent"),
+)
+
 SOON_CAUGHT = (
     "a value is in the repr of its version",
     pytest.param("the marker is believed without asking", marks=pytest.mark.proof),
@@ -23,6 +29,9 @@ SOON_CAUGHT = (
     pytest.param("the head is not told of a write", marks=pytest.mark.proof),
     pytest.param("a check of the table is waited for without a deadline", marks=pytest.mark.proof),
     pytest.param("what a source raises comes out as it is", marks=pytest.mark.proof),
+    pytest.param("a flight is registered before anything carries it out", marks=pytest.mark.proof),
+    pytest.param("a child goes on with the lock of its parent's thread", marks=pytest.mark.proof),
+    pytest.param("a read that fails takes the copies of other secrets with it", marks=pytest.mark.proof),
 )
 
 
@@ -40,10 +49,19 @@ def test_every_promise_holds_under_faults(seeds: int) -> None:
     assert (0, "") == (ran.returncode, ran.stderr)
 
 
+@pytest.mark.proof
+@pytest.mark.parametrize("arguments", WRONGLY_JUDGED)
+def test_what_a_judge_had_wrong_stays_right(arguments: tuple[str, ...]) -> None:
+    """Each of these worlds was broken by the simulation itself, and not by keyturn: docs/simulation.md."""
+    ran = simulation("--seed", *arguments)
+    assert (0, "") == (ran.returncode, ran.stderr)
+
+
 def test_a_seed_repeats_itself_step_by_step() -> None:
-    """One seed gives one trace, in every process: a broken promise can be looked at again."""
+    """One seed gives one trace, in every process, interruptions and all: what was broken can be looked at."""
     first, again = (simulation("--seed", "5", "--trace").stdout for _ in range(2))
     assert "got AWSCURRENT of" in first
+    assert "was interrupted" in first
     assert first == again
 
 
@@ -51,7 +69,7 @@ def test_a_seed_repeats_itself_step_by_step() -> None:
 def test_a_planted_bug_is_seen(name: str) -> None:
     """The checkers are awake: a bug in a copy of the source breaks a promise within a few seeds."""
     [bug] = [bug for bug in BUGS if bug.name == name]
-    assert plant(bug, seeds=SEEDS).checker not in (None, "crash")
+    assert plant(bug, seeds=SEEDS).checker is not None
 
 
 def test_every_planted_bug_still_fits_the_source() -> None:

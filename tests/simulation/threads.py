@@ -64,8 +64,11 @@ class RLock(Lock):
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
         if self._owner is not self._scheduler.running and not super().acquire(blocking, timeout):
             return False
-        self._owner = self._scheduler.running
+        actor = self._owner = self._scheduler.running
         self._depth += 1
+        actor.holds += 1
+        if actor.has_lock is not None:
+            actor.has_lock()
         return True
 
     def is_owned(self) -> bool:
@@ -73,6 +76,7 @@ class RLock(Lock):
 
     def release(self) -> None:
         self._depth -= 1
+        self._scheduler.running.holds -= 1
         if self._depth == 0:
             self._owner = None
             super().release()
@@ -107,6 +111,7 @@ class Thread:
         self._target = target
         self._name = name
         self._actor: Actor | None = None
+        self._waiting = Waiting()
         self._is_over = False
 
     def start(self) -> None:
@@ -114,16 +119,23 @@ class Thread:
         self._actor = self._scheduler.spawn(self._name, asks.machine, self._run)
         if self._name in FLIGHTS:
             self._actor.caller = asks
+            asks.machine.flying.add(self._actor)
 
     def is_alive(self) -> bool:
-        actor = self._actor
-        return actor is not None and not self._is_over and actor.generation == actor.machine.generation
+        return self._actor is not None and not self._is_over and self._actor.is_alive
+
+    def join(self, timeout: float | None = None) -> None:
+        if self.is_alive():
+            self._scheduler.park(self._waiting, timeout)
 
     def _run(self) -> None:
         try:
             self._target()
         finally:
             self._is_over = True
+            self._scheduler.wake(self._waiting)
+            if self._actor is not None:
+                self._actor.machine.flying.discard(self._actor)
 
 
 Reentrant: TypeAlias = RLock
@@ -163,6 +175,9 @@ class Threading:
 
     def get_ident(self) -> int:
         return id(self._scheduler.running)
+
+    def current_thread(self) -> Actor:
+        return self._scheduler.running
 
     def Thread(self, target: Callable[[], None], name: str, daemon: bool) -> Thread:  # noqa: N802, FBT001
         return Thread(self._scheduler, target, name)

@@ -5,11 +5,16 @@ What is written here is what users write; a changed argument or type fails `make
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, assert_type
 
+import httpx
+import requests
+import urllib3
+from aiohttp import ClientMiddlewareType
 from mypy_boto3_lambda import LambdaClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
+from requests.adapters import HTTPAdapter
 
 import keyturn
 from keyturn import (
@@ -34,8 +39,16 @@ from keyturn import (
     TableStatus,
     announce,
 )
+from keyturn import rotation as rotating
+from keyturn.integrations.aiohttp import key_middleware
+from keyturn.integrations.http import Key, Outgoing, basic, bearer, header
+from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.login import Login
+from keyturn.integrations.requests import KeyAdapter
+from keyturn.integrations.urllib3 import with_key
 from keyturn.metrics.emf import EmfMetrics
+from keyturn.model.protocols import SecretSource
+from keyturn.rotation.mysql import TwoPasswords
 from keyturn.testing import (
     STEPS,
     TRIALS,
@@ -106,9 +119,11 @@ def caches(client: SecretsManagerClient, clock: FakeClock) -> None:
 class Counts:
     """A hook as users write it."""
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         assert_type(metric.unit, Literal["Count", "Seconds"])
-        assert_type((value, secret, stage), tuple[float, str, str])
+        assert_type((value, secret, stage, error), tuple[float, str, str, str])
 
 
 def hooks(clock: FakeClock, write: Callable[[str], None]) -> None:
@@ -186,6 +201,25 @@ def logins(cache: SecretCache) -> None:
     assert_type(handler({}, None), int)
     cache.check()
     cache.close()
+
+
+def http_keys(cache: SecretCache, tasks: AsyncSecretCache) -> None:
+    """A key of either cache is what every HTTP client takes, and a client keeps its own type."""
+
+    def sign(version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
+        assert_type((outgoing.method, outgoing.url, outgoing.body), tuple[str, str, bytes | None])
+        return {"X-Signature": version.text()}
+
+    signed = Key(cache, "prod/key", "https://api.example.com", sign, refused=(401, 403), budget_s=1)
+    key = Key(tasks, "prod/key", "https://api.example.com", bearer(field="token"))
+    Key(cache, "prod/key", "https://api.example.com", basic(username="user", password="word"))
+    Key(cache, "prod/key", "https://api.example.com", header("X-Api-Key", prefix="Key "))
+    httpx.Client(transport=KeyTransport(signed, httpx.HTTPTransport(http2=True)))
+    httpx.AsyncClient(transport=AsyncKeyTransport(key))
+    requests.Session().mount("https://api.example.com", KeyAdapter(key, HTTPAdapter(max_retries=3)))
+    assert_type(with_key(urllib3.PoolManager(), key), urllib3.PoolManager)
+    assert_type(with_key(urllib3.ProxyManager("http://proxy"), key), urllib3.ProxyManager)
+    assert_type(key_middleware(key), ClientMiddlewareType)
 
 
 async def tasks(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> None:
@@ -279,6 +313,14 @@ def states(cache: SecretCache) -> None:
 def announcing(client: SecretsManagerClient) -> None:
     """A rotation function's one line."""
     announce("prod/db", version_id="v2", step="setSecret", marker_table="t", client=client)
+
+
+def retiring(function: rotating.RotationFunction, source: SecretSource) -> None:
+    """A rotation function that takes the old password away between two rotations."""
+    strategy = TwoPasswords(source, host="db.internal", ssl_ca="rds.pem")
+    retirement = rotating.Retirement(convergence_table="t", earliest_s=900, latest_s=86_400)
+    assert_type(rotating.RotationFunction(strategy, retirement=retirement), rotating.RotationFunction)
+    assert_type(function({"Step": "retireSecret", "SecretId": "prod/db"}), Mapping[str, bool | str] | None)
 
 
 def errors() -> tuple[type[Exception], ...]:

@@ -157,7 +157,9 @@ class AsyncAttempts:
 
     def _failed_as(self, error: LoginRefusedError) -> LoginRefusedError:
         """Return an own error for the outcome of another task's login with the same secret and server."""
-        self._reading.parts.measures.record(Metric.LOGINS_FAILED, 1, secret=self._name)
+        self._reading.parts.measures.record(
+            Metric.LOGINS_FAILED, 1, secret=self._name, error=type(error).__name__
+        )
         self._reading.deliver()
         own = LoginRefusedError(self._secret_id, error.detail, advice=error.advice)
         own.__cause__ = error.__cause__

@@ -237,10 +237,10 @@ class Checker:
 
     def _measure(self, view: TableView, begun: Instant) -> None:
         """Record the check that has left this view."""
-        self._metrics.record(Metric.CHECK_S, self._clock.monotonic() - begun.monotonic_s)
+        self._metrics.record(Metric.CHECK_S, self._clock.monotonic() - begun.monotonic_s, error=view.error)
         swept_age_s = view.assurance.swept_s() if view.assurance is not None else None
         if view.trouble is not None:
-            self._metrics.record(Metric.CHECKS_FAILED, 1)
+            self._metrics.record(Metric.CHECKS_FAILED, 1, error=view.error)
         elif swept_age_s is not None:
             self._metrics.record(Metric.SWEPT_AGE_S, swept_age_s)
 

@@ -265,7 +265,7 @@ class Copies:
                 self.holdings.put(secret, troubled)
         if servable_for_s(troubled, now, self.limits) <= 0:
             raise error.about(secret_id) from error
-        self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name)
+        self._metrics.record(Metric.STALE_SERVED, 1, secret=secret.name, error=type(error).__name__)
         extra = about("stale_served", secret=secret.name, error=error)
         log.warning("a known version is served, since %s", error, extra=extra)
         return as_asked(troubled.version, secret_id)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
+from keyturn.cache.batches import Batches, Outcomes
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.flights import SingleFlight
@@ -13,7 +14,6 @@ from keyturn.cache.limits import Limits
 from keyturn.cache.reads import ForgottenError
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import (
-    AccessDeniedError,
     ConfigurationError,
     InvalidParameterNameError,
     ParameterNotFoundError,
@@ -23,7 +23,7 @@ from keyturn.errors import (
 from keyturn.model.instant import Instant
 from keyturn.model.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path
 from keyturn.model.parameter import Parameter
-from keyturn.model.protocols import NAMES_MAX, ParameterSource
+from keyturn.model.protocols import ParameterSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 _VERSION_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -62,7 +62,8 @@ class Parameters:
         self._secrets = secrets
         self._checker = checker
         self._limits = limits
-        self._batches: SingleFlight[str, dict[str, SecretError]] = SingleFlight("keyturn-read")
+        self._reads = Batches(cache)
+        self._batches: SingleFlight[str, Outcomes] = SingleFlight("keyturn-read")
         self._path_reads: SingleFlight[tuple[str, bool], None] = SingleFlight("keyturn-read")
         self._paths: dict[tuple[str, bool], _NamesUnderPath] = {}
 
@@ -139,36 +140,39 @@ class Parameters:
         """Return what there is, and the names of what there is not."""
         ready, spares = self._ready(asked, waiting)
         missing = [name for name in asked if name not in ready]
-        errors: Mapping[str, SecretError] | None = None
+        outcomes: Outcomes | None = None
         # The batch under way may have begun without these names; the next one did not, or is our own.
         for _ in range(BATCHES_AWAITED_MAX):
-            if not missing or errors is not None:
+            if not missing or outcomes is not None:
                 break
             is_cold = any(name not in spares for name in missing)
-            is_over, errors = self._read_in_a_thread(missing, waiting, is_cold=is_cold)
+            is_over, outcomes = self._read_in_a_thread(missing, waiting, is_cold=is_cold)
             if not is_over:
                 break
             now_ready, spares = self._ready({name: asked[name] for name in missing}, waiting)
             ready |= now_ready
             missing = [name for name in missing if name not in ready]
         for name in missing:
-            error = (errors or {}).get(name)
-            if not isinstance(error, ParameterNotFoundError):
-                ready[name] = spares.get(name) or self._given_up(name, error, waiting)
+            outcome = (outcomes or {}).get(name)
+            if isinstance(outcome, Parameter):
+                # Read for this very caller, even where it looks old by a clock that was set meanwhile.
+                ready[name] = outcome
+            elif not isinstance(outcome, ParameterNotFoundError):
+                ready[name] = spares.get(name) or self._given_up(name, outcome, waiting)
         found = {name: one for name in asked if (one := ready.get(name)) is not None}
         return found, [name for name in asked if name not in found]
 
     def _read_in_a_thread(
         self, names: Sequence[str], waiting: Waiting, *, is_cold: bool
-    ) -> tuple[bool, Mapping[str, SecretError] | None]:
-        """Read these, or wait for the batch under way. Return whether it ended, and an own one's errors."""
+    ) -> tuple[bool, Outcomes | None]:
+        """Read these, or wait for the batch under way. Return whether it ended, and an own one's outcomes."""
         if self._cache.copies.is_locked_here():
-            return True, self._read(names)
+            return True, self._reads.read(names)
         service, now = self._cache.service, self._cache.copies.now()
         if self._batches.find(BATCH) is None and not is_cold and not service.may_probe(now):
             return False, None
         flight, is_mine = self._batches.join_or_begin(
-            BATCH, lambda: self._read(names), now.monotonic_s, service.patience_s(now)
+            BATCH, lambda: self._reads.read(names), now.monotonic_s, service.patience_s(now)
         )
         if not is_cold and service.rest is not None:
             return False, None
@@ -211,66 +215,6 @@ class Parameters:
             except ParameterNotFoundError:
                 ready[name] = None
         return ready, spares
-
-    def _read(self, names: Sequence[str]) -> dict[str, SecretError]:
-        """Read latest versions in as few calls as possible, and keep what they bring. Return what failed."""
-        source, errors = self._cache.source, dict[str, SecretError]()
-        # Another caller's batch may have landed just now.
-        names = [name for name in names if not self._is_ready(name)]
-        if isinstance(source, ParameterSource):
-            for at in range(0, len(names), NAMES_MAX):
-                self._read_batch(source, names[at : at + NAMES_MAX], errors)
-            return errors
-        self._read_singly(names, errors)
-        return errors
-
-    def _read_singly(self, names: Sequence[str], errors: dict[str, SecretError]) -> None:
-        for name in names:
-            try:
-                self._cache.reads.bring(name, AWSCURRENT)
-            except SecretError as error:
-                errors[name] = error
-
-    def _is_ready(self, name: str) -> bool:
-        try:
-            return self._cache.copies.look(name, AWSCURRENT).version is not None
-        except SecretError:
-            return False
-
-    def _read_batch(
-        self, source: ParameterSource, names: Sequence[str], errors: dict[str, SecretError]
-    ) -> None:
-        begun = self._cache.begin()
-        try:
-            answers = self._cache.reads.request(lambda: source.read_many(names), names[0])
-        except ForgottenError:
-            # What was answered is void.
-            self._read_singly(names, errors)
-            return
-        except AccessDeniedError as error:
-            # The denial is of one of them, and the answer does not say of which: each by itself, once.
-            if len(names) == 1:
-                self._excuse(names[0], error, errors)
-            else:
-                for name in names:
-                    self._read_batch(source, [name], errors)
-            return
-        except SecretError as error:
-            for name in names:
-                self._excuse(name, error, errors)
-            return
-        for name in names:
-            if name in answers:
-                self._cache.offer(name, AWSCURRENT, answers[name], begun)
-            else:
-                self._excuse(name, ParameterNotFoundError(name), errors)
-
-    def _excuse(self, name: str, error: SecretError, errors: dict[str, SecretError]) -> None:
-        """Note that the read of this failed: from now on the copy is served, or the error is raised."""
-        try:
-            self._cache.excuse(name, AWSCURRENT, error)
-        except SecretError as raised:
-            errors[name] = raised
 
     # Paths
 

@@ -160,9 +160,10 @@ class Reads:
     def _measure(self, begun: Instant, secret: str = "", error: SecretError | None = None) -> None:
         """Record a request that was begun then and has just ended, with this error if it failed."""
         took_s = self._clock.monotonic() - begun.monotonic_s
-        self._metrics.record(Metric.READ_S, took_s, secret=secret)
-        if error is not None and not isinstance(error, GONE):
-            self._metrics.record(Metric.READS_FAILED, 1, secret=secret)
+        kind = "" if error is None or isinstance(error, GONE) else type(error).__name__
+        self._metrics.record(Metric.READ_S, took_s, secret=secret, error=kind)
+        if kind:
+            self._metrics.record(Metric.READS_FAILED, 1, secret=secret, error=kind)
 
     def as_failed_read(self, error: Exception, secret_id: str) -> SecretError:
         """Return the error as that of one secret: whatever a source raises is a failed read, of any class."""

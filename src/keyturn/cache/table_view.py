@@ -32,7 +32,8 @@ class TableView(NamedTuple):
 
     `markers`: the last marker read of each key held, None where there was none; `known`: the keys
     whose marker is as the head says; `denied`: since when a key may not be read. `assurance`: the
-    last good check; `trouble`: what is wrong with the table now. `keys`: those held, by their hashes.
+    last good check; `trouble`: what is wrong with the table now, and `error` the class of that error.
+    `keys`: those held, by their hashes.
     """
 
     head: Head | None
@@ -42,6 +43,7 @@ class TableView(NamedTuple):
     denied: Mapping[str, Instant]
     trouble: str | None
     keys: Keys = Keys()
+    error: str = ""
 
     def marker(self, key: str) -> Marker | None:
         """Return the marker as last read; it may be behind."""
@@ -176,14 +178,15 @@ class TableWatch:
         in `view`, is logged once, and the table is then asked ever less often. Returns False if the answer
         is void, because everything was forgotten meanwhile.
         """
-        life = self._life
+        life, kind = self._life, MarkerTableError.__name__
         try:
             trouble = self._look(keys, begun)
         except (MarkerTableError, ConfigurationError) as error:
-            trouble = str(error)
+            trouble, kind = str(error), type(error).__name__
         except Exception as error:
             # Whatever the client raises is a failed check.
-            trouble = f"the table's client raised {type(error).__name__}; see its credentials and settings"
+            kind = type(error).__name__
+            trouble = f"the table's client raised {kind}; see its credentials and settings"
             if self.view.trouble is None:
                 log.exception("the marker table's client failed", extra=about("check_failed", error=error))
         if self._life != life:
@@ -193,7 +196,7 @@ class TableWatch:
         if trouble is None:
             self._answered()
         else:
-            self._failed(trouble, begun)
+            self._failed(trouble, kind, begun)
         return True
 
     def late_s(self, marker: Marker, now: Instant) -> float | None:
@@ -245,7 +248,14 @@ class TableWatch:
                 # The same keys, without the memory of a second set.
                 known = markers.keys()
             held_keys = before.keys if before.markers.keys() == held else Keys(held, before.keys)
-            self.view = TableView(sight.head, assurance, markers, known, denied, before.trouble, held_keys)
+            self.view = before._replace(
+                head=sight.head,
+                assurance=assurance,
+                markers=markers,
+                known=known,
+                denied=denied,
+                keys=held_keys,
+            )
 
     def _read(self, keys: Collection[str], without: TableView, begun: Instant) -> MarkersRead:
         """Return the markers of these keys. If the read fails, the view becomes `without`."""
@@ -262,7 +272,7 @@ class TableWatch:
         last = self.view.assurance
         return last is None or last.checked.monotonic_s <= begun.monotonic_s
 
-    def _failed(self, trouble: str, begun: Instant) -> None:
+    def _failed(self, trouble: str, kind: str, begun: Instant) -> None:
         if not self._is_latest(begun):
             # A check that hung, and a later one was answered meanwhile.
             return
@@ -281,10 +291,10 @@ class TableWatch:
         )
         self._failures += 1
         self._rest = (begun, pause_s)
-        self.view = self.view._replace(trouble=trouble)
+        self.view = self.view._replace(trouble=trouble, error=kind)
 
     def _answered(self) -> None:
         if self.view.trouble is not None:
             log.info("the marker table answers again", extra=about("table_answers"))
         self._failures, self._rest = 0, None
-        self.view = self.view._replace(trouble=None)
+        self.view = self.view._replace(trouble=None, error="")

@@ -28,8 +28,8 @@ def key_middleware(key: Key) -> ClientMiddlewareType:
         outgoing = Outgoing(request.method, str(request.url), _whole(request.body))
 
         async def send(version: SecretVersion) -> ClientResponse:
-            request.headers.update(key.headers(version, outgoing))
-            return await handler(request)
+            with key.carried(request.headers, version, outgoing):
+                return await handler(request)
 
         return await key.asend(
             send,

@@ -3,9 +3,9 @@
     key = Key(cache, "prod/api-key", "https://api.example.com")
     client = httpx.Client(transport=KeyTransport(key))
 
-`keyturn.integrations.httpx`, `requests` and `aiohttp` send requests with a `Key`. A refused request (401) is
-sent once more for each other version that can be right. If all are refused, the caller gets the last
-response, as without keyturn. The key leaves this process only in requests to its own origin.
+`keyturn.integrations.httpx`, `requests`, `urllib3` and `aiohttp` send requests with a `Key`. A refused
+request (401) is sent once more for each other version that can be right. If all are refused, the caller gets
+the last response, as without keyturn. The key leaves this process only in requests to its own origin.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keyturn.aio.client import AsyncSecretCache
 
 _Response = TypeVar("_Response")
+_Text = TypeVar("_Text", str, str | bytes)
 
 BUDGET_S: Final = 1.2
 """A refused request may wait for one more look at the secret, which is allowed once a second."""
@@ -130,23 +131,22 @@ class Key:
 
     @contextmanager
     def carried(
-        self,
-        headers: MutableMapping[str, str] | MutableMapping[str, str | bytes],
-        version: SecretVersion,
-        outgoing: Outgoing,
+        self, headers: MutableMapping[str, _Text], version: SecretVersion, outgoing: Outgoing
     ) -> Iterator[None]:
-        """Put what authorizes a request into its `headers`, and take it out again if the request fails.
+        """Put what authorizes a request into its `headers` while it is sent, and restore them after that.
 
-        The client's error carries the request, and may be logged, sent elsewhere or pickled.
+        The response and the client's errors carry the request, and may be logged, sent elsewhere or pickled.
+        Clients also make the request that follows a redirect of it, and take out `Authorization` at most.
         """
         made = self.headers(version, outgoing)
+        before = {name: headers[name] for name in made if name in headers}
         headers.update(made)
         try:
             yield
-        except BaseException:
+        finally:
             for name in made:
                 headers.pop(name, None)
-            raise
+            headers.update(before)
 
     def headers(self, version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
         """Return the headers that authorize a request. Raises `SecretFormatError` if one cannot be sent."""
@@ -212,6 +212,15 @@ class Key:
                 await drop(refused)
             raise
         return await request(await self._login.async_current())
+
+
+def position(file: object) -> int | None:
+    """Return where a file stands, for a client that sends it again; None for what cannot be rewound."""
+    tell, seekable = getattr(file, "tell", None), getattr(file, "seekable", None)
+    if not callable(tell) or not callable(seekable) or not seekable():
+        return None
+    stands_at: int = tell()
+    return stands_at
 
 
 class _RefusedError(Exception):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import httpx
 
-from keyturn.integrations.http import Key, Outgoing
+from keyturn.integrations.http import Key, Outgoing, position
 from keyturn.model.versions import SecretVersion
 
 __all__ = ["AsyncKeyTransport", "Key", "KeyTransport"]
@@ -82,12 +82,12 @@ class _Body:
         # httpx keeps a file in its stream and does not rewind it. What has no such file cannot be repeated.
         file = getattr(request.stream, "_stream", None)
         self._seek = getattr(file, "seek", None)
-        self._start = _position(file)
+        self._start = position(file)
         # The parts of a form are files, which httpx rewinds itself where they can be rewound.
         fields = getattr(request.stream, "fields", None)
         files = [getattr(one, "file", None) for one in fields] if isinstance(fields, list) else None
         self._is_form = files is not None and all(
-            one is None or isinstance(one, str | bytes) or _position(one) is not None for one in files
+            one is None or isinstance(one, str | bytes) or position(one) is not None for one in files
         )
 
     def outgoing(self) -> Outgoing:
@@ -107,12 +107,3 @@ def _whole(request: httpx.Request) -> bytes | None:
         return request.content
     except httpx.RequestNotRead:
         return None
-
-
-def _position(file: object) -> int | None:
-    """Return where a file stands; None for what is no file, or cannot be rewound."""
-    tell, seekable = getattr(file, "tell", None), getattr(file, "seekable", None)
-    if not callable(tell) or not callable(seekable) or not seekable():
-        return None
-    position: int = tell()
-    return position

@@ -5,7 +5,8 @@
 
 A `CredentialProvider` cannot go on to the next version, since redis-py never tells it of a refusal. A class
 of connections can. Host and port are the caller's. For TLS give the `SSLConnection` of `redis` or
-`redis.asyncio` as the base. `RedisCluster` takes no class of connections: see `CurrentCredentials`.
+`redis.asyncio` as the base, behind Sentinel `SentinelManagedConnection`. `RedisCluster` takes the class by
+`from_url("redis://...", connection_class=...)`; that of `redis.asyncio` takes none: see `CurrentCredentials`.
 
 The secret is an object with a password, and with a username where the server has users, or the bare password:
 that of `requirepass`, or ElastiCache's AUTH token.
@@ -111,7 +112,7 @@ def async_connection_class(
 
 
 class CurrentCredentials(StreamingCredentialProvider):
-    """The user name and password of AWSCURRENT, for `RedisCluster` and other clients that take no class.
+    """The user name and password of AWSCURRENT, for clients that take no class of connections.
 
     redis-py asks at each new connection, and does not tell of a refusal. So a login cannot go on to the next
     version: let the server accept two passwords during a rotation (ACL SETUSER adds the new one before

@@ -265,7 +265,11 @@ class _Login:
                 left.end()
 
     def _in_order(self, current: SecretVersion) -> Iterator[SecretVersion]:
-        """Yield every version worth trying, once; those that were refused lately come last."""
+        """Yield every version worth trying, once; those that were refused lately come last.
+
+        The last of these are the ones that this very login was refused with. Each has one second try, which
+        is lost where another version is the right one.
+        """
         offered: set[Identity] = set()
         postponed: list[SecretVersion] = []
         for version in self._candidates(current):
@@ -276,7 +280,7 @@ class _Login:
                 postponed.append(version)
             else:
                 yield version
-        yield from postponed
+        yield from sorted(postponed, key=lambda version: version.identity in self._tried.refused)
 
     def _candidates(self, current: SecretVersion) -> Iterator[SecretVersion]:
         """Yield versions in the order in which they are likely to be right; each is read when it is reached.
@@ -349,8 +353,9 @@ class _Login:
     def refused(self, turn: Turn, version: SecretVersion, error: Exception) -> None:
         """Remember that the server refused this version with `error`."""
         self.turns.refused(turn, version)
-        self._tried.add(version, type(error).__name__, error)
-        self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name)
+        kind = type(error).__name__
+        self._tried.add(version, kind, error)
+        self._logins.metrics.record(Metric.REFUSALS, 1, secret=version.name, error=kind)
 
     def deliver(self) -> None:
         """Tell the metrics hook what was recorded. On a loop that is left to whoever gives the attempts."""
@@ -384,7 +389,9 @@ class _Login:
     def _failed(self, current: SecretVersion, time: TimeLeft, *, is_moving: bool) -> LoginRefusedError:
         """Return the error that says what was tried, and what was waited for."""
         self.has_run_out = is_moving
-        self._logins.metrics.record(Metric.LOGINS_FAILED, 1, secret=current.name)
+        self._logins.metrics.record(
+            Metric.LOGINS_FAILED, 1, secret=current.name, error=LoginRefusedError.__name__
+        )
         self.deliver()
         detail = str(self._tried)
         if is_moving:

@@ -61,7 +61,10 @@ class Turn:
                 return
             gate.release()
 
-    __del__ = end
+    def __del__(self) -> None:
+        # An exception out of a signal handler may have come before the turn was whole.
+        if hasattr(self, "_queue"):
+            self.end()
 
     @property
     def is_over(self) -> bool:

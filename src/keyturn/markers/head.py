@@ -72,12 +72,14 @@ class HeadItem:
         return {
             "TableName": self._calls.table,
             "Key": self._key,
-            "UpdateExpression": f"SET {entries} ADD #counter :step, {counts}",
+            "UpdateExpression": f"SET {entries} ADD #counter :steps, {counts}",
             # A head is made whole: a writer that may only tell of its own marker cannot make one.
             "ConditionExpression": "attribute_exists(#counter)",
             "ExpressionAttributeNames": {"#counter": "counter"},
             "ExpressionAttributeValues": {
                 ":step": number_attribute(step),
+                # By the sum of the slots: else a write of several slots would look like an old writer's.
+                ":steps": number_attribute(step * len(made)),
                 **{f":{entry_name(slot)}": {"B": entry} for slot, entry in made.items()},
             },
             "ReturnValues": "NONE" if self._copy else "ALL_NEW",
@@ -90,7 +92,20 @@ class HeadItem:
             return False
         # As many copies as before, so that those are told, too. The sweep sees to it.
         kept = {name: (got.item or {}).get(name) for name in _SET_BY_SWEEP}
-        self.replace(got.item, {name: value for name, value in kept.items() if _number(value) is not None})
+        try:
+            self.replace(
+                got.item, {name: value for name, value in kept.items() if _number(value) is not None}
+            )
+        except MarkerTableError as error:
+            if not error.denied:
+                raise
+            # Who announces one secret may not make what speaks for all.
+            raise MarkerTableError(
+                self._calls.table,
+                "the table has no usable head yet, and this role may not make one; the marker is written, "
+                "and the listener's next sweep makes the head and tells of it",
+                denied=True,
+            ) from error
         return True
 
     def replace(self, seen: Item | None, lease: Mapping[str, object]) -> bool:

@@ -26,9 +26,9 @@ The head is the item with `pk` = "head". Its copies, if there are any, are items
 
     schema        N       1
     epoch         S       1-64 characters, random, made with the item
-    counter       N       grows with each write of markers
-    n0 to n43     N       grows with each write of markers in this slot, by the same random step (1 to 2**20)
-                          as `counter`; absent means 0
+    counter       N       grows with each write of markers, by as much as all slots together
+    n0 to n43     N       grows with each write of markers in this slot, by a random step (1 to 2**20), the
+                          same for all slots of one write; absent means 0
     e0 to e43     B       what the last write in this slot has changed (`keyturn.model.slots`), at most 75
                           bytes; absent or empty if that was more than one marker
     swept_as_of_s N       all that happened before this moment, by the table's clock, is in the markers, and

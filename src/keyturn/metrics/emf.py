@@ -97,7 +97,15 @@ class EmfMetrics:
         self._since_s = 0.0
         watch_process(self)
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self,
+        metric: Metric,
+        value: float,
+        *,
+        secret: str = "",
+        stage: str = "",
+        error: str = "",  # noqa: ARG002 # a dimension more would be a metric more to pay for
+    ) -> None:
         """Gather one measurement. If the interval has passed, first write the measurements from before."""
         group = _Group(_dimension(secret) if self._by_secret else "", stage)
         with self._lock:

@@ -62,6 +62,12 @@ class Metric(Enum):
     LOGINS_FAILED = "LoginsFailed"
     """A login failed: the server refused every version that could be right."""
 
+    RETIREMENTS = "Retirements"
+    """A rotation function took the credential of AWSPREVIOUS away between two rotations."""
+
+    RETIREMENTS_HELD = "RetirementsHeld"
+    """It was time to take the credential of AWSPREVIOUS away, but an environment may still hold it."""
+
     @property
     def unit(self) -> Literal["Count", "Seconds"]:
         """The unit by CloudWatch's name for it. The last part of a metric's own name tells the unit, too."""
@@ -77,12 +83,15 @@ class Metrics(Protocol):
     caller. The hook may use the cache itself; the measurements that this causes are not recorded.
     """
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         """Take one measurement: 1 of a count, or a duration in seconds.
 
         `secret` is the name of the secret or parameter as AWS gave it. It is empty if the measurement is
         about no secret, about several, or about a secret that was never read. `stage` is the staging label of
-        `BRIDGES`, and empty for all others.
+        `BRIDGES`, and empty for all others. `error` is the name of the error's class where the measurement is
+        of a failure, also for the duration of what failed; the log has the same name as `keyturn_error`.
         """
         ...
 
@@ -103,7 +112,9 @@ class Measures(Metrics, Protocol):
 class _Silent:
     has_mail = False
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None: ...
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None: ...
 
     def deliver(self) -> None: ...
 

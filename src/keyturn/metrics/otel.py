@@ -3,9 +3,10 @@
     SecretCache(metrics=OtelMetrics())
 
 OpenTelemetry has no convention for caches, so the names are keyturn's own, under `keyturn.`. By its general
-rules (https://opentelemetry.io/docs/specs/semconv/general/metrics/) durations are in seconds, and counts name
-what is counted. No attribute holds an ARN, since the number of attribute sets would grow with the number of
-secrets. AWS calls themselves are measured by botocore's instrumentation.
+rules (https://opentelemetry.io/docs/specs/semconv/general/metrics/) durations are in seconds, counts name
+what is counted, and what failed has the attribute `error.type`. No attribute holds an ARN, since the number
+of attribute sets would grow with the number of secrets. AWS calls themselves are measured by botocore's
+instrumentation.
 """
 
 from __future__ import annotations
@@ -21,24 +22,43 @@ STAGE: Final = "keyturn.stage"
 """The attribute of `keyturn.login.bridges`: the staging label of the version that was accepted."""
 
 
+ERROR_TYPE: Final = "error.type"
+"""The attribute of what failed: the name of the error's class. What succeeded does not have it."""
+
+REQUEST_BOUNDARIES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""The boundaries that the conventions give histograms of requests. The SDK's default is for milliseconds."""
+
+AGE_BOUNDARIES_S: Final = (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 450, 600, 900, 1800, 3600)
+"""The boundaries for ages: from the check interval to hours without a sweep."""
+
+
 class Instrument(NamedTuple):
-    """The name, the unit and the description of an instrument."""
+    """The name, unit and description of an instrument, and the boundaries of a histogram's buckets."""
 
     name: str
     unit: str
     description: str
+    boundaries: tuple[float, ...] = ()
 
 
 DURATIONS: Final[Mapping[Metric, Instrument]] = {
-    Metric.CHECK_S: Instrument("keyturn.check.duration", "s", "Duration of a check of the marker table."),
+    Metric.CHECK_S: Instrument(
+        "keyturn.check.duration", "s", "Duration of a check of the marker table.", REQUEST_BOUNDARIES_S
+    ),
     Metric.READ_S: Instrument(
-        "keyturn.read.duration", "s", "Duration of a request to Secrets Manager or Parameter Store."
+        "keyturn.read.duration",
+        "s",
+        "Duration of a request to Secrets Manager or Parameter Store.",
+        REQUEST_BOUNDARIES_S,
     ),
     Metric.LAG_S: Instrument(
-        "keyturn.rotation.lag", "s", "Time from the marker of a new version to its first use in this process."
+        "keyturn.rotation.lag",
+        "s",
+        "Time from the marker of a new version to its first use in this process.",
+        AGE_BOUNDARIES_S,
     ),
     Metric.SWEPT_AGE_S: Instrument(
-        "keyturn.sweep.age", "s", "Age of the last sweep's statement at a successful check."
+        "keyturn.sweep.age", "s", "Age of the last sweep's statement at a successful check.", AGE_BOUNDARIES_S
     ),
 }
 """What is recorded in histograms."""
@@ -63,6 +83,12 @@ COUNTS: Final[Mapping[Metric, Instrument]] = {
     ),
     Metric.REFUSALS: Instrument("keyturn.login.refusals", "{attempt}", "Login attempts that were refused."),
     Metric.LOGINS_FAILED: Instrument("keyturn.login.failures", "{login}", "Logins that failed."),
+    Metric.RETIREMENTS: Instrument(
+        "keyturn.retirements", "{credential}", "Old credentials that were taken away between rotations."
+    ),
+    Metric.RETIREMENTS_HELD: Instrument(
+        "keyturn.retirements.held", "{look}", "Looks after which an old credential was kept for its holders."
+    ),
 }
 """What is counted."""
 
@@ -77,12 +103,24 @@ class OtelMetrics:
         self._meter = meter or get_meter("keyturn")
         self._record: dict[Metric, Callable[[float, Mapping[str, str]], None]] = {}
         for metric, one in DURATIONS.items():
-            self._record[metric] = self._meter.create_histogram(*one).record
+            histogram = self._meter.create_histogram(
+                one.name, one.unit, one.description, explicit_bucket_boundaries_advisory=one.boundaries
+            )
+            self._record[metric] = histogram.record
         for metric, one in COUNTS.items():
-            self._record[metric] = self._meter.create_counter(*one).add
+            self._record[metric] = self._meter.create_counter(one.name, one.unit, one.description).add
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:  # noqa: ARG002
+    def record(
+        self,
+        metric: Metric,
+        value: float,
+        *,
+        secret: str = "",  # noqa: ARG002 # left out: see the module
+        stage: str = "",
+        error: str = "",
+    ) -> None:
         """Record one measurement. The name of the secret is left out: see the module."""
         record = self._record.get(metric)
         if record is not None:
-            record(value, {STAGE: stage} if stage else {})
+            attributes = {STAGE: stage, ERROR_TYPE: error}
+            record(value, {name: one for name, one in attributes.items() if one})

@@ -33,6 +33,7 @@ class Measurement(NamedTuple):
     value: float
     secret: str = ""
     stage: str = ""
+    error: str = ""
 
 
 class Outbox:
@@ -52,10 +53,12 @@ class Outbox:
         self._waiting: deque[Measurement] = deque(maxlen=WAITING_MAX)
         self._turn = make_turn()
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         """Keep the measurement until it is delivered."""
         if id(self) not in _IN_HOOK.get():
-            self._waiting.append(Measurement(metric, value, secret, stage))
+            self._waiting.append(Measurement(metric, value, secret, stage, error))
 
     @property
     def has_mail(self) -> bool:
@@ -98,9 +101,9 @@ class Outbox:
             _IN_HOOK.set((*outer, id(self)))
             while waiting and delivered < most:
                 delivered += 1
-                metric, value, secret, stage = waiting.popleft()
+                metric, value, secret, stage, kind = waiting.popleft()
                 try:
-                    self._hook.record(metric, value, secret=secret, stage=stage)
+                    self._hook.record(metric, value, secret=secret, stage=stage, error=kind)
                 except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
                     self._complain(error)
         finally:

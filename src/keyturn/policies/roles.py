@@ -7,6 +7,8 @@ They are the one source of what `keyturn policy` prints and of what the stack an
   allowed on `*`.
 - DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and lets a request without keys pass.
   The condition therefore guards reads and writes by key. Only the listener may Scan.
+- `dynamodb:Attributes` has the attributes that an update names: the key, and those of its condition, too. An
+  update without any would pass as well, and changes nothing.
 - The keys that AWS manages (`aws/secretsmanager`, `aws/ssm`) need no statement. Other keys are allowed only
   through the service, and only for what the service encrypts with them: their encryption context.
 """
@@ -14,12 +16,13 @@ They are the one source of what `keyturn policy` prints and of what the stack an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keyturn.errors import ConfigurationError
-from keyturn.markers.schema import HEAD_KEY
+from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
 from keyturn.model.names import REFERENCE_PREFIX
+from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
     PUBLIC_PREFIX,
     Place,
@@ -36,12 +39,15 @@ from keyturn.policies.resources import (
 from keyturn.policies.statements import Conditions, Statement
 
 READS: Final = ("BatchGetItem", "GetItem")
-ANNOUNCES: Final = ("GetItem", "PutItem", "UpdateItem")
+WRITES: Final = ("PutItem", "UpdateItem")
 KEEPS: Final = ("GetItem", "PutItem", "Scan", "UpdateItem")
 LOOKS: Final = ("BatchGetItem", "DescribeTable", "GetItem", "Scan")
 DECRYPTS: Final = ("Decrypt", "DescribeKey")
 ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 """What a client needs on the key of a table to read items, and to write them (DynamoDB's developer guide)."""
+
+HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
+"""The keys of the head and of its copies."""
 
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 LISTS: Final = ("secretsmanager:ListSecretVersionIds",)
@@ -172,13 +178,14 @@ def announcer(
 ) -> tuple[Statement, ...]:
     """Return the permissions that `keyturn.announce` needs for these secrets. They allow no read of a value.
 
-    They allow writes to the markers of these secrets only. `table_key` is as for `listener`. Raises
-    `ConfigurationError` for arguments that cannot be right.
+    They allow writes to the markers of these secrets, and of the heads to the counter and the slots of these
+    markers. A name with `*`, or a place of a stack, leaves the slots open, so all are allowed. `table_key` is
+    as for `listener`. Raises `ConfigurationError` for arguments that cannot be right.
     """
     arns = _some_secrets(secrets, place)
     return (
         Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), arns),
-        *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
+        *_announce(marker_table, place, _markers(arns)),
         *_use_tables(table_key, place, writes=True),
     )
 
@@ -218,7 +225,7 @@ def rotation(
         *_read_secrets(admins, ()),
         *_use_keys(used, ("kms:Decrypt", "kms:GenerateDataKey"), arns, ()),
         *(_use_keys(used, ("kms:Decrypt",), admins, (), "UseAdmin") if admins else ()),
-        *_use_markers("AnnounceSteps", ANNOUNCES, marker_table, place, _markers(arns)),
+        *_announce(marker_table, place, _markers(arns)),
         *_count(convergence_table, place),
         *_use_tables(table_key if has_table else None, place, writes=marker_table is not None),
     )
@@ -358,11 +365,39 @@ def _use_markers(
     sid: str, actions: Sequence[str], table: str | None, place: Place, markers: Iterable[str]
 ) -> Iterator[Statement]:
     """Yield the statement that allows the use of the table's heads and of these markers."""
+    if table is not None:
+        yield _by_key(sid, actions, table_resource(table, place), (*HEADS, *unique(markers)))
+
+
+def _announce(table: str | None, place: Place, markers: Sequence[str]) -> Iterator[Statement]:
+    """Yield the statements that allow to write these markers, and to tell the heads of them.
+
+    A role that announces one secret must not speak for others. So it may change of the heads what `announce`
+    changes: the counter, and the slots of its markers. It can neither make nor replace a head, nor change its
+    lease, its epoch, its pace or how many copies there are.
+    """
     if table is None:
         return
-    leading = (HEAD_KEY, f"{HEAD_KEY}#*", *unique(markers))
-    condition = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": leading}}
-    yield Statement(sid, _on("dynamodb", actions), (table_resource(table, place),), condition)
+    resource = table_resource(table, place)
+    yield _by_key("LookAtMarkers", ("GetItem",), resource, (*HEADS, *markers))
+    yield _by_key("AnnounceSteps", WRITES, resource, markers)
+    told = _by_key("TellHeads", ("UpdateItem",), resource, HEADS)
+    named = {"dynamodb:Attributes": _told_attributes(markers)}
+    yield replace(told, conditions={**told.conditions, "ForAllValues:StringEquals": named})
+
+
+def _by_key(sid: str, actions: Sequence[str], table: str, keys: Sequence[str]) -> Statement:
+    condition = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}
+    return Statement(sid, _on("dynamodb", actions), (table,), condition)
+
+
+def _told_attributes(markers: Sequence[str]) -> tuple[str, ...]:
+    """Return the attributes of a head that writers of these markers update or name in a condition."""
+    slots = {slot_of(key_hash(key), SLOTS) for key in markers}
+    if any(sign in key for key in markers for sign in "*?$"):
+        # The key stands for others, or is known only when a stack is deployed.
+        slots = set(range(SLOTS))
+    return ("pk", "counter", *(make(slot) for slot in sorted(slots) for make in (count_name, entry_name)))
 
 
 def _report(table: str | None, place: Place) -> Iterator[Statement]:

@@ -9,6 +9,15 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambd
 
 from keyturn.rotation.announcements import Announce, announcing
 from keyturn.rotation.function import RotationFunction, Strategy
+from keyturn.rotation.retirement import Retirement, Retires
 from keyturn.rotation.trust import RotationStepError
 
-__all__ = ["Announce", "RotationFunction", "RotationStepError", "Strategy", "announcing"]
+__all__ = [
+    "Announce",
+    "Retirement",
+    "Retires",
+    "RotationFunction",
+    "RotationStepError",
+    "Strategy",
+    "announcing",
+]

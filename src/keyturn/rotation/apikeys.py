@@ -1,5 +1,7 @@
 """Rotation of API keys: each rotation issues a key, and revokes the one before the previous.
 
+With `keyturn.rotation.Retirement` the previous one is revoked, too, once nobody holds it.
+
     handler = RotationFunction(ApiKeys(api))
 
 `api` is yours: `issue`, `test` and `revoke` (`KeyApi`). AWSCURRENT and AWSPREVIOUS both work at any time. So
@@ -62,8 +64,9 @@ class ApiKeys:
     """A strategy with an API that issues keys.
 
     A key is revoked only if its version has no label any more, if neither AWSCURRENT nor AWSPREVIOUS has its
-    id, and if the API says that the version's value is the key of that id. Somebody who may only put values
-    of the secret can therefore revoke no key that he does not hold.
+    id, and if the API says that the version's value is the key of that id. A retirement revokes the key of
+    AWSPREVIOUS as well. Somebody who may only put values of the secret can therefore revoke no key that he
+    does not hold.
 
     `id_field` and `value_field` name the two fields of the secret. The function needs
     `secretsmanager:ListSecretVersionIds` beside the permissions of `RotationFunction`.
@@ -77,7 +80,10 @@ class ApiKeys:
         self._value_field = value_field
 
     def retire(self, known: Sequence[SecretVersion], unlabelled: Iterator[SecretVersion]) -> None:
-        """Revoke the keys of versions without a label. One that fails is logged; the others are revoked."""
+        """Revoke the keys that none of the `known` has. One that fails is logged; the others are revoked.
+
+        `unlabelled` are versions without a label, and in a retirement AWSPREVIOUS.
+        """
         kept = {self._found(version).id for version in known}
         for version in unlabelled:
             with suppress(SecretError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, cast
 
 from keyturn.announcing import announce
@@ -19,7 +20,8 @@ from keyturn.aws.unseen import unseen
 from keyturn.errors import SecretError, StageNotFoundError
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, parsed, tell
-from keyturn.rotation.issuing import Issuer, retire, withdraw
+from keyturn.rotation.issuing import Issuer, retire, unlabelled, withdraw
+from keyturn.rotation.retirement import RETIRE, Decision, Retirement, Retires, decision_of, say
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
 from keyturn.runtime.process import Once
 
@@ -65,6 +67,8 @@ class RotationFunction:
             the environment variable `KEYTURN_MARKER_TABLE`. A failure is logged, and the step goes on.
         password_length, exclude_characters: of the new password (GetRandomPassword). By default the
             characters are excluded that a connection URL cannot have unquoted.
+        retirement: when the credential of AWSPREVIOUS is taken away, for a strategy with two of them. An
+            event with the step "retireSecret" asks for it, and needs no token. Default: at the next rotation.
 
     It needs `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue` and
     `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and the permissions that `announce` needs.
@@ -78,6 +82,7 @@ class RotationFunction:
         announce: Announce = announce,
         password_length: int = 32,
         exclude_characters: str = "/@\"'\\:?#[]%&+ ",
+        retirement: Retirement | None = None,
     ) -> None:
         self._strategy = strategy
         self._made = Once(lambda: client or make_client("secretsmanager", SECRETS_TIMEOUTS_S))
@@ -85,10 +90,16 @@ class RotationFunction:
         self._announce = announce
         self._password_length = password_length
         self._exclude_characters = exclude_characters
+        self._retirement = retirement
 
     @unseen
-    def __call__(self, event: Mapping[str, object], context: object = None) -> None:
+    def __call__(
+        self, event: Mapping[str, object], context: object = None
+    ) -> Mapping[str, bool | str] | None:
         """Do one step: {"Step": …, "SecretId": …, "ClientRequestToken": …}.
+
+        Returns None, and for the step "retireSecret" whether the credential of AWSPREVIOUS was taken away
+        and why: {"retired": False, "why": "…"}.
 
         Raises `RotationStepError` if the rotation is not enabled or is another function's (by the ARN in
         Lambda's `context`), if the token is not the pending version, or if there is no such step. Raises
@@ -99,11 +110,14 @@ class RotationFunction:
         must_be_configured(described, secret_id, getattr(context, "invoked_function_arn", None))
         listed = described.get("VersionIdsToStages", {})
         stages = {version_id: frozenset(labels) for version_id, labels in listed.items()}
+        if step == RETIRE:
+            return self._retire(secret_id, described, stages)
         _must_be_due(step, secret_id, token, stages)
         if AWSCURRENT not in stages.get(token, ()):
             self._do(step, secret_id, token, stages)
         if step in ANNOUNCED:
             tell(self._announce, secret_id, token, step)
+        return None
 
     def _do(self, step: str, secret_id: str, token: str, stages: Stages) -> None:
         match step:
@@ -169,6 +183,41 @@ class RotationFunction:
             SecretId=secret_id, VersionStage=AWSCURRENT, MoveToVersionId=token, RemoveFromVersionId=current
         )
 
+    def _retire(
+        self, secret_id: str, described: Mapping[str, object], stages: Stages
+    ) -> Mapping[str, bool | str]:
+        """Take the credential of AWSPREVIOUS away if it is time, and no rotation is under way."""
+        strategy, retirement = self._strategy, self._retirement
+        if retirement is None or not isinstance(strategy, Retires):
+            raise RotationStepError(
+                f"secret {secret_id!r}: the function takes nothing away between rotations; it needs "
+                "retirement=Retirement(...), and a strategy by which two credentials work"
+            )
+        current, pending = _labelled(stages, AWSCURRENT), _labelled(stages, AWSPENDING)
+        if current is None or _labelled(stages, AWSPREVIOUS) is None:
+            decision = Decision(is_due=False, why=f"no version carries {AWSPREVIOUS}")
+        elif pending not in (None, current):
+            decision = Decision(is_due=False, why="a rotation is under way, which takes it away itself")
+        else:
+            decision = decision_of(retirement, described, current)
+        if decision.is_due:
+            known = self._read(secret_id, AWSCURRENT)
+            older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
+            strategy.retire([known], chain([self._read(secret_id, AWSPREVIOUS)], older))
+            self._set_again(secret_id, known)
+        say(retirement, secret_id, decision)
+        return {"retired": decision.is_due, "why": decision.why}
+
+    def _set_again(self, secret_id: str, known: SecretVersion) -> None:
+        """Let the server accept a version that a rotation made meanwhile, which the retirement took away."""
+        listed = self._client().describe_secret(SecretId=secret_id).get("VersionIdsToStages", {})
+        stages = {version_id: frozenset(labels) for version_id, labels in listed.items()}
+        for label in (AWSPENDING, AWSCURRENT):
+            if _labelled(stages, label) not in (None, known.version_id):
+                with suppress(StageNotFoundError):
+                    self._strategy.set(self._read(secret_id, label), [known])
+                return
+
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
         return self._source.read(secret_id, stage=stage, version_id=version_id)
 
@@ -178,6 +227,8 @@ class RotationFunction:
 
 def _parsed(event: Mapping[str, object]) -> tuple[str, str, str]:
     step, secret_id, token = parsed(event)
+    if step == RETIRE:
+        token = token or ""
     if step is None or secret_id is None or token is None:
         missing = next(name for name, value in zip(FIELDS, parsed(event), strict=True) if value is None)
         raise RotationStepError(f"not an event of a rotation: it has no {missing!r}")

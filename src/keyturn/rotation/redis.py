@@ -1,7 +1,8 @@
 """Rotation of Redis and Valkey passwords: a user of the ACL has two, so no login is refused at any time.
 
 After setSecret the user has the passwords of AWSPENDING and AWSCURRENT, which are then AWSCURRENT and
-AWSPREVIOUS until the next rotation. The server gets their SHA-256 hashes, never a password, except where a
+AWSPREVIOUS until the next rotation, or until nobody holds AWSPREVIOUS (`keyturn.rotation.Retirement`). The
+server gets their SHA-256 hashes, never a password, except where a
 connection authenticates.
 
 Servers do not copy users to each other: a cluster's nodes and a server's replicas are changed one by one.
@@ -100,13 +101,14 @@ class TwoPasswords:
         """Give the user the passwords of AWSPENDING and AWSCURRENT, on each node."""
         current, wanted = _account(known[0]), _account(pending)
         must_agree(current, wanted, _SAME)
-        if current.masterarn is None:
-            raise RotationStepError(f"secret {pending.secret_id!r}: no text in the field masterarn")
-        master = _account(self._source.read(current.masterarn, stage=AWSCURRENT))
-        place = must_be_apart(current, master, self._places)
-        accounts = [wanted, *same_account(current, known[1:], self._places)]
-        for node in _each(place, self._nodes):
-            self._set(node, accounts, master)
+        # AWSCURRENT is accepted also if an earlier try got this far. So nothing is refused in a rotation.
+        proofs = [current, wanted, *same_account(current, known[1:], self._places)[1:]]
+        self._set(proofs, kept=[wanted, current])
+
+    def retire(self, known: Sequence[SecretVersion], others: Iterator[SecretVersion]) -> None:
+        """Leave the user the password of AWSCURRENT only, on each node."""
+        proofs = same_account(_account(known[0]), others, self._places)
+        self._set(proofs, kept=proofs[:1])
 
     def test(self, pending: SecretVersion) -> None:
         """Log in to each node."""
@@ -115,16 +117,20 @@ class TwoPasswords:
             if not self._server.accepts(account, node):
                 raise RotationStepError(f"secret {pending.secret_id!r}: a node refuses AWSPENDING")
 
-    def _set(self, node: Place, accounts: Sequence[Account], master: Account) -> None:
-        """Change one node. `accounts` are those of AWSPENDING, AWSCURRENT and perhaps AWSPREVIOUS."""
-        wanted, current = accounts[:2]
-        shown = next((account for account in accounts if self._server.accepts(account, node)), None)
-        if shown is None:
-            raise RotationStepError(
-                f"secret {wanted.secret_id!r}: a node refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
-            )
-        # Also if AWSPENDING is accepted: the user may need no password, or the change may be unsaved.
-        change_as_master(_Node(self._server, current, self._save), shown, wanted, master, node)
+    def _set(self, proofs: Sequence[Account], kept: Sequence[Account]) -> None:
+        """Leave the user the passwords of `kept`, where the node accepts one of the `proofs`."""
+        wanted = kept[0]
+        if wanted.masterarn is None:
+            raise RotationStepError(f"secret {wanted.secret_id!r}: no text in the field masterarn")
+        master = _account(self._source.read(wanted.masterarn, stage=AWSCURRENT))
+        for node in _each(must_be_apart(wanted, master, self._places), self._nodes):
+            shown = next((account for account in proofs if self._server.accepts(account, node)), None)
+            if shown is None:
+                raise RotationStepError(
+                    f"secret {wanted.secret_id!r}: a node refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
+                )
+            # Also if AWSPENDING is accepted: the user may need no password, or the change may be unsaved.
+            change_as_master(_Node(self._server, kept, self._save), shown, wanted, master, node)
 
 
 class _Server:
@@ -176,9 +182,9 @@ class _Server:
 
 
 class _Node:
-    """One node, on which a user keeps the password of AWSCURRENT beside the new one."""
+    """One node, on which a user is left the passwords of the accounts `kept`."""
 
-    def __init__(self, server: _Server, kept: Account, save: Save | None) -> None:
+    def __init__(self, server: _Server, kept: Sequence[Account], save: Save | None) -> None:
         self._server = server
         self._kept = kept
         self._save = save
@@ -203,7 +209,7 @@ class _Node:
 class _Acl:
     """A master's session: the user that it may change for a secret, and the change."""
 
-    def __init__(self, connection: AbstractConnection, kept: Account, save: Save | None) -> None:
+    def __init__(self, connection: AbstractConnection, kept: Sequence[Account], save: Save | None) -> None:
         self._connection = connection
         self._kept = kept
         self._save = save
@@ -220,8 +226,8 @@ class _Acl:
         return None
 
     def change(self, current: Account, pending: Account) -> None:  # noqa: ARG002 # AWSPREVIOUS, perhaps
-        """Give the user the passwords of AWSPENDING and AWSCURRENT, and let the node store its users."""
-        hashes = (f"#{sha256(account.password.encode()).hexdigest()}" for account in (pending, self._kept))
+        """Give the user the passwords that are kept, and let the node store its users."""
+        hashes = (f"#{sha256(account.password.encode()).hexdigest()}" for account in self._kept)
         self._ask("ACL", "SETUSER", pending.username, "resetpass", *hashes)
         if self._save == "acl":
             self._ask("ACL", "SAVE")

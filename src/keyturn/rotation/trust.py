@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
@@ -197,6 +197,19 @@ def must_be_apart(current: Account, master: Account, places: Places) -> Place:
     if _turns(current.username) & _turns(master.username):
         raise RotationStepError(f"secret {current.secret_id!r}: it names the master's own user")
     return places.of(current)
+
+
+def first_accepted(engine: Engine, accounts: Sequence[Account], place: Place) -> Account:
+    """Return the first of the accounts of a secret that the server lets in.
+
+    Raises `RotationStepError` if it refuses all of them.
+    """
+    for account in accounts:
+        if engine.accepts(account, place):
+            return account
+    raise RotationStepError(
+        f"secret {accounts[0].secret_id!r}: the server refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
+    )
 
 
 def change_as_master(

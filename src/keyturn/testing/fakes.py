@@ -415,7 +415,7 @@ class FakeMarkers:
 
         def told(head: Head) -> Head:
             slots = head.slots or (Slot(),) * self._slots
-            return head._replace(counter=head.counter + step, slots=moved(slots, made, step))
+            return head._replace(counter=head.counter + step * len(made), slots=moved(slots, made, step))
 
         self._change(told)
         self.untold -= {after.key for _, after in written}
@@ -463,8 +463,10 @@ class RecordedMetrics:
     def __init__(self) -> None:
         self.told: list[Measurement] = []
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
-        self.told.append(Measurement(metric, value, secret, stage))
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
+        self.told.append(Measurement(metric, value, secret, stage, error))
 
     def of(self, metric: Metric) -> list[float]:
         """Return the values of one metric, oldest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +13,14 @@ import aiohttp
 import httpx
 import pytest
 import requests
+import urllib3
 
 from keyturn import Peers, SecretCache
 from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
+from keyturn.integrations.urllib3 import with_key
 from keyturn.testing.embedded import free_port
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.security.canary.watched import CANARY, SHOWN, assert_unseen, everything_logged, raised_by
@@ -57,12 +60,19 @@ def by_requests(url: str) -> None:
         session.get(url, timeout=5)
 
 
+def by_urllib3(url: str) -> None:
+    """A request of urllib3."""
+    with urllib3.PoolManager(retries=False, timeout=5) as manager:
+        with_key(manager, key(url)).request("GET", url)
+
+
 def by_aiohttp(url: str) -> None:
     """A request of aiohttp."""
 
     async def run() -> None:
-        async with aiohttp.ClientSession(middlewares=[key_middleware(key(url))]) as session:
-            await session.get(url)
+        session = aiohttp.ClientSession(middlewares=[key_middleware(key(url))])
+        async with session, session.get(url) as response:
+            await response.read()
 
     asyncio.run(run())
 
@@ -71,6 +81,7 @@ CLIENTS: Mapping[str, Callable[[str], None]] = {
     "httpx": by_httpx,
     "httpx on a loop": by_async_httpx,
     "requests": by_requests,
+    "urllib3": by_urllib3,
     "aiohttp": by_aiohttp,
 }
 
@@ -118,3 +129,63 @@ def test_no_refused_request_logs_the_key(name: str, url: str) -> None:
         log.debug("the witness")
         CLIENTS[name](url)
     assert_unseen(seen.getvalue(), "the witness")
+
+
+def refused_by_httpx(url: str) -> None:
+    """httpx's error of a status."""
+    with httpx.Client(transport=KeyTransport(key(url))) as client:
+        client.get(url).raise_for_status()
+
+
+def refused_by_requests(url: str) -> None:
+    """requests' error of a status."""
+    with requests.Session() as session:
+        session.mount(url, KeyAdapter(key(url)))
+        session.get(url, timeout=5).raise_for_status()
+
+
+def refused_by_aiohttp(url: str) -> None:
+    """aiohttp's error of a status."""
+
+    async def run() -> None:
+        middlewares = [key_middleware(key(url))]
+        async with aiohttp.ClientSession(middlewares=middlewares, raise_for_status=True) as session:
+            await session.get(url)
+
+    asyncio.run(run())
+
+
+def headers_of(error: BaseException) -> str:
+    """The headers of the request and of the response that an error of a client carries."""
+    response = getattr(error, "response", None)
+    carriers = (error, response, getattr(error, "request_info", None), getattr(error, "request", None))
+    found = [one for carrier in carriers for one in (carrier, getattr(carrier, "request", None)) if one]
+    headers = [dict(one.headers) for one in found if hasattr(one, "headers") and one.headers]
+    return repr([{name.lower(): value for name, value in one.items()} for one in headers])
+
+
+@pytest.mark.parametrize("client", [refused_by_httpx, refused_by_requests, refused_by_aiohttp])
+def test_the_error_of_a_status_has_no_key(client: Callable[[str], None], url: str) -> None:
+    """It carries the request, which error trackers store with its headers: the key is not among them."""
+    assert_unseen(headers_of(raised_by(lambda: client(url))), "user-agent")
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("answer", [b"no http\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut"])
+def test_a_broken_answer_shows_no_key(name: str, answer: bytes) -> None:
+    """An answer that is no HTTP, and one that ends too early."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        error = raised_by(lambda: CLIENTS[name](f"http://127.0.0.1:{server.getsockname()[1]}"))
+        thread.join()
+    for shown in SHOWN.values():
+        assert_unseen(shown(error), "Error")
+    assert CANARY not in headers_of(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyturn.cache.limits import DEFAULTS
 from tests.simulation.peers.dynamodb import READ_LAG_S as TABLE_LAG_S
 from tests.simulation.peers.lambdas import NATIVE_DELAY_S
 from tests.simulation.peers.secretsmanager import LIST_LAG_S
@@ -14,6 +15,9 @@ CALLS_S = 6.0
 SWEEP_EVERY_S = 300.0
 REST_S = 65.0
 """After trouble, the longest pause until the cache and the listener try again."""
+
+PATIENCE_S = DEFAULTS.refresh_wait_s - 0.1
+"""Who has waited so long in all, for a slow check of the table say, leaves with the copy that there is."""
 
 APART_S = 12.0
 """Moves of one label that are closer than this may reach the table in any order."""

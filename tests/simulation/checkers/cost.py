@@ -38,11 +38,13 @@ class Account:
     """The calls of one reader for one stage of one secret since something happened (true seconds).
 
     `hung`: how many were made long ago and answered late: no two of them were made for the same reason.
+    `interrupted`: how many calls of the reader were interrupted: each may have begun a read for nobody.
     """
 
     since_s: float
     calls: int = 0
     hung: int = 0
+    interrupted: int = 0
     forced: int = 0
     forced_since_s: float = NEVER_S
 
@@ -139,6 +141,13 @@ class Cost:
                 account.forced += 1
                 account.forced_since_s = min(account.forced_since_s, self.scheduler.now_s)
 
+    def interrupted(self, reader: Reader) -> None:
+        """A call of a reader was interrupted: what it has begun may be done again."""
+        for (host, name, _), account in self.accounts.items():
+            if host == reader.host.name:
+                account.interrupted += 1
+                self.ceiling.forced(host, name)
+
     def answered(self, answer: Answered) -> None:
         """A GetSecretValue of a host ended."""
         self.ceiling.answered(answer)
@@ -192,4 +201,4 @@ class Cost:
             interval_s = limits["min_refresh_interval_s"]
             forced = 2 + min(account.forced, int((now_s - account.forced_since_s) / interval_s))
         # What was pinned to a marker's version and hung is followed by a read of the stage.
-        return ASKS_MAX + ONCE_MAX + by_age + forced + account.hung
+        return ASKS_MAX + ONCE_MAX + by_age + forced + account.hung + account.interrupted

@@ -65,11 +65,11 @@ class Ending:
                 wanted = state.stages.get(stage) if state is not None else None
                 if state is None or wanted is None:
                     continue
-                version = reader.cache.get(name, stage=stage)
-                said = (version.arn, version.version_id)
-                require(
-                    said == (state.arn, wanted), "liveness", f"{reader.host.name} stays at {said} for {stage}"
-                )
+                for secret_id in (name, state.arn):
+                    version = reader.cache.get(secret_id, stage=stage)
+                    said = (version.arn, version.version_id)
+                    what = f"{reader.host.name} stays at {said} for {stage} of {secret_id}"
+                    require(said == (state.arn, wanted), "liveness", what)
         self._parameters(reader)
         status = reader.cache.status()
         require(status.table.trouble is None, "liveness", f"{reader.host.name}: {status.table.trouble}")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from keyturn.cache.limits import DEFAULTS
 from keyturn.errors import LoginRefusedError, UnavailableError
 from keyturn.login.memory import REFUSED_S
-from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.checkers.memories import Identity, Memories, now_of
 from tests.simulation.peers.database import Database, RefusedError
 from tests.simulation.peers.secretsmanager import READ_LAG_S, SecretsManager
 from tests.simulation.reader import Login, Reader, Served
@@ -36,39 +36,6 @@ PAUSE_MAX_S = 4.0
 
 AWS_LABELS = (AWSCURRENT, AWSPENDING, AWSPREVIOUS)
 
-Identity = tuple[str, str]
-
-Key = tuple[str, str, Identity]
-"""A process, a server, a version."""
-
-
-@dataclass(slots=True)
-class Refused:
-    """When one process was first refused one version, as AWSCURRENT or not, and how often it tried again.
-
-    By the process's own clock, and by the labels that Secrets Manager told it. `logins`: those that were
-    refused it. No marker makes it try again.
-    """
-
-    at: Instant
-    was_current: bool
-    had_succeeded: bool
-    logins: list[Login] = field(default_factory=list)
-    again: int = 0
-
-    def may_be_tried_by(self, login: Login) -> bool:
-        """Whether its second try may come at once: it had been right, and was not refused to this login."""
-        return self.had_succeeded and all(one is not login for one in self.logins)
-
-
-@dataclass(slots=True)
-class Success:
-    """The version that a process last logged in with, and since when that is refused."""
-
-    version: SecretVersion
-    since_s: float
-    refused_s: float | None = None
-
 
 @dataclass(slots=True)
 class Logins:
@@ -87,20 +54,12 @@ class Logins:
     counted: Counter[str]
     flying: dict[Actor, Login] = field(default_factory=dict)
     ended_s: dict[Actor, float] = field(default_factory=dict)
-    successes: dict[tuple[str, str, str], Success] = field(default_factory=dict)
-    refusals: dict[Key, Refused] = field(default_factory=dict)
-    accepted_as: dict[Key, int] = field(default_factory=dict)
+    memories: Memories = field(default_factory=Memories)
     tried_after: dict[Actor, int] = field(default_factory=dict)
     connecting: dict[Actor, tuple[Login, float]] = field(default_factory=dict)
     number: int = 0
 
     # What happens
-
-    def forgotten(self, host: str) -> None:
-        """A process remembers nothing."""
-        self.successes = {key: one for key, one in self.successes.items() if key[0] != host}
-        self.refusals = {key: one for key, one in self.refusals.items() if key[0] != host}
-        self.accepted_as = {key: one for key, one in self.accepted_as.items() if key[0] != host}
 
     def begun(self, login: Login) -> None:
         """A login begins."""
@@ -121,11 +80,11 @@ class Logins:
 
     def _tries_again(self, login: Login, version: SecretVersion) -> None:
         """What was refused is tried once more in `REFUSED_S`, and not at once."""
-        known = self._remembered(login, version.identity, is_current=AWSCURRENT in version.stages)
+        known = self.memories.remembered(login, version.identity, is_current=AWSCURRENT in version.stages)
         if known is None:
             return
         known.again += 1
-        age_s = known.at.age_s(_now(login))
+        age_s = known.at.age_s(now_of(login))
         what = f"{_what(login)} tries {version.version_id} again {age_s:.1f} s after it was refused"
         is_time = age_s >= bounds.SETTLE_S or known.may_be_tried_by(login)
         require(known.again == 1 and is_time, "refusals", f"{what}, for the {known.again}. time")
@@ -134,11 +93,7 @@ class Logins:
         login.looks_s.append(at_s)
         login.tried.clear()
         login.labelled.clear()
-        login.last = {
-            one.version.identity
-            for (host, server, _), one in self.successes.items()
-            if (host, server) == (login.reader.host.name, login.server)
-        }
+        login.last = self.memories.last(login)
         name = self._name(login)
         held = login.reader.cache.status().secrets
         login.namesakes |= {one.arn for one in held if one.name == name}
@@ -174,10 +129,7 @@ class Logins:
         self.counted["logins with another version than AWSCURRENT"] += AWSCURRENT not in version.stages
         self.counted["logins that had to wait"] += len(login.looks_s) > 1
         self.number += 1
-        self.accepted_as[self._key(login, version.identity)] = self.number
-        key = login.reader.host.name, login.server, version.arn
-        self.successes[key] = Success(version, self.scheduler.now_s)
-        self.refusals.pop(self._key(login, version.identity), None)
+        self.memories.accepted(login, version, self.number, self.scheduler.now_s)
 
     def refused(self, login: Login, version: SecretVersion, *, by_whim: bool) -> None:
         """The server did not take it. It counts for nothing if it took it from others meanwhile."""
@@ -185,22 +137,8 @@ class Logins:
             login.whims.add(version.identity)
         self.counted["logins: versions refused"] += 1
         self.say(login.reader.host.name, "is refused", version.version_id, "of", login.secret_id)
-        now_s, key = self.scheduler.now_s, self._key(login, version.identity)
-        accepted_as = self.accepted_as.get(key, 0)
-        if accepted_as > self.tried_after.pop(self.scheduler.running):
-            return
-        success = self.successes.get((login.reader.host.name, login.server, version.arn))
-        was_right = success is not None and success.version.identity == version.identity
-        if success is not None and was_right and success.refused_s is None:
-            success.refused_s = now_s
-        is_current = AWSCURRENT in version.stages
-        known = self._remembered(login, version.identity, is_current=is_current)
-        if known is None:
-            known = Refused(_now(login), is_current, had_succeeded=accepted_as > 0)
-            self.refusals[key] = known
-        elif known.again:
-            self.accepted_as.pop(key, None)
-        known.logins.append(login)
+        tried_after = self.tried_after.pop(self.scheduler.running)
+        self.memories.refused(login, version, tried_after, self.scheduler.now_s)
 
     def ended(self, login: Login) -> None:
         """Judge how a login ended."""
@@ -224,6 +162,12 @@ class Logins:
         cause = outcome.__cause__
         require(cause is None or isinstance(cause, RefusedError), "login", f"{_what(login)}: {cause!r}")
         self._was_hopeless(login)
+
+    def interrupted(self, login: Login) -> None:
+        """A login was interrupted: what it has done to the memory of its process is not known."""
+        del self.flying[self.scheduler.caller]
+        self.ended_s[self.scheduler.caller] = self.scheduler.now_s
+        self.memories.interrupted(login, self.scheduler.now_s)
 
     def _in_time(self, login: Login) -> None:
         """Attempts take the time that the server takes; all else is within the budget, and has a reason."""
@@ -263,6 +207,9 @@ class Logins:
         state, database = self.service.now(name), self.databases[name]
         if reader.host.clock.disturbed_s + REFUSED_S > login.begun_s or state is None:
             return
+        if self.memories.is_unsure(login):
+            # An interrupted login may have spent the second try of a version.
+            return
         if login.deadline_s <= now_s:
             # Its caller's time ended while it read, so it has not seen all that there is to try.
             return
@@ -272,7 +219,7 @@ class Logins:
         if not can_read and login.namesakes - {state.arn}:
             # When it looked, it could not know yet that the name means another secret now.
             return
-        success = self.successes.get((reader.host.name, login.server, state.arn))
+        success = self.memories.success(login, state.arn)
         candidates = self._labels(login) if can_read else {}
         is_warm = success is not None and (
             success.refused_s is None or now_s - success.refused_s < REFUSED_S - FLIGHT_S
@@ -298,13 +245,15 @@ class Logins:
         """Whether docs/login.md lets this version wait: refused a moment ago, or tried again already."""
         current = self.service.label(self._name(login), AWSCURRENT)[-1]
         is_seen = current.start_s + SEEN_S < login.looks_s[-1]
-        known = self._remembered(login, identity, is_current=current.holder == identity and is_seen)
+        known = self.memories.remembered(login, identity, is_current=current.holder == identity and is_seen)
         if known is None:
             return False
         looked_ago_s = self.scheduler.now_s - login.looks_s[-1]
         if not known.again and known.may_be_tried_by(login):
             return False
-        return known.again > 0 or known.at.age_s(_now(login)) - looked_ago_s < bounds.SETTLE_S * bounds.DRIFT
+        return (
+            known.again > 0 or known.at.age_s(now_of(login)) - looked_ago_s < bounds.SETTLE_S * bounds.DRIFT
+        )
 
     def _has_time(self, login: Login) -> bool:
         return self.scheduler.now_s + PAUSE_MAX_S < login.deadline_s
@@ -357,23 +306,8 @@ class Logins:
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
 
-    def _remembered(self, login: Login, identity: Identity, *, is_current: bool) -> Refused | None:
-        """What the process may not have forgotten: refused within `REFUSED_S`, and not AWSCURRENT since."""
-        known = self.refusals.get(self._key(login, identity))
-        if known is None or known.at.age_s(_now(login)) >= REFUSED_S:
-            return None
-        return None if is_current and not known.was_current else known
-
-    def _key(self, login: Login, identity: Identity) -> Key:
-        return login.reader.host.name, login.server, identity
-
     def _name(self, login: Login) -> str:
         return self.service.name_by_id.get(login.secret_id, login.secret_id)
-
-
-def _now(login: Login) -> Instant:
-    clock = login.reader.host.clock
-    return Instant(clock.wall(), clock.monotonic())
 
 
 def _what(login: Login) -> str:

@@ -22,12 +22,16 @@ class Measures:
     happened: Callable[[Metric], int | None]
     told: Counter[Metric] = field(default_factory=Counter)
 
-    def record(self, metric: Metric, value: float, *, secret: str = "", stage: str = "") -> None:
+    def record(
+        self, metric: Metric, value: float, *, secret: str = "", stage: str = "", error: str = ""
+    ) -> None:
         """Judge one measurement."""
-        secrecy.no_canary(f"{value} {secret} {stage}", "a metric")
+        secrecy.no_canary(f"{value} {secret} {stage} {error}", "a metric")
         possible = math.isfinite(value) and value >= 0 and (metric.unit == "Seconds" or value == 1)
+        possible = possible and error.isidentifier() if error else possible
         if not possible or stage not in STAGES or not (secret == "" or secret in self.names):
-            raise BrokenPromiseError("metrics", f"{metric.value} of {secret!r} {stage!r} is {value}")
+            said = f"{metric.value} of {secret!r} {stage!r} {error!r} is {value}"
+            raise BrokenPromiseError("metrics", said)
         self.told[metric] += 1
         told, happened = self.told[metric], self.happened(metric)
         if happened is not None and told > happened:

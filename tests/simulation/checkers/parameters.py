@@ -16,7 +16,8 @@ from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
-from tests.simulation.checkers.serving import ERROR_MEMORY_S, Position
+from tests.simulation.checkers.errors import MEMORY_S
+from tests.simulation.checkers.serving import Position
 from tests.simulation.peers.flights import Flights
 from tests.simulation.peers.parameterstore import ARN_PREFIX, TYPES, ParameterStore, Put, Span, under_path
 from tests.simulation.peers.secretsmanager import READ_LAG_S
@@ -84,11 +85,15 @@ class ServingParameters:
         # With a background thread the caller that finds the names too old may leave with them.
         ttls = 2 if ask.reader.background else 1
         since_s = ask.begun_s - ttls * ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
-        if not self._is_well(ask.reader, since_s):
+        if not self._is_well(ask.reader, since_s) or self._is_patience_spent(ask):
             return
         for name in set(possible) - set(outcome):
             was_there = all(state is not None for state in self.store.since(name, since_s))
             require(not was_there, "path", f"{ask.reader.host.name} does not find {name} under {path}")
+
+    def _is_patience_spent(self, ask: Ask) -> bool:
+        """Whether this caller has waited as long as it may, and so leaves with what there is."""
+        return self.scheduler.now_s - ask.begun_s >= bounds.PATIENCE_S
 
     def _judge(self, ask: Ask, name: str, parameter: Parameter) -> None:
         put = self.store.puts.get((name, parameter.value))
@@ -129,6 +134,7 @@ class ServingParameters:
             # Nobody waits for a service that rests, and what is known is served, within the bound.
             return
         asks = ask.is_second or self.store.flights.by_others((process, name), ask.begun_s)
+        asks = asks or self._is_patience_spent(ask)
         if asks or self.checks.by_others(process, ask.begun_s) or not self._is_well(reader, moved.start_s):
             return
         if any(span.holder is not None and span.holder.number == put.number for span in spans[last + 1 :]):
@@ -182,7 +188,7 @@ class ServingParameters:
 
     def _raised(self, ask: Ask, error: SecretError) -> None:
         secrecy.error(error)
-        since_s = ask.begun_s - ERROR_MEMORY_S
+        since_s = ask.begun_s - MEMORY_S
         match error:
             case UnavailableError() | AccessDeniedError():
                 troubled_s = max(self.weather.calm_since(SECRETS), self.store.throttled_s)

@@ -12,19 +12,16 @@ from keyturn.errors import (
     SecretError,
     SecretNotFoundError,
     StageNotFoundError,
-    UnavailableError,
 )
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from tests.simulation.checkers import bounds
 from tests.simulation.checkers.broken import BrokenPromiseError, require
+from tests.simulation.checkers.errors import Errors
 from tests.simulation.peers.flights import Flights
-from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span, State
+from tests.simulation.peers.secretsmanager import READ_LAG_S, Answered, SecretsManager, Span
 from tests.simulation.reader import Reader, Served
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 from tests.simulation.weather import EVENTS, LISTENER, SECRETS, SWEEPS, TABLE, TAMPER, Weather
-
-ERROR_MEMORY_S = READ_LAG_S + 2.0
-"""For how long an error may be told after its reason passed: an old read, remembered for a moment."""
 
 Key = tuple[str, str, str]
 
@@ -44,9 +41,13 @@ class Position:
 
 @dataclass(slots=True)
 class Told:
-    """What Secrets Manager last told a host of a secret's stage (true seconds)."""
+    """What Secrets Manager last told a host of a secret's stage (true seconds).
+
+    `read_s`: when the last read was begun that brought a version.
+    """
 
     begun_s: float = 0.0
+    read_s: float = -NEVER_S
     gone_s: float = 0.0
     gone_to: Actor | None = None
     denied_to: Actor | None = None
@@ -54,7 +55,7 @@ class Told:
 
 @dataclass(slots=True)
 class Serving:
-    """Watches every answer of every reader."""
+    """Watches every answer of every reader. `proved`: the ids by which a process was served a stage."""
 
     scheduler: Scheduler
     service: SecretsManager
@@ -66,8 +67,13 @@ class Serving:
     invalidated_s: dict[tuple[str, str], float] = field(default_factory=dict)
     denied_s: dict[Key, float] = field(default_factory=dict)
     told: dict[Key, Told] = field(default_factory=dict)
+    proved: set[Key] = field(default_factory=set)
     late: Callable[[str, float], None] = lambda _name, _age_s: None
     pace_s: float = 0.0
+    errors: Errors = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.errors = Errors(self.service, self.weather)
 
     # What Secrets Manager told
 
@@ -77,6 +83,7 @@ class Serving:
         outcome = answer.outcome
         told.begun_s = max(told.begun_s, answer.begun_s)
         if isinstance(outcome, SecretVersion):
+            told.read_s = answer.begun_s if not answer.pinned else told.read_s
             told.gone_to = told.denied_to = None
             self.denied_s.pop((answer.host, outcome.arn, answer.stage), None)
         elif isinstance(outcome, AccessDeniedError):
@@ -97,6 +104,10 @@ class Serving:
         for key in list(self.positions):
             if key[0] == host and name in (None, self._name(key[1])) and stage in (None, key[2]):
                 del self.positions[key]
+        for key, told in self.told.items():
+            if key[0] == host and name in (None, key[1]) and stage in (None, key[2]):
+                told.read_s = -NEVER_S
+        self.proved = {key for key in self.proved if key[0] != host or name not in (None, self._name(key[1]))}
 
     # What a reader served
 
@@ -109,9 +120,13 @@ class Serving:
         was_gone, told.gone_to = is_told, None
         if isinstance(served.outcome, SecretError):
             told.denied_to = None
-            self._raised(served, served.outcome)
+            # An id means nothing to a process before an answer to it: it may be another account's.
+            is_proved = (served.reader.host.name, served.secret_id, served.stage) in self.proved
+            read_s = told.read_s if is_proved else -NEVER_S
+            self.errors.raised(served, served.outcome, name, _what(served), read_s)
             return
         version = served.outcome
+        self.proved.add((served.reader.host.name, served.secret_id, served.stage))
         self._identity(served, version, name)
         self._asked_again(served, told, name)
         require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
@@ -186,6 +201,7 @@ class Serving:
         reader, limits, name = served.reader, served.reader.limits, version.name
         if (
             served.is_second
+            or self.scheduler.now_s - served.begun_s >= bounds.PATIENCE_S
             or self._is_asked_meanwhile(served, name)
             or self.checks.by_others(reader.host.process, served.begun_s)
             or not self._reader_is_well(reader, moved.start_s)
@@ -277,41 +293,6 @@ class Serving:
                     found,
                     self.scheduler.now_s,
                 )
-
-    # What a reader raised
-
-    def _raised(self, served: Served, error: SecretError) -> None:
-        since_s = served.begun_s - ERROR_MEMORY_S
-        name = self._name(served.secret_id)
-        match error:
-            case UnavailableError() | AccessDeniedError():
-                truthful = self.weather.calm_since(SECRETS) > served.begun_s - bounds.REST_S
-            case SecretDeletedError():
-                truthful = any(one is not None and one.deleted for one in self._states(name, since_s))
-            case SecretNotFoundError():
-                arns = {served.secret_id} if served.secret_id.count("-000") else set[str]()
-                truthful = any(
-                    one is None or {one.arn} != (arns or {one.arn}) for one in self._states(name, since_s)
-                )
-            case StageNotFoundError():
-                spans = self.service.label(name, served.stage)
-                recent = [
-                    one
-                    for at, one in enumerate(spans)
-                    if at + 1 == len(spans) or spans[at + 1].start_s > since_s
-                ]
-                truthful = any(one.holder is None for one in recent)
-            case _:
-                truthful = False
-        require(truthful, "error", f"{_what(served)} was refused with {type(error).__name__}, untruly")
-
-    def _states(self, name: str, since_s: float) -> list[State | None]:
-        history = self.service.states[name]
-        return [
-            state
-            for at, (_, state) in enumerate(history)
-            if at + 1 == len(history) or history[at + 1][0] > since_s
-        ]
 
     def _name(self, secret_id: str) -> str:
         return self.service.name_by_id.get(secret_id, secret_id)

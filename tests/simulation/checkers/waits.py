@@ -22,6 +22,9 @@ LEFT_S = 0.1
 COLD_S = DEFAULTS.cold_wait_s + DEFAULTS.refresh_wait_s + 0.2
 """No caller waits longer at all."""
 
+CLOSE_S = 5.0 + DEFAULTS.refresh_wait_s + 0.2
+"""`close` waits no longer: for the background thread, and to leave the convergence table."""
+
 EDGE_S = 2.0
 """A copy whose bound ends within so many seconds may be over it when the caller comes to it."""
 
@@ -77,6 +80,14 @@ class Waits:
         require(took_s <= most_s, "waiting", f"{reader.host.name}: {what} took {took_s:.2f} s {kind}")
         if is_warm and took_s > DEFAULTS.refresh_wait_s - 0.1:
             self._rests(reader, service, begun_s)
+
+    def closed(self, reader: Reader, begun_s: float) -> None:
+        """Judge a `close` that was begun then, and ends now."""
+        took_s = self.scheduler.now_s - begun_s
+        if begun_s <= max(reader.host.clock.disturbed_s, reader.born_s):
+            return
+        self.late("the longest wait to close", took_s / CLOSE_S)
+        require(took_s <= CLOSE_S, "closing", f"{reader.host.name}: to close took {took_s:.2f} s")
 
     def _rests(self, reader: Reader, service: str, begun_s: float) -> None:
         """Callers with a copy do not wait one after another for a service that does not answer."""

@@ -67,12 +67,12 @@ class OldTable:
 
     def renew(self, swept_as_of_s: float) -> None:
         for _ in range(8):
-            answer = self._client.get_item(TableName=self._table, Key=HEAD, ConsistentRead=True)
-            item = answer.get("Item")
-            head = head_of(item, self.now_s())
-            if head is not None and (head.swept_as_of_s or 0) >= swept_as_of_s:
-                return
             try:
+                answer = self._client.get_item(TableName=self._table, Key=HEAD, ConsistentRead=True)
+                item = answer.get("Item")
+                head = head_of(item, self.now_s())
+                if head is not None and (head.swept_as_of_s or 0) >= swept_as_of_s:
+                    return
                 self._lend(item if isinstance(item, dict) else None, head, swept_as_of_s)
             except Exception as error:  # noqa: BLE001 # judged
                 self._host.sleep(0.1 * self._host.random())

@@ -57,11 +57,25 @@ locals {
       ],
       [
         {
-          Sid       = "AnnounceSteps"
+          Sid       = "LookAtMarkers"
           Effect    = "Allow"
-          Action    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+          Action    = "dynamodb:GetItem"
           Resource  = "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${var.marker_table}"
           Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["head", "head#*", "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.secret_name}"] } }
+        },
+        {
+          Sid       = "AnnounceSteps"
+          Effect    = "Allow"
+          Action    = ["dynamodb:PutItem", "dynamodb:UpdateItem"]
+          Resource  = "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${var.marker_table}"
+          Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${var.secret_name}" } }
+        },
+        {
+          Sid       = "TellHeads"
+          Effect    = "Allow"
+          Action    = "dynamodb:UpdateItem"
+          Resource  = "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${var.marker_table}"
+          Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["head", "head#*"] }, "ForAllValues:StringEquals" = { "dynamodb:Attributes" = ["pk", "counter", "n0", "e0", "n1", "e1", "n2", "e2", "n3", "e3", "n4", "e4", "n5", "e5", "n6", "e6", "n7", "e7", "n8", "e8", "n9", "e9", "n10", "e10", "n11", "e11", "n12", "e12", "n13", "e13", "n14", "e14", "n15", "e15", "n16", "e16", "n17", "e17", "n18", "e18", "n19", "e19", "n20", "e20", "n21", "e21", "n22", "e22", "n23", "e23", "n24", "e24", "n25", "e25", "n26", "e26", "n27", "e27", "n28", "e28", "n29", "e29", "n30", "e30", "n31", "e31", "n32", "e32", "n33", "e33", "n34", "e34", "n35", "e35", "n36", "e36", "n37", "e37", "n38", "e38", "n39", "e39", "n40", "e40", "n41", "e41", "n42", "e42", "n43", "e43"] } }
         },
       ],
       [

@@ -106,7 +106,9 @@ def look(
     """
     read = reports.read() if reports is not None else None
     found = of_secrets(table, catalog, secrets) if secrets else of_all(table, catalog)
-    overview = Overview(table.read_head(consistent=True), tuple(found))
+    head = table.read_head(consistent=True)
+    copies = [table.read_head(consistent=True, copy=copy) for copy in range(1, head.copies)] if head else []
+    overview = Overview(head, tuple(found), copies)
     if read is None:
         return Look(overview, None)
     return Look(overview, fleet_of(read, overview, SystemClock.wall(), all_secrets=not secrets))
@@ -157,6 +159,8 @@ def show(overview: Overview) -> None:
     """Print the overview as tables."""
     to = console()
     to.print(head_line(overview))
+    if overview.copies:
+        to.print(copies_line(overview))
     if overview.secrets:
         to.print(table_of("", ("secret", "stage", "marker", "Secrets Manager", ""), _rows(overview)))
     if overview.events:
@@ -192,6 +196,18 @@ def head_line(overview: Overview) -> str:
     lease = f"a lease lasts {DEFAULTS.lease_s:.0f} s"
     told = "" if overview.has_lease else ": no marker counts. keyturn doctor says why"
     return f"Head: counter {head.counter}, swept as of {age_s:.0f} s ago ({lease}){told}"
+
+
+def copies_line(overview: Overview) -> str:
+    """Return the copies of the head in words; there is one at least."""
+    number = len(overview.copies) + 1
+    if overview.without_lease:
+        keys = ", ".join(overview.without_lease)
+        return (
+            f"Copies: {number} heads, but {keys} not swept: no marker counts there. keyturn doctor says why."
+        )
+    ages_s = [one.swept_age_s or 0.0 for one in overview.copies if one is not None]
+    return f"Copies: {number} heads, the others swept as of {max(ages_s):.0f} s ago or less"
 
 
 def _rows(overview: Overview) -> Iterator[tuple[str, str, str, str, str]]:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.markers.decisions import agrees_with_description
+from keyturn.markers.schema import head_key
 from keyturn.model.markers import Head, Marker
 from keyturn.model.names import is_secret_arn
 from keyturn.model.versions import Described
@@ -98,10 +99,14 @@ def _difference(marker: Marker, described: Described | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The head, and each marker with the result of its comparison."""
+    """The head, each marker with the result of its comparison, and the copies of the head, from `head#1` on.
+
+    A copy is None if there is no usable one.
+    """
 
     head: Head | None
     secrets: Sequence[Compared]
+    copies: Sequence[Head | None] = ()
 
     @property
     def swept_age_s(self) -> float | None:
@@ -111,8 +116,12 @@ class Overview:
     @property
     def has_lease(self) -> bool:
         """Return True if markers count as complete now, for readers with the default `lease_s`."""
-        age_s = self.swept_age_s
-        return age_s is not None and age_s < DEFAULTS.lease_s
+        return _has_lease(self.head)
+
+    @property
+    def without_lease(self) -> list[str]:
+        """Return the keys of the copies whose readers are not covered."""
+        return [head_key(number) for number, one in enumerate(self.copies, start=1) if not _has_lease(one)]
 
     @property
     def wrong(self) -> list[Compared]:
@@ -127,7 +136,12 @@ class Overview:
 
     @property
     def is_well(self) -> bool:
-        return self.has_lease and not self.wrong
+        return self.has_lease and not self.without_lease and not self.wrong
+
+
+def _has_lease(head: Head | None) -> bool:
+    age_s = head.swept_age_s if head is not None else None
+    return age_s is not None and age_s < DEFAULTS.lease_s
 
 
 def document(overview: Overview) -> dict[str, object]:
@@ -135,17 +149,11 @@ def document(overview: Overview) -> dict[str, object]:
     head = overview.head
     return {
         "well": overview.is_well,
-        "head": None
-        if head is None
-        else {
-            "epoch": head.epoch,
-            "counter": head.counter,
-            "swept_as_of_s": head.swept_as_of_s,
-            "swept_age_s": overview.swept_age_s,
-            "lease": overview.has_lease,
-            "copies": head.copies,
-            "pace_s": head.pace_s,
-        },
+        "head": None if head is None else {**_head(head), "copies": head.copies, "pace_s": head.pace_s},
+        "copies": [
+            {"key": head_key(number), **(_head(one) if one is not None else {"lease": False})}
+            for number, one in enumerate(overview.copies, start=1)
+        ],
         "secrets": [_secret(one) for one in overview.secrets],
         "events": [event(marker) for marker in overview.events],
     }
@@ -161,6 +169,16 @@ def event(marker: Marker) -> dict[str, object]:
         "deleted": marker.deleted,
         "sequence": marker.sequence,
         "stages": dict(marker.stages),
+    }
+
+
+def _head(head: Head) -> dict[str, object]:
+    return {
+        "epoch": head.epoch,
+        "counter": head.counter,
+        "swept_as_of_s": head.swept_as_of_s,
+        "swept_age_s": head.swept_age_s,
+        "lease": _has_lease(head),
     }
 
 

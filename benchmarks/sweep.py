@@ -1,0 +1,111 @@
+"""A sweep at 256 MB that corrects every secret of a large account: its memory, and how long it takes.
+
+The listener's own code in a process of its own, with real clients, against a stub on 127.0.0.1. That process
+tells its CPU and its peak memory. How long the sweep takes in Lambda then follows in virtual time, with the
+CPU stretched to the share of a processor that 256 MB get and a call's way to AWS and back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.request import Request, urlopen
+
+from benchmarks.aws import CREDENTIALS, LIST_PAGE, MOVE_ALL, SCAN_PAGE, TABLE, endpoint
+from benchmarks.listener import SHARE
+from benchmarks.results import Part, Parts, Size, counted, ratio
+from benchmarks.storm import AWAY_S, sweep_s
+from keyturn.model.protocols import WRITES_MAX
+
+SECRETS: Final[Mapping[Size, int]] = {"full": 10_000, "quick": 1_000}
+SWEEPS: Final = 3
+"""The sweep with the least CPU counts: what else runs on the machine can only add to it."""
+
+MEMORY_MIB: Final = 256
+LONGEST_S: Final = 120.0
+CALLS_A_BATCH: Final = 3
+"""The markers, the head, and the end of `untold`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The CPU seconds of a sweep that corrects every marker, and the peak memory of its process."""
+
+    cpu_s: float
+    peak_mib: float
+
+
+def measure(size: Size) -> Parts:
+    """Return the only part."""
+    secrets = SECRETS[size]
+    one = in_a_process(secrets)
+    cpu_of_call_s = one.cpu_s / calls(secrets) / SHARE
+    estimated_s = sweep_s(10_000, cpu_of_call_s)
+    note = f"{secrets:,} secrets that moved without an event"
+    part = Part(
+        "A sweep after lost events",
+        f"The listener's handler in a process of its own, {note}: one DescribeSecret each, eight at a time, "
+        f"and {WRITES_MAX} corrections a write; the least CPU of {SWEEPS} sweeps. A call's CPU is then put "
+        f"into virtual time for 10,000 secrets, stretched to the {SHARE:.3f} of a processor that "
+        f"{MEMORY_MIB} MB get, with {AWAY_S * 1000:g} ms for each call's way to AWS and back, and the settle "
+        "time.",
+        (
+            counted("CPU of the sweep", "s", one.cpu_s, note),
+            counted("CPU of a call", "ms", 1000 * one.cpu_s / calls(secrets), note),
+            counted("memory, peak", "MiB", one.peak_mib, note),
+            counted("time at 256 MB, estimated", "s", estimated_s, "10,000 secrets"),
+        ),
+        (
+            ratio("a sweep that corrects 10,000, at 256 MB", estimated_s, "at most", LONGEST_S, "s"),
+            ratio("its peak memory", one.peak_mib, "at most", MEMORY_MIB, "MiB"),
+        ),
+    )
+    return {"sweep": part}
+
+
+def calls(secrets: int) -> int:
+    """Return how many calls such a sweep makes."""
+    lists, scans, batches = (-(-secrets // each) for each in (LIST_PAGE, SCAN_PAGE, WRITES_MAX))
+    return secrets + lists + scans + CALLS_A_BATCH * batches
+
+
+def in_a_process(secrets: int) -> Sweep:
+    """Sweep an account in a process of its own, each time after every secret has moved."""
+    with endpoint(secrets=secrets) as url:
+        variables = CREDENTIALS | {"AWS_ENDPOINT_URL": url, "KEYTURN_MARKER_TABLE": TABLE}
+        command = [sys.executable, "-m", "benchmarks.sweep", url, str(secrets)]
+        ran = subprocess.run(
+            command,
+            env=os.environ | variables | {"KEYTURN_SETTLE_S": "0"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return Sweep(**json.loads(ran.stdout.splitlines()[-1]))
+
+
+def main(url: str, secrets: int) -> None:
+    """Sweep as the function does, and print a `Sweep` as JSON."""
+    from rotation_listener.handler import handler
+
+    handler({"keyturn": "sweep"}, None)
+    taken_s = []
+    for _ in range(SWEEPS):
+        with urlopen(Request(url, b"{}", {"X-Amz-Target": MOVE_ALL})) as answer:  # noqa: S310 - our own stub
+            answer.read()
+        began_s = time.process_time()
+        assert secrets == handler({"keyturn": "sweep"}, None)["corrected"]
+        taken_s.append(time.process_time() - began_s)
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"cpu_s": min(taken_s), "peak_mib": peak_mib}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,200 @@
+"""Connections to MySQL and MariaDB, by default with TLS and a verified certificate.
+
+Some of MySQL's methods send the password itself, and the server chooses the method. So a certificate that
+nobody verified would let any server have the password. PostgreSQL can be held to SCRAM instead.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+import pymysql
+from pymysql.cursors import Cursor
+
+from keyturn.errors import ConfigurationError
+from keyturn.login.refusals import is_refused
+from keyturn.model.versions import SecretVersion
+from keyturn.rotation.mysql.hashes import Method
+from keyturn.rotation.mysql.shown import Created, Grant, Version, account, created, grant
+from keyturn.rotation.trust import (
+    Account,
+    Master,
+    Place,
+    Places,
+    RotationStepError,
+    must_be_of,
+    without_frames,
+)
+
+PORT: Final = 3306
+CONNECT_TIMEOUT_S: Final = 5
+ANSWER_TIMEOUT_S: Final = 10
+
+DRIVER_MIN: Final = (1, 2, 0)
+"""The first PyMySQL that fails where a server has no TLS. Those before go on without."""
+
+ENGINES: Final = ("mysql", "mariadb", "aurora-mysql")
+"""The field `engine` of a secret that a strategy of this package rotates, if the secret has the field."""
+
+
+class Session:
+    """A user's session, and what the server shows in it. Its `sql_mode` is empty."""
+
+    def __init__(self, connection: pymysql.Connection[Cursor]) -> None:
+        self._connection = connection
+        ((version, comment),) = self.ask("SELECT VERSION(), @@version_comment")
+        self.version: Final = Version.of(str(version), str(comment))
+        self.run("SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1")
+        if self.version.has_hashes_as_hex:
+            self.run("SET SESSION print_identified_with_as_hex = ON")
+
+    def ask(self, statement: str, *values: str) -> tuple[tuple[object, ...], ...]:
+        """Return the rows of a query."""
+        return without_frames(lambda: self._rows(statement, values))
+
+    def run(self, statement: str) -> None:
+        """Run a statement."""
+        self.ask(statement)
+
+    def hosts(self, user: str) -> list[str]:
+        """Return the hosts of the accounts that have this name. Roles of MariaDB have no host."""
+        rows = self.ask("SELECT Host FROM mysql.user WHERE User = %s AND Host <> '' ORDER BY Host", user)
+        return [_text(host) for (host,) in rows]
+
+    def shown(self, user: str, host: str) -> Created:
+        """Return an account with its methods: the first one, and the second password if it has two."""
+        ((line,),) = self.ask(f"SHOW CREATE USER {account(user, host)}")
+        found = created(_text(line))
+        if self.version.is_mariadb or not self.version.has_two_passwords:
+            return found
+        second = self.ask(
+            "SELECT JSON_UNQUOTE(JSON_EXTRACT(User_attributes, '$.additional_password')) FROM mysql.user "
+            "WHERE User = %s AND Host = %s",
+            user,
+            host,
+        )
+        stored = [_text(text) for (text,) in second if text is not None]
+        plugin = found.methods[0].plugin if found.methods else ""
+        return found._replace(methods=(*found.methods, *(Method(plugin, text) for text in stored)))
+
+    def grants(self, grantee: str) -> list[Grant]:
+        """Return the grants of an account or a role, which is quoted as in SQL.
+
+        Raises `RotationStepError` for a line that is not understood.
+        """
+        found = [grant(_text(row[0])) for row in self.ask(f"SHOW GRANTS FOR {grantee}")]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            raise RotationStepError("SHOW GRANTS has a line that is not understood")
+        return [one for one in known if one.grantee == grantee]
+
+    def _rows(self, statement: str, values: tuple[str, ...]) -> tuple[tuple[object, ...], ...]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return tuple(cursor.fetchall())
+
+
+class Server:
+    """Connects with one account, or reports that the server refuses it."""
+
+    def __init__(
+        self,
+        host: str | None,
+        port: int | None,
+        tls: bool | None,  # noqa: FBT001 # as given
+        ssl_ca: str | None,
+        options: Mapping[str, object],
+    ) -> None:
+        if pymysql.VERSION[:3] < DRIVER_MIN:
+            raise ConfigurationError(
+                "this PyMySQL goes on without TLS where a server has none (it is older than 1.2): install a "
+                "newer one"
+            )
+        self.places: Final = Places(PORT, host, port)
+        self._tls = tls
+        self._ssl_ca = ssl_ca
+        self._options = options
+
+    def account(self, version: SecretVersion) -> Account:
+        """Return the version's account, for which there is a server. Raises `SecretFormatError`."""
+        found = Account.of(version)
+        must_be_of(found, ENGINES)
+        return found
+
+    def log_in(self, account: Account, place: Place) -> pymysql.Connection[Cursor] | None:
+        """Return a connection, or None if the server refuses the credentials."""
+        try:
+            return without_frames(lambda: self._connect(account, place, None))
+        except pymysql.MySQLError as error:
+            if is_refused(error):
+                return None
+            raise
+
+    def accepts(self, account: Account, place: Place) -> bool:
+        """Return True if the server lets this account in."""
+        connection = self.log_in(account, place)
+        if connection is not None:
+            connection.close()
+        return connection is not None
+
+    def must_accept(self, account: Account) -> None:
+        """Log in at the account's own place and run a query. Raises PyMySQL's error if that fails."""
+        place = self.places.of(account)
+        with without_frames(lambda: self._connect(account, place, account.dbname)) as connection:
+            Session(connection).run("SELECT 1")
+
+    def _connect(self, account: Account, place: Place, database: str | None) -> pymysql.Connection[Cursor]:
+        parameters: dict[str, object] = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": ANSWER_TIMEOUT_S,
+            "write_timeout": ANSWER_TIMEOUT_S,
+            **self._security(account),
+            **self._options,
+            "host": place.host,
+            "port": place.port,
+            "database": database,
+            "autocommit": True,
+            "user": account.username,
+            # PyMySQL would encode a text as latin-1. The server hashed UTF-8.
+            "password": account.password.encode(),
+        }
+        return pymysql.connect(**parameters)  # type: ignore[call-overload,no-any-return] # PyMySQL checks them
+
+    def _security(self, account: Account) -> Mapping[str, object]:
+        is_tls = self._tls
+        if is_tls is None:
+            # What the secret says counts only where the function's owner has said nothing about TLS.
+            is_tls = account.ssl is not False or any(name.startswith("ssl") for name in self._options)
+            is_tls = is_tls or self._ssl_ca is not None
+        if not is_tls:
+            return {"ssl_disabled": True}
+        return {"ssl": ssl.create_default_context(cafile=self._ssl_ca)}
+
+
+class AsMaster:
+    """The server as `keyturn.rotation.trust` asks it, with the change that a master is to make."""
+
+    def __init__(self, server: Server, change: Callable[[Session], Master]) -> None:
+        self._server = server
+        self._change = change
+
+    def accepts(self, account: Account, place: Place) -> bool:
+        """Return True if the server lets this account in."""
+        return self._server.accepts(account, place)
+
+    def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
+        """Log in for changes of other users. Return None if the server refuses the credentials."""
+        connection = self._server.log_in(account, place)
+        return None if connection is None else self._session(connection)
+
+    @contextmanager
+    def _session(self, connection: pymysql.Connection[Cursor]) -> Iterator[Master]:
+        with connection:
+            yield self._change(Session(connection))
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
