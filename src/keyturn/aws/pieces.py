@@ -25,9 +25,9 @@ Parse: TypeAlias = Callable[[str, int], tuple[object, int]]
 """Parses the value that begins at a position of a text, and says where it ends."""
 
 _WHOLE: Final[Parse] = JSONDecoder(object_pairs_hook=OrderedDict).raw_decode
-_BEGIN: Final = re.compile(r"[{\[]\s*").match
-_COLON: Final = re.compile(r"\s*:\s*").match
-_NEXT: Final = re.compile(r"\s*([,\]}])\s*").match
+_BEGIN: Final = re.compile(r"[{\[]\s*")
+_COLON: Final = re.compile(r"\s*:\s*")
+_NEXT: Final = re.compile(r"\s*([,\]}])\s*")
 
 
 class FileLoader(Protocol):
@@ -80,7 +80,7 @@ def _value(text: str, at: int, depth: int, parse: Parse) -> tuple[object, int]:
         return parse(text, at)
     end = "}" if text[at] == "{" else "]"
     names, values = list[str](), list[object]()
-    at = _found(_BEGIN(text, at)).end()
+    at = _found(_BEGIN.match(text, at)).end()
     is_over = text[at] == end
     at += is_over
     while not is_over:
@@ -89,10 +89,10 @@ def _value(text: str, at: int, depth: int, parse: Parse) -> tuple[object, int]:
             if not isinstance(name, str):
                 raise ValueError
             names.append(name)
-            at = _found(_COLON(text, at)).end()
+            at = _found(_COLON.match(text, at)).end()
         value, at = _value(text, at, depth - 1, parse)
         values.append(value)
-        after = _found(_NEXT(text, at))
+        after = _found(_NEXT.match(text, at))
         at, is_over = after.end(), after[1] == end
         if not is_over and after[1] != ",":
             raise ValueError
