@@ -190,9 +190,9 @@ def part(first: Turn, turns: list[Turn]) -> Part:
     return Part(
         "From the label's move to the first use",
         f"{len(turns)} rotations by the four steps, at random phases of a check interval of "
-        f"{CHECK_INTERVAL_S:g} s, on an embedded AWS (ministack): UpdateSecretVersionStage is sent, the "
-        "native event goes through EventBridge, the deployed listener runs as a Lambda, writes the "
-        f"marker, and a warm reader that is asked every {READ_EVERY_S * 1000:g} ms uses the new version. "
+        f"{CHECK_INTERVAL_S:g} s, on an embedded AWS (ministack). UpdateSecretVersionStage is sent, and the "
+        "native event goes through EventBridge. The deployed listener runs as a Lambda and writes the "
+        f"marker. A warm reader that is asked every {READ_EVERY_S * 1000:g} ms uses the new version. "
         f"The table is looked at every {PROBE_EVERY_S * 1000:g} ms, which is the resolution of the second "
         "hop.",
         (

@@ -71,11 +71,11 @@ def measure(size: Size) -> Parts:
     part = Part(
         "A check",
         "Real boto3 clients throughout. Requests and bytes (headers included) of a check that finds "
-        "nothing new, by what the process holds. The wait: the one get that checks, against a stub on "
-        "127.0.0.1 that answers at once, so it is the client's own time; the network comes on top, alike "
+        "nothing new, by what the process holds. The wait: the get that checks, against a stub on "
+        "127.0.0.1 that answers at once. So it is the client's own time; the network comes on top, alike "
         "for all three. Gets beside the poller: each timed by itself, while the poller sleeps and while it "
-        f"checks every {POLL_INTERVAL_S:g} s with a rotation at every other check; of these also those "
-        "alone that fell into a check, or into the GetSecretValue after a move.",
+        f"checks every {POLL_INTERVAL_S:g} s with a rotation at every other check. Gets that fell into a "
+        "check, or into the GetSecretValue after a move, are also shown alone.",
         (
             *(one for held, seen in requests.items() for one in wire_rows(held, seen)),
             *(row(name, "ms", taken) for name, taken in inline.items()),

@@ -126,7 +126,7 @@ def measure(size: Size) -> Parts:
     part = Part(
         "Cold start, to the first secret",
         f"{plan.processes} fresh processes of each kind in turn, from the first line of the program to the "
-        "secret, bytecode compiled before; each with a client of its own making, against a stub of "
+        "secret, bytecode compiled before. Each makes its own client, and reads from a stub of "
         "Secrets Manager on 127.0.0.1 that answers at once. INIT is the emulator's own figure for a "
         "handler module that reads the secret when it is loaded.",
         tuple(rows),

@@ -194,11 +194,11 @@ def measure(size: Size) -> Parts:
     by_default = [one for one in outcomes if one.interval_s == DEFAULT_INTERVAL_S]
     part = Part(
         "Fleets",
-        "SecretCache itself in virtual time, with the in-memory peers of keyturn.testing: environments "
-        f"with one secret, each asked {REQUESTS_PER_INTERVAL} times per check interval at its own moments; "
-        "then one rotation, whose marker is written at once. Beyond 6,000 reads of the head, 3,000 of the "
-        "marker or 10,000 GetSecretValue a second the peers throttle, as AWS does. (Each of these is the "
-        "busiest second.)",
+        "SecretCache itself in virtual time, with the in-memory peers of keyturn.testing. Environments "
+        f"have one secret, and each is asked {REQUESTS_PER_INTERVAL} times per check interval at its own "
+        "moments. Then comes one rotation, whose marker is written at once. Beyond 6,000 reads of the "
+        "head, 3,000 of the marker or 10,000 GetSecretValue a second the peers throttle, as AWS does. "
+        "(Each of these is the busiest second.)",
         tuple(made for one in by_default for made in rows(one)) + held_rows(held),
         (
             ratio(
@@ -222,7 +222,7 @@ def measure(size: Size) -> Parts:
             f"{GET_SECRET_VALUE_PER_S_MAX:,} GetSecretValue a second. In environments: "
             + "; ".join(f"{walls(one)} at {one:g} s" for one in INTERVALS_S)
             + ". Beyond them calls are throttled, the known version is served, and the notice is later; no "
-            "get fails. What to do there: more copies of the head, a pace, or a longer check interval.",
+            "get fails. More copies of the head, a pace, or a longer check interval help there.",
             (
                 f"Of fleets above {RUN_MAX:,} environments a sample of as many is run, with as small a part "
                 "of the quotas. A marker is read only if a slot of the head moved more than once between "

@@ -16,6 +16,7 @@ import boto3
 
 from benchmarks import rie
 from benchmarks.aws import CREDENTIALS, NAME, TABLE, endpoint
+from benchmarks.peak import peak_mib
 from benchmarks.results import Part, Parts, Row, Size, counted, ratio, row
 from keyturn.demo.story import environment
 from keyturn.testing.embedded import EmbeddedAws
@@ -134,7 +135,7 @@ def _events(function: rie.Function, plan: Plan, client: SecretsManagerClient, ar
         row("warm event", "ms", warm),
         row("events a second, one environment", "events/s", [1000 / one for one in warm]),
     ]
-    peaks = [peak for pid in function.processes() if (peak := _peak_mib(pid))]
+    peaks = [peak for pid in function.processes() if (peak := peak_mib(pid))]
     return [*made, counted("memory, peak", "MiB", max(peaks))] if peaks else made
 
 
@@ -165,15 +166,6 @@ def _written_ms(function: rie.Function, event: object, outcome: str) -> float:
     assert isinstance(answer, dict)
     assert answer.get("outcome") == outcome, answer
     return took_ms
-
-
-def _peak_mib(pid: int) -> float:
-    """Return the largest resident memory of a process so far in MiB (Linux); 0 if it is unknown."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return sum(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _processor_s(function: rie.Function) -> float:

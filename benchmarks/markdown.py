@@ -76,7 +76,7 @@ def measured(found: Results) -> Iterator[str]:
         packages = ", ".join(f"{name} {number}" for name, number in run.versions.items())
         yield (
             f"Measured on {run.date} ({run.size} run): {run.machine.system}, {run.machine.processor}, "
-            f"{run.machine.processors} processors, Python {run.machine.python}; {packages}."
+            f"{run.machine.processors} processors, Python {run.machine.python}. Packages: {packages}."
         )
 
 

@@ -94,8 +94,8 @@ def measure(size: Size) -> Parts:
         notes=(
             (
                 "cachetools and Powertools keep the text alone; keyturn keeps what tells versions apart "
-                "and is shown by status(). What malloc adds to what Python asks for is not counted, alike "
-                "for all."
+                "and is shown by status(). The memory that malloc adds to Python's requests is not "
+                "counted, alike for all."
             ),
         ),
     )

@@ -65,8 +65,8 @@ def measure(size: Size) -> Parts:
         row("of that: the read of the secret", "ns", read_ns),
     )
     how = (
-        f"{plan.rounds} samples of {plan.requests} requests for one held secret, each sent when the answer "
-        "to the one before was read, to one server process with a marker table. The asking process has the "
+        f"{plan.rounds} samples of {plan.requests} requests for one held secret, each sent when the last "
+        "answer was read, to one server process with a marker table. The asking process has the "
         "same two processors, and its own work is in these figures."
     )
     return {"serve": Part("A hit through keyturn serve", how, rows)}

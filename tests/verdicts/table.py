@@ -15,10 +15,11 @@ HEAD: Final = """\
 
 <!-- Made by `make verdicts` from the errors in tests/login/recorded. Do not edit. -->
 
-Each cell is what `keyturn.is_refused` says of the error that the driver raised on the real server in that
-situation: **refused** means that the login goes on with the next version of the secret, *no* that the error is
-raised as it is. `tests/login/test_recorded.py` makes every error anew, from its record, and asks again. A remark says
-why a verdict is not what one would expect: mostly because the server says the same of two things.
+Each cell is the answer of `keyturn.is_refused` for the error that the driver raised on the real server in that
+situation. **refused** means that the login goes on with the next version of the secret. *no* means that the login
+raises the error as it is. `tests/login/test_recorded.py` makes every error anew, from its record, and asks again.
+Some verdicts differ from what the situation suggests, mostly because the server says the same of two things; a remark
+then says why.
 [What counts as refused](login.md#what-counts-as-refused) has the rules.
 """
 
@@ -89,12 +90,12 @@ def _table(names: list[str], rows: list[Row]) -> str:
         "",
         f"| situation | {' | '.join(driver for driver, _ in drivers)} |",
         f"|---|{'---|' * len(drivers)}",
+        f"| version of the driver | {' | '.join(version for _, version in drivers)} |",
     ]
     for situation, why in situations:
         cells = [_cell(verdicts.get((situation, why, driver))) for driver, _ in drivers]
         lines.append(f"| {situation}{f' ({_escaped(why)})' if why else ''} | {' | '.join(cells)} |")
-    versions = ", ".join(f"{driver} {version}" for driver, version in drivers)
-    return "\n".join([*lines, "", f"Tried with {versions}.", ""])
+    return "\n".join([*lines, ""])
 
 
 def _documents(names: list[str], rows: list[Row]) -> str:

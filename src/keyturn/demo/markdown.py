@@ -29,8 +29,8 @@ def measured(report: Report) -> str:
     windows = [move.window_s for move in report.moves]
     return (
         f"{len(report.moves)} rotations in {report.seconds:.0f} s, finishSecret {min(windows):.1f} to "
-        f"{max(windows):.1f} s after setSecret; measured on {report.date}, {machine.system}, "
-        f"{machine.processors} processors, Python {machine.python}; {versions}."
+        f"{max(windows):.1f} s after setSecret. Measured on {report.date}, {machine.system}, "
+        f"{machine.processors} processors, Python {machine.python}. Packages: {versions}."
     )
 
 

@@ -30,14 +30,14 @@ NOT_NOTICED: Final = "not in\nthe run"
 
 COUNTED: Final = (
     "From setSecret to finishSecret the server takes only the pending password. A login fails if its last "
-    "attempt is refused; if an attempt is refused and the next accepted within the same call, the login "
-    "succeeds. Attempts refused are all that the server refused, those of such logins included. First use: "
+    "attempt is refused. If an attempt is refused and the next accepted within the same call, the login "
+    "succeeds. Attempts refused are all that the server refused, also in logins that succeeded. First use: "
     "from the move of AWSCURRENT to the first attempt with the new version, per process and rotation."
 )
 
 PRICES: Final = (
     "List prices, us-east-1, 2026: Secrets Manager $0.05 per 10,000 calls (aws/secretsmanager key); DynamoDB "
-    "on demand $0.125 per million read units, an eventually consistent read of up to 4 KB being half a unit."
+    "on demand $0.125 per million read units. An eventually consistent read of up to 4 KB is half a unit."
 )
 
 

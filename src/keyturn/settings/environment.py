@@ -52,7 +52,7 @@ class KeyturnSettings(BaseSettings):
         default=None,
         min_length=1,
         max_length=128,
-        description="What kind of environment reports; the name of the Lambda function, if not given.",
+        description="The kind of environment that reports; the name of the Lambda function, if not given.",
     )
     check_interval_s: float = Field(
         default=DEFAULTS.check_interval_s, description="At most one read of the marker table in this time."

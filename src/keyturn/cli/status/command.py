@@ -195,9 +195,9 @@ def head_line(overview: Overview) -> str:
         return "No head: nothing was ever written or swept here. Run keyturn sweep, or keyturn doctor."
     if age_s is None:
         return f"Head: counter {head.counter}; never swept, so no marker counts. keyturn doctor says why."
-    lease = f"a lease lasts {DEFAULTS.lease_s:.0f} s"
+    lease = f"300 to 600 s is normal; up to {DEFAULTS.lease_s:.0f} s they count"
     told = "" if overview.has_lease else ": no marker counts. keyturn doctor says why"
-    return f"Head: counter {head.counter}, swept as of {age_s:.0f} s ago ({lease}){told}"
+    return f"Head: counter {head.counter}, markers complete up to {age_s:.0f} s ago ({lease}){told}"
 
 
 def copies_line(overview: Overview) -> str:
@@ -209,7 +209,7 @@ def copies_line(overview: Overview) -> str:
             f"Copies: {number} heads, but {keys} not swept: no marker counts there. keyturn doctor says why."
         )
     ages_s = [one.swept_age_s or 0.0 for one in overview.copies if one is not None]
-    return f"Copies: {number} heads, the others swept as of {max(ages_s):.0f} s ago or less"
+    return f"Copies: {number} heads, the others complete up to {max(ages_s):.0f} s ago or less"
 
 
 def _rows(overview: Overview) -> Iterator[tuple[str, str, str, str, str]]:

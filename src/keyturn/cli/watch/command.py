@@ -126,7 +126,7 @@ def summary(glance: Glance) -> str:
     if glance.head is None:
         return "no head, since nothing was ever written or swept here; keyturn doctor says why"
     age_s = glance.head.swept_age_s
-    swept = "never swept" if age_s is None else f"swept as of {age_s:.0f} s ago"
+    swept = "never swept" if age_s is None else f"complete up to {age_s:.0f} s ago"
     return f"{len(glance.markers)} markers, counter {glance.head.counter}, {swept}"
 
 
