@@ -43,7 +43,21 @@ def test_any_document_is_the_same(value: object, indent: int | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[1", "[1}", '{"a" 1}', '{"a": }', '{"a": 1,}', '{"a"', "[1 2]", "{}{}", "nothing", '{1: "a"}'],
+    [
+        "",
+        "{",
+        "[1",
+        "[1}",
+        '{"a" 1}',
+        '{"a": }',
+        '{"a": 1,}',
+        '{"a"',
+        "[1 2]",
+        "{}{}",
+        "nothing",
+        '{1: "a"}',
+        '{"a":\u00a01}',
+    ],
 )
 def test_what_is_no_document(text: str) -> None:
     """None, for botocore to say what is wrong."""

@@ -120,6 +120,14 @@ def test_waiting_in_vain_exits_with_1(world: World, fleet: ConvergenceTable) -> 
     assert 1 == world.run("status", "--convergence-table", FLEET, "--wait", "0").exit_code
 
 
+@pytest.mark.parametrize("wait", ["nan", "inf"])
+def test_waiting_has_an_end(world: World, fleet: ConvergenceTable, wait: str) -> None:
+    """What is no number of seconds would be waited for for ever."""
+    result = world.run("status", "prod/db", "--convergence-table", FLEET, "--wait", wait)
+    assert 2 == result.exit_code
+    assert f"{wait} is not a number of seconds that ends" in result.output
+
+
 def test_waiting_without_the_table_is_a_mistake(world: World) -> None:
     """Nothing could be waited for: exit code 2, and what to add."""
     result = world.run("status", "--wait", "5")

@@ -105,6 +105,21 @@ def test_what_is_there_is_not_lost(here: Path) -> None:
     ran("stack", "--template")
 
 
+def test_a_place_that_cannot_be_written(here: Path) -> None:
+    """A file where a folder is needed: the path and what the system says, and no report of a defect."""
+    (here / "file").write_text("")
+    _, said = ran("stack", "--template", "file/template.yaml", code=2)
+    assert "file/template.yaml cannot be written: File exists (file). Choose another path." in said
+
+
+def test_a_package_is_no_part_of_the_next_one(here: Path) -> None:
+    """A package inside of the folder that it is made of would grow at each build."""
+    (here / "app.py").write_text("handler = print\n")
+    _, said = ran("stack", "--rotation-zip", "--rotation-code", ".", code=2)
+    assert "rotation_function.zip: it would be inside of ., and so a part of the next package" in said
+    assert ["app.py"] == [file.name for file in here.iterdir()]
+
+
 def test_something_must_be_named(here: Path) -> None:
     """Without an option nothing is written, and the options are named."""
     _, told = ran("stack", code=2)

@@ -66,7 +66,9 @@ def test_a_pool_of_the_manager_has_the_key(server: KeyServer, cache: SecretCache
         assert 200 == pool.request("GET", "/a", fields={"b": "c"}).status
         assert 200 == pool.urlopen("POST", "/a", b"body").status
         assert pool.num_connections == 1
-    assert [b"", b"", b"body"] == server.bodies
+        with pool as same:
+            assert 200 == same.request("GET", "/a").status
+    assert [b"", b"", b"body", b""] == server.bodies
 
 
 def test_a_retry_has_the_key(server: KeyServer, cache: SecretCache) -> None:

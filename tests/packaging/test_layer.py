@@ -40,6 +40,20 @@ def test_the_same_sources_give_the_same_bytes(layer: Path, tmp_path: Path) -> No
     assert other.read_bytes() == layer.read_bytes()
 
 
+def test_the_bytecode_is_beside_its_source_wherever_this_python_keeps_its_own(tmp_path: Path) -> None:
+    """PYTHONPYCACHEPREFIX names a folder of this machine: it is in no name, and nothing is written there."""
+    source, kept = tmp_path / "one.py", tmp_path / "kept"
+    source.write_text("", "utf-8")
+    program = (
+        "import sys, pathlib; from keyturn.stack.bytecode import compiled; "
+        "print(*compiled({'python/a/one.py': pathlib.Path(sys.argv[1])}, unpacked_in='/opt'))"
+    )
+    command = [sys.executable, "-B", "-X", f"pycache_prefix={kept}", "-c", program, str(source)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert [f"python/a/__pycache__/one.{sys.implementation.cache_tag}.pyc"] == done.stdout.split()
+    assert not kept.exists()
+
+
 def test_the_layer_is_small_and_holds_what_functions_use(layer: Path) -> None:
     """Under `python/`, where Lambda looks; no tests, no servers, no command line."""
     names = zipfile.ZipFile(layer).namelist()

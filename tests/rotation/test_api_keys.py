@@ -439,12 +439,17 @@ def test_a_label_that_moved_since_the_listing_keeps_its_key(stage: Stage) -> Non
     assert stage.accepts(value)
 
 
+def retiring(stage: Stage, clock: FakeClock) -> RotationFunction:
+    """A function that takes keys away after 900 s."""
+    strategy = ApiKeys(stage.names["keys"])  # type: ignore[arg-type] # the page's
+    retirement = Retirement(earliest_s=900, latest_s=3600, clock=clock)
+    return RotationFunction(strategy, stage.client, announce=unheard, retirement=retirement)
+
+
 def test_the_previous_key_ends_once_nobody_holds_it(stage: Stage) -> None:
     """Before the earliest time it works, and so does the one before. Then only AWSCURRENT's is left."""
     clock = FakeClock(time.time())
-    retirement = Retirement(earliest_s=900, latest_s=3600, clock=clock)
-    strategy = ApiKeys(stage.names["keys"])  # type: ignore[arg-type] # the page's
-    function = RotationFunction(strategy, stage.client, announce=unheard, retirement=retirement)
+    function = retiring(stage, clock)
     for _ in range(2):
         stage.rotation(function).run()
     keys = dict(stage.service.keys)
@@ -463,3 +468,37 @@ def test_the_previous_key_ends_once_nobody_holds_it(stage: Stage) -> None:
         stage.assert_only("AWSCURRENT")
     stage.rotation(function).run()
     stage.assert_only("AWSCURRENT", "AWSPREVIOUS")
+
+
+@pytest.mark.parametrize("label", ["AWSPREVIOUS", "no label"])
+def test_no_key_is_revoked_for_a_current_one_that_does_not_work(stage: Stage, label: str) -> None:
+    """Somebody stores a key that is none. No event and no rotation takes the key away that works."""
+    works = stage.key()
+    for number in range(2 if label == "no label" else 1):
+        stage.put(id=f"key-{number}", value="a mistake", team="orders")
+    clock = FakeClock(time.time() + 5000)
+    with pytest.raises(RotationStepError, match="no other key was revoked"):
+        retiring(stage, clock)({"Step": "retireSecret", "SecretId": NAME})
+    stage.rotation().create()
+    assert stage.accepts(works[1])
+
+
+@pytest.mark.parametrize("failing", ["DELETE", "GET"])
+def test_a_key_that_is_not_revoked_is_not_said_to_be(
+    stage: Stage, failing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event ends with the API's own error, and the next event takes the key away."""
+    stage.rotation().run()
+    old = stage.key("AWSPREVIOUS")
+    function, event = (
+        retiring(stage, FakeClock(time.time() + 5000)),
+        {"Step": "retireSecret", "SecretId": NAME},
+    )
+    stage.service.failing = {failing}
+    with caplog.at_level(logging.INFO, "keyturn"), pytest.raises(httpx.HTTPStatusError):
+        function(event)
+    stage.service.failing = set()
+    assert "was taken away" not in caplog.text
+    assert stage.accepts(old[1])
+    function(event)
+    stage.assert_only("AWSCURRENT")

@@ -265,6 +265,23 @@ def test_a_rotation_that_begins_meanwhile_keeps_its_password(scene: Scene) -> No
     assert scene.password() in scene.server.accepted
 
 
+def test_a_rotation_that_has_ended_meanwhile_keeps_both_passwords(scene: Scene) -> None:
+    """What is AWSPREVIOUS by then was AWSCURRENT when the time was judged: everybody may hold it."""
+    scene.clock.advance(LATEST_S + 10)
+    held = scene.password()
+    wall = scene.clock.wall
+
+    def rotated() -> float:
+        scene.clock.wall = wall  # type: ignore[method-assign] # once
+        scene.rotate()
+        return wall()
+
+    scene.clock.wall = rotated  # type: ignore[method-assign] # a rotation after DescribeSecret
+    assert not scene.retire()
+    assert {held, scene.password()} == scene.server.accepted
+    assert 0 == scene.server.retired
+
+
 def test_a_secret_without_a_previous_version(scene: Scene) -> None:
     """There is nothing to take away."""
     scene.client.update_secret_version_stage(

@@ -49,6 +49,8 @@ def test_the_real_handler_does_the_step_and_the_wrapper_announces_it(
     [
         ("", "MODULE.NAME"),
         ("lambda_handler", "MODULE.NAME"),
+        ("./present.handler", "MODULE.NAME"),
+        ("/var/task/present.handler", "MODULE.NAME"),
         ("no_such_module.handler", "no module 'no_such_module'"),
         ("present.nothing", "no function 'nothing'"),
         ("present.text", "no function 'text'"),

@@ -378,6 +378,23 @@ def test_a_server_with_tls() -> None:
                 stage.rotation(stage.strategy(**given)).run()
 
 
+def test_a_secret_does_not_take_tls_from_a_function_whose_options_are_about_it(stage: Stage) -> None:
+    """Whoever may put a value of the secret has no password sent in clear: testSecret sends the new one."""
+    stage.put(ssl=False)
+    rotation = stage.rotation(stage.strategy(nodes=(), tls=False))
+    rotation.run(until="setSecret")
+    options = {"nodes": (), "tls": None, "socket_timeout": 0.3, "socket_connect_timeout": 0.3}
+    answer = stage.client.get_secret_value(SecretId=NAME, VersionStage="AWSPENDING")
+    function = RotationFunction(
+        stage.strategy(ssl_cert_reqs="required", **options), stage.client, announce=unheard
+    )
+    event = {"Step": "testSecret", "SecretId": NAME, "ClientRequestToken": answer["VersionId"]}
+    with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+        function(event)
+    # Without such an option the secret may say so.
+    RotationFunction(stage.strategy(**options), stage.client, announce=unheard)(event)
+
+
 def test_no_frame_of_an_error_holds_a_password(stage: Stage) -> None:
     """A node is down: the error, and the variables of all frames that are keyturn's, hold no password."""
     rotation = stage.rotation(stage.strategy(nodes=[f"{LOCALHOST}:{free_port()}"]))

@@ -24,6 +24,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from keyturn import (
@@ -197,7 +198,24 @@ def test_a_model_without_its_cache_says_what_is_missing() -> None:
     note = "password, token: filled from a cache by Aliased.live(cache). Without a cache, in a test say, "
     assert [note + "give the values: Aliased(password=...)."] == caught.value.__notes__
     with pytest.raises(ValidationError) as caught:
+        Aliased(user="u", password=SecretStr("p"), key=SecretBytes(b"k"), region="r")  # type: ignore[call-arg] # token
+    assert caught.value.__notes__[0].endswith("give the values: Aliased(api_token=...).")
+    with pytest.raises(ValidationError) as caught:
         Aliased(user="u", password=SecretStr("p"), key=SecretBytes(b"k"), api_token="t")  # type: ignore[call-arg] # region
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_an_error_of_the_whole_model_is_pydantics_own() -> None:
+    """It has no field, so nothing is said of fields, whatever the validator calls it."""
+
+    class Judged(Settings):
+        @model_validator(mode="before")
+        @classmethod
+        def nothing_fits(cls, _given: object) -> object:
+            raise PydanticCustomError("missing", "nothing is here")
+
+    with pytest.raises(ValidationError, match="nothing is here") as caught:
+        Judged()  # type: ignore[call-arg] # they are missing
     assert not hasattr(caught.value, "__notes__")
 
 

@@ -25,9 +25,10 @@ Parse: TypeAlias = Callable[[str, int], tuple[object, int]]
 """Parses the value that begins at a position of a text, and says where it ends."""
 
 _WHOLE: Final[Parse] = JSONDecoder(object_pairs_hook=OrderedDict).raw_decode
-_BEGIN: Final = re.compile(r"[{\[]\s*")
-_COLON: Final = re.compile(r"\s*:\s*")
-_NEXT: Final = re.compile(r"\s*([,\]}])\s*")
+# The blanks of JSON: in a pattern \s is any of Unicode's.
+_BEGIN: Final = re.compile(r"[{\[][ \t\n\r]*")
+_COLON: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+_NEXT: Final = re.compile(r"[ \t\n\r]*([,\]}])[ \t\n\r]*")
 
 
 class FileLoader(Protocol):
@@ -71,7 +72,7 @@ def in_pieces(text: str, parse: Parse = _WHOLE) -> object:
         found, end = _value(text, 0, DEPTH, parse)
     except (ValueError, LookupError):
         return None
-    return None if text[end:].strip() else found
+    return None if text[end:].strip(" \t\n\r") else found
 
 
 def _value(text: str, at: int, depth: int, parse: Parse) -> tuple[object, int]:

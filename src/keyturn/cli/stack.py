@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -91,6 +92,11 @@ def command(
         raise click.UsageError(
             "--rotation-zip and --rotation-code go together: a package is made of a folder"
         )
+    if rotation_zip is not None and rotation_code is not None and _is_inside(rotation_zip, rotation_code):
+        raise click.UsageError(
+            f"{rotation_zip}: it would be inside of {rotation_code}, and so a part of the next package. "
+            "Choose another path."
+        )
     wanted = [
         *_copied(template, files.template),
         *_made(listener_zip, listener.build),
@@ -132,7 +138,25 @@ def _modules(folder: Path | None) -> Iterator[Written]:
 
 
 def _differs(one: Written) -> bool:
-    return one.path != STDOUT and one.path.exists() and one.path.read_bytes() != one.content
+    if one.path == STDOUT:
+        return False
+    with _usable(one.path):
+        found = one.path.read_bytes() if one.path.exists() else one.content
+    return found != one.content
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path != STDOUT and path.resolve().is_relative_to(folder.resolve())
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Turn an error of the system about a file that the caller named into one of usage."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.strerror} ({error.filename})"
+        raise click.UsageError(f"{path} cannot be written: {why}. Choose another path.") from error
 
 
 def _write(one: Written) -> None:
@@ -140,7 +164,8 @@ def _write(one: Written) -> None:
     if one.path == STDOUT:
         click.echo(one.content, nl=False)
         return
-    one.path.parent.mkdir(parents=True, exist_ok=True)
-    one.path.write_bytes(one.content)
+    with _usable(one.path):
+        one.path.parent.mkdir(parents=True, exist_ok=True)
+        one.path.write_bytes(one.content)
     digest = hashlib.sha256(one.content).hexdigest()
     click.echo(f"{one.path}: {len(one.content)} bytes, sha256 {digest}", err=True)

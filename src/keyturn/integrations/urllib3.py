@@ -9,7 +9,7 @@ A body that is an iterator is sent once only; a file is rewound where that can b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, Self, TypeVar, cast
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPHeaderDict, PoolManager
 from urllib3.util import Url
@@ -31,6 +31,8 @@ class _Pool(Protocol):
     headers: Mapping[str, str]
 
     def urlopen(self, method: str, url: str, **options: object) -> BaseHTTPResponse: ...
+
+    def close(self) -> None: ...
 
 
 def with_key(manager: _Manager, key: Key) -> _Manager:
@@ -65,6 +67,12 @@ class _KeyPool:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._pool, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._pool.close()
 
     # What is asked of the pool itself goes the same way; these end in `urlopen`.
     request = HTTPConnectionPool.request

@@ -80,15 +80,16 @@ def secret_resource(named: str, place: Place) -> str:
     counts as full.
     """
     arn = _parsed(named)
-    if arn is None:
-        _must_match(
-            _SECRET_NAME,
-            named,
-            "a secret's name has letters, digits and /_+=.@-, and ! if AWS manages the secret",
-        )
-        return _with_suffix(place.arn("secretsmanager", f"secret:{named}", named))
-    if arn.service != "secretsmanager" or not arn.resource.startswith("secret:"):
+    if arn is not None and (arn.service != "secretsmanager" or not arn.resource.startswith("secret:")):
         raise ConfigurationError(f"{named!r} is not the ARN of a secret")
+    name = named if arn is None else arn.resource.removeprefix("secret:").removesuffix(ANY_SUFFIX)
+    _must_match(
+        _SECRET_NAME,
+        name,
+        "a secret's name has letters, digits and /_+=.@-, and ! if AWS manages the secret",
+    )
+    if arn is None:
+        return _with_suffix(place.arn("secretsmanager", f"secret:{named}", named))
     return named if _SUFFIX.fullmatch(named[-SUFFIX_LENGTH:]) else _with_suffix(named)
 
 

@@ -21,7 +21,6 @@ from typing import Protocol
 from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
 from keyturn.model.fields import Json
 from keyturn.model.versions import SecretVersion
-from keyturn.rotation.issuing import not_revoked
 from keyturn.rotation.trust import RotationStepError, without_frames
 
 
@@ -36,8 +35,8 @@ class IssuedKey:
 class KeyApi(Protocol):
     """An API that issues keys, with an account that may do that.
 
-    Any error of a method ends the step, and Secrets Manager tries the rotation again. Only `revoke`, and a
-    `test` before it, may fail without that. An error must not have a key in it.
+    Any error of a method ends the step, and Secrets Manager tries the rotation again. In createSecret
+    `revoke`, and a `test` before it, may fail without that. An error must not have a key in it.
     """
 
     def issue(self, token: str) -> IssuedKey:
@@ -65,8 +64,8 @@ class ApiKeys:
 
     A key is revoked only if its version has no label any more, if neither AWSCURRENT nor AWSPREVIOUS has its
     id, and if the API says that the version's value is the key of that id. A retirement revokes the key of
-    AWSPREVIOUS as well. Somebody who may only put values of the secret can therefore revoke no key that he
-    does not hold.
+    AWSPREVIOUS as well. Nothing is revoked unless the API lets in the key of AWSCURRENT. So somebody who may
+    only put values of the secret, and has no key of the API, can have no key revoked.
 
     `id_field` and `value_field` name the two fields of the secret. The function needs
     `secretsmanager:ListSecretVersionIds` beside the permissions of `RotationFunction`.
@@ -80,16 +79,24 @@ class ApiKeys:
         self._value_field = value_field
 
     def retire(self, known: Sequence[SecretVersion], unlabelled: Iterator[SecretVersion]) -> None:
-        """Revoke the keys that none of the `known` has. One that fails is logged; the others are revoked.
+        """Revoke the keys that none of the `known` has. An error is raised after the other keys are revoked.
 
-        `unlabelled` are versions without a label, and in a retirement AWSPREVIOUS.
+        `unlabelled` are versions without a label, and in a retirement AWSPREVIOUS. Raises
+        `RotationStepError` if the API refuses the key of AWSCURRENT: then these may be all that work.
         """
-        kept = {self._found(version).id for version in known}
+        kept, over = {self._found(version).id for version in known}, list[IssuedKey]()
         for version in unlabelled:
             with suppress(SecretError):
-                key = self._key(version)
-                if key.id not in kept:
-                    self._revoke(version.secret_id, key)
+                over.append(self._key(version))
+        over = [key for key in over if key.id not in kept]
+        if over and not self._is_known(self._key(known[0])):
+            raise RotationStepError(
+                f"secret {known[0].secret_id!r}: the API does not know the key of AWSCURRENT by its id, so "
+                "no other key was revoked; store a key that works"
+            )
+        failures = [error for error in map(self._revoke, over) if error is not None]
+        if failures:
+            raise failures[0]
 
     def issue(self, current: SecretVersion, token: str) -> str:
         """Issue a key, and return the fields of `current` with it."""
@@ -127,12 +134,18 @@ class ApiKeys:
                 f"secret {pending.secret_id!r}: the API knows the key of AWSPENDING by another id"
             )
 
-    def _revoke(self, secret_id: str, key: IssuedKey) -> None:
+    def _is_known(self, key: IssuedKey) -> bool:
+        """Return True if the API says that the value is the key of this id."""
+        return without_frames(lambda: self._api.test(key.value)) == key.id
+
+    def _revoke(self, key: IssuedKey) -> Exception | None:
+        """Revoke a key if it still works. Return the error if that fails."""
         try:
-            if self._api.test(key.value) == key.id:
-                self._api.revoke(key.id)
-        except Exception as error:  # noqa: BLE001 # the next rotation tries again
-            not_revoked(secret_id, error)
+            if self._is_known(key):
+                without_frames(lambda: self._api.revoke(key.id))
+        except Exception as error:  # noqa: BLE001 # raised once the other keys are revoked
+            return error
+        return None
 
     def _key(self, version: SecretVersion) -> IssuedKey:
         """Return the key of a version. Raises `SecretFormatError`."""

@@ -195,17 +195,22 @@ class RotationFunction:
                 "retirement=Retirement(...), and a strategy by which two credentials work"
             )
         current, pending = _labelled(stages, AWSCURRENT), _labelled(stages, AWSPENDING)
-        if current is None or _labelled(stages, AWSPREVIOUS) is None:
+        previous = _labelled(stages, AWSPREVIOUS)
+        if current is None or previous is None:
             decision = Decision(is_due=False, why=f"no version carries {AWSPREVIOUS}")
         elif pending not in (None, current):
             decision = Decision(is_due=False, why="a rotation is under way, which takes it away itself")
         else:
             decision = decision_of(retirement, described, current)
         if decision.is_due:
-            known = self._read(secret_id, AWSCURRENT)
-            older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
-            strategy.retire([known], chain([self._read(secret_id, AWSPREVIOUS)], older))
-            self._set_again(secret_id, known)
+            known, other = self._read(secret_id, AWSCURRENT), self._read(secret_id, AWSPREVIOUS)
+            if (known.version_id, other.version_id) != (current, previous):
+                # What is AWSPREVIOUS now was AWSCURRENT when this was decided: everybody may hold it.
+                decision = Decision(is_due=False, why="a label has moved meanwhile")
+            else:
+                older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
+                strategy.retire([known], chain([other], older))
+                self._set_again(secret_id, known)
         say(retirement, secret_id, decision)
         return {"retired": decision.is_due, "why": decision.why}
 

@@ -66,8 +66,9 @@ class TwoPasswords:
     `save` says how each node stores its users, so that a restart does not bring the old passwords back.
 
     Connections use TLS, and verify the server's certificate. `tls=False` is for servers without TLS; so is
-    the field `ssl` of a secret if it is false. `options` are more arguments of redis-py's connections, for
-    example `ssl_ca_certs`. Raises `ConfigurationError` for a node that is not a host with a port.
+    the field `ssl` of a secret if it is false and no option is about TLS. `options` are more arguments of
+    redis-py's connections, for example `ssl_ca_certs`. Raises `ConfigurationError` for a node that is not a
+    host with a port.
 
     A master is used only after the node has let in AWSPENDING, AWSCURRENT or AWSPREVIOUS, and never for its
     own user, or for one that any password lets in.
@@ -160,7 +161,10 @@ class _Server:
         return connection is not None
 
     def _connection(self, account: Account, place: Place) -> AbstractConnection:
-        is_tls = account.ssl is not False if self._tls is None else self._tls
+        is_tls = self._tls
+        if is_tls is None:
+            # What the secret says counts only where the function's owner has said nothing about TLS.
+            is_tls = account.ssl is not False or any(name.startswith("ssl") for name in self._options)
         given = {
             name: value for name, value in self._options.items() if is_tls or not name.startswith("ssl_")
         }

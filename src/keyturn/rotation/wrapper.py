@@ -38,7 +38,7 @@ def named(text: str) -> Handler:
     """
     path, _, attribute = text.rpartition(".")
     module = path.replace("/", ".")
-    if not module or not attribute:
+    if not module or module.startswith(".") or not attribute:
         raise ConfigurationError(f"{HANDLER_VARIABLE} is {text!r}: it names the real handler as MODULE.NAME")
     if module == __name__:
         raise ConfigurationError(

@@ -170,10 +170,11 @@ class LiveSettings(BaseSettings):
             except ValidationError as error:
                 missing = _missing(type(self), error) & _concealed(type(self))
                 if missing and _MAKING.get() is None:
-                    kind = type(self).__name__
+                    kind, first = type(self).__name__, min(missing)
+                    given_by = _keys(first, type(self).model_fields[first])[0]
                     error.add_note(
                         f"{', '.join(sorted(missing))}: filled from a cache by {kind}.live(cache). Without a "
-                        f"cache, in a test say, give the values: {kind}({min(missing)}=...)."
+                        f"cache, in a test say, give the values: {kind}({given_by}=...)."
                     )
                 raise
 
@@ -590,7 +591,12 @@ def _missing(kind: type[LiveSettings], error: ValidationError) -> frozenset[str]
     """Return the fields that got no value."""
     name_of = _names(kind)
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return frozenset(name_of.get(str(one["loc"][0]), "") for one in found if one["type"] == "missing")
+    return frozenset(
+        # A validator of the whole model has no place.
+        name_of.get(str(one["loc"][0]), "")
+        for one in found
+        if one["type"] == "missing" and one["loc"]
+    )
 
 
 def _names(kind: type[LiveSettings]) -> dict[str, str]:

@@ -6,13 +6,12 @@ each new environment. The bytecode is of the Python that runs this; every other 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 _DEADLINE_S: Final = 60
@@ -34,7 +33,7 @@ def compiled(sources: Mapping[str, Path], *, unpacked_in: str) -> Mapping[str, b
     Tracebacks name the source's place below the folder `unpacked_in`. The bytes depend on the sources and on
     the version of Python alone. Raises `subprocess.CalledProcessError` for a source that is no Python.
     """
-    names = {name: importlib.util.cache_from_source(name, optimization="") for name in sorted(sources)}
+    names = {name: _beside(PurePosixPath(name)) for name in sorted(sources)}
     with tempfile.TemporaryDirectory() as folder:
         made = {names[name]: Path(folder, names[name]) for name in names}
         jobs = [
@@ -48,3 +47,11 @@ def compiled(sources: Mapping[str, Path], *, unpacked_in: str) -> Mapping[str, b
             timeout=_DEADLINE_S,
         )
         return {name: file.read_bytes() for name, file in made.items()}
+
+
+def _beside(source: PurePosixPath) -> str:
+    """Return where Python looks for the bytecode of a source, if no PYTHONPYCACHEPREFIX leads it elsewhere.
+
+    `importlib.util.cache_from_source` would follow the one of this machine.
+    """
+    return str(source.parent / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc")

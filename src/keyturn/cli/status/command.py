@@ -9,6 +9,7 @@ import click
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account, account_options, convergence_option
+from keyturn.cli.durations import finite
 from keyturn.cli.output import console, echo_json, json_option, moment, named, printable, table_of
 from keyturn.cli.root import EXIT_NO
 from keyturn.cli.status import fleet as fleets
@@ -51,6 +52,7 @@ class Look(NamedTuple):
     "--wait",
     "wait_s",
     type=click.FloatRange(0),
+    callback=finite,
     metavar="SECONDS",
     help="Look again every 5 s, for at most SECONDS, until all environments are on AWSCURRENT.",
 )

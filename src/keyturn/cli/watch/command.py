@@ -13,6 +13,7 @@ from rich.text import Text
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account, account_options
+from keyturn.cli.durations import finite
 from keyturn.cli.output import console, echo_json_line, json_option, moment, named, printable, table_of
 from keyturn.cli.status.overview import event
 from keyturn.cli.watch.following import Follower, Glance
@@ -31,6 +32,7 @@ ROWS_MAX = 20
     "--interval",
     "interval_s",
     type=click.FloatRange(0.1),
+    callback=finite,
     default=DEFAULTS.check_interval_s,
     show_default=True,
     help="Seconds between two reads of the head: a reader's check interval.",
