@@ -387,10 +387,11 @@ def test_a_database_of_the_users_does_not_decide_what_the_master_sees(turns: Tur
     assert turns.stage.accepts(name, "somebody's")
 
 
-def test_tls_is_required_unless_the_options_say_otherwise(stage: Stage) -> None:
-    """This server has none: nothing is changed, and nothing sent in clear."""
+@pytest.mark.parametrize("options", [{}, {"sslmode": None}, {"sslmode": ""}])
+def test_tls_is_required_unless_the_options_say_otherwise(stage: Stage, options: dict[str, str]) -> None:
+    """This server has none: nothing is changed, and nothing sent in clear. An empty option says nothing."""
     with pytest.raises(psycopg.OperationalError, match="does not support SSL"):
-        stage.rotation(SingleUser()).run()
+        stage.rotation(SingleUser(**options)).run()
     assert stage.accepts(stage.user, stage.password)
 
 

@@ -164,9 +164,11 @@ class _Server:
                 "this libpq cannot be told to log in by SCRAM only (it is older than 16): install "
                 'psycopg[binary], or allow every method by require_auth=""'
             )
-        chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **options}
-        # An older libpq does not know the name, and an empty value means the same as none.
-        self._options = {name: value for name, value in chosen.items() if name != "require_auth" or value}
+        # An option from a variable that is not set says nothing: it must take neither TLS nor SCRAM away.
+        given = {name: value for name, value in options.items() if value is not None}
+        chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **given}
+        # An older libpq does not know require_auth; for every option an empty value means the same as none.
+        self._options = {name: value for name, value in chosen.items() if value != ""}
         # A list of ports, beside a list of hosts, is for libpq alone.
         host, port = str(options.get("host") or ""), str(options.get("port") or "")
         self.places = Places(PORT, host or None, int(port) if port.isdecimal() else None)
