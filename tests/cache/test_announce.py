@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -114,6 +115,27 @@ def test_an_endpoint_that_hangs_holds_a_rotation_up_for_a_second(monkeypatch: py
         with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
             announce(NAME, step="setSecret", marker_table=TABLE)
         assert 5 > time.monotonic() - begun_s
+
+
+@pytest.mark.proof
+def test_a_name_that_is_not_resolved_holds_a_rotation_up_for_a_second() -> None:
+    """A client has no time-out for that: its call does not return, and the announcement ends all the same."""
+    resolved = threading.Event()
+
+    class Unresolved:
+        """A client whose calls wait for a name server that does not answer."""
+
+        def describe_secret(self, **_: str) -> object:
+            resolved.wait(60)
+            raise ConnectionError
+
+        get_item = put_item = update_item = describe_secret
+
+    begun_s = time.monotonic()
+    with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
+        announce(NAME, marker_table=TABLE, client=Unresolved(), dynamodb_client=Unresolved())
+    assert 5 > time.monotonic() - begun_s
+    resolved.set()
 
 
 @pytest.mark.proof
