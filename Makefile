@@ -52,7 +52,7 @@ help: ## show the targets
 test: $(STAMP) ## run the tests of every area, in about two minutes (ARGS=tests/cache: of one area)
 	$(PYTEST) -m 'not proof' $(ARGS)
 
-proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 5 minutes
+proofs: $(STAMP) ## run the tests that take long: tutorial, demo, wheel, Node, stories in real time; 7 minutes
 	$(PYTEST) -m 'proof or hypothesis' --hypothesis-profile=many $(ARGS)
 
 coverage: $(STAMP) ## measure branch coverage; fails below 100 % of the decisions and 95 % of all
@@ -78,7 +78,7 @@ servers-packages: ## install the servers that `make servers` and `make verdicts`
 	DEBIAN_FRONTEND=noninteractive apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
-servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in every situation; 4 minutes
+servers: $(DRIVERS)/.installed ## rotate on real servers, and log in to them in every situation; 3 minutes
 	KEYTURN_TEST_SERVERS=required $(DRIVERS)/bin/python -m pytest --numprocesses=auto --dist=loadgroup tests/servers $(ARGS)
 
 verdicts: $(DRIVERS)/.installed ## record what drivers raise on real servers; writes docs/verdicts.md (ARGS=redis: of one)
