@@ -40,9 +40,8 @@ class SingleUser:
     and `port` must.
 
     Connections use TLS, and verify the server's certificate by `ssl_ca`, else by the authorities that the
-    system trusts. `tls=False` is for servers without TLS; so is the field `ssl` of a secret if it is false and
-    no `ssl_ca` is given.
-    `options` are more arguments of `pymysql.connect`.
+    system trusts. `tls=False` is for servers without TLS. So is the field `ssl` of a secret, if it is false
+    and no option is about TLS. `options` are more arguments of `pymysql.connect`.
     """
 
     def __init__(
