@@ -21,6 +21,9 @@ from tools.pythons import TEST_TOOLS, TESTS, FailedError, bin_python, install, r
 PINNED: Final = frozenset({"demo"})
 """The extras without a choice: the demonstration pins the newest versions of its emulators."""
 
+LIBPQ: Final = "psycopg[binary]"
+"""Rotations of PostgreSQL need a libpq that can be told to log in by SCRAM only; a machine's may be older."""
+
 Versions = Literal["lowest", "newest"]
 
 
@@ -50,7 +53,7 @@ def tested(folder: Path, versions: Versions) -> int:
     chosen = ["-c", str(constraints(folder, extras))] if versions == "lowest" else []
     environment = folder / "environment"
     run(sys.executable, "-m", "venv", environment, folder=folder)
-    install(environment, *chosen, f"{wheel}[{','.join(extras)}]", *TEST_TOOLS)
+    install(environment, *chosen, f"{wheel}[{','.join(extras)}]", LIBPQ, *TEST_TOOLS)
     # The checkout comes after the environment's own packages, so only the tests' helpers are found in it.
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "checkout.pth").write_text(f"{ROOT}\n")
