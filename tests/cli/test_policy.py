@@ -123,6 +123,14 @@ def test_the_partition_follows_the_region() -> None:
     assert "arn:aws-cn:secretsmanager:cn-north-1:" in told.stdout
 
 
+@pytest.mark.parametrize(("region", "is_warned"), [("eu-west-1", False), ("eu-west-99", True)])
+def test_a_region_that_is_new_or_misspelt_gets_a_warning(region: str, *, is_warned: bool) -> None:
+    """The policy is printed all the same: this machine's botocore may be older than the Region."""
+    told = run("reader", "--secret", "a", "--region", region, "--account", "111122223333")
+    assert (0, is_warned) == (told.exit_code, "knows no Region" in told.stderr)
+    assert f":{region}:111122223333:secret:a-" in json.loads(told.stdout)["Statement"][0]["Resource"]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

@@ -24,7 +24,14 @@ from keyturn.cli.root import (
     LazyGroup,
     Listed,
 )
-from keyturn.errors import ConfigurationError, KeyturnError, UnavailableError
+from keyturn.errors import (
+    ConfigurationError,
+    InvalidSecretIdError,
+    KeyturnError,
+    SecretDeletedError,
+    SecretNotFoundError,
+    UnavailableError,
+)
 
 MADE = "keyturn_made_command"
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -53,6 +60,9 @@ def raising(error: Exception) -> click.Command:
     ("error", "code"),
     [
         (ConfigurationError("no marker table"), 2),
+        (InvalidSecretIdError("", "0 characters long"), 2),
+        (SecretNotFoundError("prod/db"), 1),
+        (SecretDeletedError("prod/db"), 1),
         (UnavailableError("prod/db", "timed out"), 3),
         (KeyturnError("something else"), 3),
     ],

@@ -171,4 +171,20 @@ def test_the_pages_are_at_hand() -> None:
     page, _ = ran("help", "operations")
     assert (ROOT / "docs/operations.md").read_bytes() == page
     _, told = ran("help", "nothing", code=2)
-    assert "there is no topic 'nothing'" in told
+    assert "there is no topic 'nothing': keyturn help lists all topics" in told
+
+
+def test_the_titles_of_the_pages_stand_below_each_other() -> None:
+    """Also that of the page with the longest name."""
+    listed, _ = ran("help")
+    columns = {len(line) - len(line.split(maxsplit=1)[1]) for line in listed.decode().splitlines()}
+    assert 1 == len(columns)
+
+
+@pytest.mark.parametrize(
+    ("topic", "meant"), [("operation", "operations"), ("CLI", "cli"), ("django.md", "django")]
+)
+def test_a_topic_that_is_nearly_right_is_found(topic: str, meant: str) -> None:
+    """The error names the topic that was meant."""
+    _, told = ran("help", topic, code=2)
+    assert f"did you mean {meant}" in told

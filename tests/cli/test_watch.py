@@ -164,4 +164,4 @@ def test_the_command_reads_the_table(world: World, monkeypatch: pytest.MonkeyPat
         (line,) = result.stdout.splitlines()
         assert "announced" in json.loads(line)["changed"]["reason"]
     plain = world.run("watch", "prod/nothing")
-    assert (3, True) == (plain.exit_code, "was not found" in plain.stderr)
+    assert (1, True) == (plain.exit_code, "was not found" in plain.stderr)

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from keyturn import ParameterFieldError, SecretCache, SecretFieldError
 from keyturn.live import FromParameter, FromSecret, LiveSettings
@@ -45,6 +46,20 @@ class Structured(LiveSettings):
     """A secret as a model."""
 
     database: Annotated[Database, FromSecret(NAME)]
+
+
+class Strict(LiveSettings):
+    """A text, of what may be a number."""
+
+    tenant: Annotated[str, FromSecret(NAME, key="tenant")]
+
+
+class Loose(Strict):
+    """The same, by a model that takes numbers as texts."""
+
+    model_config = SettingsConfigDict(coerce_numbers_to_str=True)
+
+    hidden: Annotated[SecretStr, FromSecret(NAME, key="tenant")]
 
 
 class Blob(LiveSettings):
@@ -124,6 +139,24 @@ def test_every_text_of_a_structure_is_judged(world: World, changed: dict[str, ob
     world.secrets.put(NAME, value(**changed), "v2")
     with pytest.raises(SecretFieldError, match=r"Structured\.database .*control character"):
         Structured.live(world.cache())
+
+
+def test_a_field_of_a_login_inside_a_structure_is_named(world: World) -> None:
+    """The error says which field of the structure it is."""
+    world.secrets.put(NAME, value(password=12345), "v2")
+    with pytest.raises(SecretFieldError, match=r"Structured\.database .*the field password is a number"):
+        Structured.live(world.cache())
+
+
+@pytest.mark.parametrize("number", [8080, 1.5, True])
+def test_a_number_is_no_text_unless_the_model_says_so(world: World, number: float) -> None:
+    """pydantic's own setting decides. It speaks of numbers alone."""
+    world.secrets.put(NAME, value(tenant=number), "v2")
+    with pytest.raises(SecretFieldError, match=r"Strict\.tenant .*string_type"):
+        Strict.live(world.cache())
+    if number is not True:
+        loose = Loose.live(world.cache())
+        assert (str(number), str(number)) == (loose.tenant, loose.hidden.get_secret_value())
 
 
 def test_the_items_of_a_list_are_judged() -> None:

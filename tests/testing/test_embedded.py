@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import subprocess
 import sys
@@ -60,6 +61,14 @@ def test_aws_serves_and_goes(folder: Path) -> None:
         assert processes_naming(folder)
     assert processes_naming(folder) == []
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.proof
+def test_aws_starts_also_if_python_was_found_by_a_relative_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a shell whose PATH begins with `../venv/bin`: the server begins in another folder."""
+    monkeypatch.setattr(sys, "executable", os.path.relpath(sys.executable))
+    with EmbeddedAws() as aws:
+        assert aws.port > 0
 
 
 CREDENTIALS_OF_STRANGERS = {

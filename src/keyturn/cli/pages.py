@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +25,14 @@ def command(*, topic: str | None) -> None:
     """
     pages = _pages()
     if topic is None:
+        width = max(map(len, pages), default=0)
         for name, page in pages.items():
-            click.echo(f"{name:16} {_title(page)}")
+            click.echo(f"{name:{width}}  {_title(page)}")
         return
     if topic not in pages:
-        raise click.UsageError(f"there is no topic {topic!r}; the topics are {', '.join(pages)}")
+        meant = " or ".join(get_close_matches(topic.lower().removesuffix(".md"), pages))
+        hint = f"did you mean {meant}? " if meant else ""
+        raise click.UsageError(f"there is no topic {topic!r}: {hint}keyturn help lists all topics")
     text = pages[topic].read_text("utf-8")
     if sys.stdout.isatty():
         console().print(Markdown(text))

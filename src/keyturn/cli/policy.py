@@ -236,9 +236,9 @@ def operator(
     convergence_table: str | None,
     table_key: str | None,
 ) -> None:
-    """Print the policy for keyturn status, watch and doctor, which only look.
+    """Print the policy for keyturn status, watch and doctor.
 
-    It allows no read of a value.
+    These commands only look. The policy allows no read of a value.
     """
     _echo(
         roles.operator(
@@ -256,14 +256,21 @@ def _place(region: str, account: str) -> Place:
 
 
 def _partition(region: str) -> str:
-    """Return the partition that a Region is in, as botocore has it."""
+    """Return the partition that a Region is in, as botocore has it. A Region unknown to it gets a warning."""
     from botocore.exceptions import UnknownRegionError
     from botocore.session import get_session
 
+    session = get_session()
     try:
-        return str(get_session().get_partition_for_region(region))
+        partition = str(session.get_partition_for_region(region))
     except UnknownRegionError as error:
         raise ConfigurationError(f"{region!r} is not a Region") from error
+    if region not in session.get_available_regions("secretsmanager", partition):
+        click.echo(
+            f"Warning: this botocore knows no Region {region}. Check its spelling, unless it is new.",
+            err=True,
+        )
+    return partition
 
 
 def _echo(statements: Sequence[Statement]) -> None:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import click
 
 from keyturn import __version__
-from keyturn.errors import ConfigurationError, KeyturnError
+from keyturn.errors import (
+    ConfigurationError,
+    InvalidSecretIdError,
+    KeyturnError,
+    SecretDeletedError,
+    SecretNotFoundError,
+)
 
 EXIT_NO = 1
 """The exit code of a command that did its work and whose answer is no."""
@@ -24,6 +30,12 @@ class Unanswered(click.ClickException):
     """AWS or the marker table refused or did not answer. The command prints one line on stderr."""
 
     exit_code = EXIT_UNANSWERED
+
+
+class Missing(click.ClickException):
+    """A secret that was named does not exist, or not any more. The command prints one line on stderr."""
+
+    exit_code = EXIT_NO
 
 
 class Defect(click.ClickException):
@@ -113,8 +125,10 @@ def one_line(error: Exception) -> click.ClickException:
     from keyturn.cli.output import printable
 
     # A message may quote what AWS answered, or a name from the table.
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError | InvalidSecretIdError):
         return click.UsageError(printable(str(error)))
+    if isinstance(error, SecretNotFoundError | SecretDeletedError):
+        return Missing(printable(str(error)))
     if isinstance(error, KeyturnError):
         return Unanswered(printable(str(error)))
     return Defect(

@@ -164,7 +164,7 @@ def flaw(value: Json | list[str], name: object = None) -> Fault | None:
     """
     if isinstance(value, dict):
         of_names = (Fault("has a control character in a name") for one in value if not is_text(one))
-        of_values = (flaw(one, inner) for inner, one in value.items())
+        of_values = (_flaw_of_field(inner, one) for inner, one in value.items())
         return next((one for one in (*of_names, *of_values) if one is not None), None)
     if isinstance(value, list):
         return next((one for one in map(flaw, value) if one is not None), None)
@@ -172,6 +172,13 @@ def flaw(value: Json | list[str], name: object = None) -> Fault | None:
         judged = LOGIN[name](value)
         return judged if isinstance(judged, Fault) else None
     return Fault("has a control character") if isinstance(value, str) and not is_text(value) else None
+
+
+def _flaw_of_field(name: str, value: Json) -> Fault | None:
+    """Return the flaw of a field of an object. It names a field of a login; other names are secret."""
+    fault = flaw(value, name)
+    is_named = fault is not None and name in _DRIVEN and not isinstance(value, dict | list)
+    return Fault(f"the field {name} {fault.detail}") if fault is not None and is_named else fault
 
 
 def is_text(value: str) -> bool:

@@ -83,7 +83,8 @@ class EmbeddedAws:
             "AWS_SESSION_TOKEN": self._token,
         }
         # By its path, and without its folder on the module path, where `moto` would be another module.
-        command = [sys.executable, "-P", str(Path(__file__).with_name("locked.py"))]
+        # The guard is in another folder, so a path that begins here would lead elsewhere there.
+        command = [str(Path(sys.executable).absolute()), "-P", str(Path(__file__).with_name("locked.py"))]
         task = Task(str(folder), [command], signal.SIGTERM)
         self._guard = started(task, environment | self._settings, self._is_ready)
         return self
