@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -100,6 +101,14 @@ def test_the_core_has_three_dependencies(metadata: Message) -> None:
     core = {one.name: str(one.specifier) for one in requirements if "extra" not in str(one.marker)}
     assert core.keys() == {"boto3", "aws-secretsmanager-caching", "pydantic-settings"}
     assert core["aws-secretsmanager-caching"] == "<2,>=1.2"
+
+
+def test_an_index_shows_no_dead_link(metadata: Message) -> None:
+    """The description is the README, and has no relative link."""
+    told = str(metadata.get_payload())
+    assert "text/markdown" == metadata["Description-Content-Type"]
+    assert told.startswith("# keyturn\n")
+    assert [] == re.findall(r"\]\((?!https?:)\S*\)", told)
 
 
 def test_the_licence_is_named_and_shipped(metadata: Message, wheel: dict[str, bytes]) -> None:
