@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keyturn import __version__
+from keyturn.cli import policy
 from keyturn.cli.doctor.command import CHECKS
 from keyturn.cli.doctor.convergence import checks_of
 from keyturn.cli.output import echo_json, json_option
@@ -135,6 +137,15 @@ def test_every_listed_command_exists() -> None:
     group = LazyGroup(listed=COMMANDS, help="A test.")
     exits = {name: CliRunner().invoke(group, [name, "--help"]).exit_code for name in COMMANDS}
     assert exits == dict.fromkeys(COMMANDS, 0)
+
+
+def test_no_help_sends_its_reader_to_a_file_of_the_checkout() -> None:
+    """A user who installed keyturn by pip has none of them, also not of those that `policy` names."""
+    group = LazyGroup(listed=COMMANDS, help="A test.")
+    lines = [[name] for name in COMMANDS] + [["policy", role] for role in sorted(policy.command.commands)]
+    helps = {" ".join(line): CliRunner().invoke(group, [*line, "--help"]).stdout for line in lines}
+    files = re.compile(r"\b(?:docs|infra|tests|tools|examples)/\S*")
+    assert [] == [(line, found) for line, text in helps.items() for found in files.findall(text)]
 
 
 def test_every_command_answers_a_program() -> None:

@@ -152,7 +152,7 @@ def listener(
 ) -> None:
     """Print the rotation listener's policy.
 
-    infra/template.yaml and infra/terraform have the same policy.
+    The template and the Terraform module of `keyturn stack` have the same policy.
     """
     _echo(
         roles.listener(
@@ -205,8 +205,8 @@ def rotation(
 ) -> None:
     """Print the policy of a rotation function.
 
-    With --marker-table the function may announce its steps. infra/rotation.yaml and
-    infra/terraform/modules/rotation have the same policy.
+    With --marker-table the function may announce its steps. The template and the Terraform module for
+    rotation functions, which `keyturn stack` writes, have the same policy.
     """
     used = roles.rotation(
         place,
