@@ -45,3 +45,20 @@ def test_the_listener_needs_only_boto3() -> None:
 def test_a_heavy_import_is_seen() -> None:
     """A module that loads botocore on import is found out."""
     assert loaded_by("import botocore.exceptions") == {"botocore"}
+
+
+def test_the_library_needs_nothing_that_only_some_systems_have() -> None:
+    """Without fork and the modules of POSIX a cache answers, and the command and the test kit load."""
+    program = """
+import os, sys
+del os.fork, os.register_at_fork
+sys.modules.update(dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios")))
+from keyturn import Peers, SecretCache
+from keyturn.testing.fakes import FakeSecretsManager
+import keyturn.cli.root, keyturn.cli.stack, keyturn.testing.embedded, keyturn.testing.plugin
+secrets = FakeSecretsManager()
+secrets.create("prod/db", "value")
+print(SecretCache(marker_table=False, peers=Peers(source=secrets)).get("prod/db").version_id)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (0, "") == (answer.returncode, answer.stderr)

