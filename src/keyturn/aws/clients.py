@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from keyturn.aws.pieces import InPieces
 from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import environment
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ClientFactory:
     """
 
     def __init__(self) -> None:
-        self._turn = Once(threading.Lock)
+        self._turn = Once(new_lock)
         self._session = Once(_new_session)
 
     def make(

@@ -8,12 +8,12 @@ While nothing is left, the marker is not followed, and its secret is read as oft
 
 from __future__ import annotations
 
-import threading
 from typing import Final, NamedTuple
 
 from keyturn.cache.freshness import disputed
 from keyturn.cache.held import HeldStage
 from keyturn.model.markers import Marker
+from keyturn.runtime.locks import new_lock
 
 SECRET_READS_MAX: Final = 24.0
 """Reads in vain that one secret's markers can cause at once: three markers, each followed to its end."""
@@ -61,7 +61,7 @@ class Allowance:
 
     def after_fork(self) -> None:
         """Make the lock anew: a thread of the parent may have held it."""
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     def allows(self, key: str, now_s: float) -> bool:
         """Return True if the marker of this key may be followed."""

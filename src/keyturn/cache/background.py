@@ -8,6 +8,7 @@ import weakref
 
 from keyturn.cache.checker import Checker
 from keyturn.model.instant import Clock, Instant
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
@@ -24,7 +25,7 @@ class Poller:
         self._interval_s = interval_s
         self._clock = clock
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._beat: Instant | None = None
@@ -61,7 +62,7 @@ class Poller:
 
     def after_fork(self) -> None:
         """Forget the thread, which the child does not have, and a lock that it may have held."""
-        self._lock, self._thread, self._beat = threading.RLock(), None, None
+        self._lock, self._thread, self._beat = new_lock(), None, None
         if not self._stopping.is_set():
             self._stopping = threading.Event()
 

@@ -20,6 +20,7 @@ from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import checked_secret_id
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.threads import is_held_here
 
@@ -94,7 +95,7 @@ class Checker:
     def reset_locks(self) -> None:
         """Start anew in a forked child: new locks, no check under way, every window closed."""
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
-        self._checking = threading.RLock()
+        self._checking = new_lock()
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
         self._begun: Instant | None = None

@@ -24,6 +24,7 @@ from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.threads import is_held_here
 
@@ -91,7 +92,7 @@ class Copies:
     def after_fork(self) -> None:
         """Make the lock anew and close the window: the parent's threads are gone."""
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
-        self.lock = threading.RLock()
+        self.lock = new_lock()
         self._owned = threading.Condition(self.lock)
         self.holdings.open(0.0, 0.0)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from typing import Final, Generic, Protocol, TypeVar
 
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.threads import start_thread
 
 ABANDONED_S: Final = 60.0
@@ -109,7 +110,7 @@ class SingleFlight(Generic[_Key, _T]):
     def after_fork(self) -> None:
         """Forget all flights: their threads are the parent's."""
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         self._flights: dict[_Key, Flight[_T]] = {}
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from keyturn.login.memory import Identity, LastLogin, Memory, Verdict
 from keyturn.login.policy import TimeLeft
 from keyturn.model.instant import Instant
 from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.locks import new_lock
 
 TURN_S = 5.0
 """How long others wait for a turn at most.
@@ -95,7 +96,7 @@ class Turns:
     def reset_locks(self) -> None:
         """Make the lock anew and end all turns: for a forked child, whose parent's threads are gone."""
         # Reentrant, since a signal handler may log in on a thread that is in here.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         self._turns: dict[Key, weakref.ref[Turn]] = {}
 
     def forget(self) -> None:

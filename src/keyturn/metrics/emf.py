@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -17,6 +16,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metric
 from keyturn.model.instant import Clock
 from keyturn.runtime.host import SystemClock, environment
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.process import watch_process
 
 VALUES_MAX: Final = 100
@@ -92,7 +92,7 @@ class EmfMetrics:
         self._flush_interval_s = flush_interval_s
         self._output = output or _to_stdout
         self._clock = clock or SystemClock()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._gathered: dict[_Group, _Values] = {}
         self._since_s = 0.0
         watch_process(self)
@@ -132,7 +132,7 @@ class EmfMetrics:
 
         The lock is made anew, because the thread that may hold it does not exist in the child.
         """
-        self._lock, self._gathered = threading.Lock(), {}
+        self._lock, self._gathered = new_lock(), {}
 
     def forget(self) -> None:
         """Write all gathered measurements before a SnapStart snapshot. Else each clone would write them."""

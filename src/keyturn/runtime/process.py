@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
@@ -86,7 +86,7 @@ class Once(Generic[_T]):
         self._survives_fork = survives_fork
         self._made: list[_T] = []
         # Reentrant, since a signal handler may call this in the middle of `make`.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         watch_process(self)
 
     def __call__(self) -> _T:
@@ -108,7 +108,7 @@ class Once(Generic[_T]):
 
     def after_fork(self) -> None:
         """Make the lock anew, which a lost thread may hold, and drop a value of the parent's."""
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         if not self._survives_fork:
             self._made = []
 

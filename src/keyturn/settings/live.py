@@ -13,7 +13,6 @@ pydantic-settings does the work: the cache is one more source, after all the usu
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, replace
@@ -49,6 +48,7 @@ from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.frames import unseen
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
 
@@ -319,7 +319,7 @@ class _Bond(Generic[_T]):
 
     def after_fork(self) -> None:
         """Make a new lock in a forked child: a thread that was not copied may hold the old one."""
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     def forget(self) -> None:
         """Drop everything that holds a secret, before a SnapStart snapshot."""
