@@ -65,7 +65,7 @@ PLANS: Final[Mapping[Size, Plan]] = {
 def measure(size: Size) -> Parts:
     """Return all parts."""
     plan = PLANS[size]
-    return {"aio_hit": hits(plan), "aio_stalls": stalls(plan), "aio_logins": logins(plan)}
+    return {"async": hits(plan), "async_stalls": stalls(plan), "async_logins": logins(plan)}
 
 
 # An awaited hit
