@@ -30,7 +30,8 @@ def test_the_cost_table_is_what_is_counted() -> None:
 def test_the_costs_by_changes_and_of_a_nat_gateway_are_what_is_computed() -> None:
     """As the same command prints them; the largest process costs 4.5 cents at most, 16 copies included."""
     assert "\n".join(by_changes()) in PAGE
-    assert f"would cost ${nat_gateway():.3f} a month" in PAGE
+    networks = (ROOT / "docs" / "networks.md").read_text("utf-8")
+    assert all(f"would cost ${nat_gateway():.3f} a month" in page for page in (PAGE, networks))
     assert share(1_000, 3, 16) <= 0.045
 
 

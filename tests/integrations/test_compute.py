@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
 
@@ -127,4 +126,3 @@ def test_the_price_of_checks_is_what_is_computed() -> None:
     process = checks(5.0)
     assert f"a process costs ${process:.3f} a month" in PAGE
     assert f"16 processes ${VCPU_PROCESSES * process:.2f}" in PAGE
-    assert Path(ROOT / "docs" / "compute.md").is_file()
