@@ -196,6 +196,29 @@ def test_the_token_of_the_unit_stays(tmp_path: Path) -> None:
 # All of them
 
 
+def probes() -> Mapping[str, Sequence[str]]:
+    """Return the command of each probe by what it asks for; the same for all that are on the page."""
+    (sidecar,) = listed(pod()["initContainers"])
+    keyturn = listed(task()["containerDefinitions"])[0]
+    found = [cast("Mapping[str, Sequence[str]]", keyturn["healthCheck"])["command"][1:]]
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = cast("Mapping[str, Mapping[str, Sequence[str]]]", sidecar[name])
+        found.append(probe["exec"]["command"])
+    _, _, image = block("dockerfile").partition("CMD ")
+    found.append(json.loads(image.partition("\n")[0]))
+    ready, ping = found[0], found[-2]
+    assert [ready, ready, ready, ping, ready] == found
+    return {"/ready": ready, "/ping": ping}
+
+
+def test_all_probes_ask_the_same() -> None:
+    """The image, the task and the pod have one command for /ready, and /ping is asked whether it is alive."""
+    for path, command_line in probes().items():
+        assert ["python", "-c"] == list(command_line[:2])
+        compile(command_line[2], "probe", "exec")
+        assert f"http://localhost:2773{path}" in command_line[2]
+
+
 def environments() -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield the variables of each endpoint."""
     keyturn = listed(task()["containerDefinitions"])[0]
