@@ -169,10 +169,10 @@ def measure(_size: Size) -> Parts:
         (
             (
                 f"Not counted: the template's {ALARMS} alarms and {METRICS} metrics (${WATCHING:.2f} a month "
-                "an account, none within CloudWatch's free ten of each), log and table storage (cents), "
-                "waiting for a check or a poll, and what CloudTrail's data events, a second trail, GuardDuty "
-                "and NAT gateways bill for the same calls (docs/operations.md has those). A customer's KMS "
-                "key is not counted either: it makes polling $8 instead of $5 per million."
+                "an account, none within CloudWatch's free ten of each), log and table storage (cents), and "
+                "waiting for a check or a poll. What CloudTrail's data events, a second trail, GuardDuty and "
+                "NAT gateways bill for the same calls is in docs/operations.md. A customer's KMS key is not "
+                "counted either: it makes polling $8 instead of $5 per million."
             ),
         ),
     )
