@@ -51,6 +51,8 @@ def assert_not_stored(stored: object, *secrets: SecretVersion, harmless: Collect
         for secret in secrets
         for way, field in _found(stored, secret, frozenset(harmless))
     ]
+    # The frame of this function is a part of the traceback.
+    del stored
     if found:
         raise AssertionError(
             f"{'; '.join(dict.fromkeys(found))}: what is stored outlives the next rotation, so return from a "

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from keyturn.cli.doctor.finding import Check, Finding, Level, Subject
 
+NETWORK: Final = "network"
+"""The name of the check."""
+
 SERVICES: Final = ("secretsmanager", "dynamodb")
 """The services that every reader calls."""
 
@@ -58,9 +61,9 @@ def checks_of(around: Surroundings) -> Mapping[str, Check]:
                 ways.append(f"{host} has {_kind(around.resolve(host))}")
             except OSError:
                 return _unresolved(host, around.environment)
-        return Finding("network", Level.OK, "; ".join(ways))
+        return Finding(NETWORK, Level.OK, "; ".join(ways))
 
-    return {"network": network}
+    return {NETWORK: network}
 
 
 def _by_proxy(environment: Mapping[str, str], urls: Mapping[str, str]) -> Finding | None:
@@ -71,11 +74,11 @@ def _by_proxy(environment: Mapping[str, str], urls: Mapping[str, str]) -> Findin
         shown = " and ".join(dict.fromkeys(map(_shown, through.values())))
         what = f"calls of {' and '.join(through)} go through the proxy {shown}"
         fix = f"for VPC endpoints name these hosts in NO_PROXY ({_PAGE}); the proxy must pass on Date"
-        return Finding("network", Level.NOTE, what, fix)
+        return Finding(NETWORK, Level.NOTE, what, fix)
     proxy = _proxy(environment, f"http://{INSTANCE_METADATA}")
     if proxy:
         what = f"the credentials of an EC2 instance are asked for through the proxy {_shown(proxy)}"
-        return Finding("network", Level.NOTE, what, f"name {INSTANCE_METADATA} in NO_PROXY, if this is one")
+        return Finding(NETWORK, Level.NOTE, what, f"name {INSTANCE_METADATA} in NO_PROXY, if this is one")
     return None
 
 
@@ -85,7 +88,7 @@ def _unresolved(host: str, environment: Mapping[str, str]) -> Finding:
         fix = f"{' and '.join(on)} asks for this name; not every Region has it ({_PAGE})"
     else:
         fix = f"check the name server, DNS support of the VPC, and the Region ({_PAGE})"
-    return Finding("network", Level.WRONG, f"the name {host} is not resolved here", fix)
+    return Finding(NETWORK, Level.WRONG, f"the name {host} is not resolved here", fix)
 
 
 def _kind(found: Sequence[str]) -> str:
