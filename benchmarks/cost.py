@@ -170,9 +170,8 @@ def measure(_size: Size) -> Parts:
             (
                 f"Not counted: the template's {ALARMS} alarms and {METRICS} metrics (${WATCHING:.2f} a month "
                 "an account, none within CloudWatch's free ten of each), log and table storage (cents), and "
-                "waiting for a check or a poll. What CloudTrail's data events, a second trail, GuardDuty and "
-                "NAT gateways bill for the same calls is in docs/operations.md. A customer's KMS key is not "
-                "counted either: it makes polling $8 instead of $5 per million."
+                "waiting for a check or a poll. A customer's KMS key is not counted either: it makes "
+                "polling $8 instead of $5 per million."
             ),
         ),
     )
