@@ -34,7 +34,7 @@ def found(environment: Mapping[str, str], names: Mapping[str, Sequence[str]] = N
 
     around = Surroundings(environment, lambda service: f"https://{service}.{REGION}.amazonaws.com", resolve)
     subject = Subject(Clinic(), "markers", REGION, FakeClock().wall)
-    (finding,) = (one for one in diagnose(subject, checks_of(around)) if one.check == "network")
+    (finding,) = (one for one in diagnose(subject, about_network=checks_of(around)) if one.check == "network")
     return finding
 
 

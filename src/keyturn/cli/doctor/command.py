@@ -43,7 +43,7 @@ def command(
     region = region_of(aws.client("dynamodb")) or ""
     around = network.Surroundings(environment(), aws.endpoint, network.addresses)
     subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
-    findings = diagnose(subject, network.checks_of(around))
+    findings = diagnose(subject, about_network=network.checks_of(around))
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
     else:
@@ -51,7 +51,7 @@ def command(
     ctx.exit(exit_code(findings))
 
 
-def diagnose(subject: Subject, about_network: Mapping[str, Check] | None = None) -> list[Finding]:
+def diagnose(subject: Subject, *, about_network: Mapping[str, Check] | None = None) -> list[Finding]:
     """Run each check and return its finding."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
