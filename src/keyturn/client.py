@@ -59,7 +59,8 @@ class SecretCache:
         check_interval_s: seconds between two reads of the marker table, 5 by default: the same as
             `Limits.check_interval_s`, for which it is a shorthand.
         background: start one thread that checks and refreshes ahead, so that no caller waits for
-            it. For servers; in Lambda a thread is frozen between invocations.
+            it. By default (None) on Lambda Managed Instances only. For servers; in other functions of
+            Lambda a thread is frozen between invocations.
         metrics: receives measurements of checks, reads, invalidations and logins, never of hits; see
             `keyturn.metrics`.
         limits: all durations and sizes; see `Limits`.
@@ -78,7 +79,7 @@ class SecretCache:
         dynamodb_client: DynamoDBClient | None = None,
         ssm_client: ParameterStoreClient | None = None,
         check_interval_s: float | None = None,
-        background: bool = False,
+        background: bool | None = None,
         metrics: Metrics | None = None,
         limits: Limits = DEFAULTS,
         peers: Peers = AWS_ITSELF,

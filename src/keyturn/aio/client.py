@@ -66,7 +66,7 @@ class AsyncSecretCache:
         dynamodb_client: DynamoDBClient | None = None,
         ssm_client: ParameterStoreClient | None = None,
         check_interval_s: float | None = None,
-        background: bool = False,
+        background: bool | None = None,
         metrics: Metrics | None = None,
         limits: Limits = DEFAULTS,
         peers: Peers = AWS_ITSELF,
@@ -279,4 +279,4 @@ class AsyncSecretCache:
         self.sync.forget()
 
 
-_DEFAULTS = False, DEFAULTS, AWS_ITSELF
+_DEFAULTS = None, DEFAULTS, AWS_ITSELF
