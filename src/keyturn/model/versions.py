@@ -74,15 +74,17 @@ class SecretVersion:
 
     def text(self) -> str:
         """Return the value of a text secret. Raises `SecretKindError` if the value is binary."""
-        if self.string is None:
+        content = self.concealed.reveal()
+        if not isinstance(content, str):
             raise SecretKindError(self.secret_id, "the value is binary, but text was asked for")
-        return self.string
+        return content
 
     def blob(self) -> bytes:
         """Return the value of a binary secret. Raises `SecretKindError` if the value is text."""
-        if self.binary is None:
+        content = self.concealed.reveal()
+        if not isinstance(content, bytes):
             raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
-        return self.binary
+        return content
 
     @unseen
     def json(self) -> Json:
