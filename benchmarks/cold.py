@@ -82,6 +82,7 @@ NOT_NEEDED: Final = (
     "keyturn.cache.background",
     "keyturn.markers.recorder",
     "keyturn.cache.status",
+    "keyturn.model.fields",
 )
 """The modules that the first get does not need."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.errors import SecretKindError
 from keyturn.model.concealed import Concealed
-from keyturn.model.fields import Fault, Json, parsed, texts
 from keyturn.runtime.frames import unseen
+
+if TYPE_CHECKING:
+    from keyturn.model.fields import Json
 
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
@@ -94,6 +96,8 @@ class SecretVersion:
         things: nested more than 64 deep, with a name twice in one object, with NaN, with half of a surrogate
         pair, or with a number that Python cannot hold. Its texts may have any other character, NUL too.
         """
+        from keyturn.model.fields import Fault, parsed
+
         found = parsed(self.text())
         if isinstance(found, Fault):
             raise found.error(self.secret_id)
@@ -110,6 +114,8 @@ class SecretVersion:
         Raises `SecretFormatError` for all else, and if the value is no JSON object, if a field is a list, an
         object or null, and as `json` does.
         """
+        from keyturn.model.fields import Fault, texts
+
         found = texts(self.text())
         if isinstance(found, Fault):
             raise found.error(self.secret_id)
