@@ -22,6 +22,7 @@ ORDER: Final = (
     "aio_stalls",
     "aio_logins",
     "cold_start",
+    "cold_imports",
     "check",
     "rotation",
     "memory",
