@@ -77,16 +77,18 @@ class SecretVersion:
     def text(self) -> str:
         """Return the value of a text secret. Raises `SecretKindError` if the value is binary."""
         content = self.concealed.reveal()
-        if not isinstance(content, str):
-            raise SecretKindError(self.secret_id, "the value is binary, but text was asked for")
-        return content
+        if isinstance(content, str):
+            return content
+        del content  # A traceback holds what its frames hold.
+        raise SecretKindError(self.secret_id, "the value is binary, but text was asked for")
 
     def blob(self) -> bytes:
         """Return the value of a binary secret. Raises `SecretKindError` if the value is text."""
         content = self.concealed.reveal()
-        if not isinstance(content, bytes):
-            raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
-        return content
+        if isinstance(content, bytes):
+            return content
+        del content
+        raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
 
     @unseen
     def json(self) -> Json:
