@@ -22,6 +22,7 @@ ORDER: Final = (
     "async_stalls",
     "async_logins",
     "cold_start",
+    "cold_imports",
     "check",
     "rotation",
     "memory",

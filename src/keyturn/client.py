@@ -103,9 +103,9 @@ class SecretCache:
 
     def get(self, secret_id: str, *, stage: str = AWSCURRENT) -> SecretVersion:
         """Return the version under `stage`. Raises a `SecretError` when there is none to serve."""
-        window = self._holdings.window
+        window, now = self._holdings.window, self._now
         version = window.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
-        if version is not None and window.opens_at <= self._now() < window.closes_at:
+        if version is not None and window.opens_at <= now() < window.closes_at:
             return version
         return self._miss(secret_id, stage)
 
@@ -137,10 +137,10 @@ class SecretCache:
             label: the label of a version.
             decrypt: True for the value of a SecureString in clear, False for its ciphertext.
         """
-        window = self._parameter_holdings[decrypt].window
+        window, now = self._parameter_holdings[decrypt].window, self._now
         key = name if version is None and label is None else (name, label or str(version))
         parameter = window.versions.get(key)
-        if parameter is not None and window.opens_at <= self._now() < window.closes_at:
+        if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
         return self._parameter_miss(name, version, label, decrypt=decrypt)
 
