@@ -219,7 +219,7 @@ def test_reads_that_hang_are_few(hanging: Hanging) -> None:
 
 def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
     """While the thread goes round, callers take what is held, also where a refresh hangs."""
-    cache = hanging.cache(background=True, check_interval_s=WAIT_S, refresh_wait_s=1.0)
+    cache = hanging.cache(background=True, check_interval_s=WAIT_S, refresh_wait_s=5.0)
     with cache:
         cache.get(NAME)
         hanging.world.clock.advance(301)
@@ -227,7 +227,7 @@ def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
             while not hanging.under_way:
                 time.sleep(0.001)
             longest_s = max(took_s(lambda: cache.get(NAME)) for _ in range(300))
-        assert longest_s < 0.5
+        assert longest_s < MOMENT_S
 
 
 class AtWork:
@@ -265,7 +265,7 @@ def test_with_a_background_thread_no_caller_waits_for_parameters(world: World, r
         stops.wait(60)
 
     peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock, random=lambda: 0.0)
-    limits = Limits(check_interval_s=WAIT_S, refresh_wait_s=1.0)
+    limits = Limits(check_interval_s=WAIT_S, refresh_wait_s=5.0)
     with SecretCache(background=True, limits=limits, peers=peers) as cache:
 
         def call() -> None:
@@ -279,7 +279,7 @@ def test_with_a_background_thread_no_caller_waits_for_parameters(world: World, r
         world.clock.advance(301)
         try:
             assert hangs.wait(MOMENT_S)
-            assert max(took_s(call) for _ in range(300)) < 0.5
+            assert max(took_s(call) for _ in range(300)) < MOMENT_S
         finally:
             stops.set()
 
