@@ -205,7 +205,7 @@ def struck(scene: Struck, alarm: Alarm, kind: type[BaseException], times: int) -
 
 
 def _called_until_it_rings(scene: Struck, alarm: Alarm) -> None:
-    # A function of its own: on Python 3.14 `except` does not catch what is raised at the jump of such a loop.
+    # A function of its own: since Python 3.12 `except` may not catch what is raised at the jump of a loop.
     for _ in range(50):
         scene.call()
         if not alarm.is_armed:

@@ -102,19 +102,22 @@ class Allowance:
     def spend(self, key: str, reads: int, now_s: float) -> bool:
         """Note that the marker of this key has caused reads in vain. Return True if it is now held off."""
         with self._lock:
-            self.in_vain += reads
-            before = self._secrets.pop(key, Spent())
-            left = before.left(now_s, SECRET_READS_PER_S)
-            # Bounded: else a secret that logins read again and again would not be followed for long after.
-            spent = min(SECRET_READS_MAX + OVERDRAFT, left + reads)
-            in_vain = (before.in_vain if left else 0.0) + spent - left
-            self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))
-            total = self._process.left(now_s, PROCESS_READS_PER_S) + spent - left
-            self._process = Spent(min(PROCESS_READS_MAX + OVERDRAFT, total), now_s)
-            while len(self._secrets) > self._secrets_max:
-                # Written longest ago, so it is the one of which most has come back.
-                self._secrets.pop(next(iter(self._secrets)))
+            self._spend(key, reads, now_s)
             return not self.allows(key, now_s)
+
+    def _spend(self, key: str, reads: int, now_s: float) -> None:
+        self.in_vain += reads
+        before = self._secrets.pop(key, Spent())
+        left = before.left(now_s, SECRET_READS_PER_S)
+        # Bounded: else a secret that logins read again and again would not be followed for long after.
+        spent = min(SECRET_READS_MAX + OVERDRAFT, left + reads)
+        in_vain = (before.in_vain if left else 0.0) + spent - left
+        self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))
+        total = self._process.left(now_s, PROCESS_READS_PER_S) + spent - left
+        self._process = Spent(min(PROCESS_READS_MAX + OVERDRAFT, total), now_s)
+        while len(self._secrets) > self._secrets_max:
+            # Written longest ago, so it is the one of which most has come back.
+            self._secrets.pop(next(iter(self._secrets)))
 
     def give_back(self, key: str, now_s: float) -> None:
         """Note that the marker of this key has brought a change: the reads before it were not in vain."""

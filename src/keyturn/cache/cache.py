@@ -9,7 +9,7 @@ and holds for parameters as well.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
@@ -270,20 +270,18 @@ class Cache:
     # The background's part
 
     def due(self, within_s: float) -> list[tuple[HeldSecret, HeldStage]]:
-        """Return the copies that are fresh for no longer than this, and that callers use.
+        """Return the copies that are fresh for no longer than this, and that callers use."""
+        with self.copies.lock:
+            return list(self._due(within_s))
 
-        AWSPENDING never stays fresh: it would be read for ever, used or not.
-        """
-        copies = self.copies
-        with copies.lock:
-            now = copies.now()
-            return [
-                (secret, held)
-                for secret, held in self.holdings.held()
-                if held.stage != AWSPENDING and not held.pauses(now)
-                if now.monotonic_s - secret.asked_s <= copies.limits.max_unused_s
-                if copies.fresh_for_s(secret, held, now) <= within_s
-            ]
+    def _due(self, within_s: float) -> Iterator[tuple[HeldSecret, HeldStage]]:
+        copies, now = self.copies, self.copies.now()
+        for secret, held in self.holdings.held():
+            # AWSPENDING never stays fresh: it would be read for ever, used or not.
+            is_wanted = held.stage != AWSPENDING and not held.pauses(now)
+            is_used = now.monotonic_s - secret.asked_s <= copies.limits.max_unused_s
+            if is_wanted and is_used and copies.fresh_for_s(secret, held, now) <= within_s:
+                yield secret, held
 
     def refresh_ahead(self, secret: HeldSecret, held: HeldStage) -> bool:
         """Refresh a copy, waiting only a moment. Return False if the service does not answer now.
@@ -335,19 +333,21 @@ class Cache:
         Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
         """
         with self.copies.lock:
-            view = self._table.view if self._table is not None else None
-            if view is None or view.assurance is None:
-                return
-            for secret, held in self.holdings.held():
-                if (marker := view.marker(secret.key)) is None:
-                    continue
-                is_news = marker != before.marker(secret.key)
-                if predates(marker, held, view.assurance, self.copies.limits):
-                    self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
-                elif is_news and disputed(marker, held):
-                    self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
-                    if held.stage == AWSCURRENT:
-                        self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
+            self._settle_old_events(before)
+
+    def _settle_old_events(self, before: TableView) -> None:
+        view = self._table.view if self._table is not None else None
+        if view is None or view.assurance is None:
+            return
+        for secret, held in self.holdings.held():
+            marker = view.marker(secret.key)
+            is_news = marker is not None and marker != before.marker(secret.key)
+            if marker is not None and predates(marker, held, view.assurance, self.copies.limits):
+                self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
+            elif is_news and disputed(marker, held):
+                self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
+                if held.stage == AWSCURRENT:
+                    self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
     def status(self) -> tuple[HeldStatus, ...]:
         """Return everything held, by ARN and stage, without a value."""
