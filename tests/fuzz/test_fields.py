@@ -11,6 +11,7 @@ import unicodedata
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
 from unittest import mock
@@ -27,6 +28,7 @@ from pydantic import SecretStr
 from redis.connection import Connection
 from sqlalchemy import create_engine
 
+import keyturn
 from keyturn import Peers, SecretCache, SecretError, SecretFormatError, SecretVersion
 from keyturn.integrations import psycopg as of_psycopg
 from keyturn.integrations import pymysql as of_pymysql
@@ -46,6 +48,7 @@ if not django_settings.configured:
 Given = dict[str, object]
 
 CANARY = "hunter2!"
+PACKAGE = Path(keyturn.__file__).parent
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029"
 ODD = "\0\n\r\t\x1b\x7f\x85\x9b'\"\\ ,;=@/%:é\U0001f511" + BIDI + "\ud800\udfff"
 
@@ -177,7 +180,7 @@ def variables(error: BaseException) -> Iterator[str]:
     """What each of keyturn's frames had when the error passed."""
     trace = error.__traceback__
     while trace is not None:
-        if "/keyturn/" in trace.tb_frame.f_code.co_filename:
+        if Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE):
             yield repr(trace.tb_frame.f_locals)
         trace = trace.tb_next
 
