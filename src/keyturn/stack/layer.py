@@ -19,7 +19,7 @@ NOT_FOR_FUNCTIONS: Final = ("cli", "demo", "policies", "serve", "stack", "testin
 """The folders that are used on a developer's machine or a server."""
 
 SIZE_MAX: Final = 1280 * 1024
-"""The size limit in bytes: a cold start fetches the layer. Of all versions 3.14 makes the largest bytecode."""
+"""The size limit in bytes: a cold start fetches the layer. Python 3.14 makes the largest bytecode."""
 
 
 UNPACKED_IN: Final = "/opt"
