@@ -294,18 +294,23 @@ def test_an_operator(record: Record) -> None:
     deploy()
     announce("prod/db", marker_table=TABLE)
     lines = ("status", "status prod/db", "doctor", f"status --convergence-table {FLEET}")
+    for name, table in (("marker-table", TABLE), ("convergence-table", FLEET)):
+        boto3.client("ssm").put_parameter(Name=f"/keyturn/{name}", Value=table, Type="String")
     with record.on():
-        for line in (*lines, f"doctor --convergence-table {FLEET}"):
+        for line in (*lines, f"doctor --convergence-table {FLEET}", "status --regions eu-west-1"):
             result = CliRunner().invoke(root, [*line.split(), "--json"])
             assert json.loads(result.stdout), result.output
         for secrets in ([], ["prod/db", "prod/api"]):
             assert 1 == len(list(islice(follower(Account(TABLE), secrets, 5.0).glances(), 1)))
     role = roles.operator(PLACE, marker_table=TABLE, convergence_table=FLEET)
-    assert allowed(role) == record.actions.keys() - TRIED_FOR_READERS
+    assert allowed(role) == record.actions.keys() - TRIED_FOR_READERS - OF_EVERYBODY
 
 
 TRIED_FOR_READERS: Final = {"dynamodb:PutItem"}
 """What `keyturn doctor` tries in order to tell whether a reader may report. It writes nothing."""
+
+OF_EVERYBODY: Final = {"sts:GetCallerIdentity"}
+"""What needs no permission (STS's API reference)."""
 
 
 def deploy() -> None:

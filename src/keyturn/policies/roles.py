@@ -21,7 +21,7 @@ from typing import Final
 
 from keyturn.errors import ConfigurationError
 from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
-from keyturn.model.names import REFERENCE_PREFIX
+from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, REFERENCE_PREFIX
 from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
     PUBLIC_PREFIX,
@@ -263,7 +263,8 @@ def operator(
 ) -> tuple[Statement, ...]:
     """Return the permissions of whoever runs `keyturn status`, `watch` and `doctor`.
 
-    They only look, and allow no read of a value. The arguments are as for `reader` and `listener`.
+    They only look, and allow no read of a secret's value; of the parameters they read those that name the
+    tables. The arguments are as for `reader` and `listener`.
     """
     watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
     tables = [
@@ -273,9 +274,11 @@ def operator(
     functions = (place.arn("lambda", "function:*", "the listener"),)
     rules = (place.arn("events", "rule/*", "the listener's rules"),)
     trails = (place.arn("cloudtrail", "trail/*", "the trails"),)
+    names = [parameter_resource(name, place) for name in (MARKERS_PARAMETER, CONVERGENCE_PARAMETER)]
     return (
         Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), watched),
         Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
+        Statement("FindTables", ("ssm:GetParameter",), names),
         Statement("LookAtTables", _on("dynamodb", LOOKS), tables),
         *((Statement("LookAtExpiry", ("dynamodb:DescribeTimeToLive",), fleet),) if fleet else ()),
         Statement("ListRulesAndTrails", ("cloudtrail:DescribeTrails", "events:ListRules"), ("*",)),
