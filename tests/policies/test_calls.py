@@ -23,6 +23,7 @@ from keyturn.cli.account import Account
 from keyturn.cli.root import root
 from keyturn.cli.watch.command import follower
 from keyturn.convergence.table import ConvergenceTable
+from keyturn.model.markers import Report
 from keyturn.policies import roles, stack
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement
@@ -31,6 +32,7 @@ from keyturn.rotation.apikeys import ApiKeys, IssuedKey
 from keyturn.rotation.issuing import Issuer
 from keyturn.testing import Rotation
 from keyturn.testing.moto import mend_moto
+from rotation_listener.counter import counter_of
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import EnvironmentTypeDef
@@ -212,6 +214,29 @@ def test_the_listener(record: Record, monkeypatch: pytest.MonkeyPatch, parameter
     assert allowed(role) == record.actions.keys()
     of_stack = [
         one.statement for one in stack.policies()["listener"] if parameters or one.when != "SweepsParameters"
+    ]
+    assert allowed(of_stack) == record.actions.keys()
+
+
+@pytest.mark.parametrize("parameters", ["", "/prod/"])
+def test_the_counter(record: Record, parameters: str) -> None:
+    """Counts with an environment that is behind, whose secret is described."""
+    arn = boto3.client("secretsmanager").describe_secret(SecretId="prod/db")["ARN"]
+    table = ConvergenceTable(boto3.client("dynamodb"), FLEET)
+    now_s = table.read().answered_at_s
+    assert now_s is not None
+    table.write(Report("e1", {arn[:-7]: "before"}, now_s, now_s + 900))
+    variables = {
+        "KEYTURN_CONVERGENCE_TABLE": FLEET,
+        "KEYTURN_NAME_PREFIXES": "prod/",
+        "KEYTURN_PARAMETER_PREFIXES": parameters,
+    }
+    with record.on():
+        assert 1 == counter_of(variables).count().behind
+    role = roles.counter(PLACE, convergence_table=FLEET, parameters=bool(parameters))
+    assert allowed(role) == record.actions.keys()
+    of_stack = [
+        one.statement for one in stack.policies()["counter"] if parameters or one.when != "SweepsParameters"
     ]
     assert allowed(of_stack) == record.actions.keys()
 

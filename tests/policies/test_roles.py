@@ -116,7 +116,8 @@ def test_only_readers_and_rotation_functions_may_read_a_value() -> None:
     assert ["/keyturn/marker-table", "/keyturn/convergence-table"] == [
         one.partition(":parameter")[2] for one in finds.resources
     ]
-    others = (listener, announcer, looks, stacks)
+    counter = roles.counter(PLACE, convergence_table="fleet", parameters=True)
+    others = (listener, counter, announcer, looks, stacks)
     assert not readers.intersection(action for statements in others for action in allowed(statements))
 
 

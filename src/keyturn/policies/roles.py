@@ -1,4 +1,4 @@
-"""The permissions of each role: reader, listener, announcer, rotation function and operator.
+"""The permissions of each role: reader, listener, counter, announcer, rotation function and operator.
 
 They are the one source of what `keyturn policy` prints and of what the stack and the Terraform module deploy
 (`keyturn.policies.stack`). A test compares the actions with the calls that each role's code makes.
@@ -171,6 +171,29 @@ def listener(
         arn = resource_of("sqs", queue, "queue")
         statements.append(Statement("SetFailuresAside", ("sqs:SendMessage",), (arn,)))
     return (*statements, *_use_tables(table_key, place, writes=True))
+
+
+def counter(
+    place: Place,
+    *,
+    convergence_table: str,
+    parameters: bool = False,
+    log_group: str | None = None,
+    table_key: str | None = None,
+) -> tuple[Statement, ...]:
+    """Return the permissions of the function that counts which environments are behind.
+
+    It only looks, and may read no value. It may describe every secret of the place: ListSecrets, which has no
+    resources, tells it the same of each. The other arguments are as for `listener`.
+    """
+    return (
+        Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), (secret_resource("*", place),)),
+        Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
+        *_count(convergence_table, place),
+        *([Statement("ListParameters", ("ssm:DescribeParameters",), ("*",))] if parameters else ()),
+        *function(log_group=log_group),
+        *_use_tables(table_key, place),
+    )
 
 
 def announcer(
