@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 AGENT: Final = "rotation-counter"
 """What the clients add to their user agent."""
 
+STACK_VARIABLE: Final = "KEYTURN_STACK"
+"""The environment variable that has the name of the stack, for the log alone."""
+
 NAMED_MAX: Final = 10
 """The log line names at most so many secrets that environments are behind of."""
 
@@ -112,12 +115,15 @@ def _doubtful(reports: Sequence[Report], truth: Mapping[str, Current]) -> list[s
 
 def handler(_event: object, _context: object) -> Line:
     """Count, and log the result. An error is logged and raised, so that Lambda counts it as one."""
+    stack = os.environ.get(STACK_VARIABLE)
+    about = {"stack": stack} if stack else {}
     try:
         line = line_of(_counter().count())
     except KeyturnError as error:
-        _log({"level": "ERROR", "outcome": "failed", "error": type(error).__name__, "detail": str(error)})
+        failed = {"outcome": "failed", "error": type(error).__name__, "detail": str(error)}
+        _log({"level": "ERROR", **about, **failed})
         raise
-    _log({"level": "INFO", **line})
+    _log({"level": "INFO", **about, **line})
     return line
 
 

@@ -51,6 +51,11 @@ def _metrics(title: str, *metrics: Sequence[object], **more: object) -> Widget:
     return {"type": "metric", "properties": {**shown, **more, "metrics": metrics}}
 
 
+def _own(*names: str) -> list[list[object]]:
+    """Return the lines of metrics that the stack's filters make."""
+    return [[STACK, name] for name in names]
+
+
 def _log(title: str, query: str) -> Widget:
     shown = {"title": title, "region": REGION, "view": "table"}
     return {"type": "log", "properties": {**shown, "query": f"SOURCE '${{ListenerLog}}' | {query}"}}
@@ -90,9 +95,7 @@ def widgets() -> Iterator[Widget]:
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", *QUEUE, {"stat": "Maximum"}],
         waits,
     )
-    yield _metrics(
-        "Sweeps, and moves that no event had told", [STACK, "LeaseRenewed"], [STACK, "FoundBySweep"]
-    )
+    yield _metrics("Sweeps, and moves that no event had told", *_own("LeaseRenewed", "FoundBySweep"))
     yield _log(
         "Last markers",
         'filter outcome = "written" | sort @timestamp desc | limit 20 | display @timestamp, key, reason',
@@ -105,12 +108,11 @@ def widgets() -> Iterator[Widget]:
     yield _metrics("The marker table", *capacity)
     yield _metrics(
         "Environments, and those behind",
-        [STACK, "Environments"],
-        [STACK, "Behind"],
+        *_own("Environments", "Behind"),
         stat="Maximum",
     )
     yield _metrics(
-        "The oldest that is behind, in seconds", [STACK, "OldestBehind"], stat="Maximum", annotations=limit
+        "The oldest that is behind, in seconds", *_own("OldestBehind"), stat="Maximum", annotations=limit
     )
     yield _of_readers("Readers: how late a rotation is used, in seconds", (Metric.LAG_S, "p99"))
     yield _of_readers(

@@ -47,6 +47,7 @@ resource "aws_lambda_function" "counter" {
 
   environment {
     variables = {
+      KEYTURN_STACK              = var.name
       KEYTURN_CONVERGENCE_TABLE  = aws_dynamodb_table.convergence[0].name
       KEYTURN_NAME_PREFIXES      = join(",", var.name_prefixes)
       KEYTURN_SECRET_TAG         = var.secret_tag

@@ -200,11 +200,12 @@ def test_a_count_that_fails_is_logged_and_raised(
 def test_a_count_is_one_line(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What it returns, and its level."""
+    """What it returns, its level, and the stack that it is of."""
     fleet.report("e1", "v1")
     monkeypatch.setattr(counter, "_counter", lambda: Counter(fleet, fleet.catalog, wall=fleet.clock.wall))
+    monkeypatch.setenv(counter.STACK_VARIABLE, "keyturn")
     answer = counter.handler({}, None)
-    assert {"level": "INFO", **answer} == json.loads(capsys.readouterr().out)
+    assert {"level": "INFO", "stack": "keyturn", **answer} == json.loads(capsys.readouterr().out)
 
 
 def test_without_a_table_it_says_so() -> None:
