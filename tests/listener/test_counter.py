@@ -164,6 +164,7 @@ def test_the_longest_wait_counts_and_is_named_first() -> None:
         "d": Current("2", 101.0),
     }
     assert Standing(1, 1, 60.0, ("b", "a", "c", "d")) == standing(reports, truth, 100.0)
+    assert Standing(1, 1, 0.0, ("d",)) == standing(reports, {"d": truth["d"]}, 100.0)
 
 
 def test_the_line_names_some_secrets_and_no_version() -> None:
