@@ -15,7 +15,7 @@ from keyturn.metrics.hook import Metric
 from keyturn.model.names import secret_key
 from keyturn.model.protocols import SweptTable
 from keyturn.testing.fakes import FakeMarkers, FakeSecretsManager
-from rotation_listener.counter import line_of
+from rotation_listener.counting import line_of
 from rotation_listener.listener import Listener, Settings
 from tests.hosts import host_of
 from tests.listener.test_events import at

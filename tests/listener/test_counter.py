@@ -16,7 +16,8 @@ from keyturn.model.names import parameter_key, secret_key
 from keyturn.model.versions import Described
 from keyturn.testing.fakes import PARAMETERS_ARN, FakeClock, FakeParameterStore, FakeSecretsManager
 from rotation_listener import counter
-from rotation_listener.counter import Counter, counter_of, line_of
+from rotation_listener.counter import counter_of
+from rotation_listener.counting import Counter, line_of
 
 NAME = "prod/db"
 

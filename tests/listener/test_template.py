@@ -17,6 +17,7 @@ from keyturn.markers import schema
 from keyturn.markers.decisions import LIST_LAG_S
 from keyturn.markers.sweeper import Swept
 from rotation_listener import counter
+from rotation_listener.counting import line_of
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings
@@ -365,7 +366,7 @@ def test_the_counter_is_its_handler_and_has_its_settings(template: object) -> No
 
 def test_the_counters_filters_read_what_it_logs(template: object) -> None:
     """Their fields are in the line of a count."""
-    line = counter.line_of(Standing(2, 1, 7.5, ()))
+    line = line_of(Standing(2, 1, 7.5, ()))
     filters = resources(template, "AWS::Logs::MetricFilter")
     for name, field in {
         "Environments": "environments",
