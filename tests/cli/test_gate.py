@@ -14,6 +14,7 @@ from keyturn.cli.status.gate import Gate, waited
 from keyturn.cli.status.looking import Look
 from keyturn.cli.status.overview import Compared, Overview, compared
 from keyturn.cli.status.places import Place, Visit
+from keyturn.cli.status.shown import waiting
 from keyturn.convergence.table import ConvergenceTable, ReportsRead
 from keyturn.errors import ConfigurationError, KeyturnError, MarkerTableError
 from keyturn.model.markers import Head, Marker, Report
@@ -101,6 +102,33 @@ def test_it_waits_on_after_a_failed_look_until_its_own_end() -> None:
     )
     assert Gate().is_open(found)
     assert 2 == len(told)
+
+
+def test_what_keeps_it_shut_is_told_by_place() -> None:
+    """A failed look, a table or a copy of its head that no sweep renews, who is behind; not what is well."""
+    at = Place("111122223333", "eu-west-1")
+    unswept = Overview(None, (), (None,))
+    told = waiting(
+        [failed(), Visit(at, Look(unswept, None)), Visit(at, seen("v2", "v1")), Visit(at, seen("v2"))],
+        Gate(9),
+    )
+    where = "111122223333 eu-west-1"
+    assert [
+        f"{where} the look failed: marker table 'markers': throttled",
+        f"{where} no marker counts",
+        f"{where} no marker counts for readers of head#1",
+        f"{where} prod/db 1 of 2 environments on v2",
+        "3 of 9 expected environments report",
+    ] == told
+
+
+def test_what_nobody_can_judge_keeps_nobody_waiting() -> None:
+    """A secret of another account, of which no version is known here, is not told of."""
+    foreign = Report("e1", {DB: "v2", DB + "x": "v1"}, NOW_S, NOW_S + 900)
+    overview = Overview(HEAD, [ON_DB])
+    fleet = fleet_of(ReportsRead((foreign,), 0, NOW_S), overview, NOW_S, all_secrets=True)
+    visits = of(Look(overview, fleet))
+    assert ([], True) == (waiting(visits, Gate()), Gate().is_open(visits))
 
 
 # The command

@@ -44,14 +44,18 @@ def _reasons(visit: Visit) -> Iterator[str]:
         yield f"the look failed: {visit.error}"
     if visit.look is None:
         return
-    if not visit.look.overview.has_lease:
+    overview = visit.look.overview
+    if not overview.has_lease:
         yield "no marker counts"
-    yield from (f"{named(one.key)} {one.verdict.value}" for one in visit.look.overview.wrong)
+    if overview.without_lease:
+        yield f"no marker counts for readers of {', '.join(overview.without_lease)}"
+    yield from (f"{named(one.key)} {one.verdict.value}" for one in overview.wrong)
     yield from (f"{named(one.key)} {fleets.headline(one)}" for one in _behind(visit.look.fleet))
 
 
 def _behind(fleet: Fleet | None) -> list[Convergence]:
-    return [one for one in fleet.secrets if not one.is_complete] if fleet is not None else []
+    secrets = fleet.secrets if fleet is not None else ()
+    return [one for one in secrets if one.current is not None and not one.is_complete]
 
 
 def _place_rows(visits: Sequence[Visit]) -> Iterator[tuple[str, str, str, str, str]]:
