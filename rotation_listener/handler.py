@@ -7,10 +7,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
@@ -19,6 +18,7 @@ from keyturn.markers.table import MarkerTable
 from keyturn.model.names import name_in
 from keyturn.runtime.host import THIS_HOST
 from rotation_listener.listener import Listener, Settings, Summary
+from rotation_listener.parallel import side_by_side
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient
@@ -33,13 +33,6 @@ TIME_KEPT_MS: Final = 20_000
 
 They are enough for the retries of one secret, the settle time, and one write.
 """
-
-
-SIDE_BY_SIDE: Final = 8
-"""So many secrets are described at a time: some 200 a second, of the 10,000 that an account may."""
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 def handler(event: object, context: object) -> Summary:
@@ -74,15 +67,7 @@ def _listener() -> Listener:
         tag=settings.secret_tag,
     )
     parameters = _parameters(settings.parameter_prefixes)
-    return Listener(settings, catalog, table, THIS_HOST, parameters, parallel=_side_by_side)
-
-
-def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterable[_R]:
-    """Call `work` for these items in some threads, and return the results in their order."""
-    if len(items) < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
-        return list(threads.map(work, items))
+    return Listener(settings, catalog, table, THIS_HOST, parameters, parallel=side_by_side)
 
 
 def _parameters(prefixes: tuple[str, ...]) -> Listing | None:

@@ -59,10 +59,10 @@ class Settings:
             raise ConfigurationError("KEYTURN_MARKER_TABLE is not set: give the name or ARN of the table")
         return cls(
             table,
-            name_prefixes=_listed(environment.get("KEYTURN_NAME_PREFIXES", "")),
+            name_prefixes=listed(environment.get("KEYTURN_NAME_PREFIXES", "")),
             settle_s=_settle_s(environment.get("KEYTURN_SETTLE_S", "")),
-            parameter_prefixes=_listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
-            secret_tag=_tag(environment.get("KEYTURN_SECRET_TAG", "")),
+            parameter_prefixes=listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
+            secret_tag=tag_of(environment.get("KEYTURN_SECRET_TAG", "")),
             head_copies=_head_copies(environment.get("KEYTURN_HEAD_COPIES", "")),
             pace_s=_pace_s(environment.get("KEYTURN_PACE_S", "")),
         )
@@ -76,11 +76,13 @@ class Settings:
         return not self.name_prefixes or name.startswith(self.name_prefixes)
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a variable that holds a list with commas."""
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
-def _tag(text: str) -> Tag | None:
+def tag_of(text: str) -> Tag | None:
+    """Return the tag in KEYTURN_SECRET_TAG. Raises `ConfigurationError` for what cannot be one."""
     try:
         return Tag.of(text)
     except ConfigurationError as error:

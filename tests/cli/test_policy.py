@@ -58,6 +58,16 @@ CASES: Sequence[tuple[str, Sequence[Statement]]] = (
         ),
     ),
     (
+        f"counter --convergence-table fleet --parameters --log-group {LOG_GROUP} {OF_TABLE}",
+        roles.counter(
+            PLACE,
+            convergence_table="fleet",
+            parameters=True,
+            log_group=LOG_GROUP,
+            table_key=KEY,
+        ),
+    ),
+    (
         f"announcer --secret a {TABLE} {OF_TABLE}",
         roles.announcer(PLACE, secrets=["a"], marker_table="markers", table_key=KEY),
     ),

@@ -10,11 +10,14 @@ from typing import cast
 import pytest
 
 from keyturn.aws.catalog import Tag
-from keyturn.cache.limits import DEFAULTS
+from keyturn.cache.limits import DEFAULTS, REPORT_TTL_S
+from keyturn.convergence.counting import Standing
 from keyturn.convergence.table import EXPIRES
 from keyturn.markers import schema
 from keyturn.markers.decisions import LIST_LAG_S
 from keyturn.markers.sweeper import Swept
+from rotation_listener import counter
+from rotation_listener.counting import line_of
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
 from rotation_listener.handler import handler
 from rotation_listener.listener import Settings
@@ -24,7 +27,7 @@ from tests.templates import read_template
 from tools.build_listener import ROOT
 
 PATH = ROOT / "infra" / "template.yaml"
-SWEEP_EVERY_S = 300
+SWEEP_EVERY_S = COUNT_EVERY_S = 300
 NAMES = (
     *("Name", "AlarmName", "BucketName", "FilterName", "LogGroupName"),
     *("ManagedPolicyName", "QueueName", "RoleName", "TableName", "TrailName"),
@@ -84,7 +87,7 @@ def test_the_schedule_asks_for_a_sweep(template: object) -> None:
 
 
 def test_every_rule_may_invoke_the_listener_and_set_its_events_aside(template: object) -> None:
-    """Each has a permission of its own, a retry policy and the queue, whose policy names it.
+    """Each has a permission of its own, a retry policy and the queue, whose policy names it. So has Count.
 
     The permission is for that rule's ARN, which has the account in it, so EventBridge is nobody's deputy. A
     condition on the source's account besides would let EventBridge invoke nothing.
@@ -93,6 +96,13 @@ def test_every_rule_may_invoke_the_listener_and_set_its_events_aside(template: o
     permissions = resources(template, "AWS::Lambda::Permission").values()
     of_each = [{"Fn::GetAtt": [name, "Arn"]} for name in rules]
     assert of_each == [one["SourceArn"] for one in permissions]
+    functions = {
+        name: {"Fn::GetAtt": ["Counter" if name == "Count" else "Listener", "Arn"]} for name in rules
+    }
+    assert functions == {name: at(rule, "Targets[0].Arn") for name, rule in rules.items()}
+    assert [function["Fn::GetAtt"][0] for function in functions.values()] == [
+        at(one, "FunctionName.Ref") for one in permissions
+    ]
     assert not [one for one in permissions if "SourceAccount" in one]
     statement = "Resources.UndeliveredPolicy.Properties.PolicyDocument.Statement[0]"
     may_send = at(template, f"{statement}.Condition.ArnEquals.aws:SourceArn")
@@ -130,13 +140,22 @@ def test_two_stacks_can_live_side_by_side(template: object) -> None:
         at(parameter, "Condition"),
         at(parameter, "Properties.Name"),
     )
+    assert ("HasConvergenceTableParameter", {"Ref": "ConvergenceTableParameter"}) == (
+        at(template, "Resources.ConvergenceTableNameParameter.Condition"),
+        at(template, "Resources.ConvergenceTableNameParameter.Properties.Name"),
+    )
     assert named == [
         ("MarkerTableParameter", "Name"),
         ("LeaseRenewed", "LogGroupName"),
         ("FoundBySweep", "LogGroupName"),
+        ("ConvergenceTableNameParameter", "Name"),
+        ("Environments", "LogGroupName"),
+        ("Behind", "LogGroupName"),
+        ("OldestBehind", "LogGroupName"),
     ]
-    for one in resources(template, "AWS::Logs::MetricFilter").values():
-        assert {"Ref": "ListenerLog"} == one["LogGroupName"]
+    for name, one in resources(template, "AWS::Logs::MetricFilter").items():
+        log = "ListenerLog" if name in ("LeaseRenewed", "FoundBySweep") else "CounterLog"
+        assert {"Ref": log} == one["LogGroupName"]
         assert {"Fn::Sub": "keyturn/${AWS::StackName}"} == at(one, "MetricTransformations[0].MetricNamespace")
 
 
@@ -263,6 +282,8 @@ def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
     """What an alarm watches is published by Lambda or SQS, or by a filter of the stack."""
     filters = resources(template, "AWS::Logs::MetricFilter").values()
     published = {at(one, "MetricTransformations[0].MetricName") for one in filters}
+    # Of how many there are, and how many are behind, an idle environment may be one.
+    published -= {"Environments", "Behind"}
     alarms = resources(template, "AWS::CloudWatch::Alarm")
     own = {one["MetricName"] for one in alarms.values() if one["Namespace"] not in ("AWS/SQS", "AWS/Lambda")}
     assert published == own
@@ -274,6 +295,7 @@ def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
         "ThrottlesAlarm",
         "LeaseAlarm",
         "EventPathAlarm",
+        "BehindAlarm",
     } == alarms.keys()
 
 
@@ -291,6 +313,69 @@ def test_the_filters_read_what_a_sweep_logs(template: object) -> None:
     assert '{ $.outcome = "swept" }' == filters["LeaseRenewed"]["FilterPattern"]
     assert "$.found_by_sweep" == at(filters["FoundBySweep"], "MetricTransformations[0].MetricValue")
     assert "found_by_sweep" in {field.name for field in fields(Swept)}
+
+
+def test_an_environment_that_does_not_follow_is_an_alarm_and_a_silent_counting_too(template: object) -> None:
+    """By the time since the rotation, longer than the report of an environment that is gone may count.
+
+    Without data the state is none: a new stack pages nobody, and the end of the counting is told. Each period
+    has two counts at least.
+    """
+    alarm = resources(template, "AWS::CloudWatch::Alarm")["BehindAlarm"]
+    assert ("OldestBehind", "Maximum", {"Ref": "BehindSeconds"}) == (
+        alarm["MetricName"],
+        alarm["Statistic"],
+        alarm["Threshold"],
+    )
+    assert ("missing", alarm["AlarmActions"]) == (alarm["TreatMissingData"], alarm["InsufficientDataActions"])
+    assert cast("int", alarm["Period"]) >= 2 * COUNT_EVERY_S
+    assert "rate(5 minutes)" == at(template, "Resources.Count.Properties.ScheduleExpression")
+    default, least = (at(template, f"Parameters.BehindSeconds.{name}") for name in ("Default", "MinValue"))
+    assert REPORT_TTL_S <= cast("int", least) < cast("int", default)
+
+
+def test_the_counter_is_its_handler_and_has_its_settings(template: object) -> None:
+    """It is there only where there are reports, with code of the listener's package and a log of its own."""
+    function = "Resources.Counter.Properties"
+    assert f"{counter.__name__}.handler" == at(template, f"{function}.Handler")
+    assert at(template, "Resources.Listener.Properties.Code") == at(template, f"{function}.Code")
+    assert {"Ref": "CounterLog"} == at(template, f"{function}.LoggingConfig.LogGroup")
+    every = at(template, "Resources")
+    assert isinstance(every, dict)
+    about = {name for name in every if name.startswith("Count")}
+    assert {"Converges"} == {every[name]["Condition"] for name in about}
+    values = {
+        "KEYTURN_CONVERGENCE_TABLE": "t",
+        "KEYTURN_NAME_PREFIXES": "a,b",
+        "KEYTURN_SECRET_TAG": "keyturn=yes",
+        "KEYTURN_PARAMETER_PREFIXES": "/a/, /b/",
+    }
+    variables = at(template, f"{function}.Environment.Variables")
+    assert isinstance(variables, dict)
+    assert {*values, counter.STACK_VARIABLE} == variables.keys()
+    read = set[str]()
+
+    class Variables(dict[str, str]):
+        def get(self, key: str, default: str = "") -> str:  # type: ignore[override] # a fake
+            read.add(key)
+            return super().get(key, default)
+
+    counter.counter_of(Variables(values))
+    assert values.keys() == read
+
+
+def test_the_counters_filters_read_what_it_logs(template: object) -> None:
+    """Their fields are in the line of a count."""
+    line = line_of(Standing(2, 1, 7.5, ()))
+    filters = resources(template, "AWS::Logs::MetricFilter")
+    for name, field in {
+        "Environments": "environments",
+        "Behind": "behind",
+        "OldestBehind": "oldest_behind_s",
+    }.items():
+        assert f"$.{field}" == at(filters[name], "MetricTransformations[0].MetricValue")
+        assert f"{{ $.{field} >= 0 }}" == filters[name]["FilterPattern"]
+        assert isinstance(line[field], int | float)
 
 
 def test_the_function_is_the_handler_and_has_its_settings(template: object) -> None:

@@ -78,11 +78,12 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
     )
 
 
-def _convergence_table(help_: str) -> Callable[[_F], _F]:
+def _convergence_table(help_: str, *, required: bool = False) -> Callable[[_F], _F]:
     return click.option(
         "--convergence-table",
         envvar="KEYTURN_CONVERGENCE_TABLE",
         show_envvar=True,
+        required=required,
         help=f"Name or ARN of the convergence table, {help_}",
     )
 
@@ -162,6 +163,35 @@ def listener(
             parameters=parameters,
             log_group=log_group,
             queue=queue,
+            table_key=table_key,
+        )
+    )
+
+
+@command.command
+@_convergence_table("whose reports are counted.", required=True)
+@click.option("--parameters", is_flag=True, help="Parameters are counted as well.")
+@click.option("--log-group", help="ARN of the function's log group, ending in :*")
+@_table_key
+@_placed
+def counter(
+    *,
+    place: Place,
+    convergence_table: str,
+    parameters: bool,
+    log_group: str | None,
+    table_key: str | None,
+) -> None:
+    """Print the policy of the function that counts which environments are behind.
+
+    infra/template.yaml and infra/terraform have the same policy.
+    """
+    _echo(
+        roles.counter(
+            place,
+            convergence_table=convergence_table,
+            parameters=parameters,
+            log_group=log_group,
             table_key=table_key,
         )
     )
