@@ -184,7 +184,7 @@ def counter(
 ) -> None:
     """Print the policy of the function that counts which environments are behind.
 
-    infra/template.yaml and infra/terraform have the same policy.
+    The template and the Terraform module of `keyturn stack` have the same policy.
     """
     _echo(
         roles.counter(
