@@ -301,8 +301,8 @@ BUGS: Final = (
     Bug(
         "AWSPENDING is read ahead",
         _CACHE,
-        "                if held.stage != AWSPENDING and not held.pauses(now)\n",
-        "                if not held.pauses(now)\n",
+        "            is_wanted = held.stage != AWSPENDING and not held.pauses(now)\n",
+        "            is_wanted = not held.pauses(now)\n",
     ),
     Bug(
         "others are served whatever is there while one refreshes",
@@ -484,8 +484,8 @@ BUGS: Final = (
     Bug(
         "a child goes on with the lock of its parent's thread",
         _COPIES,
-        "        self.lock = threading.RLock()\n",
-        "        self.lock = getattr(self, 'lock', None) or threading.RLock()\n",
+        "        self.lock = new_lock()\n",
+        "        self.lock = getattr(self, 'lock', None) or new_lock()\n",
     ),
     Bug(
         "close waits for the convergence table without a deadline",
@@ -691,8 +691,8 @@ BUGS: Final = (
     Bug(
         "there is no ceiling of the reads that markers can cause",
         _ALLOWANCE,
-        "            self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
-        "            self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        "        self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
+        "        self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
         weather="markers forged all the time",
     ),
     Bug(

@@ -18,6 +18,7 @@ import keyturn.cache.flights
 import keyturn.convergence.reporter
 import keyturn.login.caller
 import keyturn.login.turns
+import keyturn.runtime.locks
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
 FLIGHTS = ("keyturn-read", "keyturn-check")
@@ -199,7 +200,9 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.login.turns,
             keyturn.cache.background,
             keyturn.convergence.reporter,
+            keyturn.runtime.locks,
         ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
+        stack.enter_context(patch.object(keyturn.runtime.locks, "HAS_GAP", new=False))
         stack.enter_context(patch.object(keyturn.cache.flights, "start_thread", start_thread))
         yield
