@@ -183,7 +183,7 @@ def refused_pickle(value: object) -> str:
     """A pickle, or why there is none."""
     try:
         return pickle.dumps(value).decode("latin-1")
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
         return f"refused: {error!r}"
 
 
