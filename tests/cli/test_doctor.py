@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,8 +14,9 @@ import pytest
 from keyturn.aws.faults import Fault, FaultKind
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.doctor.command import diagnose, exit_code
-from keyturn.cli.doctor.events import lets_in, matches
-from keyturn.cli.doctor.finding import Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor.events import lets_in
+from keyturn.cli.doctor.finding import Cause, Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor.rules import matches
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import CANARY, TABLE, World
 
@@ -72,6 +74,9 @@ class Clinic:
             "ListSecrets": {},
             "ListRules": {"Rules": RULES},
             "ListTargetsByRule": {"Targets": TARGETS},
+            "ListRuleNamesByTarget": {"RuleNames": ["events", "sweep"]},
+            "ListFunctions": {},
+            "GetCallerIdentity": {"Account": "111122223333"},
             "GetFunctionConfiguration": {"Environment": {"Variables": {"KEYTURN_MARKER_TABLE": TABLE}}},
             "GetPolicy": allowing(by("events"), by("sweep")),
             "DescribeTrails": {"trailList": [{"Name": "all", "TrailARN": "arn:trail"}]},
@@ -148,17 +153,23 @@ def test_nothing_is_found_where_all_is_well(clinic: Clinic) -> None:
 
 
 WRONG: Sequence[tuple[str, str, Mapping[str, object] | Fault, str, str]] = (
-    ("table", "DescribeTable", NOT_FOUND, "there is no table", "deploy"),
+    ("table", "DescribeTable", NOT_FOUND, "there is no table", f"create-table --table-name {TABLE} "),
     ("markers", "BatchGetItem", DENIED, "dynamodb:BatchGetItem", "keyturn policy reader"),
     ("head", "GetItem", DENIED, "dynamodb:GetItem", "allow dynamodb:GetItem"),
     ("head", "GetItem", UNREACHABLE, "https://dynamodb.test does not answer", "VPC endpoint"),
     ("secrets", "ListSecrets", UNREACHABLE, "https://secretsmanager.test does not answer", "VPC endpoint"),
     ("rule", "ListRules", {"Rules": RULES[1:]}, "there is no rule", "deploy"),
-    ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "deploy"),
+    ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "put-rule --name listener-Sweep"),
     ("rule", "ListTargetsByRule", {"Targets": []}, "has no function as its target", "deploy"),
     ("rule", "ListTargetsByRule", {"Targets": QUEUE}, "has no function as its target", "deploy"),
-    ("schedule", "ListTargetsByRule", {"Targets": []}, "there is no schedule", "deploy"),
-    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which does not exist", "deploy"),
+    (
+        "schedule",
+        "ListRuleNamesByTarget",
+        {"RuleNames": ["events"]},
+        "there is no schedule",
+        "rate(5 minutes)",
+    ),
+    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which does not exist", "help runbook"),
     ("rule", "GetFunctionConfiguration", {}, "writes no marker table", "that listener's table"),
     ("permission", "GetPolicy", NOT_FOUND, "by rule events", "add-permission --function-name listener"),
     ("permission", "GetPolicy", allowing(by("events")), "by rule sweep", f"--source-arn {RULE}/sweep"),
@@ -180,6 +191,120 @@ def test_what_is_wrong_is_named_with_its_fix(
     found = findings[check]
     assert (Level.WRONG, True, True) == (found.level, what in found.what, fix in found.fix), found
     assert exit_code(findings.values()) == 1
+
+
+VPC = ("events", "lambda", "cloudtrail", "sts")
+"""Services to which a VPC with the documented endpoints has no way."""
+
+
+def test_a_network_with_the_documented_endpoints_has_no_fault(clinic: Clinic) -> None:
+    """What only the doctor calls does not answer there: unknown, and nothing for a reader to do."""
+
+    class Network:
+        def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+            if service in VPC:
+                raise RefusedCallError(f"{service}:{operation}", UNREACHABLE, f"https://{service}.test")
+            return clinic.call(service, operation, **request)
+
+    findings = diagnose(Subject(Network(), TABLE, REGION, clinic.clock.wall, ["prod/db"]))
+    unseen = {one.check: one.cause for one in findings if one.level is not Level.OK}
+    assert dict.fromkeys(("rule", "schedule", "permission", "trail"), Cause.NO_ANSWER) == unseen
+    assert {Level.OK, Level.UNKNOWN} == {one.level for one in findings}
+    assert exit_code(findings) == 3
+
+
+STRANGERS = f"arn:aws:dynamodb:{REGION}:444455556666:table/{TABLE}"
+
+
+def test_the_table_of_another_account_is_said_to_be_of_another_account(clinic: Clinic) -> None:
+    """Its rules cannot be looked at from here, though a table here has the same name."""
+    findings = clinic.findings(table=STRANGERS)
+    assert (Level.NOTE, Cause.OTHER_ACCOUNT) == (findings["account"].level, findings["account"].cause)
+    assert "of account 444455556666, and this role is of account 111122223333" in findings["account"].what
+    for check in ("rule", "schedule", "permission", "trail"):
+        assert (Level.UNKNOWN, Cause.OTHER_ACCOUNT) == (findings[check].level, findings[check].cause)
+    clinic.answers["GetCallerIdentity"] = {"Account": "444455556666"}
+    assert clinic.findings(table=STRANGERS)["account"].level is Level.OK
+
+
+def test_hundreds_of_other_schedules_cost_no_call(clinic: Clinic) -> None:
+    """One call names the listener's rules, and each list is asked for once, whichever checks need it."""
+    others = [
+        {"Name": f"job-{number}", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}
+        for number in range(200)
+    ]
+    clinic.answers["ListRules"] = {"Rules": [*others, *RULES]}
+    assert clinic.findings()["schedule"].level is Level.OK
+    asked = [call for call in clinic.calls if call.startswith(("events:", "lambda:"))]
+    assert 6 == len(asked), asked
+
+
+def test_what_hangs_is_unknown_after_the_deadline(clinic: Clinic) -> None:
+    """The other checks say what they found, and the call that has no answer is named."""
+    hangs = threading.Event()
+
+    class Hanging:
+        def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+            if service == "events":
+                hangs.wait()
+            return clinic.call(service, operation, **request)
+
+    findings = {
+        one.check: one for one in diagnose(Subject(Hanging(), TABLE, REGION, clinic.clock.wall), within_s=0.2)
+    }
+    hangs.set()
+    late = {name: one for name, one in findings.items() if one.level is not Level.OK}
+    assert {"rule", "schedule", "permission"} == late.keys()
+    for one in late.values():
+        assert (Cause.NOT_LOOKED_AT, True) == (one.cause, "events:ListRules had no answer" in one.what)
+
+
+def test_a_defect_of_a_check_is_raised(clinic: Clinic) -> None:
+    """In the thread that asked, as it would be without threads."""
+    del clinic.answers["ListSecrets"]
+    with pytest.raises(KeyError, match="ListSecrets"):
+        clinic.findings()
+
+
+def test_every_rule_of_the_listener_needs_its_permission(clinic: Clinic) -> None:
+    """A rule for CloudTrail's events too; all commands are given at once."""
+    trail = {"source": ["aws.secretsmanager"], "detail-type": ["AWS API Call via CloudTrail"]}
+    more = {
+        "Name": "trail",
+        "Arn": f"{RULE}/trail",
+        "State": "ENABLED",
+        "EventPattern": json.dumps(trail),
+    }
+    clinic.answers |= {
+        "ListRules": {"Rules": [*RULES, more]},
+        "ListRuleNamesByTarget": {"RuleNames": ["events", "sweep", "trail"]},
+        "GetPolicy": allowing(by("events")),
+    }
+    found = clinic.findings()["permission"]
+    assert (Level.WRONG, True) == (found.level, "by rule sweep, trail" in found.what), found
+    assert 2 == found.fix.count("aws lambda add-permission --function-name listener ")
+
+
+def test_a_rule_that_was_deleted_gets_the_name_that_it_had(clinic: Clinic) -> None:
+    """The function's policy still has it, so the rule is the stack's again and may invoke the function."""
+    name = "keyturn-SecretLabelUpdated-AbCd"
+    clinic.answers |= {
+        "ListRules": {"Rules": RULES[1:]},
+        "ListFunctions": {
+            "Functions": [
+                {
+                    "FunctionArn": FUNCTION,
+                    "Handler": "rotation_listener.handler.handler",
+                    "Environment": {"Variables": {"KEYTURN_MARKER_TABLE": TABLE}},
+                }
+            ]
+        },
+        "GetPolicy": allowing(by(name), by("sweep")),
+    }
+    fix = clinic.findings()["rule"].fix
+    assert fix.startswith(f"aws events put-rule --name {name} --event-pattern ")
+    assert f" && aws events put-targets --rule {name} --targets " in fix
+    assert "add-permission" not in fix
 
 
 @pytest.mark.parametrize(
