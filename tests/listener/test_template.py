@@ -16,7 +16,7 @@ from keyturn.markers import schema
 from keyturn.markers.decisions import LIST_LAG_S
 from keyturn.markers.sweeper import Swept
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
-from rotation_listener.handler import handler
+from rotation_listener.handler import STACK_VARIABLE, handler
 from rotation_listener.listener import Settings
 from tests.listener.test_events import at
 from tests.policies.test_stack import Deployed
@@ -64,7 +64,9 @@ def test_parameters_are_watched_by_their_prefixes_or_not_at_all(template: object
     assert {"Fn::Or": [{"Condition": "SweepsParameters"}, every]} == conditions["WatchesParameters"]
     given = {"ParameterPrefixes": "/prod/,flat"}
     pattern = at(template, f"{rule}.Properties.EventPattern.detail")
-    assert {"name": [{"prefix": "/prod/"}, {"prefix": "flat"}]} == Deployed(
+    prefixes = [{"prefix": "/prod/"}, {"prefix": "flat"}]
+    expiry = {"policy-type": ["Expiration"], "parameter-name": prefixes}
+    assert {"$or": [{"name": prefixes}, expiry]} == Deployed(
         chosen={"SweepsParameters": True}, parameters=given
     ).resolved(pattern)
     assert {"Ref": "AWS::NoValue"} == Deployed(parameters=given).resolved(pattern)
@@ -308,7 +310,7 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
     }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
-    assert values.keys() == variables.keys()
+    assert variables.keys() == {*values, STACK_VARIABLE}
     expected = Settings("t", ("a", "b"), 3.0, ("/a/", "/b/"), Tag("keyturn", "yes"), 4, 12.5)
     assert expected == Settings.of(values)
 
