@@ -12,7 +12,6 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from keyturn.cli.account import Account
 from keyturn.cli.doctor.command import Clients, diagnose
 from keyturn.cli.doctor.finding import Level, Subject
 from keyturn.cli.root import root
