@@ -500,3 +500,21 @@ def test_an_endpoint_that_nobody_serves_is_named(world: World) -> None:
     result = world.run("doctor", environment={"AWS_ENDPOINT_URL": nobody})
     assert (1, True) == (result.exit_code, f"{nobody} does not answer" in result.stdout)
     assert CANARY not in result.output
+
+
+def test_an_environment_without_a_client_is_a_finding(world: World) -> None:
+    """No Region: the only finding, as JSON too, so that a program gets its document."""
+    nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
+    result = world.run("doctor", "--json", environment=nowhere)
+    (found,) = json.loads(result.stdout)["findings"]
+    assert (1, "clients", "no-client") == (result.exit_code, found["check"], found["cause"])
+    assert "AWS_REGION" in found["fix"]
+
+
+def test_a_finding_that_is_not_ok_names_its_cause(world: World) -> None:
+    """In both forms, and the command says where each cause has its section."""
+    findings = cast("list[dict[str, str]]", world.asked("doctor")["findings"])
+    assert {one["level"] == "ok" for one in findings if not one["cause"]} == {True}
+    shown = world.run("doctor").stdout
+    assert [one["cause"] for one in findings if one["cause"] not in shown] == []
+    assert "keyturn help runbook" in shown

@@ -196,8 +196,10 @@ def test_a_clock_that_is_off_is_named(table: str, off_s: float, way: str) -> Non
 def test_what_aws_refuses_is_named(table: str, *, code: str, status: int, level: str, says: str) -> None:
     """As DynamoDB answers it; a proxy gives the answers that the emulator itself never gives."""
     with FaultProxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        # Its first call loads models, which takes seconds.
+        boto3.client("dynamodb", endpoint_url=proxy.url).list_tables()
         proxy.break_by({"service": "dynamodb", "error": {"code": code, "status": status}})
-        finding = found(AWS_ENDPOINT_URL=proxy.url)["head"]
+        finding = found(AWS_ENDPOINT_URL_DYNAMODB=proxy.url)["head"]
     assert (level, True) == (finding[0], says in finding[1]), finding
 
 

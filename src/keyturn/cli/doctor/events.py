@@ -57,8 +57,8 @@ def schedule(subject: Subject) -> Finding:
     elsewhere = _of_another_place(SCHEDULE.check, subject)
     if elsewhere is not None:
         return elsewhere
-    if rules.schedules(subject) and not rules.listeners_of(subject):
-        what = "no listener of this table is known here, so it is not known which schedule is its own"
+    if rules.schedules(subject) and not rules.suspects_of(subject):
+        what = "no listener is known here, so it is not known which schedule is its own"
         return unknown(SCHEDULE.check, Cause.NO_SCHEDULE, what, "see the finding about the rule")
     return _judged(SCHEDULE, subject)
 

@@ -65,11 +65,11 @@ def event_rules(subject: Subject) -> list[Fed]:
 
 
 def sweep_rules(subject: Subject) -> list[Fed]:
-    """Return the schedules that tell a listener of this table to sweep, with these targets.
+    """Return the schedules that tell a listener to sweep, with these targets.
 
-    Only the schedules of the listener are looked at, which one call names: an account may have hundreds.
+    Only the schedules of `suspects_of` are looked at, which one call names: an account may have hundreds.
     """
-    reach = [one for function in listeners_of(subject) for one in _rules_that_reach(subject, function)]
+    reach = [one for function in suspects_of(subject) for one in _rules_that_reach(subject, function)]
     scheduled = [one for one in reach if one.get("ScheduleExpression")]
     fed = [(one, [target for target in targets_of(subject, one) if sweeps(target)]) for one in scheduled]
     return [(one, targets) for one, targets in fed if targets]
@@ -110,13 +110,23 @@ def functions_among(targets: Iterable[Target]) -> list[str]:
 def listeners_of(subject: Subject) -> list[str]:
     """Return the functions that write this table, as far as they can be found.
 
-    They are the targets of the rules about secrets and parameters. Without such a rule, every function of the
-    account is looked at.
+    They are among the targets of the rules about secrets and parameters. Without such a rule, every function
+    of the account is looked at.
     """
+    found = [arn for arn in _reached(subject) if writes(subject, table_of(subject, arn), arn)]
+    return found or list(_listeners_without_a_rule(subject))
+
+
+def suspects_of(subject: Subject) -> list[str]:
+    """Return the listeners of this table; without any, the functions that may be those of another table."""
+    return listeners_of(subject) or _reached(subject)
+
+
+def _reached(subject: Subject) -> list[str]:
+    """Return the functions that get events about secrets or parameters, each once."""
     about = [one for one in all_rules(subject) if _is_of_a_source(one.get("EventPattern"))]
     reached = functions_among(target for one in about for target in targets_of(subject, one))
-    found = [arn for arn in dict.fromkeys(reached) if writes(subject, table_of(subject, arn), arn)]
-    return found or list(_listeners_without_a_rule(subject))
+    return list(dict.fromkeys(reached))
 
 
 def _is_of_a_source(pattern: object) -> bool:
