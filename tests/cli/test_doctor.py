@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.hanging import HANGS, resolved
 from keyturn.aws.faults import Fault, FaultKind
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.doctor.command import diagnose, exit_code
 from keyturn.cli.doctor.events import lets_in
 from keyturn.cli.doctor.finding import Cause, Finding, Level, RefusedCallError, Subject
 from keyturn.cli.doctor.rules import matches
+from keyturn.cli.doctor.running import WITHIN_S
+from keyturn.cli.root import root
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import CANARY, TABLE, World
 
@@ -422,6 +428,34 @@ def test_rules_are_found_on_every_page(clinic: Clinic) -> None:
     assert (Level.OK, Level.OK) == (found["rule"].level, found["schedule"].level)
 
 
+def test_a_target_may_be_an_alias(clinic: Clinic) -> None:
+    """The commands name it, and a rule's name that no statement may have as its id."""
+    rule = {**RULES[0], "Name": "events.all", "Arn": f"{RULE}/events.all"}
+    clinic.answers |= {
+        "ListRules": {"Rules": [rule]},
+        "ListRuleNamesByTarget": {"RuleNames": ["events.all"]},
+        "ListTargetsByRule": {"Targets": [{"Id": "1", "Arn": f"{FUNCTION}:live"}]},
+        "GetPolicy": NOT_FOUND,
+    }
+    fix = clinic.findings()["permission"].fix
+    assert fix.startswith(
+        "aws lambda add-permission --function-name listener:live --statement-id events-all "
+    )
+    assert fix.endswith(f" --source-arn {RULE}/events.all")
+
+
+def test_a_convergence_table_of_another_place_is_found(clinic: Clinic) -> None:
+    """As the marker table is: another Region is wrong, another account worth knowing."""
+    for arn, check in (
+        ("arn:aws:dynamodb:us-east-1:111122223333:table/fleet", "region"),
+        (f"arn:aws:dynamodb:{REGION}:444455556666:table/fleet", "account"),
+    ):
+        clinic.answers |= {"DescribeTimeToLive": {}, "PutItem": {}, "Scan": {}}
+        subject = Subject(clinic, TABLE, REGION, clinic.clock.wall, convergence=arn)
+        found = {one.check: one for one in diagnose(subject)}
+        assert arn in found[check].what
+
+
 def test_another_region_is_found(clinic: Clinic) -> None:
     """An ARN says where it is; the clients are elsewhere."""
     arn = "arn:aws:dynamodb:us-east-1:111122223333:table/markers"
@@ -518,3 +552,20 @@ def test_a_finding_that_is_not_ok_names_its_cause(world: World) -> None:
     shown = world.run("doctor").stdout
     assert [one["cause"] for one in findings if one["cause"] not in shown] == []
     assert "keyturn help runbook" in shown
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(sys.platform != "linux", reason="drops SYNs as Linux does, on addresses of 127/8")
+@pytest.mark.parametrize("what", [name for name, one in HANGS.items() if one.service == "secretsmanager"])
+def test_an_endpoint_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """It accepts and never answers, drops packets, or its name is not resolved: the doctor says so."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    begun_s = time.monotonic()
+    with HANGS[what].begin() as endpoint, resolved(endpoint):
+        environment = {"AWS_ENDPOINT_URL": endpoint.url, "KEYTURN_MARKER_TABLE": TABLE}
+        result = CliRunner().invoke(root, ["doctor", "--json"], env=environment)
+    assert time.monotonic() - begun_s < WITHIN_S + 5.0
+    findings = {one["check"]: one["cause"] for one in json.loads(result.stdout)["findings"]}
+    looked = {findings[name] for name in ("table", "head", "clock", "secrets", "rule", "trail")}
+    assert looked <= {"no-answer", "not-looked-at"}, findings

@@ -13,9 +13,15 @@ NO_VERSION = "keyturn-doctor-there-is-no-such-version"
 """A version id that no secret has. Asking for it shows the right to read, and reads nothing."""
 
 
+def named(subject: Subject) -> tuple[str, ...]:
+    """Return everything that is examined by its name or ARN: the tables and the secrets."""
+    reports = () if subject.convergence is None else (subject.convergence,)
+    return (subject.table, *reports, *subject.secrets)
+
+
 def region(subject: Subject) -> Finding:
     """Check that everything named by its ARN is in the clients' Region."""
-    for one in (subject.table, *subject.secrets):
+    for one in named(subject):
         arn = Arn.parse(one)
         if arn is not None and arn.region != subject.region:
             what = f"{one} is in {arn.region}, and these clients are in {subject.region}"
@@ -29,11 +35,11 @@ def account(subject: Subject) -> Finding:
 
     It may be of another account, which is worth knowing: only a role of that account can look at its rules.
     """
-    named = [(one, arn) for one in (subject.table, *subject.secrets) if (arn := Arn.parse(one)) is not None]
-    if not named:
+    arns = [(one, arn) for one in named(subject) if (arn := Arn.parse(one)) is not None]
+    if not arns:
         return Finding("account", Level.OK, "everything is named without an account, so it is of this role's")
     own = own_account(subject)
-    for one, arn in named:
+    for one, arn in arns:
         if arn.account != own:
             what = f"{one} is of account {arn.account}, and this role is of account {own}"
             fix = "if that is intended, also run keyturn doctor with a role of that account"

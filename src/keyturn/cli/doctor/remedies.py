@@ -73,15 +73,16 @@ def add_permission(function: str, rule: object, rule_arn: object) -> str:
     return shlex.join(
         (
             *("aws", "lambda", "add-permission", "--function-name", name_of(function)),
-            *("--statement-id", str(rule), "--action", "lambda:InvokeFunction"),
+            # A rule's name may have a dot, and the id of a statement may not.
+            *("--statement-id", str(rule).replace(".", "-"), "--action", "lambda:InvokeFunction"),
             *("--principal", EVENTBRIDGE, "--source-arn", str(rule_arn)),
         )
     )
 
 
 def name_of(function: str) -> str:
-    """Return a function's name, given its ARN."""
-    return function.rpartition(":")[2]
+    """Return a function's name, with its version or alias if it has one, given its ARN."""
+    return function.rpartition(":function:")[2]
 
 
 def sources_of(statement: Mapping[str, object]) -> list[list[str]]:
