@@ -233,6 +233,16 @@ def test_the_table_of_another_account_is_said_to_be_of_another_account(clinic: C
     assert clinic.findings(table=STRANGERS)["account"].level is Level.OK
 
 
+def test_a_listener_of_a_table_of_that_name_in_another_account_is_another(clinic: Clinic) -> None:
+    """The names are the same, and the tables are not."""
+    variables = {"Variables": {"KEYTURN_MARKER_TABLE": STRANGERS}}
+    clinic.answers["GetFunctionConfiguration"] = {"Environment": variables}
+    for check in ("rule", "schedule"):
+        found = clinic.findings()[check]
+        assert (Level.WRONG, Cause.OTHER_TABLE) == (found.level, found.cause)
+        assert f"writes table {STRANGERS}" in found.what
+
+
 def test_hundreds_of_other_schedules_cost_no_call(clinic: Clinic) -> None:
     """One call names the listener's rules, and each list is asked for once, whichever checks need it."""
     others = [
@@ -381,7 +391,7 @@ def test_a_listener_of_another_table_is_found(clinic: Clinic) -> None:
     variables = {"Variables": {"KEYTURN_MARKER_TABLE": arn}}
     clinic.answers["GetFunctionConfiguration"] = {"Environment": variables}
     found = clinic.findings()["rule"]
-    assert (Level.WRONG, True) == (found.level, "writes table another" in found.what)
+    assert (Level.WRONG, True) == (found.level, f"writes table {arn}" in found.what)
     assert clinic.findings(table=arn)["rule"].level is Level.OK
 
 

@@ -115,9 +115,7 @@ def _said(tables: Mapping[str, str | None]) -> Iterator[str]:
         if table is None:
             yield f"function {name}, which does not exist"
         else:
-            yield f"function {name}, which writes " + (
-                f"table {rules.name_of(table)}" if table else "no marker table"
-            )
+            yield f"function {name}, which writes " + (f"table {table}" if table else "no marker table")
 
 
 def permission(subject: Subject) -> Finding:
