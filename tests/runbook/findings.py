@@ -50,6 +50,24 @@ def unset_region(world: World) -> None:
     world.type("unset AWS_REGION AWS_DEFAULT_REGION")
 
 
+def lose_a_name(world: World) -> None:
+    """A name that no name server has stands for a VPC without DNS."""
+    world.of_doctor["AWS_ENDPOINT_URL_DYNAMODB"] = "http://dynamodb.invalid"
+    network = world.session.client("ec2").create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    world.export(VPC=network)
+
+
+def find_the_name(world: World) -> None:
+    """What the name server of the VPC then does."""
+    world.of_doctor.clear()
+
+
+def go_through_a_proxy(world: World) -> None:
+    """A proxy that nobody named in NO_PROXY."""
+    world.of_doctor["HTTP_PROXY"] = f"http://{LOCALHOST}:{free_port()}"
+    world.export(HOSTS=f"{LOCALHOST},169.254.169.254")
+
+
 def name_by_arn(world: World) -> None:
     """The variable has the table's ARN, and the clients are in another Region."""
     region, table = world.start["AWS_REGION"], world.start["TABLE"]
@@ -297,6 +315,8 @@ def hang(world: World) -> None:
 
 STORIES: Final[Mapping[Cause, Story]] = {
     Cause.NO_CLIENT: Story(unset_region),
+    Cause.NAME_NOT_RESOLVED: Story(lose_a_name, find_the_name),
+    Cause.BY_PROXY: Story(go_through_a_proxy),
     Cause.OTHER_REGION: Story(name_by_arn),
     Cause.OTHER_ACCOUNT: Story(name_of_a_stranger),
     Cause.NO_TABLE: Story(delete_table),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PAGE = "docs/runbook.md"
 SECRET = "prod/db"  # it is a name
 HEAD = {"pk": {"S": "head"}}
-OURS = re.compile(r"(AWS|KEYTURN)_\w+|STACK|TABLE|FUNCTION|ROLE|LOG|QUEUE|LISTENER")
+OURS = re.compile(r"(AWS|KEYTURN)_\w+|NO_PROXY|STACK|TABLE|FUNCTION|ROLE|LOG|QUEUE|LISTENER")
 
 Answer = Callable[[], Mapping[str, object]]
 

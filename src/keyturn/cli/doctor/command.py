@@ -12,13 +12,13 @@ from keyturn.aws.faults import Fault, FaultKind, fault_of
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
-from keyturn.cli.doctor import events, reading, table
+from keyturn.cli.doctor import events, network, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
 from keyturn.cli.doctor.running import WITHIN_S, side_by_side
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.errors import ConfigurationError
-from keyturn.runtime.host import SystemClock
+from keyturn.runtime.host import SystemClock, environment
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
 """Name -> check, in the order in which the findings are shown."""
@@ -58,16 +58,22 @@ def examine(account: Account, secrets: Sequence[str], convergence: str | None) -
     except ConfigurationError as error:
         what, _, fix = str(error).partition("; ")
         return [wrong("clients", Cause.NO_CLIENT, what, fix)]
-    return diagnose(Subject(aws, account.table, region, SystemClock.wall, secrets, convergence))
+    around = network.Surroundings(environment(), aws.endpoint, network.addresses)
+    subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
+    return diagnose(subject, about_network=network.checks_of(around))
 
 
 def diagnose(
-    subject: Subject, monotonic: Callable[[], float] = SystemClock.monotonic, within_s: float = WITHIN_S
+    subject: Subject,
+    *,
+    about_network: Mapping[str, Check] | None = None,
+    monotonic: Callable[[], float] = SystemClock.monotonic,
+    within_s: float = WITHIN_S,
 ) -> list[Finding]:
     """Run all checks and return the finding of each."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
-    checks = {**CHECKS, **about_reports, **about_secrets}
+    checks = {**(about_network or {}), **CHECKS, **about_reports, **about_secrets}
     return side_by_side(checks, subject, monotonic, within_s)
 
 
@@ -123,6 +129,11 @@ class Clients:
             self.made.setdefault(service, client)
         return self.made[service]
 
+    def endpoint(self, service: str) -> str:
+        """Return the URL that this service is called by."""
+        url: object = getattr(getattr(self.client(service), "meta", None), "endpoint_url", "")
+        return str(url)
+
     def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
         """Call an operation. See `Aws.call`."""
         from botocore import xform_name
@@ -135,8 +146,9 @@ class Clients:
             with Unseen():
                 answer: Mapping[str, object] = method(**request)
         except Exception as error:
-            endpoint: object = getattr(getattr(client, "meta", None), "endpoint_url", "")
-            raise RefusedCallError(f"{service}:{operation}", fault_of(error), str(endpoint)) from error
+            raise RefusedCallError(
+                f"{service}:{operation}", fault_of(error), self.endpoint(service)
+            ) from error
         return answer
 
     def _client_or_refusal(self, service: str, operation: str) -> object:

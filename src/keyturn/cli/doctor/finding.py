@@ -37,6 +37,8 @@ class Cause(Enum):
     """Why a finding is not ok. Each cause has a section of its name in `docs/runbook.md`, with the remedy."""
 
     NO_CLIENT = "no-client"
+    NAME_NOT_RESOLVED = "name-not-resolved"
+    BY_PROXY = "by-proxy"
     OTHER_REGION = "other-region"
     OTHER_ACCOUNT = "other-account"
     NO_TABLE = "no-table"

@@ -47,10 +47,10 @@ class Shared:
 
 @dataclass(slots=True)
 class Watched:
-    """Notes which call a check waits for."""
+    """Notes which call a check waits for. A check that makes no call can only wait for the name server."""
 
     aws: Aws
-    waits_for: str = ""
+    waits_for: str = "the name server"
 
     def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
         """Return the answer or raise `RefusedCallError`. See `Aws.call`."""
