@@ -124,7 +124,7 @@ def _number(text: str) -> float:
 ELSEWHERE: Final = "it is of another account or Region, whose own listener keeps its marker"
 
 
-def elsewhere(hinted: str, own: Arn | None) -> bool:
+def _elsewhere(hinted: str, own: Arn | None) -> bool:
     """Return True if this secret or parameter is of another account or Region than `own`.
 
     CloudTrail tells of a call in the account of the caller, too. A parameter that AWS publishes is of no
@@ -178,7 +178,7 @@ class Listener:
         delivered once more.
         """
         match parse(event):
-            case Hint(secret_id=hinted) | ParameterHint(key=hinted) if elsewhere(hinted, own):
+            case Hint(secret_id=hinted) | ParameterHint(key=hinted) if _elsewhere(hinted, own):
                 return {"outcome": "ignored", "reason": ELSEWHERE, "hinted": hinted}
             case Ignored(reason):
                 return {"outcome": "ignored", "reason": reason}
