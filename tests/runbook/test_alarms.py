@@ -38,7 +38,7 @@ def is_on(name: str, value: float) -> bool:
 
 
 TOLD_ELSEWHERE: Final = {"BehindAlarm"}
-"""Only where `Convergence` is true: tests/listener/test_deployed.py lets an environment stay behind and follow."""
+"""Only where `Convergence` is true: tests/listener/test_deployed.py lets an environment stay behind."""
 
 
 def test_every_alarm_has_a_story_and_a_section_with_commands() -> None:
