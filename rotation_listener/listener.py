@@ -13,6 +13,7 @@ from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
 from keyturn.markers.recorder import Outcome, Recorded, Recorder
 from keyturn.markers.schema import COPIES_MAX, PACE_MAX_S
 from keyturn.markers.sweeper import Parallel, Sweeper, in_turn
+from keyturn.model.names import Arn
 from keyturn.model.protocols import Catalog, Listing, SweptTable
 from keyturn.runtime.host import Host
 from rotation_listener.events import Ignored, Sweep, parse
@@ -122,6 +123,21 @@ def _number(text: str) -> float:
         return math.nan
 
 
+ELSEWHERE: Final = "it is of another account or Region, whose own listener keeps its marker"
+
+
+def _elsewhere(hinted: str, own: Arn | None) -> bool:
+    """Return True if this secret or parameter is of another account or Region than `own`.
+
+    CloudTrail tells of a call in the account of the caller, too. A parameter that AWS publishes is of no
+    account.
+    """
+    arn = Arn.parse(hinted)
+    if arn is None or own is None:
+        return False
+    return arn.region != own.region or arn.account not in ("", own.account)
+
+
 class Listener:
     """Handles events, one at a time.
 
@@ -156,13 +172,16 @@ class Listener:
             parallel=parallel,
         )
 
-    def handle(self, event: object, time_is_up: Callable[[], bool]) -> Summary:
+    def handle(self, event: object, time_is_up: Callable[[], bool], own: Arn | None = None) -> Summary:
         """Handle one event and return a summary.
 
-        `time_is_up` returns True once a sweep must stop. Raises `KeyturnError` if the event should be
+        `time_is_up` returns True once a sweep must stop. `own` is the ARN of the listener's function; events
+        about what is of another account or Region are ignored. Raises `KeyturnError` if the event should be
         delivered once more.
         """
         match parse(event):
+            case Hint(secret_id=hinted) | ParameterHint(key=hinted) if _elsewhere(hinted, own):
+                return {"outcome": "ignored", "reason": ELSEWHERE, "hinted": hinted}
             case Ignored(reason):
                 return {"outcome": "ignored", "reason": reason}
             case Sweep():

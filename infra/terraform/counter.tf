@@ -148,7 +148,7 @@ resource "aws_cloudwatch_log_metric_filter" "counter" {
 resource "aws_cloudwatch_metric_alarm" "counter" {
   for_each                  = local.counter_alarms
   alarm_name                = "${var.name}-${each.key}"
-  alarm_description         = "The last rotation of a secret did not reach every environment in the time of BehindSeconds; the counter's log names the secret. Without data nobody counts."
+  alarm_description         = "The last rotation of a secret did not reach every environment in the time of BehindSeconds; the counter's log names the secret. Without data nobody counts. See: keyturn help runbook"
   namespace                 = local.namespace
   metric_name               = "OldestBehind"
   statistic                 = "Maximum"

@@ -19,7 +19,7 @@ from keyturn.markers.sweeper import Swept
 from rotation_listener import counter
 from rotation_listener.counting import line_of
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
-from rotation_listener.handler import handler
+from rotation_listener.handler import STACK_VARIABLE, handler
 from rotation_listener.listener import Settings
 from tests.listener.test_events import at
 from tests.policies.test_stack import Deployed
@@ -67,7 +67,9 @@ def test_parameters_are_watched_by_their_prefixes_or_not_at_all(template: object
     assert {"Fn::Or": [{"Condition": "SweepsParameters"}, every]} == conditions["WatchesParameters"]
     given = {"ParameterPrefixes": "/prod/,flat"}
     pattern = at(template, f"{rule}.Properties.EventPattern.detail")
-    assert {"name": [{"prefix": "/prod/"}, {"prefix": "flat"}]} == Deployed(
+    prefixes = [{"prefix": "/prod/"}, {"prefix": "flat"}]
+    expiry = {"policy-type": ["Expiration"], "parameter-name": prefixes}
+    assert {"$or": [{"name": prefixes}, expiry]} == Deployed(
         chosen={"SweepsParameters": True}, parameters=given
     ).resolved(pattern)
     assert {"Ref": "AWS::NoValue"} == Deployed(parameters=given).resolved(pattern)
@@ -279,24 +281,60 @@ def test_everything_that_can_be_is_tagged(template: object) -> None:
 
 
 def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
-    """What an alarm watches is published by Lambda or SQS, or by a filter of the stack."""
+    """What an alarm watches is published by a service of AWS, or by a filter of the stack."""
     filters = resources(template, "AWS::Logs::MetricFilter").values()
     published = {at(one, "MetricTransformations[0].MetricName") for one in filters}
     # Of how many there are, and how many are behind, an idle environment may be one.
     published -= {"Environments", "Behind"}
     alarms = resources(template, "AWS::CloudWatch::Alarm")
-    own = {one["MetricName"] for one in alarms.values() if one["Namespace"] not in ("AWS/SQS", "AWS/Lambda")}
-    assert published == own
+    watched = {(str(one["Namespace"]), one["MetricName"]) for one in alarms.values()}
+    of_aws = {one for one in watched if one[0].startswith("AWS/")}
+    assert published == {metric for _, metric in watched - of_aws}
+    assert of_aws == PUBLISHED
     told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert all(told == one["AlarmActions"] == one["OKActions"] for one in alarms.values())
     assert {
         "UndeliveredAlarm",
         "ErrorsAlarm",
         "ThrottlesAlarm",
+        "OldEventsAlarm",
+        "DroppedEventsAlarm",
+        "DestinationAlarm",
+        "DeliveryAlarm",
+        "TableReadsAlarm",
+        "TableWritesAlarm",
         "LeaseAlarm",
         "EventPathAlarm",
         "BehindAlarm",
     } == alarms.keys()
+
+
+PUBLISHED = {
+    ("AWS/DynamoDB", "ReadThrottleEvents"),
+    ("AWS/DynamoDB", "WriteThrottleEvents"),
+    ("AWS/Events", "FailedInvocations"),
+    ("AWS/Lambda", "AsyncEventAge"),
+    ("AWS/Lambda", "AsyncEventsDropped"),
+    ("AWS/Lambda", "DestinationDeliveryFailures"),
+    ("AWS/Lambda", "Errors"),
+    ("AWS/Lambda", "Throttles"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+}
+"""The metrics of services that the alarms watch, by the names in the services' documentation."""
+
+
+def test_each_alarm_says_what_happened_and_where_to_look(template: object) -> None:
+    """No sentence takes back another, and the page that it names has a section on each alarm."""
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        said = str(alarm["AlarmDescription"])
+        assert said.endswith(". See: keyturn help runbook"), name
+        assert " but " not in said, name
+
+
+def test_an_old_event_is_older_than_its_retries(template: object) -> None:
+    """Lambda tries again after one and two minutes, which alone is no alarm; the age is in milliseconds."""
+    alarm = resources(template, "AWS::CloudWatch::Alarm")["OldEventsAlarm"]
+    assert 60 + 120 < cast("int", alarm["Threshold"]) / 1000 <= SWEEP_EVERY_S
 
 
 def test_the_lease_alarm_comes_before_the_lease_ends(template: object) -> None:
@@ -393,7 +431,7 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
     }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
-    assert values.keys() == variables.keys()
+    assert variables.keys() == {*values, STACK_VARIABLE}
     expected = Settings("t", ("a", "b"), 3.0, ("/a/", "/b/"), Tag("keyturn", "yes"), 4, 12.5)
     assert expected == Settings.of(values)
 

@@ -315,7 +315,9 @@ def test_a_rotation_function_that_counts_who_holds_a_version(record: Record) -> 
 
 
 def test_an_operator(record: Record) -> None:
-    """`keyturn status`, `watch` and `doctor`, where there is a listener with its rules, and a trail."""
+    """`keyturn status`, `watch` and `doctor`, without and with a listener, its rules and a trail."""
+    with record.on():
+        CliRunner().invoke(root, ["doctor"])
     deploy()
     announce("prod/db", marker_table=TABLE)
     lines = ("status", "status prod/db", "doctor", f"status --convergence-table {FLEET}")

@@ -123,7 +123,7 @@ run "with_everything" {
     error_message = "The listener is told the prefixes, comma-separated."
   }
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.listener["ParameterChange"].event_pattern).detail.name == [{ prefix = "/prod/" }, { prefix = "/shared/" }]
+    condition     = jsondecode(aws_cloudwatch_event_rule.listener["ParameterChange"].event_pattern).detail["$or"][0].name == [{ prefix = "/prod/" }, { prefix = "/shared/" }]
     error_message = "Events of other parameters do not reach the listener."
   }
   assert {

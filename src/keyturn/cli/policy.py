@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from keyturn.aws.answers import mapping, mappings
 from keyturn.cli.output import echo_json
 from keyturn.errors import ConfigurationError
 from keyturn.policies import roles
@@ -286,21 +287,19 @@ def _place(region: str, account: str) -> Place:
 
 
 def _partition(region: str) -> str:
-    """Return the partition that a Region is in, as botocore has it. A Region unknown to it gets a warning."""
-    from botocore.exceptions import UnknownRegionError
+    """Return the partition that a Region is in.
+
+    botocore itself guesses it from the form of the name, so that it takes `eu-west-99` for a Region.
+    """
     from botocore.session import get_session
 
-    session = get_session()
-    try:
-        partition = str(session.get_partition_for_region(region))
-    except UnknownRegionError as error:
-        raise ConfigurationError(f"{region!r} is not a Region") from error
-    if region not in session.get_available_regions("secretsmanager", partition):
-        click.echo(
-            f"Warning: this botocore knows no Region {region}. Check its spelling, unless it is new.",
-            err=True,
-        )
-    return partition
+    data: object = get_session().get_data("partitions")
+    for one in mappings(mapping(data).get("partitions")):
+        if region in mapping(one.get("regions")) and not region.endswith("-global"):
+            return str(one.get("id"))
+    raise ConfigurationError(
+        f"{region!r} is no Region that this botocore knows: correct it, or name all by ARNs"
+    )
 
 
 def _echo(statements: Sequence[Statement]) -> None:

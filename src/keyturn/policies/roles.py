@@ -3,8 +3,8 @@
 They are the one source of what `keyturn policy` prints and of what the stack and the Terraform module deploy
 (`keyturn.policies.stack`). A test compares the actions with the calls that each role's code makes.
 
-- ListSecrets, DescribeParameters, GetRandomPassword, ListRules and DescribeTrails have no resources: they are
-  allowed on `*`.
+- ListSecrets, DescribeParameters, GetRandomPassword, ListRules, ListRuleNamesByTarget, ListFunctions and
+  DescribeTrails have no resources: they are allowed on `*`.
 - DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and lets a request without keys pass.
   The condition therefore guards reads and writes by key. Only the listener may Scan.
 - `dynamodb:Attributes` has the attributes that an update names: the key, and those of its condition, too. An
@@ -51,6 +51,14 @@ HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
 
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 LISTS: Final = ("secretsmanager:ListSecretVersionIds",)
+
+FINDS: Final = (
+    "cloudtrail:DescribeTrails",
+    "events:ListRuleNamesByTarget",
+    "events:ListRules",
+    "lambda:ListFunctions",
+)
+"""What names the listener, its rules and the trails. These actions have no resources."""
 
 ATTACHES: Final = (
     "AssignPrivateIpAddresses",
@@ -304,7 +312,7 @@ def operator(
         Statement("FindTables", ("ssm:GetParameter",), names),
         Statement("LookAtTables", _on("dynamodb", LOOKS), tables),
         *((Statement("LookAtExpiry", ("dynamodb:DescribeTimeToLive",), fleet),) if fleet else ()),
-        Statement("ListRulesAndTrails", ("cloudtrail:DescribeTrails", "events:ListRules"), ("*",)),
+        Statement("FindListener", FINDS, ("*",)),
         Statement("LookAtRules", ("events:ListTargetsByRule",), rules),
         Statement("LookAtListener", _on("lambda", ("GetFunctionConfiguration", "GetPolicy")), functions),
         Statement("LookAtTrails", ("cloudtrail:GetTrailStatus",), trails),
