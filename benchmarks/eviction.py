@@ -18,6 +18,7 @@ from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
+from keyturn.cache.tables import Tables
 from keyturn.metrics.hook import SILENT
 from keyturn.model.names import secret_key
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -58,7 +59,7 @@ def misses(gets: Sequence[int], gets_per_window: int) -> int:
     """Return how many of these gets keyturn's cache has to read."""
     clock, missed, limits = FakeClock(), 0, Limits(max_secrets=ROOM)
     copies = Copies(
-        None,
+        Tables(),
         limits=limits,
         clock=clock,
         random=lambda: 0.0,

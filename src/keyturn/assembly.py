@@ -13,7 +13,7 @@ from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
 from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableWatch
+from keyturn.cache.tables import Tables
 from keyturn.errors import ConfigurationError, ParameterUnavailableError, UnavailableError
 from keyturn.metrics.hook import SILENT, Measures, Metrics
 from keyturn.model.instant import Clock
@@ -26,12 +26,13 @@ from keyturn.model.protocols import (
     Reports,
     SecretSource,
 )
+from keyturn.model.tables import by_place
 from keyturn.runtime.host import (
     SYSTEM_CLOCK,
     THIS_HOST,
     environment_label,
     known_convergence_table,
-    known_marker_table,
+    known_marker_tables,
     new_environment,
     system_random,
     system_sleep,
@@ -72,14 +73,14 @@ class Peers:
         source: reads secrets. A source with a cache of its own says so by `ttl_s`, which `bound_s` in
             `status()` includes.
         parameter_source: makes the source of parameters, which decrypts them (True) or does not.
-        markers: reads the marker table.
+        markers: reads the marker table, or each of several tables, by their ARNs.
         reports: takes reports of which versions this process holds.
         clock: tells the time; `random` draws the jitter, in [0, 1); `sleep` waits so many seconds.
     """
 
     source: SecretSource | None = None
     parameter_source: ParameterSourceMaker | None = None
-    markers: MarkerReader | None = None
+    markers: MarkerReader | Mapping[str, MarkerReader] | None = None
     reports: Reports | None = None
     clock: Clock = SYSTEM_CLOCK
     random: Callable[[], float] = system_random
@@ -162,7 +163,7 @@ class Assembled(NamedTuple):
 def assemble(
     clients: Clients,
     *,
-    marker_table: str | Literal[False] | None,
+    marker_table: str | Sequence[str] | Literal[False] | None,
     reporting: Reporting | None,
     limits: Limits,
     background: bool,
@@ -174,7 +175,7 @@ def assemble(
     told, limits = measures(metrics), limits.spread_by(peers.random)
     region, factory = region_of(clients.secrets_manager), ClientFactory()
     table_client = dynamodb(clients.dynamodb, region, factory)
-    table = _table_watch(marker_table_of(marker_table), table_client, limits, peers)
+    tables = _tables(marker_tables_of(marker_table), table_client, limits, peers)
     window_s = limits.check_interval_s * (2 if background else 1)
 
     def service(name: str) -> Service:
@@ -185,7 +186,7 @@ def assemble(
         own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
         return Cache(
             source,
-            table,
+            tables,
             limits=own,
             clock=peers.clock,
             random=peers.random,
@@ -208,11 +209,10 @@ def assemble(
     reporter = _reporter(caches, reporting, table_client, limits, peers)
     checker = Checker(
         caches,
-        table,
+        tables,
         limits=limits,
         clock=peers.clock,
         window_s=window_s,
-        random=peers.random,
         metrics=told,
         reporter=reporter,
     )
@@ -230,22 +230,35 @@ def assemble(
     )
 
 
-def _table_watch(
-    name: str | None, client: Callable[[], object], limits: Limits, peers: Peers
-) -> TableWatch | None:
+def _tables(names: Sequence[str], client: Callable[[], object], limits: Limits, peers: Peers) -> Tables:
     markers = peers.markers
-    if markers is None and name is not None:
-        markers = late_table(name, client)
-    return TableWatch(markers, limits, peers.random) if markers is not None else None
+    if markers is None:
+        readers = [(name, late_table(name, client)) for name in names]
+    else:
+        readers = list(markers.items()) if isinstance(markers, Mapping) else [("", markers)]
+    places = by_place((name, name) for name, _ in readers)
+    return Tables.watching(
+        by_place(readers),
+        limits=limits,
+        clock=peers.clock,
+        random=peers.random,
+        names=places if len(places) > 1 else {},
+    )
 
 
-def marker_table_of(asked: str | Literal[False] | None) -> str | None:
-    """Return the table as asked (False: none), else the one that `KEYTURN_MARKER_TABLE` names, else None."""
+def marker_tables_of(asked: str | Sequence[str] | Literal[False] | None) -> tuple[str, ...]:
+    """Return the tables as asked (False: none), else those that the environment names.
+
+    Raises `ConfigurationError` for what is no table.
+    """
     if asked is False:
-        return None
-    if asked is not None and not (isinstance(asked, str) and asked):
+        return ()
+    if asked is None:
+        return known_marker_tables()
+    tables = (asked,) if isinstance(asked, str) else tuple(asked) if isinstance(asked, Sequence) else ()
+    if not tables or not all(isinstance(one, str) and one for one in tables):
         raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
-    return known_marker_table(asked)
+    return tables
 
 
 def reporting_of(asked: str | Reporting | Literal[False] | None) -> Reporting | None:

@@ -34,6 +34,7 @@ _READS: Final = "src/keyturn/cache/reads.py"
 _CACHE_HEADS: Final = "src/keyturn/cache/heads.py"
 _CACHE_NEWS: Final = "src/keyturn/cache/news.py"
 _CHECKER: Final = "src/keyturn/cache/checker.py"
+_CHECKS: Final = "src/keyturn/cache/checks.py"
 _COUNTING: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
 _LOGIN: Final = "src/keyturn/login/logins.py"
@@ -137,9 +138,9 @@ BUGS: Final = (
     ),
     Bug(
         "an event that was over when a parameter was read is asked about",
-        "src/keyturn/cache/checker.py",
-        "                cache.settle_old_events(before)\n",
-        "                pass\n",
+        _CHECKS,
+        "            cache.settle_old_events(table, before)\n",
+        "            pass\n",
     ),
     Bug(
         "the sweep leaves a parameter's version out",
@@ -313,7 +314,7 @@ BUGS: Final = (
     ),
     Bug(
         "a check is made at every miss",
-        _CHECKER,
+        _CHECKS,
         "    return since is None or since.age_s(now) >= age_s\n",
         "    return since is None or since.age_s(now) >= 0\n",
     ),
@@ -353,9 +354,9 @@ BUGS: Final = (
     ),
     Bug(
         "a check of the table is waited for without a deadline",
-        _CHECKER,
-        "        if flight.wait(patience_s):\n            flight.outcome()\n            return\n",
-        "        if flight.wait(3600.0):\n            flight.outcome()\n            return\n",
+        _CHECKS,
+        "            if check.flight.wait(self._left_s(check, own, waiting, brief)):\n",
+        "            if check.flight.wait(3600.0):\n",
         weather="table hangs",
     ),
     Bug(

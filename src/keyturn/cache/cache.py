@@ -22,7 +22,8 @@ from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
 from keyturn.cache.refresh import Asked, after_offer, paced
 from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableView, TableWatch
+from keyturn.cache.table_view import TableView
+from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
 from keyturn.metrics.hook import SILENT, Metric, Metrics
@@ -66,7 +67,7 @@ class Begun(NamedTuple):
 class Cache:
     """The versioned cache behind `keyturn.SecretCache`; all I/O is behind `source`. Threads may share it.
 
-    `table`: what is known of the marker table, which a `Checker` keeps up to date. `window_s`: how long a
+    `tables`: what is known of the marker tables, which a `Checker` keeps up to date. `window_s`: how long a
     check lets the hit path serve. `key_of`: the marker key of an ARN and a name. `service`: whether the
     source answers; caches of the same service share it.
     """
@@ -74,7 +75,7 @@ class Cache:
     def __init__(
         self,
         source: SecretSource,
-        table: TableWatch | None,
+        tables: Tables,
         *,
         limits: Limits,
         clock: Clock,
@@ -85,13 +86,12 @@ class Cache:
         metrics: Metrics = SILENT,
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
-        self._table = table
         self._window_s = window_s
         self._metrics = metrics
         self.service = service or Service("Secrets Manager", limits=limits, clock=clock, random=random)
         self.background: Background = Inline()
         self.copies = Copies(
-            table,
+            tables,
             limits=limits,
             clock=clock,
             random=random,
@@ -329,14 +329,14 @@ class Cache:
         """Begin an empty window after a check; each copy enters it at its first use if it stays fresh."""
         self.holdings.open(begun.wall_s, begun.wall_s + self._window_s)
 
-    def settle_old_events(self, before: TableView) -> None:
-        """Note after a check which markers are of events that were over when the copy was read.
+    def settle_old_events(self, table: WatchedTable, before: TableView) -> None:
+        """Note after a check of one table which markers are of events that were over when the copy was read.
 
         Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
         """
         with self.copies.lock:
-            view = self._table.view if self._table is not None else None
-            if view is None or view.assurance is None:
+            view = table.watch.view
+            if view.assurance is None:
                 return
             for secret, held in self.holdings.held():
                 if (marker := view.marker(secret.key)) is None:
@@ -356,10 +356,9 @@ class Cache:
 
         copies = self.copies
         with copies.lock:
-            now, view = copies.now(), self._table.view if self._table is not None else None
-            is_resting = self.service.rest is not None
+            now, is_resting = copies.now(), self.service.rest is not None
             held = [
-                held_status(*one, view, now, copies.limits, is_resting=is_resting)
+                held_status(*one, copies.tables.view(one[0].key), now, copies.limits, is_resting=is_resting)
                 for one in self.holdings.held()
             ]
         return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyturn.cache.allowance import Allowance
 from keyturn.cache.failures import RecentFailures
 from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
 from keyturn.cache.held import HeldSecret, HeldStage
@@ -18,7 +17,8 @@ from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
 from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableWatch, held_bound_s
+from keyturn.cache.table_view import held_bound_s
+from keyturn.cache.tables import Tables
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
@@ -57,13 +57,13 @@ class Basis(NamedTuple):
 class Copies:
     """The copies of one kind (secrets, or parameters), and the failures of cold reads.
 
-    `table`: what is known of the marker table, which the `Checker` keeps up to date. `service`: whether it
+    `tables`: what is known of the marker tables, which the `Checker` keeps up to date. `service`: whether it
     answers. `metrics` is told also under the lock, so it must only take note.
     """
 
     def __init__(
         self,
-        table: TableWatch | None,
+        tables: Tables,
         *,
         limits: Limits,
         clock: Clock,
@@ -73,8 +73,7 @@ class Copies:
         metrics: Metrics,
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
-        self._table = table
-        self.allowance = table.allowance if table is not None else Allowance(0)
+        self.tables = tables
         self.unavailable = unavailable
         self.limits = limits
         self._clock = clock
@@ -156,7 +155,7 @@ class Copies:
             secret.use_name(secret_id)
             if held.generation != secret.generation:
                 secret.forced[stage] = asked.begun
-            is_followed = self.allowance.allows(secret.key, asked.begun.monotonic_s)
+            is_followed = self.tables.follows(secret.key, asked.begun)
             marker = self.marker(secret) if is_followed else None
             return Basis(secret, held, marker, secret.asks_by(), asked)
 
@@ -288,20 +287,20 @@ class Copies:
         self, secret: HeldSecret, held: HeldStage, now: Instant, generation: int | None = None
     ) -> float:
         """Return how long the copy is fresh, judged by this or else by the secret's own generation."""
-        view = self._table.view if self._table is not None else None
+        view = self.tables.view(secret.key)
         return fresh_for_s(
             held,
-            marker=self.marker(secret),
-            assurance=view.assurance_of(secret.key) if view is not None else None,
+            marker=view.marker(secret.key),
+            assurance=view.assurance_of(secret.key),
             generation=secret.generation if generation is None else generation,
             now=now,
             limits=self.limits,
-            is_followed=self.allowance.allows(secret.key, now.monotonic_s),
+            is_followed=self.tables.follows(secret.key, now),
         )
 
     def marker(self, secret: HeldSecret) -> Marker | None:
         """Return the marker of this secret as of the last check, or None."""
-        return self._table.view.marker(secret.key) if self._table is not None else None
+        return self.tables.view(secret.key).marker(secret.key)
 
     def now(self) -> Instant:
         """Return this moment by both clocks."""
@@ -312,7 +311,7 @@ class Copies:
 
         A copy older than its bound is never served: callers wait.
         """
-        view = self._table.view if self._table is not None else None
+        view = self.tables.view(secret.key)
         is_resting = self._service.rest is not None
         limit_s = held_bound_s(secret.key, held, view, now, self.limits, is_resting=is_resting)
         # The read that confirmed it may itself have shown the past.
@@ -349,8 +348,8 @@ class Copies:
     def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""
         marker = self.marker(secret)
-        if self._table is None or marker is None or not brought(marker, before, after):
+        if marker is None or not brought(marker, before, after):
             return
-        late_s = self._table.late_s(marker, now)
+        late_s = self.tables.late_s(marker, now)
         if late_s is not None:
             self._metrics.record(Metric.LAG_S, late_s, secret=secret.name)

@@ -112,7 +112,7 @@ class Reads:
 
     def judge(self, basis: Basis, found: HeldStage, *, reads: int) -> None:
         """Count so many reads of a secret if its marker has caused them and they changed nothing."""
-        allowance = self._copies.allowance
+        allowance = self._copies.tables.allowance(basis.secret.key)
         before, now_s = allowance.in_vain, self._clock.monotonic()
         # One read may have used up the allowance under which several stages of a secret were found due.
         marker = basis.marker or self._copies.marker(basis.secret)

@@ -12,6 +12,7 @@ from keyturn.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "KEYTURN_"
 MARKER_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLE"
+MARKER_TABLES_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLES"
 CONVERGENCE_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "CONVERGENCE_TABLE"
 
 
@@ -92,6 +93,16 @@ def environment() -> Mapping[str, str]:
 def known_marker_table(given: str | None) -> str | None:
     """Return the marker table's name or ARN: `given`, else that of the environment, else None."""
     return given or os.environ.get(MARKER_TABLE_VARIABLE) or None
+
+
+def known_marker_tables() -> tuple[str, ...]:
+    """Return the names and ARNs of the marker tables that the environment names, each once.
+
+    The table of this account comes first; `KEYTURN_MARKER_TABLES` has those of others, separated by commas.
+    """
+    others = os.environ.get(MARKER_TABLES_VARIABLE, "").split(",")
+    named = (os.environ.get(MARKER_TABLE_VARIABLE, ""), *(one.strip() for one in others))
+    return tuple(dict.fromkeys(one for one in named if one))
 
 
 def known_convergence_table() -> str | None:
