@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, TABLE_TIMEOUTS_S, ClientFactory, dynamodb, region_of
+from keyturn.aws.clients import (
+    SECRETS_TIMEOUTS_S,
+    TABLE_TIMEOUTS_S,
+    ClientFactory,
+    region_of,
+)
+from keyturn.aws.places import PlacedClients, secrets_clients, table_clients
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
@@ -28,11 +36,14 @@ from keyturn.model.protocols import (
 )
 from keyturn.model.tables import by_place
 from keyturn.runtime.host import (
+    MARKER_TABLES_VARIABLE,
+    ROLES_VARIABLE,
     SYSTEM_CLOCK,
     THIS_HOST,
     environment_label,
     known_convergence_table,
     known_marker_tables,
+    known_roles,
     new_environment,
     system_random,
     system_sleep,
@@ -75,6 +86,8 @@ class Peers:
         parameter_source: makes the source of parameters, which decrypts them (True) or does not.
         markers: reads the marker table, or each of several tables, by their ARNs.
         reports: takes reports of which versions this process holds.
+        roles: the ARNs of roles of other accounts, whose secrets and tables are read with the credentials
+            of the role; by default (None) those that `KEYTURN_ROLES` names.
         clock: tells the time; `random` draws the jitter, in [0, 1); `sleep` waits so many seconds.
     """
 
@@ -82,6 +95,7 @@ class Peers:
     parameter_source: ParameterSourceMaker | None = None
     markers: MarkerReader | Mapping[str, MarkerReader] | None = None
     reports: Reports | None = None
+    roles: Iterable[str] | None = None
     clock: Clock = SYSTEM_CLOCK
     random: Callable[[], float] = system_random
     sleep: Callable[[float], None] = system_sleep
@@ -174,8 +188,9 @@ def assemble(
     clients.checked()
     told, limits = measures(metrics), limits.spread_by(peers.random)
     region, factory = region_of(clients.secrets_manager), ClientFactory()
-    table_client = dynamodb(clients.dynamodb, region, factory)
-    tables = _tables(marker_tables_of(marker_table), table_client, limits, peers)
+    roles = roles_of(peers.roles)
+    in_places = table_clients(clients.dynamodb, region, factory, roles)
+    tables = _tables(marker_tables_of(marker_table), in_places, limits, peers)
     window_s = limits.check_interval_s * (2 if background else 1)
 
     def service(name: str) -> Service:
@@ -199,14 +214,14 @@ def assemble(
 
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region, factory)
     parameter_store_service = service("Parameter Store")
-    secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory)
+    secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory, roles)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
         cache_of(secrets_source, secret_key, service("Secrets Manager")),
         cache_of(ciphertexts, parameter_key_of, parameter_store_service),
         cache_of(clear, parameter_key_of, parameter_store_service),
     )
-    reporter = _reporter(caches, reporting, table_client, limits, peers)
+    reporter = _reporter(caches, reporting, in_places, limits, peers)
     checker = Checker(
         caches,
         tables,
@@ -230,10 +245,10 @@ def assemble(
     )
 
 
-def _tables(names: Sequence[str], client: Callable[[], object], limits: Limits, peers: Peers) -> Tables:
+def _tables(names: Sequence[str], clients: PlacedClients, limits: Limits, peers: Peers) -> Tables:
     markers = peers.markers
     if markers is None:
-        readers = [(name, late_table(name, client)) for name in names]
+        readers = [(name, late_table(name, partial(clients.at, name))) for name in names]
     else:
         readers = list(markers.items()) if isinstance(markers, Mapping) else [("", markers)]
     places = by_place((name, name) for name, _ in readers)
@@ -254,7 +269,14 @@ def marker_tables_of(asked: str | Sequence[str] | Literal[False] | None) -> tupl
     if asked is False:
         return ()
     if asked is None:
-        return known_marker_tables()
+        tables, argument = known_marker_tables(), MARKER_TABLES_VARIABLE
+    else:
+        tables, argument = _given_tables(asked), "marker_table"
+    by_place(((table, table) for table in tables), argument)
+    return tables
+
+
+def _given_tables(asked: str | Sequence[str]) -> tuple[str, ...]:
     tables = (asked,) if isinstance(asked, str) else tuple(asked) if isinstance(asked, Sequence) else ()
     if not tables or not all(isinstance(one, str) and one for one in tables):
         raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
@@ -303,13 +325,13 @@ def _rings(secrets: Secrets, limits: Limits, peers: Peers, measures: Measures) -
 def _reporter(
     caches: Sequence[Cache],
     reporting: Reporting | None,
-    table_client: Callable[[], object],
+    clients: PlacedClients,
     limits: Limits,
     peers: Peers,
 ) -> Reporter | None:
     reports = peers.reports
     if reports is None and reporting is not None:
-        reports = late_reports(reporting.table, table_client)
+        reports = late_reports(reporting.table, partial(clients.at, reporting.table))
     if reports is None:
         return None
     from keyturn.convergence.reporter import Reporter
@@ -373,14 +395,34 @@ class LateReports:
         self._table().write(report)
 
 
-def secrets_manager(client: object, factory: ClientFactory) -> SecretSource:
-    """A source that reads through `client`, or through one made at the first read if it is None."""
-    from keyturn.aws.secretsmanager import SecretsManagerSource
+def secrets_manager(
+    client: object,
+    factory: ClientFactory,
+    roles: Mapping[str, str] = MappingProxyType({}),
+    reading: Callable[[Callable[[], SecretsManagerClient]], SecretSource] | None = None,
+) -> SecretSource:
+    """A source that reads each secret in its account and Region; what is in that of `client`, through it.
 
-    if client is None:
-        made = Once(lambda: factory.make("secretsmanager", SECRETS_TIMEOUTS_S))
-        return SecretsManagerSource(lambda: cast("SecretsManagerClient", made()))
-    return SecretsManagerSource(lambda: cast("SecretsManagerClient", client))
+    `reading` makes the source that reads through one client: by label, unless it is given.
+    """
+    from keyturn.aws.secretsmanager import PlacedSecrets, SecretsManagerSource
+
+    clients = secrets_clients(client, factory, roles)
+    return PlacedSecrets(
+        lambda secret_id: cast("SecretsManagerClient", clients.at(secret_id)), reading or SecretsManagerSource
+    )
+
+
+def roles_of(asked: Iterable[str] | None) -> Mapping[str, str]:
+    """Return the role of each account: as asked, else by `KEYTURN_ROLES`. Raises `ConfigurationError`."""
+    roles, argument = (known_roles(), ROLES_VARIABLE) if asked is None else (asked, "roles")
+    if isinstance(roles, str):
+        raise ConfigurationError(f"{argument} is a str; give a sequence of ARNs of roles")
+    if not roles:
+        return {}
+    from keyturn.aws.roles import roles_by_account
+
+    return roles_by_account(roles, argument)
 
 
 def extension_settings() -> ExtensionSettings:

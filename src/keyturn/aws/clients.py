@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.aws.pieces import InPieces
 from keyturn.errors import ConfigurationError
@@ -12,7 +12,10 @@ from keyturn.runtime.host import environment
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from botocore.session import Session
+
+    from keyturn.aws.roles import SecurityTokenClient
 
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
@@ -40,6 +43,7 @@ class ClientFactory:
     def __init__(self) -> None:
         self._turn = Once(threading.Lock)
         self._session = Once(_new_session)
+        self._assumed: dict[str, Once[Session]] = {}
 
     def make(
         self,
@@ -50,10 +54,12 @@ class ClientFactory:
         attempts: int = SECRETS_ATTEMPTS,
         agent: str = "keyturn",
         validates: bool = True,
+        role: str | None = None,
     ) -> object:
         """Make a client for `service`, with these connect and read time-outs in seconds.
 
-        `agent` is what the client adds to its user agent: readers are told apart from the listener by it.
+        `role`: the ARN of a role whose credentials the client uses; without one, the session's own. `agent`
+        is what the client adds to its user agent: readers are told apart from the listener by it.
         `validates`: whether botocore compares the arguments of each call with the service's model, which
         takes a tenth of the CPU of a sweep that writes many items, all made by keyturn itself.
 
@@ -61,41 +67,54 @@ class ClientFactory:
         Raises `ConfigurationError` if it cannot be made, for example without a Region.
         """
         try:
-            return self._made(service, timeouts_s, region, attempts, agent, validates=validates)
+            config = _config(timeouts_s, attempts, agent, validates=validates)
+            session = self._session if role is None else self._session_of(role, region)
+            return self._made(session, service, region, config)
         except Exception as error:
             raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
 
-    def _made(
-        self,
-        service: str,
-        timeouts_s: tuple[float, float],
-        region: str | None,
-        attempts: int,
-        agent: str,
-        *,
-        validates: bool,
-    ) -> object:
-        from botocore.config import Config
+    def region(self) -> str | None:
+        """Return the Region that the environment or the profile names, or None."""
+        # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
+        known = self._session().get_config_variable("region") or environment().get("AWS_REGION")
+        # An empty variable counts as a Region for botocore.
+        return known if isinstance(known, str) and known else None
+
+    def _session_of(self, role: str, region: str | None) -> Once[Session]:
+        """Return the session with the credentials of this role, made once for all its clients."""
+        from keyturn.aws.roles import assuming
+
+        def make() -> Session:
+            session = _new_session()
+            session.register_component("credential_provider", assuming(role, client))
+            return session
+
+        client = Once(lambda: cast("SecurityTokenClient", self.make("sts", SECRETS_TIMEOUTS_S, region)))
+        return self._assumed.get(role) or self._assumed.setdefault(role, Once(make))
+
+    def _made(self, session: Once[Session], service: str, region: str | None, config: Config) -> object:
         from botocore.exceptions import NoRegionError
 
-        connect_s, read_s = timeouts_s
-        config = Config(
-            connect_timeout=connect_s,
-            read_timeout=read_s,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            user_agent_extra=agent,
-            tcp_keepalive=True,
-            parameter_validation=validates,
-        )
         with self._turn():
-            session = self._session()
-            # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
-            known = region or session.get_config_variable("region") or environment().get("AWS_REGION")
-            if not known:
-                # An empty variable counts as a Region for botocore.
+            known = region or self.region()
+            if known is None:
                 raise NoRegionError
-            client: object = session.create_client(service, config=config, region_name=known)
+            client: object = session().create_client(service, config=config, region_name=known)
         return client
+
+
+def _config(timeouts_s: tuple[float, float], attempts: int, agent: str, *, validates: bool) -> Config:
+    from botocore.config import Config
+
+    connect_s, read_s = timeouts_s
+    return Config(
+        connect_timeout=connect_s,
+        read_timeout=read_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        user_agent_extra=agent,
+        tcp_keepalive=True,
+        parameter_validation=validates,
+    )
 
 
 _ADVICE: Final = {

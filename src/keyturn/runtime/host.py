@@ -13,6 +13,7 @@ from keyturn.errors import ConfigurationError
 ENVIRONMENT_PREFIX = "KEYTURN_"
 MARKER_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLE"
 MARKER_TABLES_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLES"
+ROLES_VARIABLE = ENVIRONMENT_PREFIX + "ROLES"
 CONVERGENCE_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "CONVERGENCE_TABLE"
 
 
@@ -100,9 +101,18 @@ def known_marker_tables() -> tuple[str, ...]:
 
     The table of this account comes first; `KEYTURN_MARKER_TABLES` has those of others, separated by commas.
     """
-    others = os.environ.get(MARKER_TABLES_VARIABLE, "").split(",")
-    named = (os.environ.get(MARKER_TABLE_VARIABLE, ""), *(one.strip() for one in others))
+    named = (os.environ.get(MARKER_TABLE_VARIABLE, ""), *listed(os.environ.get(MARKER_TABLES_VARIABLE, "")))
     return tuple(dict.fromkeys(one for one in named if one))
+
+
+def known_roles() -> tuple[str, ...]:
+    """Return the ARNs of the roles that the environment names."""
+    return listed(os.environ.get(ROLES_VARIABLE, ""))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the entries of a list that is separated by commas."""
+    return tuple(entry for one in text.split(",") if (entry := one.strip()))
 
 
 def known_convergence_table() -> str | None:
