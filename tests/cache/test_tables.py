@@ -286,6 +286,19 @@ def test_a_table_that_hangs_makes_one_caller_wait_a_moment_and_nobody_else(world
         world[ABROAD].answers.set()
 
 
+def test_the_caller_that_meets_a_table_that_begins_to_hang_follows_its_own_table(world: World) -> None:
+    """It waits for the other table during a part of its time only: the rest is left for its own secret."""
+    cache = world.held(refresh_wait_s=0.4)
+    world[ABROAD].answers.clear()
+    world[HOME].rotate("v2")
+    world.clock.advance(INTERVAL_S)
+    try:
+        assert "v2" == cache.get(world[HOME].arn).version_id
+        assert 1 == len(cache.status().resting)
+    finally:
+        world[ABROAD].answers.set()
+
+
 def test_the_late_news_of_a_table_that_hung_is_followed(world: World) -> None:
     """It empties the window that was opened meanwhile."""
     cache = world.held(refresh_wait_s=0.05)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tests.simulation.places import SEVERAL_TABLES
+
 
 @dataclass(frozen=True, slots=True)
 class Bug:
@@ -35,6 +37,7 @@ _CACHE_HEADS: Final = "src/keyturn/cache/heads.py"
 _CACHE_NEWS: Final = "src/keyturn/cache/news.py"
 _CHECKER: Final = "src/keyturn/cache/checker.py"
 _CHECKS: Final = "src/keyturn/cache/checks.py"
+_TABLES: Final = "src/keyturn/cache/tables.py"
 _COUNTING: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
 _LOGIN: Final = "src/keyturn/login/logins.py"
@@ -871,5 +874,54 @@ BUGS: Final = (
         _LOGIN,
         '        labels = ", ".join(sorted(version.stages)) or "no label"\n',
         '        labels = version.string or "no label"\n',
+    ),
+    Bug(
+        "the check of one table keeps the others from theirs",
+        _CHECKS,
+        "self._flights.join_or_begin(table, job,",
+        "self._flights.join_or_begin(next(iter(self._tables)), job,",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "a table that rests makes all others rest",
+        _CHECKS,
+        "        if not table.service.may_probe(now):\n",
+        "        if not all(one.service.may_probe(now) for one in self._tables):\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "the first table is believed about every account and Region",
+        _TABLES,
+        "        place = Place.of(key)\n",
+        "        place = next(iter(self._of_place))\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "each table is asked about the secrets of all places",
+        _CHECKS,
+        " if self._tables.covering(key) is table}\n",
+        "}\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "a failed check of one table makes all others pause",
+        _CHECKS,
+        "if table.watch.is_awake(now)]",
+        "if all([one.watch.is_awake(now) for one in self._tables])]",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "callers wait for a table that rests if another one answers",
+        _CHECKER,
+        "self._begin_checks(due, age_s) if one.table.service.rest is None]\n",
+        "self._begin_checks(due, age_s)]\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "the wait for other tables leaves no time to read what the own table tells",
+        _CHECKS,
+        "OTHERS_SHARE: Final = 0.75\n",
+        "OTHERS_SHARE: Final = 1.0\n",
+        weather=SEVERAL_TABLES,
     ),
 )

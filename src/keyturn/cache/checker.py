@@ -125,14 +125,14 @@ class Checker:
 
     # Checking
 
-    def check_if_due(self, waiting: Waiting | None = None) -> None:
-        """Check the table if the window has ended, unless the background thread does."""
-        self.check_if_older(self._window_s, waiting or self.waiting())
+    def check_if_due(self, waiting: Waiting | None = None, key: str | None = None) -> None:
+        """Check the tables if the window has ended, unless the background thread does."""
+        self.check_if_older(self._window_s, waiting or self.waiting(), key)
 
     def check_if_older(self, age_s: float, waiting: Waiting, key: str | None = None) -> None:
         """Check the tables if the last check is that old, in threads of their own; wait for them a moment.
 
-        `key`: the marker key of a copy that was refused: its table is waited for as long as the caller may.
+        `key`: the marker key that the caller asks about: its table is waited for as long as the caller may.
         """
         if not self._is_older(age_s) or self._is_inside_a_call():
             return
@@ -332,7 +332,7 @@ class Secrets:
         waiting = checker.waiting()
         if within_s is not None:
             waiting = waiting.within(within_s)
-        checker.check_if_due(waiting)
+        checker.check_if_due(waiting, self._key(secret_id))
         return checker.telling(lambda patience: self.cache.get(secret_id, stage, patience), waiting)
 
     def recheck(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
@@ -342,9 +342,7 @@ class Secrets:
         the markers that are known and wait for the read, at most `within_s`.
         """
         waiting = self.checker.waiting_for_a_login(within_s)
-        secret = self.cache.holdings.secret(secret_id)
-        key = secret.key if secret is not None else None
-        self.checker.check_if_older(self._min_refresh_interval_s, waiting, key)
+        self.checker.check_if_older(self._min_refresh_interval_s, waiting, self._key(secret_id))
         return self.checker.telling(lambda patience: self.cache.reread(secret_id, patience), waiting)
 
     def join(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
@@ -355,6 +353,11 @@ class Secrets:
     def evidence(self, secret_id: str) -> Evidence:
         """Return what is known of a rotation of this secret that may be under way; no I/O."""
         return self.cache.evidence(secret_id)
+
+    def _key(self, secret_id: str) -> str | None:
+        """Return the marker key of this secret; None if nothing of it is held."""
+        secret = self.cache.holdings.secret(secret_id)
+        return secret.key if secret is not None else None
 
 
 def checked_read(secret_id: object, stage: object) -> str:

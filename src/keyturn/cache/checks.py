@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from keyturn.cache.cache import Cache
 from keyturn.cache.flights import Flight, SingleFlight
@@ -13,6 +13,9 @@ from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.metrics.hook import Measures, Metric
 from keyturn.model.instant import Clock, Instant
+
+OTHERS_SHARE: Final = 0.75
+"""For this share of a caller's wait it waits for tables of other places; the rest is for its own read."""
 
 
 class Check(NamedTuple):
@@ -66,13 +69,15 @@ class Checks:
         begun = (self._begun(table, now, age_s, opens) for table in tables)
         return [check for check in begun if check is not None]
 
-    def wait(self, checks: Sequence[Check], waiting: Waiting, brief_s: float, key: str | None = None) -> bool:
+    def wait(
+        self, checks: Sequence[Check], waiting: Waiting, moment_s: float, key: str | None = None
+    ) -> bool:
         """Wait for these as long as the caller may. Return False if one of them has not ended.
 
-        `key`: the marker key that the caller needs to know of; the tables of others are waited for at most
-        `brief_s`. A table that does not answer in time rests from now on.
+        `key`: the marker key that the caller asks about. The tables of other places are waited for during a
+        share of `moment_s`. A table that does not answer in time rests from now on.
         """
-        own, brief = self._tables.covering(key or ""), waiting.within(brief_s)
+        own, brief = self._tables.covering(key or ""), waiting.within(OTHERS_SHARE * moment_s)
         patience_s = {check: self._left_s(check, own, waiting, brief) for check in checks}
         are_over = True
         for check in checks:
