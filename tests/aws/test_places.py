@@ -17,6 +17,7 @@ from keyturn.aws.clients import ClientFactory
 from keyturn.aws.places import CLIENTS_MAX, PlacedClients
 from keyturn.aws.roles import roles_by_account
 from keyturn.testing.fakes import FakeClock
+from tests.docs.pages import python_blocks
 
 HOME = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"
 ABROAD = "arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/db-AbCdEf"
@@ -65,7 +66,13 @@ class Answers(BaseHTTPRequestHandler):
         elif operation == "GetSecretValue":
             secret_id = json.loads(body)["SecretId"]
             arn = secret_id if secret_id.startswith("arn:") else HOME
-            answer = {"ARN": arn, "Name": "prod/db", "VersionId": "v1", "VersionStages": ["AWSCURRENT"]}
+            name = arn.rpartition(":")[2][:-7]
+            answer = {
+                "ARN": arn,
+                "Name": name if "-AbCdEf" in arn else "prod/db",
+                "VersionId": "v1",
+                "VersionStages": ["AWSCURRENT"],
+            }
             self._answer(200, json.dumps(answer | {"SecretString": "one"}))
         else:
             self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": "no"}))
@@ -158,6 +165,14 @@ def test_tables_are_asked_where_they_are(aws: Aws) -> None:
     expected = {("eu-west-1", "AKIAOWN"), ("us-east-1", "AKIAOWN"), ("eu-west-1", "ASIAASSUMED1")}
     assert expected == set(aws.asked("GetItem")) == set(aws.asked("GetSecretValue"))
     assert [("eu-west-1", "AKIAOWN")] == aws.asked("AssumeRole")
+
+
+def test_the_page_runs(aws: Aws) -> None:
+    """Each of its two secrets is read where the page says, the second with the credentials of the role."""
+    [example] = python_blocks("docs/accounts-and-regions.md")
+    names: dict[str, object] = {}
+    exec(compile(example, "page", "exec", dont_inherit=True), names)  # noqa: S102 # the page's own code
+    assert [("us-east-1", "AKIAOWN"), ("eu-west-1", "ASIAASSUMED1")] == aws.asked("GetSecretValue")
 
 
 def test_a_role_is_assumed_for_its_account_only(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

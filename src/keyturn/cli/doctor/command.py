@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 
 import click
 
-from keyturn.aws.clients import region_of
+from keyturn.assembly import late_table, roles_of
+from keyturn.aws.clients import ClientFactory, region_of
 from keyturn.aws.faults import fault_of
+from keyturn.aws.places import table_clients
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
-from keyturn.cli.doctor import events, reading, table
+from keyturn.cli.doctor import events, others, reading, table
 from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, examined
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
-from keyturn.runtime.host import SystemClock
+from keyturn.model.protocols import MarkerReader
+from keyturn.runtime.host import SystemClock, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
 """Name -> check, in the order in which the findings are shown."""
@@ -41,7 +46,9 @@ def command(
     """
     aws = Clients(account)
     region = region_of(aws.client("dynamodb")) or ""
-    findings = diagnose(Subject(aws, account.table, region, SystemClock.wall, secrets, convergence))
+    findings = diagnose(
+        Subject(aws, account.table, region, SystemClock.wall, secrets, convergence), _others(account)
+    )
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
     else:
@@ -49,11 +56,20 @@ def command(
     ctx.exit(exit_code(findings))
 
 
-def diagnose(subject: Subject) -> list[Finding]:
-    """Run each check and return its finding."""
+def _others(account: Account) -> Mapping[str, MarkerReader]:
+    """Return a reader of each table of other accounts and Regions that the environment names."""
+    clients = table_clients(None, account.region, ClientFactory(), roles_of(None))
+    tables = [table for table in known_marker_tables() if table != account.table]
+    return {table: late_table(table, partial(clients.at, table)) for table in tables}
+
+
+def diagnose(
+    subject: Subject, other_tables: Mapping[str, MarkerReader] = MappingProxyType({})
+) -> list[Finding]:
+    """Run each check and return its finding. `other_tables` are read as well, each by its reader."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
-    checks = {**CHECKS, **about_reports, **about_secrets}
+    checks = {**CHECKS, **about_reports, **others.checks_of(other_tables), **about_secrets}
     return [examined(name, check, subject) for name, check in checks.items()]
 
 
