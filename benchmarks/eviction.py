@@ -17,7 +17,7 @@ from typing import Final
 from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
-from keyturn.cache.service import Service
+from keyturn.cache.service import Service, Services
 from keyturn.cache.tables import Tables
 from keyturn.metrics.hook import SILENT
 from keyturn.model.names import secret_key
@@ -64,7 +64,7 @@ def misses(gets: Sequence[int], gets_per_window: int) -> int:
         clock=clock,
         random=lambda: 0.0,
         key_of=secret_key,
-        service=Service("Secrets Manager", limits=limits, clock=clock, random=lambda: 0.0),
+        services=Services(Service("Secrets Manager", limits=limits, clock=clock, random=lambda: 0.0)),
         metrics=SILENT,
     )
     for at, number in enumerate(gets):

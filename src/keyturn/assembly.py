@@ -20,8 +20,8 @@ from keyturn.aws.places import PlacedClients, secrets_clients, table_clients
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
-from keyturn.cache.service import Service
-from keyturn.cache.tables import Tables
+from keyturn.cache.service import Service, Services
+from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.errors import ConfigurationError, ParameterUnavailableError, UnavailableError
 from keyturn.metrics.hook import SILENT, Measures, Metrics
 from keyturn.model.instant import Clock
@@ -193,10 +193,7 @@ def assemble(
     tables = _tables(marker_tables_of(marker_table), in_places, limits, peers)
     window_s = limits.check_interval_s * (2 if background else 1)
 
-    def service(name: str) -> Service:
-        return Service(name, limits=limits, clock=peers.clock, random=peers.random)
-
-    def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Service) -> Cache:
+    def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Services) -> Cache:
         is_secrets = key_of is secret_key
         own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
         return Cache(
@@ -207,17 +204,17 @@ def assemble(
             random=peers.random,
             window_s=window_s,
             key_of=key_of,
-            service=asked,
+            services=asked,
             metrics=told,
             unavailable=UnavailableError if is_secrets else ParameterUnavailableError,
         )
 
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region, factory)
-    parameter_store_service = service("Parameter Store")
+    parameter_store_service = _services("Parameter Store", (), limits, peers)
     secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory, roles)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
-        cache_of(secrets_source, secret_key, service("Secrets Manager")),
+        cache_of(secrets_source, secret_key, _services("Secrets Manager", tables, limits, peers)),
         cache_of(ciphertexts, parameter_key_of, parameter_store_service),
         cache_of(clear, parameter_key_of, parameter_store_service),
     )
@@ -242,6 +239,18 @@ def assemble(
         parameters=Once(lambda: _parameters(caches, secrets, limits)),
         logins=Once(lambda: _logins(secrets, limits, peers, told), survives_fork=True),
         keys=Once(lambda: _rings(secrets, limits, peers, told), survives_fork=True),
+    )
+
+
+def _services(name: str, tables: Iterable[WatchedTable], limits: Limits, peers: Peers) -> Services:
+    """Return a service, apart in the place of each table but the first, which is that of the process."""
+
+    def service(called: str) -> Service:
+        return Service(called, limits=limits, clock=peers.clock, random=peers.random)
+
+    apart = [table.place for table in tuple(tables)[1:] if table.place is not None]
+    return Services(
+        service(name), {place: service(f"{name} in {place.region} of {place.account}") for place in apart}
     )
 
 

@@ -57,6 +57,8 @@ class Site:
         self.answers = threading.Event()
         self.answers.set()
         self.asked = set[str]()
+        self.reads_answered = threading.Event()
+        self.reads_answered.set()
         self.mark()
 
     @property
@@ -97,6 +99,7 @@ class World:
         place = Place.of(secret_id)
         if place is None or place not in self.sites:
             raise SecretNotFoundError(secret_id)
+        self[place].reads_answered.wait(60)
         return self[place].secrets.read(secret_id, stage=stage, version_id=version_id)
 
     def cache(self, *places: Place, **limits: float) -> SecretCache:
@@ -297,6 +300,34 @@ def test_the_caller_that_meets_a_table_that_begins_to_hang_follows_its_own_table
         assert 1 == len(cache.status().resting)
     finally:
         world[ABROAD].answers.set()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_secrets_manager_that_hangs_in_one_place_keeps_no_other_from_being_read(
+    world: World, *, ahead: bool
+) -> None:
+    """A rotation elsewhere is followed at once, by callers and by the background thread."""
+    cache = world.held(refresh_wait_s=0.2)
+    checker: Checker = cache._parts.checker  # noqa: SLF001 # the thread's work, done by hand
+    world[ABROAD].reads_answered.clear()
+    try:
+        for number in range(4):
+            world[ABROAD].rotate(f"w{number}")
+            world[HOME].rotate(f"w{number}")
+            world[CENTRAL].rotate(f"w{number}")
+            world.clock.advance(INTERVAL_S)
+            if ahead:
+                checker.check_ahead()
+            else:
+                assert "v1" == cache.get(world[ABROAD].arn).version_id
+            assert f"w{number}" == cache.get(world[HOME].arn).version_id
+            assert f"w{number}" == cache.get(world[CENTRAL].arn).version_id
+        assert ["Secrets Manager in eu-west-1 of 111122223333"] == [
+            one.service for one in cache.status().resting
+        ]
+        assert "v1" == cache.get(world[ABROAD].arn).version_id
+    finally:
+        world[ABROAD].reads_answered.set()
 
 
 def test_the_late_news_of_a_table_that_hung_is_followed(world: World) -> None:

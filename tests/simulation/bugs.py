@@ -479,11 +479,11 @@ BUGS: Final = (
     Bug(
         "a lock is taken outside of what leaves it",
         _COPIES,
-        "        with self.lock:\n            return self.failures.find(",
+        "        with self.lock:\n            answered = ",
         "        self.lock.acquire()\n"
         "        with __import__('contextlib').ExitStack() as leaving:\n"
         "            leaving.callback(self.lock.release)\n"
-        "            return self.failures.find(",
+        "            answered = ",
     ),
     Bug(
         "a child goes on with the lock of its parent's thread",
@@ -922,6 +922,13 @@ BUGS: Final = (
         _CHECKS,
         "OTHERS_SHARE: Final = 0.75\n",
         "OTHERS_SHARE: Final = 1.0\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "Secrets Manager rests in all places where it rests in one of them",
+        "src/keyturn/assembly.py",
+        "tuple(tables)[1:] if table.place is not None]",
+        "() if table.place is not None]",
         weather=SEVERAL_TABLES,
     ),
 )

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from keyturn import Limits, Peers, SecretCache
-from keyturn.errors import MarkerTableError
+from keyturn.errors import MarkerTableError, UnavailableError
 from keyturn.model.markers import Head, MarkersRead
 from keyturn.model.names import Place, secret_key
 from keyturn.model.versions import SecretVersion
@@ -38,14 +38,19 @@ LATE_S: Final = 1.6
 PAUSE_MAX_S: Final = 15.0
 """The longest pause between two checks of a table that fails."""
 
+TABLE_FAULTS: Final = ("table hangs", "table is denied", "table throttles")
+
 RECOVERED_S: Final = 30.0
 """So long after a fault its table is asked again for sure, also after a probe that hung."""
 
 WAIT_S: Final = 1.2
 """No caller with a copy waits longer."""
 
+EDGE_S: Final = 15.0
+"""A copy whose bound ends within so many seconds counts as none."""
+
 SLOW_MAX: Final = 3
-"""So many callers may wait for one table that begins to hang: two threads, and one at the edge."""
+"""So many callers may wait for one thing that begins to hang: two threads, and one at the edge."""
 
 READS_A_CHANGE: Final = 10
 """So many reads follow one change at most, and one short TTL."""
@@ -81,6 +86,7 @@ class Site:
     hanging: Waiting = field(default_factory=Waiting)
     heads_s: list[float] = field(default_factory=list)
     slow: int = 0
+    under_way: int = 0
 
     def __post_init__(self) -> None:
         place = self.place
@@ -97,6 +103,12 @@ class Site:
     @property
     def table(self) -> str:
         return f"arn:aws:dynamodb:{self.place.region}:{self.place.account}:table/keyturn-markers"
+
+    @property
+    def service(self) -> str:
+        """What the status calls Secrets Manager here."""
+        is_first = self.place == PLACES[0]
+        return "Secrets Manager" + ("" if is_first else f" in {self.place.region} of {self.place.account}")
 
     def mark(self) -> None:
         """Do what the listener and the sweep do."""
@@ -127,11 +139,11 @@ class Site:
 
     def _travel(self) -> None:
         self.scheduler.pause(0.002 + 0.03 * self.random.random())
-        if self.fault == "hangs":
+        if self.fault == "table hangs":
             self.scheduler.park(self.hanging)
-        elif self.fault == "is denied":
+        elif self.fault == "table is denied":
             raise MarkerTableError(self.table, "denied", denied=True)
-        elif self.fault == "throttles" and self.random.random() < 0.7:
+        elif self.fault == "table throttles" and self.random.random() < 0.7:
             raise MarkerTableError(self.table, "throttled")
 
 
@@ -170,6 +182,8 @@ class Places:
         """Read the secret where its ARN says."""
         self.record.scheduler.pause(0.002 + 0.03 * self.random.random())
         [site] = [site for site in self.sites if site.place == Place.of(secret_id)]
+        if site.fault == "service hangs":
+            self.record.scheduler.park(site.hanging)
         return site.secrets.read(secret_id, stage=stage, version_id=version_id)
 
     def live(self) -> None:
@@ -200,9 +214,12 @@ class Places:
 
     def _err(self, site: Site) -> None:
         while self._pause(self.random.uniform(10, 120)):
-            fault = self.random.choice(("hangs", "is denied", "throttles"))
-            self.record.say("the table of", site.place, fault)
-            self.record.counted[f"several tables: a table {fault}"] += 1
+            fault = self.random.choice(TABLE_FAULTS)
+            # Secrets Manager of a place without a table is one with that of the first table.
+            if site in self.sites[: self.tables] and self.random.random() < 1 / 4:
+                fault = "service hangs"
+            self.record.say(site.place, fault)
+            self.record.counted[f"several tables: a {fault}"] += 1
             site.begin_fault(fault)
             self.record.scheduler.pause(self.random.uniform(5, 90))
             site.end_fault()
@@ -225,23 +242,36 @@ class Places:
     def _get(self, site: Site) -> None:
         begun_s = self.record.scheduler.now_s
         self.first_s.setdefault(site.place, begun_s)
-        held = {one.arn for one in self.cache.status().secrets}
-        served = int(self.cache.get(site.arn).version_id)
+        # A copy that is about to be too old to be served is none.
+        status = self.cache.status()
+        held = {one.arn for one in status.secrets if one.age_s < one.bound_s - EDGE_S}
+        resting = {one.service for one in status.resting}
+        is_alone = site.under_way == 0
+        site.under_way += 1
+        try:
+            served = int(self.cache.get(site.arn).version_id)
+        except UnavailableError:
+            require(
+                site.arn not in held, "places", f"{site.place}: no copy was served although there was one"
+            )
+            return
         took_s = self.record.scheduler.now_s - begun_s
         self.record.counted["several tables: gets"] += 1
         if site.arn in held:
             require(took_s <= WAIT_S, "waiting", f"a get of {site.place} took {took_s:.2f} s with a copy")
             self._count_waits(took_s)
-        self._require_fresh(site, served, begun_s)
+        if is_alone and site.service not in resting:
+            # The caller that does not read takes the copy, and after a rest the next read is a probe.
+            self._require_fresh(site, served, begun_s)
 
     def _count_waits(self, took_s: float) -> None:
-        """A table that hangs makes few callers wait, wherever their secrets are."""
-        hanging = [site for site in self.sites if site.fault == "hangs"]
+        """What hangs makes few callers wait, wherever their secrets are."""
+        hanging = [site for site in self.sites if site.fault.endswith("hangs")]
         if took_s > 0.5:
             for site in hanging:
                 site.slow += 1
         most = max((site.slow for site in hanging), default=0)
-        require(most <= SLOW_MAX * len(hanging), "waiting", f"{most} callers waited for a table that hangs")
+        require(most <= SLOW_MAX * len(hanging), "waiting", f"{most} callers waited for what hangs")
 
     def _require_fresh(self, site: Site, served: int, begun_s: float) -> None:
         """What a table has told is served one interval later, whatever the other tables do."""

@@ -13,6 +13,7 @@ from keyturn.cache.checks import Check, Checks, is_older
 from keyturn.cache.flights import SingleFlight
 from keyturn.cache.freshness import Evidence
 from keyturn.cache.limits import Limits
+from keyturn.cache.service import Service
 from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import ConfigurationError
@@ -220,9 +221,13 @@ class Checker:
 
     def _refresh_due(self, within_s: float, go_on: Callable[[], bool]) -> None:
         for cache in self.caches:
+            silent = set[Service]()
             for secret, held in cache.due(within_s):
                 if not go_on():
                     return
+                service = cache.services.of(secret.asks_by())
+                if service in silent:
+                    continue
                 try:
                     is_answering = cache.refresh_ahead(secret, held)
                 except Exception as error:
@@ -231,7 +236,7 @@ class Checker:
                     log.exception("a copy could not be refreshed ahead of use", extra=extra)
                     continue
                 if not is_answering:
-                    break
+                    silent.add(service)
 
     # Reporting
 
@@ -297,7 +302,10 @@ class Checker:
         now, held = self._now(), tuple(chain(*parameters))
         reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
         services = dict.fromkeys(
-            (*(cache.service for cache in self.caches), *(table.service for table in tables))
+            (
+                *chain.from_iterable(cache.services for cache in self.caches),
+                *(table.service for table in tables),
+            )
         )
         return CacheStatus(
             secrets,

@@ -16,7 +16,7 @@ from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
-from keyturn.cache.service import Service
+from keyturn.cache.service import Services
 from keyturn.cache.table_view import held_bound_s
 from keyturn.cache.tables import Tables
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
@@ -57,8 +57,8 @@ class Basis(NamedTuple):
 class Copies:
     """The copies of one kind (secrets, or parameters), and the failures of cold reads.
 
-    `tables`: what is known of the marker tables, which the `Checker` keeps up to date. `service`: whether it
-    answers. `metrics` is told also under the lock, so it must only take note.
+    `tables`: what is known of the marker tables, which the `Checker` keeps up to date. `services`: whether
+    they answer. `metrics` is told also under the lock, so it must only take note.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Copies:
         clock: Clock,
         random: Callable[[], float],
         key_of: Callable[[str, str], str],
-        service: Service,
+        services: Services,
         metrics: Metrics,
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
@@ -78,7 +78,7 @@ class Copies:
         self.limits = limits
         self._clock = clock
         self._random = random
-        self._service = service
+        self.services = services
         self._metrics = metrics
         self.holdings = Holdings(limits.max_secrets, key_of)
         self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
@@ -312,7 +312,7 @@ class Copies:
         A copy older than its bound is never served: callers wait.
         """
         view = self.tables.view(secret.key)
-        is_resting = self._service.rest is not None
+        is_resting = self.services.rests(secret.asks_by())
         limit_s = held_bound_s(secret.key, held, view, now, self.limits, is_resting=is_resting)
         # The read that confirmed it may itself have shown the past.
         age_s = held.confirmed.age_s(now) + self.limits.answer_lag_s
@@ -343,7 +343,8 @@ class Copies:
     def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
         """Return the error of a cold read that failed a moment ago, or None."""
         with self.lock:
-            return self.failures.find(hit_key(secret_id, stage), self.now(), self._service.answered)
+            answered = self.services.of(secret_id).answered
+            return self.failures.find(hit_key(secret_id, stage), self.now(), answered)
 
     def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""

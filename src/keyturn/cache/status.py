@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyturn.cache.allowance import PROCESS_READS_MAX
+from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
@@ -67,7 +68,8 @@ class ReportStatus:
 class RestStatus:
     """A service that does not answer in time, so that no caller with a copy waits for it.
 
-    `service`: "Secrets Manager", "Parameter Store" or "marker table"; of several tables with the table's ARN.
+    `service`: "Secrets Manager", "Parameter Store" or "marker table", in a cache with several tables with the
+    place or the table's ARN.
     `since_s`: seconds since it was first found not to answer. `failures`: probes that failed since then.
     """
 
@@ -153,6 +155,16 @@ def _table_status(table: WatchedTable, now: Instant) -> TableStatus:
         trouble=view.trouble,
         name=table.name,
     )
+
+
+def status_of(copies: Copies) -> tuple[HeldStatus, ...]:
+    """Return what is said of everything held, by ARN and stage."""
+    with copies.lock:
+        now, held = copies.now(), []
+        for secret, one in copies.holdings.held():
+            view, rests = copies.tables.view(secret.key), copies.services.rests(secret.asks_by())
+            held.append(held_status(secret, one, view, now, copies.limits, is_resting=rests))
+    return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
 
 
 def held_status(
