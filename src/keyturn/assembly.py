@@ -41,6 +41,7 @@ from keyturn.runtime.host import (
     SYSTEM_CLOCK,
     THIS_HOST,
     environment_label,
+    is_managed_instance,
     known_convergence_table,
     known_marker_tables,
     known_roles,
@@ -180,7 +181,7 @@ def assemble(
     marker_table: str | Sequence[str] | Literal[False] | None,
     reporting: Reporting | None,
     limits: Limits,
-    background: bool,
+    background: bool | None,
     metrics: Metrics | None,
     peers: Peers,
 ) -> Assembled:
@@ -191,6 +192,7 @@ def assemble(
     roles = roles_of(peers.roles)
     in_places = table_clients(clients.dynamodb, region, factory, roles)
     tables = _tables(marker_tables_of(marker_table), in_places, limits, peers)
+    background = is_managed_instance() if background is None else background
     window_s = limits.check_interval_s * (2 if background else 1)
 
     def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Services) -> Cache:

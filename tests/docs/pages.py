@@ -21,6 +21,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "docs/accounts-and-regions.md": "aws/test_places.py",
     "docs/asyncpg.md": "integrations/test_documentation.py",
     "docs/async.md": "aio/test_documentation.py",
+    "docs/compute.md": "integrations/test_compute.py",
     "docs/convergence.md": "convergence/test_documentation.py",
     "docs/deploying-rotation.md": "infra/test_rotation_stack.py",
     "docs/django.md": "integrations/test_documentation.py",

@@ -38,6 +38,7 @@ RUN: Final[Mapping[str, str]] = {
     "keyturn sweep": "docs/test_tutorial.py",
     "keyturn watch": "cli/test_watch.py",
     "make sam": "infra/test_sam.py",
+    "make sidecar": "serve/test_sidecar.py",
     "sam deploy": "infra/test_sam.py",
     "sam delete": "infra/test_sam.py",
     "python cloud.py": "docs/test_tutorial.py",

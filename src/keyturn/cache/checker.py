@@ -87,8 +87,8 @@ class Checker:
         self._limits = limits
         self._window_s = window_s
         self._metrics = metrics
-        self._checks = Checks(caches, tables, clock=clock, metrics=metrics)
-        self._flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
+        self.checks = Checks(caches, tables, clock=clock, metrics=metrics)
+        self.flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
     def reset_locks(self) -> None:
@@ -97,8 +97,8 @@ class Checker:
         self._checking = threading.RLock()
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
-        self._flights.after_fork()
-        self._checks.after_fork()
+        self.flights.after_fork()
+        self.checks.after_fork()
         for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:
@@ -144,7 +144,7 @@ class Checker:
         if self.caches[0].background.is_at_work() and not waiting.is_needed:
             return
         checks = [one for one in self._begin_checks(due, age_s) if one.table.service.rest is None]
-        if not self._checks.wait(checks, waiting, self._limits.refresh_wait_s, key):
+        if not self.checks.wait(checks, waiting, self._limits.refresh_wait_s, key):
             self._open_if_older(age_s)
 
     def check_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -160,7 +160,7 @@ class Checker:
             checks = self._begin_checks(due, 0.0, opens=False)
             answering = [one for one in checks if one.table.service.rest is None]
             # Nobody waits for a table that rests, unless there is no other.
-            self._checks.wait(answering or checks, self.waiting(), self._limits.refresh_wait_s)
+            self.checks.wait(answering or checks, self.waiting(), self._limits.refresh_wait_s)
         self._refresh_due(0.0, go_on)
         with self._checking:
             # Unless a caller found the window at its end meanwhile, and has checked.
@@ -188,10 +188,10 @@ class Checker:
         """Return the tables that a check has to ask. With nothing held there is nothing to ask about."""
         keys = list(chain.from_iterable(cache.keys() for cache in self.caches))
         self._has_looked = self._has_looked or bool(keys)
-        return self._checks.due(keys)
+        return self.checks.due(keys)
 
     def _begin_checks(self, due: Sequence[WatchedTable], age_s: float, *, opens: bool = True) -> list[Check]:
-        checks = self._checks.begin(due, age_s, self._open_after if opens else None)
+        checks = self.checks.begin(due, age_s, self._open_after if opens else None)
         if not checks and all(table.service.rest is not None for table in due):
             # Nobody waits for these tables: the window opens with what is known.
             self._open_if_older(age_s)
@@ -267,7 +267,7 @@ class Checker:
         reporter = self._reporter
         if reporter is None or not self._has_looked or self._is_inside_a_call() or not reporter.is_due():
             return False
-        flight, _ = self._flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
+        flight, _ = self.flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
         return not flight.wait(patience_s) or flight.outcome()
 
     def leave(self) -> None:
@@ -280,7 +280,7 @@ class Checker:
             reporter.leave()
             return True
 
-        flight, _ = self._flights.join_or_begin("leave", leave, self._clock.monotonic())
+        flight, _ = self.flights.join_or_begin("leave", leave, self._clock.monotonic())
         flight.wait(self._limits.refresh_wait_s)
 
     # Telling

@@ -45,11 +45,11 @@ class Checks:
         self._tables = tables
         self._clock = clock
         self._metrics = metrics
-        self._flights: SingleFlight[WatchedTable, bool] = SingleFlight("keyturn-check")
+        self.flights: SingleFlight[WatchedTable, bool] = SingleFlight("keyturn-check")
 
     def after_fork(self) -> None:
         """Forget what was under way: those threads are the parent's."""
-        self._flights.after_fork()
+        self.flights.after_fork()
         self._tables.after_fork()
 
     def due(self, keys: Iterable[str]) -> list[WatchedTable]:
@@ -100,7 +100,7 @@ class Checks:
             return None
         again_after_s = max(age_s, table.service.patience_s(now))
         job = partial(self._check, table, now, age_s, opens)
-        flight, is_mine = self._flights.join_or_begin(table, job, now.monotonic_s, again_after_s)
+        flight, is_mine = self.flights.join_or_begin(table, job, now.monotonic_s, again_after_s)
         return Check(table, flight) if is_mine else None
 
     def _check(

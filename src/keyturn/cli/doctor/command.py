@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 
 import click
 
@@ -16,12 +15,11 @@ from keyturn.aws.places import table_clients
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
-from keyturn.cli.doctor import events, others, reading, table
+from keyturn.cli.doctor import events, network, others, reading, table
 from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, examined
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
-from keyturn.model.protocols import MarkerReader
-from keyturn.runtime.host import SystemClock, known_marker_tables
+from keyturn.runtime.host import SystemClock, environment, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
 """Name -> check, in the order in which the findings are shown."""
@@ -46,9 +44,9 @@ def command(
     """
     aws = Clients(account)
     region = region_of(aws.client("dynamodb")) or ""
-    findings = diagnose(
-        Subject(aws, account.table, region, SystemClock.wall, secrets, convergence), _others(account)
-    )
+    around = network.Surroundings(environment(), aws.endpoint, network.addresses)
+    subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
+    findings = diagnose(subject, about_network=network.checks_of(around), about_tables=_others(account))
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
     else:
@@ -56,20 +54,23 @@ def command(
     ctx.exit(exit_code(findings))
 
 
-def _others(account: Account) -> Mapping[str, MarkerReader]:
-    """Return a reader of each table of other accounts and Regions that the environment names."""
+def _others(account: Account) -> Mapping[str, Check]:
+    """Return a check of each table of other accounts and Regions that the environment names."""
     clients = table_clients(None, account.region, ClientFactory(), roles_of(None))
     tables = [table for table in known_marker_tables() if table != account.table]
-    return {table: late_table(table, partial(clients.at, table)) for table in tables}
+    return others.checks_of({table: late_table(table, partial(clients.at, table)) for table in tables})
 
 
 def diagnose(
-    subject: Subject, other_tables: Mapping[str, MarkerReader] = MappingProxyType({})
+    subject: Subject,
+    *,
+    about_network: Mapping[str, Check] | None = None,
+    about_tables: Mapping[str, Check] | None = None,
 ) -> list[Finding]:
-    """Run each check and return its finding. `other_tables` are read as well, each by its reader."""
+    """Run each check and return its finding. `about_tables` are of other accounts and Regions."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
-    checks = {**CHECKS, **about_reports, **others.checks_of(other_tables), **about_secrets}
+    checks = {**(about_network or {}), **CHECKS, **about_reports, **(about_tables or {}), **about_secrets}
     return [examined(name, check, subject) for name, check in checks.items()]
 
 
@@ -110,6 +111,11 @@ class Clients:
             self.made[service] = self.account.client(service, attempts=1)
         return self.made[service]
 
+    def endpoint(self, service: str) -> str:
+        """Return the URL that this service is called by."""
+        url: object = getattr(getattr(self.client(service), "meta", None), "endpoint_url", "")
+        return str(url)
+
     def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
         """Call an operation. See `Aws.call`."""
         from botocore import xform_name
@@ -122,6 +128,7 @@ class Clients:
             with Unseen():
                 answer: Mapping[str, object] = method(**request)
         except Exception as error:
-            endpoint: object = getattr(getattr(client, "meta", None), "endpoint_url", "")
-            raise RefusedCallError(f"{service}:{operation}", fault_of(error), str(endpoint)) from error
+            raise RefusedCallError(
+                f"{service}:{operation}", fault_of(error), self.endpoint(service)
+            ) from error
         return answer
