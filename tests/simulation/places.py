@@ -255,6 +255,8 @@ class Places:
                 site.arn not in held, "places", f"{site.place}: no copy was served although there was one"
             )
             return
+        finally:
+            site.under_way -= 1
         took_s = self.record.scheduler.now_s - begun_s
         self.record.counted["several tables: gets"] += 1
         if site.arn in held:
