@@ -110,6 +110,7 @@ resource "aws_lambda_function" "listener" {
       KEYTURN_SETTLE_S           = tostring(var.settle_seconds)
       KEYTURN_HEAD_COPIES        = tostring(var.head_copies)
       KEYTURN_PACE_S             = tostring(var.pace_seconds)
+      KEYTURN_STACK              = var.name
     }
   }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.cli.doctor.finding import Finding, Level, Subject
+from keyturn.cli.doctor.finding import Cause, Finding, Level, Subject
 from keyturn.cli.doctor.others import checks_of
 from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.testing.fakes import FakeClock, FakeMarkers
@@ -55,9 +55,10 @@ def test_a_role_that_may_not_read_several_markers_is_wrong() -> None:
 
 @pytest.mark.parametrize("swept", [True, False])
 def test_a_table_without_a_recent_sweep_is_wrong(*, swept: bool) -> None:
-    """Its markers cover nothing."""
+    """Its markers cover nothing; a table without a head was never swept."""
     markers = FakeMarkers()
     if swept:
         markers.sweep(markers.clock.wall_s - 2000)
     finding = found(markers)
-    assert (Level.WRONG, "no recent sweep: its markers cover nothing") == (finding.level, finding.what)
+    assert (Level.WRONG, Cause.SWEEP_STOPPED if swept else Cause.NO_HEAD) == (finding.level, finding.cause)
+    assert "its markers cover nothing" in finding.what

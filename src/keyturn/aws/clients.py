@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.errors import ConfigurationError
@@ -33,6 +34,15 @@ TABLE_ATTEMPTS = 2
 """How often a client tries one call on a table in all: after a failed check the next one comes by itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The credentials of a role that was assumed for this run. Its `repr` shows the key's id alone."""
+
+    key_id: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+
 class ClientFactory:
     """Makes AWS clients from one botocore session, so that their credentials are resolved once.
 
@@ -54,11 +64,13 @@ class ClientFactory:
         agent: str = "keyturn",
         validates: bool = True,
         role: str | None = None,
+        credentials: Credentials | None = None,
     ) -> object:
         """Make a client for `service`, with these connect and read time-outs in seconds.
 
-        `role`: the ARN of a role whose credentials the client uses; without one, the session's own. `agent`
-        is what the client adds to its user agent: readers are told apart from the listener by it.
+        `role`: the ARN of a role whose credentials the client uses and renews; else the session's own.
+        `credentials` are those of a role that was assumed already, and end with it. `agent` is what the
+        client adds to its user agent: readers are told apart from the listener by it.
         `validates`: whether botocore compares the arguments of each call with the service's model, which
         takes a tenth of the CPU of a sweep that writes many items, all made by keyturn itself.
 
@@ -68,7 +80,7 @@ class ClientFactory:
         try:
             config = _config(timeouts_s, attempts, agent, validates=validates)
             session = self._session if role is None else self._session_of(role, region)
-            return self._made(session, service, region, config)
+            return self._made(session, service, region, config, credentials)
         except Exception as error:
             raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
 
@@ -91,14 +103,28 @@ class ClientFactory:
         client = Once(lambda: cast("SecurityTokenClient", self.make("sts", SECRETS_TIMEOUTS_S, region)))
         return self._assumed.get(role) or self._assumed.setdefault(role, Once(make))
 
-    def _made(self, session: Once[Session], service: str, region: str | None, config: Config) -> object:
+    def _made(
+        self,
+        session: Once[Session],
+        service: str,
+        region: str | None,
+        config: Config,
+        credentials: Credentials | None,
+    ) -> object:
         from botocore.exceptions import NoRegionError
 
         with self._turn():
             known = region or self.region()
             if known is None:
                 raise NoRegionError
-            client: object = session().create_client(service, config=config, region_name=known)
+            client: object = session().create_client(
+                service,
+                config=config,
+                region_name=known,
+                aws_access_key_id=credentials.key_id if credentials is not None else None,
+                aws_secret_access_key=credentials.secret_key if credentials is not None else None,
+                aws_session_token=credentials.token if credentials is not None else None,
+            )
         return client
 
 

@@ -59,9 +59,11 @@ def deploy(
     if bucket is None:
         storage.create_bucket(Bucket=BUCKET)
     storage.upload_file(str(listener_zip), bucket or BUCKET, listener_zip.name)
+    # A request holds 51,200 bytes of a template, an object 1 MB.
+    storage.upload_file(str(template), bucket or BUCKET, template.name)
     formation.create_stack(
         StackName=STACK,
-        TemplateBody=template.read_text(),
+        TemplateURL=f"https://s3.{storage.meta.region_name}.amazonaws.com/{bucket or BUCKET}/{template.name}",
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from keyturn.cache.limits import DEFAULTS
-from keyturn.cli.doctor.finding import Check, Finding, Level, Subject
+from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, Subject, wrong
 from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.markers.schema import HEAD_KEY
 from keyturn.model.protocols import MarkerReader
@@ -26,11 +26,16 @@ def _readable(table: str, reader: MarkerReader, _: Subject) -> Finding:
     try:
         head = reader.read_head()
         denied = reader.read_markers((HEAD_KEY, f"{HEAD_KEY}#1")).denied
-    except (MarkerTableError, ConfigurationError) as error:
-        return Finding(check, Level.WRONG, str(error), _BOTH_SIDES)
+    except MarkerTableError as error:
+        return wrong(check, Cause.DENIED if error.denied else Cause.FAILED, str(error), _BOTH_SIDES)
+    except ConfigurationError as error:
+        return wrong(check, Cause.NO_CLIENT, str(error), _BOTH_SIDES)
     if denied:
-        return Finding(check, Level.WRONG, "this role may not read several markers together", _BOTH_SIDES)
-    age_s = head.swept_age_s if head is not None else None
+        return wrong(check, Cause.DENIED, "this role may not read several markers together", _BOTH_SIDES)
+    if head is None:
+        return wrong(check, Cause.NO_HEAD, "it has no usable head: its markers cover nothing", _SWEEP)
+    age_s = head.swept_age_s
     if age_s is None or age_s >= DEFAULTS.lease_s:
-        return Finding(check, Level.WRONG, "no recent sweep: its markers cover nothing", _SWEEP)
+        cause = Cause.NEVER_SWEPT if age_s is None else Cause.SWEEP_STOPPED
+        return wrong(check, cause, "no recent sweep: its markers cover nothing", _SWEEP)
     return Finding(check, Level.OK, f"this role may read it; swept as of {age_s:.0f} s ago")
