@@ -18,7 +18,8 @@ from benchmarks.results import Part, Parts, Size, counted, ratio
 from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
-from keyturn.cache.service import Service
+from keyturn.cache.service import Service, Services
+from keyturn.cache.tables import Tables
 from keyturn.metrics.hook import SILENT
 from keyturn.model.names import secret_key
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -103,12 +104,12 @@ def misses(gets: Sequence[int], gets_per_window: int) -> int:
     """Return how many of these gets keyturn's cache has to read."""
     clock, missed, limits = FakeClock(), 0, Limits(max_secrets=ROOM)
     copies = Copies(
-        None,
+        Tables(),
         limits=limits,
         clock=clock,
         random=lambda: 0.0,
         key_of=secret_key,
-        service=Service("Secrets Manager", limits=limits, clock=clock, random=lambda: 0.0),
+        services=Services(Service("Secrets Manager", limits=limits, clock=clock, random=lambda: 0.0)),
         metrics=SILENT,
     )
     for at, number in enumerate(gets):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, TABLE_TIMEOUTS_S, ClientFactory, dynamodb, region_of
+from keyturn.aws.clients import (
+    SECRETS_TIMEOUTS_S,
+    TABLE_TIMEOUTS_S,
+    ClientFactory,
+    region_of,
+)
+from keyturn.aws.places import PlacedClients, secrets_clients, table_clients
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
-from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableWatch
+from keyturn.cache.service import Service, Services
+from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.errors import ConfigurationError, ParameterUnavailableError, UnavailableError
 from keyturn.metrics.hook import SILENT, Measures, Metrics
 from keyturn.model.instant import Clock
@@ -26,13 +34,17 @@ from keyturn.model.protocols import (
     Reports,
     SecretSource,
 )
+from keyturn.model.tables import by_place
 from keyturn.runtime.host import (
+    MARKER_TABLES_VARIABLE,
+    ROLES_VARIABLE,
     SYSTEM_CLOCK,
     THIS_HOST,
     environment_label,
     is_managed_instance,
     known_convergence_table,
-    known_marker_table,
+    known_marker_tables,
+    known_roles,
     new_environment,
     system_random,
     system_sleep,
@@ -73,15 +85,18 @@ class Peers:
         source: reads secrets. A source with a cache of its own says so by `ttl_s`, which `bound_s` in
             `status()` includes.
         parameter_source: makes the source of parameters, which decrypts them (True) or does not.
-        markers: reads the marker table.
+        markers: reads the marker table, or each of several tables, by their ARNs.
         reports: takes reports of which versions this process holds.
+        roles: the ARNs of roles of other accounts, whose secrets and tables are read with the credentials
+            of the role; by default (None) those that `KEYTURN_ROLES` names.
         clock: tells the time; `random` draws the jitter, in [0, 1); `sleep` waits so many seconds.
     """
 
     source: SecretSource | None = None
     parameter_source: ParameterSourceMaker | None = None
-    markers: MarkerReader | None = None
+    markers: MarkerReader | Mapping[str, MarkerReader] | None = None
     reports: Reports | None = None
+    roles: Iterable[str] | None = None
     clock: Clock = SYSTEM_CLOCK
     random: Callable[[], float] = system_random
     sleep: Callable[[float], None] = system_sleep
@@ -163,7 +178,7 @@ class Assembled(NamedTuple):
 def assemble(
     clients: Clients,
     *,
-    marker_table: str | Literal[False] | None,
+    marker_table: str | Sequence[str] | Literal[False] | None,
     reporting: Reporting | None,
     limits: Limits,
     background: bool | None,
@@ -174,47 +189,44 @@ def assemble(
     clients.checked()
     told, limits = measures(metrics), limits.spread_by(peers.random)
     region, factory = region_of(clients.secrets_manager), ClientFactory()
-    table_client = dynamodb(clients.dynamodb, region, factory)
-    table = _table_watch(marker_table_of(marker_table), table_client, limits, peers)
+    roles = roles_of(peers.roles)
+    in_places = table_clients(clients.dynamodb, region, factory, roles)
+    tables = _tables(marker_tables_of(marker_table), in_places, limits, peers)
     background = is_managed_instance() if background is None else background
     window_s = limits.check_interval_s * (2 if background else 1)
 
-    def service(name: str) -> Service:
-        return Service(name, limits=limits, clock=peers.clock, random=peers.random)
-
-    def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Service) -> Cache:
+    def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Services) -> Cache:
         is_secrets = key_of is secret_key
         own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
         return Cache(
             source,
-            table,
+            tables,
             limits=own,
             clock=peers.clock,
             random=peers.random,
             window_s=window_s,
             key_of=key_of,
-            service=asked,
+            services=asked,
             metrics=told,
             unavailable=UnavailableError if is_secrets else ParameterUnavailableError,
         )
 
     parameter_source = peers.parameter_source or parameter_store(clients.ssm, region, factory)
-    parameter_store_service = service("Parameter Store")
-    secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory)
+    parameter_store_service = _services("Parameter Store", (), limits, peers)
+    secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory, roles)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
-        cache_of(secrets_source, secret_key, service("Secrets Manager")),
+        cache_of(secrets_source, secret_key, _services("Secrets Manager", tables, limits, peers)),
         cache_of(ciphertexts, parameter_key_of, parameter_store_service),
         cache_of(clear, parameter_key_of, parameter_store_service),
     )
-    reporter = _reporter(caches, reporting, table_client, limits, peers)
+    reporter = _reporter(caches, reporting, in_places, limits, peers)
     checker = Checker(
         caches,
-        table,
+        tables,
         limits=limits,
         clock=peers.clock,
         window_s=window_s,
-        random=peers.random,
         metrics=told,
         reporter=reporter,
     )
@@ -232,22 +244,54 @@ def assemble(
     )
 
 
-def _table_watch(
-    name: str | None, client: Callable[[], object], limits: Limits, peers: Peers
-) -> TableWatch | None:
+def _services(name: str, tables: Iterable[WatchedTable], limits: Limits, peers: Peers) -> Services:
+    """Return a service, apart in the place of each table but the first, which is that of the process."""
+
+    def service(called: str) -> Service:
+        return Service(called, limits=limits, clock=peers.clock, random=peers.random)
+
+    apart = [table.place for table in tuple(tables)[1:] if table.place is not None]
+    return Services(
+        service(name), {place: service(f"{name} in {place.region} of {place.account}") for place in apart}
+    )
+
+
+def _tables(names: Sequence[str], clients: PlacedClients, limits: Limits, peers: Peers) -> Tables:
     markers = peers.markers
-    if markers is None and name is not None:
-        markers = late_table(name, client)
-    return TableWatch(markers, limits, peers.random) if markers is not None else None
+    if markers is None:
+        readers = [(name, late_table(name, partial(clients.at, name))) for name in names]
+    else:
+        readers = list(markers.items()) if isinstance(markers, Mapping) else [("", markers)]
+    places = by_place((name, name) for name, _ in readers)
+    return Tables.watching(
+        by_place(readers),
+        limits=limits,
+        clock=peers.clock,
+        random=peers.random,
+        names=places if len(places) > 1 else {},
+    )
 
 
-def marker_table_of(asked: str | Literal[False] | None) -> str | None:
-    """Return the table as asked (False: none), else the one that `KEYTURN_MARKER_TABLE` names, else None."""
+def marker_tables_of(asked: str | Sequence[str] | Literal[False] | None) -> tuple[str, ...]:
+    """Return the tables as asked (False: none), else those that the environment names.
+
+    Raises `ConfigurationError` for what is no table.
+    """
     if asked is False:
-        return None
-    if asked is not None and not (isinstance(asked, str) and asked):
+        return ()
+    if asked is None:
+        tables, argument = known_marker_tables(), MARKER_TABLES_VARIABLE
+    else:
+        tables, argument = _given_tables(asked), "marker_table"
+    by_place(((table, table) for table in tables), argument)
+    return tables
+
+
+def _given_tables(asked: str | Sequence[str]) -> tuple[str, ...]:
+    tables = (asked,) if isinstance(asked, str) else tuple(asked) if isinstance(asked, Sequence) else ()
+    if not tables or not all(isinstance(one, str) and one for one in tables):
         raise ConfigurationError("marker_table is empty; give the table's name or ARN, or None")
-    return known_marker_table(asked)
+    return tables
 
 
 def reporting_of(asked: str | Reporting | Literal[False] | None) -> Reporting | None:
@@ -292,13 +336,13 @@ def _rings(secrets: Secrets, limits: Limits, peers: Peers, measures: Measures) -
 def _reporter(
     caches: Sequence[Cache],
     reporting: Reporting | None,
-    table_client: Callable[[], object],
+    clients: PlacedClients,
     limits: Limits,
     peers: Peers,
 ) -> Reporter | None:
     reports = peers.reports
     if reports is None and reporting is not None:
-        reports = late_reports(reporting.table, table_client)
+        reports = late_reports(reporting.table, partial(clients.at, reporting.table))
     if reports is None:
         return None
     from keyturn.convergence.reporter import Reporter
@@ -362,14 +406,34 @@ class LateReports:
         self._table().write(report)
 
 
-def secrets_manager(client: object, factory: ClientFactory) -> SecretSource:
-    """A source that reads through `client`, or through one made at the first read if it is None."""
-    from keyturn.aws.secretsmanager import SecretsManagerSource
+def secrets_manager(
+    client: object,
+    factory: ClientFactory,
+    roles: Mapping[str, str] = MappingProxyType({}),
+    reading: Callable[[Callable[[], SecretsManagerClient]], SecretSource] | None = None,
+) -> SecretSource:
+    """A source that reads each secret in its account and Region; what is in that of `client`, through it.
 
-    if client is None:
-        made = Once(lambda: factory.make("secretsmanager", SECRETS_TIMEOUTS_S))
-        return SecretsManagerSource(lambda: cast("SecretsManagerClient", made()))
-    return SecretsManagerSource(lambda: cast("SecretsManagerClient", client))
+    `reading` makes the source that reads through one client: by label, unless it is given.
+    """
+    from keyturn.aws.secretsmanager import PlacedSecrets, SecretsManagerSource
+
+    clients = secrets_clients(client, factory, roles)
+    return PlacedSecrets(
+        lambda secret_id: cast("SecretsManagerClient", clients.at(secret_id)), reading or SecretsManagerSource
+    )
+
+
+def roles_of(asked: Iterable[str] | None) -> Mapping[str, str]:
+    """Return the role of each account: as asked, else by `KEYTURN_ROLES`. Raises `ConfigurationError`."""
+    roles, argument = (known_roles(), ROLES_VARIABLE) if asked is None else (asked, "roles")
+    if isinstance(roles, str):
+        raise ConfigurationError(f"{argument} is a str; give a sequence of ARNs of roles")
+    if not roles:
+        return {}
+    from keyturn.aws.roles import roles_by_account
+
+    return roles_by_account(roles, argument)
 
 
 def extension_settings() -> ExtensionSettings:

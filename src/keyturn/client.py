@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
@@ -47,9 +47,11 @@ class SecretCache:
     Args:
         client: a boto3 or botocore client for Secrets Manager. Without one, a client is made from the
             environment at the first read. Only `GetSecretValue` is called.
-        marker_table: name or ARN of the marker table; by default (None) the table that the environment
-            variable `KEYTURN_MARKER_TABLE` names; False for no table. Without a table nothing tells of
-            rotations, and every copy is read again after `Limits.uncovered_ttl_s`.
+        marker_table: name or ARN of the marker table; by default (None) what the environment variables
+            `KEYTURN_MARKER_TABLE` and `KEYTURN_MARKER_TABLES` name; False for no table. Without a table
+            nothing tells of rotations, and every copy is read again after `Limits.uncovered_ttl_s`. For
+            secrets of several accounts or Regions: a sequence of tables, each the ARN of the table of
+            that account and Region; the first may be a name, for what no other table covers.
         convergence_table: name or ARN of the convergence table, or a `Reporting` that says more; by
             default (None) the table that `KEYTURN_CONVERGENCE_TABLE` names; False for no table. This
             process reports there which versions it holds, so that `keyturn status` can count.
@@ -74,7 +76,7 @@ class SecretCache:
         self,
         client: SecretsManagerClient | None = None,
         *,
-        marker_table: str | Literal[False] | None = None,
+        marker_table: str | Sequence[str] | Literal[False] | None = None,
         convergence_table: str | Reporting | Literal[False] | None = None,
         dynamodb_client: DynamoDBClient | None = None,
         ssm_client: ParameterStoreClient | None = None,

@@ -9,7 +9,7 @@ import pytest
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.limits import Limits
-from keyturn.cache.table_view import TableWatch
+from keyturn.cache.tables import Tables
 from keyturn.errors import UnavailableError
 from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World
@@ -40,11 +40,11 @@ class Server:
         self.world = World()
         self.source = Busy(self.world)
         limits, clock = Limits(), self.world.clock
-        table = TableWatch(self.world.table, limits, lambda: 0.0)
+        tables = Tables.watching({None: self.world.table}, limits=limits, clock=clock, random=lambda: 0.0)
         self.cache = Cache(
-            self.source, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=WINDOW_S
+            self.source, tables, limits=limits, clock=clock, random=lambda: 0.0, window_s=WINDOW_S
         )
-        self.checker = Checker((self.cache,), table, limits=limits, clock=clock, window_s=WINDOW_S)
+        self.checker = Checker((self.cache,), tables, limits=limits, clock=clock, window_s=WINDOW_S)
         self.world.mark()
         self.cache.get(NAME, "AWSCURRENT", self.checker.waiting())
         self.turn()

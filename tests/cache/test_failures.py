@@ -23,6 +23,7 @@ from keyturn import (
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.limits import Limits
+from keyturn.cache.tables import Tables
 from keyturn.model.markers import MarkersRead
 from tests.world import NAME, World, held
 
@@ -323,8 +324,8 @@ def test_markers_that_cannot_be_read_are_read_at_the_next_check(world: World) ->
 def ahead(world: World) -> tuple[Cache, Checker]:
     """What is behind a cache with a background thread, whose checks the test does itself."""
     limits, clock = Limits(), world.clock
-    cache = Cache(world.secrets, None, limits=limits, clock=clock, random=lambda: 0.0, window_s=10)
-    return cache, Checker((cache,), None, limits=limits, clock=clock, window_s=10)
+    cache = Cache(world.secrets, Tables(), limits=limits, clock=clock, random=lambda: 0.0, window_s=10)
+    return cache, Checker((cache,), Tables(), limits=limits, clock=clock, window_s=10)
 
 
 def test_a_refresh_ahead_of_use_tells_what_is_gone(world: World, caplog: pytest.LogCaptureFixture) -> None:

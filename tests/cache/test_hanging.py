@@ -13,7 +13,7 @@ import pytest
 from keyturn import Limits, Peers, SecretCache, UnavailableError
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
-from keyturn.cache.table_view import TableWatch
+from keyturn.cache.tables import Tables
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeParameterStore
 from tests.world import NAME, World
@@ -242,9 +242,9 @@ def test_callers_leave_the_check_to_a_background_thread(world: World, *, backgro
     """While the thread is at work no caller asks the table, even at the end of a window."""
     world.mark()
     limits, clock = Limits(), world.clock
-    table = TableWatch(world.table, limits, lambda: 0.0)
-    cache = Cache(world.secrets, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=5.0)
-    checker = Checker((cache,), table, limits=limits, clock=clock, window_s=5.0)
+    tables = Tables.watching({None: world.table}, limits=limits, clock=clock, random=lambda: 0.0)
+    cache = Cache(world.secrets, tables, limits=limits, clock=clock, random=lambda: 0.0, window_s=5.0)
+    checker = Checker((cache,), tables, limits=limits, clock=clock, window_s=5.0)
     if background:
         cache.background = AtWork()
     cache.get(NAME, "AWSCURRENT", checker.waiting())

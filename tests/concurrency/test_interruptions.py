@@ -162,7 +162,7 @@ class Struck:
         A thread that was just started is not among those that Python lists before it has run for a moment.
         """
         parts = parts_of(self.cache)
-        return sum(len(one.flights) for one in (*parts.caches, parts.checker))
+        return sum(len(one.flights) for one in (*parts.caches, parts.checker, parts.checker.checks))
 
     def seen(self) -> set[str]:
         """What is served under every id, a check interval after a rotation, and a read after that."""

@@ -18,6 +18,7 @@ OUTSIDE: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 
 RUN_BY: Final[Mapping[str, str]] = {
     "README.md": "docs/test_readme.py",
+    "docs/accounts-and-regions.md": "aws/test_places.py",
     "docs/asyncpg.md": "integrations/test_documentation.py",
     "docs/async.md": "aio/test_documentation.py",
     "docs/compute.md": "integrations/test_compute.py",

@@ -19,6 +19,7 @@ ELSEWHERE: Final = {
     "keyturn.serve.logs": ("_more",),
     "keyturn.serve.reading": ("_QUEUE",),
     "keyturn.cache.table_view": ("_look", "uncovered_because"),
+    "keyturn.cache.tables": ("NO_TABLE", "NO_TABLE_OF_ITS_PLACE"),
     "keyturn.rotation.mysql.changes": ("objection", "_objection", "_NO_ACCOUNT", "_PRIVILEGED"),
     "keyturn.rotation.postgresql": ("objection",),
     "keyturn.rotation.redis": ("objection",),

@@ -247,3 +247,36 @@ def test_an_empty_policy_and_one_that_is_too_long_are_refused() -> None:
         document(roles.reader(PLACE, marker_table=None))
     with pytest.raises(ConfigurationError, match=r"10240.*name groups"):
         document(roles.reader(PLACE, secrets=[f"prod/{number}" for number in range(200)]))
+
+
+OTHER = "arn:aws:dynamodb:us-east-1:444455556666:table/markers"
+
+
+def test_a_reader_of_several_tables_reads_them_alike() -> None:
+    """The same reads of the same keys, each of the others by its ARN; and it may assume the roles named."""
+    role = "arn:aws:iam::444455556666:role/reader"
+    secret = "arn:aws:secretsmanager:us-east-1:444455556666:secret:a-AbCdEf"
+    statements = by_sid(
+        roles.reader(PLACE, secrets=[secret], marker_table="markers", other_tables=[OTHER], assumed=[role])
+    )
+    own, other = statements["ReadMarkers"], statements["ReadOtherMarkers"]
+    assert (own.actions, own.conditions) == (other.actions, other.conditions)
+    assert [OTHER] == list(other.resources)
+    assert ["sts:AssumeRole"] == list(statements["AssumeReaders"].actions)
+    assert [role] == list(statements["AssumeReaders"].resources)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "organization", "said"),
+    [
+        ((), None, "would allow nobody"),
+        (("12",), None, "not 12 digits"),
+        ((), "mine", "the id of an org"),
+    ],
+)
+def test_a_policy_for_nobody_in_particular_is_refused(
+    accounts: tuple[str, ...], organization: str | None, said: str
+) -> None:
+    """No mistake makes a table's policy that lets everybody in, or nobody."""
+    with pytest.raises(ConfigurationError, match=said):
+        roles.shared_table(PLACE, marker_table="markers", accounts=accounts, organization=organization)

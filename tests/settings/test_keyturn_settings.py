@@ -35,6 +35,9 @@ PARTS = {
 SETTING = {"label": "report_label", "ttl_s": "report_ttl_s"}
 """Argument of `Reporting` -> its setting."""
 
+LISTS = {"marker_tables": None, "roles": None}
+"""Settings that are lists: of `marker_table`, and of `Peers.roles`."""
+
 DRAWN_OR_FIXED = {"spread", "max_backoff_s", "source_ttl_s"}
 """Limits that nobody sets: drawn, fixed, or told by the source."""
 
@@ -65,6 +68,7 @@ def test_every_setting_of_a_cache_is_a_variable() -> None:
     arguments = [*signature(SecretCache), *signature(Limits), *signature(Reporting)]
     named = {SETTING.get(one.name, one.name): one.default for one in arguments if one.name not in PARTS}
     named["check_interval_s"] = Limits().check_interval_s
+    named |= LISTS
     assert named == {name: field.default for name, field in KeyturnSettings.model_fields.items()}
 
 
@@ -86,6 +90,26 @@ def test_the_environment_configures_a_cache(monkeypatch: pytest.MonkeyPatch) -> 
         assert cache.status().table.used
 
 
+ABROAD = "arn:aws:dynamodb:us-east-1:111122223333:table/markers"
+
+
+@pytest.mark.parametrize("make", [SecretCache, lambda: KeyturnSettings().cache()], ids=["cache", "settings"])
+def test_variables_name_several_tables(
+    make: Callable[[], SecretCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of this account comes first, and a table that both variables name counts once."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", "markers")
+    monkeypatch.setenv("KEYTURN_MARKER_TABLES", f"markers, {ABROAD},")
+    assert ["markers", ABROAD] == [one.name for one in make().status().tables]
+
+
+def test_a_cache_names_the_variable_whose_tables_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without `KeyturnSettings`: no argument is blamed that nobody gave."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLES", "first,second")
+    with pytest.raises(ConfigurationError, match="KEYTURN_MARKER_TABLES: 'second' is not the ARN"):
+        SecretCache()
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
@@ -94,6 +118,9 @@ def test_the_environment_configures_a_cache(monkeypatch: pytest.MonkeyPatch) -> 
         ("KEYTURN_COVERED_TTL_S", "299"),
         ("KEYTURN_LEASE_S", ""),
         ("KEYTURN_MARKER_TABLE", ""),
+        ("KEYTURN_MARKER_TABLES", ""),
+        ("KEYTURN_MARKER_TABLES", "first,second"),
+        ("KEYTURN_ROLES", "reader"),
         ("KEYTURN_CONVERGENCE_TABLE", ""),
         ("KEYTURN_REPORT_LABEL", "l" * 129),
         ("KEYTURN_REPORT_TTL_S", "59"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tests.simulation.places import SEVERAL_TABLES
+
 
 @dataclass(frozen=True, slots=True)
 class Bug:
@@ -34,6 +36,8 @@ _READS: Final = "src/keyturn/cache/reads.py"
 _CACHE_HEADS: Final = "src/keyturn/cache/heads.py"
 _CACHE_NEWS: Final = "src/keyturn/cache/news.py"
 _CHECKER: Final = "src/keyturn/cache/checker.py"
+_CHECKS: Final = "src/keyturn/cache/checks.py"
+_TABLES: Final = "src/keyturn/cache/tables.py"
 _COUNTING: Final = "src/keyturn/convergence/counting.py"
 _FRESHNESS: Final = "src/keyturn/cache/freshness.py"
 _LOGIN: Final = "src/keyturn/login/logins.py"
@@ -137,9 +141,9 @@ BUGS: Final = (
     ),
     Bug(
         "an event that was over when a parameter was read is asked about",
-        "src/keyturn/cache/checker.py",
-        "                cache.settle_old_events(before)\n",
-        "                pass\n",
+        _CHECKS,
+        "            cache.settle_old_events(table, before)\n",
+        "            pass\n",
     ),
     Bug(
         "the sweep leaves a parameter's version out",
@@ -313,7 +317,7 @@ BUGS: Final = (
     ),
     Bug(
         "a check is made at every miss",
-        _CHECKER,
+        _CHECKS,
         "    return since is None or since.age_s(now) >= age_s\n",
         "    return since is None or since.age_s(now) >= 0\n",
     ),
@@ -353,9 +357,9 @@ BUGS: Final = (
     ),
     Bug(
         "a check of the table is waited for without a deadline",
-        _CHECKER,
-        "        if flight.wait(patience_s):\n            flight.outcome()\n            return\n",
-        "        if flight.wait(3600.0):\n            flight.outcome()\n            return\n",
+        _CHECKS,
+        "            if check.flight.wait(self._left_s(check, own, waiting, brief)):\n",
+        "            if check.flight.wait(3600.0):\n",
         weather="table hangs",
     ),
     Bug(
@@ -475,11 +479,11 @@ BUGS: Final = (
     Bug(
         "a lock is taken outside of what leaves it",
         _COPIES,
-        "        with self.lock:\n            return self.failures.find(",
+        "        with self.lock:\n            answered = ",
         "        self.lock.acquire()\n"
         "        with __import__('contextlib').ExitStack() as leaving:\n"
         "            leaving.callback(self.lock.release)\n"
-        "            return self.failures.find(",
+        "            answered = ",
     ),
     Bug(
         "a child goes on with the lock of its parent's thread",
@@ -870,5 +874,61 @@ BUGS: Final = (
         _LOGIN,
         '        labels = ", ".join(sorted(version.stages)) or "no label"\n',
         '        labels = version.string or "no label"\n',
+    ),
+    Bug(
+        "the check of one table keeps the others from theirs",
+        _CHECKS,
+        "self.flights.join_or_begin(table, job,",
+        "self.flights.join_or_begin(next(iter(self._tables)), job,",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "a table that rests makes all others rest",
+        _CHECKS,
+        "        if not table.service.may_probe(now):\n",
+        "        if not all(one.service.may_probe(now) for one in self._tables):\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "the first table is believed about every account and Region",
+        _TABLES,
+        "        place = Place.of(key)\n",
+        "        place = next(iter(self._of_place))\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "each table is asked about the secrets of all places",
+        _CHECKS,
+        " if self._tables.covering(key) is table}\n",
+        "}\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "a failed check of one table makes all others pause",
+        _CHECKS,
+        "if table.watch.is_awake(now)]",
+        "if all([one.watch.is_awake(now) for one in self._tables])]",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "callers wait for a table that rests if another one answers",
+        _CHECKER,
+        "self._begin_checks(due, age_s) if one.table.service.rest is None]\n",
+        "self._begin_checks(due, age_s)]\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "the wait for other tables leaves no time to read what the own table tells",
+        _CHECKS,
+        "OTHERS_SHARE: Final = 0.75\n",
+        "OTHERS_SHARE: Final = 1.0\n",
+        weather=SEVERAL_TABLES,
+    ),
+    Bug(
+        "Secrets Manager rests in all places where it rests in one of them",
+        "src/keyturn/assembly.py",
+        "tuple(tables)[1:] if table.place is not None]",
+        "() if table.place is not None]",
+        weather=SEVERAL_TABLES,
     ),
 )

@@ -18,7 +18,7 @@ from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.held import HeldStage
 from keyturn.cache.refresh import Asked, after_answer
-from keyturn.cache.table_view import TableWatch
+from keyturn.cache.tables import Tables
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretNotFoundError, UnavailableError
 from keyturn.login.logins import Attempt
 from keyturn.login.turns import Turn
@@ -69,9 +69,9 @@ def test_a_pending_version_that_nobody_asks_for_is_not_read_ahead() -> None:
     world = World()
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     limits, clock = Limits(), world.clock
-    table = TableWatch(world.table, limits, lambda: 0.0)
-    cache = Cache(world.secrets, table, limits=limits, clock=clock, random=lambda: 0.0, window_s=10.0)
-    checker = Checker((cache,), table, limits=limits, clock=clock, window_s=10.0)
+    tables = Tables.watching({None: world.table}, limits=limits, clock=clock, random=lambda: 0.0)
+    cache = Cache(world.secrets, tables, limits=limits, clock=clock, random=lambda: 0.0, window_s=10.0)
+    checker = Checker((cache,), tables, limits=limits, clock=clock, window_s=10.0)
     cache.get(NAME, "AWSPENDING", checker.waiting())
     before = world.reads
     for _ in range(20):
@@ -421,17 +421,17 @@ def test_an_event_of_the_past_costs_the_background_thread_nothing() -> None:
     world, limits = ParameterWorld(), Limits()
     world.event()
     world.clock.advance(600)
-    table = TableWatch(world.table, limits, lambda: 0.0)
+    tables = Tables.watching({None: world.table}, limits=limits, clock=world.clock, random=lambda: 0.0)
     cache = Cache(
         world.store.source(),
-        table,
+        tables,
         limits=limits,
         clock=world.clock,
         random=lambda: 0.0,
         window_s=10.0,
         key_of=lambda arn, _: arn,
     )
-    checker = Checker((cache,), table, limits=limits, clock=world.clock, window_s=10.0)
+    checker = Checker((cache,), tables, limits=limits, clock=world.clock, window_s=10.0)
     cache.get(HOST, "AWSCURRENT", checker.waiting())
     for _ in range(6):
         world.clock.advance(1)

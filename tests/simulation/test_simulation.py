@@ -32,6 +32,7 @@ SOON_CAUGHT = (
     pytest.param("a flight is registered before anything carries it out", marks=pytest.mark.proof),
     pytest.param("a child goes on with the lock of its parent's thread", marks=pytest.mark.proof),
     pytest.param("a read that fails takes the copies of other secrets with it", marks=pytest.mark.proof),
+    pytest.param("a failed check of one table makes all others pause", marks=pytest.mark.proof),
 )
 
 

@@ -19,6 +19,7 @@ from tests.simulation.interruptions import in_finalisers
 from tests.simulation.judges import Judges
 from tests.simulation.moves import Moves
 from tests.simulation.peers.lambdas import ENVIRONMENTS
+from tests.simulation.places import SEVERAL_TABLES, Places
 from tests.simulation.plan import NAMES, planned
 from tests.simulation.processes import Processes
 from tests.simulation.reader import Reader
@@ -31,6 +32,10 @@ from tests.simulation.weather import Requests, Weather
 
 CRASH: Final = "crash"
 """What broke where no checker saw anything: the simulation itself has failed."""
+
+
+EVERY: Final = 3
+"""One seed in so many also has the world of several tables."""
 
 
 @dataclass(slots=True)
@@ -92,22 +97,50 @@ class World:
 
 
 def simulate(seed: int, trace: Callable[[str], None] | None = None, *, only: str | None = None) -> Report:
-    """Run the world of one seed, up to its end or to the first broken promise.
+    """Run the world of one seed, and of each third seed a second one, up to the first broken promise.
 
-    `only`: instead of the faults that it draws, this one; empty for none.
+    `only`: instead of the faults that it draws, this one; empty for none; or the name of the second world.
     """
-    scheduler, broken = Scheduler(), None
+    reports = list[Report]()
+    if only != SEVERAL_TABLES:
+        reports.append(_one_account(seed, trace, only))
+    is_drawn = only is None and seed % EVERY == 0 and reports[0].broken is None
+    if only == SEVERAL_TABLES or is_drawn:
+        reports.append(_several_tables(seed, trace))
+    first, *others = reports
+    for report in others:
+        first.simulated_s += report.simulated_s
+        first.counted.update(report.counted)
+        first.broken = report.broken
+    return first
+
+
+def _several_tables(seed: int, trace: Callable[[str], None] | None) -> Report:
+    scheduler = Scheduler()
+    record = Record(scheduler, trace)
+    with cooperative(scheduler), secrecy.listening_to_logs():
+        broken = _broken(lambda: Places(Random(f"places of {seed}"), record).live())
+        scheduler.close()
+    return Report(seed, scheduler.now_s, record.counted, {}, broken)
+
+
+def _broken(live: Callable[[], None]) -> BrokenPromiseError | None:
+    try:
+        live()
+    except BrokenPromiseError as error:
+        return error
+    except Exception:  # noqa: BLE001 # told with its seed, and the next seeds go on
+        return BrokenPromiseError(CRASH, format_exc())
+    return None
+
+
+def _one_account(seed: int, trace: Callable[[str], None] | None, only: str | None) -> Report:
+    scheduler = Scheduler()
     record = Record(scheduler, trace)
     with cooperative(scheduler), secrecy.listening_to_logs(), in_finalisers():
         world = World(Random(seed), record, only)
-        try:
-            world.live()
-        except BrokenPromiseError as error:
-            broken = error
-        except Exception:  # noqa: BLE001 # told with its seed, and the next seeds go on
-            broken = BrokenPromiseError(CRASH, format_exc())
-        finally:
-            scheduler.close()
+        broken = _broken(world.live)
+        scheduler.close()
     account, counted = world.setting.account, record.counted
     counted.update({f"fault: {name}": number for name, number in account.weather.counted.items()})
     counted.update(account.service.calls)

@@ -298,6 +298,7 @@ def states(cache: SecretCache) -> None:
     status = cache.status()
     assert_type(status, CacheStatus)
     assert_type(status.table, TableStatus)
+    assert_type(status.tables, tuple[TableStatus, ...])
     assert_type(status.secrets, tuple[HeldStatus, ...])
     assert_type(status.parameters, tuple[HeldStatus, ...])
     assert_type(status.table.trouble, str | None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast
 
@@ -61,7 +61,7 @@ class AsyncSecretCache:
         self,
         client: SecretsManagerClient | SecretCache | None = None,
         *,
-        marker_table: str | Literal[False] | None = None,
+        marker_table: str | Sequence[str] | Literal[False] | None = None,
         convergence_table: str | Reporting | Literal[False] | None = None,
         dynamodb_client: DynamoDBClient | None = None,
         ssm_client: ParameterStoreClient | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import environment
@@ -14,6 +14,8 @@ from keyturn.runtime.process import Once
 if TYPE_CHECKING:
     from botocore.config import Config
     from botocore.session import Session
+
+    from keyturn.aws.roles import SecurityTokenClient
 
 
 SECRETS_TIMEOUTS_S = (2.0, 5.0)
@@ -50,6 +52,7 @@ class ClientFactory:
     def __init__(self) -> None:
         self._turn = Once(new_lock)
         self._session = Once(_new_session)
+        self._assumed: dict[str, Once[Session]] = {}
 
     def make(
         self,
@@ -60,12 +63,14 @@ class ClientFactory:
         attempts: int = SECRETS_ATTEMPTS,
         agent: str = "keyturn",
         validates: bool = True,
+        role: str | None = None,
         credentials: Credentials | None = None,
     ) -> object:
         """Make a client for `service`, with these connect and read time-outs in seconds.
 
-        `credentials` are those of an assumed role; by default the client has the session's.
-        `agent` is what the client adds to its user agent: readers are told apart from the listener by it.
+        `role`: the ARN of a role whose credentials the client uses and renews; else the session's own.
+        `credentials` are those of a role that was assumed already, and end with it. `agent` is what the
+        client adds to its user agent: readers are told apart from the listener by it.
         `validates`: whether botocore compares the arguments of each call with the service's model, which
         takes a tenth of the CPU of a sweep that writes many items, all made by keyturn itself.
 
@@ -74,23 +79,45 @@ class ClientFactory:
         """
         try:
             config = _config(timeouts_s, attempts, agent, validates=validates)
-            return self._made(service, region, config, credentials)
+            session = self._session if role is None else self._session_of(role, region)
+            return self._made(session, service, region, config, credentials)
         except Exception as error:
             raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
 
+    def region(self) -> str | None:
+        """Return the Region that the environment or the profile names, or None."""
+        # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
+        known = self._session().get_config_variable("region") or environment().get("AWS_REGION")
+        # An empty variable counts as a Region for botocore.
+        return known if isinstance(known, str) and known else None
+
+    def _session_of(self, role: str, region: str | None) -> Once[Session]:
+        """Return the session with the credentials of this role, made once for all its clients."""
+        from keyturn.aws.roles import assuming
+
+        def make() -> Session:
+            session = _new_session()
+            session.register_component("credential_provider", assuming(role, client))
+            return session
+
+        client = Once(lambda: cast("SecurityTokenClient", self.make("sts", SECRETS_TIMEOUTS_S, region)))
+        return self._assumed.get(role) or self._assumed.setdefault(role, Once(make))
+
     def _made(
-        self, service: str, region: str | None, config: Config, credentials: Credentials | None
+        self,
+        session: Once[Session],
+        service: str,
+        region: str | None,
+        config: Config,
+        credentials: Credentials | None,
     ) -> object:
         from botocore.exceptions import NoRegionError
 
         with self._turn():
-            session = self._session()
-            # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
-            known = region or session.get_config_variable("region") or environment().get("AWS_REGION")
-            if not known:
-                # An empty variable counts as a Region for botocore.
+            known = region or self.region()
+            if known is None:
                 raise NoRegionError
-            client: object = session.create_client(
+            client: object = session().create_client(
                 service,
                 config=config,
                 region_name=known,

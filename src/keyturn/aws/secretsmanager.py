@@ -13,6 +13,7 @@ from typing import Protocol
 from keyturn.aws.answers import Call
 from keyturn.aws.faults import asked
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
+from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 
@@ -55,6 +56,26 @@ class SecretsManagerSource:
         if version_id is None:
             return _got(self._client, secret_id, VersionStage=stage)
         return _got(self._client, secret_id, VersionId=version_id, VersionStage=stage)
+
+
+class PlacedSecrets:
+    """Secrets Manager of every account and Region: each secret is read where its ARN says it is.
+
+    `client` returns the client for an id; `reading` makes the source that reads through one client.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[str], SecretsManagerClient],
+        reading: Callable[[Callable[[], SecretsManagerClient]], SecretSource],
+    ) -> None:
+        self._client = client
+        self._reading = reading
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        """Read a version by one GetSecretValue; see `SecretSource.read`."""
+        there = self._reading(lambda: self._client(secret_id))
+        return there.read(secret_id, stage=stage, version_id=version_id)
 
 
 class VersionSource:

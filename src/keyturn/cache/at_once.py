@@ -21,8 +21,9 @@ def at_once(cache: Cache, secret_id: str, stage: str) -> SecretVersion | None:
         cache.copies.spare_hit(secret_id, stage)
         return look.spare
     # While the service rests, a read that hangs does not keep the next probe from being made.
-    is_being_read = cache.service.rest is None and cache.flights.find(look.key) is not None
-    may_be_read = cache.service.may_probe(cache.copies.now())
+    service = cache.service_of(secret_id)
+    is_being_read = service.rest is None and cache.flights.find(look.key) is not None
+    may_be_read = service.may_probe(cache.copies.now())
     return look.spare if is_being_read or not may_be_read else None
 
 

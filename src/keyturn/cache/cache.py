@@ -21,8 +21,9 @@ from keyturn.cache.holdings import HitKey
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
 from keyturn.cache.refresh import Asked, after_offer, paced
-from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableView, TableWatch
+from keyturn.cache.service import Service, Services
+from keyturn.cache.table_view import TableView
+from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
 from keyturn.metrics.hook import SILENT, Metric, Metrics
@@ -66,41 +67,42 @@ class Begun(NamedTuple):
 class Cache:
     """The versioned cache behind `keyturn.SecretCache`; all I/O is behind `source`. Threads may share it.
 
-    `table`: what is known of the marker table, which a `Checker` keeps up to date. `window_s`: how long a
-    check lets the hit path serve. `key_of`: the marker key of an ARN and a name. `service`: whether the
-    source answers; caches of the same service share it.
+    `tables`: what is known of the marker tables, which a `Checker` keeps up to date. `window_s`: how long a
+    check lets the hit path serve. `key_of`: the marker key of an ARN and a name. `services`: whether
+    the source answers, in each place; caches of the same service share them.
     """
 
     def __init__(
         self,
         source: SecretSource,
-        table: TableWatch | None,
+        tables: Tables,
         *,
         limits: Limits,
         clock: Clock,
         random: Callable[[], float],
         window_s: float,
         key_of: Callable[[str, str], str] = secret_key,
-        service: Service | None = None,
+        services: Services | None = None,
         metrics: Metrics = SILENT,
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
-        self._table = table
         self._window_s = window_s
         self._metrics = metrics
-        self.service = service or Service("Secrets Manager", limits=limits, clock=clock, random=random)
+        self.services = services or Services(
+            Service("Secrets Manager", limits=limits, clock=clock, random=random)
+        )
         self.background: Background = Inline()
         self.copies = Copies(
-            table,
+            tables,
             limits=limits,
             clock=clock,
             random=random,
             key_of=key_of,
-            service=self.service,
+            services=self.services,
             metrics=metrics,
             unavailable=unavailable,
         )
-        self.reads = Reads(source, self.copies, self.service, clock=clock, key_of=key_of, metrics=metrics)
+        self.reads = Reads(source, self.copies, self.services, clock=clock, key_of=key_of, metrics=metrics)
         self.flights: SingleFlight[HitKey, SecretVersion] = SingleFlight("keyturn-read")
         self.holdings = self.copies.holdings
         self._pace = partial(_pace, self.copies, random)
@@ -113,7 +115,7 @@ class Cache:
     def reset_locks(self) -> None:
         """Start anew in a forked child: new locks, no reads under way, the window closed."""
         self.copies.after_fork()
-        self.service.after_fork()
+        self.services.after_fork()
         self.flights.after_fork()
 
     def forget(self) -> None:
@@ -141,16 +143,17 @@ class Cache:
         if self.is_refreshed_ahead(stage, look, waiting):
             self.copies.spare_hit(secret_id, stage)
             return spare
-        if self.copies.is_locked_here() or not self.service.may_probe(self.copies.now()):
+        service = self.service_of(secret_id)
+        if self.copies.is_locked_here() or not service.may_probe(self.copies.now()):
             return spare
-        does_answer = self.service.rest is None
+        does_answer = service.rest is None
         flight, is_mine = self._begin(look.key, secret_id, stage)
         if not is_mine or not does_answer:
             return spare
         patience_s = waiting.left_s(has_copy=True)
         if flight.wait(patience_s):
             return _landed(flight, secret_id)
-        self.service.waited_in_vain(patience_s)
+        service.waited_in_vain(patience_s)
         return spare
 
     def is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
@@ -163,15 +166,15 @@ class Cache:
         """Return what a cold read brings, or None if another caller's read has ended: then look again."""
         if self.copies.is_locked_here():
             return self.reads.bring(secret_id, stage)
-        left_s = waiting.left_s(has_copy=False)
-        is_full, flight, is_mine = self.service.is_full, self.flights.find(look.key), False
+        left_s, service = waiting.left_s(has_copy=False), self.service_of(secret_id)
+        is_full, flight, is_mine = service.is_full, self.flights.find(look.key), False
         if not is_full:
             flight, is_mine = self._begin(look.key, secret_id, stage)
         if flight is None:
             raise self.copies.unavailable(secret_id, "too many reads hang already, so no other was begun")
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
-        self.service.waited_in_vain(left_s)
+        service.waited_in_vain(left_s)
         # A later read may have got through, or one under another id.
         again = self.copies.look(secret_id, stage)
         brought = again.version if again.version is not None else again.spare
@@ -179,7 +182,13 @@ class Cache:
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
         job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
-        return self.flights.join_or_begin(key, job, now.monotonic_s, self.service.patience_s(now))
+        patience_s = self.service_of(secret_id).patience_s(now)
+        return self.flights.join_or_begin(key, job, now.monotonic_s, patience_s)
+
+    def service_of(self, secret_id: str) -> Service:
+        """Return the service that a read of this secret asks."""
+        secret = self.holdings.secret(secret_id)
+        return self.services.of(secret.asks_by() if secret is not None else secret_id)
 
     def invalidate(self, secret_id: str) -> bool:
         """Make the next `get` of every stage ask the service. Return True if the secret was held.
@@ -216,7 +225,7 @@ class Cache:
     def _await_flight(self, secret_id: str, stage: str, waiting: Waiting) -> None:
         """Wait for the read of this that is under way, if there is one and the service answers."""
         flight = self.flights.find(self.copies.key_of(secret_id, stage))
-        if flight is not None and self.service.rest is None:
+        if flight is not None and self.service_of(secret_id).rest is None:
             flight.wait(waiting.left_s(has_copy=True))
 
     # For callers that read many at once
@@ -288,9 +297,9 @@ class Cache:
 
         An error of the read stays in `status()` and the log.
         """
-        copies = self.copies
+        copies, service = self.copies, self.services.of(secret.asks_by())
         now = copies.now()
-        if not self.service.may_probe(now):
+        if not service.may_probe(now):
             return False
         key = copies.key_of(secret.arn, held.stage)
 
@@ -298,11 +307,11 @@ class Cache:
             self.reads.bring_ahead(secret.arn, held)
             return held.version
 
-        again_after_s = self.service.patience_s(now)
+        again_after_s = service.patience_s(now)
         flight, is_mine = self.flights.join_or_begin(key, job, now.monotonic_s, again_after_s)
         patience_s = copies.limits.refresh_wait_s
         if not flight.wait(patience_s):
-            self.service.waited_in_vain(patience_s)
+            service.waited_in_vain(patience_s)
             return False
         if is_mine:
             try:
@@ -327,22 +336,23 @@ class Cache:
         """Begin an empty window after a check; each copy enters it at its first use if it stays fresh."""
         self.holdings.open(begun.wall_s, begun.wall_s + self._window_s)
 
-    def settle_old_events(self, before: TableView) -> None:
-        """Note after a check which markers are of events that were over when the copy was read.
+    def settle_old_events(self, table: WatchedTable, before: TableView) -> None:
+        """Note after a check of one table which markers are of events that were over when the copy was read.
 
         Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
         """
         with self.copies.lock:
-            self._settle_old_events(before)
+            self._settle_old_events(table, before)
 
-    def _settle_old_events(self, before: TableView) -> None:
-        view = self._table.view if self._table is not None else None
-        if view is None or view.assurance is None:
+    def _settle_old_events(self, table: WatchedTable, before: TableView) -> None:
+        view = table.watch.view
+        if view.assurance is None:
             return
         for secret, held in self.holdings.held():
-            marker = view.marker(secret.key)
-            is_news = marker is not None and marker != before.marker(secret.key)
-            if marker is not None and predates(marker, held, view.assurance, self.copies.limits):
+            if (marker := view.marker(secret.key)) is None:
+                continue
+            is_news = marker != before.marker(secret.key)
+            if predates(marker, held, view.assurance, self.copies.limits):
                 self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
             elif is_news and disputed(marker, held):
                 self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
@@ -352,17 +362,9 @@ class Cache:
     def status(self) -> tuple[HeldStatus, ...]:
         """Return everything held, by ARN and stage, without a value."""
         # Loaded when it is asked for: no `get` needs it.
-        from keyturn.cache.status import held_status
+        from keyturn.cache.status import status_of
 
-        copies = self.copies
-        with copies.lock:
-            now, view = copies.now(), self._table.view if self._table is not None else None
-            is_resting = self.service.rest is not None
-            held = [
-                held_status(*one, view, now, copies.limits, is_resting=is_resting)
-                for one in self.holdings.held()
-            ]
-        return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
+        return status_of(self.copies)
 
 
 def _pace(

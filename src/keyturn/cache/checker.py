@@ -1,4 +1,4 @@
-"""When the marker table is checked, and by which thread: one check for all that a process holds."""
+"""When the marker tables are checked, and who waits for that: one window for all that a process holds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from keyturn.cache.cache import Cache
-from keyturn.cache.flights import Flight, SingleFlight
+from keyturn.cache.checks import Check, Checks, is_older
+from keyturn.cache.flights import SingleFlight
 from keyturn.cache.freshness import Evidence
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableView, TableWatch
+from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import ConfigurationError
-from keyturn.metrics.hook import SILENT, Measures, Metric
+from keyturn.metrics.hook import SILENT, Measures
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import checked_secret_id
 from keyturn.model.versions import SecretVersion
@@ -55,40 +56,39 @@ class HoldingsReporter(Protocol):
 
 
 class Checker:
-    """Checks at most once per window, in one thread at a time; the others go on with what is known.
+    """Checks each table at most once per window, in one thread at a time; others go on with what is known.
 
-    A check and a report are carried out by threads of their own: a caller waits for them a moment only.
+    Checks and reports are carried out by threads of their own: a caller waits for them a moment only. Each
+    check that ends opens the window anew, so what one table tells is followed whether others answer or not.
 
     Args:
         caches: first that of secrets, then those of parameters.
-        table: the marker table, or None.
+        tables: the marker tables.
         window_s: how long a check lets the hit path serve. The inline cache checks when it ends; with a
             background thread it is longer than that thread's interval.
         reporter: tells the convergence table what is held, or None.
-        random: draws the jitter of pauses.
     """
 
     def __init__(
         self,
         caches: Sequence[Cache],
-        table: TableWatch | None,
+        tables: Tables,
         *,
         limits: Limits,
         clock: Clock,
         window_s: float,
-        random: Callable[[], float] = lambda: 0.0,
         metrics: Measures = SILENT,
         reporter: HoldingsReporter | None = None,
     ) -> None:
         self.caches = caches
-        self._table = table
+        self._tables = tables
         self._reporter = reporter
         self._has_looked = False
         self._clock = clock
         self._limits = limits
         self._window_s = window_s
         self._metrics = metrics
-        self.table_service = Service("marker table", limits=limits, clock=clock, random=random)
+        self.checks = Checks(caches, tables, clock=clock, metrics=metrics)
         self.flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
@@ -98,11 +98,8 @@ class Checker:
         self._checking = new_lock()
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
-        self._begun: Instant | None = None
         self.flights.after_fork()
-        self.table_service.after_fork()
-        if self._table is not None:
-            self._table.allowance.after_fork()
+        self.checks.after_fork()
         for cache in self.caches:
             cache.reset_locks()
         if self._reporter is not None:
@@ -112,11 +109,10 @@ class Checker:
         """Drop every value, marker and instant, as before the first use."""
         for cache in self.caches:
             cache.forget()
-        if self._table is not None:
-            self._table.forget()
+        self._tables.forget()
         if self._reporter is not None:
             self._reporter.reset()
-        self._has_looked, self._checked, self._begun = False, None, None
+        self._has_looked, self._checked = False, None
 
     def waiting(self) -> Waiting:
         """Return the patience of one call that begins now."""
@@ -131,28 +127,26 @@ class Checker:
 
     # Checking
 
-    def check_if_due(self, waiting: Waiting | None = None) -> None:
-        """Check the table if the window has ended, unless the background thread does."""
-        self.check_if_older(self._window_s, waiting or self.waiting())
+    def check_if_due(self, waiting: Waiting | None = None, key: str | None = None) -> None:
+        """Check the tables if the window has ended, unless the background thread does."""
+        self.check_if_older(self._window_s, waiting or self.waiting(), key)
 
-    def check_if_older(self, age_s: float, waiting: Waiting) -> None:
-        """Check the table if the last check is that old, in a thread of its own; wait for it a moment."""
+    def check_if_older(self, age_s: float, waiting: Waiting, key: str | None = None) -> None:
+        """Check the tables if the last check is that old, in threads of their own; wait for them a moment.
+
+        `key`: the marker key that the caller asks about: its table is waited for as long as the caller may.
+        """
         if not self._is_older(age_s) or self._is_inside_a_call():
             return
-        if not self._is_asked():
+        due = self._due()
+        if not due:
             self._open_if_older(age_s)
             return
         if self.caches[0].background.is_at_work() and not waiting.is_needed:
             return
-        flight = self._begin_check(age_s)
-        if flight is None or self.table_service.rest is not None:
-            return
-        patience_s = waiting.left_s(has_copy=True)
-        if flight.wait(patience_s):
-            flight.outcome()
-            return
-        self.table_service.waited_in_vain(patience_s)
-        self._open_if_older(age_s)
+        checks = [one for one in self._begin_checks(due, age_s) if one.table.service.rest is None]
+        if not self.checks.wait(checks, waiting, self._limits.refresh_wait_s, key):
+            self._open_if_older(age_s)
 
     def check_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Check and refresh for the callers, from the background thread; `go_on` says False to stop.
@@ -162,11 +156,12 @@ class Checker:
         What would leave the hit path at the next check is refreshed after.
         """
         checked, begun = self._checked, self._now()
-        if self._is_asked():
-            flight = self._begin_check(0.0, opens=False)
-            patience_s = self._limits.refresh_wait_s
-            if flight is not None and not flight.wait(patience_s):
-                self.table_service.waited_in_vain(patience_s)
+        due = self._due()
+        if due:
+            checks = self._begin_checks(due, 0.0, opens=False)
+            answering = [one for one in checks if one.table.service.rest is None]
+            # Nobody waits for a table that rests, unless there is no other.
+            self.checks.wait(answering or checks, self.waiting(), self._limits.refresh_wait_s)
         self._refresh_due(0.0, go_on)
         with self._checking:
             # Unless a caller found the window at its end meanwhile, and has checked.
@@ -180,7 +175,8 @@ class Checker:
         """Return True if a caller would wait for a check now; else the window is open. Makes no request."""
         if not self._is_older(self._window_s) or self._is_inside_a_call():
             return False
-        if self._is_asked() and self.table_service.may_probe(self._now()):
+        now = self._now()
+        if any(table.service.may_probe(now) for table in self._due()):
             return not self.caches[0].background.is_at_work()
         self._open_if_older(self._window_s)
         return False
@@ -189,70 +185,32 @@ class Checker:
         """Return True in a signal handler in the middle of a call: it must wait for no other thread."""
         return is_held_here(self._owned) or any(cache.copies.is_locked_here() for cache in self.caches)
 
-    def _begin_check(self, age_s: float, *, opens: bool = True) -> Flight[bool] | None:
-        """Begin a check in a thread of its own; None if another one is under way."""
-        now = self._now()
-        if not self.table_service.may_probe(now):
+    def _due(self) -> list[WatchedTable]:
+        """Return the tables that a check has to ask. With nothing held there is nothing to ask about."""
+        keys = list(chain.from_iterable(cache.keys() for cache in self.caches))
+        self._has_looked = self._has_looked or bool(keys)
+        return self.checks.due(keys)
+
+    def _begin_checks(self, due: Sequence[WatchedTable], age_s: float, *, opens: bool = True) -> list[Check]:
+        checks = self.checks.begin(due, age_s, self._open_after if opens else None)
+        if not checks and all(table.service.rest is not None for table in due):
+            # Nobody waits for these tables: the window opens with what is known.
             self._open_if_older(age_s)
-            return None
-
-        def check() -> bool:
-            # Unless another was faster. An open window is no sign of one: callers open it if the table rests.
-            if opens and not _is_older(self._begun, self._now(), age_s):
-                return False
-            self._begun = self._now() if opens else self._begun
-            token, answered = self.table_service.begin(), False
-            try:
-                begun = self._look()
-                answered = self._table is None or self._table.view.trouble is None
-            finally:
-                self.table_service.end(token, answered=answered)
-            if opens:
-                with self._checking:
-                    self._open(begun)
-            return True
-
-        again_after_s = max(age_s, self.table_service.patience_s(now))
-        flight, is_mine = self.flights.join_or_begin("check", check, now.monotonic_s, again_after_s)
-        if not is_mine and self.table_service.rest is not None:
-            self._open_if_older(age_s)
-        return flight if is_mine else None
-
-    def _is_asked(self) -> bool:
-        """Return True if a check has to ask the table. With nothing held there is nothing to ask about."""
-        has_copies = any(cache.keys() for cache in self.caches)
-        self._has_looked = self._has_looked or has_copies
-        return self._table is not None and has_copies and self._table.is_awake(self._now())
-
-    def _look(self) -> Instant:
-        """Read what is to be read of the table, and return when that was begun."""
-        begun = self._now()
-        keys = {key: arn for cache in self.caches for key, arn in cache.keys().items()}
-        if self._table is not None and keys:
-            before = self._table.view
-            if self._table.check(keys, begun):
-                self._measure(self._table.view, begun)
-            for cache in self.caches:
-                cache.settle_old_events(before)
-        return begun
-
-    def _measure(self, view: TableView, begun: Instant) -> None:
-        """Record the check that has left this view."""
-        self._metrics.record(Metric.CHECK_S, self._clock.monotonic() - begun.monotonic_s, error=view.error)
-        swept_age_s = view.assurance.swept_s() if view.assurance is not None else None
-        if view.trouble is not None:
-            self._metrics.record(Metric.CHECKS_FAILED, 1, error=view.error)
-        elif swept_age_s is not None:
-            self._metrics.record(Metric.SWEPT_AGE_S, swept_age_s)
+        return checks
 
     def _is_older(self, age_s: float) -> bool:
-        return _is_older(self._checked, self._now(), age_s)
+        return is_older(self._checked, self._now(), age_s)
 
     def _open_if_older(self, age_s: float) -> None:
         """Open the next window without a check: with what is known, as after a check that failed."""
         with self._checking:
             if self._is_older(age_s):
                 self._open(self._now())
+
+    def _open_after(self, begun: Instant) -> None:
+        """Open a window with what a check has found that was begun then."""
+        with self._checking:
+            self._open(begun)
 
     def _open(self, begun: Instant) -> None:
         if self._checked is not None and self._checked.monotonic_s > begun.monotonic_s:
@@ -264,9 +222,13 @@ class Checker:
 
     def _refresh_due(self, within_s: float, go_on: Callable[[], bool]) -> None:
         for cache in self.caches:
+            silent = set[Service]()
             for secret, held in cache.due(within_s):
                 if not go_on():
                     return
+                service = cache.services.of(secret.asks_by())
+                if service in silent:
+                    continue
                 try:
                     is_answering = cache.refresh_ahead(secret, held)
                 except Exception as error:
@@ -275,7 +237,7 @@ class Checker:
                     log.exception("a copy could not be refreshed ahead of use", extra=extra)
                     continue
                 if not is_answering:
-                    break
+                    silent.add(service)
 
     # Reporting
 
@@ -328,37 +290,37 @@ class Checker:
         """Return a snapshot of everything held, without a value."""
         # Loaded when it is asked for: no `get` needs it.
         from keyturn.cache.status import (
-            AllowanceStatus,
             CacheStatus,
             ReportStatus,
             allowance_status,
             rest_status,
             table_status,
+            tables_status,
         )
 
         secrets, *parameters = (cache.status() for cache in self.caches)
-        table = self._table
-        view = table.view if table is not None else None
+        tables = self._tables
         now, held = self._now(), tuple(chain(*parameters))
         reports = self._reporter.status(now) if self._reporter is not None else ReportStatus()
-        services = dict.fromkeys((*(cache.service for cache in self.caches), self.table_service))
+        services = dict.fromkeys(
+            (
+                *chain.from_iterable(cache.services for cache in self.caches),
+                *(table.service for table in tables),
+            )
+        )
         return CacheStatus(
             secrets,
-            table_status(view, now),
+            table_status(tables, now),
             held,
             reports,
             resting=tuple(rest for one in services if (rest := rest_status(one, now)) is not None),
             evictions=sum(cache.holdings.evictions for cache in self.caches),
-            allowance=allowance_status(table.allowance, now) if table is not None else AllowanceStatus(),
+            allowance=allowance_status(tables, now),
+            tables=tables_status(tables, now),
         )
 
     def _now(self) -> Instant:
         return Instant.now(self._clock)
-
-
-def _is_older(since: Instant | None, now: Instant, age_s: float) -> bool:
-    """Return True if that was at least so many seconds ago, or never."""
-    return since is None or since.age_s(now) >= age_s
 
 
 class Secrets:
@@ -379,7 +341,7 @@ class Secrets:
         waiting = checker.waiting()
         if within_s is not None:
             waiting = waiting.within(within_s)
-        checker.check_if_due(waiting)
+        checker.check_if_due(waiting, self._key(secret_id))
         return checker.telling(lambda patience: self.cache.get(secret_id, stage, patience), waiting)
 
     def recheck(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
@@ -389,7 +351,7 @@ class Secrets:
         the markers that are known and wait for the read, at most `within_s`.
         """
         waiting = self.checker.waiting_for_a_login(within_s)
-        self.checker.check_if_older(self._min_refresh_interval_s, waiting)
+        self.checker.check_if_older(self._min_refresh_interval_s, waiting, self._key(secret_id))
         return self.checker.telling(lambda patience: self.cache.reread(secret_id, patience), waiting)
 
     def join(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
@@ -400,6 +362,11 @@ class Secrets:
     def evidence(self, secret_id: str) -> Evidence:
         """Return what is known of a rotation of this secret that may be under way; no I/O."""
         return self.cache.evidence(secret_id)
+
+    def _key(self, secret_id: str) -> str | None:
+        """Return the marker key of this secret; None if nothing of it is held."""
+        secret = self.cache.holdings.secret(secret_id)
+        return secret.key if secret is not None else None
 
 
 def checked_read(secret_id: object, stage: object) -> str:

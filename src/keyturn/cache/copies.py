@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyturn.cache.allowance import Allowance
 from keyturn.cache.failures import RecentFailures
 from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
 from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
-from keyturn.cache.service import Service
-from keyturn.cache.table_view import TableWatch, held_bound_s
+from keyturn.cache.service import Services
+from keyturn.cache.table_view import held_bound_s
+from keyturn.cache.tables import Tables
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError, UnavailableError
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
@@ -58,29 +58,28 @@ class Basis(NamedTuple):
 class Copies:
     """The copies of one kind (secrets, or parameters), and the failures of cold reads.
 
-    `table`: what is known of the marker table, which the `Checker` keeps up to date. `service`: whether it
-    answers. `metrics` is told also under the lock, so it must only take note.
+    `tables`: what is known of the marker tables, which the `Checker` keeps up to date. `services`: whether
+    they answer. `metrics` is told also under the lock, so it must only take note.
     """
 
     def __init__(
         self,
-        table: TableWatch | None,
+        tables: Tables,
         *,
         limits: Limits,
         clock: Clock,
         random: Callable[[], float],
         key_of: Callable[[str, str], str],
-        service: Service,
+        services: Services,
         metrics: Metrics,
         unavailable: type[UnavailableError] = UnavailableError,
     ) -> None:
-        self._table = table
-        self.allowance = table.allowance if table is not None else Allowance(0)
+        self.tables = tables
         self.unavailable = unavailable
         self.limits = limits
         self._clock = clock
         self._random = random
-        self._service = service
+        self.services = services
         self._metrics = metrics
         self.holdings = Holdings(limits.max_secrets, key_of)
         self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
@@ -157,7 +156,7 @@ class Copies:
             secret.use_name(secret_id)
             if held.generation != secret.generation:
                 secret.forced[stage] = asked.begun
-            is_followed = self.allowance.allows(secret.key, asked.begun.monotonic_s)
+            is_followed = self.tables.follows(secret.key, asked.begun)
             marker = self.marker(secret) if is_followed else None
             return Basis(secret, held, marker, secret.asks_by(), asked)
 
@@ -289,20 +288,20 @@ class Copies:
         self, secret: HeldSecret, held: HeldStage, now: Instant, generation: int | None = None
     ) -> float:
         """Return how long the copy is fresh, judged by this or else by the secret's own generation."""
-        view = self._table.view if self._table is not None else None
+        view = self.tables.view(secret.key)
         return fresh_for_s(
             held,
-            marker=self.marker(secret),
-            assurance=view.assurance_of(secret.key) if view is not None else None,
+            marker=view.marker(secret.key),
+            assurance=view.assurance_of(secret.key),
             generation=secret.generation if generation is None else generation,
             now=now,
             limits=self.limits,
-            is_followed=self.allowance.allows(secret.key, now.monotonic_s),
+            is_followed=self.tables.follows(secret.key, now),
         )
 
     def marker(self, secret: HeldSecret) -> Marker | None:
         """Return the marker of this secret as of the last check, or None."""
-        return self._table.view.marker(secret.key) if self._table is not None else None
+        return self.tables.view(secret.key).marker(secret.key)
 
     def now(self) -> Instant:
         """Return this moment by both clocks."""
@@ -313,8 +312,8 @@ class Copies:
 
         A copy older than its bound is never served: callers wait.
         """
-        view = self._table.view if self._table is not None else None
-        is_resting = self._service.rest is not None
+        view = self.tables.view(secret.key)
+        is_resting = self.services.rests(secret.asks_by())
         limit_s = held_bound_s(secret.key, held, view, now, self.limits, is_resting=is_resting)
         # The read that confirmed it may itself have shown the past.
         age_s = held.confirmed.age_s(now) + self.limits.answer_lag_s
@@ -345,13 +344,14 @@ class Copies:
     def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
         """Return the error of a cold read that failed a moment ago, or None."""
         with self.lock:
-            return self.failures.find(hit_key(secret_id, stage), self.now(), self._service.answered)
+            answered = self.services.of(secret_id).answered
+            return self.failures.find(hit_key(secret_id, stage), self.now(), answered)
 
     def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""
         marker = self.marker(secret)
-        if self._table is None or marker is None or not brought(marker, before, after):
+        if marker is None or not brought(marker, before, after):
             return
-        late_s = self._table.late_s(marker, now)
+        late_s = self.tables.late_s(marker, now)
         if late_s is not None:
             self._metrics.record(Metric.LAG_S, late_s, secret=secret.name)

@@ -168,7 +168,7 @@ class Parameters:
         """Read these, or wait for the batch under way. Return whether it ended, and an own one's outcomes."""
         if self._cache.copies.is_locked_here():
             return True, self._reads.read(names)
-        service, now = self._cache.service, self._cache.copies.now()
+        service, now = self._cache.services.main, self._cache.copies.now()
         if self._batches.find(BATCH) is None and not is_cold and not service.may_probe(now):
             return False, None
         flight, is_mine = self._batches.join_or_begin(
@@ -236,7 +236,7 @@ class Parameters:
             # A caller that asks often enough need not wait: the next one has what this reading brings.
             waiting = waiting.within(0.0) if self._cache.background.is_at_work() else waiting
         failure = copies.recent_failure(path_key(path), _stage_of(recursive))
-        if failure is None and (self._cache.service.may_probe(now) or not is_usable):
+        if failure is None and (self._cache.services.main.may_probe(now) or not is_usable):
             self._read_path_within(source, key, waiting, has_copy=is_usable)
             read = self._paths.get(key)
             if read is not None and read is not known:
@@ -252,7 +252,7 @@ class Parameters:
         self, source: ParameterSource, key: tuple[str, bool], waiting: Waiting, *, has_copy: bool
     ) -> None:
         """Have a path read, and wait for that as long as the caller may."""
-        service, copies = self._cache.service, self._cache.copies
+        service, copies = self._cache.services.main, self._cache.copies
         if copies.is_locked_here():
             self._read_path(source, *key)
             return

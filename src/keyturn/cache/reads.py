@@ -8,7 +8,7 @@ from typing import TypeVar
 from keyturn.cache.copies import Basis, Copies
 from keyturn.cache.held import HeldStage
 from keyturn.cache.refresh import GONE, after_answer, after_pinned, version_to_pin
-from keyturn.cache.service import Service
+from keyturn.cache.service import Services
 from keyturn.errors import (
     ClientSetupError,
     ConfigurationError,
@@ -45,7 +45,7 @@ class Reads:
         self,
         source: SecretSource,
         copies: Copies,
-        service: Service,
+        services: Services,
         *,
         clock: Clock,
         key_of: Callable[[str, str], str],
@@ -53,7 +53,7 @@ class Reads:
     ) -> None:
         self.source = source
         self._copies = copies
-        self._service = service
+        self._services = services
         self._clock = clock
         self._key_of = key_of
         self._metrics = metrics
@@ -112,7 +112,7 @@ class Reads:
 
     def judge(self, basis: Basis, found: HeldStage, *, reads: int) -> None:
         """Count so many reads of a secret if its marker has caused them and they changed nothing."""
-        allowance = self._copies.allowance
+        allowance = self._copies.tables.allowance(basis.secret.key)
         before, now_s = allowance.in_vain, self._clock.monotonic()
         # One read may have used up the allowance under which several stages of a secret were found due.
         marker = basis.marker or self._copies.marker(basis.secret)
@@ -136,7 +136,8 @@ class Reads:
 
     def request(self, ask: Callable[[], _T], secret_id: str) -> _T:
         """Make one request, about this secret or about several, and measure it."""
-        life, begun, token = self._copies.life, self._copies.now(), self._service.begin()
+        service = self._services.of(secret_id)
+        life, begun, token = self._copies.life, self._copies.now(), service.begin()
         answered = False
         try:
             answer = ask()
@@ -153,7 +154,7 @@ class Reads:
             self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")
             return answer
         finally:
-            self._service.end(token, answered=answered)
+            service.end(token, answered=answered)
             if self._copies.life != life:
                 raise ForgottenError
 

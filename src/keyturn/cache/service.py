@@ -6,12 +6,14 @@ server. So a read goes on in a thread of its own, and a caller with a copy takes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from keyturn.cache.flights import ABANDONED_S
 from keyturn.cache.limits import Limits
 from keyturn.model.instant import Clock, Instant
+from keyturn.model.names import Place
 
 PROBE_PAUSE_MAX_S: Final = 10.0
 """The longest pause between two probes of a service that does not answer."""
@@ -135,3 +137,32 @@ class Service:
 
     def _now(self) -> Instant:
         return Instant.now(self._clock)
+
+
+class Services:
+    """One service as it is in several accounts and Regions: in each of these it answers, or rests, by itself.
+
+    `main` is that of all that is in none of the places of `apart`. Threads may share it: it never changes.
+    """
+
+    def __init__(self, main: Service, apart: Mapping[Place, Service] = MappingProxyType({})) -> None:
+        self.main = main
+        self._apart = apart
+
+    def __iter__(self) -> Iterator[Service]:
+        yield self.main
+        yield from self._apart.values()
+
+    def of(self, asked_by: str) -> Service:
+        """Return the service that is asked for what has this id: a name, or an ARN."""
+        place = Place.of(asked_by) if self._apart else None
+        return self._apart.get(place, self.main) if place is not None else self.main
+
+    def rests(self, asked_by: str) -> bool:
+        """Return True if the service that is asked for this id does not answer in time."""
+        return self.of(asked_by).rest is not None
+
+    def after_fork(self) -> None:
+        """Forget what was under way: those threads are the parent's."""
+        for service in self:
+            service.after_fork()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyturn.cache.allowance import PROCESS_READS_MAX, Allowance
+from keyturn.cache.allowance import PROCESS_READS_MAX
+from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
 from keyturn.cache.table_view import TableView, held_bound_s, uncovered_because
+from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.model.instant import Instant
 
 
@@ -35,16 +37,17 @@ class HeldStatus:
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
-    """The marker table as this process last saw it.
+    """The marker table as this process last saw it; of several tables, what is worst of any of them.
 
     `checked_age_s`: since the last good check; `swept_age_s`: how far the sweep's word was behind
-    at that check. None: never, or no table is used.
+    at that check. None: never, or no table is used. `name`: which of several tables this is about, else "".
     """
 
     used: bool
     checked_age_s: float | None
     swept_age_s: float | None
     trouble: str | None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,9 @@ class ReportStatus:
 class RestStatus:
     """A service that does not answer in time, so that no caller with a copy waits for it.
 
-    `service`: "Secrets Manager", "Parameter Store" or "marker table". `since_s`: seconds since it was first
-    found not to answer. `failures`: probes that failed since then.
+    `service`: "Secrets Manager", "Parameter Store" or "marker table", in a cache with several tables with the
+    place or the table's ARN.
+    `since_s`: seconds since it was first found not to answer. `failures`: probes that failed since then.
     """
 
     service: str
@@ -80,7 +84,8 @@ class AllowanceStatus:
 
     `in_vain`: reads that markers caused and that changed nothing. `left`: how many more all markers together
     can cause now; one comes back each second. `held_off`: the keys of the markers that are not followed now,
-    since they have used up their own share.
+    since they have used up their own share. Each of several tables has reads of its own: `left` is that of
+    the table with the fewest.
     """
 
     in_vain: int = 0
@@ -94,7 +99,7 @@ class CacheStatus:
 
     Of a parameter, the stage is AWSCURRENT for the latest version, else the label or number. `evictions`
     counts the secrets and parameters that were forgotten to make room for others (`Limits.max_secrets`).
-    `allowance` is about the reads that markers can cause.
+    `allowance` is about the reads that markers can cause. `tables` has each table of a cache with several.
     """
 
     secrets: tuple[HeldStatus, ...]
@@ -104,12 +109,17 @@ class CacheStatus:
     resting: tuple[RestStatus, ...] = ()
     evictions: int = 0
     allowance: AllowanceStatus = AllowanceStatus()
+    tables: tuple[TableStatus, ...] = ()
 
 
-def allowance_status(allowance: Allowance, now: Instant) -> AllowanceStatus:
+def allowance_status(tables: Tables, now: Instant) -> AllowanceStatus:
     """Return what markers have cost and may still cost."""
-    now_s = now.monotonic_s
-    return AllowanceStatus(allowance.in_vain, allowance.left(now_s), allowance.held_off(now_s))
+    now_s, all_of_them = now.monotonic_s, [table.watch.allowance for table in tables]
+    return AllowanceStatus(
+        sum(one.in_vain for one in all_of_them),
+        min((one.left(now_s) for one in all_of_them), default=PROCESS_READS_MAX),
+        tuple(key for one in all_of_them for key in one.held_off(now_s)),
+    )
 
 
 def rest_status(service: Service, now: Instant) -> RestStatus | None:
@@ -118,23 +128,49 @@ def rest_status(service: Service, now: Instant) -> RestStatus | None:
     return RestStatus(service.name, rest.since.age_s(now), rest.failures) if rest is not None else None
 
 
-def table_status(view: TableView | None, now: Instant) -> TableStatus:
-    """Return what is said of the table; `view` is None where no table is used."""
-    if view is None:
-        return TableStatus(used=False, checked_age_s=None, swept_age_s=None, trouble=None)
+def table_status(tables: Tables, now: Instant) -> TableStatus:
+    """Return what is said of all tables together."""
+    each = [_table_status(table, now) for table in tables]
+    # A table with nothing held is not read: it has no age and no trouble.
+    return TableStatus(
+        used=bool(each),
+        checked_age_s=max((one.checked_age_s for one in each if one.checked_age_s is not None), default=None),
+        swept_age_s=max((one.swept_age_s for one in each if one.swept_age_s is not None), default=None),
+        trouble="; ".join(one.trouble for one in each if one.trouble is not None) or None,
+    )
+
+
+def tables_status(tables: Tables, now: Instant) -> tuple[TableStatus, ...]:
+    """Return what is said of each of several tables; nothing of a single one."""
+    return tuple(_table_status(table, now) for table in tables) if len(tables) > 1 else ()
+
+
+def _table_status(table: WatchedTable, now: Instant) -> TableStatus:
+    view = table.watch.view
     assurance = view.assurance
     return TableStatus(
         used=True,
         checked_age_s=assurance.checked.age_s(now) if assurance is not None else None,
         swept_age_s=assurance.swept_s() if assurance is not None else None,
         trouble=view.trouble,
+        name=table.name,
     )
+
+
+def status_of(copies: Copies) -> tuple[HeldStatus, ...]:
+    """Return what is said of everything held, by ARN and stage."""
+    with copies.lock:
+        now, held = copies.now(), []
+        for secret, one in copies.holdings.held():
+            view, rests = copies.tables.view(secret.key), copies.services.rests(secret.asks_by())
+            held.append(held_status(secret, one, view, now, copies.limits, is_resting=rests))
+    return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
 
 
 def held_status(
     secret: HeldSecret,
     holding: HeldStage,
-    view: TableView | None,
+    view: TableView,
     now: Instant,
     limits: Limits,
     *,

@@ -66,7 +66,7 @@ UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
 def held_bound_s(
     key: str,
     holding: HeldStage,
-    view: TableView | None,
+    view: TableView,
     now: Instant,
     limits: Limits,
     *,
@@ -80,22 +80,18 @@ def held_bound_s(
     ask a fleet to spread its reads over some time, which is added.
     """
     obstacle = uncovered_because(key, holding, view, now, limits)
-    trusted = obstacle is None or (
-        view is not None and view.assurance is not None and obstacle == view.trouble
-    )
-    has_moved = view is not None and disputed(view.marker(key), holding)
-    pace_s = view.assurance.head.pace_s if view is not None and view.assurance is not None else 0.0
+    trusted = obstacle is None or (view.assurance is not None and obstacle == view.trouble)
+    has_moved = disputed(view.marker(key), holding)
+    pace_s = view.assurance.head.pace_s if view.assurance is not None else 0.0
     return pace_s + bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
 
 
 def uncovered_because(
-    key: str, holding: HeldStage, view: TableView | None, now: Instant, limits: Limits
+    key: str, holding: HeldStage, view: TableView, now: Instant, limits: Limits
 ) -> str | None:
     """Return the first reason for the short TTL, or None when the long TTL is in force."""
     if holding.stage == AWSPENDING:
         return "AWSPENDING is always read from Secrets Manager"
-    if view is None:
-        return "no marker table is used"
     if view.trouble is not None:
         return view.trouble
     if view.assurance is None:
@@ -142,9 +138,19 @@ class _Sight(NamedTuple):
 
 
 class TableWatch:
-    """Checks the table. One thread at a time may call `check`; any may read `view` and call `late_s`."""
+    """Checks the table. One thread at a time may call `check`; any may read `view` and call `late_s`.
 
-    def __init__(self, markers: MarkerReader, limits: Limits, random: Callable[[], float]) -> None:
+    `name` is what logs call it if there are several tables, else "".
+    """
+
+    def __init__(
+        self,
+        markers: MarkerReader,
+        limits: Limits,
+        random: Callable[[], float],
+        name: str = "",
+    ) -> None:
+        self._which = f" {name}" if name else ""
         self._markers = markers
         self._limits = limits
         self._random = random
@@ -188,7 +194,8 @@ class TableWatch:
             kind = type(error).__name__
             trouble = f"the table's client raised {kind}; see its credentials and settings"
             if self.view.trouble is None:
-                log.exception("the marker table's client failed", extra=about("check_failed", error=error))
+                extra = about("check_failed", error=error)
+                log.exception("the marker table%s's client failed", self._which, extra=extra)
         if self._life != life:
             # What this look has brought may be as old as a snapshot.
             self.forget()
@@ -216,7 +223,8 @@ class TableWatch:
         head = self._heads.read(before.head)
         if head is None:
             self.view = before._replace(assurance=None)
-            return "the marker table has no usable head item: has the listener run since it was made?"
+            which = self._which
+            return f"the marker table{which} has no usable head item: has the listener run since it was made?"
         news = news_since(before.head, head)
         changed = dict(told(news, before.keys, before.markers))
         is_calm = not (news.everything or news.slots or changed)
@@ -295,6 +303,6 @@ class TableWatch:
 
     def _answered(self) -> None:
         if self.view.trouble is not None:
-            log.info("the marker table answers again", extra=about("table_answers"))
+            log.info("the marker table%s answers again", self._which, extra=about("table_answers"))
         self._failures, self._rest = 0, None
         self.view = self.view._replace(trouble=None, error="")

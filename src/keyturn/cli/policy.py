@@ -101,8 +101,10 @@ _table_key = click.option("--table-key", help="ARN of the customer managed KMS k
 @_keys
 @_aliases
 @_marker_table(required=False)
+@_several("--other-table", "ARN of the marker table of another account or Region.")
 @_convergence_table("if the process reports its versions.")
 @_table_key
+@_several("--role", "ARN of a role of another account that the process reads with.")
 @_placed
 def reader(
     *,
@@ -114,10 +116,15 @@ def reader(
     key: Sequence[str],
     key_alias: Sequence[str],
     marker_table: str | None,
+    other_table: Sequence[str],
     convergence_table: str | None,
     table_key: str | None,
+    role: Sequence[str],
 ) -> None:
-    """Print the policy for reads of secrets and parameters."""
+    """Print the policy for reads of secrets and parameters.
+
+    A table of another account needs a policy of its own, which names this account: keyturn policy table.
+    """
     _echo(
         roles.reader(
             place,
@@ -128,8 +135,29 @@ def reader(
             keys=key,
             key_aliases=key_alias,
             marker_table=marker_table,
+            other_tables=other_table,
             convergence_table=convergence_table,
             table_key=table_key,
+            assumed=role,
+        )
+    )
+
+
+@command.command
+@_marker_table(required=True)
+@_several("--reader-account", "Number of an account whose processes read the table.")
+@click.option("--organization", help="Id of an organization (o-...) whose accounts read the table.")
+@_placed
+def table(
+    *, place: Place, marker_table: str, reader_account: Sequence[str], organization: str | None
+) -> None:
+    """Print the policy of a marker table that other accounts read: aws dynamodb put-resource-policy.
+
+    It is one side: the roles of the readers also need what keyturn policy reader prints.
+    """
+    _echo(
+        roles.shared_table(
+            place, marker_table=marker_table, accounts=reader_account, organization=organization
         )
     )
 

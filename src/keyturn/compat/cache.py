@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -17,7 +17,7 @@ from keyturn.compat.source import DescribedSource, DescribedVersion, DescribingC
 from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError
 from keyturn.markers.calls import DynamoDBClient
 from keyturn.metrics.hook import Metrics
-from keyturn.runtime.host import known_marker_table
+from keyturn.runtime.host import known_marker_tables
 
 
 class SecretCache(upstream.SecretCache):
@@ -47,7 +47,7 @@ class SecretCache(upstream.SecretCache):
         config: SecretCacheConfig | None = None,
         client: object = None,
         *,
-        marker_table: str | None = None,
+        marker_table: str | Sequence[str] | None = None,
         dynamodb_client: DynamoDBClient | None = None,
         metrics: Metrics | None = None,
         peers: Peers = AWS_ITSELF,
@@ -59,12 +59,12 @@ class SecretCache(upstream.SecretCache):
         self._stage = str(options["default_version_stage"])
         self._hook = cast("Hook | None", options["secret_cache_hook"])
         self._source = DescribedSource(cast("DescribingClient", self._client), self._hook)
-        table = known_marker_table(marker_table)
-        has_table = table is not None or peers.markers is not None
+        tables = marker_table or known_marker_tables() or None
+        has_table = tables is not None or peers.markers is not None
         short_s = min(self._interval_s, DEFAULTS.uncovered_ttl_s) if has_table else self._interval_s
         self.keyturn = rotating.SecretCache(
             dynamodb_client=dynamodb_client,
-            marker_table=table,
+            marker_table=tables,
             metrics=metrics,
             limits=Limits(
                 covered_ttl_s=self._interval_s,

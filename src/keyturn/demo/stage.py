@@ -42,20 +42,28 @@ class Stack:
             raise DeploymentError(f"the sweep failed: {answer['Payload'].read().decode()[:500]}")
 
 
-def deploy(listener_zip: Path, template: Path, settings: Mapping[str, str] | None = None) -> Stack:
+def deploy(
+    listener_zip: Path,
+    template: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    bucket: str | None = None,
+) -> Stack:
     """Deploy the listener as a user does: the zip to S3, the template through CloudFormation.
 
-    `settings` are further parameters of the template.
+    `settings` are further parameters of the template. `bucket` takes the zip; a
+    bucket is made for it if none is given.
     """
-    given = {"CodeBucket": BUCKET, "CodeKey": listener_zip.name, **(settings or {})}
+    given = {"CodeBucket": bucket or BUCKET, "CodeKey": listener_zip.name, **(settings or {})}
     storage, formation = boto3.client("s3"), boto3.client("cloudformation")
-    storage.create_bucket(Bucket=BUCKET)
-    storage.upload_file(str(listener_zip), BUCKET, listener_zip.name)
+    if bucket is None:
+        storage.create_bucket(Bucket=BUCKET)
+    storage.upload_file(str(listener_zip), bucket or BUCKET, listener_zip.name)
     # A request holds 51,200 bytes of a template, an object 1 MB.
-    storage.upload_file(str(template), BUCKET, template.name)
+    storage.upload_file(str(template), bucket or BUCKET, template.name)
     formation.create_stack(
         StackName=STACK,
-        TemplateURL=f"https://s3.{storage.meta.region_name}.amazonaws.com/{BUCKET}/{template.name}",
+        TemplateURL=f"https://s3.{storage.meta.region_name}.amazonaws.com/{bucket or BUCKET}/{template.name}",
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )

@@ -54,6 +54,23 @@ class Arn(NamedTuple):
         return ":".join(("arn", *self))
 
 
+class Place(NamedTuple):
+    """An account and a Region, of a partition: what one marker table speaks of."""
+
+    partition: str
+    region: str
+    account: str
+
+    @classmethod
+    def of(cls, arn: str) -> Place | None:
+        """Return where a thing with this ARN, or marker key, is; None for a text that does not say so."""
+        fields = arn.split(":", 5)
+        if len(fields) <= len(Arn._fields) or fields[0] != "arn":
+            return None
+        place = cls(fields[1], fields[3], fields[4])
+        return place if all(place) else None
+
+
 def checked_secret_id(secret_id: object) -> str:
     """Return `secret_id` if it can be the id of a secret; else raise `InvalidSecretIdError`."""
     if not isinstance(secret_id, str):

@@ -15,10 +15,12 @@ They are the one source of what `keyturn policy` prints and of what the stack an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from keyturn.aws.roles import roles_by_account
 from keyturn.errors import ConfigurationError
 from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
 from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, REFERENCE_PREFIX
@@ -45,6 +47,8 @@ LOOKS: Final = ("BatchGetItem", "DescribeTable", "GetItem", "Scan")
 DECRYPTS: Final = ("Decrypt", "DescribeKey")
 ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 """What a client needs on the key of a table to read items, and to write them (DynamoDB's developer guide)."""
+
+_ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}")
 
 HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
 """The keys of the head and of its copies."""
@@ -81,8 +85,10 @@ def reader(
     keys: Sequence[str] = (),
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
+    other_tables: Sequence[str] = (),
     convergence_table: str | None = None,
     table_key: str | None = None,
+    assumed: Sequence[str] = (),
 ) -> tuple[Statement, ...]:
     """Return the permissions of a process that reads these through a `SecretCache`.
 
@@ -95,8 +101,10 @@ def reader(
         keys: ARNs of the customer managed KMS keys that encrypt them.
         key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
         marker_table: name or ARN.
+        other_tables: ARNs of the marker tables of other accounts and Regions.
         convergence_table: name or ARN, if the process reports which versions it holds.
         table_key: ARN of the customer managed KMS key that encrypts the tables.
+        assumed: ARNs of the roles of other accounts that the process reads with.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
@@ -112,10 +120,44 @@ def reader(
         *_read_parameters(parameter_arns, path_arns),
         *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
         *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
+        *_use_other_tables(other_tables, place, [*_markers(secret_arns), *parameter_arns]),
         *_report(convergence_table, place),
         *_use_tables(table_key if marker_table is not None else None, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
+        *_assume(assumed),
     )
+
+
+def shared_table(
+    place: Place, *, marker_table: str, accounts: Sequence[str] = (), organization: str | None = None
+) -> tuple[Statement, ...]:
+    """Return the policy of a marker table that processes of other accounts read.
+
+    It lets these accounts, and every account of the organization, give the rights of a reader to their roles.
+
+    Args:
+        place: the Region and account of the table if it is given by name.
+        marker_table: name or ARN.
+        accounts: numbers of accounts.
+        organization: the id of an organization ("o-...").
+
+    Raises `ConfigurationError` for arguments that cannot be right.
+    """
+    table, reads = (table_resource(marker_table, place),), _on("dynamodb", READS)
+    if not accounts and organization is None:
+        raise ConfigurationError("a table's policy would allow nobody: name an account or an organization")
+    for account in accounts:
+        Place(account=account or "none")
+    by_account = (
+        Statement(f"ReadFrom{account}", reads, table, principal=f"arn:{place.partition}:iam::{account}:root")
+        for account in accounts
+    )
+    if organization is None:
+        return tuple(by_account)
+    if not _ORGANIZATION.fullmatch(organization):
+        raise ConfigurationError(f"{organization!r} is not the id of an organization, such as o-a1b2c3d4e5")
+    only: Conditions = {"StringEquals": {"aws:PrincipalOrgID": [organization]}}
+    return (*by_account, Statement("ReadFromOrganization", reads, table, only, principal="*"))
 
 
 def marker_reader(
@@ -401,6 +443,22 @@ def _use_markers(
     """Yield the statement that allows the use of the table's heads and of these markers."""
     if table is not None:
         yield _by_key(sid, actions, table_resource(table, place), (*HEADS, *unique(markers)))
+
+
+def _use_other_tables(tables: Sequence[str], place: Place, markers: Sequence[str]) -> Iterator[Statement]:
+    """Yield the statement that allows the reads of markers in tables of other accounts and Regions."""
+    if tables:
+        resources = unique(table_resource(table, place) for table in tables)
+        read = _by_key("ReadOtherMarkers", READS, "", (*HEADS, *unique(markers)))
+        yield replace(read, resources=resources)
+
+
+def _assume(roles: Sequence[str]) -> Iterator[Statement]:
+    """Yield the statement that allows to assume these roles."""
+    if roles:
+        yield Statement(
+            "AssumeReaders", ("sts:AssumeRole",), unique(roles_by_account(roles, "--role").values())
+        )
 
 
 def _announce(table: str | None, place: Place, markers: Sequence[str]) -> Iterator[Statement]:

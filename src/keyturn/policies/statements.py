@@ -21,8 +21,8 @@ Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 class Statement:
     """One statement that allows `actions` on `resources`, or denies them.
 
-    In the policy of a resource `principal` is the AWS service that the statement is about, or `*`. In the
-    policy of a role it is empty.
+    In the policy of a resource `principal` is the AWS service, or the ARN of the account, that the statement
+    is about, or `*`. In the policy of a role it is empty.
     """
 
     sid: str
@@ -41,7 +41,8 @@ class Statement:
             operator: {key: _one_or_all(values) for key, values in tests.items()}
             for operator, tests in self.conditions.items()
         }
-        principal: Json = self.principal if self.principal in ("", "*") else {"Service": self.principal}
+        kind = "AWS" if self.principal.startswith("arn:") else "Service"
+        principal: Json = self.principal if self.principal in ("", "*") else {kind: self.principal}
         return {
             "Sid": self.sid,
             "Effect": self.effect,

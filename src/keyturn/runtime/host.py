@@ -12,6 +12,8 @@ from keyturn.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "KEYTURN_"
 MARKER_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLE"
+MARKER_TABLES_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLES"
+ROLES_VARIABLE = ENVIRONMENT_PREFIX + "ROLES"
 CONVERGENCE_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "CONVERGENCE_TABLE"
 
 MANAGED_INSTANCES: Final = "lambda-managed-instances"
@@ -100,6 +102,25 @@ def environment() -> Mapping[str, str]:
 def known_marker_table(given: str | None) -> str | None:
     """Return the marker table's name or ARN: `given`, else that of the environment, else None."""
     return given or os.environ.get(MARKER_TABLE_VARIABLE) or None
+
+
+def known_marker_tables() -> tuple[str, ...]:
+    """Return the names and ARNs of the marker tables that the environment names, each once.
+
+    The table of this account comes first; `KEYTURN_MARKER_TABLES` has those of others, separated by commas.
+    """
+    named = (os.environ.get(MARKER_TABLE_VARIABLE, ""), *listed(os.environ.get(MARKER_TABLES_VARIABLE, "")))
+    return tuple(dict.fromkeys(one for one in named if one))
+
+
+def known_roles() -> tuple[str, ...]:
+    """Return the ARNs of the roles that the environment names."""
+    return listed(os.environ.get(ROLES_VARIABLE, ""))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the entries of a list that is separated by commas."""
+    return tuple(entry for one in text.split(",") if (entry := one.strip()))
 
 
 def known_convergence_table() -> str | None:

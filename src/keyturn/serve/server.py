@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
+from keyturn.assembly import roles_of, secrets_manager
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, make_client
 from keyturn.aws.secretsmanager import VersionSource
 from keyturn.runtime.host import SYSTEM_CLOCK
 from keyturn.runtime.loops import loop_sleep
@@ -93,7 +94,7 @@ def serve(
     """
     places = descriptors.provide(limits.connections, limits.threads)
     client = _secrets_manager_client()
-    by_id = VersionSource(lambda: client)
+    by_id = secrets_manager(client, ClientFactory(), roles_of(None), VersionSource)
     with (
         _deferred_signals() as raised,
         _listening(where) as sockets,

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from keyturn.assembly import Peers
+from keyturn.assembly import AWS_ITSELF, Peers, roles_of
 from keyturn.cache.limits import DEFAULTS, REPORT_TTL_S, Limits, Reporting
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
 from keyturn.model.protocols import SecretSource
-from keyturn.runtime.host import ENVIRONMENT_PREFIX
+from keyturn.model.tables import by_place
+from keyturn.runtime.host import ENVIRONMENT_PREFIX, listed
 
 if TYPE_CHECKING:
     from keyturn.aws.parameterstore import ParameterStoreClient
@@ -39,6 +40,16 @@ class KeyturnSettings(BaseSettings):
 
     marker_table: str | None = Field(
         default=None, min_length=1, description="Name or ARN of the marker table."
+    )
+    marker_tables: str | None = Field(
+        default=None,
+        min_length=1,
+        description="ARNs of the marker tables of other accounts and Regions, separated by commas.",
+    )
+    roles: str | None = Field(
+        default=None,
+        min_length=1,
+        description="ARNs of roles to read other accounts with, separated by commas.",
     )
     convergence_table: str | None = Field(
         default=None,
@@ -111,6 +122,8 @@ class KeyturnSettings(BaseSettings):
                 raise ConfigurationError(_by_variable(wrong)) from error
             try:
                 self._limits()
+                by_place(((table, table) for table in dict.fromkeys(self._tables())), "marker_tables")
+                roles_of(listed(self.roles or ""))
                 Reporting("checked", self.report_label, self.report_ttl_s)
             except ConfigurationError as error:
                 raise ConfigurationError(_by_variable(str(error))) from error
@@ -127,13 +140,14 @@ class KeyturnSettings(BaseSettings):
         table = self.convergence_table
         return SecretCache(
             client,
-            marker_table=self.marker_table,
+            marker_table=tuple(dict.fromkeys(self._tables())) or None,
             convergence_table=Reporting(table, self.report_label, self.report_ttl_s) if table else None,
             ssm_client=ssm_client,
             dynamodb_client=dynamodb_client,
             background=self.background,
             metrics=metrics,
             limits=self._limits(),
+            peers=Peers(roles=listed(self.roles)) if self.roles is not None else AWS_ITSELF,
         )
 
     def cache_of_versions(self, source: SecretSource) -> SecretCache:
@@ -141,6 +155,10 @@ class KeyturnSettings(BaseSettings):
         return SecretCache(
             marker_table=False, convergence_table=False, limits=self._limits(), peers=Peers(source=source)
         )
+
+    def _tables(self) -> tuple[str, ...]:
+        """Return the marker tables, that of this account first."""
+        return tuple(filter(None, (self.marker_table, *listed(self.marker_tables or ""))))
 
     def _limits(self) -> Limits:
         return Limits(**self.model_dump(include={limit.name for limit in fields(Limits)}))

@@ -79,10 +79,14 @@ class _Stored:
 
 
 class FakeSecretsManager:
-    """Secrets Manager with immediate consistency: a `SecretSource` and a `Catalog`."""
+    """Secrets Manager with immediate consistency: a `SecretSource` and a `Catalog`.
 
-    def __init__(self, clock: FakeClock | None = None) -> None:
+    `arn_prefix` says in which account and Region it is.
+    """
+
+    def __init__(self, clock: FakeClock | None = None, *, arn_prefix: str = ARN_PREFIX) -> None:
         self.clock = clock or FakeClock()
+        self.arn_prefix = arn_prefix
         self.calls: Counter[str] = Counter()
         self.fail: Callable[[str], Exception | None] = lambda _: None
         self._secrets: dict[str, _Stored] = {}
@@ -94,7 +98,7 @@ class FakeSecretsManager:
         A deleted secret of this name is replaced; the new one has another suffix.
         """
         self._made += 1
-        stored = _Stored(f"{ARN_PREFIX}{name}-{self._made:06d}", name)
+        stored = _Stored(f"{self.arn_prefix}{name}-{self._made:06d}", name)
         self._secrets[name] = stored
         self.put(name, value, version_id)
         return stored.arn

@@ -128,7 +128,7 @@ class Ring:
 
     def _reread(self, secret_id: str, begun: Instant, sleep: Callable[[float], None]) -> SecretVersion:
         """Return AWSCURRENT by a read that was begun since, if the service answers."""
-        copies, service = self._secrets.cache.copies, self._secrets.cache.service
+        copies, service = self._secrets.cache.copies, self._secrets.cache.service_of(secret_id)
         with copies.lock:
             # What was not there a moment ago may be there now.
             copies.failures.drop(*(hit_key(secret_id, stage) for stage in (AWSPENDING, AWSPREVIOUS)))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import click
 
+from keyturn.assembly import late_table, roles_of
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, region_of
 from keyturn.aws.faults import Fault, FaultKind, fault_of
+from keyturn.aws.places import table_clients
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
-from keyturn.cli.doctor import events, network, reading, table
+from keyturn.cli.doctor import events, network, others, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
 from keyturn.cli.doctor.running import WITHIN_S, side_by_side
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.errors import ConfigurationError
-from keyturn.runtime.host import SystemClock, environment
+from keyturn.runtime.host import SystemClock, environment, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
 """Name -> check, in the order in which the findings are shown."""
@@ -50,6 +53,13 @@ def command(
     ctx.exit(exit_code(findings))
 
 
+def _others(account: Account) -> Mapping[str, Check]:
+    """Return a check of each table of other accounts and Regions that the environment names."""
+    clients = table_clients(None, account.region, ClientFactory(), roles_of(None))
+    tables = [table for table in known_marker_tables() if table != account.table]
+    return others.checks_of({table: late_table(table, partial(clients.at, table)) for table in tables})
+
+
 def examine(account: Account, secrets: Sequence[str], convergence: str | None) -> list[Finding]:
     """Return the finding of each check; the only finding if no client can be made."""
     aws = Clients(account.region)
@@ -60,20 +70,21 @@ def examine(account: Account, secrets: Sequence[str], convergence: str | None) -
         return [wrong("clients", Cause.NO_CLIENT, what, fix)]
     around = network.Surroundings(environment(), aws.endpoint, network.addresses)
     subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
-    return diagnose(subject, about_network=network.checks_of(around))
+    return diagnose(subject, about_network=network.checks_of(around), about_tables=_others(account))
 
 
 def diagnose(
     subject: Subject,
     *,
     about_network: Mapping[str, Check] | None = None,
+    about_tables: Mapping[str, Check] | None = None,
     monotonic: Callable[[], float] = SystemClock.monotonic,
     within_s: float = WITHIN_S,
 ) -> list[Finding]:
-    """Run all checks and return the finding of each."""
+    """Run all checks and return the finding of each. `about_tables` are of other places."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
-    checks = {**(about_network or {}), **CHECKS, **about_reports, **about_secrets}
+    checks = {**(about_network or {}), **CHECKS, **about_reports, **(about_tables or {}), **about_secrets}
     return side_by_side(checks, subject, monotonic, within_s)
 
 

@@ -1,0 +1,91 @@
+"""The clients of one service by account and Region: a secret is read, and a table asked, where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from keyturn.aws.clients import (
+    SECRETS_TIMEOUTS_S,
+    TABLE_ATTEMPTS,
+    TABLE_TIMEOUTS_S,
+    ClientFactory,
+    region_of,
+)
+from keyturn.model.names import Place
+from keyturn.runtime.process import Once
+
+CLIENTS_MAX: Final = 64
+"""So many clients of one service are kept; the one made longest ago makes room. Callers name the Regions."""
+
+
+class PlacedClients:
+    """Clients of one service, each made from one session when it is first needed. Threads may share it.
+
+    Args:
+        given: the caller's own client, for all that is in its Region and has no role; None for none.
+        make: makes a client for a Region (None: that of the environment) with the credentials of a role
+            (None: those of the environment).
+        home: returns the Region of what has no ARN, where no client was given.
+        roles: the role of each account that has one.
+    """
+
+    def __init__(
+        self,
+        given: object,
+        make: Callable[[str | None, str | None], object],
+        home: Callable[[], str | None],
+        roles: Mapping[str, str],
+    ) -> None:
+        self._given = given
+        self._make = make
+        self._home = Once(home, survives_fork=True)
+        self._roles = roles
+        self._made: dict[tuple[str | None, str | None], Once[object]] = {}
+
+    def at(self, arn: str) -> object:
+        """Return the client for what has this ARN, or another id. Raises `ConfigurationError`."""
+        place = Place.of(arn)
+        role = self._roles.get(place.account) if place is not None else None
+        if self._given is not None and role is None:
+            home = region_of(self._given)
+            # A client that names no Region is a stub: it is asked about everything.
+            if place is None or home in (None, place.region):
+                return self._given
+        return self._of(place.region if place is not None else self._home(), role)
+
+    def _of(self, region: str | None, role: str | None) -> object:
+        made = self._made.get((region, role))
+        if made is None:
+            made = self._made.setdefault((region, role), Once(partial(self._make, region, role)))
+            for oldest in tuple(self._made)[: max(0, len(self._made) - CLIENTS_MAX)]:
+                self._made.pop(oldest, None)
+        return made()
+
+
+def secrets_clients(given: object, factory: ClientFactory, roles: Mapping[str, str]) -> PlacedClients:
+    """Return the clients for Secrets Manager."""
+
+    def make(region: str | None, role: str | None) -> object:
+        return factory.make("secretsmanager", SECRETS_TIMEOUTS_S, region, role=role)
+
+    return PlacedClients(given, make, partial(_known_region, factory), roles)
+
+
+def table_clients(
+    given: object, region: str | None, factory: ClientFactory, roles: Mapping[str, str]
+) -> PlacedClients:
+    """Return the clients for DynamoDB; a table that is named without an ARN is in this `region`, if given."""
+
+    def make(region: str | None, role: str | None) -> object:
+        return factory.make("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS, role=role)
+
+    return PlacedClients(given, make, lambda: region or _known_region(factory), roles)
+
+
+def _known_region(factory: ClientFactory) -> str | None:
+    try:
+        return factory.region()
+    except Exception:  # noqa: BLE001 # a profile that is missing, say: making the client says so
+        return None
