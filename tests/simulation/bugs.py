@@ -95,6 +95,7 @@ BUGS: Final = (
         _REFRESH,
         "    doubt, lag_s, pause_s = held.doubt, asked.limits.answer_lag_s, asked.limits.settle_s\n",
         "    doubt, lag_s, pause_s = held.doubt, 0.2, 0.2\n",
+        seed=38,
     ),
     Bug(
         "a clock that is set back ends all doubts",
@@ -102,6 +103,7 @@ BUGS: Final = (
         "    passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s\n",
         "    passed_s, wall_s = then.age_s(now), now.wall_s - then.wall_s\n",
         weather="clock set back",
+        seed=69,
     ),
     Bug(
         "an idle copy is doubted for as long as a busy one",
@@ -115,6 +117,7 @@ BUGS: Final = (
         "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         "    if answer.arn == held.version.arn and held.goes_back(answer):\n"
         "        return _doubted(held, answer, asked)\n",
+        seed=39,
     ),
     # Parameters
     Bug(
@@ -140,12 +143,14 @@ BUGS: Final = (
         _REFRESH,
         "    return made_s is not None and made_s < marker.changed_at_s - limits.settle_s\n",
         "    return False\n",
+        seed=107,
     ),
     Bug(
         "an event that was over when a parameter was read is asked about",
         _CHECKS,
         "            cache.settle_old_events(table, before)\n",
         "            pass\n",
+        seed=3,
     ),
     Bug(
         "the sweep leaves a parameter's version out",
@@ -159,12 +164,14 @@ BUGS: Final = (
         "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         '    if held.goes_back(answer) and ":secret:" in answer.arn:\n'
         "        return _doubted(held, answer, asked)\n",
+        seed=26,
     ),
     Bug(
         "get_parameter serves what it has without looking at its window",
         "src/keyturn/client.py",
         "        if parameter is not None and window.opens_at <= now() < window.closes_at:\n",
         "        if parameter is not None:\n",
+        seed=117,
     ),
     Bug(
         "the names under a path are asked for at every call",
@@ -192,6 +199,7 @@ BUGS: Final = (
         _PARAMETERS,
         "            except ParameterNotFoundError:\n                ready[name] = None\n",
         "            except ParameterNotFoundError:\n                raise\n",
+        seed=9,
     ),
     # How long it is fresh
     Bug(
@@ -226,12 +234,14 @@ BUGS: Final = (
         "        lease_left_s = limits.lease_s * limits.spread - swept_s",
         "        lease_left_s = 1e9 * limits.lease_s - swept_s",
         weather="nothing announces: events, listener, sweeps off",
+        seed=21,
     ),
     Bug(
         "a table that stopped answering is trusted for ever",
         _FRESHNESS,
         "        return min(lease_left_s, limits.uncovered_ttl_s * limits.spread - since_check_s)\n",
         "        return lease_left_s + since_check_s\n",
+        seed=23,
     ),
     Bug(
         "ages are measured by the monotonic clock alone",
@@ -246,18 +256,21 @@ BUGS: Final = (
         "        if version is not None and window.opens_at <= now() < window.closes_at:\n",
         "        if version is not None and now() < window.closes_at:\n",
         weather="clock set back",
+        seed=5,
     ),
     Bug(
         "a denied copy is served while it is fresh",
         _FRESHNESS,
         " or is_disputed or holding.is_denied:\n",
         " or is_disputed:\n",
+        seed=151,
     ),
     Bug(
         "a denied copy is served as long as a stale one",
         _FRESHNESS,
         "    return min(left_s, limits.max_denied_s - trouble.denied_since.age_s(now))\n",
         "    return left_s\n",
+        seed=12,
     ),
     # When it is asked
     Bug(
@@ -265,6 +278,7 @@ BUGS: Final = (
         _REFRESH,
         "    times = before.asked + 1 if before is not None and before.marker == marker else 1\n",
         "    times = 1\n",
+        seed=8,
     ),
     Bug(
         "a marker that agreed is behind any other answer",
@@ -279,12 +293,14 @@ BUGS: Final = (
         "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
         "        ttl_s = limits.max_stale_s\n",
         weather="Parameter Store is busy with others",
+        seed=160,
     ),
     Bug(
         "a marker that disagrees is asked about once",
         _REFRESH,
         "    settled = behind or times >= ASKS_PER_MARKER_MAX\n",
         "    settled = True\n",
+        seed=24,
     ),
     Bug(
         "forced refreshes are not limited",
@@ -322,6 +338,7 @@ BUGS: Final = (
         _CACHE_HEADS,
         "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
         "        return seen\n",
+        seed=61,
     ),
     Bug(
         "a lower counter is read consistently again and again",
@@ -329,6 +346,7 @@ BUGS: Final = (
         "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
         "        self._markers.read_head(consistent=True, copy=self._copy)\n        return "
         "self._markers.read_head(consistent=True, copy=self._copy)\n",
+        seed=3,
     ),
     Bug(
         "the markers are not read when the head has moved",
@@ -411,6 +429,8 @@ BUGS: Final = (
         _CACHE,
         "    if waiting.cold_s < copies.limits.cold_wait_s:\n",
         "    if waiting.cold_s < 0:\n",
+        weather="Secrets Manager hangs",
+        seed=68,
     ),
     Bug(
         "a foreign exception counts as the word that the secret is gone",
@@ -425,6 +445,7 @@ BUGS: Final = (
         "        return self.background.is_at_work()\n",
         "        return False\n",
         weather="Secrets Manager hangs",
+        seed=7,
     ),
     Bug(
         "every caller without a copy begins a read of its own",
@@ -453,8 +474,10 @@ BUGS: Final = (
         weather="clients raise foreign exceptions",
     ),
     Bug(
-        "what the table's client raises comes out of get",
+        "a check that fails comes out of get",
         _TABLE_VIEW,
+        "        except (MarkerTableError, ConfigurationError) as error:\n"
+        "            trouble, kind = str(error), type(error).__name__\n"
         "        except Exception as error:\n            # Whatever",
         "        except MemoryError as error:\n            # Whatever",
         weather="clients raise foreign exceptions",
@@ -480,6 +503,7 @@ BUGS: Final = (
         "        with __import__('contextlib').ExitStack() as leaving:\n"
         "            leaving.callback(self.lock.release)\n"
         "            answered = ",
+        seed=29,
     ),
     Bug(
         "a child goes on with the lock of its parent's thread",
@@ -515,6 +539,7 @@ BUGS: Final = (
         "one.name == version.name), None)\n"
         "            secret = by_name or HeldSecret(version.arn, version.name, "
         "key)\n",
+        seed=37,
     ),
     Bug(
         "a suffix is stripped by its pattern",
@@ -548,6 +573,7 @@ BUGS: Final = (
         _MARKERS_READER,
         '"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}\n',
         '"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": False}\n',
+        seed=12,
     ),
     Bug(
         "the head is not told of a write",
@@ -568,6 +594,7 @@ BUGS: Final = (
         _CACHE_NEWS,
         "    if entry is None or slot.total - entry.step != before.total:\n",
         "    if entry is None:\n",
+        seed=3,
     ),
     Bug(
         "writers that know no slots are not noticed",
@@ -588,6 +615,7 @@ BUGS: Final = (
         "            self._table.tell(untold[at : at + WRITES_MAX])\n",
         "            pass\n",
         weather="listener crashes between steps",
+        seed=8,
     ),
     Bug(
         "a writer says of another's marker that it was told",
@@ -634,6 +662,7 @@ BUGS: Final = (
         "        if moves_back(before, described) and move != seen_before and not is_named:\n",
         "        said = seen_before.to if seen_before is not None else None\n"
         "        if moves_back(before, described) and move.to != said and not is_named:\n",
+        seed=9,
     ),
     Bug(
         "a hinted version that is not shown yet is not waited for",
@@ -646,12 +675,14 @@ BUGS: Final = (
         _RECONCILER,
         "    if found is not None or key is None:\n        return found\n",
         "    return found\n",
+        seed=74,
     ),
     Bug(
         "the lease is renewed as of the sweep's end",
         _MARKERS_SWEEPER,
         "        self._table.renew(started_s - LIST_LAG_S)\n",
         "        self._table.renew(self._table.now_s() - 1)\n",
+        seed=9,
     ),
     Bug(
         "the lease is renewed although the sweep is incomplete",
@@ -668,6 +699,7 @@ BUGS: Final = (
         "                (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
         "            )\n",
         weather="events lost for a while",
+        seed=52,
     ),
     # Logging in
     Bug(
@@ -675,6 +707,7 @@ BUGS: Final = (
         _LOGIN,
         "            elif isinstance(error, Exception) and self._login.is_refused(error):\n",
         "            elif isinstance(error, Exception):\n",
+        seed=3,
     ),
     Bug(
         "a refusal is never remembered",
@@ -694,6 +727,7 @@ BUGS: Final = (
         "        self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
         "        self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
         weather="markers forged all the time",
+        seed=4,
     ),
     Bug(
         "a marker resets the budget of attempts",
@@ -714,6 +748,7 @@ BUGS: Final = (
         _LOGIN,
         "            yield doubted\n        yield from self._under(AWSPENDING, current)\n",
         "            yield doubted\n",
+        seed=3,
     ),
     Bug(
         "AWSPREVIOUS is not tried although it may be",
@@ -744,6 +779,7 @@ BUGS: Final = (
         _LOGIN,
         "            if not (is_moving and time.allows(pause_s)):\n",
         "            if pause_s or not (is_moving and time.allows(pause_s)):\n",
+        seed=11,
     ),
     Bug(
         "a login waits past its caller's time",
@@ -763,6 +799,7 @@ BUGS: Final = (
         "        finally:\n            self._turn.end()\n",
         "        finally:\n            pass\n",
         weather="database does not answer",
+        seed=31,
     ),
     Bug(
         "a login waits for another thread without a deadline",
@@ -770,6 +807,7 @@ BUGS: Final = (
         "        left_s = min(self.left_s, time_left_s())\n",
         "        left_s = 3600.0\n",
         weather="database does not answer",
+        seed=41,
     ),
     Bug(
         "what is remembered of a version is remembered without its server",
@@ -810,6 +848,7 @@ BUGS: Final = (
         _COUNTING,
         "    return moves != last.moves or age_s >= ",
         "    return age_s >= ",
+        seed=3,
     ),
     Bug(
         "a report is made at every check",
@@ -828,6 +867,7 @@ BUGS: Final = (
         _REPORTER,
         "        self._life += 1\n        self._last: LastReport | None = None\n",
         "        self._life += 1\n        self._last: LastReport | None = getattr(self, '_last', None)\n",
+        seed=3,
     ),
     Bug(
         "a report says what was held when the last one was made",
