@@ -22,6 +22,7 @@ NAT_GATEWAY_GB: Final = 0.045
 """What a NAT gateway adds for each GB that passes it; a gateway endpoint for DynamoDB adds nothing."""
 
 CLOUDWATCH_ALARM: Final = 0.10
+CLOUDWATCH_COMPOSITE_ALARM: Final = 0.50
 CLOUDWATCH_METRIC: Final = 0.30
 """The price of a metric a month. Ten alarms and ten metrics are free in an account."""
 

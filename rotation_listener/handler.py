@@ -45,7 +45,7 @@ _R = TypeVar("_R")
 def handler(event: object, context: object) -> Summary:
     """Handle one event. An error is logged and raised, so that Lambda delivers the event again."""
     started_s = time.monotonic()
-    about = _about(event)
+    about = {**_about(event), **_stack(os.environ)}
     try:
         summary = _listener().handle(event, _time_is_up(context))
     except KeyturnError as error:
@@ -108,6 +108,12 @@ def _about(event: object) -> dict[str, object]:
         return {}
     named = {"event_id": event.get("id"), "detail_type": event.get("detail-type"), "time": event.get("time")}
     return {name: value for name, value in named.items() if isinstance(value, str)}
+
+
+def _stack(environment: Mapping[str, str]) -> dict[str, object]:
+    """Return the field by which the metrics of one stack are told from those of another."""
+    stack = environment.get("KEYTURN_STACK", "")
+    return {"stack": stack} if stack else {}
 
 
 def _log(level: int, fields: Mapping[str, object]) -> None:

@@ -40,6 +40,7 @@ PREFIXES = ["prod/", "shared/"]
 
 COUNTERPARTS = {
     "AWS::CloudWatch::Alarm": "aws_cloudwatch_metric_alarm",
+    "AWS::CloudWatch::CompositeAlarm": "aws_cloudwatch_composite_alarm",
     "AWS::DynamoDB::Table": "aws_dynamodb_table",
     "AWS::Events::Rule": "aws_cloudwatch_event_rule",
     "AWS::IAM::ManagedPolicy": "aws_iam_policy",
@@ -58,9 +59,11 @@ COUNTERPARTS = {
 PARTS = {"aws_cloudwatch_event_target", "aws_iam_role_policy"}
 """What is a property in CloudFormation and a resource in Terraform."""
 
-OWN_VARIABLES = {"name", "tags", "listenerzip", "codebucket", "codekey"}
+OWN_VARIABLES = {"name", "tags", "codebucket", "codekey", "createtableparameter"} | {
+    f"listenerzip{part}" for part in ("", "url", "sha256")
+}
 OWN_PARAMETERS = {"CodeBucket", "CodeKey"}
-"""Where the code is, and what a stack has anyway: a name and tags."""
+"""Where the code is, what a stack has anyway (a name and tags), and what an empty text says there."""
 
 
 def terraform(folder: Path, *arguments: str) -> str:
@@ -246,6 +249,15 @@ def test_its_alarms_are_those_of_the_template(applied: Applied, template: object
         name: {field: one[field] for field in fields}
         for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()
     }
+    (lost,) = of_type(template, "AWS::CloudWatch::CompositeAlarm").values()
+    composite = applied.values("aws_cloudwatch_composite_alarm")["lease_lost"]
+    assert lost["AlarmDescription"] == composite["alarm_description"]
+    rule = str(at(lost, "AlarmRule.Fn::Sub")).replace("${", "keyturn-").replace("}", "")
+    assert (rule, lost["ActionsSuppressorWaitPeriod"], lost["ActionsSuppressorExtensionPeriod"]) == (
+        composite["alarm_rule"],
+        at(composite, "actions_suppressor[0].wait_period"),
+        at(composite, "actions_suppressor[0].extension_period"),
+    )
     made = applied.values("aws_cloudwatch_metric_alarm")
     assert expected == {
         name: {field: one[attribute] for field, attribute in fields.items()} for name, one in made.items()

@@ -25,6 +25,7 @@ from keyturn.model.markers import Marker
 from keyturn.testing.embedded import EmbeddedAws
 from rotation_listener.events import Ignored, parse
 from tests.listener.test_events import INDEX, sample
+from tests.templates import for_emulator
 from tools.build_listener import ROOT, build
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 STACK, BUCKET, KEY = "keyturn", "code", "listener.zip"
-TEMPLATE = (ROOT / "infra" / "template.yaml").read_text("utf-8")
+TEMPLATE = for_emulator((ROOT / "infra" / "template.yaml").read_text("utf-8"))
 OFTEN: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 30}
 PATIENCE_S = 10.0
 
