@@ -46,7 +46,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform cdk sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform scan cdk sam soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied a
 
 sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
 	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)
+
+scan: $(STAMP) $(SCAN)/.installed ## look for what is unsafe in infra by checkov, which it installs; explained in infra/findings.toml
+	$(RUN) -m tools.scan $(SCAN)/bin/checkov
 
 cdk: $(STAMP) $(CDK)/.installed ## synthesise infra/cdk without network, compare and deploy it; 4 minutes, needs npm
 	KEYTURN_TEST_CDK=$(CDK) $(RUN) -m pytest tests/infra/test_cdk.py $(ARGS)
@@ -179,6 +182,12 @@ $(RIE): $(STAMP)
 $(SAM)/.installed: constraints.txt
 	@$(PYTHON) -m venv --clear $(SAM)
 	@$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^aws-sam-cli==' constraints.txt)
+	@touch $@
+
+# An environment of its own: checkov brings a hundred packages.
+$(SCAN)/.installed: constraints.txt
+	@$(PYTHON) -m venv --clear $(SCAN)
+	@$(SCAN)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^checkov==' constraints.txt)
 	@touch $@
 
 # An environment of its own: the CDK for Python is 100 MB.

@@ -61,6 +61,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "trail" {
     expiration {
       days = 30
     }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
   }
 }
 

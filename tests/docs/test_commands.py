@@ -39,6 +39,7 @@ RUN: Final[Mapping[str, str]] = {
     "keyturn watch": "cli/test_watch.py",
     "make sam": "infra/test_sam.py",
     "make cdk": "infra/test_cdk.py",
+    "make scan": "infra/test_scan.py",
     "sam deploy": "infra/test_sam.py",
     "sam delete": "infra/test_sam.py",
     "python cloud.py": "docs/test_tutorial.py",
