@@ -160,7 +160,7 @@ variable "create_table_parameter" {
 }
 
 variable "table_parameter" {
-  description = "The path of that parameter. A second installation in the Region needs one of its own."
+  description = "The path of the parameter that holds the marker table's name. A second installation in the Region needs one of its own."
   type        = string
   default     = "/keyturn/marker-table"
   nullable    = false
