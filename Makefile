@@ -40,7 +40,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 # they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers,
 # terraform and the site have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
-  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/infra/test_cdk.py --ignore=tests/servers --ignore=tests/site
+  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/infra/test_cdk.py --ignore=tests/infra/test_same_resources.py --ignore=tests/servers --ignore=tests/site
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -99,7 +99,7 @@ scan: $(STAMP) $(SCAN)/.installed ## look for what is unsafe in infra by checkov
 	$(RUN) -m tools.scan $(SCAN)/bin/checkov
 
 cdk: $(STAMP) $(CDK)/.installed ## synthesise infra/cdk without network, compare and deploy it; 4 minutes, needs npm
-	KEYTURN_TEST_CDK=$(CDK) $(RUN) -m pytest tests/infra/test_cdk.py $(ARGS)
+	KEYTURN_TEST_CDK=$(CDK) $(RUN) -m pytest tests/infra/test_cdk.py tests/infra/test_same_resources.py $(ARGS)
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)

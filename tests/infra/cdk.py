@@ -60,6 +60,24 @@ def synthesised(folder: Path, app: Path = APP) -> Path:
     return folder / "cdk.out"
 
 
+PLAIN = """
+from aws_cdk import App, Stack
+from keyturn.cdk import Keyturn
+
+app = App()
+Keyturn(Stack(app, "plain"), "Keyturn", {"CodeBucket": "code", "CodeKey": "key.zip"})
+app.synth()
+"""
+
+
+def plain_stack(folder: Path) -> Template:
+    """The stack of an app that has the construct and nothing besides, synthesised in this empty folder."""
+    (folder / "app.py").write_text(PLAIN)
+    shutil.copy(APP / "cdk.json", folder)
+    run(folder, "cdk", "synth", "--quiet", "--no-notices", "--no-version-reporting", offline=True)
+    return read_stack(folder / "cdk.out", "plain")
+
+
 def read_stack(made: Path, name: str) -> Template:
     """A synthesised stack, in which what is included has the names and the spelling of the template."""
     text = (made / f"{name}.template.json").read_text("utf-8")

@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from keyturn.testing.embedded import EmbeddedAws
-from tests.infra.cdk import APP, Template, read_stack, run, synthesised
+from tests.infra.cdk import Template, plain_stack, read_stack, run, synthesised
 from tests.listener.test_deployed import OFTEN, stack_of
 from tests.listener.test_events import at
 from tests.servers.fixtures import use
@@ -24,15 +24,6 @@ from tests.templates import read_template
 from tools.build_listener import ROOT, build
 
 pytestmark = pytest.mark.e2e
-
-PLAIN = """
-from aws_cdk import App, Stack
-from keyturn.cdk import Keyturn
-
-app = App()
-Keyturn(Stack(app, "plain"), "Keyturn", {"CodeBucket": "code", "CodeKey": "key.zip"})
-app.synth()
-"""
 
 REFUSED = """
 import json
@@ -115,10 +106,7 @@ def without_metadata(resources: Mapping[str, Mapping[str, object]]) -> dict[str,
 
 def test_the_construct_is_the_template(tmp_path: Path) -> None:
     """Every resource, condition, output and parameter, but for those parameters that were given."""
-    (tmp_path / "app.py").write_text(PLAIN)
-    (tmp_path / "cdk.json").write_text((APP / "cdk.json").read_text("utf-8"))
-    run(tmp_path, "cdk", "synth", "--quiet", "--no-notices", "--no-version-reporting", offline=True)
-    plain = read_stack(tmp_path / "cdk.out", "plain")
+    plain = plain_stack(tmp_path)
     given = {"CodeBucket": "code", "CodeKey": "key.zip"}
     template = cast("Template", filled(read_template(ROOT / "infra" / "template.yaml"), given))
     assert without_metadata(plain["Resources"]) == template["Resources"]
