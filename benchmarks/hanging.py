@@ -1,4 +1,4 @@
-"""`python -m benchmarks.hanging`: how long a `get` takes at most while something hangs, on real sockets.
+"""How long a `get` takes at most while something hangs, on real sockets: `python -m benchmarks.hanging`.
 
 Prints Markdown tables. botocore's own clients, as keyturn makes them, meet a server that never answers,
 addresses that drop SYNs, a TLS handshake that stalls, and a name server that takes its time to fail. A Lambda

@@ -1,10 +1,9 @@
 """Requests with an API key that is replaced under load: keyturn's HTTP clients beside `cache.get` alone.
 
-    python -m benchmarks.httpkeys [--requests 1000]
-
 A real HTTP server takes one key at a time. Twice it gets a new one: first as in a rotation, where the new
-key is AWSPENDING for half a second before it is AWSCURRENT, then at once and announced by nobody. Prints, for
-each way to send requests, how many requests failed and how many were refused by the server.
+key is AWSPENDING for half a second before it is AWSCURRENT, then at once and announced by nobody. Counted is,
+for each way to send requests, how many requests failed and how many were refused by the server.
+`python -m benchmarks.httpkeys [--requests 1000]` prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import aiohttp
 import httpx
 import requests
 import urllib3
 
+from benchmarks.results import Part, Parts, Size, counted, ratio
 from keyturn import Peers, SecretCache
 from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key
@@ -39,6 +40,9 @@ PAUSE_S = 0.01
 """Between two requests of a caller. The second change then comes more than a second after the first."""
 TIMEOUT_S = 10.0
 OK = 200
+REQUESTS: Final = 1000
+"""So many that the second change comes more than a second after the first."""
+ALONE = "`cache.get` for each request"
 
 
 class RealClock(FakeClock):
@@ -169,7 +173,7 @@ def with_aiohttp(cache: SecretCache, origin: str, counted: Counted) -> None:
 
 
 WAYS: dict[str, Run] = {
-    "`cache.get` for each request": with_get,
+    ALONE: with_get,
     "httpx": with_httpx,
     "httpx, asyncio": with_async_httpx,
     "requests": with_requests,
@@ -204,7 +208,7 @@ def changing(server: KeyServer, secrets: FakeSecretsManager, counted: Counted) -
         thread.join()
 
 
-def measure(way: str, wanted: int) -> Outcome:
+def replaced(way: str, wanted: int) -> Outcome:
     """Run one way to send requests through both changes."""
     secrets = FakeSecretsManager(RealClock())
     secrets.create(NAME, "one", "v1")
@@ -215,14 +219,40 @@ def measure(way: str, wanted: int) -> Outcome:
         return Outcome(way, counted.done, counted.failed, server.statuses[401])
 
 
+def measure(size: Size) -> Parts:
+    """Return the only part."""
+    found = [replaced(way, REQUESTS) for way in (WAYS if size == "full" else (ALONE, "httpx"))]
+    ours = [one for one in found if one.way != ALONE]
+    rows = [
+        row
+        for one in found
+        for row in (
+            counted(f"{one.way}: failed", "requests", one.failed, f"of {one.requests:,}"),
+            counted(f"{one.way}: refused by the server", "requests", one.refused),
+        )
+    ]
+    part = Part(
+        "Requests while an API key is replaced",
+        f"A real HTTP server on 127.0.0.1 that takes one key at a time, {CALLERS} callers, and two new keys: "
+        "the first is AWSPENDING for half a second and then AWSCURRENT, the second is there at once and is "
+        "announced by nobody. The peer has no markers, and goes on with the first key until its TTL ends.",
+        tuple(rows),
+        (
+            ratio("requests that failed, all clients", sum(one.failed for one in ours), "at most", 0, ""),
+            ratio("requests that failed, of the peer", found[0].failed, "at least", 1, ""),
+        ),
+    )
+    return {"http": part}
+
+
 def main(arguments: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.httpkeys", description=__doc__)
-    parser.add_argument("--requests", type=int, default=1000, help="requests of each way")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="requests of each way")
     wanted: int = parser.parse_args(arguments).requests
     print("| requests by | requests | failed | refused by the server |\n| --- | ---: | ---: | ---: |")
     for way in WAYS:
-        found = measure(way, wanted)
+        found = replaced(way, wanted)
         print(f"| {way} | {found.requests:,} | {found.failed:,} | {found.refused:,} |", flush=True)
 
 

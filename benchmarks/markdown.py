@@ -18,13 +18,18 @@ from benchmarks.results import Part, Ratio, Results, Row, Run
 ORDER: Final = (
     "hit",
     "threads",
-    "aio_hit",
-    "aio_stalls",
-    "aio_logins",
+    "async",
+    "async_stalls",
+    "async_logins",
     "cold_start",
+    "cold_imports",
     "check",
     "rotation",
     "memory",
+    "eviction",
+    "hang",
+    "http",
+    "verify",
     "fleet",
     "scale",
     "storm",
@@ -61,7 +66,7 @@ def summary(found: Results) -> str:
         for one in found.parts[key].ratios
     ]
     table = [line(("what", "measured", "target", "")), line(("---", "---:", "---:", "---"))]
-    table += [line((f"{title}: {one.name}", value(one), target(one), verdict(one))) for title, one in ratios]
+    table += [line((f"{title}: {one.name}", value(one), target(one), one.verdict)) for title, one in ratios]
     return "\n".join((*measured(found), "", *table))
 
 
@@ -120,11 +125,6 @@ def value(one: Ratio) -> str:
 def target(one: Ratio) -> str:
     """Return the target."""
     return f"{'≤' if one.kind == 'at most' else '≥'} {number(one.limit)}"
-
-
-def verdict(one: Ratio) -> str:
-    """Return whether the value meets the target, in words."""
-    return "met" if one.met else "**missed**"
 
 
 def number(figure: float) -> str:

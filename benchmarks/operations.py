@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from benchmarks.cost import (
+    SWEEP_EVERY_S,
     WATCHING,
     Bill,
     dollars,
@@ -16,7 +17,18 @@ from benchmarks.cost import (
     listener_calls,
     polling,
 )
-from benchmarks.prices import MONTH_S, NAT_GATEWAY_GB, READ_UNIT, SECRETS_MANAGER_CALL, WRITE_UNIT
+from benchmarks.prices import (
+    GUARDDUTY_EVENT,
+    INTERFACE_ENDPOINT_HOUR,
+    MONTH_S,
+    NAT_GATEWAY_GB,
+    NAT_GATEWAY_HOUR,
+    READ_UNIT,
+    SECRETS_MANAGER_CALL,
+    TRAIL_DATA_EVENT,
+    TRAIL_MANAGEMENT_EVENT,
+    WRITE_UNIT,
+)
 from keyturn.model.slots import SLOTS
 
 SECRETS: Final = (1, 100, 10_000)
@@ -35,6 +47,17 @@ INTERVAL_S: Final = 5.0
 HEAD_UNITS: Final = 4
 HEAD_BYTES: Final = 4096
 """The size of a full head, and the write units of its update."""
+
+
+VALUE_BYTES: Final = 1024
+"""The size of an answer of GetSecretValue, assumed."""
+
+MONTH_H: Final = MONTH_S / 3600
+MANAGEMENT: Final = ("GetSecretValue", "DescribeSecret", "ListSecrets")
+"""The calls that are management events of CloudTrail. All others are data events of DynamoDB."""
+
+VCPU_PROCESSES: Final = 16
+"""Python processes for each vCPU of a Lambda Managed Instance, by default."""
 
 
 def month(bill: Bill, secrets: int, environments: int) -> float:
@@ -90,5 +113,48 @@ def nat_gateway() -> float:
     return MONTH_S / INTERVAL_S * HEAD_BYTES / 1e9 * NAT_GATEWAY_GB
 
 
+def checks(interval_s: float) -> float:
+    """Return the dollars a month of the checks of one process that never pauses."""
+    return MONTH_S / interval_s * READ_UNIT / 2
+
+
+def around() -> Iterator[str]:
+    """Yield the lines of the table of what other services bill for these calls, in Markdown."""
+    _, sweep = listener_calls()
+    calls = environment_calls(INTERVAL_S)
+    sweeps = MONTH_S / SWEEP_EVERY_S
+    managed = ENVIRONMENTS * _count(calls, of=MANAGEMENT) + sweeps * _count(sweep, of=MANAGEMENT)
+    every = ENVIRONMENTS * _count(calls, of=calls) + sweeps * _count(sweep, of=sweep)
+    polls = ENVIRONMENTS * MONTH_S / INTERVAL_S
+    own_gb, polled_gb = polls * HEAD_BYTES / 1e9, polls * VALUE_BYTES / 1e9
+    rows = (
+        ("CloudTrail: data events of DynamoDB", "event", TRAIL_DATA_EVENT * (every - managed), 0.0),
+        (
+            "CloudTrail: a second trail",
+            "event",
+            managed * TRAIL_MANAGEMENT_EVENT,
+            polls * TRAIL_MANAGEMENT_EVENT,
+        ),
+        ("GuardDuty", "event", managed * GUARDDUTY_EVENT, polls * GUARDDUTY_EVENT),
+        ("NAT gateway: data", "GB", own_gb * NAT_GATEWAY_GB, polled_gb * NAT_GATEWAY_GB),
+        ("NAT gateway: itself", "hour and zone", *(MONTH_H * NAT_GATEWAY_HOUR,) * 2),
+        (
+            "interface endpoint for Secrets Manager",
+            "hour and zone",
+            *(MONTH_H * INTERFACE_ENDPOINT_HOUR,) * 2,
+        ),
+        ("gateway endpoint for DynamoDB", "", 0.0, 0.0),
+    )
+    yield "| what | billed by | keyturn | polling Secrets Manager instead |"
+    yield "| --- | --- | ---: | ---: |"
+    for what, unit, own, polled in rows:
+        yield f"| {what} | {unit} | {own:,.2f} | {polled:,.2f} |"
+
+
+def _count(calls: Mapping[str, float], *, of: Iterable[str]) -> float:
+    return sum(calls.get(name, 0.0) for name in of)
+
+
 if __name__ == "__main__":
-    print("\n".join((*table(), "", *by_changes(), "", f"a NAT gateway adds ${nat_gateway():.3f}")))
+    tables = (*table(), "", *by_changes(), "", *around(), "", f"a NAT gateway adds ${nat_gateway():.3f}")
+    print("\n".join(tables))

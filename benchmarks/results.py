@@ -48,17 +48,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One comparison with a target: `value` should be `kind` `limit`."""
+    """One comparison with a target: `value` should be `kind` `limit`.
+
+    `because` explains a miss that is known: why it stays, in words for the page.
+    """
 
     name: str
     value: float
     kind: Literal["at most", "at least"]
     limit: float
     unit: str = "x"
+    because: str = ""
 
     @property
     def met(self) -> bool:
         return self.value <= self.limit if self.kind == "at most" else self.value >= self.limit
+
+    @property
+    def verdict(self) -> str:
+        """Return whether the target is met, in words; for a miss also why, if that is known."""
+        if self.met:
+            return "met"
+        return f"missed: {self.because}" if self.because else "**missed**"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +163,16 @@ def rounded(number: float) -> float:
 
 
 def ratio(
-    name: str, value: float, kind: Literal["at most", "at least"], limit: float, unit: str = "x"
+    name: str,
+    value: float,
+    kind: Literal["at most", "at least"],
+    limit: float,
+    unit: str = "x",
+    *,
+    because: str = "",
 ) -> Ratio:
     """Return a comparison with its target."""
-    return Ratio(name, rounded(value), kind, limit, unit)
+    return Ratio(name, rounded(value), kind, limit, unit, because)
 
 
 def machine() -> Machine:

@@ -30,6 +30,7 @@ from keyturn.runtime.host import (
     SYSTEM_CLOCK,
     THIS_HOST,
     environment_label,
+    is_managed_instance,
     known_convergence_table,
     known_marker_table,
     new_environment,
@@ -165,7 +166,7 @@ def assemble(
     marker_table: str | Literal[False] | None,
     reporting: Reporting | None,
     limits: Limits,
-    background: bool,
+    background: bool | None,
     metrics: Metrics | None,
     peers: Peers,
 ) -> Assembled:
@@ -175,6 +176,7 @@ def assemble(
     region, factory = region_of(clients.secrets_manager), ClientFactory()
     table_client = dynamodb(clients.dynamodb, region, factory)
     table = _table_watch(marker_table_of(marker_table), table_client, limits, peers)
+    background = is_managed_instance() if background is None else background
     window_s = limits.check_interval_s * (2 if background else 1)
 
     def service(name: str) -> Service:

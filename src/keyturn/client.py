@@ -59,7 +59,8 @@ class SecretCache:
         check_interval_s: seconds between two reads of the marker table, 5 by default: the same as
             `Limits.check_interval_s`, for which it is a shorthand.
         background: start one thread that checks and refreshes ahead, so that no caller waits for
-            it. For servers; in Lambda a thread is frozen between invocations.
+            it. By default (None) on Lambda Managed Instances only. For servers; in other functions of
+            Lambda a thread is frozen between invocations.
         metrics: receives measurements of checks, reads, invalidations and logins, never of hits; see
             `keyturn.metrics`.
         limits: all durations and sizes; see `Limits`.
@@ -78,7 +79,7 @@ class SecretCache:
         dynamodb_client: DynamoDBClient | None = None,
         ssm_client: ParameterStoreClient | None = None,
         check_interval_s: float | None = None,
-        background: bool = False,
+        background: bool | None = None,
         metrics: Metrics | None = None,
         limits: Limits = DEFAULTS,
         peers: Peers = AWS_ITSELF,
@@ -102,9 +103,9 @@ class SecretCache:
 
     def get(self, secret_id: str, *, stage: str = AWSCURRENT) -> SecretVersion:
         """Return the version under `stage`. Raises a `SecretError` when there is none to serve."""
-        window = self._holdings.window
+        window, now = self._holdings.window, self._now
         version = window.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
-        if version is not None and window.opens_at <= self._now() < window.closes_at:
+        if version is not None and window.opens_at <= now() < window.closes_at:
             return version
         return self._miss(secret_id, stage)
 
@@ -136,10 +137,10 @@ class SecretCache:
             label: the label of a version.
             decrypt: True for the value of a SecureString in clear, False for its ciphertext.
         """
-        window = self._parameter_holdings[decrypt].window
+        window, now = self._parameter_holdings[decrypt].window, self._now
         key = name if version is None and label is None else (name, label or str(version))
         parameter = window.versions.get(key)
-        if parameter is not None and window.opens_at <= self._now() < window.closes_at:
+        if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
         return self._parameter_miss(name, version, label, decrypt=decrypt)
 

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from benchmarks import reports
+from benchmarks import push, reports
 from benchmarks.cost import ALARMS, METRICS, TELLING, WATCHING
-from benchmarks.operations import by_changes, nat_gateway, share, table
+from benchmarks.operations import around, by_changes, checks, nat_gateway, share, table
 from tests.templates import read_template
 from tools.build_listener import ROOT
 
@@ -30,8 +30,29 @@ def test_the_cost_table_is_what_is_counted() -> None:
 def test_the_costs_by_changes_and_of_a_nat_gateway_are_what_is_computed() -> None:
     """As the same command prints them; the largest process costs 4.5 cents at most, 16 copies included."""
     assert "\n".join(by_changes()) in PAGE
-    assert f"would cost ${nat_gateway():.3f} a month" in PAGE
+    networks = (ROOT / "docs" / "networks.md").read_text("utf-8")
+    assert all(f"would cost ${nat_gateway():.3f} a month" in page for page in (PAGE, networks))
     assert share(1_000, 3, 16) <= 0.045
+
+
+@pytest.mark.proof
+def test_what_other_services_bill_is_computed() -> None:
+    """As the same command prints it; the record of the checks costs sixteen times what the checks cost."""
+    assert "\n".join(around()) in PAGE
+    (record,) = (line for line in around() if "data events" in line)
+    recorded = float(record.split("|")[3].replace(",", ""))
+    assert "sixteen" in PAGE
+    assert 15.5 < recorded / (1_000 * checks(5.0)) < 16.5
+
+
+def test_push_against_polling_is_computed() -> None:
+    """As `python -m benchmarks.push` prints it into docs/decisions.md, with the copies of the head."""
+    decisions = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+    assert "\n".join(push.table()) in decisions
+    one, two, three = (push.copies(processes, 5.0) for processes in push.PROCESSES)
+    assert f"for each copy: {one}, {two} and {three} copies at 5 s" in decisions
+    beside, polled = (50_000 * one for one in (push.connected() + checks(60.0), checks(5.0)))
+    assert f"a fifth: ${beside:.0f} in the\nplace of ${polled:,.0f}" in decisions
 
 
 @pytest.mark.proof

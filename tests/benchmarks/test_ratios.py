@@ -41,6 +41,11 @@ def test_a_hit_is_far_below_its_peers(peer: str, least: float) -> None:
     assert times(peer, hit.GET) > least
 
 
+def test_a_hit_is_near_a_plain_dict_cache() -> None:
+    """A get costs at most twice the least that a cache with its arguments does (measured: 1.13)."""
+    assert times(hit.GET, hit.PLAIN) < 2
+
+
 def test_the_drop_in_costs_a_hit() -> None:
     """`keyturn.compat` is little more than a get, and far below what it replaces (measured: 200 times)."""
     assert times(hit.COMPAT, hit.GET) < 4

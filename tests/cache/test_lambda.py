@@ -112,6 +112,47 @@ def test_each_process_checks_for_itself(world: World) -> None:
     assert "one" == cache.get_secret_string(NAME)
 
 
+# Lambda Managed Instances: several processes, none of them ever frozen
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "has_thread"),
+    [
+        ("lambda-managed-instances", None, True),
+        ("lambda-managed-instances", False, False),
+        ("on-demand", None, False),
+        ("provisioned-concurrency", None, False),
+        ("snap-start", None, False),
+        ("on-demand", True, True),
+        (None, None, False),
+    ],
+)
+def test_a_managed_instance_has_a_background_thread_by_itself(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    kind: str | None,
+    given: bool | None,
+    has_thread: bool,
+) -> None:
+    """It starts with the first read; what the caller says wins. Elsewhere in Lambda a thread is frozen."""
+    monkeypatch.delenv("AWS_LAMBDA_INITIALIZATION_TYPE", raising=False)
+    if kind is not None:
+        monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
+    before = pollers()
+    cache = SecretCache(background=given, peers=Peers(source=world.secrets, markers=world.table))
+    assert set() == pollers() - before
+    with cache:
+        cache.get(NAME)
+        assert has_thread == bool(pollers() - before)
+    assert set() == pollers() - before
+
+
+def pollers() -> set[threading.Thread]:
+    """The background threads of this process."""
+    return {one for one in threading.enumerate() if one.name == "keyturn-poller"}
+
+
 # In a snapshot, and restored from it
 
 

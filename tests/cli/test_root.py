@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from keyturn import __version__
 from keyturn.cli.doctor.command import CHECKS
 from keyturn.cli.doctor.convergence import checks_of
+from keyturn.cli.doctor.network import NETWORK
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import (
     COMMANDS,
@@ -166,7 +167,7 @@ def test_the_page_has_every_command_check_and_exit_code() -> None:
     """docs/cli.md lists what there is, and nothing else."""
     codes = {0, EXIT_NO, 2, EXIT_UNANSWERED, EXIT_DEFECT, EXIT_INTERRUPTED, 143}
     assert set(COMMANDS) == {word(cell) for cell in first_cells("The `keyturn` command")}
-    assert {*CHECKS, *checks_of("a-table"), "secret"} == {
+    assert {NETWORK, *CHECKS, *checks_of("a-table"), "secret"} == {
         word(cell) for cell in first_cells("What `doctor` looks at")
     }
     assert codes == {int(cell) for cell in first_cells("Exit codes")}

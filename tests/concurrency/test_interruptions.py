@@ -150,15 +150,19 @@ class Struck:
         self.store.put(NAMES[0], str(self.version))
 
     def settle(self) -> None:
-        """Wait for the threads of the reads that were given up."""
+        """Wait for the reads and checks that were given up, and for their threads."""
         ends_s = time.monotonic() + PATIENCE_S
         while self.flights() or any(one.name.startswith("keyturn") for one in threading.enumerate()):
             assert time.monotonic() < ends_s, (self.flights(), threading.enumerate())
             time.sleep(0.001)
 
     def flights(self) -> int:
-        """How many reads are registered as being under way."""
-        return sum(len(one.flights) for one in parts_of(self.cache).caches)
+        """How many reads and checks are registered as being under way.
+
+        A thread that was just started is not among those that Python lists before it has run for a moment.
+        """
+        parts = parts_of(self.cache)
+        return sum(len(one.flights) for one in (*parts.caches, parts.checker))
 
     def seen(self) -> set[str]:
         """What is served under every id, a check interval after a rotation, and a read after that."""

@@ -20,6 +20,7 @@ RUN_BY: Final[Mapping[str, str]] = {
     "README.md": "docs/test_readme.py",
     "docs/asyncpg.md": "integrations/test_documentation.py",
     "docs/async.md": "aio/test_documentation.py",
+    "docs/compute.md": "integrations/test_compute.py",
     "docs/convergence.md": "convergence/test_documentation.py",
     "docs/deploying-rotation.md": "infra/test_rotation_stack.py",
     "docs/django.md": "integrations/test_documentation.py",

@@ -40,6 +40,7 @@ RUN: Final[Mapping[str, str]] = {
     "make sam": "infra/test_sam.py",
     "make cdk": "infra/test_cdk.py",
     "make scan": "infra/test_scan.py",
+    "make sidecar": "serve/test_sidecar.py",
     "sam deploy": "infra/test_sam.py",
     "sam delete": "infra/test_sam.py",
     "python cloud.py": "docs/test_tutorial.py",

@@ -15,7 +15,7 @@ import pytest
 import requests
 import urllib3
 
-from benchmarks.httpkeys import CALLERS, WAYS, measure
+from benchmarks.httpkeys import CALLERS, WAYS, replaced
 from keyturn import Peers, SecretCache
 from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key, Outgoing
@@ -215,7 +215,7 @@ class TestAiohttp(HttpContract):
 @pytest.mark.parametrize("way", WAYS)
 def test_no_request_fails_while_a_key_is_replaced(way: str) -> None:
     """0 of 1,000 requests fail through a rotation and an unannounced change; `cache.get` alone loses many."""
-    outcome = measure(way, 1_000)
+    outcome = replaced(way, 1_000)
     assert outcome.requests >= 1_000
     if way == "`cache.get` for each request":
         assert outcome.failed > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
@@ -46,13 +47,17 @@ class Endpoint:
     world: World = field(default_factory=World)
     allow: tuple[str, ...] = ()
     given_cache: SecretCache | None = None
+    is_ready: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         versions = FakeVersions(self.world.secrets)
         self.cache = self.given_cache or self.world.cache()
         self.versions = SecretCache(peers=Peers(source=versions, clock=self.world.clock, random=lambda: 0.0))
         self.guard = Guard(
-            make_app(Reader(self.cache, self.versions, threads=THREADS, allowed=AllowList(self.allow))),
+            make_app(
+                Reader(self.cache, self.versions, threads=THREADS, allowed=AllowList(self.allow)),
+                self.is_ready,
+            ),
             token=Token(lambda: TOKEN, is_fixed=True, monotonic=self.world.clock.monotonic),
             max_requests=MAX_REQUESTS,
         )

@@ -49,6 +49,7 @@ def run(*options: str, **environment: str) -> tuple[int, str]:
         (["--allow-uid", "1"], {"AWS_TOKEN": TOKEN}, "--allow-uid needs --uds"),
         (["--uds", "a", "--port", "1"], {"AWS_TOKEN": TOKEN}, "--port or --uds, not both"),
         (["--uds", "a"], {"AWS_TOKEN": "x"}, "shorter than 16 bytes"),
+        (["--allow", "a", "--preload", "b"], {"AWS_TOKEN": TOKEN}, "--preload 'b' can never be read"),
         (["--allow", ""], {"AWS_TOKEN": TOKEN}, "--allow '' is no pattern"),
         (["--allow-uid", "-1"], {"AWS_TOKEN": TOKEN}, "--allow-uid"),
         (["--log-level", "trace"], {"AWS_TOKEN": TOKEN}, "--log-level"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from schemathesis.schemas import BaseSchema
 
 EXAMPLES = 60
-PATHS = ("/ping", "/secretsmanager/get", "/systemsmanager/parameters/get", "/v1/{secretId}")
+PATHS = ("/ping", "/ready", "/secretsmanager/get", "/systemsmanager/parameters/get", "/v1/{secretId}")
 
 
 class EverySecret(FakeSecretsManager):
@@ -82,7 +82,7 @@ def test_the_document_describes_every_path(endpoint: Endpoint) -> None:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("mode", ["positive", "negative"])
-@pytest.mark.parametrize("path", PATHS[1:])
+@pytest.mark.parametrize("path", PATHS[2:])
 def test_every_answer_is_described(schema: BaseSchema, path: str, mode: str) -> None:
     """Right and wrong requests get a status, type and body of the document, and never a 5xx."""
     from schemathesis import GenerationMode

@@ -157,7 +157,7 @@ BUGS: Final = (
     Bug(
         "get_parameter serves what it has without looking at its window",
         "src/keyturn/client.py",
-        "        if parameter is not None and window.opens_at <= self._now() < window.closes_at:\n",
+        "        if parameter is not None and window.opens_at <= now() < window.closes_at:\n",
         "        if parameter is not None:\n",
     ),
     Bug(
@@ -237,8 +237,8 @@ BUGS: Final = (
     Bug(
         "the hit path does not look at the lower end of its window",
         "src/keyturn/client.py",
-        "        if version is not None and window.opens_at <= self._now() < window.closes_at:\n",
-        "        if version is not None and self._now() < window.closes_at:\n",
+        "        if version is not None and window.opens_at <= now() < window.closes_at:\n",
+        "        if version is not None and now() < window.closes_at:\n",
         weather="clock set back",
     ),
     Bug(

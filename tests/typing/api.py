@@ -72,6 +72,7 @@ from keyturn.testing import (
     WrongPasswordError,
     assert_converges,
     assert_no_refusals,
+    assert_not_stored,
     at_once,
     deployed,
     is_wrong_password,
@@ -420,6 +421,7 @@ def kit(client: SecretsManagerClient, cache: SecretCache, clock: FakeClock) -> N
     assert_type(cache.login(secret.name, secret.server.log_in, is_refused=is_wrong_password), str)
     assert_type(assert_converges(cache, secret, within_s=5), float)
     assert_no_refusals(secret, secret)
+    assert_not_stored({"result": ["text"]}, cache.get(secret.name), harmless={"username"})
 
 
 def test_of_a_user(

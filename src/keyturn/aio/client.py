@@ -66,7 +66,7 @@ class AsyncSecretCache:
         dynamodb_client: DynamoDBClient | None = None,
         ssm_client: ParameterStoreClient | None = None,
         check_interval_s: float | None = None,
-        background: bool = False,
+        background: bool | None = None,
         metrics: Metrics | None = None,
         limits: Limits = DEFAULTS,
         peers: Peers = AWS_ITSELF,
@@ -102,9 +102,9 @@ class AsyncSecretCache:
 
     async def get(self, secret_id: str, *, stage: str = AWSCURRENT) -> SecretVersion:
         """Return the version under `stage`. Raises a `SecretError` when there is none to serve."""
-        window = self._holdings.window
+        window, now = self._holdings.window, self._now
         version = window.versions.get(secret_id if stage == AWSCURRENT else (secret_id, stage))
-        if version is not None and window.opens_at <= self._now() < window.closes_at:
+        if version is not None and window.opens_at <= now() < window.closes_at:
             return version
         return await self._reading.secret(secret_id, stage)
 
@@ -127,10 +127,10 @@ class AsyncSecretCache:
 
         Arguments and errors are those of `SecretCache.get_parameter`.
         """
-        window = self._parameter_holdings[decrypt].window
+        window, now = self._parameter_holdings[decrypt].window, self._now
         key = name if version is None and label is None else (name, label or str(version))
         parameter = window.versions.get(key)
-        if parameter is not None and window.opens_at <= self._now() < window.closes_at:
+        if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
         return await self._reading.parameter(name, version, label, decrypt=decrypt)
 
@@ -279,4 +279,4 @@ class AsyncSecretCache:
         self.sync.forget()
 
 
-_DEFAULTS = False, DEFAULTS, AWS_ITSELF
+_DEFAULTS = None, DEFAULTS, AWS_ITSELF

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from keyturn.aws.pieces import InPieces
 from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import environment
 from keyturn.runtime.process import Once
@@ -125,9 +124,10 @@ _WRONG_ENDPOINT: Final = "Invalid endpoint"
 def _new_session() -> Session:
     from botocore.session import get_session
 
+    from keyturn.aws.loading import sparing
+
     session = get_session()
-    loader = session.get_component("data_loader")
-    loader.file_loader = InPieces(loader.file_loader)
+    session.register_component("data_loader", sparing(session.get_component("data_loader")))
     return session
 
 

@@ -88,7 +88,7 @@ class Checker:
         self._window_s = window_s
         self._metrics = metrics
         self.table_service = Service("marker table", limits=limits, clock=clock, random=random)
-        self._flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
+        self.flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
         self.reset_locks()
 
     def reset_locks(self) -> None:
@@ -98,7 +98,7 @@ class Checker:
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None
         self._begun: Instant | None = None
-        self._flights.after_fork()
+        self.flights.after_fork()
         self.table_service.after_fork()
         if self._table is not None:
             self._table.allowance.after_fork()
@@ -212,7 +212,7 @@ class Checker:
             return True
 
         again_after_s = max(age_s, self.table_service.patience_s(now))
-        flight, is_mine = self._flights.join_or_begin("check", check, now.monotonic_s, again_after_s)
+        flight, is_mine = self.flights.join_or_begin("check", check, now.monotonic_s, again_after_s)
         if not is_mine and self.table_service.rest is not None:
             self._open_if_older(age_s)
         return flight if is_mine else None
@@ -305,7 +305,7 @@ class Checker:
         reporter = self._reporter
         if reporter is None or not self._has_looked or self._is_inside_a_call() or not reporter.is_due():
             return False
-        flight, _ = self._flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
+        flight, _ = self.flights.join_or_begin("report", reporter.report_if_due, self._clock.monotonic())
         return not flight.wait(patience_s) or flight.outcome()
 
     def leave(self) -> None:
@@ -318,7 +318,7 @@ class Checker:
             reporter.leave()
             return True
 
-        flight, _ = self._flights.join_or_begin("leave", leave, self._clock.monotonic())
+        flight, _ = self.flights.join_or_begin("leave", leave, self._clock.monotonic())
         flight.wait(self._limits.refresh_wait_s)
 
     # Telling

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.errors import ConfigurationError
+from keyturn.errors import AccessDeniedError, ConfigurationError
 from keyturn.runtime.dumps import forbid_core_dumps
 from keyturn.runtime.host import SYSTEM_CLOCK, environment
 
@@ -50,6 +50,13 @@ PORT = 2773
     "repeated. By default all that the role may read.",
 )
 @click.option(
+    "--preload",
+    multiple=True,
+    metavar="ID",
+    help="Name or ARN of a secret to read at the start; may be repeated. /ready answers 503 until each was "
+    "read.",
+)
+@click.option(
     "--max-connections",
     type=click.IntRange(1),
     default=800,
@@ -76,6 +83,7 @@ def command(
     uds: Path | None,
     allow_uid: tuple[int, ...],
     allow: tuple[str, ...],
+    preload: tuple[str, ...],
     max_connections: int,
     threads: int,
     log_level: str,
@@ -96,12 +104,19 @@ def command(
     from keyturn.serve.server import ConnectionLimits, serve
     from keyturn.settings.environment import KeyturnSettings
 
+    allowed = AllowList(allow)
+    for one in preload:
+        try:
+            allowed.check_secret(one)
+        except AccessDeniedError as error:
+            raise ConfigurationError(f"--preload {one!r} can never be read: {error}") from error
     written = set_up(log_level, sys.stderr, SYSTEM_CLOCK.monotonic)
     serve(
         _place(port, uds, allow_uid),
         KeyturnSettings(background=True),
         ConnectionLimits(connections=max_connections, threads=threads),
-        allowed=AllowList(allow),
+        allowed=allowed,
+        preload=preload,
         each_tick=written.tell,
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.errors import SecretKindError
 from keyturn.model.concealed import Concealed
-from keyturn.model.fields import Fault, Json, parsed, texts
 from keyturn.runtime.frames import unseen
+
+if TYPE_CHECKING:
+    from keyturn.model.fields import Json
 
 AWSCURRENT: Final = "AWSCURRENT"
 AWSPENDING: Final = "AWSPENDING"
@@ -74,15 +76,19 @@ class SecretVersion:
 
     def text(self) -> str:
         """Return the value of a text secret. Raises `SecretKindError` if the value is binary."""
-        if self.string is None:
-            raise SecretKindError(self.secret_id, "the value is binary, but text was asked for")
-        return self.string
+        content = self.concealed.reveal()
+        if isinstance(content, str):
+            return content
+        del content  # A traceback holds what its frames hold.
+        raise SecretKindError(self.secret_id, "the value is binary, but text was asked for")
 
     def blob(self) -> bytes:
         """Return the value of a binary secret. Raises `SecretKindError` if the value is text."""
-        if self.binary is None:
-            raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
-        return self.binary
+        content = self.concealed.reveal()
+        if isinstance(content, bytes):
+            return content
+        del content
+        raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
 
     @unseen
     def json(self) -> Json:
@@ -92,6 +98,8 @@ class SecretVersion:
         things: nested more than 64 deep, with a name twice in one object, with NaN, with half of a surrogate
         pair, or with a number that Python cannot hold. Its texts may have any other character, NUL too.
         """
+        from keyturn.model.fields import Fault, parsed
+
         found = parsed(self.text())
         if isinstance(found, Fault):
             raise found.error(self.secret_id)
@@ -108,6 +116,8 @@ class SecretVersion:
         Raises `SecretFormatError` for all else, and if the value is no JSON object, if a field is a list, an
         object or null, and as `json` does.
         """
+        from keyturn.model.fields import Fault, texts
+
         found = texts(self.text())
         if isinstance(found, Fault):
             raise found.error(self.secret_id)

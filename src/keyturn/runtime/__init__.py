@@ -1,6 +1,6 @@
 """The process and the host that keyturn runs in.
 
-`host` reads clocks, chance and environment variables, `process` knows of forks and snapshots, `logs` names
-the fields of log records, `frames` drops what errors leave behind in their frames, and `dumps` forbids core
-dumps. This folder imports `errors` and the standard library only.
+`host` reads clocks, chance and environment variables, `loops` has the pause of a task, `process` knows of
+forks and snapshots, `logs` names the fields of log records, `frames` drops what errors leave behind in their
+frames, and `dumps` forbids core dumps. This folder imports `errors` and the standard library only.
 """

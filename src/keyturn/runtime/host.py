@@ -14,6 +14,9 @@ ENVIRONMENT_PREFIX = "KEYTURN_"
 MARKER_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "MARKER_TABLE"
 CONVERGENCE_TABLE_VARIABLE = ENVIRONMENT_PREFIX + "CONVERGENCE_TABLE"
 
+MANAGED_INSTANCES: Final = "lambda-managed-instances"
+"""The value of `AWS_LAMBDA_INITIALIZATION_TYPE` on Lambda Managed Instances."""
+
 
 class SystemClock:
     """The two clocks of this host, in seconds."""
@@ -74,6 +77,11 @@ def session_token() -> str:
 def environment_label(given: str | None) -> str:
     """Return the label for reports of this environment: `given`, else the Lambda function's name, else ""."""
     return given or os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+
+
+def is_managed_instance() -> bool:
+    """Return True on Lambda Managed Instances: of all functions only theirs go on between invocations."""
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
 
 
 def new_environment() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.applications import Starlette
@@ -39,12 +40,15 @@ OPERATIONS: Final = (
 )
 
 
-def make_app(reader: Reader) -> Starlette:
+def make_app(reader: Reader, is_ready: Callable[[], bool] = lambda: True) -> Starlette:
     """Return the application. It checks no token, so it must run behind a `Guard`."""
     described = document(OPERATIONS)
 
     async def ping(_request: Request) -> Response:
         return PlainTextResponse("healthy")
+
+    async def ready(_request: Request) -> Response:
+        return PlainTextResponse("ready") if is_ready() else PlainTextResponse("not ready", 503)
 
     async def openapi(_request: Request) -> Response:
         return JSONResponse(described)
@@ -69,6 +73,7 @@ def make_app(reader: Reader) -> Starlette:
     app = Starlette(
         routes=[
             Route("/ping", ping, methods=["GET"]),
+            Route("/ready", ready, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
             Route("/secretsmanager/get", secret, methods=["GET"]),
             Route("/systemsmanager/parameters/get", parameter, methods=["GET"]),

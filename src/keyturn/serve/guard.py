@@ -21,7 +21,7 @@ from keyturn.serve.tokens import HEADERS, Token
 log = logging.getLogger("keyturn.serve")
 
 PING: Final = "/ping"
-OPEN: Final = frozenset({PING, "/openapi.json"})
+OPEN: Final = frozenset({PING, "/ready", "/openapi.json"})
 """Paths that need no token, since their answers reveal nothing."""
 
 REQUEST_BYTES_MAX: Final = 32 * 1024

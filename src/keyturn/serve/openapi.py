@@ -54,7 +54,7 @@ class Operation:
 
 
 def document(operations: Iterable[Operation]) -> dict[str, object]:
-    """Return the OpenAPI 3.1 document of these operations and of the health check."""
+    """Return the OpenAPI 3.1 document of these operations and of the two health checks."""
     operations = tuple(operations)
     answers: list[type[BaseModel]] = [*(one.answer for one in operations), Fault]
     _, schemas = models_json_schema([(one, "serialization") for one in answers], ref_template=_REF)
@@ -63,11 +63,17 @@ def document(operations: Iterable[Operation]) -> dict[str, object]:
         "security": [],
         "responses": {"200": _response("Up", _TEXT)},
     }
+    ready = {
+        "summary": "Check that the secrets to be read first have been read",
+        "security": [],
+        "responses": {"200": _response("Ready", _TEXT), "503": _response("Not ready yet", _TEXT)},
+    }
     schemes = {name: {"type": "apiKey", "in": "header", "name": name} for name in HEADERS}
     return {
         "openapi": "3.1.0",
         "info": {"title": "keyturn serve", "version": __version__},
-        "paths": {"/ping": {"get": ping}} | {one.path: {"get": _described(one)} for one in operations},
+        "paths": {"/ping": {"get": ping}, "/ready": {"get": ready}}
+        | {one.path: {"get": _described(one)} for one in operations},
         "components": {"schemas": schemas["$defs"], "securitySchemes": schemes},
         "security": [{name: []} for name in HEADERS],
     }

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,14 @@ import uvicorn
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import VersionSource
 from keyturn.runtime.host import SYSTEM_CLOCK
+from keyturn.runtime.loops import loop_sleep
 from keyturn.serve import descriptors
 from keyturn.serve.allowing import AllowList
 from keyturn.serve.app import make_app
 from keyturn.serve.connection import factory
 from keyturn.serve.gate import Gate, Patience
 from keyturn.serve.guard import REQUEST_BYTES_MAX, Guard
+from keyturn.serve.readiness import Readiness
 from keyturn.serve.reading import Reader
 from keyturn.serve.sockets import QUEUE, accepted_in_a_row, loopback_sockets, unix_socket
 from keyturn.serve.tokens import Token
@@ -80,12 +82,14 @@ def serve(
     limits: ConnectionLimits,
     *,
     allowed: AllowList | None = None,
+    preload: Sequence[str] = (),
     each_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, answer the open requests, and let the signal end the process.
 
-    `settings` are those of the cache behind the server. `each_tick` is called ten times a second. Raises
-    `ConfigurationError` if the server cannot start, for example for a port in use or a missing Region.
+    `settings` are those of the cache behind the server. It is ready when each secret of `preload` was read.
+    `each_tick` is called ten times a second. Raises `ConfigurationError` if the server cannot start, for
+    example for a port in use or a missing Region.
     """
     places = descriptors.provide(limits.connections, limits.threads)
     client = _secrets_manager_client()
@@ -96,8 +100,10 @@ def serve(
         settings.cache(client) as cache,
         settings.cache_of_versions(by_id) as versions,
     ):
+        reader = Reader(cache, versions, threads=limits.threads, allowed=allowed)
+        readiness = Readiness(reader, preload, loop_sleep)
         guard = Guard(
-            make_app(Reader(cache, versions, threads=limits.threads, allowed=allowed)),
+            make_app(reader, readiness.is_ready),
             token=where.token,
             max_requests=limits.connections,
             has_hosts=isinstance(where, Tcp),
@@ -120,7 +126,7 @@ def serve(
             # A signal that came before uvicorn heeded signals.
             server.should_exit = server.should_exit or bool(raised)
 
-        asyncio.run(_run(server, sockets, tick))
+        asyncio.run(_run(server, sockets, tick, readiness))
 
 
 def tell(closed: Counter[str]) -> None:
@@ -149,7 +155,9 @@ def _listening(where: Tcp | Unix) -> Iterator[list[socket.socket]]:
             one.close()
 
 
-async def _run(server: uvicorn.Server, sockets: list[socket.socket], tick: Callable[[], None]) -> None:
+async def _run(
+    server: uvicorn.Server, sockets: list[socket.socket], tick: Callable[[], None], readiness: Readiness
+) -> None:
     loop = asyncio.get_running_loop()
     has_queues = False
     next_one: asyncio.TimerHandle
@@ -165,9 +173,11 @@ async def _run(server: uvicorn.Server, sockets: list[socket.socket], tick: Calla
         tick()
 
     next_one = loop.call_later(TICK_S, again)
+    reading = loop.create_task(readiness.read())
     try:
         await server.serve(sockets)
     finally:
+        reading.cancel()
         next_one.cancel()
 
 

@@ -95,9 +95,10 @@ class KeyturnSettings(BaseSettings):
     max_secrets: int = Field(
         default=DEFAULTS.max_secrets, description="Secrets held at most; one not used lately makes room."
     )
-    background: bool = Field(
-        default=False,
-        description="Whether a thread of its own checks and refreshes. Not for Lambda.",
+    background: bool | None = Field(
+        default=None,
+        description="Whether a thread of its own checks and refreshes; by default on Lambda Managed "
+        "Instances only.",
     )
 
     if not TYPE_CHECKING:

@@ -18,6 +18,7 @@ from keyturn.testing.fakes import (
 )
 from keyturn.testing.rotating import PasswordServer, RotatingSecret, WrongPasswordError, is_wrong_password
 from keyturn.testing.rotation import STEPS, Rotation, RotationError, RotationFunction, Step, StepFunctions
+from keyturn.testing.stored import assert_not_stored
 from keyturn.testing.trials import TRIALS, RotationSubject, RotationTrial
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "WrongPasswordError",
     "assert_converges",
     "assert_no_refusals",
+    "assert_not_stored",
     "at_once",
     "deployed",
     "is_wrong_password",

@@ -20,6 +20,7 @@ from keyturn import Limits, Peers, SecretCache, SecretVersion, compat
 from keyturn.integrations.login import Login
 from keyturn.live import FromParameter, FromSecret, LiveSettings
 from keyturn.rotation import RotationFunction
+from keyturn.testing import assert_not_stored
 from keyturn.testing.fakes import FakeClock, FakeParameterStore, FakeSecretsManager
 from tests.security.canary.service import Service
 from tests.security.canary.watched import BYTES, CANARY, SHOWN, assert_unseen, chain_of, frames_of, raised_by
@@ -310,6 +311,9 @@ PLACES: Mapping[str, Place] = {
         "ParameterFieldError", lambda _: settings(int, FromParameter("/prod/key"), cached())
     ),
     "settings, a secret that is gone": Place("SecretNotFoundError", lambda _: settings_move()),
+    "a guard that finds a stored value": Place(
+        "AssertionError", lambda _: assert_not_stored({"result": FIELDS, CANARY: [CANARY]}, text(FIELDS))
+    ),
     "a rotation function, createSecret": Place(
         "PermissionError", lambda _: rotate("createSecret", denied=True)
     ),

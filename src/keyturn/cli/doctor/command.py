@@ -12,11 +12,11 @@ from keyturn.aws.faults import fault_of
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
-from keyturn.cli.doctor import events, reading, table
+from keyturn.cli.doctor import events, network, reading, table
 from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, examined
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
-from keyturn.runtime.host import SystemClock
+from keyturn.runtime.host import SystemClock, environment
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
 """Name -> check, in the order in which the findings are shown."""
@@ -41,7 +41,9 @@ def command(
     """
     aws = Clients(account)
     region = region_of(aws.client("dynamodb")) or ""
-    findings = diagnose(Subject(aws, account.table, region, SystemClock.wall, secrets, convergence))
+    around = network.Surroundings(environment(), aws.endpoint, network.addresses)
+    subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
+    findings = diagnose(subject, about_network=network.checks_of(around))
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
     else:
@@ -49,11 +51,11 @@ def command(
     ctx.exit(exit_code(findings))
 
 
-def diagnose(subject: Subject) -> list[Finding]:
+def diagnose(subject: Subject, *, about_network: Mapping[str, Check] | None = None) -> list[Finding]:
     """Run each check and return its finding."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
-    checks = {**CHECKS, **about_reports, **about_secrets}
+    checks = {**(about_network or {}), **CHECKS, **about_reports, **about_secrets}
     return [examined(name, check, subject) for name, check in checks.items()]
 
 
@@ -94,6 +96,11 @@ class Clients:
             self.made[service] = self.account.client(service, attempts=1)
         return self.made[service]
 
+    def endpoint(self, service: str) -> str:
+        """Return the URL that this service is called by."""
+        url: object = getattr(getattr(self.client(service), "meta", None), "endpoint_url", "")
+        return str(url)
+
     def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
         """Call an operation. See `Aws.call`."""
         from botocore import xform_name
@@ -106,6 +113,7 @@ class Clients:
             with Unseen():
                 answer: Mapping[str, object] = method(**request)
         except Exception as error:
-            endpoint: object = getattr(getattr(client, "meta", None), "endpoint_url", "")
-            raise RefusedCallError(f"{service}:{operation}", fault_of(error), str(endpoint)) from error
+            raise RefusedCallError(
+                f"{service}:{operation}", fault_of(error), self.endpoint(service)
+            ) from error
         return answer
