@@ -196,11 +196,6 @@ def test_every_role_may_have_a_boundary(file: str) -> None:
         assert {"Fn::If": ["HasBoundary", BOUNDARY, NOTHING]} == role["PermissionsBoundary"]
 
 
-def test_the_template_is_small_enough_to_be_sent() -> None:
-    """Up to 51,200 bytes a deployment needs no bucket for the template; a stack set takes it from a file."""
-    assert PATH.stat().st_size <= 51_200
-
-
 def test_the_repository_of_serverless_applications_gets_this_version(template: object) -> None:
     """What `sam publish` reads in the template is what the project says of itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
