@@ -157,6 +157,7 @@ lint: $(STAMP) ## check style, format, types and the templates
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
 	$(RUN) -m tools.terraform_docs --check
+	$(RUN) -m tools.stack_dashboard --check
 	$(VENV)/bin/cfn-lint infra/template.yaml infra/rotation.yaml examples/template.yaml
 
 prose: $(PROSE)/.installed ## check the English of the pages: long sentences, words without their nouns; needs npm

@@ -66,7 +66,7 @@ SWEEP_S: Final = 2.0
 SWEEP_SECRET_S: Final = 0.002
 """Assumed durations in Lambda, several times those measured under its emulator."""
 
-ALARMS: Final = 5
+ALARMS: Final = 11
 METRICS: Final = 2
 WATCHING: Final = ALARMS * CLOUDWATCH_ALARM + METRICS * CLOUDWATCH_METRIC
 """The price of monitoring the listener as the template deploys it, in dollars a month."""

@@ -32,8 +32,9 @@ def measured(programs: Mapping[str, str], ours: str, environment: Mapping[str, s
     return Part(
         "What a cold start imports",
         f"The milliseconds of each module by itself, of `python -X importtime`: medians of {runs} fresh "
-        "processes of each kind, bytecode compiled before. Making a client and reading come on top. The sums "
-        f"of all programs come first, then the packages and the modules of: {ours}.",
+        "processes of each kind, bytecode compiled before. Modules that are looked for and not there are "
+        "among them; making a client and reading come on top. The sums of all programs come first, then the "
+        f"packages and the modules of: {ours}.",
         (*rows, *packages(costs[ours]), *modules(costs[ours])),
     )
 

@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!keyturn\.).*"),
     ("py:.*", r".*\._\w+"),
     # Types that callers neither make nor name.
-    ("py:class", r"keyturn\..*\.(Concealed|Connection|Driver|Issuer|Parallel)"),
+    ("py:class", r"keyturn\..*\.(Arn|Concealed|Connection|Driver|Issuer|Parallel)"),
 ]
 highlight_language = "text"
 myst_heading_anchors = 4

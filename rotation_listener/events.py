@@ -2,9 +2,9 @@
 
 Parsing has no side effects, and any JSON value gives a result and never an exception. These are the shapes:
 "Secret Label Updated" (Secrets Manager user guide), the two kinds of CloudTrail events about Secrets Manager
-(same guide, CloudTrail log entries), "Parameter Store Change" (Systems Manager user guide), and keyturn's own
-`{"keyturn": "sweep"}` and `{"keyturn": "announce", "secret_id": …}`. An event is only a hint, so a forged
-event costs one look at the secret and nothing else.
+(same guide, CloudTrail log entries), "Parameter Store Change" and "Parameter Store Policy Action" (Systems
+Manager user guide), and keyturn's own `{"keyturn": "sweep"}` and `{"keyturn": "announce", "secret_id": …}`.
+An event is only a hint, so a forged event costs one look at the secret and nothing else.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ def parse(event: object) -> Parsed:
             return _cloudtrail(event, detail, SERVICE_EVENTS)
         case _, "Parameter Store Change":
             return _parameter_changed(event, detail)
+        case _, "Parameter Store Policy Action":
+            return _policy_acted(event, detail)
     return Ignored("the event is of no kind that is about secrets or parameters")
 
 
@@ -200,16 +202,31 @@ def _parameter_changed(event: Fields, detail: Fields) -> ParameterHint | Ignored
         return Ignored("the operation changes no parameter")
     if detail.get("exception") is not None:
         return Ignored("the change failed")
+    deleted, reason = operation == "Delete", f"Parameter Store Change: {operation}"
+    return _parameter_hint(event, detail.get("name"), reason, deleted=deleted)
+
+
+def _policy_acted(event: Fields, detail: Fields) -> ParameterHint | Ignored:
+    """Parse what a policy of a parameter did: only its expiration changes the parameter, and deletes it."""
+    if detail.get("policy-type") != "Expiration":
+        return Ignored("the policy of the parameter only notifies")
+    if "fail" in str(detail.get("action-status", "")).lower():
+        return Ignored("the policy of the parameter could not act")
+    reason = "Parameter Store Policy Action: Expiration"
+    return _parameter_hint(event, detail.get("parameter-name"), reason, deleted=True)
+
+
+def _parameter_hint(event: Fields, named: object, reason: str, *, deleted: bool) -> ParameterHint | Ignored:
     token = _text(event.get("id"), TOKEN_LENGTH_MAX)
-    key = next(_parameter_keys(event, detail), None)
+    key = next(_parameter_keys(event, named), None)
     if token is None or key is None:
         return Ignored("the event names no parameter or has no id")
-    return ParameterHint(key, token, operation == "Delete", f"Parameter Store Change: {operation}")
+    return ParameterHint(key, token, deleted, reason)
 
 
-def _parameter_keys(event: Fields, detail: Fields) -> Iterator[str]:
+def _parameter_keys(event: Fields, named: object) -> Iterator[str]:
     resources = event.get("resources")
-    name = next(_texts(detail.get("name")), None)
+    name = next(_texts(named), None)
     for text in _texts(*resources) if isinstance(resources, list) else ():
         arn = Arn.parse(text)
         if arn is None or arn.service != "ssm" or not arn.resource.startswith("parameter/"):

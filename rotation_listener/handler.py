@@ -7,18 +7,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.errors import KeyturnError
 from keyturn.markers.table import MarkerTable
-from keyturn.model.names import name_in
+from keyturn.model.names import Arn, name_in
 from keyturn.runtime.host import THIS_HOST
 from rotation_listener.listener import Listener, Settings, Summary
+from rotation_listener.parallel import side_by_side
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient
@@ -35,19 +35,17 @@ They are enough for the retries of one secret, the settle time, and one write.
 """
 
 
-SIDE_BY_SIDE: Final = 8
-"""So many secrets are described at a time: some 200 a second, of the 10,000 that an account may."""
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
+STACK_VARIABLE: Final = "KEYTURN_STACK"
+"""The environment variable that has the name of the listener's stack, for its log alone."""
 
 
 def handler(event: object, context: object) -> Summary:
     """Handle one event. An error is logged and raised, so that Lambda delivers the event again."""
     started_s = time.monotonic()
-    about = {**_about(event), **_stack(os.environ)}
+    own = Arn.parse(str(getattr(context, "invoked_function_arn", "")))
+    about = {**_about(event), **_where(own, context)}
     try:
-        summary = _listener().handle(event, _time_is_up(context))
+        summary = _listener().handle(event, _time_is_up(context), own)
     except KeyturnError as error:
         _log(
             logging.ERROR, {**about, "outcome": "failed", "error": type(error).__name__, "detail": str(error)}
@@ -74,15 +72,7 @@ def _listener() -> Listener:
         tag=settings.secret_tag,
     )
     parameters = _parameters(settings.parameter_prefixes)
-    return Listener(settings, catalog, table, THIS_HOST, parameters, parallel=_side_by_side)
-
-
-def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterable[_R]:
-    """Call `work` for these items in some threads, and return the results in their order."""
-    if len(items) < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
-        return list(threads.map(work, items))
+    return Listener(settings, catalog, table, THIS_HOST, parameters, parallel=side_by_side)
 
 
 def _parameters(prefixes: tuple[str, ...]) -> Listing | None:
@@ -110,10 +100,15 @@ def _about(event: object) -> dict[str, object]:
     return {name: value for name, value in named.items() if isinstance(value, str)}
 
 
-def _stack(environment: Mapping[str, str]) -> dict[str, object]:
-    """Return the field by which the metrics of one stack are told from those of another."""
-    stack = environment.get("KEYTURN_STACK", "")
-    return {"stack": stack} if stack else {}
+def _where(own: Arn | None, context: object) -> dict[str, object]:
+    """Return the fields that tell this invocation from those of other accounts, Regions and stacks."""
+    fields = {
+        "request_id": getattr(context, "aws_request_id", None),
+        "account": own.account if own is not None else None,
+        "region": own.region if own is not None else None,
+        "stack": os.environ.get(STACK_VARIABLE),
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _log(level: int, fields: Mapping[str, object]) -> None:

@@ -13,6 +13,7 @@ from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
 from keyturn.markers.recorder import Outcome, Recorded, Recorder
 from keyturn.markers.schema import COPIES_MAX, PACE_MAX_S
 from keyturn.markers.sweeper import Parallel, Sweeper, in_turn
+from keyturn.model.names import Arn
 from keyturn.model.protocols import Catalog, Listing, SweptTable
 from keyturn.runtime.host import Host
 from rotation_listener.events import Ignored, Sweep, parse
@@ -59,10 +60,10 @@ class Settings:
             raise ConfigurationError("KEYTURN_MARKER_TABLE is not set: give the name or ARN of the table")
         return cls(
             table,
-            name_prefixes=_listed(environment.get("KEYTURN_NAME_PREFIXES", "")),
+            name_prefixes=listed(environment.get("KEYTURN_NAME_PREFIXES", "")),
             settle_s=_settle_s(environment.get("KEYTURN_SETTLE_S", "")),
-            parameter_prefixes=_listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
-            secret_tag=_tag(environment.get("KEYTURN_SECRET_TAG", "")),
+            parameter_prefixes=listed(environment.get("KEYTURN_PARAMETER_PREFIXES", "")),
+            secret_tag=tag_of(environment.get("KEYTURN_SECRET_TAG", "")),
             head_copies=_head_copies(environment.get("KEYTURN_HEAD_COPIES", "")),
             pace_s=_pace_s(environment.get("KEYTURN_PACE_S", "")),
         )
@@ -76,11 +77,13 @@ class Settings:
         return not self.name_prefixes or name.startswith(self.name_prefixes)
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a variable that holds a list with commas."""
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
-def _tag(text: str) -> Tag | None:
+def tag_of(text: str) -> Tag | None:
+    """Return the tag in KEYTURN_SECRET_TAG. Raises `ConfigurationError` for what cannot be one."""
     try:
         return Tag.of(text)
     except ConfigurationError as error:
@@ -120,6 +123,21 @@ def _number(text: str) -> float:
         return math.nan
 
 
+ELSEWHERE: Final = "it is of another account or Region, whose own listener keeps its marker"
+
+
+def _elsewhere(hinted: str, own: Arn | None) -> bool:
+    """Return True if this secret or parameter is of another account or Region than `own`.
+
+    CloudTrail tells of a call in the account of the caller, too. A parameter that AWS publishes is of no
+    account.
+    """
+    arn = Arn.parse(hinted)
+    if arn is None or own is None:
+        return False
+    return arn.region != own.region or arn.account not in ("", own.account)
+
+
 class Listener:
     """Handles events, one at a time.
 
@@ -154,13 +172,16 @@ class Listener:
             parallel=parallel,
         )
 
-    def handle(self, event: object, time_is_up: Callable[[], bool]) -> Summary:
+    def handle(self, event: object, time_is_up: Callable[[], bool], own: Arn | None = None) -> Summary:
         """Handle one event and return a summary.
 
-        `time_is_up` returns True once a sweep must stop. Raises `KeyturnError` if the event should be
+        `time_is_up` returns True once a sweep must stop. `own` is the ARN of the listener's function; events
+        about what is of another account or Region are ignored. Raises `KeyturnError` if the event should be
         delivered once more.
         """
         match parse(event):
+            case Hint(secret_id=hinted) | ParameterHint(key=hinted) if _elsewhere(hinted, own):
+                return {"outcome": "ignored", "reason": ELSEWHERE, "hinted": hinted}
             case Ignored(reason):
                 return {"outcome": "ignored", "reason": reason}
             case Sweep():

@@ -40,6 +40,7 @@ RULES: Final[Mapping[str, str]] = {
     "ParameterChange": "WatchesParameters",
     "CloudTrailEvent": "WatchesCloudTrail",
     "Sweep": "",
+    "Count": "Converges",
 }
 """The template's rules, each with the condition under which it is there."""
 
@@ -201,6 +202,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "AWS::Region": "local.region",
     "AdminSecretName": "var.admin_secret_name",
     "ConvergenceTable": "var.convergence_table",
+    "CounterLog.Arn": '"${join("", aws_cloudwatch_log_group.counter[*].arn)}:*"',
     "ConvergenceTable.Arn": 'join("", aws_dynamodb_table.convergence[*].arn)',
     "FunctionLog.Arn": '"${aws_cloudwatch_log_group.function.arn}:*"',
     "ListenerLog.Arn": '"${aws_cloudwatch_log_group.listener.arn}:*"',
@@ -301,7 +303,8 @@ def _list(values: Iterable[str]) -> str:
 
 def _each(text: str) -> str:
     if text == RULE:
-        return "[for rule in aws_cloudwatch_event_rule.listener : rule.arn]"
+        rules = "merge(aws_cloudwatch_event_rule.listener, aws_cloudwatch_event_rule.counter)"
+        return f"[for rule in {rules} : rule.arn]"
     return f"[for prefix in local.watched_prefixes : {_expression(text)}]"
 
 

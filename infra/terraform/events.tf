@@ -11,13 +11,18 @@ locals {
       }
     }
     ParameterChange = {
-      description = "A parameter of Parameter Store changed."
+      description = "A parameter of Parameter Store changed or expired."
       schedule    = null
       pattern = {
         for key, value in {
           source      = ["aws.ssm"]
-          detail-type = ["Parameter Store Change"]
-          detail      = { name = [for prefix in var.parameter_prefixes : { prefix = prefix }] }
+          detail-type = ["Parameter Store Change", "Parameter Store Policy Action"]
+          detail = {
+            "$or" = [
+              { name = [for prefix in var.parameter_prefixes : { prefix = prefix }] },
+              { policy-type = ["Expiration"], parameter-name = [for prefix in var.parameter_prefixes : { prefix = prefix }] },
+            ]
+          }
         } : key => value if key != "detail" || length(var.parameter_prefixes) > 0
       }
     }

@@ -13,6 +13,16 @@ output "convergence_table_name" {
   value       = one(aws_dynamodb_table.convergence[*].name)
 }
 
+output "counter_arn" {
+  description = "The ARN of the function that counts which environments are behind; null without one."
+  value       = one(aws_lambda_function.counter[*].arn)
+}
+
+output "counter_log_name" {
+  description = "The log group of that function; one JSON object a line."
+  value       = one(aws_cloudwatch_log_group.counter[*].name)
+}
+
 output "listener_arn" {
   description = "The ARN of the listener function."
   value       = aws_lambda_function.listener.arn

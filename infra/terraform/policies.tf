@@ -62,6 +62,57 @@ locals {
     )
   })
 
+  counter_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "LookAtSecrets"
+          Effect   = "Allow"
+          Action   = "secretsmanager:DescribeSecret"
+          Resource = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:*"
+        },
+        {
+          Sid      = "ListSecrets"
+          Effect   = "Allow"
+          Action   = "secretsmanager:ListSecrets"
+          Resource = "*"
+        },
+        {
+          Sid      = "CountReports"
+          Effect   = "Allow"
+          Action   = "dynamodb:Scan"
+          Resource = [join("", aws_dynamodb_table.convergence[*].arn)]
+        },
+      ],
+      [
+        for clause in [{
+          Sid      = "ListParameters"
+          Effect   = "Allow"
+          Action   = "ssm:DescribeParameters"
+          Resource = "*"
+        }] : clause if length(var.parameter_prefixes) > 0
+      ],
+      [
+        {
+          Sid      = "WriteItsLog"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = ["${join("", aws_cloudwatch_log_group.counter[*].arn)}:*"]
+        },
+      ],
+      [
+        for clause in [{
+          Sid       = "UseTableKey"
+          Effect    = "Allow"
+          Action    = ["kms:Decrypt", "kms:DescribeKey"]
+          Resource  = var.table_key_arn
+          Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com" } }
+        }] : clause if var.table_key_arn != null
+      ],
+    )
+  })
+
   reader_policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
@@ -113,7 +164,7 @@ locals {
           Principal = { Service = "events.amazonaws.com" }
           Action    = "sqs:SendMessage"
           Resource  = aws_sqs_queue.undelivered.arn
-          Condition = { ArnEquals = { "aws:SourceArn" = [for rule in aws_cloudwatch_event_rule.listener : rule.arn] } }
+          Condition = { ArnEquals = { "aws:SourceArn" = [for rule in merge(aws_cloudwatch_event_rule.listener, aws_cloudwatch_event_rule.counter) : rule.arn] } }
         },
         {
           Sid       = "RefuseWithoutTLS"

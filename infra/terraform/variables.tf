@@ -189,7 +189,35 @@ variable "table_key_arn" {
 }
 
 variable "convergence" {
-  description = "Whether there is a table to which environments report which versions they hold, and whether readers may."
+  description = "Whether there is a table to which environments report which versions they hold, and whether readers may. A function then counts every five minutes how many are behind."
+  type        = bool
+  default     = false
+}
+
+variable "convergence_table_parameter" {
+  description = "The parameter of Parameter Store that holds the convergence table's name. Null means none. A second installation in the Region needs a path of its own."
+  type        = string
+  default     = "/keyturn/convergence-table"
+
+  validation {
+    condition     = var.convergence_table_parameter == null || can(regex("^(/[A-Za-z0-9_.-]+)+$", var.convergence_table_parameter))
+    error_message = "convergence_table_parameter is the full path of a parameter, such as /keyturn/convergence-table."
+  }
+}
+
+variable "behind_seconds" {
+  description = "How long after a rotation an environment may hold the old version before the alarm. An environment that is gone counts for 900 seconds after its last report."
+  type        = number
+  default     = 1800
+
+  validation {
+    condition     = var.behind_seconds >= 900 && var.behind_seconds <= 86400
+    error_message = "behind_seconds is 900 to 86400."
+  }
+}
+
+variable "dashboard" {
+  description = "Whether there is a dashboard of listener, markers, fleet and readers. CloudWatch bills it beyond three in an account."
   type        = bool
   default     = false
 }

@@ -43,8 +43,21 @@ class CatalogContract:
         arn = account.rig.create("prod/db", CANARY)
         first = account.source.read("prod/db", stage="AWSCURRENT").version_id
         expected = Described(arn, "prod/db", {"AWSCURRENT": first}, deleted=False)
-        assert [expected, expected] == [account.catalog.describe(one) for one in ("prod/db", arn)]
+        found = [account.catalog.describe(one) for one in ("prod/db", arn)]
+        assert [expected, expected] == [one._replace(changed_s=None) for one in found]
         assert CANARY not in repr(expected) + repr(account.catalog.describe(arn))
+
+    def test_the_moment_of_the_last_change_is_told(self, account: Account) -> None:
+        """By both calls alike, and later after a rotation."""
+        account.rig.create("prod/db", "one")
+        (listed,) = account.catalog.list()
+        before = account.catalog.describe("prod/db").changed_s
+        assert listed.changed_s == before
+        assert before is not None
+        account.rig.rotate("prod/db", "two")
+        after = account.catalog.describe("prod/db").changed_s
+        assert after is not None
+        assert after >= before
 
     def test_labels_follow_a_rotation(self, account: Account) -> None:
         """AWSPREVIOUS is on the version that AWSCURRENT has left, and on no other."""

@@ -75,6 +75,17 @@ def test_no_object_keeps_its_order_apart() -> None:
     assert {dict} == kinds(sparing(Loader()).load_data("endpoints"))
 
 
+def test_other_threads_may_run_between_objects() -> None:
+    """While the list of endpoints is parsed, Python runs a thousand times: there the interpreter switches."""
+    loader, events = sparing(Loader()), list[str]()
+    sys.setprofile(lambda _frame, event, _: events.append(event))
+    try:
+        loader.load_data("endpoints")
+    finally:
+        sys.setprofile(None)
+    assert 1000 < events.count("call")
+
+
 def kinds(value: object) -> set[type]:
     """Return the classes of all mappings in a document."""
     if isinstance(value, list):

@@ -13,7 +13,8 @@ from keyturn.aws.faults import Fault, FaultKind
 from keyturn.cli.account import Account
 from keyturn.cli.doctor.convergence import checks_of
 from keyturn.cli.doctor.finding import Level, RefusedCallError, Subject, examined
-from keyturn.cli.status.fleet import LOOK_EVERY_S, fleet_of, headline, notes, rows, waited
+from keyturn.cli.status.fleet import fleet_of, headline, notes, rows
+from keyturn.cli.status.gate import LOOK_EVERY_S, waited
 from keyturn.cli.status.overview import Overview, compared
 from keyturn.convergence.table import ConvergenceTable, ReportsRead
 from keyturn.model.markers import Marker, Report
@@ -131,7 +132,7 @@ def test_waiting_has_an_end(world: World, fleet: ConvergenceTable, wait: str) ->
 def test_waiting_without_the_table_is_a_mistake(world: World) -> None:
     """Nothing could be waited for: exit code 2, and what to add."""
     result = world.run("status", "--wait", "5")
-    assert (2, True) == (result.exit_code, "--wait needs --convergence-table" in result.stderr)
+    assert (2, True) == (result.exit_code, "--wait and --expect need --convergence-table" in result.stderr)
 
 
 def test_a_table_that_is_not_there_is_one_line(world: World) -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.hanging import HANGS, resolved
 from keyturn.aws.faults import Fault, FaultKind
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.doctor.command import diagnose, exit_code
-from keyturn.cli.doctor.events import lets_in, matches
-from keyturn.cli.doctor.finding import Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor.events import lets_in
+from keyturn.cli.doctor.finding import Cause, Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor.rules import matches
+from keyturn.cli.doctor.running import WITHIN_S
+from keyturn.cli.root import root
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import CANARY, TABLE, World
 
@@ -72,6 +80,9 @@ class Clinic:
             "ListSecrets": {},
             "ListRules": {"Rules": RULES},
             "ListTargetsByRule": {"Targets": TARGETS},
+            "ListRuleNamesByTarget": {"RuleNames": ["events", "sweep"]},
+            "ListFunctions": {},
+            "GetCallerIdentity": {"Account": "111122223333"},
             "GetFunctionConfiguration": {"Environment": {"Variables": {"KEYTURN_MARKER_TABLE": TABLE}}},
             "GetPolicy": allowing(by("events"), by("sweep")),
             "DescribeTrails": {"trailList": [{"Name": "all", "TrailARN": "arn:trail"}]},
@@ -148,17 +159,23 @@ def test_nothing_is_found_where_all_is_well(clinic: Clinic) -> None:
 
 
 WRONG: Sequence[tuple[str, str, Mapping[str, object] | Fault, str, str]] = (
-    ("table", "DescribeTable", NOT_FOUND, "there is no table", "deploy"),
+    ("table", "DescribeTable", NOT_FOUND, "there is no table", f"create-table --table-name {TABLE} "),
     ("markers", "BatchGetItem", DENIED, "dynamodb:BatchGetItem", "keyturn policy reader"),
     ("head", "GetItem", DENIED, "dynamodb:GetItem", "allow dynamodb:GetItem"),
     ("head", "GetItem", UNREACHABLE, "https://dynamodb.test does not answer", "VPC endpoint"),
     ("secrets", "ListSecrets", UNREACHABLE, "https://secretsmanager.test does not answer", "VPC endpoint"),
     ("rule", "ListRules", {"Rules": RULES[1:]}, "there is no rule", "deploy"),
-    ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "deploy"),
+    ("schedule", "ListRules", {"Rules": RULES[:1]}, "there is no schedule", "put-rule --name listener-Sweep"),
     ("rule", "ListTargetsByRule", {"Targets": []}, "has no function as its target", "deploy"),
     ("rule", "ListTargetsByRule", {"Targets": QUEUE}, "has no function as its target", "deploy"),
-    ("schedule", "ListTargetsByRule", {"Targets": []}, "there is no schedule", "deploy"),
-    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which does not exist", "deploy"),
+    (
+        "schedule",
+        "ListRuleNamesByTarget",
+        {"RuleNames": ["events"]},
+        "there is no schedule",
+        "rate(5 minutes)",
+    ),
+    ("rule", "GetFunctionConfiguration", NOT_FOUND, "listener, which does not exist", "help runbook"),
     ("rule", "GetFunctionConfiguration", {}, "writes no marker table", "that listener's table"),
     ("permission", "GetPolicy", NOT_FOUND, "by rule events", "add-permission --function-name listener"),
     ("permission", "GetPolicy", allowing(by("events")), "by rule sweep", f"--source-arn {RULE}/sweep"),
@@ -180,6 +197,130 @@ def test_what_is_wrong_is_named_with_its_fix(
     found = findings[check]
     assert (Level.WRONG, True, True) == (found.level, what in found.what, fix in found.fix), found
     assert exit_code(findings.values()) == 1
+
+
+VPC = ("events", "lambda", "cloudtrail", "sts")
+"""Services to which a VPC with the documented endpoints has no way."""
+
+
+def test_a_network_with_the_documented_endpoints_has_no_fault(clinic: Clinic) -> None:
+    """What only the doctor calls does not answer there: unknown, and nothing for a reader to do."""
+
+    class Network:
+        def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+            if service in VPC:
+                raise RefusedCallError(f"{service}:{operation}", UNREACHABLE, f"https://{service}.test")
+            return clinic.call(service, operation, **request)
+
+    findings = diagnose(Subject(Network(), TABLE, REGION, clinic.clock.wall, ["prod/db"]))
+    unseen = {one.check: one.cause for one in findings if one.level is not Level.OK}
+    assert dict.fromkeys(("rule", "schedule", "permission", "trail"), Cause.NO_ANSWER) == unseen
+    assert {Level.OK, Level.UNKNOWN} == {one.level for one in findings}
+    assert exit_code(findings) == 3
+
+
+STRANGERS = f"arn:aws:dynamodb:{REGION}:444455556666:table/{TABLE}"
+
+
+def test_the_table_of_another_account_is_said_to_be_of_another_account(clinic: Clinic) -> None:
+    """Its rules cannot be looked at from here, though a table here has the same name."""
+    findings = clinic.findings(table=STRANGERS)
+    assert (Level.NOTE, Cause.OTHER_ACCOUNT) == (findings["account"].level, findings["account"].cause)
+    assert "of account 444455556666, and this role is of account 111122223333" in findings["account"].what
+    for check in ("rule", "schedule", "permission", "trail"):
+        assert (Level.UNKNOWN, Cause.OTHER_ACCOUNT) == (findings[check].level, findings[check].cause)
+    clinic.answers["GetCallerIdentity"] = {"Account": "444455556666"}
+    assert clinic.findings(table=STRANGERS)["account"].level is Level.OK
+
+
+def test_a_listener_of_a_table_of_that_name_in_another_account_is_another(clinic: Clinic) -> None:
+    """The names are the same, and the tables are not."""
+    variables = {"Variables": {"KEYTURN_MARKER_TABLE": STRANGERS}}
+    clinic.answers["GetFunctionConfiguration"] = {"Environment": variables}
+    for check in ("rule", "schedule"):
+        found = clinic.findings()[check]
+        assert (Level.WRONG, Cause.OTHER_TABLE) == (found.level, found.cause)
+        assert f"writes table {STRANGERS}" in found.what
+
+
+def test_hundreds_of_other_schedules_cost_no_call(clinic: Clinic) -> None:
+    """One call names the listener's rules, and each list is asked for once, whichever checks need it."""
+    others = [
+        {"Name": f"job-{number}", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}
+        for number in range(200)
+    ]
+    clinic.answers["ListRules"] = {"Rules": [*others, *RULES]}
+    assert clinic.findings()["schedule"].level is Level.OK
+    asked = [call for call in clinic.calls if call.startswith(("events:", "lambda:"))]
+    assert 6 == len(asked), asked
+
+
+def test_what_hangs_is_unknown_after_the_deadline(clinic: Clinic) -> None:
+    """The other checks say what they found, and the call that has no answer is named."""
+    hangs = threading.Event()
+
+    class Hanging:
+        def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+            if service == "events":
+                hangs.wait()
+            return clinic.call(service, operation, **request)
+
+    findings = {
+        one.check: one for one in diagnose(Subject(Hanging(), TABLE, REGION, clinic.clock.wall), within_s=0.2)
+    }
+    hangs.set()
+    late = {name: one for name, one in findings.items() if one.level is not Level.OK}
+    assert {"rule", "schedule", "permission"} == late.keys()
+    for one in late.values():
+        assert (Cause.NOT_LOOKED_AT, True) == (one.cause, "events:ListRules had no answer" in one.what)
+
+
+def test_a_defect_of_a_check_is_raised(clinic: Clinic) -> None:
+    """In the thread that asked, as it would be without threads."""
+    del clinic.answers["ListSecrets"]
+    with pytest.raises(KeyError, match="ListSecrets"):
+        clinic.findings()
+
+
+def test_every_rule_of_the_listener_needs_its_permission(clinic: Clinic) -> None:
+    """A rule for CloudTrail's events too; all commands are given at once."""
+    trail = {"source": ["aws.secretsmanager"], "detail-type": ["AWS API Call via CloudTrail"]}
+    more = {
+        "Name": "trail",
+        "Arn": f"{RULE}/trail",
+        "State": "ENABLED",
+        "EventPattern": json.dumps(trail),
+    }
+    clinic.answers |= {
+        "ListRules": {"Rules": [*RULES, more]},
+        "ListRuleNamesByTarget": {"RuleNames": ["events", "sweep", "trail"]},
+        "GetPolicy": allowing(by("events")),
+    }
+    found = clinic.findings()["permission"]
+    assert (Level.WRONG, True) == (found.level, "by rule sweep, trail" in found.what), found
+    assert 2 == found.fix.count("aws lambda add-permission --function-name listener ")
+
+
+def test_a_rule_that_was_deleted_gets_the_name_that_it_had(clinic: Clinic) -> None:
+    """The function's policy still has it, so the rule is the stack's again and may invoke the function."""
+    name = "keyturn-SecretLabelUpdated-AbCd"
+    clinic.answers |= {
+        "ListRules": {"Rules": RULES[1:]},
+        "ListFunctions": {
+            "Functions": [
+                {
+                    "FunctionArn": FUNCTION,
+                    "Handler": "rotation_listener.handler.handler",
+                    "Environment": {"Variables": {"KEYTURN_MARKER_TABLE": TABLE}},
+                }
+            ]
+        },
+        "GetPolicy": allowing(by(name), by("sweep")),
+    }
+    fix = clinic.findings()["rule"].fix
+    assert fix.startswith(f"aws events put-rule --name {name} --event-pattern ")
+    assert f" && aws events put-targets --rule {name} --targets " in fix
+    assert "add-permission" not in fix
 
 
 @pytest.mark.parametrize(
@@ -250,7 +391,7 @@ def test_a_listener_of_another_table_is_found(clinic: Clinic) -> None:
     variables = {"Variables": {"KEYTURN_MARKER_TABLE": arn}}
     clinic.answers["GetFunctionConfiguration"] = {"Environment": variables}
     found = clinic.findings()["rule"]
-    assert (Level.WRONG, True) == (found.level, "writes table another" in found.what)
+    assert (Level.WRONG, True) == (found.level, f"writes table {arn}" in found.what)
     assert clinic.findings(table=arn)["rule"].level is Level.OK
 
 
@@ -295,6 +436,34 @@ def test_rules_are_found_on_every_page(clinic: Clinic) -> None:
 
     found = {one.check: one for one in diagnose(Subject(Paged(), TABLE, REGION, clinic.clock.wall))}
     assert (Level.OK, Level.OK) == (found["rule"].level, found["schedule"].level)
+
+
+def test_a_target_may_be_an_alias(clinic: Clinic) -> None:
+    """The commands name it, and a rule's name that no statement may have as its id."""
+    rule = {**RULES[0], "Name": "events.all", "Arn": f"{RULE}/events.all"}
+    clinic.answers |= {
+        "ListRules": {"Rules": [rule]},
+        "ListRuleNamesByTarget": {"RuleNames": ["events.all"]},
+        "ListTargetsByRule": {"Targets": [{"Id": "1", "Arn": f"{FUNCTION}:live"}]},
+        "GetPolicy": NOT_FOUND,
+    }
+    fix = clinic.findings()["permission"].fix
+    assert fix.startswith(
+        "aws lambda add-permission --function-name listener:live --statement-id events-all "
+    )
+    assert fix.endswith(f" --source-arn {RULE}/events.all")
+
+
+def test_a_convergence_table_of_another_place_is_found(clinic: Clinic) -> None:
+    """As the marker table is: another Region is wrong, another account worth knowing."""
+    for arn, check in (
+        ("arn:aws:dynamodb:us-east-1:111122223333:table/fleet", "region"),
+        (f"arn:aws:dynamodb:{REGION}:444455556666:table/fleet", "account"),
+    ):
+        clinic.answers |= {"DescribeTimeToLive": {}, "PutItem": {}, "Scan": {}}
+        subject = Subject(clinic, TABLE, REGION, clinic.clock.wall, convergence=arn)
+        found = {one.check: one for one in diagnose(subject)}
+        assert arn in found[check].what
 
 
 def test_another_region_is_found(clinic: Clinic) -> None:
@@ -375,3 +544,38 @@ def test_an_endpoint_that_nobody_serves_is_named(world: World) -> None:
     result = world.run("doctor", environment={"AWS_ENDPOINT_URL": nobody})
     assert (1, True) == (result.exit_code, f"{nobody} does not answer" in result.stdout)
     assert CANARY not in result.output
+
+
+def test_an_environment_without_a_client_is_a_finding(world: World) -> None:
+    """No Region: the only finding, as JSON too, so that a program gets its document."""
+    nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
+    result = world.run("doctor", "--json", environment=nowhere)
+    (found,) = json.loads(result.stdout)["findings"]
+    assert (1, "clients", "no-client") == (result.exit_code, found["check"], found["cause"])
+    assert "AWS_REGION" in found["fix"]
+
+
+def test_a_finding_that_is_not_ok_names_its_cause(world: World) -> None:
+    """In both forms, and the command says where each cause has its section."""
+    findings = cast("list[dict[str, str]]", world.asked("doctor")["findings"])
+    assert {one["level"] == "ok" for one in findings if not one["cause"]} == {True}
+    shown = world.run("doctor").stdout
+    assert [one["cause"] for one in findings if one["cause"] not in shown] == []
+    assert "keyturn help runbook" in shown
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(sys.platform != "linux", reason="drops SYNs as Linux does, on addresses of 127/8")
+@pytest.mark.parametrize("what", [name for name, one in HANGS.items() if one.service == "secretsmanager"])
+def test_an_endpoint_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """It accepts and never answers, drops packets, or its name is not resolved: the doctor says so."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    begun_s = time.monotonic()
+    with HANGS[what].begin() as endpoint, resolved(endpoint):
+        environment = {"AWS_ENDPOINT_URL": endpoint.url, "KEYTURN_MARKER_TABLE": TABLE}
+        result = CliRunner().invoke(root, ["doctor", "--json"], env=environment)
+    assert time.monotonic() - begun_s < WITHIN_S + 5.0
+    findings = {one["check"]: one["cause"] for one in json.loads(result.stdout)["findings"]}
+    looked = {findings[name] for name in ("table", "head", "clock", "secrets", "rule", "trail")}
+    assert looked <= {"no-answer", "not-looked-at"}, findings

@@ -58,6 +58,16 @@ CASES: Sequence[tuple[str, Sequence[Statement]]] = (
         ),
     ),
     (
+        f"counter --convergence-table fleet --parameters --log-group {LOG_GROUP} {OF_TABLE}",
+        roles.counter(
+            PLACE,
+            convergence_table="fleet",
+            parameters=True,
+            log_group=LOG_GROUP,
+            table_key=KEY,
+        ),
+    ),
+    (
         f"announcer --secret a {TABLE} {OF_TABLE}",
         roles.announcer(PLACE, secrets=["a"], marker_table="markers", table_key=KEY),
     ),
@@ -117,18 +127,25 @@ def test_for_a_template_everything_is_where_the_stack_is() -> None:
     assert ["head", "head#*", key] == keys
 
 
-def test_the_partition_follows_the_region() -> None:
-    """China and GovCloud have ARNs of their own."""
-    told = run("reader", "--secret", "a", "--region", "cn-north-1", "--account", "111122223333")
-    assert "arn:aws-cn:secretsmanager:cn-north-1:" in told.stdout
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],
+)
+def test_the_partition_follows_the_region(region: str, partition: str) -> None:
+    """China, GovCloud and the European Sovereign Cloud have ARNs of their own."""
+    told = run("reader", "--secret", "a", "--region", region, "--account", "111122223333")
+    assert f"arn:{partition}:secretsmanager:{region}:" in told.stdout
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
+        *(
+            (f"reader --secret prod/db --account 111122223333 --region {region}", "is no Region")
+            for region in ("nowhere", "eu-west-99", "aws-global", "eu-west-1a")
+        ),
         ("reader --secret prod/db --region eu-west-1", "account of 'prod/db' is not known"),
         ("reader --secret prod/db --account 111122223333", "Region of 'prod/db' is not known"),
-        ("reader --secret prod/db --account 111122223333 --region nowhere", "not a Region"),
         ("reader", "would allow nothing"),
         (f"reader --key arn:aws:kms:eu-west-1:111122223333:alias/x --secret {ARN}", "is an alias"),
         ("listener", "--marker-table"),

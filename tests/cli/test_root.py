@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -167,7 +168,45 @@ def test_the_page_has_every_command_check_and_exit_code() -> None:
     """docs/cli.md lists what there is, and nothing else."""
     codes = {0, EXIT_NO, 2, EXIT_UNANSWERED, EXIT_DEFECT, EXIT_INTERRUPTED, 143}
     assert set(COMMANDS) == {word(cell) for cell in first_cells("The `keyturn` command")}
-    assert {NETWORK, *CHECKS, *checks_of("a-table"), "secret"} == {
+    assert {NETWORK, *CHECKS, *checks_of("a-table"), "clients", "secret"} == {
         word(cell) for cell in first_cells("What `doctor` looks at")
     }
     assert codes == {int(cell) for cell in first_cells("Exit codes")}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [
+        (ConfigurationError("no marker table"), "ConfigurationError", 2),
+        (UnavailableError("prod/db", "timed out"), "UnavailableError", 3),
+        (RuntimeError("canary"), "RuntimeError", 4),
+    ],
+)
+def test_an_error_is_json_too_where_json_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str, code: int
+) -> None:
+    """One document on stdout, the same line on stderr, and the same exit code; a foreign text in neither."""
+
+    @click.command
+    @json_option
+    def command(*, as_json: bool) -> None:
+        raise error
+
+    result = run(monkeypatch, command, "--json")
+    told = json.loads(result.stdout)["error"]
+    assert (kind, code, code) == (told["kind"], told["exit_code"], result.exit_code)
+    assert told["message"] in result.stderr
+    assert "canary" not in result.output
+    assert "" == run(monkeypatch, command).stdout
+
+
+def test_a_wrong_command_line_is_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an option that does not exist, before or after `--json`."""
+
+    @click.command
+    @json_option
+    def command(*, as_json: bool) -> None: ...
+
+    for line in (("--json", "--nothing"), ("--nothing", "--json")):
+        result = run(monkeypatch, command, *line)
+        assert (2, 2) == (result.exit_code, json.loads(result.stdout)["error"]["exit_code"])

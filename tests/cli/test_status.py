@@ -10,8 +10,9 @@ import pytest
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account
-from keyturn.cli.status.command import head_line, of_all
+from keyturn.cli.status.looking import of_all
 from keyturn.cli.status.overview import EVENTS_MAX, Overview, Verdict, compared
+from keyturn.cli.status.shown import head_line
 from keyturn.errors import AccessDeniedError
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Head, Marker

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import boto3
 import pytest
@@ -12,9 +16,12 @@ from benchmarks import reports
 from keyturn import SecretCache
 from keyturn.cache.limits import REPORT_TTL_S
 from keyturn.convergence.counting import ENTRY_BYTES, HELD_BYTES_MAX
-from tests.docs.pages import python_blocks
+from keyturn.metrics.emf import EmfMetrics
+from tests.docs.pages import ROOT, blocks, python_blocks
+from tests.templates import read_template
 
-PAGE = (Path(__file__).parents[2] / "docs" / "convergence.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "convergence.md").read_text("utf-8")
+TEMPLATE = ROOT / "infra" / "template.yaml"
 
 
 def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +39,35 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
         assert isinstance(cache, SecretCache)
         assert "x" == cache.get_secret_string("prod/db")
     assert "None None None\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_templates_of_sink_and_link_are_valid(number: int, tmp_path: Path) -> None:
+    """By cfn-lint: types, properties and their patterns."""
+    from cfnlint.api import lint_file  # type: ignore[import-untyped]
+
+    found = [block.text for block in blocks("docs/convergence.md") if block.language == "yaml"]
+    assert 2 == len(found)
+    template = tmp_path / "template.yaml"
+    template.write_text(found[number], "utf-8")
+    assert [] == [str(match) for match in lint_file(template)]
+
+
+def test_what_is_shared_is_what_the_stack_and_the_readers_emit() -> None:
+    """The link lets the namespaces of the stack and of `EmfMetrics` through, and each name is emitted."""
+    every = cast("Mapping[str, object]", read_template(TEMPLATE))["Resources"]
+    filters = [
+        one["Properties"]["MetricTransformations"][0]
+        for one in cast("Mapping[str, dict[str, dict[str, list[dict[str, object]]]]]", every).values()
+        if str(one["Type"]) == "AWS::Logs::MetricFilter"
+    ]
+    row = next(line for line in PAGE.splitlines() if line.startswith("| always | `keyturn/STACK` |"))
+    assert {one["MetricName"] for one in filters} == set(re.findall(r"`(\w+)`", row.split("|")[4]))
+    assert {"keyturn/${AWS::StackName}"} == {
+        cast("Mapping[str, str]", one["MetricNamespace"])["Fn::Sub"] for one in filters
+    }
+    assert "Namespace = 'keyturn' OR Namespace LIKE 'keyturn/%'" in PAGE
+    assert "keyturn" == inspect.signature(EmfMetrics).parameters["namespace"].default
 
 
 def test_its_figures_are_those_of_the_code() -> None:

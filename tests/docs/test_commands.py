@@ -27,6 +27,14 @@ RUN: Final[Mapping[str, str]] = {
     "make bugs": "simulation/test_simulation.py",
     "aws s3": "docs/test_install.py",
     "aws cloudformation": "docs/test_install.py",
+    "aws cloudtrail": "runbook/test_findings.py",
+    "aws dynamodb": "runbook/test_findings.py",
+    "aws ec2": "runbook/test_findings.py",
+    "aws events": "runbook/test_findings.py",
+    "aws lambda": "runbook/test_findings.py",
+    "aws logs": "runbook/test_alarms.py",
+    "aws sqs": "runbook/test_alarms.py",
+    "aws sts": "runbook/test_findings.py",
     "keyturn announce": "cli/test_announce_and_sweep.py",
     "keyturn demo": "cli/test_demo.py",
     "keyturn doctor": "cli/test_doctor.py",
@@ -59,11 +67,8 @@ IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""
 
 BY_HAND: Final[Mapping[str, str]] = {
-    "aws dynamodb": "docs/operations.md",
     "aws iam": "docs/iam.md",
-    "aws lambda": "docs/deploying-rotation.md",
     "aws secretsmanager": "docs/deploying-rotation.md",
-    "aws sqs": "docs/operations.md",
     "curl": "docs/serve.md",
 }
 """What was run by hand against the embedded AWS: on 2026-11-28 with AWS CLI 1.46.3, and those of

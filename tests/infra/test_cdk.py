@@ -160,9 +160,9 @@ def test_the_app_is_deployed_and_works(made: Path, orders: Template) -> None:
         session.client("s3").create_bucket(Bucket=bucket)
         upload(made, bucket)
         stacks = session.client("cloudformation")
-        stacks.create_stack(
-            StackName="orders", TemplateBody=json.dumps(text), Capabilities=["CAPABILITY_IAM"]
-        )
+        session.client("s3").put_object(Bucket=bucket, Key="orders.json", Body=json.dumps(text).encode())
+        url = f"https://s3.{session.region_name}.amazonaws.com/{bucket}/orders.json"
+        stacks.create_stack(StackName="orders", TemplateURL=url, Capabilities=["CAPABILITY_IAM"])
         stacks.get_waiter("stack_create_complete").wait(StackName="orders", WaiterConfig=OFTEN)
         (deployed,) = stacks.describe_stacks(StackName="orders")["Stacks"]
         exported = {

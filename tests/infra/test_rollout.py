@@ -18,9 +18,11 @@ import pytest
 
 from keyturn.testing.embedded import EmbeddedAws
 from tests.listener.test_deployed import (
+    BUCKET,
     OFTEN,
     STACK,
     TEMPLATE,
+    TEMPLATE_URL,
     Stack,
     code_of,
     deploy,
@@ -85,6 +87,11 @@ def prepare(session: boto3.Session, folder: Path) -> None:
     """Make what the organisation has in each account and Region before the roll-out."""
     session.client("sns").create_topic(Name="alarms")
     storage = session.client("s3")
+    storage.create_bucket(
+        Bucket=BUCKET,
+        CreateBucketConfiguration={"LocationConstraint": session.region_name},  # type: ignore[typeddict-item]
+    )
+    storage.put_object(Bucket=BUCKET, Key="template.yaml", Body=TEMPLATE)
     bucket = f"keyturn-code-{session.region_name}"
     storage.create_bucket(
         Bucket=bucket,
@@ -106,7 +113,7 @@ def update(session: boto3.Session, **changed: str) -> None:
     ]
     stacks.update_stack(
         StackName=STACK,
-        TemplateBody=TEMPLATE,
+        TemplateURL=TEMPLATE_URL,
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[*kept, *given],
     )

@@ -26,6 +26,8 @@ from typing import cast
 import boto3
 import pytest
 
+from keyturn.convergence.table import ConvergenceTable
+from keyturn.model.markers import Report
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import document
@@ -46,6 +48,7 @@ PREFIXES = ["prod/", "shared/"]
 COUNTERPARTS = {
     "AWS::CloudWatch::Alarm": "aws_cloudwatch_metric_alarm",
     "AWS::CloudWatch::CompositeAlarm": "aws_cloudwatch_composite_alarm",
+    "AWS::CloudWatch::Dashboard": "aws_cloudwatch_dashboard",
     "AWS::DynamoDB::Table": "aws_dynamodb_table",
     "AWS::Events::Rule": "aws_cloudwatch_event_rule",
     "AWS::IAM::ManagedPolicy": "aws_iam_policy",
@@ -200,6 +203,7 @@ def applied(module: Path) -> Iterator[Applied]:
             "parameter_prefixes": ["/prod/"],
             "deletion_protection": False,
             "convergence": True,
+            "dashboard": True,
         }
         (module / "terraform.tfvars.json").write_text(json.dumps(settings))
         terraform(module, "plan", "-no-color", "-out=planned")
@@ -290,7 +294,7 @@ def test_its_alarms_are_those_of_the_template(applied: Applied, template: object
         "TreatMissingData": "treat_missing_data",
     }
     expected = {
-        name: {field: one[field] for field in fields}
+        name: {field: by_default(template, one[field]) for field in fields}
         for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()
     }
     (lost,) = of_type(template, "AWS::CloudWatch::CompositeAlarm").values()
@@ -312,6 +316,50 @@ def test_its_alarms_are_those_of_the_template(applied: Applied, template: object
     assert patterns == {name: one["pattern"] for name, one in logged.items()}
 
 
+def by_default(template: object, value: object) -> object:
+    """The value of a property; of a parameter its default."""
+    return at(template, f"Parameters.{value['Ref']}.Default") if isinstance(value, dict) else value
+
+
+def test_its_dashboard_has_the_names_of_the_stack(applied: Applied) -> None:
+    """Each name was filled in; that the text is the template's, `test_dashboard.py` says."""
+    (made,) = values_of(applied.made, "aws_cloudwatch_dashboard").values()
+    body = str(made["dashboard_body"])
+    assert "${" not in body
+    lines = [line for one in json.loads(body)["widgets"] for line in one["properties"].get("metrics", [])]
+    namespaces = {line[0] for line in lines if isinstance(line[0], str)}
+    assert {"AWS/Lambda", "AWS/SQS", "AWS/DynamoDB", "keyturn/keyturn"} == namespaces
+
+
+def test_its_counting_works(applied: Applied) -> None:
+    """An environment that is behind is counted, with exactly the role that terraform made."""
+    stack = applied.stack
+    secret = stack.secrets.create_secret(Name="prod/counted", SecretString="one")
+    table = ConvergenceTable(stack.session.client("dynamodb"), stack.outputs["ConvergenceTableName"])
+    now_s = table.read().answered_at_s
+    assert now_s is not None
+    table.write(Report("e1", {secret["ARN"][:-7]: "before"}, now_s, now_s + 900))
+    line = stack.invoke({"keyturn": "count"}, "CounterArn")
+    assert (1, 1, ["prod/counted"]) == (line["environments"], line["behind"], line["secrets_behind"])
+
+
+def test_its_counter_has_the_policy_that_keyturn_prints(applied: Applied) -> None:
+    """`keyturn policy counter --parameters`, and no more."""
+    tables, logs, policies = (
+        values_of(applied.made, kind)
+        for kind in ("aws_dynamodb_table", "aws_cloudwatch_log_group", "aws_iam_role_policy")
+    )
+    group = next(one for one in logs.values() if str(one["name"]).endswith("-counter"))
+    made = roles.counter(
+        Place(REGION, ACCOUNT),
+        convergence_table=str(tables["0"]["arn"]),
+        parameters=True,
+        log_group=f"{group['arn']}:*",
+    )
+    policy = json.loads(str(policies["0"]["policy"]))
+    assert document(made) == {**policy, "Statement": [unwrapped(one) for one in policy["Statement"]]}
+
+
 def test_its_tables_and_queue_are_those_of_the_template(applied: Applied, template: object) -> None:
     """The same recovery, keys, retries, retention, and a queue that the same rules may send to."""
     tables = applied.values("aws_dynamodb_table")
@@ -322,12 +370,13 @@ def test_its_tables_and_queue_are_those_of_the_template(applied: Applied, templa
     recovery = "PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled"
     expected = of_type(template, "AWS::DynamoDB::Table")["MarkerTable"]
     assert at(expected, recovery) is at(tables["markers"], "point_in_time_recovery[0].enabled") is True
-    (failures,) = of_type(template, "AWS::Lambda::EventInvokeConfig").values()
-    (invoked,) = applied.values("aws_lambda_function_event_invoke_config").values()
-    assert (failures["MaximumRetryAttempts"], failures["MaximumEventAgeInSeconds"]) == (
-        invoked["maximum_retry_attempts"],
-        invoked["maximum_event_age_in_seconds"],
-    )
+    failures = of_type(template, "AWS::Lambda::EventInvokeConfig")
+    invoked = applied.values("aws_lambda_function_event_invoke_config")
+    for name, own_name in (("ListenerFailures", "listener"), ("CounterFailures", "0")):
+        assert (failures[name]["MaximumRetryAttempts"], failures[name]["MaximumEventAgeInSeconds"]) == (
+            invoked[own_name]["maximum_retry_attempts"],
+            invoked[own_name]["maximum_event_age_in_seconds"],
+        )
     (queue,) = of_type(template, "AWS::SQS::Queue").values()
     made = applied.values("aws_sqs_queue")["undelivered"]
     assert (queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]) == (
@@ -394,10 +443,13 @@ def test_its_trail_is_that_of_the_template(applied: Applied, template: object) -
     )
 
 
-def test_its_function_is_that_of_the_template(applied: Applied, template: object) -> None:
+@pytest.mark.parametrize(("function", "own"), [("Listener", "listener"), ("Counter", "0")])
+def test_its_functions_are_those_of_the_template(
+    applied: Applied, template: object, function: str, own: str
+) -> None:
     """The same code, runtime, size and settings."""
-    (expected,) = of_type(template, "AWS::Lambda::Function").values()
-    made = applied.values("aws_lambda_function")["listener"]
+    expected = of_type(template, "AWS::Lambda::Function")[function]
+    made = applied.values("aws_lambda_function")[own]
     names = {"Handler": "handler", "MemorySize": "memory_size", "Timeout": "timeout"}
     names |= {"Architectures": "architectures", "Description": "description"}
     assert {key: expected[key] for key in names} == {key: made[name] for key, name in names.items()}

@@ -20,9 +20,10 @@ from click.testing import CliRunner
 
 from keyturn import SecretCache
 from keyturn.cli.root import root
+from keyturn.convergence.table import ConvergenceTable
 from keyturn.markers.table import MarkerTable
-from keyturn.model.markers import Marker
-from keyturn.testing.embedded import EmbeddedAws
+from keyturn.model.markers import Marker, Report
+from keyturn.testing.embedded import REGION, EmbeddedAws
 from rotation_listener.events import Ignored, parse
 from tests.listener.test_events import INDEX, sample
 from tests.templates import for_emulator
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 STACK, BUCKET, KEY = "keyturn", "code", "listener.zip"
-TEMPLATE = for_emulator((ROOT / "infra" / "template.yaml").read_text("utf-8"))
+TEMPLATE = for_emulator((ROOT / "infra" / "template.yaml").read_text("utf-8")).encode()
+TEMPLATE_URL = f"https://s3.{REGION}.amazonaws.com/{BUCKET}/template.yaml"
+"""The template is larger than what a request may hold, so it lies beside the code."""
+
 OFTEN: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 30}
 PATIENCE_S = 10.0
 
@@ -58,10 +62,10 @@ class Stack:
     def parameters(self) -> SSMClient:
         return self.session.client("ssm")
 
-    def invoke(self, event: object) -> dict[str, object]:
-        """What the listener, run as a Lambda function, answers."""
+    def invoke(self, event: object, function: str = "ListenerArn") -> dict[str, object]:
+        """What the listener, run as a Lambda function, answers; or the function of another output."""
         answer: Mapping[str, object] = self.session.client("lambda").invoke(
-            FunctionName=self.outputs["ListenerArn"], Payload=json.dumps(event).encode()
+            FunctionName=self.outputs[function], Payload=json.dumps(event).encode()
         )
         body = answer["Payload"]
         assert isinstance(body, StreamingBody)
@@ -79,11 +83,11 @@ class Stack:
             time.sleep(0.05)
         raise AssertionError(f"no marker of {version_id} within {PATIENCE_S} s")
 
-    def wait_for_log(self, text: str) -> None:
-        """Return once the listener has logged this."""
+    def wait_for_log(self, text: str, group: str = "ListenerLogName") -> None:
+        """Return once the listener has logged this, or the function of another log group."""
         logs, late_s = self.session.client("logs"), time.monotonic() + PATIENCE_S
         while time.monotonic() < late_s:
-            events = logs.filter_log_events(logGroupName=self.outputs["ListenerLogName"])["events"]
+            events = logs.filter_log_events(logGroupName=self.outputs[group])["events"]
             if any(text in event["message"] for event in events):
                 return
             time.sleep(0.05)
@@ -98,7 +102,8 @@ def stack(guarded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) ->
     storage = session.client("s3")
     storage.create_bucket(Bucket=BUCKET)
     storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-    return stack_of(session, deploy(session, ParameterPrefixes="/prod/,/shared/,flat"))
+    chosen = {"ParameterPrefixes": "/prod/,/shared/,flat", "Convergence": "true", "Dashboard": "true"}
+    return stack_of(session, deploy(session, **chosen))
 
 
 def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:
@@ -109,10 +114,11 @@ def stack_of(session: boto3.Session, outputs: dict[str, str]) -> Stack:
 
 def deploy(session: boto3.Session, name: str = STACK, **parameters: str) -> dict[str, str]:
     """Create the stack with these parameters; its outputs."""
+    session.client("s3").put_object(Bucket=BUCKET, Key="template.yaml", Body=TEMPLATE)
     stacks = session.client("cloudformation")
     stacks.create_stack(
         StackName=name,
-        TemplateBody=TEMPLATE,
+        TemplateURL=TEMPLATE_URL,
         Capabilities=["CAPABILITY_IAM"],
         Parameters=chosen(**parameters),
     )
@@ -251,6 +257,51 @@ def test_the_doctor_finds_nothing_wrong_with_the_stack(stack: Stack) -> None:
     assert "wrong" not in findings.values(), result.stdout
 
 
+def test_an_environment_that_stays_behind_raises_the_count_until_it_follows(stack: Stack) -> None:
+    """With exactly the counter's role. The line in its log has what the filters make metrics of."""
+    secret = stack.secrets.create_secret(Name="prod/fleet", SecretString="one")
+    key, before = secret["ARN"][:-7], secret["VersionId"]
+    table = ConvergenceTable(stack.session.client("dynamodb"), stack.outputs["ConvergenceTableName"])
+
+    def report(environment: str, version_id: str) -> None:
+        now_s = table.read().answered_at_s
+        assert now_s is not None
+        table.write(Report(environment, {key: version_id}, now_s, now_s + 900, "orders"))
+
+    def count() -> tuple[object, ...]:
+        line = stack.invoke({"keyturn": "count"}, "CounterArn")
+        oldest_s = line["oldest_behind_s"]
+        assert isinstance(oldest_s, float)
+        return line["environments"], line["behind"], oldest_s > 0, line["secrets_behind"]
+
+    for name in ("e1", "e2"):
+        report(name, before)
+    assert (2, 0, False, []) == count()
+    after = stack.secrets.put_secret_value(SecretId="prod/fleet", SecretString="two")["VersionId"]
+    report("e1", after)
+    time.sleep(1.1)  # The dates of the emulator are whole seconds.
+    report("e2", before)
+    assert (2, 1, True, ["prod/fleet"]) == count()
+    report("e2", after)
+    assert (2, 0, False, []) == count()
+    stack.wait_for_log('"behind": 1', "CounterLogName")
+    parameter = stack.parameters.get_parameter(Name="/keyturn/convergence-table")["Parameter"]
+    assert stack.outputs["ConvergenceTableName"] == parameter["Value"]
+
+
+def test_the_dashboard_is_there_with_the_names_of_the_stack(stack: Stack) -> None:
+    """Valid JSON, in which every name of the template was filled in."""
+    region = stack.session.region_name
+    body = stack.session.client("cloudwatch").get_dashboard(DashboardName=f"{STACK}-{region}")[
+        "DashboardBody"
+    ]
+    function = stack.outputs["ListenerArn"].rpartition(":")[2]
+    shown = [one["properties"] for one in json.loads(body)["widgets"]]
+    assert ["AWS/Lambda", "Errors", "FunctionName", function] in shown[0]["metrics"]
+    assert {region} == {one["region"] for one in shown}
+    assert "${" not in body
+
+
 def everything(session: boto3.Session) -> set[str]:
     """What there is in the account of each kind that a stack makes, the code's bucket aside."""
     logs, roles = session.client("logs"), session.client("iam")
@@ -300,7 +351,7 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: Stack) 
     stacks = session.client("cloudformation")
     stacks.update_stack(
         StackName="second",
-        TemplateBody=TEMPLATE,
+        TemplateURL=TEMPLATE_URL,
         Capabilities=["CAPABILITY_IAM"],
         Parameters=chosen(
             CloudTrailEvents="ignored",
@@ -364,7 +415,7 @@ def given_code(stack: Stack, key: str) -> str:
     ]
     stacks.update_stack(
         StackName=STACK,
-        TemplateBody=TEMPLATE,
+        TemplateURL=TEMPLATE_URL,
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[*kept, {"ParameterKey": "CodeKey", "ParameterValue": key}],
     )

@@ -16,7 +16,8 @@ from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Ignored, Parsed,
 EVENTS = Path(__file__).parent / "events"
 INDEX: list[dict[str, object]] = json.loads((EVENTS / "INDEX.json").read_text("utf-8"))
 
-ABOUT_SECRETS = [row for row in INDEX if row["detail_type"] != "Parameter Store Change"]
+ABOUT_PARAMETERS = [row for row in INDEX if str(row["detail_type"]).startswith("Parameter Store")]
+ABOUT_SECRETS = [row for row in INDEX if row not in ABOUT_PARAMETERS]
 FILES_ABOUT_SECRETS = [str(row["file"]) for row in ABOUT_SECRETS]
 
 CHANGES_NOTHING = {
@@ -88,15 +89,14 @@ def test_only_a_change_of_the_value_is_taken_for_a_move_of_awscurrent(row: Mappi
     assert vouches == (expected and not failed)
 
 
-@pytest.mark.parametrize(
-    "row",
-    [row for row in INDEX if row["detail_type"] == "Parameter Store Change"],
-    ids=lambda row: str(row["file"]),
-)
+@pytest.mark.parametrize("row", ABOUT_PARAMETERS, ids=lambda row: str(row["file"]))
 def test_a_parameter_sample_has_its_key_and_token(row: Mapping[str, object]) -> None:
-    """The key is the parameter's ARN with one slash, the token the event's id; Delete shows."""
+    """The key is the parameter's ARN with one slash, the token the event's id; Delete and expiry show."""
     event = sample(row["file"])
     parsed = parse(event)
+    if row["value_change"] is False:
+        assert parsed == Ignored("the policy of the parameter only notifies")
+        return
     assert isinstance(parsed, ParameterHint)
     assert (at(event, "resources[0]"), event["id"]) == (parsed.key, parsed.token)
     assert (row["value_change"] == "gone") == parsed.deleted
@@ -213,6 +213,25 @@ def test_an_id_is_found_wherever_it_was_seen(detail: Mapping[str, object], secre
                 "detail": {"operation": "Create", "exception": "no AMI"},
             },
             "the change failed",
+        ),
+        ({"detail-type": "Parameter Store Policy Action", "detail": {}}, "only notifies"),
+        (
+            {
+                "detail-type": "Parameter Store Policy Action",
+                "detail": {"policy-type": "NoChangeNotification"},
+            },
+            "only notifies",
+        ),
+        (
+            {
+                "detail-type": "Parameter Store Policy Action",
+                "detail": {"policy-type": "Expiration", "action-status": "Failed"},
+            },
+            "could not act",
+        ),
+        (
+            {"detail-type": "Parameter Store Policy Action", "detail": {"policy-type": "Expiration"}},
+            "names no parameter",
         ),
         ({"keyturn": "announce"}, "names no secret"),
         ({"keyturn": "announce", "secret_id": ""}, "no secret can have"),

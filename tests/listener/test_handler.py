@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
 TABLE = "markers"
+OWN = "arn:aws:lambda:eu-west-1:123456789012:function:keyturn-Listener-AbCd"
 Handler = Callable[[object, object], dict[str, object]]
 
 
@@ -45,6 +46,8 @@ class Context:
     """Lambda's, as far as it is used."""
 
     remaining_ms: int
+    invoked_function_arn: str = OWN
+    aws_request_id: str = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms
@@ -90,6 +93,53 @@ def test_an_event_becomes_a_marker(deployed: Deployed, capsys: pytest.CaptureFix
     assert ("INFO", "event-1", "written") == (line["level"], line["event_id"], line["outcome"])
     assert ("written", "prod/db") == (line["keyturn_event"], line["keyturn_secret"])
     assert "hunter2" not in json.dumps(line)
+
+
+def test_a_log_line_says_where_it_is_from(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its request, account, Region and stack, of a failure too: one query reads the logs of all accounts."""
+    monkeypatch.setenv("KEYTURN_STACK", "keyturn-orders")
+    deployed.handler({"keyturn": "sweep"}, Context(60_000))
+    deployed.dynamodb.delete_table(TableName=TABLE)
+    with pytest.raises(KeyturnError):
+        deployed.handler({"keyturn": "sweep"}, Context(60_000))
+    for line in logged(capsys):
+        where = [line[name] for name in ("request_id", "account", "region", "stack")]
+        assert ["request-1", "123456789012", "eu-west-1", "keyturn-orders"] == where
+
+
+ELSEWHERE = (
+    "arn:aws:secretsmanager:eu-west-1:999999999999:secret:theirs-AbCdEf",
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:ours-AbCdEf",
+)
+
+
+@pytest.mark.parametrize("arn", ELSEWHERE)
+def test_what_is_of_another_account_or_region_is_ignored(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], arn: str
+) -> None:
+    """CloudTrail tells the caller's account of a call too, which this listener may not look after."""
+    event = {
+        "detail-type": "AWS API Call via CloudTrail",
+        "account": "123456789012",
+        "region": "eu-west-1",
+        "detail": {"eventName": "PutSecretValue", "responseElements": {"arn": arn}},
+    }
+    summary = deployed.handler(event, Context(60_000))
+    assert ("ignored", arn) == (summary["outcome"], summary["hinted"])
+    assert "another account or Region" in str(summary["reason"])
+    assert [] == deployed.markers()
+    assert ["ignored"] == [line["outcome"] for line in logged(capsys)]
+
+
+def test_parameters_of_aws_are_of_no_account(deployed: Deployed) -> None:
+    """The ARN of a parameter that AWS publishes names none."""
+    event = sample("ssm_update.json") | {
+        "resources": ["arn:aws:ssm:eu-west-1::parameter/aws/service/x"],
+        "detail": {"operation": "Update", "name": "/aws/service/x"},
+    }
+    assert "written" == deployed.handler(event, Context(60_000))["outcome"]
 
 
 @pytest.mark.parametrize("file", FILES_ABOUT_SECRETS)

@@ -10,13 +10,16 @@ from typing import cast
 import pytest
 
 from keyturn.aws.catalog import Tag
-from keyturn.cache.limits import DEFAULTS
+from keyturn.cache.limits import DEFAULTS, REPORT_TTL_S
+from keyturn.convergence.counting import Standing
 from keyturn.convergence.table import EXPIRES
 from keyturn.markers import schema
 from keyturn.markers.decisions import LIST_LAG_S
 from keyturn.markers.sweeper import Swept
+from rotation_listener import counter
+from rotation_listener.counting import line_of
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
-from rotation_listener.handler import handler
+from rotation_listener.handler import STACK_VARIABLE, handler
 from rotation_listener.listener import Settings
 from tests.listener.test_events import at
 from tests.policies.test_stack import Deployed
@@ -24,7 +27,7 @@ from tests.templates import read_template
 from tools.build_listener import ROOT
 
 PATH = ROOT / "infra" / "template.yaml"
-SWEEP_EVERY_S = 300
+SWEEP_EVERY_S = COUNT_EVERY_S = 300
 NAMES = (
     *("Name", "AlarmName", "BucketName", "FilterName", "LogGroupName"),
     *("ManagedPolicyName", "QueueName", "RoleName", "TableName", "TrailName"),
@@ -64,7 +67,9 @@ def test_parameters_are_watched_by_their_prefixes_or_not_at_all(template: object
     assert {"Fn::Or": [{"Condition": "SweepsParameters"}, every]} == conditions["WatchesParameters"]
     given = {"ParameterPrefixes": "/prod/,flat"}
     pattern = at(template, f"{rule}.Properties.EventPattern.detail")
-    assert {"name": [{"prefix": "/prod/"}, {"prefix": "flat"}]} == Deployed(
+    prefixes = [{"prefix": "/prod/"}, {"prefix": "flat"}]
+    expiry = {"policy-type": ["Expiration"], "parameter-name": prefixes}
+    assert {"$or": [{"name": prefixes}, expiry]} == Deployed(
         chosen={"SweepsParameters": True}, parameters=given
     ).resolved(pattern)
     assert {"Ref": "AWS::NoValue"} == Deployed(parameters=given).resolved(pattern)
@@ -84,7 +89,7 @@ def test_the_schedule_asks_for_a_sweep(template: object) -> None:
 
 
 def test_every_rule_may_invoke_the_listener_and_set_its_events_aside(template: object) -> None:
-    """Each has a permission of its own, a retry policy and the queue, whose policy names it.
+    """Each has a permission of its own, a retry policy and the queue, whose policy names it. So has Count.
 
     The permission is for that rule's ARN, which has the account in it, so EventBridge is nobody's deputy. A
     condition on the source's account besides would let EventBridge invoke nothing.
@@ -93,6 +98,13 @@ def test_every_rule_may_invoke_the_listener_and_set_its_events_aside(template: o
     permissions = resources(template, "AWS::Lambda::Permission").values()
     of_each = [{"Fn::GetAtt": [name, "Arn"]} for name in rules]
     assert of_each == [one["SourceArn"] for one in permissions]
+    functions = {
+        name: {"Fn::GetAtt": ["Counter" if name == "Count" else "Listener", "Arn"]} for name in rules
+    }
+    assert functions == {name: at(rule, "Targets[0].Arn") for name, rule in rules.items()}
+    assert [function["Fn::GetAtt"][0] for function in functions.values()] == [
+        at(one, "FunctionName.Ref") for one in permissions
+    ]
     assert not [one for one in permissions if "SourceAccount" in one]
     statement = "Resources.UndeliveredPolicy.Properties.PolicyDocument.Statement[0]"
     may_send = at(template, f"{statement}.Condition.ArnEquals.aws:SourceArn")
@@ -130,13 +142,22 @@ def test_two_stacks_can_live_side_by_side(template: object) -> None:
         at(parameter, "Condition"),
         at(parameter, "Properties.Name"),
     )
+    assert ("HasConvergenceTableParameter", {"Ref": "ConvergenceTableParameter"}) == (
+        at(template, "Resources.ConvergenceTableNameParameter.Condition"),
+        at(template, "Resources.ConvergenceTableNameParameter.Properties.Name"),
+    )
     assert named == [
         ("MarkerTableParameter", "Name"),
         ("LeaseRenewed", "LogGroupName"),
         ("FoundBySweep", "LogGroupName"),
+        ("ConvergenceTableNameParameter", "Name"),
+        ("Environments", "LogGroupName"),
+        ("Behind", "LogGroupName"),
+        ("OldestBehind", "LogGroupName"),
     ]
-    for one in resources(template, "AWS::Logs::MetricFilter").values():
-        assert {"Ref": "ListenerLog"} == one["LogGroupName"]
+    for name, one in resources(template, "AWS::Logs::MetricFilter").items():
+        log = "ListenerLog" if name in ("LeaseRenewed", "FoundBySweep") else "CounterLog"
+        assert {"Ref": log} == one["LogGroupName"]
         (made,) = cast("list[dict[str, object]]", one["MetricTransformations"])
         assert ("keyturn", [{"Key": "Stack", "Value": "$.stack"}]) == (
             made["MetricNamespace"],
@@ -324,12 +345,16 @@ def test_everything_that_can_be_is_tagged(template: object) -> None:
 
 
 def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
-    """What an alarm watches is published by Lambda or SQS, or by a filter of the stack."""
+    """What an alarm watches is published by a service of AWS, or by a filter of the stack."""
     filters = resources(template, "AWS::Logs::MetricFilter").values()
     published = {at(one, "MetricTransformations[0].MetricName") for one in filters}
+    # Of how many there are, and how many are behind, an idle environment may be one.
+    published -= {"Environments", "Behind"}
     alarms = resources(template, "AWS::CloudWatch::Alarm")
-    own = {one["MetricName"] for one in alarms.values() if one["Namespace"] not in ("AWS/SQS", "AWS/Lambda")}
-    assert published == own
+    watched = {(str(one["Namespace"]), one["MetricName"]) for one in alarms.values()}
+    of_aws = {one for one in watched if one[0].startswith("AWS/")}
+    assert published == {metric for _, metric in watched - of_aws}
+    assert of_aws == PUBLISHED
     told = {"Fn::If": ["HasAlarmTopic", [TOPIC], NOTHING]}
     told_by = {name: (one.get("AlarmActions"), one.get("OKActions")) for name, one in alarms.items()}
     silent = {name for name, actions in told_by.items() if actions == (None, None)}
@@ -342,9 +367,44 @@ def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
         "UndeliveredAlarm",
         "ErrorsAlarm",
         "ThrottlesAlarm",
+        "OldEventsAlarm",
+        "DroppedEventsAlarm",
+        "DestinationAlarm",
+        "DeliveryAlarm",
+        "TableReadsAlarm",
+        "TableWritesAlarm",
         "LeaseAlarm",
         "EventPathAlarm",
+        "BehindAlarm",
     } == alarms.keys()
+
+
+PUBLISHED = {
+    ("AWS/DynamoDB", "ReadThrottleEvents"),
+    ("AWS/DynamoDB", "WriteThrottleEvents"),
+    ("AWS/Events", "FailedInvocations"),
+    ("AWS/Lambda", "AsyncEventAge"),
+    ("AWS/Lambda", "AsyncEventsDropped"),
+    ("AWS/Lambda", "DestinationDeliveryFailures"),
+    ("AWS/Lambda", "Errors"),
+    ("AWS/Lambda", "Throttles"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+}
+"""The metrics of services that the alarms watch, by the names in the services' documentation."""
+
+
+def test_each_alarm_says_what_happened_and_where_to_look(template: object) -> None:
+    """No sentence takes back another, and the page that it names has a section on each alarm."""
+    for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
+        said = str(alarm["AlarmDescription"])
+        assert said.endswith(". See: keyturn help runbook"), name
+        assert " but " not in said, name
+
+
+def test_an_old_event_is_older_than_its_retries(template: object) -> None:
+    """Lambda tries again after one and two minutes, which alone is no alarm; the age is in milliseconds."""
+    alarm = resources(template, "AWS::CloudWatch::Alarm")["OldEventsAlarm"]
+    assert 60 + 120 < cast("int", alarm["Threshold"]) / 1000 <= SWEEP_EVERY_S
 
 
 def test_the_lease_alarm_comes_before_the_lease_ends(template: object) -> None:
@@ -377,7 +437,7 @@ def test_a_new_stack_tells_nobody_that_it_has_not_swept(template: object) -> Non
     assert {"Fn::GetAtt": ["SweptAlarm", "Arn"]} == lost["ActionsSuppressor"]
     assert cast("int", lost["ActionsSuppressorWaitPeriod"]) > cast("int", lease["Period"])
     others = {name: one["TreatMissingData"] for name, one in alarms.items() if "AlarmActions" in one}
-    assert {"notBreaching"} == set(others.values())
+    assert "breaching" not in others.values()
 
 
 def test_the_filters_read_what_a_sweep_logs(template: object) -> None:
@@ -386,6 +446,69 @@ def test_the_filters_read_what_a_sweep_logs(template: object) -> None:
     assert '{ $.outcome = "swept" }' == filters["LeaseRenewed"]["FilterPattern"]
     assert "$.found_by_sweep" == at(filters["FoundBySweep"], "MetricTransformations[0].MetricValue")
     assert "found_by_sweep" in {field.name for field in fields(Swept)}
+
+
+def test_an_environment_that_does_not_follow_is_an_alarm_and_a_silent_counting_too(template: object) -> None:
+    """By the time since the rotation, longer than the report of an environment that is gone may count.
+
+    Without data the state is none: a new stack pages nobody, and the end of the counting is told. Each period
+    has two counts at least.
+    """
+    alarm = resources(template, "AWS::CloudWatch::Alarm")["BehindAlarm"]
+    assert ("OldestBehind", "Maximum", {"Ref": "BehindSeconds"}) == (
+        alarm["MetricName"],
+        alarm["Statistic"],
+        alarm["Threshold"],
+    )
+    assert ("missing", alarm["AlarmActions"]) == (alarm["TreatMissingData"], alarm["InsufficientDataActions"])
+    assert cast("int", alarm["Period"]) >= 2 * COUNT_EVERY_S
+    assert "rate(5 minutes)" == at(template, "Resources.Count.Properties.ScheduleExpression")
+    default, least = (at(template, f"Parameters.BehindSeconds.{name}") for name in ("Default", "MinValue"))
+    assert REPORT_TTL_S <= cast("int", least) < cast("int", default)
+
+
+def test_the_counter_is_its_handler_and_has_its_settings(template: object) -> None:
+    """It is there only where there are reports, with code of the listener's package and a log of its own."""
+    function = "Resources.Counter.Properties"
+    assert f"{counter.__name__}.handler" == at(template, f"{function}.Handler")
+    assert at(template, "Resources.Listener.Properties.Code") == at(template, f"{function}.Code")
+    assert {"Ref": "CounterLog"} == at(template, f"{function}.LoggingConfig.LogGroup")
+    every = at(template, "Resources")
+    assert isinstance(every, dict)
+    about = {name for name in every if name.startswith("Count")}
+    assert {"Converges"} == {every[name]["Condition"] for name in about}
+    values = {
+        "KEYTURN_CONVERGENCE_TABLE": "t",
+        "KEYTURN_NAME_PREFIXES": "a,b",
+        "KEYTURN_SECRET_TAG": "keyturn=yes",
+        "KEYTURN_PARAMETER_PREFIXES": "/a/, /b/",
+    }
+    variables = at(template, f"{function}.Environment.Variables")
+    assert isinstance(variables, dict)
+    assert {*values, counter.STACK_VARIABLE} == variables.keys()
+    read = set[str]()
+
+    class Variables(dict[str, str]):
+        def get(self, key: str, default: str = "") -> str:  # type: ignore[override] # a fake
+            read.add(key)
+            return super().get(key, default)
+
+    counter.counter_of(Variables(values))
+    assert values.keys() == read
+
+
+def test_the_counters_filters_read_what_it_logs(template: object) -> None:
+    """Their fields are in the line of a count."""
+    line = line_of(Standing(2, 1, 7.5, ()))
+    filters = resources(template, "AWS::Logs::MetricFilter")
+    for name, field in {
+        "Environments": "environments",
+        "Behind": "behind",
+        "OldestBehind": "oldest_behind_s",
+    }.items():
+        assert f"$.{field}" == at(filters[name], "MetricTransformations[0].MetricValue")
+        assert f"{{ $.{field} >= 0 }}" == filters[name]["FilterPattern"]
+        assert isinstance(line[field], int | float)
 
 
 def test_the_function_is_the_handler_and_has_its_settings(template: object) -> None:
@@ -404,7 +527,7 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
     }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
-    assert values.keys() == variables.keys()
+    assert variables.keys() == {*values, STACK_VARIABLE}
     expected = Settings("t", ("a", "b"), 3.0, ("/a/", "/b/"), Tag("keyturn", "yes"), 4, 12.5)
     assert expected == Settings.of(values)
 

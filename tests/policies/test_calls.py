@@ -23,6 +23,7 @@ from keyturn.cli.account import Account
 from keyturn.cli.root import root
 from keyturn.cli.watch.command import follower
 from keyturn.convergence.table import ConvergenceTable
+from keyturn.model.markers import Report
 from keyturn.policies import roles, stack
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement
@@ -31,6 +32,7 @@ from keyturn.rotation.apikeys import ApiKeys, IssuedKey
 from keyturn.rotation.issuing import Issuer
 from keyturn.testing import Rotation
 from keyturn.testing.moto import mend_moto
+from rotation_listener.counter import counter_of
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import EnvironmentTypeDef
@@ -216,6 +218,29 @@ def test_the_listener(record: Record, monkeypatch: pytest.MonkeyPatch, parameter
     assert allowed(of_stack) == record.actions.keys()
 
 
+@pytest.mark.parametrize("parameters", ["", "/prod/"])
+def test_the_counter(record: Record, parameters: str) -> None:
+    """Counts with an environment that is behind, whose secret is described."""
+    arn = boto3.client("secretsmanager").describe_secret(SecretId="prod/db")["ARN"]
+    table = ConvergenceTable(boto3.client("dynamodb"), FLEET)
+    now_s = table.read().answered_at_s
+    assert now_s is not None
+    table.write(Report("e1", {arn[:-7]: "before"}, now_s, now_s + 900))
+    variables = {
+        "KEYTURN_CONVERGENCE_TABLE": FLEET,
+        "KEYTURN_NAME_PREFIXES": "prod/",
+        "KEYTURN_PARAMETER_PREFIXES": parameters,
+    }
+    with record.on():
+        assert 1 == counter_of(variables).count().behind
+    role = roles.counter(PLACE, convergence_table=FLEET, parameters=bool(parameters))
+    assert allowed(role) == record.actions.keys()
+    of_stack = [
+        one.statement for one in stack.policies()["counter"] if parameters or one.when != "SweepsParameters"
+    ]
+    assert allowed(of_stack) == record.actions.keys()
+
+
 @dataclass(frozen=True)
 class Nowhere:
     """A strategy for a secret that no server knows, and whose master is another secret."""
@@ -290,22 +315,29 @@ def test_a_rotation_function_that_counts_who_holds_a_version(record: Record) -> 
 
 
 def test_an_operator(record: Record) -> None:
-    """`keyturn status`, `watch` and `doctor`, where there is a listener with its rules, and a trail."""
+    """`keyturn status`, `watch` and `doctor`, without and with a listener, its rules and a trail."""
+    with record.on():
+        CliRunner().invoke(root, ["doctor"])
     deploy()
     announce("prod/db", marker_table=TABLE)
     lines = ("status", "status prod/db", "doctor", f"status --convergence-table {FLEET}")
+    for name, table in (("marker-table", TABLE), ("convergence-table", FLEET)):
+        boto3.client("ssm").put_parameter(Name=f"/keyturn/{name}", Value=table, Type="String")
     with record.on():
-        for line in (*lines, f"doctor --convergence-table {FLEET}"):
+        for line in (*lines, f"doctor --convergence-table {FLEET}", "status --regions eu-west-1"):
             result = CliRunner().invoke(root, [*line.split(), "--json"])
             assert json.loads(result.stdout), result.output
         for secrets in ([], ["prod/db", "prod/api"]):
             assert 1 == len(list(islice(follower(Account(TABLE), secrets, 5.0).glances(), 1)))
     role = roles.operator(PLACE, marker_table=TABLE, convergence_table=FLEET)
-    assert allowed(role) == record.actions.keys() - TRIED_FOR_READERS
+    assert allowed(role) == record.actions.keys() - TRIED_FOR_READERS - OF_EVERYBODY
 
 
 TRIED_FOR_READERS: Final = {"dynamodb:PutItem"}
 """What `keyturn doctor` tries in order to tell whether a reader may report. It writes nothing."""
+
+OF_EVERYBODY: Final = {"sts:GetCallerIdentity"}
+"""What needs no permission (STS's API reference)."""
 
 
 def deploy() -> None:

@@ -112,7 +112,12 @@ def test_only_readers_and_rotation_functions_may_read_a_value() -> None:
     stacks = roles.marker_reader(PLACE, marker_table="markers", convergence_table="fleet")
     readers = {"secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "kms:Decrypt"}
     readers |= {"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory"}
-    others = (listener, announcer, operator, stacks)
+    finds, *looks = sorted(operator, key=lambda one: one.sid != "FindTables")
+    assert ["/keyturn/marker-table", "/keyturn/convergence-table"] == [
+        one.partition(":parameter")[2] for one in finds.resources
+    ]
+    counter = roles.counter(PLACE, convergence_table="fleet", parameters=True)
+    others = (listener, counter, announcer, looks, stacks)
     assert not readers.intersection(action for statements in others for action in allowed(statements))
 
 

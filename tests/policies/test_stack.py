@@ -30,6 +30,7 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-5555555555
 BUCKET = "arn:aws:s3:::trail"
 ARNS = {
     "ConvergenceTable": FLEET,
+    "CounterLog": LOG_GROUP,
     "FunctionLog": LOG_GROUP,
     "ListenerLog": LOG_GROUP,
     "MarkerTable": TABLE,
@@ -37,10 +38,11 @@ ARNS = {
     "Undelivered": QUEUE,
     **{
         name: f"arn:aws:events:eu-west-1:111122223333:rule/{name}"
-        for name in ("CloudTrailEvent", "ParameterChange", "SecretLabelUpdated", "Sweep")
+        for name in ("CloudTrailEvent", "Count", "ParameterChange", "SecretLabelUpdated", "Sweep")
     },
 }
 LISTENER = "Resources.ListenerRole.Properties.Policies[0].PolicyDocument"
+COUNTER = "Resources.CounterRole.Properties.Policies[0].PolicyDocument"
 READER = "Resources.ReaderPolicy.Properties.PolicyDocument"
 QUEUE_POLICY = "Resources.UndeliveredPolicy.Properties.PolicyDocument"
 ROTATION = "Resources.FunctionRole.Properties.Policies[0].PolicyDocument"
@@ -140,6 +142,20 @@ def test_the_templates_listener_has_the_printed_policy(
     assert normalised(document(printed)) == normalised(deployed.policy(LISTENER))
 
 
+@pytest.mark.parametrize(("parameters", "key"), CHOICES)
+def test_the_templates_counter_has_the_printed_policy(*, parameters: bool, key: bool) -> None:
+    """Reports, lists and descriptions; no marker and no value."""
+    printed = roles.counter(
+        PLACE,
+        convergence_table=FLEET,
+        parameters=parameters,
+        log_group=LOG_GROUP,
+        table_key=KEY if key else None,
+    )
+    deployed = Deployed(("prod/",), {"SweepsParameters": parameters, "HasTableKey": key})
+    assert normalised(document(printed)) == normalised(deployed.policy(COUNTER))
+
+
 @pytest.mark.parametrize("prefixes", PREFIXES, ids=len)
 @pytest.mark.parametrize(("converges", "key"), CHOICES)
 def test_the_templates_reader_has_the_printed_policy(
@@ -225,13 +241,17 @@ def test_all_files_are_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("watched", [False, True])
-def test_the_queue_takes_events_of_the_stacks_rules_alone_and_over_tls(*, watched: bool, asked: bool) -> None:
+@pytest.mark.parametrize("counts", [False, True])
+def test_the_queue_takes_events_of_the_stacks_rules_alone_and_over_tls(
+    *, watched: bool, asked: bool, counts: bool
+) -> None:
     """EventBridge cannot be made to send for anybody else's rule; nothing goes in or out without TLS."""
-    chosen = {"WatchesCloudTrail": watched, "WatchesParameters": asked}
+    chosen = {"WatchesCloudTrail": watched, "WatchesParameters": asked, "Converges": counts}
     policy = Deployed(chosen=chosen).policy(QUEUE_POLICY)
     rules = [ARNS["SecretLabelUpdated"]]
     rules += [ARNS["ParameterChange"]] if asked else []
     rules += [ARNS["CloudTrailEvent"]] if watched else []
+    always = [ARNS["Sweep"], *([ARNS["Count"]] if counts else [])]
     send, tls = cast("list[Mapping[str, object]]", at(policy, "Statement"))
     assert {
         "Sid": "TakeEvents",
@@ -239,7 +259,7 @@ def test_the_queue_takes_events_of_the_stacks_rules_alone_and_over_tls(*, watche
         "Principal": {"Service": "events.amazonaws.com"},
         "Action": "sqs:SendMessage",
         "Resource": QUEUE,
-        "Condition": {"ArnEquals": {"aws:SourceArn": [*rules, ARNS["Sweep"]]}},
+        "Condition": {"ArnEquals": {"aws:SourceArn": [*rules, *always]}},
     } == send
     assert over_tls("sqs:*", QUEUE) == tls
 

@@ -28,7 +28,7 @@ from tests.security.test_roles import is_denied
 pytestmark = pytest.mark.e2e
 
 ACCOUNT = "000000000000"
-TABLE = "markers"
+TABLE, FLEET = "markers", "fleet"
 NAME, NAMESAKE, OTHER, ROTATED = "prod/db", "prod/db-replica", "prod/other", "prod/rotated"
 TRUST = {
     "Version": "2012-10-17",
@@ -39,12 +39,13 @@ TRUST = {
 @pytest.fixture(scope="module")
 def account(guarded_aws: EmbeddedAws) -> None:
     """An account that enforces IAM, with a marker table, secrets and parameters."""
-    boto3.client("dynamodb").create_table(
-        TableName=TABLE,
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    for name in (TABLE, FLEET):
+        boto3.client("dynamodb").create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
     for name in (NAME, NAMESAKE, OTHER, ROTATED):
         boto3.client("secretsmanager").create_secret(Name=name, SecretString="one")
         announce(name, marker_table=TABLE)
@@ -138,6 +139,20 @@ def test_a_listeners_policy_keeps_markers_and_reads_no_value() -> None:
     assert {NAME, NAMESAKE, OTHER, ROTATED} == {one.key.rpartition(":secret:")[2] for one in seen}
     assert is_denied(lambda: secrets.get_secret_value(SecretId=NAME))
     assert is_denied(lambda: session.client("dynamodb").delete_table(TableName=TABLE))
+
+
+@pytest.mark.usefixtures("account")
+def test_a_counter_reads_reports_and_versions_and_nothing_else() -> None:
+    """It scans reports and describes secrets; it reports nothing, and sees neither a marker nor a value."""
+    session = holder(printed("counter", "--convergence-table", FLEET), "counter")
+    secrets, table = session.client("secretsmanager"), session.client("dynamodb")
+    assert secrets.list_secrets()["SecretList"]
+    assert NAME == secrets.describe_secret(SecretId=NAME)["Name"]
+    assert [] == table.scan(TableName=FLEET)["Items"]
+    assert is_denied(lambda: table.put_item(TableName=FLEET, Item={"pk": {"S": "e1"}}))
+    assert is_denied(lambda: table.scan(TableName=TABLE))
+    assert is_denied(lambda: secrets.get_secret_value(SecretId=NAME))
+    assert is_denied(lambda: session.client("ssm").describe_parameters())
 
 
 @pytest.mark.usefixtures("account")

@@ -63,6 +63,14 @@ run "by_default" {
     condition     = length(aws_dynamodb_table.convergence) == 0 && !strcontains(aws_iam_policy.reader.policy, "PutItem")
     error_message = "Nobody reports, and a reader may write nothing."
   }
+  assert {
+    condition     = length(aws_lambda_function.counter) == 0 && length(aws_cloudwatch_metric_alarm.counter) == 0 && length(aws_cloudwatch_log_metric_filter.counter) == 0
+    error_message = "Nothing counts where nobody reports."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_dashboard.keyturn) == 0
+    error_message = "There is no dashboard that nobody asked for."
+  }
 }
 
 run "without_parameters" {
@@ -103,6 +111,8 @@ run "with_everything" {
     deletion_protection  = false
     table_key_arn        = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
     convergence          = true
+    behind_seconds       = 3600
+    dashboard            = true
     alarm_topic_arn      = "arn:aws:sns:eu-west-1:111122223333:alarms"
     permissions_boundary = "arn:aws:iam::111122223333:policy/boundary"
     reserved_concurrency = 5
@@ -114,7 +124,7 @@ run "with_everything" {
     error_message = "The listener is told the prefixes, comma-separated."
   }
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.listener["ParameterChange"].event_pattern).detail.name == [{ prefix = "/prod/" }, { prefix = "/shared/" }]
+    condition     = jsondecode(aws_cloudwatch_event_rule.listener["ParameterChange"].event_pattern).detail["$or"][0].name == [{ prefix = "/prod/" }, { prefix = "/shared/" }]
     error_message = "Events of other parameters do not reach the listener."
   }
   assert {
@@ -160,6 +170,18 @@ run "with_everything" {
   assert {
     condition     = aws_iam_role.listener.permissions_boundary == var.permissions_boundary
     error_message = "The role has the boundary."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.counter["BehindAlarm"].threshold == 3600 && one(aws_cloudwatch_metric_alarm.counter["BehindAlarm"].insufficient_data_actions) == var.alarm_topic_arn
+    error_message = "The alarm of the count has the chosen time, and tells the topic also that nobody counts."
+  }
+  assert {
+    condition     = aws_lambda_function.counter[0].environment[0].variables["KEYTURN_PARAMETER_PREFIXES"] == "/prod/,/shared/" && aws_ssm_parameter.convergence_table[0].value == aws_dynamodb_table.convergence[0].name
+    error_message = "The counter is told the prefixes, and a parameter names its table."
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_dashboard.keyturn[0].dashboard_body).widgets[7].properties.annotations.horizontal[0].value == 3600
+    error_message = "The dashboard is JSON, with the chosen time as a number."
   }
   assert {
     condition     = aws_dynamodb_table.markers.tags == tomap({ application = "keyturn", team = "orders" })
@@ -274,6 +296,7 @@ run "what_can_only_fail_later" {
     alarm_topic_arn        = "alarms"
     permissions_boundary   = "boundary"
     table_parameter        = "marker-table"
+    behind_seconds         = 60
     log_retention_days     = 31
     reserved_concurrency   = 0
   }
@@ -289,6 +312,7 @@ run "what_can_only_fail_later" {
     var.alarm_topic_arn,
     var.permissions_boundary,
     var.table_parameter,
+    var.behind_seconds,
     var.log_retention_days,
     var.reserved_concurrency,
   ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, mapping, mappings
@@ -187,7 +188,14 @@ def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Des
     arn, name = entry.get("ARN"), entry.get("Name")
     if not isinstance(arn, str) or not isinstance(name, str):
         return None
-    return Described(arn, name, stages, deleted=entry.get("DeletedDate") is not None)
+    changed = entry.get("LastChangedDate") or entry.get("LastModifiedDate")
+    return Described(
+        arn,
+        name,
+        stages,
+        deleted=entry.get("DeletedDate") is not None,
+        changed_s=changed.timestamp() if isinstance(changed, datetime) else None,
+    )
 
 
 def _labels(version_ids_to_stages: object) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from keyturn.errors import ConfigurationError
@@ -11,6 +12,7 @@ from keyturn.runtime.host import environment
 from keyturn.runtime.process import Once
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from botocore.session import Session
 
 
@@ -28,6 +30,15 @@ They are short, because a check makes a request wait and a missed check costs li
 
 TABLE_ATTEMPTS = 2
 """How often a client tries one call on a table in all: after a failed check the next one comes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The credentials of a role that was assumed for this run. Its `repr` shows the key's id alone."""
+
+    key_id: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
 
 
 class ClientFactory:
@@ -49,9 +60,11 @@ class ClientFactory:
         attempts: int = SECRETS_ATTEMPTS,
         agent: str = "keyturn",
         validates: bool = True,
+        credentials: Credentials | None = None,
     ) -> object:
         """Make a client for `service`, with these connect and read time-outs in seconds.
 
+        `credentials` are those of an assumed role; by default the client has the session's.
         `agent` is what the client adds to its user agent: readers are told apart from the listener by it.
         `validates`: whether botocore compares the arguments of each call with the service's model, which
         takes a tenth of the CPU of a sweep that writes many items, all made by keyturn itself.
@@ -60,32 +73,16 @@ class ClientFactory:
         Raises `ConfigurationError` if it cannot be made, for example without a Region.
         """
         try:
-            return self._made(service, timeouts_s, region, attempts, agent, validates=validates)
+            config = _config(timeouts_s, attempts, agent, validates=validates)
+            return self._made(service, region, config, credentials)
         except Exception as error:
             raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
 
     def _made(
-        self,
-        service: str,
-        timeouts_s: tuple[float, float],
-        region: str | None,
-        attempts: int,
-        agent: str,
-        *,
-        validates: bool,
+        self, service: str, region: str | None, config: Config, credentials: Credentials | None
     ) -> object:
-        from botocore.config import Config
         from botocore.exceptions import NoRegionError
 
-        connect_s, read_s = timeouts_s
-        config = Config(
-            connect_timeout=connect_s,
-            read_timeout=read_s,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            user_agent_extra=agent,
-            tcp_keepalive=True,
-            parameter_validation=validates,
-        )
         with self._turn():
             session = self._session()
             # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
@@ -93,8 +90,29 @@ class ClientFactory:
             if not known:
                 # An empty variable counts as a Region for botocore.
                 raise NoRegionError
-            client: object = session.create_client(service, config=config, region_name=known)
+            client: object = session.create_client(
+                service,
+                config=config,
+                region_name=known,
+                aws_access_key_id=credentials.key_id if credentials is not None else None,
+                aws_secret_access_key=credentials.secret_key if credentials is not None else None,
+                aws_session_token=credentials.token if credentials is not None else None,
+            )
         return client
+
+
+def _config(timeouts_s: tuple[float, float], attempts: int, agent: str, *, validates: bool) -> Config:
+    from botocore.config import Config
+
+    connect_s, read_s = timeouts_s
+    return Config(
+        connect_timeout=connect_s,
+        read_timeout=read_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        user_agent_extra=agent,
+        tcp_keepalive=True,
+        parameter_validation=validates,
+    )
 
 
 _ADVICE: Final = {

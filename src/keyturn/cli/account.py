@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import click
 
 from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, Credentials
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
 
 if TYPE_CHECKING:
@@ -26,16 +26,21 @@ if TYPE_CHECKING:
 class Account:
     """One account and Region with its marker table (name or ARN).
 
-    Every method makes its own clients from the environment. It raises `ConfigurationError` if the environment
-    has no Region, or names a profile that does not exist.
+    Every method makes its own clients, with the credentials of an assumed role or else from the environment.
+    It raises `ConfigurationError` if the environment has no Region, or names a profile that does not exist.
+    Accounts that share `clients` share one session of botocore.
     """
 
     table: str
     region: str | None = None
+    credentials: Credentials | None = None
+    clients: ClientFactory = field(default_factory=ClientFactory, compare=False, repr=False)
 
     def client(self, service: str, *, attempts: int = 3) -> object:
         """Return a new client of this AWS service."""
-        return make_client(service, SECRETS_TIMEOUTS_S, self.region, attempts=attempts)
+        return self.clients.make(
+            service, SECRETS_TIMEOUTS_S, self.region, attempts=attempts, credentials=self.credentials
+        )
 
     def markers(self) -> MarkerTable:
         """Return the marker table."""
@@ -93,22 +98,32 @@ def convergence_option(required_for: str) -> Callable[[Callable[..., None]], Cal
     )
 
 
-def account_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add `--marker-table` and `--region`, passed to the command as `account`."""
-
-    @click.option(
-        "--marker-table",
-        envvar=MARKER_TABLE_VARIABLE,
-        show_envvar=True,
-        required=True,
-        help="Name or ARN of the marker table.",
-    )
-    @click.option(
+def region_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add `--region`."""
+    return click.option(
         "--region",
         envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
         show_envvar=True,
         help="Region of the table and the secrets. Default: the profile's Region.",
+    )(function)
+
+
+def table_option(*, required: bool, more: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add `--marker-table`. `more` ends its help."""
+    return click.option(
+        "--marker-table",
+        envvar=MARKER_TABLE_VARIABLE,
+        show_envvar=True,
+        required=required,
+        help=f"Name or ARN of the marker table.{more}",
     )
+
+
+def account_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add `--marker-table` and `--region`, passed to the command as `account`."""
+
+    @table_option(required=True)
+    @region_option
     @functools.wraps(function)
     def with_account(*, marker_table: str, region: str | None, **options: object) -> None:
         function(account=Account(marker_table, region or None), **options)

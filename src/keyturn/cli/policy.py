@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from keyturn.aws.answers import mapping, mappings
 from keyturn.cli.output import echo_json
 from keyturn.errors import ConfigurationError
 from keyturn.policies import roles
@@ -78,11 +79,12 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
     )
 
 
-def _convergence_table(help_: str) -> Callable[[_F], _F]:
+def _convergence_table(help_: str, *, required: bool = False) -> Callable[[_F], _F]:
     return click.option(
         "--convergence-table",
         envvar="KEYTURN_CONVERGENCE_TABLE",
         show_envvar=True,
+        required=required,
         help=f"Name or ARN of the convergence table, {help_}",
     )
 
@@ -162,6 +164,35 @@ def listener(
             parameters=parameters,
             log_group=log_group,
             queue=queue,
+            table_key=table_key,
+        )
+    )
+
+
+@command.command
+@_convergence_table("whose reports are counted.", required=True)
+@click.option("--parameters", is_flag=True, help="Parameters are counted as well.")
+@click.option("--log-group", help="ARN of the function's log group, ending in :*")
+@_table_key
+@_placed
+def counter(
+    *,
+    place: Place,
+    convergence_table: str,
+    parameters: bool,
+    log_group: str | None,
+    table_key: str | None,
+) -> None:
+    """Print the policy of the function that counts which environments are behind.
+
+    infra/template.yaml and infra/terraform have the same policy.
+    """
+    _echo(
+        roles.counter(
+            place,
+            convergence_table=convergence_table,
+            parameters=parameters,
+            log_group=log_group,
             table_key=table_key,
         )
     )
@@ -256,14 +287,19 @@ def _place(region: str, account: str) -> Place:
 
 
 def _partition(region: str) -> str:
-    """Return the partition that a Region is in, as botocore has it."""
-    from botocore.exceptions import UnknownRegionError
+    """Return the partition that a Region is in.
+
+    botocore itself guesses it from the form of the name, so that it takes `eu-west-99` for a Region.
+    """
     from botocore.session import get_session
 
-    try:
-        return str(get_session().get_partition_for_region(region))
-    except UnknownRegionError as error:
-        raise ConfigurationError(f"{region!r} is not a Region") from error
+    data: object = get_session().get_data("partitions")
+    for one in mappings(mapping(data).get("partitions")):
+        if region in mapping(one.get("regions")) and not region.endswith("-global"):
+            return str(one.get("id"))
+    raise ConfigurationError(
+        f"{region!r} is no Region that this botocore knows: correct it, or name all by ARNs"
+    )
 
 
 def _echo(statements: Sequence[Statement]) -> None:

@@ -94,18 +94,40 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the sub-command, and turn an error into one line and an exit code."""
+        """Run the sub-command, and turn an error into one line and an exit code.
+
+        Where the sub-command was asked for JSON, stdout gets a document about the error as well.
+        """
+        wants_json = "--json" in ctx.args
         try:
             result: object = super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        except (click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except click.ClickException as error:
+            if wants_json:
+                _echo_error(error, error)
             raise
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            raise one_line(error) from error
+            told = one_line(error)
+            if wants_json:
+                _echo_error(error, told)
+            raise told from error
         return result
+
+
+def _echo_error(error: Exception, told: click.ClickException) -> None:
+    from keyturn.cli.output import echo_json_line
+
+    echo_json_line({"error": error_document(error, told)})
+
+
+def error_document(error: Exception, told: click.ClickException) -> dict[str, object]:
+    """Return an error for JSON: its kind, the text that people are told, and the exit code."""
+    return {"kind": type(error).__name__, "message": told.format_message(), "exit_code": told.exit_code}
 
 
 def one_line(error: Exception) -> click.ClickException:

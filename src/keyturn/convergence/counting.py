@@ -151,6 +151,51 @@ def counted(reports: Iterable[Report], current: Mapping[str, str | None]) -> tup
     return tuple(Convergence(key, current.get(key), _holders(holders[key])) for key in sorted(holders))
 
 
+class Current(NamedTuple):
+    """The version under AWSCURRENT, or a parameter's latest version, and since when it may have been there.
+
+    `since_s` is in epoch seconds: the label has not moved since then. None means unknown.
+    """
+
+    version_id: str
+    since_s: float | None
+
+
+class Standing(NamedTuple):
+    """How far a fleet is.
+
+    `environments` report, and `behind` of them hold a version of some secret that is not current.
+    `oldest_behind_s` is for how long the secret that waits longest has been ahead of some environment, in
+    seconds; 0 if none is behind. `secrets_behind` are the keys of these secrets, the longest wait first.
+    """
+
+    environments: int
+    behind: int
+    oldest_behind_s: float
+    secrets_behind: tuple[str, ...]
+
+
+def standing(reports: Sequence[Report], truth: Mapping[str, Current], now_s: float) -> Standing:
+    """Compare reports that count with the current versions. Passes over a secret that is not in `truth`."""
+    behind = [{key for key in report.held if is_behind(report, key, truth)} for report in reports]
+    waits_s = {key: _waits_s(truth[key], now_s) for keys in behind for key in keys}
+    return Standing(
+        environments=len(reports),
+        behind=sum(bool(keys) for keys in behind),
+        oldest_behind_s=max(waits_s.values(), default=0.0),
+        secrets_behind=tuple(sorted(waits_s, key=lambda key: (-waits_s[key], key))),
+    )
+
+
+def is_behind(report: Report, key: str, truth: Mapping[str, Current]) -> bool:
+    """Return True if this environment holds another version than the current one."""
+    return key in truth and report.held[key] != truth[key].version_id
+
+
+def _waits_s(current: Current, now_s: float) -> float:
+    return max(0.0, now_s - current.since_s) if current.since_s is not None else 0.0
+
+
 def _holders(reports: Mapping[str, list[Report]]) -> tuple[Holders, ...]:
     found = [_of_one_version(version_id, some) for version_id, some in reports.items()]
     return tuple(sorted(found, key=lambda version: (-version.environments, version.version_id)))

@@ -51,9 +51,11 @@ def deploy(listener_zip: Path, template: Path, settings: Mapping[str, str] | Non
     storage, formation = boto3.client("s3"), boto3.client("cloudformation")
     storage.create_bucket(Bucket=BUCKET)
     storage.upload_file(str(listener_zip), BUCKET, listener_zip.name)
+    # A request holds 51,200 bytes of a template, an object 1 MB.
+    storage.upload_file(str(template), BUCKET, template.name)
     formation.create_stack(
         StackName=STACK,
-        TemplateBody=template.read_text(),
+        TemplateURL=f"https://s3.{storage.meta.region_name}.amazonaws.com/{BUCKET}/{template.name}",
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
     )

@@ -24,6 +24,10 @@ PARAMETER_LEVELS_MAX = 15
 REFERENCE_PREFIX = "/aws/reference/secretsmanager/"
 """Parameter Store passes a read of a name with this prefix on to Secrets Manager."""
 
+MARKERS_PARAMETER = "/keyturn/marker-table"
+CONVERGENCE_PARAMETER = "/keyturn/convergence-table"
+"""The parameters in which the stack puts the names of its tables, unless it was told other parameters."""
+
 _PARAMETER_PATH = re.compile(r"/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _SELECTOR = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 

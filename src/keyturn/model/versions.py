@@ -128,7 +128,8 @@ class Described(NamedTuple):
     """The description of a secret by DescribeSecret or ListSecrets, which has no value.
 
     `stages` maps each staging label to the id of the version that carries it. A secret that is not `wanted`
-    gets no new marker; a marker that it has already is kept up to date.
+    gets no new marker; a marker that it has already is kept up to date. `changed_s` is the moment of its last
+    change of any kind in epoch seconds (LastChangedDate), so no label has moved since; None if AWS says none.
     """
 
     arn: str
@@ -136,3 +137,4 @@ class Described(NamedTuple):
     stages: Mapping[str, str]
     deleted: bool = False
     wanted: bool = True
+    changed_s: float | None = None

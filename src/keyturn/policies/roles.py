@@ -1,10 +1,10 @@
-"""The permissions of each role: reader, listener, announcer, rotation function and operator.
+"""The permissions of each role: reader, listener, counter, announcer, rotation function and operator.
 
 They are the one source of what `keyturn policy` prints and of what the stack and the Terraform module deploy
 (`keyturn.policies.stack`). A test compares the actions with the calls that each role's code makes.
 
-- ListSecrets, DescribeParameters, GetRandomPassword, ListRules and DescribeTrails have no resources: they are
-  allowed on `*`.
+- ListSecrets, DescribeParameters, GetRandomPassword, ListRules, ListRuleNamesByTarget, ListFunctions and
+  DescribeTrails have no resources: they are allowed on `*`.
 - DynamoDB compares `dynamodb:LeadingKeys` with the keys of a request, and lets a request without keys pass.
   The condition therefore guards reads and writes by key. Only the listener may Scan.
 - `dynamodb:Attributes` has the attributes that an update names: the key, and those of its condition, too. An
@@ -21,7 +21,7 @@ from typing import Final
 
 from keyturn.errors import ConfigurationError
 from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
-from keyturn.model.names import REFERENCE_PREFIX
+from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, REFERENCE_PREFIX
 from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
     PUBLIC_PREFIX,
@@ -51,6 +51,14 @@ HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
 
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 LISTS: Final = ("secretsmanager:ListSecretVersionIds",)
+
+FINDS: Final = (
+    "cloudtrail:DescribeTrails",
+    "events:ListRuleNamesByTarget",
+    "events:ListRules",
+    "lambda:ListFunctions",
+)
+"""What names the listener, its rules and the trails. These actions have no resources."""
 
 ATTACHES: Final = (
     "AssignPrivateIpAddresses",
@@ -173,6 +181,29 @@ def listener(
     return (*statements, *_use_tables(table_key, place, writes=True))
 
 
+def counter(
+    place: Place,
+    *,
+    convergence_table: str,
+    parameters: bool = False,
+    log_group: str | None = None,
+    table_key: str | None = None,
+) -> tuple[Statement, ...]:
+    """Return the permissions of the function that counts which environments are behind.
+
+    It only looks, and may read no value. It may describe every secret of the place: ListSecrets, which has no
+    resources, tells it the same of each. The other arguments are as for `listener`.
+    """
+    return (
+        Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), (secret_resource("*", place),)),
+        Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
+        *_count(convergence_table, place),
+        *([Statement("ListParameters", ("ssm:DescribeParameters",), ("*",))] if parameters else ()),
+        *function(log_group=log_group),
+        *_use_tables(table_key, place),
+    )
+
+
 def announcer(
     place: Place, *, secrets: Sequence[str], marker_table: str, table_key: str | None = None
 ) -> tuple[Statement, ...]:
@@ -263,7 +294,8 @@ def operator(
 ) -> tuple[Statement, ...]:
     """Return the permissions of whoever runs `keyturn status`, `watch` and `doctor`.
 
-    They only look, and allow no read of a value. The arguments are as for `reader` and `listener`.
+    They only look, and allow no read of a secret's value; of the parameters they read those that name the
+    tables. The arguments are as for `reader` and `listener`.
     """
     watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
     tables = [
@@ -273,12 +305,14 @@ def operator(
     functions = (place.arn("lambda", "function:*", "the listener"),)
     rules = (place.arn("events", "rule/*", "the listener's rules"),)
     trails = (place.arn("cloudtrail", "trail/*", "the trails"),)
+    names = [parameter_resource(name, place) for name in (MARKERS_PARAMETER, CONVERGENCE_PARAMETER)]
     return (
         Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), watched),
         Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
+        Statement("FindTables", ("ssm:GetParameter",), names),
         Statement("LookAtTables", _on("dynamodb", LOOKS), tables),
         *((Statement("LookAtExpiry", ("dynamodb:DescribeTimeToLive",), fleet),) if fleet else ()),
-        Statement("ListRulesAndTrails", ("cloudtrail:DescribeTrails", "events:ListRules"), ("*",)),
+        Statement("FindListener", FINDS, ("*",)),
         Statement("LookAtRules", ("events:ListTargetsByRule",), rules),
         Statement("LookAtListener", _on("lambda", ("GetFunctionConfiguration", "GetPolicy")), functions),
         Statement("LookAtTrails", ("cloudtrail:GetTrailStatus",), trails),

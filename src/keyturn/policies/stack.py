@@ -41,6 +41,10 @@ WHEN: Final[Mapping[str, str]] = {
 """Statement -> the template's condition without which it is left out."""
 
 
+WHEN_COUNTING: Final[Mapping[str, str]] = {"ListParameters": "SweepsParameters", "UseTableKey": "HasTableKey"}
+"""The same for the counting function, which is there only if there are reports to count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clause:
     """A statement, and the condition of the template under which it is there; empty means always."""
@@ -60,11 +64,19 @@ def policies() -> Mapping[str, tuple[Clause, ...]]:
         queue=QUEUE,
         table_key=KEY,
     )
+    counter = roles.counter(
+        PLACE,
+        convergence_table=FLEET,
+        parameters=True,
+        log_group="${CounterLog.Arn}",
+        table_key=KEY,
+    )
     reader = roles.marker_reader(
         PLACE, marker_table=TABLE, prefixes=[NAME_PREFIX], convergence_table=FLEET, table_key=KEY
     )
     return {
         "listener": _clauses(listener),
+        "counter": tuple(Clause(one, WHEN_COUNTING.get(one.sid, "")) for one in counter),
         "reader": _clauses(reader),
         "undelivered": _clauses(_undelivered()),
         "trail": _clauses(_trail()),

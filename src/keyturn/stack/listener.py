@@ -14,7 +14,8 @@ from typing import Final
 from keyturn.stack.archives import write_zip
 from keyturn.stack.files import packages
 
-ENTRY: Final = "rotation_listener.handler"
+ENTRIES: Final = ("rotation_listener.handler", "rotation_listener.counter")
+"""The handlers of the two functions: the listener, and the counting of a fleet."""
 
 SIZE_MAX: Final = 100 * 1024
 """The size limit in bytes: a cold start fetches the package."""
@@ -27,9 +28,9 @@ def build(output: Path) -> bytes:
 
 
 def _files() -> Iterator[tuple[Path, Path]]:
-    """Yield every module that the entry point reaches, with the folder of its package."""
+    """Yield every module that the entry points reach, with the folder of its package."""
     sources = packages()
-    waiting, reached = [ENTRY], set[Path]()
+    waiting, reached = [*ENTRIES], set[Path]()
     while waiting:
         name = waiting.pop()
         base = sources.get(name.partition(".")[0])

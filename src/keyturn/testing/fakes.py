@@ -70,6 +70,12 @@ class _Stored:
     values: dict[str, tuple[str | bytes, float]] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
     deleted: bool = False
+    changed_s: float | None = None
+
+    def described(self) -> Described:
+        return Described(
+            self.arn, self.name, dict(self.stages), deleted=self.deleted, changed_s=self.changed_s
+        )
 
 
 class FakeSecretsManager:
@@ -100,6 +106,7 @@ class FakeSecretsManager:
 
     def move(self, name: str, stage: str, version_id: str | None) -> None:
         """Move a label, or remove it with None. AWSPREVIOUS follows AWSCURRENT as on AWS."""
+        self._secrets[name].changed_s = self.clock.wall()
         stages = self._secrets[name].stages
         before = stages.pop(stage, None)
         if version_id is not None:
@@ -141,13 +148,12 @@ class FakeSecretsManager:
 
     def describe(self, secret_id: str) -> Described:
         self.calls["DescribeSecret"] += 1
-        stored = self._stored(secret_id)
-        return Described(stored.arn, stored.name, dict(stored.stages), stored.deleted)
+        return self._stored(secret_id).described()
 
     def list(self) -> Iterator[Described]:
         self.calls["ListSecrets"] += 1
         for stored in self._secrets.values():
-            yield Described(stored.arn, stored.name, dict(stored.stages), stored.deleted)
+            yield stored.described()
 
     def _stored(self, secret_id: str) -> _Stored:
         failure = self.fail(secret_id)

@@ -83,11 +83,12 @@ class Logins:
         known = self.memories.remembered(login, version.identity, is_current=AWSCURRENT in version.stages)
         if known is None:
             return
+        has_try_left = known.tries_left > 0
         known.again += 1
         age_s = known.at.age_s(now_of(login))
         what = f"{_what(login)} tries {version.version_id} again {age_s:.1f} s after it was refused"
         is_time = age_s >= bounds.SETTLE_S or known.may_be_tried_by(login)
-        require(known.again == 1 and is_time, "refusals", f"{what}, for the {known.again}. time")
+        require(has_try_left and is_time, "refusals", f"{what}, for the {known.again}. time")
 
     def _look(self, login: Login, at_s: float) -> None:
         login.looks_s.append(at_s)

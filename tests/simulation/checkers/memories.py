@@ -21,18 +21,25 @@ class Refused:
     """When one process was first refused one version, as AWSCURRENT or not, and how often it tried again.
 
     By the process's own clock, and by the labels that Secrets Manager told it. `logins`: those that were
-    refused it. No marker makes it try again.
+    refused it. `is_unsure`: a login with this version was interrupted before, so that the process may count
+    from an earlier refusal than this one. No marker makes it try again.
     """
 
     at: Instant
     was_current: bool
     had_succeeded: bool
     logins: list[Login] = field(default_factory=list)
+    is_unsure: bool = False
     again: int = 0
+
+    @property
+    def tries_left(self) -> int:
+        """How often it may still be tried: once, and once more if an earlier count may end meanwhile."""
+        return (2 if self.is_unsure else 1) - self.again
 
     def may_be_tried_by(self, login: Login) -> bool:
         """Whether its second try may come at once: it had been right, and was not refused to this login."""
-        return self.had_succeeded and all(one is not login for one in self.logins)
+        return self.is_unsure or (self.had_succeeded and all(one is not login for one in self.logins))
 
 
 @dataclass(slots=True)
@@ -49,7 +56,8 @@ class Memories:
     """The memories of all processes, by what was told to each (true seconds).
 
     `accepted_as`: the number of the last login with a version that was taken. `perhaps`: the versions that a
-    process may remember as last logged in with on a server, after logins that were interrupted.
+    process may remember as last logged in with on a server, after logins that were interrupted. `unsure`:
+    when it was last refused, or tried by a login that was interrupted, since such an interruption.
     """
 
     successes: dict[tuple[str, str, str], Success] = field(default_factory=dict)
@@ -57,12 +65,14 @@ class Memories:
     accepted_as: dict[Key, int] = field(default_factory=dict)
     perhaps: dict[tuple[str, str], set[Identity]] = field(default_factory=dict)
     interrupted_s: dict[str, float] = field(default_factory=dict)
+    unsure: dict[Key, Instant] = field(default_factory=dict)
 
     def forgotten(self, host: str) -> None:
         """A process remembers nothing."""
         self.successes = {key: one for key, one in self.successes.items() if key[0] != host}
         self.refusals = {key: one for key, one in self.refusals.items() if key[0] != host}
         self.accepted_as = {key: one for key, one in self.accepted_as.items() if key[0] != host}
+        self.unsure = {key: one for key, one in self.unsure.items() if key[0] != host}
         self.perhaps = {key: one for key, one in self.perhaps.items() if key[0] != host}
 
     def accepted(self, login: Login, version: SecretVersion, number: int, now_s: float) -> None:
@@ -71,6 +81,7 @@ class Memories:
         self.accepted_as[key] = number
         self.successes[login.reader.host.name, login.server, version.arn] = Success(version, now_s)
         self.refusals.pop(key, None)
+        self.unsure.pop(key, None)
 
     def refused(self, login: Login, version: SecretVersion, tried_after: int, now_s: float) -> None:
         """The server did not take it. It counts for nothing if it took it from others after `tried_after`."""
@@ -84,8 +95,9 @@ class Memories:
             success.refused_s = now_s
         is_current = AWSCURRENT in version.stages
         known = self.remembered(login, version.identity, is_current=is_current)
+        is_unsure = self._still_unsure(login, key)
         if known is None:
-            known = Refused(now_of(login), is_current, had_succeeded=accepted_as > 0)
+            known = Refused(now_of(login), is_current, accepted_as > 0, is_unsure=is_unsure)
             self.refusals[key] = known
         elif known.again:
             self.accepted_as.pop(key, None)
@@ -96,8 +108,10 @@ class Memories:
         host = login.reader.host.name
         self.interrupted_s[host] = now_s
         for identity in login.tried:
-            self.refusals.pop(_key(login, identity), None)
-            self.accepted_as.pop(_key(login, identity), None)
+            key = _key(login, identity)
+            self.refusals.pop(key, None)
+            self.accepted_as.pop(key, None)
+            self.unsure[key] = now_of(login)
             success = self.successes.pop((host, login.server, identity[0]), None)
             known = {identity} if success is None else {identity, success.version.identity}
             self.perhaps.setdefault((host, login.server), set()).update(known)
@@ -105,6 +119,14 @@ class Memories:
     def is_unsure(self, login: Login) -> bool:
         """Return True if a login was interrupted lately: it may have spent the second try of a version."""
         return login.begun_s - self.interrupted_s.get(login.reader.host.name, -NEVER_S) < REFUSED_S
+
+    def _still_unsure(self, login: Login, key: Key) -> bool:
+        """Whether its process may count from an earlier refusal, so that this one begins no count."""
+        before, now = self.unsure.get(key), now_of(login)
+        if before is None or before.age_s(now) >= REFUSED_S:
+            return False
+        self.unsure[key] = now
+        return True
 
     def success(self, login: Login, arn: str) -> Success | None:
         """Return the last login with this secret on the login's server."""

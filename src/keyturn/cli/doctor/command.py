@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import click
 
-from keyturn.aws.clients import region_of
-from keyturn.aws.faults import fault_of
+from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, region_of
+from keyturn.aws.faults import Fault, FaultKind, fault_of
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
 from keyturn.cli.doctor import events, network, reading, table
-from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject, examined
+from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
+from keyturn.cli.doctor.running import WITHIN_S, side_by_side
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
+from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import SystemClock, environment
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
@@ -36,14 +38,11 @@ def command(
     """Find what is missing or wrong, and say what to do about it.
 
     Run it with the role of a reader to check that role's rights, and as an operator to check the rest. What a
-    role may not look at is reported as unknown. The command changes nothing and reads no secret's value.
-    Exits with 1 if anything is wrong, else with 3 if anything is unknown.
+    role may not look at, or what does not answer within 10 s, is reported as unknown. The command changes
+    nothing and reads no secret's value. Exits with 1 if anything is wrong, else with 3 if anything is
+    unknown.
     """
-    aws = Clients(account)
-    region = region_of(aws.client("dynamodb")) or ""
-    around = network.Surroundings(environment(), aws.endpoint, network.addresses)
-    subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
-    findings = diagnose(subject, about_network=network.checks_of(around))
+    findings = examine(account, secrets, convergence)
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})
     else:
@@ -51,12 +50,31 @@ def command(
     ctx.exit(exit_code(findings))
 
 
-def diagnose(subject: Subject, *, about_network: Mapping[str, Check] | None = None) -> list[Finding]:
-    """Run each check and return its finding."""
+def examine(account: Account, secrets: Sequence[str], convergence: str | None) -> list[Finding]:
+    """Return the finding of each check; the only finding if no client can be made."""
+    aws = Clients(account.region)
+    try:
+        region = region_of(aws.client("dynamodb")) or ""
+    except ConfigurationError as error:
+        what, _, fix = str(error).partition("; ")
+        return [wrong("clients", Cause.NO_CLIENT, what, fix)]
+    around = network.Surroundings(environment(), aws.endpoint, network.addresses)
+    subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
+    return diagnose(subject, about_network=network.checks_of(around))
+
+
+def diagnose(
+    subject: Subject,
+    *,
+    about_network: Mapping[str, Check] | None = None,
+    monotonic: Callable[[], float] = SystemClock.monotonic,
+    within_s: float = WITHIN_S,
+) -> list[Finding]:
+    """Run all checks and return the finding of each."""
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
     checks = {**(about_network or {}), **CHECKS, **about_reports, **about_secrets}
-    return [examined(name, check, subject) for name, check in checks.items()]
+    return side_by_side(checks, subject, monotonic, within_s)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -74,26 +92,41 @@ def document(finding: Finding) -> dict[str, str]:
         "level": finding.level.value,
         "what": finding.what,
         "fix": finding.fix,
+        "cause": finding.cause.value if finding.cause is not None else "",
     }
+
+
+COLUMNS: Mapping[str, str] = {
+    "level": "",
+    "check": "check",
+    "what": "finding",
+    "fix": "what to do",
+    "cause": "cause",
+}
+"""Field of the document -> heading of its column."""
 
 
 def show(findings: Sequence[Finding]) -> None:
     """Print the findings as a table."""
-    rows = [(one.level.value, one.check, one.what, one.fix) for one in findings]
-    console().print(table_of("", ("", "check", "finding", "what to do"), rows))
+    rows = [tuple(document(one)[name] for name in COLUMNS) for one in findings]
+    console().print(table_of("", tuple(COLUMNS.values()), rows))
+    if any(one.cause is not None for one in findings):
+        console().print("keyturn help runbook has a section on each cause")
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
     """Calls AWS through botocore and tries each call once, so that an unreachable endpoint is found soon."""
 
-    account: Account
+    region: str | None
+    factory: ClientFactory = field(default_factory=ClientFactory)
     made: dict[str, object] = field(default_factory=dict)
 
     def client(self, service: str) -> object:
         """Return the client of this service. It is made at the first call."""
         if service not in self.made:
-            self.made[service] = self.account.client(service, attempts=1)
+            client = self.factory.make(service, SECRETS_TIMEOUTS_S, self.region, attempts=1)
+            self.made.setdefault(service, client)
         return self.made[service]
 
     def endpoint(self, service: str) -> str:
@@ -105,7 +138,7 @@ class Clients:
         """Call an operation. See `Aws.call`."""
         from botocore import xform_name
 
-        client = self.client(service)
+        client = self._client_or_refusal(service, operation)
         method: object = getattr(client, xform_name(operation))
         if not callable(method):
             raise TypeError(f"{service} has no {operation}")
@@ -117,3 +150,10 @@ class Clients:
                 f"{service}:{operation}", fault_of(error), self.endpoint(service)
             ) from error
         return answer
+
+    def _client_or_refusal(self, service: str, operation: str) -> object:
+        try:
+            return self.client(service)
+        except ConfigurationError as error:
+            fault = Fault(FaultKind.FOREIGN, type(error).__name__, str(error))
+            raise RefusedCallError(f"{service}:{operation}", fault) from error

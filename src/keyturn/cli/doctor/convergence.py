@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from keyturn.aws.answers import mapping
-from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor.finding import (
+    Cause,
+    Check,
+    Finding,
+    Level,
+    RefusedCallError,
+    Subject,
+    unknown,
+    wrong,
+)
 from keyturn.cli.doctor.table import shape_of
 from keyturn.convergence.table import EXPIRES
 
@@ -31,8 +41,11 @@ def checks_of(table: str) -> Mapping[str, Check]:
         if life.get("TimeToLiveStatus") in ("ENABLED", "ENABLING") and life.get("AttributeName") == EXPIRES:
             return found
         what = f"{table} never deletes reports that have ended: Time to Live is not on for {EXPIRES}"
-        fix = f"run aws dynamodb update-time-to-live for {EXPIRES}; until then the table only grows"
-        return Finding("convergence", Level.WRONG, what, fix)
+        fix = (
+            f"aws dynamodb update-time-to-live --table-name {shlex.quote(table)} "
+            f"--time-to-live-specification Enabled=true,AttributeName={EXPIRES}"
+        )
+        return wrong("convergence", Cause.NO_EXPIRY, what, fix)
 
     def report(subject: Subject) -> Finding:
         """Check that this role may report."""
@@ -47,7 +60,8 @@ def checks_of(table: str) -> Mapping[str, Check]:
             subject.aws.call("dynamodb", operation, TableName=table, **request)
         except RefusedCallError as refused:
             if refused.fault.code == "ResourceNotFoundException":
-                return Finding(name, Level.UNKNOWN, "there is no convergence table to check this on", _DEPLOY)
+                what = "there is no convergence table to check this on"
+                return unknown(name, Cause.NO_TABLE, what, _DEPLOY)
             if refused.fault.code != "ConditionalCheckFailedException":
                 raise
         return Finding(name, Level.OK, f"this role may {name} which versions are held")

@@ -1,4 +1,4 @@
-"""A finding, and the translation of a refused call into a finding."""
+"""A finding with its cause, and the translation of a refused call into a finding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeAlias
 
-from keyturn.aws.answers import mappings
 from keyturn.aws.faults import Fault, FaultKind
 
 NEEDED_BY_READERS: Final = frozenset(
@@ -15,6 +14,9 @@ NEEDED_BY_READERS: Final = frozenset(
 )
 """Readers need these actions, so their denial is wrong. A denial of any other action only limits the doctor.
 """
+
+REACHED_BY_READERS: Final = frozenset({"dynamodb", "secretsmanager"})
+"""Readers need an answer of these services. A network without a way to any other only limits the doctor."""
 
 _SKEWED: Final = ("RequestTimeTooSkewed", "Signature expired", "Signature not yet current")
 
@@ -31,14 +33,62 @@ class Level(Enum):
     WRONG = "wrong"
 
 
+class Cause(Enum):
+    """Why a finding is not ok. Each cause has a section of its name in `docs/runbook.md`, with the remedy."""
+
+    NO_CLIENT = "no-client"
+    NAME_NOT_RESOLVED = "name-not-resolved"
+    BY_PROXY = "by-proxy"
+    OTHER_REGION = "other-region"
+    OTHER_ACCOUNT = "other-account"
+    NO_TABLE = "no-table"
+    OTHER_KEY = "other-key"
+    TABLE_NOT_ACTIVE = "table-not-active"
+    NO_HEAD = "no-head"
+    MISSHAPEN_HEAD = "misshapen-head"
+    NEVER_SWEPT = "never-swept"
+    SWEEP_STOPPED = "sweep-stopped"
+    COPY_NOT_SWEPT = "copy-not-swept"
+    EARLIER_WRITER = "earlier-writer"
+    NO_DATE = "no-date"
+    WRONG_CLOCK = "wrong-clock"
+    NO_RULE = "no-rule"
+    NO_SCHEDULE = "no-schedule"
+    RULE_DISABLED = "rule-disabled"
+    NO_TARGET = "no-target"
+    NO_FUNCTION = "no-function"
+    OTHER_TABLE = "other-table"
+    NO_PERMISSION = "no-permission"
+    NO_TRAIL = "no-trail"
+    NO_EXPIRY = "no-expiry"
+    MISSING_SECRET = "missing-secret"  # noqa: S105 # it is the name of a section
+    DENIED = "denied"
+    NO_CREDENTIALS = "no-credentials"
+    NO_ANSWER = "no-answer"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+    NOT_LOOKED_AT = "not-looked-at"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found, and what to do about it. An empty `fix` means that there is nothing to do."""
+    """What a check found, what to do about it, and why. If it is ok, it has neither `fix` nor `cause`."""
 
     check: str
     level: Level
     what: str
     fix: str = ""
+    cause: Cause | None = None
+
+
+def wrong(check: str, cause: Cause, what: str, fix: str) -> Finding:
+    """Return the finding of something that needs the fix."""
+    return Finding(check, Level.WRONG, what, fix, cause)
+
+
+def unknown(check: str, cause: Cause, what: str, fix: str) -> Finding:
+    """Return the finding of something that could not be looked at."""
+    return Finding(check, Level.UNKNOWN, what, fix, cause)
 
 
 class RefusedCallError(Exception):
@@ -86,39 +136,61 @@ def refusal(name: str, refused: RefusedCallError) -> Finding:
     """Return the finding for a call that was refused or not answered."""
     action, fault = refused.action, refused.fault
     if any(sign in str(fault) for sign in _SKEWED):
-        return Finding(name, Level.WRONG, f"this host's clock is wrong ({fault})", "set it by NTP")
+        return wrong(name, Cause.WRONG_CLOCK, f"this host's clock is wrong ({fault})", SET_CLOCK)
     match fault.kind:
         case FaultKind.DENIED:
             level = Level.WRONG if action in NEEDED_BY_READERS else Level.UNKNOWN
-            return Finding(
-                name, level, f"this role may not call {action}", f"allow {action}: {_policy(action)}"
-            )
+            what, fix = f"this role may not call {action}", f"allow {action}: {_policy(action)}"
+            return Finding(name, level, what, fix, Cause.DENIED)
         case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
             what = f"{action}: no valid credentials ({fault.code})"
-            return Finding(name, Level.WRONG, what, "check the role or profile, and when its session ends")
+            fix = "check the role or profile, and when its session ends"
+            return wrong(name, Cause.NO_CREDENTIALS, what, fix)
         case FaultKind.UNAVAILABLE if not fault.status:
-            fix = "check the network path (VPC endpoint, DNS, proxy), the Region and AWS_ENDPOINT_URL"
-            return Finding(name, Level.WRONG, f"{refused.endpoint} does not answer ({fault.code})", fix)
+            return _unanswered(name, refused)
         case FaultKind.THROTTLED:
-            return Finding(name, Level.UNKNOWN, f"{action} was throttled", "try again")
-    return Finding(
-        name, Level.UNKNOWN, f"{action} failed: {fault}", "try again; if it fails again, the message says why"
-    )
+            return unknown(name, Cause.THROTTLED, f"{action} was throttled", "try again")
+    fix = "try again; if it fails again, the message says why"
+    return unknown(name, Cause.FAILED, f"{action} failed: {fault}", fix)
+
+
+def _unanswered(name: str, refused: RefusedCallError) -> Finding:
+    """Return the finding for an endpoint that does not answer."""
+    what = f"{refused.endpoint} does not answer ({refused.fault.code})"
+    if refused.action.partition(":")[0] in REACHED_BY_READERS:
+        return wrong(name, Cause.NO_ANSWER, what, CHECK_NETWORK)
+    fix = "nothing for a reader, which does not call it; to look at this, run keyturn doctor elsewhere"
+    return unknown(name, Cause.NO_ANSWER, what, fix)
+
+
+SET_CLOCK: Final = "set it by NTP (169.254.169.123 on EC2)"
+CHECK_NETWORK: Final = "check the network path (VPC endpoint, DNS, proxy), the Region and AWS_ENDPOINT_URL"
 
 
 def _policy(action: str) -> str:
     if action in NEEDED_BY_READERS:
         return "keyturn policy reader prints what a reader needs"
-    return "only keyturn doctor needs it, readers do not"
+    return "only keyturn doctor needs it, readers do not; keyturn policy operator prints all that it needs"
 
 
 def pages(
-    aws: Aws, service: str, operation: str, listed: str, **request: object
-) -> Iterator[Mapping[str, object]]:
-    """Yield the entries of a list, page by page."""
+    aws: Aws,
+    service: str,
+    operation: str,
+    listed: str,
+    *,
+    marker: tuple[str, str] = ("NextToken", "NextToken"),
+    **request: object,
+) -> Iterator[object]:
+    """Yield the entries of a list, page by page.
+
+    `marker` has the names of the field that says where the next page begins: in the request, in the answer.
+    """
+    asked, answered = marker
     while True:
         answer = aws.call(service, operation, **request)
-        yield from mappings(answer.get(listed))
-        if not answer.get("NextToken"):
+        entries = answer.get(listed)
+        yield from entries if isinstance(entries, list) else ()
+        if not answer.get(answered):
             return
-        request["NextToken"] = answer["NextToken"]
+        request[asked] = answer[answered]

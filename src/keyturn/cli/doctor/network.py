@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from keyturn.cli.doctor.finding import Check, Finding, Level, Subject
+from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, Subject, wrong
 
 NETWORK: Final = "network"
 """The name of the check."""
@@ -74,11 +74,12 @@ def _by_proxy(environment: Mapping[str, str], urls: Mapping[str, str]) -> Findin
         shown = " and ".join(dict.fromkeys(map(_shown, through.values())))
         what = f"calls of {' and '.join(through)} go through the proxy {shown}"
         fix = f"for VPC endpoints name these hosts in NO_PROXY ({_PAGE}); the proxy must pass on Date"
-        return Finding(NETWORK, Level.NOTE, what, fix)
+        return Finding(NETWORK, Level.NOTE, what, fix, Cause.BY_PROXY)
     proxy = _proxy(environment, f"http://{INSTANCE_METADATA}")
     if proxy:
         what = f"the credentials of an EC2 instance are asked for through the proxy {_shown(proxy)}"
-        return Finding(NETWORK, Level.NOTE, what, f"name {INSTANCE_METADATA} in NO_PROXY, if this is one")
+        fix = f"name {INSTANCE_METADATA} in NO_PROXY, if this is one"
+        return Finding(NETWORK, Level.NOTE, what, fix, Cause.BY_PROXY)
     return None
 
 
@@ -88,7 +89,7 @@ def _unresolved(host: str, environment: Mapping[str, str]) -> Finding:
         fix = f"{' and '.join(on)} asks for this name; not every Region has it ({_PAGE})"
     else:
         fix = f"check the name server, DNS support of the VPC, and the Region ({_PAGE})"
-    return Finding(NETWORK, Level.WRONG, f"the name {host} is not resolved here", fix)
+    return wrong(NETWORK, Cause.NAME_NOT_RESOLVED, f"the name {host} is not resolved here", fix)
 
 
 def _kind(found: Sequence[str]) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from keyturn.aws.answers import answered_at_of, mapping, mappings
 from keyturn.cache.limits import DEFAULTS
-from keyturn.cli.doctor.finding import Check, Finding, Level, RefusedCallError, Subject
+from keyturn.cli.doctor.finding import (
+    SET_CLOCK,
+    Cause,
+    Check,
+    Finding,
+    Level,
+    RefusedCallError,
+    Subject,
+    unknown,
+    wrong,
+)
 from keyturn.markers.schema import HEAD_KEY, head_key, head_of
 
 CLOCK_SKEW_MAX_S = 60.0
@@ -16,7 +27,7 @@ AWS refuses what is signed 300 s off (Signature Version 4). A clock that is 60 s
 """
 
 _HEAD = {"pk": {"S": HEAD_KEY}}
-_DEPLOY = "deploy the stack (keyturn help operations), or correct KEYTURN_MARKER_TABLE and the Region"
+_DEPLOY = "correct KEYTURN_MARKER_TABLE or the Region; if nothing is deployed there: keyturn help operations"
 OTHERS_S = 86_400.0
 """For how long the doctor remembers a writer of an earlier version: functions may announce once a day."""
 
@@ -26,16 +37,30 @@ _SWEEP = "run keyturn sweep, and see the findings about the schedule and the lis
 
 def shape(subject: Subject) -> Finding:
     """Check that the table exists, is active, and has the String `pk` as its only key."""
-    return shape_of("table", subject, subject.table, _DEPLOY)
+    return shape_of(
+        "table", subject, subject.table, f"{_DEPLOY}; if it was deleted: {_create(subject.table)}"
+    )
+
+
+def _create(table: str) -> str:
+    """Return the command that makes a table of this name again."""
+    name = table.rpartition("/")[2]
+    return (
+        f"aws dynamodb create-table --table-name {shlex.quote(name)} --billing-mode PAY_PER_REQUEST "
+        "--attribute-definitions AttributeName=pk,AttributeType=S --key-schema AttributeName=pk,KeyType=HASH"
+    )
 
 
 def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
-    """Check that this table exists, is active, and has the single key that keyturn's tables have."""
+    """Check that this table exists, is active, and has the single key that keyturn's tables have.
+
+    `deploy` is what to do if it does not exist.
+    """
     try:
         answer = subject.aws.call("dynamodb", "DescribeTable", TableName=table)
     except RefusedCallError as refused:
         if refused.fault.code == "ResourceNotFoundException":
-            return Finding(check, Level.WRONG, f"there is no table {table} in {subject.region}", deploy)
+            return wrong(check, Cause.NO_TABLE, f"there is no table {table} in {subject.region}", deploy)
         raise
     found = mapping(answer.get("Table"))
     keys = [(one.get("AttributeName"), one.get("KeyType")) for one in mappings(found.get("KeySchema"))]
@@ -43,32 +68,33 @@ def shape_of(check: str, subject: Subject, table: str, deploy: str) -> Finding:
     if keys != [("pk", "HASH")] or types.get("pk") != "S":
         shown = ", ".join(f"{name} ({types.get(name)}, {kind})" for name, kind in keys)
         what = f"its key is {shown}, not the String pk alone: keyturn did not make this table"
-        return Finding(check, Level.WRONG, what, deploy)
+        return wrong(check, Cause.OTHER_KEY, what, "give the name of a table that keyturn's stack made")
     if found.get("TableStatus") != "ACTIVE":
         what = f"the table's status is {found.get('TableStatus')}"
-        return Finding(check, Level.WRONG, what, "wait until it is ACTIVE, or find out why it is not")
+        fix = f"aws dynamodb wait table-exists --table-name {shlex.quote(table)}"
+        return wrong(check, Cause.TABLE_NOT_ACTIVE, what, fix)
     return Finding(check, Level.OK, f"{table} is there and of the right shape")
 
 
 def head(subject: Subject) -> Finding:
     """Check that there is a head, and that the last sweep is recent enough for markers to count."""
-    answer = _read_head(subject) or {}
+    answer = _read_head(subject)
+    if answer is None:
+        return unknown("head", Cause.NO_TABLE, "there is no table that could have a head", _DEPLOY)
     found = head_of(answer.get("Item"), answered_at_of(answer))
     if not answer.get("Item"):
-        return Finding(
-            "head", Level.WRONG, "the table has no head: nothing was ever written or swept here", _SWEEP
-        )
+        what = "the table has no head: nothing was ever written or swept here"
+        return wrong("head", Cause.NO_HEAD, what, _SWEEP)
     if found is None:
         what = "the head is misshapen or swept in the future, so readers ignore it"
-        return Finding("head", Level.WRONG, what, _SWEEP + "; the next sweep repairs it")
+        return wrong("head", Cause.MISSHAPEN_HEAD, what, _SWEEP + "; the next sweep repairs it")
     age_s = found.swept_age_s
     if age_s is None:
-        return Finding(
-            "head", Level.WRONG, "the table was never swept, so no marker counts as complete", _SWEEP
-        )
+        what = "the table was never swept, so no marker counts as complete"
+        return wrong("head", Cause.NEVER_SWEPT, what, _SWEEP)
     if age_s >= DEFAULTS.lease_s:
         what = f"swept as of {age_s:.0f} s ago, and a lease lasts {DEFAULTS.lease_s:.0f} s: the sweep stopped"
-        return Finding("head", Level.WRONG, what, _SWEEP)
+        return wrong("head", Cause.SWEEP_STOPPED, what, _SWEEP)
     if found.copies > 1:
         return _copies(subject, found.copies, age_s)
     return Finding("head", Level.OK, f"swept as of {age_s:.0f} s ago; a lease lasts {DEFAULTS.lease_s:.0f} s")
@@ -82,7 +108,7 @@ def _copies(subject: Subject, copies: int, age_s: float) -> Finding:
         copy_age_s = found.swept_age_s if found is not None else None
         if copy_age_s is None or copy_age_s >= DEFAULTS.lease_s:
             what = f"copy {copy} of {copies} heads is not there or not swept: its readers are not covered"
-            return Finding("head", Level.WRONG, what, _SWEEP)
+            return wrong("head", Cause.COPY_NOT_SWEPT, what, _SWEEP)
     what = f"{copies} copies, swept as of {age_s:.0f} s ago; a lease lasts {DEFAULTS.lease_s:.0f} s"
     return Finding("head", Level.OK, what)
 
@@ -92,12 +118,13 @@ def writers(subject: Subject) -> Finding:
     answer = _read_head(subject) or {}
     found = head_of(answer.get("Item"), answered_at_of(answer))
     if found is None or found.answered_at_s is None:
-        return Finding("writers", Level.UNKNOWN, "there is no head that tells of writers", _SWEEP)
+        return unknown("writers", Cause.NO_HEAD, "there is no head that tells of writers", _SWEEP)
     untracked_at_s = found.untracked_at_s
     if untracked_at_s is not None and found.answered_at_s - untracked_at_s < OTHERS_S:
-        ago_s = found.answered_at_s - untracked_at_s
+        # The Date header is cut off to whole seconds, so it may be of before the write.
+        ago_s = max(found.answered_at_s - untracked_at_s, 0.0)
         what = f"a writer of an earlier version wrote some {ago_s:.0f} s ago; it moves no slot and no copy"
-        return Finding("writers", Level.WRONG, what, _UPDATE)
+        return wrong("writers", Cause.EARLIER_WRITER, what, _UPDATE)
     return Finding("writers", Level.OK, "every writer of the last day moves the slots of the head")
 
 
@@ -108,7 +135,7 @@ def batches(subject: Subject) -> Finding:
         subject.aws.call("dynamodb", "BatchGetItem", RequestItems=request)
     except RefusedCallError as refused:
         if refused.fault.code == "ResourceNotFoundException":
-            return Finding("markers", Level.UNKNOWN, "there is no table to read markers from", _DEPLOY)
+            return unknown("markers", Cause.NO_TABLE, "there is no table to read markers from", _DEPLOY)
         raise
     return Finding("markers", Level.OK, "this role may read several markers together")
 
@@ -119,17 +146,17 @@ def clock(subject: Subject) -> Finding:
     answer = _read_head(subject)
     after_s = subject.wall()
     if answer is None:
-        return Finding("clock", Level.UNKNOWN, "there is no table whose answers have a date", _DEPLOY)
+        return unknown("clock", Cause.NO_TABLE, "there is no table whose answers have a date", _DEPLOY)
     date_s = answered_at_of(answer)
     if date_s is None:
         what = "DynamoDB's answer has no Date header, so keyturn cannot measure a marker's age"
-        return Finding("clock", Level.WRONG, what, "let the proxy in between pass on the header")
+        return wrong("clock", Cause.NO_DATE, what, "let the proxy in between pass on the header")
     # The header is the time of some moment during the call, cut off to whole seconds.
     skew_s = max(before_s - (date_s + 1), date_s - after_s, 0.0)
     if skew_s > CLOCK_SKEW_MAX_S:
         way = "ahead of" if before_s > date_s else "behind"
         what = f"this host's clock is {skew_s:.0f} s {way} AWS's, which refuses what is 300 s off"
-        return Finding("clock", Level.WRONG, what, "set it by NTP (169.254.169.123 on EC2)")
+        return wrong("clock", Cause.WRONG_CLOCK, what, SET_CLOCK)
     return Finding("clock", Level.OK, "this host's clock agrees with AWS's")
 
 

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from keyturn.cli.output import named
 from keyturn.cli.status.overview import Compared, Overview, is_comparable
 from keyturn.convergence.counting import Convergence, Holders, counted, living
 from keyturn.convergence.table import ReportsRead
-from keyturn.model.instant import Clock
 from keyturn.model.versions import AWSCURRENT
-
-LOOK_EVERY_S = 5.0
-"""Seconds between two looks of `--wait`, the same as a reader's check interval."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The environments whose reports count at `now_s` (the table's clock), and each secret that they hold.
 
-    `truncated` counts environments that hold more than fits a report, `unusable` items that are no reports.
+    `reporting` is the number that `--expect` counts: all environments or, where secrets are named, those that
+    hold the secret that the fewest hold. `truncated` counts environments that hold more than fits a report,
+    `unusable` items that are no reports.
     """
 
     secrets: tuple[Convergence, ...]
     environments: int
+    reporting: int
     truncated: int
     unusable: int
     now_s: float
@@ -50,9 +46,11 @@ def fleet_of(read: ReportsRead, overview: Overview, now_s: float, *, all_secrets
     now_s = read.answered_at_s if read.answered_at_s is not None else now_s
     reports, truth = living(read.reports, now_s), {one.key: _current(one) for one in overview.secrets}
     every = counted(reports, truth)
+    shown = tuple(one for one in every if (one.holders if all_secrets else one.key in truth))
     return Fleet(
-        secrets=tuple(one for one in every if (one.holders if all_secrets else one.key in truth)),
+        secrets=shown,
         environments=len(reports),
+        reporting=len(reports) if all_secrets else min((one.environments for one in shown), default=0),
         truncated=sum(bool(one.left_out) for one in reports),
         unusable=read.unusable,
         now_s=now_s,
@@ -66,29 +64,6 @@ def _current(one: Compared) -> str | None:
     if one.marker is None or is_comparable(one.marker):
         return None
     return one.marker.stages.get(AWSCURRENT)
-
-
-def waited(
-    look: Callable[[], _T],
-    is_done: Callable[[_T], bool],
-    wait_s: float,
-    *,
-    clock: Clock,
-    sleep: Callable[[float], None],
-    tell: Callable[[_T], None],
-) -> _T:
-    """Look again and again, and return the first look that is done, or the last look when `wait_s` is over.
-
-    Calls `tell` after each look but the last.
-    """
-    until_s = clock.monotonic() + wait_s
-    while True:
-        seen = look()
-        left_s = until_s - clock.monotonic()
-        if is_done(seen) or left_s <= 0:
-            return seen
-        tell(seen)
-        sleep(min(LOOK_EVERY_S, left_s))
 
 
 # The functions below put a fleet into words.
@@ -118,8 +93,13 @@ def rows(fleet: Fleet) -> Iterator[tuple[str, str, str, str]]:
     for one in fleet.secrets:
         yield named(one.key), headline(one), "", ""
         for some in one.behind if one.current is not None else ():
-            age_s = max(0.0, fleet.now_s - some.reported_at_s)
-            yield "", f"{some.environments} behind on {some.version_id}", labels(some), f"{age_s:.0f} s ago"
+            age = f"{_age_s(some, fleet.now_s):.0f} s ago"
+            yield "", f"{some.environments} behind on {some.version_id}", labels(some), age
+
+
+def _age_s(some: Holders, now_s: float) -> float:
+    """Return how old the last report is. An environment's clock may be ahead of the table's."""
+    return max(0.0, now_s - some.reported_at_s)
 
 
 def notes(fleet: Fleet) -> Iterator[str]:
@@ -156,7 +136,7 @@ def _secret(one: Convergence, now_s: float) -> Mapping[str, object]:
                 "environments": some.environments,
                 "labels": dict(some.labels),
                 "reported_at_s": some.reported_at_s,
-                "reported_age_s": now_s - some.reported_at_s,
+                "reported_age_s": _age_s(some, now_s),
             }
             for some in one.holders
         ],
