@@ -49,7 +49,7 @@ FUNCTION = {
 def of_stack(template: Template) -> dict[str, object]:
     """What a template describes, in words that the three have in common."""
     every = template["Resources"].values()
-    (function,) = of_type(template, "AWS::Lambda::Function").values()
+    function = of_type(template, "AWS::Lambda::Function")["Listener"]
     variables = cast("Mapping[str, object]", at(function, "Environment.Variables"))
     return {
         "kinds": Counter(
