@@ -15,7 +15,7 @@ import pytest
 
 from keyturn.testing.embedded import EmbeddedAws
 from tests.infra.cdk import Template, plain_stack
-from tests.infra.test_terraform import COUNTERPARTS, PARTS, module, of_type, terraform, values_of
+from tests.infra.test_terraform import COUNTERPARTS, PARTS, by_default, module, of_type, terraform, values_of
 from tests.listener.test_events import at
 from tests.servers.fixtures import use
 from tests.templates import read_template
@@ -25,7 +25,12 @@ __all__ = ["module"]
 
 pytestmark = pytest.mark.e2e
 
-CHOSEN = {"listener_zip": "listener.zip", "parameter_prefixes": ["/prod/"], "convergence": True}
+CHOSEN = {
+    "listener_zip": "listener.zip",
+    "parameter_prefixes": ["/prod/"],
+    "convergence": True,
+    "dashboard": True,
+}
 """What makes the module have every resource that the template has under a condition, but for the trail."""
 
 ALARM = {
@@ -60,7 +65,7 @@ def of_stack(template: Template) -> dict[str, object]:
             for name, rule in of_type(template, "AWS::Events::Rule").items()
         },
         "alarms": {
-            name: [alarm[field] for field in ALARM]
+            name: [by_default(template, alarm[field]) for field in ALARM]
             for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items()
         },
         "metrics": {
