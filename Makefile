@@ -8,6 +8,8 @@ ARGS   ?=
 QUICK  ?=
 RIE    := build/bench/rie
 SAM    := build/sam
+CDK    := build/cdk
+SCAN   := build/scan
 SIDECAR := build/sidecar
 DRIVERS := build/drivers
 PROSE  := build/prose
@@ -39,13 +41,13 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;0BSD;Mozilla;MPL-2
 # they share servers, and the files keep the order that tests/conftest.py gives them. Faults, servers,
 # terraform and the site have targets of their own.
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --ignore=tests/faults \
-  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/servers --ignore=tests/site
+  --ignore-glob='tests/infra/test_terraform*.py' --ignore=tests/infra/test_cdk.py --ignore=tests/infra/test_same_resources.py --ignore=tests/servers --ignore=tests/site
 # Without its cache pytest would rewrite every test file in each worker and run.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform sam sidecar soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform scan cdk sam sidecar soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +95,12 @@ terraform: $(STAMP) ## check infra/terraform: valid, as the templates, applied a
 
 sam: $(STAMP) $(SAM)/.installed ## validate and deploy both templates by the SAM CLI, which it installs into build/
 	PATH="$(CURDIR)/$(SAM)/bin:$$PATH" KEYTURN_TEST_SAM=required $(RUN) -m pytest tests/infra/test_sam.py $(ARGS)
+
+scan: $(STAMP) $(SCAN)/.installed ## look for what is unsafe in infra by checkov, which it installs; explained in infra/findings.toml
+	$(RUN) -m tools.scan $(SCAN)/bin/checkov
+
+cdk: $(STAMP) $(CDK)/.installed ## synthesise infra/cdk without network, compare and deploy it; 4 minutes, needs npm
+	KEYTURN_TEST_CDK=$(CDK) $(RUN) -m pytest tests/infra/test_cdk.py tests/infra/test_same_resources.py $(ARGS)
 
 sidecar: $(STAMP) $(SIDECAR)/.installed ## judge the files of docs/sidecar.md by tools that it installs into build/
 	PATH="$(CURDIR)/$(SIDECAR)/bin:$$PATH" KEYTURN_TEST_SIDECAR=required $(RUN) -m pytest tests/serve/test_sidecar.py $(ARGS)
@@ -148,6 +156,7 @@ lint: $(STAMP) ## check style, format, types and the templates
 	$(VENV)/bin/basedpyright --pythonpath $(RUN)
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m tools.stack_policies --check
+	$(RUN) -m tools.terraform_docs --check
 	$(RUN) -m tools.stack_dashboard --check
 	$(VENV)/bin/cfn-lint infra/template.yaml infra/rotation.yaml examples/template.yaml
 
@@ -179,6 +188,22 @@ $(RIE): $(STAMP)
 $(SAM)/.installed: constraints.txt
 	@$(PYTHON) -m venv --clear $(SAM)
 	@$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^aws-sam-cli==' constraints.txt)
+	@touch $@
+
+# An environment of its own: checkov brings a hundred packages.
+$(SCAN)/.installed: constraints.txt
+	@$(PYTHON) -m venv --clear $(SCAN)
+	@$(SCAN)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^checkov==' constraints.txt)
+	@touch $@
+
+# An environment of its own: the CDK for Python is 100 MB.
+$(CDK)/.installed: pyproject.toml constraints.txt tools/cdk/package.json
+	@$(PYTHON) -m venv --clear $(CDK)
+	@$(CDK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling
+	@$(CDK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
+	  --editable '.[cdk,cli]'
+	@cp tools/cdk/package.json $(CDK)
+	@npm install --prefix $(CDK) --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # An environment of its own: keyturn needs none of it.

@@ -17,6 +17,7 @@ from moto import mock_aws
 from benchmarks.aws import NAME, TABLE
 from benchmarks.prices import (
     CLOUDWATCH_ALARM,
+    CLOUDWATCH_COMPOSITE_ALARM,
     CLOUDWATCH_METRIC,
     LAMBDA_GB_S,
     LAMBDA_REQUEST,
@@ -69,6 +70,9 @@ ALARMS: Final = 11
 METRICS: Final = 2
 WATCHING: Final = ALARMS * CLOUDWATCH_ALARM + METRICS * CLOUDWATCH_METRIC
 """The price of monitoring the listener as the template deploys it, in dollars a month."""
+
+TELLING: Final = CLOUDWATCH_ALARM + CLOUDWATCH_COMPOSITE_ALARM
+"""The price of the two alarms more that a stack with a topic has."""
 
 PAGE: Final = 100
 MARKER_BYTES: Final = 700

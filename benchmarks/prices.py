@@ -46,6 +46,7 @@ DELIVERY: Final = 1.00 / 1e6
 SQS_REQUEST: Final = 0.40 / 1e6
 S3_EXPRESS_GET: Final = 0.03 / 1e6
 CLOUDWATCH_ALARM: Final = 0.10
+CLOUDWATCH_COMPOSITE_ALARM: Final = 0.50
 CLOUDWATCH_METRIC: Final = 0.30
 """The price of a metric a month. Ten alarms and ten metrics are free in an account."""
 

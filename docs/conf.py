@@ -31,6 +31,8 @@ nitpick_ignore_regex = [
 highlight_language = "text"
 myst_heading_anchors = 4
 
+# Large, and not needed to read the signatures.
+autodoc_mock_imports = ["aws_cdk", "constructs"]
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_typehints_format = "short"

@@ -16,6 +16,7 @@ ROOT: Final = Path(__file__).parents[1]
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("keyturn.integrations.aiohttp",),
     "asyncpg": ("keyturn.integrations.asyncpg",),
+    "cdk": ("keyturn.cdk",),
     "cli": ("keyturn.cli",),
     "demo": ("keyturn.demo", "keyturn.testing.embedded", "keyturn.testing.locked"),
     "django": ("keyturn.integrations.django",),

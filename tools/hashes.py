@@ -21,7 +21,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 REQUIREMENTS: Final = ROOT / "requirements.lock"
 TOOLS: Final = ROOT / "tools" / "release-tools.lock"
-OF_DEVELOPERS: Final = frozenset({"demo", "testing"})
+OF_DEVELOPERS: Final = frozenset({"cdk", "demo", "testing"})
 """The extras that run on a developer's machine; all others are for what users run."""
 
 TOOLS_WANTED: Final = ("cyclonedx-bom==7.5.0", "pip-audit==2.10.1", "pip-tools==7.6.2", "zizmor==1.32.0")

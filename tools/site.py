@@ -140,13 +140,13 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-NOT_IMPORTED = ("keyturn.demo.", "keyturn.integrations.django.mysql.")
+NOT_IMPORTED = ("keyturn.cdk", "keyturn.demo.", "keyturn.integrations.django.mysql.")
+"""Modules that no page is about, or whose packages are not installed here: autodoc has mocks for the CDK."""
 
 
 def _import_types(_app: Sphinx) -> None:
     """Import into every module the names that it imports only for type checkers: its annotations use them."""
     for found in pkgutil.walk_packages(keyturn.__path__, "keyturn."):
-        # Django's backend for MySQL needs a driver that is built, and that no page is about.
         if not found.name.startswith(NOT_IMPORTED) and not found.name.endswith("__main__"):
             _import_types_of(importlib.import_module(found.name))
 

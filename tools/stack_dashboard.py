@@ -23,7 +23,8 @@ TEMPLATE: Final = ROOT / "infra" / "template.yaml"
 MODULE: Final = ROOT / "infra" / "terraform" / "dashboard.tf"
 
 REGION: Final = "${AWS::Region}"
-STACK: Final = "keyturn/${AWS::StackName}"
+NAMESPACE: Final = "keyturn"
+STACK: Final = ("Stack", "${AWS::StackName}")
 LISTENER: Final = ("FunctionName", "${Listener}")
 TABLE: Final = ("TableName", "${MarkerTable}")
 QUEUE: Final = ("QueueName", "${Undelivered.QueueName}")
@@ -53,7 +54,7 @@ def _metrics(title: str, *metrics: Sequence[object], **more: object) -> Widget:
 
 def _own(*names: str) -> list[list[object]]:
     """Return the lines of metrics that the stack's filters make."""
-    return [[STACK, name] for name in names]
+    return [[NAMESPACE, name, *STACK] for name in names]
 
 
 def _log(title: str, query: str) -> Widget:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from keyturn.aws.catalog import FILTER_VALUES_MAX
-from keyturn.policies.stack import NAME_PREFIX, RULE, Clause, policies, rotation_policies
+from keyturn.policies.stack import KEY, NAME_PREFIX, RULE, Clause, policies, rotation_policies
 from keyturn.policies.statements import Conditions
 
 ROOT: Final = Path(__file__).parents[1]
@@ -95,6 +95,11 @@ def _expanded(text: str) -> Iterator[object]:
         yield Tag("GetAtt", text[2:-1])
     elif re.fullmatch(r"\$\{\w+Arns\}", text):
         yield Tag("Split", [",", Tag("Ref", text[2:-1])])
+    elif text == KEY:
+        # Its id alone stands for the key of the stack's own account and Region, as the template says.
+        named = f"{text}arn:${{AWS::Partition}}:kms:${{AWS::Region}}:${{AWS::AccountId}}:key/{text}"
+        rest = Tag("Select", [1, Tag("Split", ["arn:", Tag("Sub", named)])])
+        yield Tag("Sub", ["arn:${Rest}", {"Rest": rest}])
     elif re.fullmatch(r"\$\{\w+\}", text):
         yield Tag("Ref", text[2:-1])
     else:

@@ -18,8 +18,8 @@ from typing import Final, Literal
 from tools.extras import EXTRAS, ROOT
 from tools.pythons import TEST_TOOLS, TESTS, FailedError, bin_python, install, run
 
-PINNED: Final = frozenset({"demo"})
-"""The extras without a choice: the demonstration pins the newest versions of its emulators."""
+PINNED: Final = frozenset({"cdk", "demo"})
+"""The extras that are left out: the demonstration pins its emulators, and no test here imports the CDK."""
 
 LIBPQ: Final = "psycopg[binary]"
 """Rotations of PostgreSQL need a libpq that can be told to log in by SCRAM only; a machine's may be older."""

@@ -1,5 +1,6 @@
 locals {
-  namespace = "keyturn/${var.name}"
+  namespace = "keyturn"
+  stack     = { Stack = var.name }
 
   # By the names of infra/template.yaml.
   alarms = {
@@ -112,11 +113,12 @@ locals {
       threshold   = 0
       missing     = "notBreaching"
     }
+    # Where nothing has swept yet there is no data either, so this alarm is on at first. It tells nobody: LeaseLost does.
     LeaseAlarm = {
       description = "No sweep has renewed the lease for 12 minutes. At 16 minutes copies fall back to the short TTL. See: keyturn help runbook"
       namespace   = local.namespace
       metric      = "LeaseRenewed"
-      dimensions  = {}
+      dimensions  = local.stack
       statistic   = "Sum"
       period      = 60
       periods     = 12
@@ -124,11 +126,24 @@ locals {
       threshold   = 1
       missing     = "breaching"
     }
+    # Without data until the first sweep and OK ever after, since what is missing then is ignored.
+    SweptAlarm = {
+      description = "Never on. It has no data until the first sweep and is OK from then on, and LeaseLost waits for that. See: keyturn help runbook"
+      namespace   = local.namespace
+      metric      = "LeaseRenewed"
+      dimensions  = local.stack
+      statistic   = "Sum"
+      period      = 60
+      periods     = 1
+      comparison  = "LessThanThreshold"
+      threshold   = 1
+      missing     = "ignore"
+    }
     EventPathAlarm = {
       description = "A sweep found moves of staging labels that no event had told of, so readers noticed them up to 10 minutes late. See: keyturn help runbook"
       namespace   = local.namespace
       metric      = "FoundBySweep"
-      dimensions  = {}
+      dimensions  = local.stack
       statistic   = "Sum"
       period      = 900
       periods     = 1
@@ -138,7 +153,9 @@ locals {
     }
   }
 
-  # The listener logs one JSON object a line.
+  silent = ["LeaseAlarm", "SweptAlarm"]
+
+  # The listener logs one JSON object a line, in which it names its stack: that keeps two installations apart.
   metrics = {
     LeaseRenewed = { pattern = "{ $.outcome = \"swept\" }", value = "1" }
     FoundBySweep = { pattern = "{ $.found_by_sweep >= 0 }", value = "$.found_by_sweep" }
@@ -152,9 +169,10 @@ resource "aws_cloudwatch_log_metric_filter" "listener" {
   pattern        = each.value.pattern
 
   metric_transformation {
-    namespace = local.namespace
-    name      = each.key
-    value     = each.value.value
+    namespace  = local.namespace
+    name       = each.key
+    value      = each.value.value
+    dimensions = { Stack = "$.stack" }
   }
 }
 
@@ -171,7 +189,24 @@ resource "aws_cloudwatch_metric_alarm" "listener" {
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = each.value.missing
-  alarm_actions       = var.alarm_topic_arn[*]
-  ok_actions          = var.alarm_topic_arn[*]
+  alarm_actions       = contains(local.silent, each.key) ? null : var.alarm_topic_arn[*]
+  ok_actions          = contains(local.silent, each.key) ? null : var.alarm_topic_arn[*]
   tags                = local.tags
+}
+
+# At the first sweep SweptAlarm may be OK a minute before LeaseAlarm is. The wait for a suppressor that is never on
+# bridges that: after it the topic is told, unless the alarm is over.
+resource "aws_cloudwatch_composite_alarm" "lease_lost" {
+  alarm_name        = "${var.name}-LeaseLost"
+  alarm_description = "No sweep has renewed the lease for 12 minutes, in a stack that has swept before. At 16 minutes copies fall back to the short TTL. See: keyturn help runbook"
+  alarm_rule        = "ALARM(\"${aws_cloudwatch_metric_alarm.listener["LeaseAlarm"].alarm_name}\") AND OK(\"${aws_cloudwatch_metric_alarm.listener["SweptAlarm"].alarm_name}\")"
+  alarm_actions     = var.alarm_topic_arn[*]
+  ok_actions        = var.alarm_topic_arn[*]
+  tags              = local.tags
+
+  actions_suppressor {
+    alarm            = aws_cloudwatch_metric_alarm.listener["SweptAlarm"].arn
+    extension_period = 0
+    wait_period      = 120
+  }
 }

@@ -27,7 +27,7 @@ resource "aws_lambda_function" "counter" {
   count             = var.convergence ? 1 : 0
   function_name     = "${var.name}-counter"
   description       = "Counts how many environments have not followed a rotation."
-  filename          = var.listener_zip
+  filename          = aws_lambda_function.listener.filename
   source_code_hash  = var.listener_zip == null ? null : filebase64sha256(var.listener_zip)
   s3_bucket         = var.code_bucket
   s3_key            = var.code_key
@@ -75,9 +75,10 @@ resource "aws_cloudwatch_log_group" "counter" {
 }
 
 resource "aws_iam_role" "counter" {
-  count       = var.convergence ? 1 : 0
-  name_prefix = "${var.name}-"
-  tags        = local.tags
+  count                = var.convergence ? 1 : 0
+  name_prefix          = "${var.name}-"
+  permissions_boundary = var.permissions_boundary
+  tags                 = local.tags
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -137,10 +138,11 @@ resource "aws_cloudwatch_log_metric_filter" "counter" {
   pattern        = "{ $.${each.value} >= 0 }"
 
   metric_transformation {
-    namespace = local.namespace
-    name      = each.key
-    value     = "$.${each.value}"
-    unit      = each.key == "OldestBehind" ? "Seconds" : "None"
+    namespace  = local.namespace
+    dimensions = { Stack = "$.stack" }
+    name       = each.key
+    value      = "$.${each.value}"
+    unit       = each.key == "OldestBehind" ? "Seconds" : "None"
   }
 }
 
@@ -150,6 +152,7 @@ resource "aws_cloudwatch_metric_alarm" "counter" {
   alarm_name                = "${var.name}-${each.key}"
   alarm_description         = "The last rotation of a secret did not reach every environment in the time of BehindSeconds; the counter's log names the secret. Without data nobody counts. See: keyturn help runbook"
   namespace                 = local.namespace
+  dimensions                = local.stack
   metric_name               = "OldestBehind"
   statistic                 = "Maximum"
   period                    = 900

@@ -44,7 +44,7 @@ resource "aws_dynamodb_table" "markers" {
 }
 
 resource "aws_ssm_parameter" "marker_table" {
-  count       = var.table_parameter == null ? 0 : 1
+  count       = var.create_table_parameter ? 1 : 0
   name        = var.table_parameter
   description = "The name of keyturn's marker table in this account and Region."
   type        = "String"
@@ -79,10 +79,40 @@ resource "aws_dynamodb_table" "convergence" {
   }
 }
 
+# Fetched by curl where terraform runs, when the URL, the hash or the name changes. Nothing but what has the hash is
+# kept. On a runner that begins empty the file is not there any more, and not needed.
+resource "terraform_data" "listener_zip" {
+  count            = local.is_fetched ? 1 : 0
+  triggers_replace = [var.listener_zip_url, var.listener_zip_sha256, var.name]
+
+  provisioner "local-exec" {
+    command = <<-EOT
+      curl --fail --silent --show-error --location --max-time 120 --create-dirs --output "$FILE" "$URL" || exit 1
+      found=$( (sha256sum "$FILE" 2>/dev/null || shasum -a 256 "$FILE") | cut -c1-64)
+      if [ "$found" != "$SHA256" ]; then
+        rm -f "$FILE"
+        echo "What listener_zip_url gave has the SHA-256 $found and not listener_zip_sha256: it is not deployed." >&2
+        exit 1
+      fi
+    EOT
+    environment = {
+      FILE   = "${local.fetched}/${self.id}.zip"
+      URL    = var.listener_zip_url
+      SHA256 = var.listener_zip_sha256
+    }
+  }
+}
+
+locals {
+  # By the hash and not by the URL, which may be known only after the apply.
+  is_fetched = var.listener_zip_sha256 != null
+  fetched    = "${path.root}/.terraform/keyturn"
+}
+
 resource "aws_lambda_function" "listener" {
   function_name                  = "${var.name}-listener"
   description                    = "Turns the events about secrets into markers, and sweeps for what no event announced."
-  filename                       = var.listener_zip
+  filename                       = local.is_fetched ? "${local.fetched}/${one(terraform_data.listener_zip[*].id)}.zip" : var.listener_zip
   source_code_hash               = var.listener_zip == null ? null : filebase64sha256(var.listener_zip)
   s3_bucket                      = var.code_bucket
   s3_key                         = var.code_key
@@ -104,20 +134,24 @@ resource "aws_lambda_function" "listener" {
   environment {
     variables = {
       KEYTURN_MARKER_TABLE       = aws_dynamodb_table.markers.name
+      KEYTURN_STACK              = var.name
       KEYTURN_NAME_PREFIXES      = join(",", var.name_prefixes)
       KEYTURN_SECRET_TAG         = var.secret_tag
       KEYTURN_PARAMETER_PREFIXES = join(",", var.parameter_prefixes)
       KEYTURN_SETTLE_S           = tostring(var.settle_seconds)
       KEYTURN_HEAD_COPIES        = tostring(var.head_copies)
       KEYTURN_PACE_S             = tostring(var.pace_seconds)
-      KEYTURN_STACK              = var.name
     }
   }
 
   lifecycle {
     precondition {
-      condition     = (var.listener_zip != null) != (var.code_bucket != null && var.code_key != null)
-      error_message = "Give listener_zip, or code_bucket and code_key."
+      condition = length([for is_given in [
+        var.listener_zip != null,
+        var.listener_zip_url != null && var.listener_zip_sha256 != null,
+        var.code_bucket != null && var.code_key != null,
+      ] : is_given if is_given]) == 1
+      error_message = "Give listener_zip, or listener_zip_url and listener_zip_sha256, or code_bucket and code_key."
     }
   }
 
@@ -146,8 +180,9 @@ resource "aws_cloudwatch_log_group" "listener" {
 }
 
 resource "aws_iam_role" "listener" {
-  name_prefix = "${var.name}-"
-  tags        = local.tags
+  name_prefix          = "${var.name}-"
+  permissions_boundary = var.permissions_boundary
+  tags                 = local.tags
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -25,7 +25,7 @@ resource "aws_cloudtrail" "own" {
 # A bucket that is not empty is not destroyed: what a trail wrote is for you to keep or not.
 resource "aws_s3_bucket" "trail" {
   for_each      = local.own_trail
-  bucket_prefix = "${lower(var.name)}-trail-"
+  bucket_prefix = "${substr(lower(var.name), 0, 30)}-trail-"
   tags          = local.tags
 }
 
@@ -60,6 +60,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "trail" {
 
     expiration {
       days = 30
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
     }
   }
 }

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What the names of all resources begin with. Two installations in one Region need two names."
+  description = "What the names of all resources begin with. Two installations in one Region need two names. Another name makes all resources anew, the tables too."
   type        = string
   default     = "keyturn"
 
@@ -10,13 +10,35 @@ variable "name" {
 }
 
 variable "listener_zip" {
-  description = "Path of rotation_listener.zip, as `make listener` builds it. Null if the code is in a bucket."
+  description = "Path of rotation_listener.zip, as `keyturn stack --listener-zip` builds it. Null if the code is in a bucket or at a URL."
   type        = string
   default     = null
 }
 
+variable "listener_zip_url" {
+  description = "Where rotation_listener.zip is fetched from, by curl, on the machine that runs terraform. Null if it is a file or in a bucket."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.listener_zip_url == null || can(regex("^https?://[!-~]+$", var.listener_zip_url))
+    error_message = "listener_zip_url is a URL, https://HOST/PATH."
+  }
+}
+
+variable "listener_zip_sha256" {
+  description = "The SHA-256 of what that URL has to give, in hexadecimal digits. Anything else is not deployed."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.listener_zip_sha256 == null || can(regex("^[0-9a-f]{64}$", var.listener_zip_sha256))
+    error_message = "listener_zip_sha256 has 64 hexadecimal digits, in lower case."
+  }
+}
+
 variable "code_bucket" {
-  description = "The S3 bucket, in this Region, that holds rotation_listener.zip. Null if listener_zip is given."
+  description = "The S3 bucket, in this Region, that holds rotation_listener.zip. Null if the code is a file or at a URL."
   type        = string
   default     = null
 
@@ -131,13 +153,20 @@ variable "pace_seconds" {
   }
 }
 
+variable "create_table_parameter" {
+  description = "Whether a parameter of Parameter Store holds the marker table's name, so that everything in the account finds it in one way."
+  type        = bool
+  default     = true
+}
+
 variable "table_parameter" {
-  description = "The parameter of Parameter Store that holds the marker table's name, so that everything in the account finds it in one way. Null means none. A second installation in the Region needs a path of its own."
+  description = "The path of the parameter that holds the marker table's name. A second installation in the Region needs one of its own."
   type        = string
   default     = "/keyturn/marker-table"
+  nullable    = false
 
   validation {
-    condition     = var.table_parameter == null || can(regex("^(/[A-Za-z0-9_.-]+)+$", var.table_parameter))
+    condition     = can(regex("^(/[A-Za-z0-9_.-]+)+$", var.table_parameter))
     error_message = "table_parameter is the full path of a parameter, such as /keyturn/marker-table."
   }
 }
@@ -201,6 +230,17 @@ variable "alarm_topic_arn" {
   validation {
     condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+$", var.alarm_topic_arn))
     error_message = "alarm_topic_arn is the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME."
+  }
+}
+
+variable "permissions_boundary" {
+  description = "The ARN of a managed policy that limits the listener's role, where your organisation demands it. Null means none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary == null || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+$", var.permissions_boundary))
+    error_message = "permissions_boundary is the ARN of a managed policy, arn:aws:iam::ACCOUNT:policy/NAME."
   }
 }
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from benchmarks import push, reports
-from benchmarks.cost import ALARMS, METRICS, WATCHING
+from benchmarks.cost import ALARMS, METRICS, TELLING, WATCHING
 from benchmarks.operations import around, by_changes, checks, nat_gateway, share, table
 from tests.templates import read_template
 from tools.build_listener import ROOT
@@ -62,14 +62,21 @@ def test_the_cost_of_reporting_is_what_is_counted() -> None:
     assert 1 == reports.writes().per_rotation
 
 
+ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+
+
 def test_what_watches_is_counted() -> None:
-    """As many alarms and metrics as the template has by default, and their price."""
-    kinds = [one["Type"] for one in template()["Resources"].values() if "Condition" not in one]
+    """As many alarms and metrics as the template has by default, and their price; and what a topic adds."""
+    every = template()["Resources"].values()
+    kinds = [one["Type"] for one in every if "Condition" not in one]
     assert (ALARMS, METRICS) == (
         kinds.count("AWS::CloudWatch::Alarm"),
         kinds.count("AWS::Logs::MetricFilter"),
     )
     assert f"all {ALARMS} alarms and {METRICS} metrics (${WATCHING:.2f}" in PAGE
+    added = [str(one["Type"]) for one in every if one.get("Condition") == "HasAlarmTopic"]
+    assert list(ALARM_TYPES) == added
+    assert f"`AlarmTopicArn` adds two alarms, ${TELLING:.2f}" in PAGE
 
 
 def test_every_setting_and_alarm_is_explained() -> None:
@@ -77,6 +84,6 @@ def test_every_setting_and_alarm_is_explained() -> None:
     stack = template()
     settings = re.findall(r"^\| (`[A-Z].*?) \| `[a-z0-9_]+` \|", PAGE, re.MULTILINE)
     assert [f"`{name}`" for name in stack["Parameters"]] == ", ".join(settings).split(", ")
-    alarms = {name for name, one in stack["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"}
-    told = re.findall(r"^\| (`\w+Alarm`(?:, `\w+Alarm`)*) \|", PAGE, re.MULTILINE)
-    assert alarms == set(re.findall(r"\w+Alarm", " ".join(told)))
+    alarms = {name for name, one in stack["Resources"].items() if one["Type"] in ALARM_TYPES}
+    told = re.findall(r"^\| (`(?:\w+Alarm|LeaseLost)`(?:, `\w+Alarm`)*) \|", PAGE, re.MULTILINE)
+    assert alarms == set(re.findall(r"\w+Alarm|LeaseLost", " ".join(told)))

@@ -46,6 +46,8 @@ RUN: Final[Mapping[str, str]] = {
     "keyturn sweep": "docs/test_tutorial.py",
     "keyturn watch": "cli/test_watch.py",
     "make sam": "infra/test_sam.py",
+    "make cdk": "infra/test_cdk.py",
+    "make scan": "infra/test_scan.py",
     "make sidecar": "serve/test_sidecar.py",
     "sam deploy": "infra/test_sam.py",
     "sam delete": "infra/test_sam.py",
@@ -173,7 +175,8 @@ def pip_trouble(words: list[str]) -> str | None:
     """An extra that there is not."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = re.findall(r"keyturn\[(.+)\]", " ".join(words))
-    return next((one for one in named if one not in extras), None)
+    every = [extra for some in named for extra in some.split(",")]
+    return next((one for one in every if one not in extras), None)
 
 
 TROUBLE: Final[Mapping[str, Callable[[list[str]], str | None]]] = {

@@ -22,9 +22,13 @@ TABLE = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers"
 LAYER = "arn:aws-cn:lambda:cn-north-1:111122223333:layer:keyturn:1"
 SIX = ",".join([LAYER] * 6)
 ELEVEN = ",".join("abcdefghijk")
+BOUNDARY = "arn:aws:iam::111122223333:policy/boundary"
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
 VALUES: Mapping[str, tuple[list[str], list[str]]] = {
-    "CodeBucket": (["code", "my.code-1"], ["", "s3://code", "code/keyturn", "code."]),
+    "CodeBucket": (
+        ["code", "my.code-1", "code-{region}"],
+        ["", "s3://code", "code/keyturn", "code.", "{region}", "code-{region}-1", "code-{account}"],
+    ),
     "CodeKey": (["a.zip", "keyturn/1f.zip"], ["", "/a.zip", "s3://code/a.zip", "folder/"]),
     "CodeS3ObjectVersion": (["", "3/L4kqtJlcpXroDTDmJ+rmSpXd3dI", "null"], ["a version"]),
     "ParameterPrefixes": (
@@ -33,10 +37,14 @@ VALUES: Mapping[str, tuple[list[str], list[str]]] = {
     ),
     "TableParameter": (["", "/keyturn/marker-table"], ["marker-table", "/keyturn/", "/a b"]),
     "TableKeyArn": (
-        ["", KEY, KEY.replace("key/", "key/mrk-")],
-        ["alias/x", KEY.replace("key/", "alias/"), "1-2"],
+        ["", KEY, KEY.replace("key/", "key/mrk-"), KEY.rpartition("/")[2], f"mrk-{'1' * 32}"],
+        ["alias/x", KEY.replace("key/", "alias/"), "1-2", "key/1"],
     ),
-    "AlarmTopicArn": (["", TOPIC, f"{TOPIC}.fifo"], ["alarms", f"{TOPIC}:subscription", KEY]),
+    "AlarmTopicArn": (["", TOPIC, f"{TOPIC}.fifo", "alarms"], ["a larm", f"{TOPIC}:subscription", KEY]),
+    "PermissionsBoundary": (
+        ["", "boundary", "org/boundary", BOUNDARY, BOUNDARY.replace("111122223333", "aws")],
+        ["a boundary", BOUNDARY.replace("policy", "role"), f"{BOUNDARY}:1"],
+    ),
     "ReservedConcurrency": (["-1", "1", "100"], ["0", "-2", "1.5", "00", ""]),
     "Handler": (["app.handler", "in_folder/app.handler", "a.b.c"], ["", "app", "app.", ".handler", "a b"]),
     "WrappedHandler": (["", "lambda_function.lambda_handler"], ["app"]),

@@ -6,6 +6,8 @@ cannot be reached, TF_CLI_ARGS_init=-plugin-dir=FOLDER says where the AWS provid
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -15,7 +17,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import cast
 
 import boto3
@@ -26,7 +31,7 @@ from keyturn.model.markers import Report
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import document
-from keyturn.testing.embedded import REGION, EmbeddedAws
+from keyturn.testing.embedded import LOCALHOST, REGION, EmbeddedAws
 from tests.listener.test_deployed import Stack, everything, stack_of
 from tests.listener.test_events import at
 from tests.policies.test_stack import Deployed
@@ -42,6 +47,7 @@ PREFIXES = ["prod/", "shared/"]
 
 COUNTERPARTS = {
     "AWS::CloudWatch::Alarm": "aws_cloudwatch_metric_alarm",
+    "AWS::CloudWatch::CompositeAlarm": "aws_cloudwatch_composite_alarm",
     "AWS::CloudWatch::Dashboard": "aws_cloudwatch_dashboard",
     "AWS::DynamoDB::Table": "aws_dynamodb_table",
     "AWS::Events::Rule": "aws_cloudwatch_event_rule",
@@ -61,9 +67,11 @@ COUNTERPARTS = {
 PARTS = {"aws_cloudwatch_event_target", "aws_iam_role_policy"}
 """What is a property in CloudFormation and a resource in Terraform."""
 
-OWN_VARIABLES = {"name", "tags", "listenerzip", "codebucket", "codekey"}
+OWN_VARIABLES = {"name", "tags", "codebucket", "codekey", "createtableparameter"} | {
+    f"listenerzip{part}" for part in ("", "url", "sha256")
+}
 OWN_PARAMETERS = {"CodeBucket", "CodeKey"}
-"""Where the code is, and what a stack has anyway: a name and tags."""
+"""Where the code is, what a stack has anyway (a name and tags), and what an empty text says there."""
 
 
 def terraform(folder: Path, *arguments: str) -> str:
@@ -109,11 +117,50 @@ def test_it_is_valid_and_its_own_tests_pass(module: Path) -> None:
     assert "0 failed" in terraform(module, "test", "-no-color")
 
 
-def test_the_example_is_valid(module: Path) -> None:
-    """With the module as it is here."""
-    example = module / "examples" / "complete"
+@pytest.mark.parametrize("name", ["complete", "rotation"])
+def test_an_example_is_valid(module: Path, name: str) -> None:
+    """With the modules as they are here, from a copy of their folder."""
+    example = module / "examples" / name
     terraform(example, "init", "-no-color", "-backend=false")
     assert json.loads(terraform(example, "validate", "-json"))["diagnostics"] == []
+
+
+FROM_A_URL = """
+module "keyturn" {{
+  source              = "{source}"
+  listener_zip_url    = "{url}"
+  listener_zip_sha256 = "{sha256}"
+}}
+"""
+
+
+def test_the_code_may_come_from_a_url(tmp_path: Path) -> None:
+    """Fetched and deployed if it has the hash that was asked for, else not; later it is not needed."""
+    (tmp_path / "served").mkdir()
+    package = build(tmp_path / "served" / "rotation_listener.zip")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    only = ("-no-color", "-target=module.keyturn.aws_lambda_function.listener")
+    with (
+        ThreadingHTTPServer((LOCALHOST, 0), handler) as server,
+        EmbeddedAws() as aws,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        use(aws, patch)
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://{LOCALHOST}:{server.server_port}/rotation_listener.zip"
+        for sha256 in ("0" * 64, hashlib.sha256(package).hexdigest()):
+            text = FROM_A_URL.format(source=MODULE, url=url, sha256=sha256)
+            (tmp_path / "main.tf").write_text(text)
+            terraform(tmp_path, "init", "-no-color")
+            if sha256.startswith("00"):
+                with pytest.raises(AssertionError, match="it is not deployed"):
+                    terraform(tmp_path, "apply", "-auto-approve", *only)
+        terraform(tmp_path, "apply", "-auto-approve", *only)
+        deployed = boto3.client("lambda").get_function_configuration(FunctionName="keyturn-listener")
+        assert base64.b64encode(hashlib.sha256(package).digest()).decode() == deployed["CodeSha256"]
+        shutil.rmtree(tmp_path / ".terraform" / "keyturn")
+        assert "No changes." in terraform(tmp_path, "plan", *only)
+        server.shutdown()
 
 
 @dataclass(frozen=True)
@@ -250,6 +297,15 @@ def test_its_alarms_are_those_of_the_template(applied: Applied, template: object
         name: {field: by_default(template, one[field]) for field in fields}
         for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()
     }
+    (lost,) = of_type(template, "AWS::CloudWatch::CompositeAlarm").values()
+    composite = applied.values("aws_cloudwatch_composite_alarm")["lease_lost"]
+    assert lost["AlarmDescription"] == composite["alarm_description"]
+    rule = str(at(lost, "AlarmRule.Fn::Sub")).replace("${", "keyturn-").replace("}", "")
+    assert (rule, lost["ActionsSuppressorWaitPeriod"], lost["ActionsSuppressorExtensionPeriod"]) == (
+        composite["alarm_rule"],
+        at(composite, "actions_suppressor[0].wait_period"),
+        at(composite, "actions_suppressor[0].extension_period"),
+    )
     made = applied.values("aws_cloudwatch_metric_alarm")
     assert expected == {
         name: {field: one[attribute] for field, attribute in fields.items()} for name, one in made.items()

@@ -26,6 +26,7 @@ from keyturn.model.markers import Marker, Report
 from keyturn.testing.embedded import REGION, EmbeddedAws
 from rotation_listener.events import Ignored, parse
 from tests.listener.test_events import INDEX, sample
+from tests.templates import for_emulator
 from tools.build_listener import ROOT, build
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 STACK, BUCKET, KEY = "keyturn", "code", "listener.zip"
-TEMPLATE = (ROOT / "infra" / "template.yaml").read_bytes()
+TEMPLATE = for_emulator((ROOT / "infra" / "template.yaml").read_text("utf-8")).encode()
 TEMPLATE_URL = f"https://s3.{REGION}.amazonaws.com/{BUCKET}/template.yaml"
 """The template is larger than what a request may hold, so it lies beside the code."""
 

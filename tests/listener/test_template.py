@@ -121,7 +121,7 @@ def test_the_code_can_be_of_one_version_of_its_object(template: object) -> None:
     code = at(template, "Resources.Listener.Properties.Code")
     pinned = {"Fn::If": ["HasCodeVersion", {"Ref": "CodeS3ObjectVersion"}, NOTHING]}
     assert {
-        "S3Bucket": {"Ref": "CodeBucket"},
+        "S3Bucket": BUCKET,
         "S3Key": {"Ref": "CodeKey"},
         "S3ObjectVersion": pinned,
     } == code
@@ -158,10 +158,75 @@ def test_two_stacks_can_live_side_by_side(template: object) -> None:
     for name, one in resources(template, "AWS::Logs::MetricFilter").items():
         log = "ListenerLog" if name in ("LeaseRenewed", "FoundBySweep") else "CounterLog"
         assert {"Ref": log} == one["LogGroupName"]
-        assert {"Fn::Sub": "keyturn/${AWS::StackName}"} == at(one, "MetricTransformations[0].MetricNamespace")
+        (made,) = cast("list[dict[str, object]]", one["MetricTransformations"])
+        assert ("keyturn", [{"Key": "Stack", "Value": "$.stack"}]) == (
+            made["MetricNamespace"],
+            made["Dimensions"],
+        )
+    alarms = resources(template, "AWS::CloudWatch::Alarm").values()
+    own = [one for one in alarms if one["Namespace"] == "keyturn"]
+    assert own
+    assert all([{"Name": "Stack", "Value": {"Ref": "AWS::StackName"}}] == one["Dimensions"] for one in own)
 
 
 NOTHING = {"Ref": "AWS::NoValue"}
+
+
+def of_stack(parameter: str, place: str) -> object:
+    """The value of a parameter that may be a name: the ARN of what has this name in the stack's own place."""
+    text = f"${{{parameter}}}arn:${{AWS::Partition}}:{place}${{{parameter}}}"
+    rest = {"Fn::Select": [1, {"Fn::Split": ["arn:", {"Fn::Sub": text}]}]}
+    return {"Fn::Sub": ["arn:${Rest}", {"Rest": rest}]}
+
+
+BUCKET_TEXT = {"Fn::Sub": "${CodeBucket}|${AWS::Region}"}
+BUCKET = {
+    "Fn::Select": [
+        0,
+        {"Fn::Split": ["|", {"Fn::Join": ["", {"Fn::Split": ["{region}|", BUCKET_TEXT]}]}]},
+    ]
+}
+KEY = of_stack("TableKeyArn", "kms:${AWS::Region}:${AWS::AccountId}:key/")
+TOPIC = of_stack("AlarmTopicArn", "sns:${AWS::Region}:${AWS::AccountId}:")
+BOUNDARY = of_stack("PermissionsBoundary", "iam::${AWS::AccountId}:policy/")
+
+
+@pytest.mark.parametrize(
+    ("value", "given", "meant"),
+    [
+        (BUCKET, "code", "code"),
+        (BUCKET, "code-{region}", "code-eu-west-1"),
+        (KEY, "mrk-1", "arn:aws:kms:eu-west-1:111122223333:key/mrk-1"),
+        (KEY, "arn:aws:kms:eu-north-1:1:key/mrk-1", "arn:aws:kms:eu-north-1:1:key/mrk-1"),
+        (TOPIC, "alarn", "arn:aws:sns:eu-west-1:111122223333:alarn"),
+        (TOPIC, "arn:aws:sns:eu-west-1:1:alarms", "arn:aws:sns:eu-west-1:1:alarms"),
+        (BOUNDARY, "org/edge", "arn:aws:iam::111122223333:policy/org/edge"),
+        (BOUNDARY, "arn:aws:iam::aws:policy/edge", "arn:aws:iam::aws:policy/edge"),
+    ],
+)
+def test_a_name_is_of_the_stacks_own_account_and_region(value: object, given: str, meant: str) -> None:
+    """So that one value of a parameter serves all stacks of a stack set; an ARN stays as it is."""
+    names = ("CodeBucket", "TableKeyArn", "AlarmTopicArn", "PermissionsBoundary")
+    assert meant == Deployed(parameters=dict.fromkeys(names, given)).resolved(value)
+
+
+@pytest.mark.parametrize("file", ["template.yaml", "rotation.yaml"])
+def test_every_role_may_have_a_boundary(file: str) -> None:
+    """The organisation's, by its name or its ARN."""
+    for role in resources(read_template(PATH.parent / file), "AWS::IAM::Role").values():
+        assert {"Fn::If": ["HasBoundary", BOUNDARY, NOTHING]} == role["PermissionsBoundary"]
+
+
+def test_the_repository_of_serverless_applications_gets_this_version(template: object) -> None:
+    """What `sam publish` reads in the template is what the project says of itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    told = at(template, "Metadata.AWS::ServerlessRepo::Application")
+    assert (project["name"], project["version"], project["license"], project["authors"][0]["name"]) == (
+        at(told, "Name"),
+        at(told, "SemanticVersion"),
+        at(told, "SpdxLicenseId"),
+        at(told, "Author"),
+    )
 
 
 def test_the_marker_table_can_be_restored_and_is_protected(template: object) -> None:
@@ -175,12 +240,11 @@ def test_the_marker_table_can_be_restored_and_is_protected(template: object) -> 
 
 def test_a_key_of_ones_own_encrypts_every_table_and_may_be_used_through_dynamodb(template: object) -> None:
     """The listener and the readers get its use with it, by no other service, and nothing without it."""
-    key = {"Ref": "TableKeyArn"}
     for table in resources(template, "AWS::DynamoDB::Table").values():
         assert {
             "Fn::If": [
                 "HasTableKey",
-                {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key},
+                {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY},
                 NOTHING,
             ]
         } == table["SSESpecification"]
@@ -189,11 +253,11 @@ def test_a_key_of_ones_own_encrypts_every_table_and_may_be_used_through_dynamodb
     assert isinstance(listener, list)
     assert isinstance(reader, list)
     conditional = [one["Fn::If"] for one in (*listener, *reader) if "Fn::If" in one]
-    of_key = [(chosen, one) for chosen, one, _ in conditional if one["Resource"] == key]
+    of_key = [(chosen, one) for chosen, one, _ in conditional if one["Resource"] == KEY]
     assert ["HasTableKey", "HasTableKey", "ConvergesWithTableKey"] == [chosen for chosen, _ in of_key]
     for _, statement in of_key:
         service = at(statement, "Condition.StringEquals.kms:ViaService")
-        assert (key, {"Fn::Sub": "dynamodb.${AWS::Region}.amazonaws.com"}) == (
+        assert (KEY, {"Fn::Sub": "dynamodb.${AWS::Region}.amazonaws.com"}) == (
             at(statement, "Resource"),
             service,
         )
@@ -291,9 +355,15 @@ def test_each_alarm_tells_the_topic_and_has_a_metric(template: object) -> None:
     of_aws = {one for one in watched if one[0].startswith("AWS/")}
     assert published == {metric for _, metric in watched - of_aws}
     assert of_aws == PUBLISHED
-    told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
-    assert all(told == one["AlarmActions"] == one["OKActions"] for one in alarms.values())
+    told = {"Fn::If": ["HasAlarmTopic", [TOPIC], NOTHING]}
+    told_by = {name: (one.get("AlarmActions"), one.get("OKActions")) for name, one in alarms.items()}
+    silent = {name for name, actions in told_by.items() if actions == (None, None)}
+    assert {"LeaseAlarm", "SweptAlarm"} == silent
+    assert all(actions == (told, told) for name, actions in told_by.items() if name not in silent)
+    (lost,) = resources(template, "AWS::CloudWatch::CompositeAlarm").values()
+    assert ([TOPIC], [TOPIC]) == (lost["AlarmActions"], lost["OKActions"])
     assert {
+        "SweptAlarm",
         "UndeliveredAlarm",
         "ErrorsAlarm",
         "ThrottlesAlarm",
@@ -340,9 +410,34 @@ def test_an_old_event_is_older_than_its_retries(template: object) -> None:
 def test_the_lease_alarm_comes_before_the_lease_ends(template: object) -> None:
     """One failed sweep is no alarm; the second is one before copies fall back to the short TTL."""
     alarm = resources(template, "AWS::CloudWatch::Alarm")["LeaseAlarm"]
+    lost = at(template, "Resources.LeaseLost.Properties")
     silent_s = cast("int", alarm["Period"]) * cast("int", alarm["EvaluationPeriods"])
+    waits_s = cast("int", at(lost, "ActionsSuppressorWaitPeriod"))
     assert "breaching" == alarm["TreatMissingData"]
-    assert 2 * SWEEP_EVERY_S < silent_s < DEFAULTS.lease_s - LIST_LAG_S
+    assert 2 * SWEEP_EVERY_S < silent_s < silent_s + waits_s < DEFAULTS.lease_s - LIST_LAG_S
+
+
+def test_a_new_stack_tells_nobody_that_it_has_not_swept(template: object) -> None:
+    """Without data LeaseAlarm is on. LeaseLost alone tells, and not before SweptAlarm has had its first data.
+
+    What is missing after that is ignored, so SweptAlarm stays OK: a sweep counts at least 1. It is never on,
+    so as a suppressor it only makes LeaseLost wait until both alarms have seen the first sweep.
+    """
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
+    swept, lease = alarms["SweptAlarm"], alarms["LeaseAlarm"]
+    same = ("Namespace", "MetricName", "Dimensions", "Statistic", "Threshold", "ComparisonOperator", "Period")
+    assert {key: lease[key] for key in same} == {key: swept[key] for key in same}
+    assert ("ignore", 1, "LessThanThreshold") == (
+        swept["TreatMissingData"],
+        swept["Threshold"],
+        swept["ComparisonOperator"],
+    )
+    (lost,) = resources(template, "AWS::CloudWatch::CompositeAlarm").values()
+    assert {"Fn::Sub": 'ALARM("${LeaseAlarm}") AND OK("${SweptAlarm}")'} == lost["AlarmRule"]
+    assert {"Fn::GetAtt": ["SweptAlarm", "Arn"]} == lost["ActionsSuppressor"]
+    assert cast("int", lost["ActionsSuppressorWaitPeriod"]) > cast("int", lease["Period"])
+    others = {name: one["TreatMissingData"] for name, one in alarms.items() if "AlarmActions" in one}
+    assert "breaching" not in others.values()
 
 
 def test_the_filters_read_what_a_sweep_logs(template: object) -> None:
@@ -422,6 +517,7 @@ def test_the_function_is_the_handler_and_has_its_settings(template: object) -> N
     assert f"{handler.__module__}.{handler.__qualname__}" == at(template, f"{function}.Handler")
     values = {
         "KEYTURN_MARKER_TABLE": "t",
+        "KEYTURN_STACK": "keyturn",
         "KEYTURN_NAME_PREFIXES": "a,b",
         "KEYTURN_SECRET_TAG": "keyturn=yes",
         "KEYTURN_PARAMETER_PREFIXES": "/a/, /b/",

@@ -38,6 +38,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OPTIONAL: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
 
 ALSO = {
+    "aws-cdk-lib": ["aws_cdk"],
     "boto3": ["botocore"],
     "opentelemetry-api": ["opentelemetry"],
     "pydantic-settings": ["pydantic", "pydantic_core"],

@@ -74,16 +74,20 @@ class Deployed:
                 return cast("list[object]", self.resolved(values))[number]
             case {"Fn::Split": [str(between), text]}:
                 return str(self.resolved(text)).split(between)
-            case {"Fn::Sub": [str(text), dict(own)]}:
-                return self.filled(text, {name: str(self.resolved(value)) for name, value in own.items()})
-            case {"Fn::Sub": str(text)}:
-                return self.filled(text, {})
+            case {"Fn::Join": [str(between), values]}:
+                return between.join(cast("list[str]", self.resolved(values)))
+            case {"Fn::Sub": text}:
+                return self.substituted(text)
             case dict():
                 return {key: self.resolved(value) for key, value in node.items()}
             case list():
                 values = [self.resolved(value) for value in node]
                 return [value for value in values if value != NO_VALUE and not is_unused(value)]
         return node
+
+    def substituted(self, node: object) -> str:
+        text, own = node if isinstance(node, list) else (node, {})
+        return self.filled(str(text), {name: str(self.resolved(value)) for name, value in own.items()})
 
     def filled(self, text: str, own: Mapping[str, str]) -> str:
         known = {

@@ -132,11 +132,15 @@ OF_REFUSALS: Final = tuple(
 )
 
 ELSEWHERE: Final[Mapping[str, int]] = {
+    "src/keyturn/cdk.py": 1,
     "src/keyturn/login/refusal.py": 2,
     "src/keyturn/serve/allowing.py": 1,
     "src/keyturn/settings/environment.py": 1,
 }
-"""Expressions without a name, by file: of the refusals' table, of `--allow`, of pydantic's own messages."""
+"""Expressions without a name, by file.
+
+They are of the template's parameters, of the refusals' table, of `--allow` and of pydantic's own messages.
+"""
 
 
 def test_every_expression_is_found() -> None:

@@ -90,7 +90,7 @@ run "without_a_parameter" {
   command = plan
 
   variables {
-    table_parameter = null
+    create_table_parameter = false
   }
 
   assert {
@@ -114,6 +114,7 @@ run "with_everything" {
     behind_seconds       = 3600
     dashboard            = true
     alarm_topic_arn      = "arn:aws:sns:eu-west-1:111122223333:alarms"
+    permissions_boundary = "arn:aws:iam::111122223333:policy/boundary"
     reserved_concurrency = 5
     tags                 = { team = "orders" }
   }
@@ -159,8 +160,16 @@ run "with_everything" {
     error_message = "A reader may report, and use the key for that."
   }
   assert {
-    condition     = alltrue([for each in aws_cloudwatch_metric_alarm.listener : one(each.alarm_actions) == var.alarm_topic_arn])
-    error_message = "Every alarm tells the topic."
+    condition     = alltrue([for name, each in aws_cloudwatch_metric_alarm.listener : each.alarm_actions == null ? contains(["LeaseAlarm", "SweptAlarm"], name) : one(each.alarm_actions) == var.alarm_topic_arn])
+    error_message = "Every alarm tells the topic, but those two that LeaseLost is made of."
+  }
+  assert {
+    condition     = one(aws_cloudwatch_composite_alarm.lease_lost.alarm_actions) == var.alarm_topic_arn
+    error_message = "LeaseLost tells the topic."
+  }
+  assert {
+    condition     = aws_iam_role.listener.permissions_boundary == var.permissions_boundary
+    error_message = "The role has the boundary."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.counter["BehindAlarm"].threshold == 3600 && one(aws_cloudwatch_metric_alarm.counter["BehindAlarm"].insufficient_data_actions) == var.alarm_topic_arn
@@ -202,6 +211,28 @@ run "code_from_nowhere" {
   variables {
     listener_zip = null
     code_bucket  = "code"
+  }
+
+  expect_failures = [aws_lambda_function.listener]
+}
+
+run "code_at_a_url_without_its_hash" {
+  command = plan
+
+  variables {
+    listener_zip     = null
+    listener_zip_url = "https://example.com/rotation_listener.zip"
+  }
+
+  expect_failures = [aws_lambda_function.listener]
+}
+
+run "code_from_two_places" {
+  command = plan
+
+  variables {
+    code_bucket = "code"
+    code_key    = "listener.zip"
   }
 
   expect_failures = [aws_lambda_function.listener]
@@ -257,10 +288,13 @@ run "what_can_only_fail_later" {
     listener_zip           = null
     code_bucket            = "s3://code"
     code_key               = "/listener.zip"
+    listener_zip_url       = "rotation_listener.zip"
+    listener_zip_sha256    = "1f"
     code_s3_object_version = "a version"
     parameter_prefixes     = ["/prod/*"]
     table_key_arn          = "alias/x"
     alarm_topic_arn        = "alarms"
+    permissions_boundary   = "boundary"
     table_parameter        = "marker-table"
     behind_seconds         = 60
     log_retention_days     = 31
@@ -268,12 +302,15 @@ run "what_can_only_fail_later" {
   }
 
   expect_failures = [
+    var.listener_zip_url,
+    var.listener_zip_sha256,
     var.code_bucket,
     var.code_key,
     var.code_s3_object_version,
     var.parameter_prefixes,
     var.table_key_arn,
     var.alarm_topic_arn,
+    var.permissions_boundary,
     var.table_parameter,
     var.behind_seconds,
     var.log_retention_days,

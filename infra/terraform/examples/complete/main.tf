@@ -1,8 +1,8 @@
 # keyturn for the secrets and parameters of one team, and a role that reads through it.
 #
-#   make listener
-#   terraform -chdir=infra/terraform/examples/complete init
-#   terraform -chdir=infra/terraform/examples/complete apply
+#   keyturn stack --terraform keyturn --listener-zip keyturn/examples/complete/rotation_listener.zip
+#   terraform -chdir=keyturn/examples/complete init
+#   terraform -chdir=keyturn/examples/complete apply
 
 terraform {
   required_version = ">= 1.7"
@@ -29,7 +29,7 @@ module "keyturn" {
   source = "../.."
 
   name               = "keyturn-orders"
-  listener_zip       = "${path.module}/../../../../build/rotation_listener.zip"
+  listener_zip       = "${path.module}/rotation_listener.zip"
   name_prefixes      = ["orders/"]
   parameter_prefixes = ["/orders/"]
   alarm_topic_arn    = aws_sns_topic.alarms.arn

@@ -84,8 +84,9 @@ resource "aws_cloudwatch_log_group" "function" {
 }
 
 resource "aws_iam_role" "function" {
-  name_prefix = "${substr(var.name, 0, 37)}-"
-  tags        = local.tags
+  name_prefix          = "${substr(var.name, 0, 37)}-"
+  permissions_boundary = var.permissions_boundary
+  tags                 = local.tags
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -222,6 +222,17 @@ variable "alarm_topic_arn" {
   }
 }
 
+variable "permissions_boundary" {
+  description = "The ARN of a managed policy that limits the function's role, where your organisation demands it. Null means none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary == null || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+$", var.permissions_boundary))
+    error_message = "permissions_boundary is the ARN of a managed policy, arn:aws:iam::ACCOUNT:policy/NAME."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days the function's log is kept."
   type        = number

@@ -1,0 +1,175 @@
+"""The marker table and the listener as a construct of AWS's CDK.
+
+It includes the template that `keyturn stack --template` writes, with the listener's code of this version, so
+that it makes the same resources. It needs the extra `cdk`, and Node, which the CDK itself needs.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from aws_cdk import CfnParameter, Fn, Stack, Token
+from aws_cdk.aws_iam import IManagedPolicy, ManagedPolicy
+from aws_cdk.aws_kms import IKey
+from aws_cdk.aws_lambda import Function
+from aws_cdk.aws_s3_assets import Asset
+from aws_cdk.aws_sns import ITopic
+from aws_cdk.cloudformation_include import CfnInclude
+from constructs import Construct
+
+from keyturn.errors import ConfigurationError
+from keyturn.stack import files, listener
+
+Value: TypeAlias = str | int | bool
+
+_CONDITIONS: Final = {
+    "AlarmTopicArn": "HasAlarmTopic",
+    "PermissionsBoundary": "HasBoundary",
+    "TableKeyArn": "HasTableKey",
+}
+"""Parameter -> the condition that it is given. CloudFormation compares nothing that it has yet to make."""
+
+_WITHOUT_CONDITION: Final = frozenset({"CodeBucket", "CodeKey"})
+
+
+class Keyturn(Construct):
+    """The marker table, the listener that keeps it, its rules and its alarms.
+
+        keyturn = Keyturn(stack, "Keyturn", {"NamePrefixes": "orders/"}, alarm_topic=topic)
+        keyturn.grant_read(function)
+
+    Args:
+        scope: the stack, or a construct in it.
+        id: the construct's id.
+        parameters: values of the template's parameters, by their names in docs/operations.md. The rest have
+            their defaults. With `CodeBucket` and `CodeKey` the listener's code is that object, and otherwise
+            an asset that is built from this version of keyturn.
+        alarm_topic: the topic that the alarms tell.
+        table_key: the key that encrypts the tables.
+        permissions_boundary: the policy that limits the listener's role.
+
+    Raises `ConfigurationError` for a parameter that there is not, and for a value that the template refuses.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 # as every construct has it
+        parameters: Mapping[str, Value] | None = None,
+        *,
+        alarm_topic: ITopic | None = None,
+        table_key: IKey | None = None,
+        permissions_boundary: IManagedPolicy | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        given = {name: _text(value) for name, value in (parameters or {}).items()}
+        if alarm_topic is not None:
+            given["AlarmTopicArn"] = alarm_topic.topic_arn
+        if table_key is not None:
+            given["TableKeyArn"] = table_key.key_arn
+        if permissions_boundary is not None:
+            given["PermissionsBoundary"] = permissions_boundary.managed_policy_arn
+        _check(given)
+        if not given.keys() & _WITHOUT_CONDITION:
+            given |= self._code()
+        self._template = CfnInclude(
+            self,
+            "Template",
+            template_file=str(files.template()),
+            parameters=given,
+            preserve_logical_ids=False,
+        )
+        for name in _CONDITIONS.keys() & given.keys():
+            if Token.is_unresolved(given[name]):
+                self._template.get_condition(_CONDITIONS[name]).expression = Fn.condition_equals(1, 1)
+        self._reader_policy = ManagedPolicy.from_managed_policy_arn(
+            self, "ReaderPolicy", self._template.get_resource("ReaderPolicy").ref
+        )
+
+    @property
+    def marker_table_name(self) -> str:
+        """The name of the marker table: `KEYTURN_MARKER_TABLE` of the readers."""
+        return self._template.get_resource("MarkerTable").ref
+
+    @property
+    def marker_table_arn(self) -> str:
+        """The ARN of the marker table."""
+        return self._arn("MarkerTable")
+
+    @property
+    def listener_arn(self) -> str:
+        """The ARN of the listener function."""
+        return self._arn("Listener")
+
+    @property
+    def reader_policy(self) -> IManagedPolicy:
+        """The policy of roles that read secrets through keyturn, beside the right to read the secrets."""
+        return self._reader_policy
+
+    def grant_read(self, function: Function) -> None:
+        """Let a function read the markers, and tell it the table's name.
+
+        The right to read a secret itself comes by `secret.grant_read(function)`. Raises `ConfigurationError`
+        for a function whose role the CDK does not know.
+        """
+        role = function.role
+        if role is None:
+            raise ConfigurationError(
+                "the CDK does not know the role of this function: attach reader_policy to the role, and set "
+                "KEYTURN_MARKER_TABLE of the function to marker_table_name"
+            )
+        role.add_managed_policy(self._reader_policy)
+        function.add_environment("KEYTURN_MARKER_TABLE", self.marker_table_name)
+
+    def _arn(self, name: str) -> str:
+        return Token.as_string(self._template.get_resource(name).get_att("Arn"))
+
+    def _code(self) -> Mapping[str, str]:
+        """Return the values for the listener's code: an asset, which is copied as soon as it is made."""
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder, "rotation_listener.zip")
+            listener.build(package)
+            asset = Asset(self, "Code", path=str(package))
+        return {"CodeBucket": asset.s3_bucket_name, "CodeKey": asset.s3_object_key}
+
+
+def _text(value: Value) -> str:
+    """Return a value as CloudFormation takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check(given: Mapping[str, str]) -> None:
+    """Raise `ConfigurationError` for what CloudFormation would refuse.
+
+    An included template loses the parameters that are given, and what they take with them.
+    """
+    template = CfnInclude(Stack(), "Template", template_file=str(files.template()))
+    for name, value in given.items():
+        try:
+            parameter = template.get_parameter(name)
+        except RuntimeError as error:
+            raise ConfigurationError(f"{name}: keyturn's template has no such parameter") from error
+        if Token.is_unresolved(value):
+            if name not in _CONDITIONS and name not in _WITHOUT_CONDITION:
+                raise ConfigurationError(
+                    f"{name} is made by the deployment itself: give a value that is known before"
+                )
+        elif not all(_tests(parameter, value)):
+            raise ConfigurationError(f"{name} is {value!r}: {parameter.constraint_description}")
+
+
+def _tests(parameter: CfnParameter, value: str) -> Iterator[bool]:
+    """Yield for each constraint of a parameter whether the value keeps it."""
+    if parameter.allowed_pattern is not None:
+        yield re.fullmatch(parameter.allowed_pattern, value) is not None
+    if parameter.allowed_values is not None:
+        yield value in map(str, parameter.allowed_values)
+    if parameter.max_length is not None:
+        yield len(value) <= parameter.max_length
+    if parameter.min_value is not None and parameter.max_value is not None:
+        is_number = value.isascii() and value.isdecimal() and len(value) < 9
+        yield is_number and parameter.min_value <= int(value) <= parameter.max_value

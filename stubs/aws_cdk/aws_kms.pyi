@@ -1,0 +1,3 @@
+class IKey:
+    @property
+    def key_arn(self) -> str: ...

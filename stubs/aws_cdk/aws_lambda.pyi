@@ -1,0 +1,6 @@
+from aws_cdk.aws_iam import IRole
+
+class Function:
+    @property
+    def role(self) -> IRole | None: ...
+    def add_environment(self, key: str, value: str) -> Function: ...

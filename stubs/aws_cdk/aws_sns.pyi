@@ -1,0 +1,3 @@
+class ITopic:
+    @property
+    def topic_arn(self) -> str: ...
