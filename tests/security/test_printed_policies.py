@@ -166,7 +166,7 @@ def test_an_operator_looks_at_everything_but_a_value() -> None:
     assert "Rules" in session.client("events").list_rules()
     assert is_denied(lambda: secrets.get_secret_value(SecretId=NAME))
     assert is_denied(lambda: table.put_item(TableName=TABLE, Item={"pk": {"S": "head"}}))
-    assert is_denied(lambda: session.client("lambda").list_functions())
+    assert is_denied(lambda: session.client("sqs").list_queues())
 
 
 def tell(session: boto3.Session, secret_id: str) -> object:

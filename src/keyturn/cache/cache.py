@@ -307,8 +307,7 @@ class Cache:
             self.reads.bring_ahead(secret.arn, held)
             return held.version
 
-        again_after_s = service.patience_s(now)
-        flight, is_mine = self.flights.join_or_begin(key, job, now.monotonic_s, again_after_s)
+        flight, is_mine = self.flights.join_or_begin(key, job, now.monotonic_s, service.patience_s(now))
         patience_s = copies.limits.refresh_wait_s
         if not flight.wait(patience_s):
             service.waited_in_vain(patience_s)
