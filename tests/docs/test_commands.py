@@ -46,9 +46,6 @@ RUN: Final[Mapping[str, str]] = {
     "keyturn sweep": "docs/test_tutorial.py",
     "keyturn watch": "cli/test_watch.py",
     "make sam": "infra/test_sam.py",
-    "make cdk": "infra/test_cdk.py",
-    "make scan": "infra/test_scan.py",
-    "make sidecar": "serve/test_sidecar.py",
     "sam deploy": "infra/test_sam.py",
     "sam delete": "infra/test_sam.py",
     "python cloud.py": "docs/test_tutorial.py",
@@ -60,8 +57,8 @@ RUN: Final[Mapping[str, str]] = {
 """What a test runs, at least by what is behind it; the test, below tests/."""
 
 _CI: Final = (
-    "test proofs pythons faults servers-packages servers compat lint prose docs browser-packages site audit"
-    " soak"
+    "test proofs pythons faults servers-packages servers compat lint scan sidecar cdk prose docs"
+    " browser-packages site audit soak"
 )
 IN_CI: Final = frozenset(f"make {target}" for target in _CI.split(" "))
 """What `.ci/run` runs."""

@@ -18,6 +18,7 @@ from tools.build_listener import ROOT
 Template = Mapping[str, Mapping[str, Mapping[str, object]]]
 
 APP = ROOT / "infra" / "cdk"
+ALONE = ["unshare", "--net"]
 MADE_ID = re.compile(r"\bKeyturnTemplate(?:Conditions|Outputs)?([A-Za-z0-9]+?)[0-9A-F]{8}\b")
 """How the CDK names what it includes, as long as the construct's id is Keyturn."""
 
@@ -30,13 +31,20 @@ def environment() -> Path:
     return Path(folder).resolve()
 
 
+def may_be_alone() -> bool:
+    """Whether this process may start another in a network of its own."""
+    if shutil.which(ALONE[0]) is None:
+        return False
+    return subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode == 0
+
+
 def run(folder: Path, *command: str, offline: bool = False) -> str:
     """What a command of that environment prints in this folder; it must succeed.
 
-    `offline`: as root, in a network of its own that leads nowhere.
+    `offline`: in a network of its own that leads nowhere, where this process may make one.
     """
     home = environment()
-    alone = ["unshare", "--net"] if offline and os.geteuid() == 0 and shutil.which("unshare") else []
+    alone = ALONE if offline and may_be_alone() else []
     path = os.pathsep.join([str(home / "bin"), str(home / "node_modules" / ".bin"), os.environ["PATH"]])
     settings = {
         "PATH": path,
