@@ -61,12 +61,10 @@ def test_what_is_shared_is_what_the_stack_and_the_readers_emit() -> None:
         for one in cast("Mapping[str, dict[str, dict[str, list[dict[str, object]]]]]", every).values()
         if str(one["Type"]) == "AWS::Logs::MetricFilter"
     ]
-    row = next(line for line in PAGE.splitlines() if line.startswith("| always | `keyturn/STACK` |"))
+    row = next(line for line in PAGE.splitlines() if line.startswith("| always | `keyturn` | `Stack` |"))
     assert {one["MetricName"] for one in filters} == set(re.findall(r"`(\w+)`", row.split("|")[4]))
-    assert {"keyturn/${AWS::StackName}"} == {
-        cast("Mapping[str, str]", one["MetricNamespace"])["Fn::Sub"] for one in filters
-    }
-    assert "Namespace = 'keyturn' OR Namespace LIKE 'keyturn/%'" in PAGE
+    assert {"keyturn"} == {one["MetricNamespace"] for one in filters}
+    assert "Namespace = 'keyturn'" in PAGE
     assert "keyturn" == inspect.signature(EmfMetrics).parameters["namespace"].default
 
 

@@ -47,7 +47,8 @@ DynamoDB has the throttle events of a table by TableName alone; Lambda has its m
 """
 
 DIMENSIONS = {"AWS/Lambda": "FunctionName", "AWS/SQS": "QueueName", "AWS/DynamoDB": "TableName"}
-STACK = "keyturn/${AWS::StackName}"
+NAMESPACE = "keyturn"
+STACK = ("Stack", "${AWS::StackName}")
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +95,19 @@ def test_the_metrics_of_aws_are_of_the_stacks_resources(
 def test_the_stacks_own_metrics_are_those_of_its_filters(
     widgets: list[Mapping[str, object]], template: object
 ) -> None:
-    """Each filter's metric is shown, none besides, in the filters' namespace and without a dimension."""
+    """Each filter's metric is shown, none besides, in the filters' namespace and by the stack's name."""
     every = cast("Mapping[str, Mapping[str, object]]", at(template, "Resources"))
     filters = [one["Properties"] for one in every.values() if one["Type"] == "AWS::Logs::MetricFilter"]
     emitted = {
-        (
-            at(one, "MetricTransformations[0].MetricNamespace.Fn::Sub"),
-            at(one, "MetricTransformations[0].MetricName"),
-        )
+        (at(one, "MetricTransformations[0].MetricNamespace"), at(one, "MetricTransformations[0].MetricName"))
         for one in filters
     }
-    assert not [one for one in filters if "Dimensions" in str(one)]
-    assert emitted == {tuple(line) for line in shown(widgets) if line[0] == STACK}
+    assert all(
+        [{"Key": "Stack", "Value": "$.stack"}] == at(one, "MetricTransformations[0].Dimensions")
+        for one in filters
+    )
+    lines = {tuple(line) for line in shown(widgets) if line[0] == NAMESPACE}
+    assert lines == {(*one, *STACK) for one in emitted}
 
 
 def test_the_readers_metrics_are_those_that_the_hook_writes(widgets: list[Mapping[str, object]]) -> None:
