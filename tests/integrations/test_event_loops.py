@@ -118,6 +118,7 @@ def test_the_loop_closed_while_a_thread_reads(account: Account) -> None:
     assert "v1" == logged_in(account)
 
 
+@pytest.mark.proof
 def test_cancelled_while_it_waits_for_another_threads_turn(account: Account) -> None:
     """The attempt of a thread hangs: the task that waits for its outcome is cancelled, its thread ends."""
     login = Login(account.cache, "app/db", budget_s=3600)

@@ -102,7 +102,13 @@ OVER_HTTP: Mapping[str, Callable[[Service], object]] = {
 }
 
 
-@pytest.mark.parametrize("place", OVER_HTTP)
+SLOW = {"a web page for an answer", "no answers"}
+"""What botocore tries again, after pauses."""
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(one, marks=pytest.mark.proof) if one in SLOW else one for one in OVER_HTTP]
+)
 def test_no_log_of_a_reader_has_a_value(place: str, service: Service) -> None:
     """Clients that keyturn makes, and one that it is given, by real botocore over real HTTP."""
     with everything_logged() as seen:
