@@ -179,6 +179,9 @@ def listening(
     """The port on which GETs are answered, by target and token, until the end; `peers` collects callers."""
 
     class Handler(BaseHTTPRequestHandler):
+        # Head and body in one packet: else a client waits for the rest by 40 ms of Nagle's algorithm.
+        wbufsize = -1
+
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:

@@ -45,6 +45,9 @@ class KeyService:
         service = self
 
         class Handler(BaseHTTPRequestHandler):
+            # Head and body in one packet: else a client waits for the rest by 40 ms of Nagle's algorithm.
+            wbufsize = -1
+
             protocol_version = "HTTP/1.1"
             timeout = 10
 

@@ -94,6 +94,9 @@ def serving() -> Iterator[Service]:
     """Serve on a free port of this host."""
 
     class Handler(BaseHTTPRequestHandler):
+        # Head and body in one packet: else a client waits for the rest by 40 ms of Nagle's algorithm.
+        wbufsize = -1
+
         service: ClassVar[Service]
 
         def do_POST(self) -> None:
