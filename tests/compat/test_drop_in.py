@@ -320,6 +320,7 @@ def test_what_cannot_work_is_refused_at_once(
     assert not client.calls
 
 
+@pytest.mark.proof
 def test_more_secrets_than_fit_are_no_error(world: World, client: Client) -> None:
     """Threads that read more secrets than the cache holds get them all, where upstream raises at times."""
     names = [f"prod/{number}" for number in range(10)]

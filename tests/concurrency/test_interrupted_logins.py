@@ -203,6 +203,7 @@ def test_interruptions_at_any_moment_leave_nothing_locked(times: int) -> None:
     assert [] == held_up(logins, servers, wait_s=1.0)
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_children_forked_in_the_middle_of_logins_log_in() -> None:
     """40 forks while four threads take turns: a child waits for no thread that it has not got."""

@@ -266,6 +266,7 @@ def test_a_signal_handler_may_read_a_secret(world: World, times: int) -> None:
     scene.must_be_sound()
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_children_forked_under_load_notice_a_move_by_every_id(world: World) -> None:
     """Eight threads get, invalidate and rotate: each child gets at once, and sees the next rotation."""

@@ -68,6 +68,7 @@ def test_what_is_shared_is_what_the_stack_and_the_readers_emit() -> None:
     assert "keyturn" == inspect.signature(EmfMetrics).parameters["namespace"].default
 
 
+@pytest.mark.proof
 def test_its_figures_are_those_of_the_code() -> None:
     """The defaults, what fits an item, and the price of the table that is counted."""
     assert f"{REPORT_TTL_S:g} s" in PAGE

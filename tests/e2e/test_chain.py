@@ -87,6 +87,7 @@ def test_rotations_reach_a_warm_process(client: SecretsManagerClient, warm: Warm
     assert warm.cache.get_secret_string(NAME) == "one'''"
 
 
+@pytest.mark.proof
 def test_a_rollback_reaches_a_warm_process(client: SecretsManagerClient, warm: Warm) -> None:
     """A version that was left is used again when Secrets Manager says so twice, a settle time apart."""
     turn = rotation(client)
@@ -104,6 +105,7 @@ def test_a_put_reaches_a_warm_process(client: SecretsManagerClient, warm: Warm) 
     assert warm.calls["GetSecretValue"] == 1
 
 
+@pytest.mark.proof
 def test_nothing_changed_costs_no_read(client: SecretsManagerClient, warm: Warm, stack: Stack) -> None:
     """A sweep, a cancelled rotation and a change of another secret cause checks and no GetSecretValue."""
     stack.sweep()

@@ -40,7 +40,7 @@ def test_one_secrets_forgeries_cost_its_share(minutes: int) -> None:
     assert 24 <= one.reads <= ceiling(1, 60 * minutes)
 
 
-@pytest.mark.parametrize("held", [10, 50, pytest.param(200, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("held", [10, *(pytest.param(many, marks=pytest.mark.proof) for many in (50, 200))])
 def test_many_secrets_forgeries_cost_the_processs_ceiling(held: int) -> None:
     """All markers forged anew for each check, for ten minutes: never above the ceiling, no other value."""
     one = Attacked(held)
@@ -147,7 +147,7 @@ def test_a_clock_that_goes_back_gives_nothing_back() -> None:
     assert allowance.allows("a", 1000.0 + (OVERDRAFT + 1) / SECRET_READS_PER_S)
 
 
-@pytest.mark.parametrize("held", [1, 100])
+@pytest.mark.parametrize("held", [1, pytest.param(100, marks=pytest.mark.proof)])
 def test_the_figures_of_the_page_are_measured(held: int) -> None:
     """docs/security.md has what a process does after one forgery of each marker, and in a minute of them."""
     step_s = STEP_S if held == 1 else COARSE_S

@@ -78,6 +78,7 @@ def test_status_and_its_copies_hold_no_value(world: World) -> None:
     assert CANARY.encode() not in pickle.dumps(status)
 
 
+@pytest.mark.proof
 def test_a_superseded_value_leaves_memory(world: World) -> None:
     """After the move was noticed nothing of keyturn refers to the old version any more."""
     world.rotate("memory-1", "one")
@@ -91,6 +92,7 @@ def test_a_superseded_value_leaves_memory(world: World) -> None:
     assert set() == versions_in_memory()
 
 
+@pytest.mark.proof
 def test_a_login_keeps_one_old_version_until_the_next_success(world: World) -> None:
     """The version last logged in with outlives its label: login needs it. The next login lets go of it."""
     world.rotate("memory-1", "one")

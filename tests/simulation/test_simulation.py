@@ -66,6 +66,7 @@ def test_a_seed_repeats_itself_step_by_step() -> None:
     assert first == again
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", SOON_CAUGHT)
 def test_a_planted_bug_is_seen(name: str) -> None:
     """The checkers are awake: a bug in a copy of the source breaks a promise within a few seeds."""
