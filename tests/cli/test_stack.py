@@ -36,6 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.proof
 def test_everything_at_once(here: Path, tmp_path: Path) -> None:
     """The default names, the same bytes as the make targets', and a line with a hash for each file."""
     _, told = ran("stack", "--template", "--listener-zip", "--layer", "--terraform", "module")

@@ -54,6 +54,7 @@ def test_the_handler_runs() -> None:
     assert anew is not kept
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("_orders")
 def test_the_first_page_logs_in() -> None:
     """Its lines give a connection that is logged in with the secret."""

@@ -112,6 +112,7 @@ def test_a_sweep_that_cannot_list_parameters_renews_no_lease(world: World) -> No
     assert before.swept_as_of_s == after.swept_as_of_s
 
 
+@pytest.mark.proof
 def test_a_sweep_that_runs_out_of_time_goes_on_at_the_next(world: World) -> None:
     """What is written stays, the lease is not renewed, and the next sweep writes the rest."""
     arns = [f"{KEY}/{number:03}" for number in range(110)]

@@ -49,6 +49,7 @@ def failing(arn: str, kind: type[SecretError]) -> Callable[[str], Exception | No
     return lambda secret_id: kind(secret_id) if secret_id == arn else None
 
 
+@pytest.mark.proof
 def test_new_secrets_are_marked_many_at_a_time(world: World) -> None:
     """110 secrets are 110 DescribeSecret and two writes of many markers, and are no lost events."""
     for number in range(109):
@@ -224,6 +225,7 @@ def test_a_second_look_that_fails_keeps_the_lease_from_renewal(world: World) -> 
     assert "v2" == world.current
 
 
+@pytest.mark.proof
 def test_many_moves_without_an_event_are_corrected_together(world: World) -> None:
     """110 secrets that moved are 110 DescribeSecret, one settle time and two writes."""
     names = [NAME, *(f"many/{number}" for number in range(109))]

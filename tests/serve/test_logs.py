@@ -117,6 +117,7 @@ def test_a_record_that_cannot_be_formatted_shows_nothing(capsys: pytest.CaptureF
     assert "" == "".join(capsys.readouterr())
 
 
+@pytest.mark.proof
 def test_one_kind_of_line_cannot_flood_the_log() -> None:
     """A hundred thousand refusals in ten seconds are twenty lines and a count; other lines still come."""
     clock, written = FakeClock(), io.StringIO()

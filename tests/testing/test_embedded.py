@@ -138,6 +138,7 @@ def test_whom_the_account_knows_it_answers() -> None:
             session.client("secretsmanager", endpoint_url=aws.endpoint_url).list_secrets()
 
 
+@pytest.mark.proof
 def test_postgres_takes_only_the_password(folder: Path) -> None:
     """A changed password is refused at the next login, the new one is taken; nothing stays."""
     with EmbeddedPostgres() as postgres:
@@ -159,6 +160,7 @@ def test_a_port_is_none_that_an_outgoing_connection_takes() -> None:
     assert len(set(ports)) > 40
 
 
+@pytest.mark.proof
 def test_a_server_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None:
     """A server that cannot start raises at once, with the end of its log, and prints nothing."""
     with (

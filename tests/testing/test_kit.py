@@ -417,6 +417,7 @@ def test_the_order_of_release() -> None:
 # Secrecy
 
 
+@pytest.mark.proof
 def test_nothing_shows_a_value(
     keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache, capsys: pytest.CaptureFixture[str]
 ) -> None:
