@@ -188,7 +188,10 @@ def _deep(value: object, depth: int = 6) -> str:
 
 @contextmanager
 def everything_logged() -> Iterator[io.StringIO]:
-    """Yield what every logger logs while the root logger is at DEBUG, with arguments and tracebacks."""
+    """Yield what every logger logs while the root logger is at DEBUG, with arguments and tracebacks.
+
+    keyturn's own logger follows the root meanwhile, whichever level a command has given it before.
+    """
     seen = io.StringIO()
 
     class Handler(logging.Handler):
@@ -197,13 +200,15 @@ def everything_logged() -> Iterator[io.StringIO]:
             if record.exc_info and record.exc_info[1] is not None:
                 seen.write(as_traceback(record.exc_info[1]))
 
-    handler, root = Handler(), logging.getLogger()
-    before = root.level
+    handler, root, own = Handler(), logging.getLogger(), logging.getLogger("keyturn")
+    before, own_before = root.level, own.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
+    own.setLevel(logging.NOTSET)
     try:
         yield seen
     finally:
+        own.setLevel(own_before)
         root.setLevel(before)
         root.removeHandler(handler)
 
