@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keyturn.cache.service import PROBE_PAUSE_MAX_S
 from keyturn.markers.schema import head_key, head_of, is_untold, marker_of
 from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS
 from tests.simulation.changer import LABEL
@@ -73,11 +74,13 @@ class Ending:
         self._parameters(reader)
         status = reader.cache.status()
         require(status.table.trouble is None, "liveness", f"{reader.host.name}: {status.table.trouble}")
-        # Where all is covered, there may be no reason to ask a service since it is back.
+        # Where all is covered, there may be no reason to ask a service since it is back, or since one answer
+        # was slow.
         resting = [
             rest
             for rest in status.resting
-            if self.requests.begun_s(reader.host, SERVICES[rest.service]) > self.weather.hung_s
+            if (rest.failures or rest.since_s > PROBE_PAUSE_MAX_S)
+            and self.requests.begun_s(reader.host, SERVICES[rest.service]) > self.weather.hung_s
         ]
         require(resting == [], "liveness", f"{reader.host.name}: still resting: {resting}")
         states = (self.service.now(name) for name in self.service.states if name not in self.undescribed)
