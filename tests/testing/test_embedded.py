@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,9 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from keyturn.testing import embedded
 from keyturn.testing.embedded import (
+    LOCALHOST,
     PORTS,
     EmbeddedAws,
     EmbeddedPostgres,
@@ -158,6 +161,20 @@ def test_a_port_is_none_that_an_outgoing_connection_takes() -> None:
     ports = [free_port() for _ in range(50)]
     assert all(port in PORTS for port in ports)
     assert len(set(ports)) > 40
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("server", [EmbeddedAws, EmbeddedPostgres])
+def test_a_port_that_is_taken_meanwhile_is_given_up(
+    server: type[EmbeddedAws | EmbeddedPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process listens there before the server does: the server starts on another port."""
+    with socket.socket() as other:
+        other.bind((LOCALHOST, 0))
+        ports = iter([other.getsockname()[1], free_port()])
+        monkeypatch.setattr(embedded, "free_port", lambda: next(ports))
+        with server() as started:
+            assert other.getsockname()[1] != started.port
 
 
 @pytest.mark.proof

