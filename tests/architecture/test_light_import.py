@@ -48,7 +48,7 @@ def test_a_heavy_import_is_seen() -> None:
 
 
 def test_the_library_needs_nothing_that_only_some_systems_have() -> None:
-    """Without fork and the modules of POSIX a cache answers; the command and the test kit load, if installed."""
+    """Without fork and the modules of POSIX a cache answers, and command and test kit load."""
     program = """
 import importlib.util, os, sys
 del os.fork, os.register_at_fork
