@@ -293,7 +293,7 @@ def burst(kind: str) -> tuple[float, int, int]:
             accepted[0] = "two"
         # The thread of that read is none of the burst's.
         late_s = time.perf_counter() + ENDED_MAX_S
-        while threading.active_count() > threads and time.perf_counter() < late_s:
+        while threading.active_count() > threads and time.perf_counter() < late_s:  # noqa: ASYNC110 # no event
             await asyncio.sleep(0.001)
         most[0] = 0
         threading.setprofile(count)
