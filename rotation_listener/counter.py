@@ -19,7 +19,7 @@ from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import ConfigurationError, KeyturnError
 from keyturn.runtime.host import THIS_HOST
 from rotation_listener.counting import Counter, Line, line_of
-from rotation_listener.listener import listed, tag_of
+from rotation_listener.listener import STACK_VARIABLE, listed, tag_of
 from rotation_listener.parallel import side_by_side
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 AGENT: Final = "rotation-counter"
 """What the clients add to their user agent."""
-
-STACK_VARIABLE: Final = "KEYTURN_STACK"
-"""The environment variable that has the name of the stack, for the log alone."""
 
 
 def handler(_event: object, _context: object) -> Line:

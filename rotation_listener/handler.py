@@ -17,7 +17,7 @@ from keyturn.errors import KeyturnError
 from keyturn.markers.table import MarkerTable
 from keyturn.model.names import Arn, name_in
 from keyturn.runtime.host import THIS_HOST
-from rotation_listener.listener import Listener, Settings, Summary
+from rotation_listener.listener import STACK_VARIABLE, Listener, Settings, Summary
 from rotation_listener.parallel import side_by_side
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ TIME_KEPT_MS: Final = 20_000
 
 They are enough for the retries of one secret, the settle time, and one write.
 """
-
-
-STACK_VARIABLE: Final = "KEYTURN_STACK"
-"""The environment variable that has the name of the listener's stack, for its log alone."""
 
 
 def handler(event: object, context: object) -> Summary:

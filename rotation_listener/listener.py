@@ -18,6 +18,9 @@ from keyturn.model.protocols import Catalog, Listing, SweptTable
 from keyturn.runtime.host import Host
 from rotation_listener.events import Ignored, Sweep, parse
 
+STACK_VARIABLE: Final = "KEYTURN_STACK"
+"""The environment variable that has the name of the functions' stack, for their logs alone."""
+
 Summary: TypeAlias = dict[str, str | int | float | bool | None]
 """What the listener returns and logs: ids, numbers and reasons, and nothing about people or values."""
 

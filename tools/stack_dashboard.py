@@ -13,12 +13,11 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from keyturn.metrics.hook import Metric
+from tools.generated import ROOT, write_or_check
 
-ROOT: Final = Path(__file__).parents[1]
 TEMPLATE: Final = ROOT / "infra" / "template.yaml"
 MODULE: Final = ROOT / "infra" / "terraform" / "dashboard.tf"
 
@@ -182,13 +181,7 @@ def _in_terraform(line: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write both files, or compare them with `--check`. Return the exit code."""
     made = {TEMPLATE: with_dashboard(TEMPLATE.read_text("utf-8")), MODULE: terraform_text()}
-    differ = [file for file, text in made.items() if not file.is_file() or file.read_text("utf-8") != text]
-    for file in differ:
-        what = "differs from" if "--check" in arguments else "made from"
-        print(f"{file.relative_to(ROOT)}: {what} tools.stack_dashboard")
-        if "--check" not in arguments:
-            file.write_text(made[file], "utf-8")
-    return int(bool(differ) and "--check" in arguments)
+    return write_or_check(made, "tools.stack_dashboard", arguments)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from typing import Final
 from keyturn.aws.catalog import FILTER_VALUES_MAX
 from keyturn.policies.stack import KEY, NAME_PREFIX, RULE, Clause, policies, rotation_policies
 from keyturn.policies.statements import Conditions
+from tools.generated import ROOT, write_or_check
 
-ROOT: Final = Path(__file__).parents[1]
 INFRA: Final = ROOT / "infra"
 MADE_BELOW: Final = re.compile(r"^( *)\w+: # of keyturn\.policies: (\w+)$", re.MULTILINE)
 VERSION: Final = "2012-10-17"
@@ -331,14 +331,7 @@ def made_files() -> dict[Path, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write all files, or compare them with `--check`. Return the exit code."""
-    made = made_files()
-    differ = [file for file, text in made.items() if not file.is_file() or file.read_text("utf-8") != text]
-    for file in differ:
-        what = "differs from" if "--check" in arguments else "made from"
-        print(f"{file.relative_to(ROOT)}: {what} keyturn.policies")
-        if "--check" not in arguments:
-            file.write_text(made[file], "utf-8")
-    return int(bool(differ) and "--check" in arguments)
+    return write_or_check(made_files(), "keyturn.policies", arguments)
 
 
 if __name__ == "__main__":

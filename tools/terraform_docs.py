@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[1]
+from tools.generated import ROOT, write_or_check
+
 MODULES: Final = (ROOT / "infra" / "terraform", ROOT / "infra" / "terraform" / "modules" / "rotation")
 BEGIN: Final = "<!-- BEGIN_TF_DOCS -->\n"
 END: Final = "<!-- END_TF_DOCS -->"
@@ -84,15 +85,9 @@ def with_tables(readme: str, made: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the tables of all modules, or compare them with `--check`. Return the exit code."""
-    is_check = "--check" in arguments
     readmes = {module / "README.md": tables(module) for module in MODULES}
     texts = {readme: with_tables(readme.read_text("utf-8"), made) for readme, made in readmes.items()}
-    differ = {readme: text for readme, text in texts.items() if readme.read_text("utf-8") != text}
-    for readme, text in differ.items():
-        print(f"{readme.relative_to(ROOT)}: {'differs from' if is_check else 'made from'} the module")
-        if not is_check:
-            readme.write_text(text, "utf-8")
-    return int(bool(differ) and is_check)
+    return write_or_check(texts, "the module", arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from keyturn.cli.status.fleet import document, fleet_of
 from keyturn.cli.status.gate import Gate, waited
 from keyturn.cli.status.looking import Look
 from keyturn.cli.status.overview import Compared, Overview, compared
-from keyturn.cli.status.places import Place, Visit
+from keyturn.cli.status.places import AccountRegion, Visit
 from keyturn.cli.status.shown import waiting
 from keyturn.convergence.table import ConvergenceTable, ReportsRead
 from keyturn.errors import ConfigurationError, KeyturnError, MarkerTableError
@@ -43,12 +43,12 @@ def seen(*versions: str, secrets: tuple[Compared, ...] = (ON_DB,), named: bool =
 
 def failed() -> Visit:
     """A place whose look failed."""
-    return Visit(Place("111122223333", "eu-west-1"), error=MarkerTableError("markers", "throttled"))
+    return Visit(AccountRegion("111122223333", "eu-west-1"), error=MarkerTableError("markers", "throttled"))
 
 
 def of(*looks: Look) -> list[Visit]:
     """One place for each look."""
-    return [Visit(Place(), look) for look in looks]
+    return [Visit(AccountRegion(), look) for look in looks]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_many_places_are_counted_together() -> None:
     assert Gate(4).is_open(both)
     assert not Gate(5).is_open(both)
     assert not Gate(1).is_open([*both, failed()])
-    assert Gate(4).is_open([*both, Visit(Place("222233334444", "eu-west-1"))])
+    assert Gate(4).is_open([*both, Visit(AccountRegion("222233334444", "eu-west-1"))])
 
 
 def test_a_report_from_a_fast_clock_is_not_younger_than_now() -> None:
@@ -106,7 +106,7 @@ def test_it_waits_on_after_a_failed_look_until_its_own_end() -> None:
 
 def test_what_keeps_it_shut_is_told_by_place() -> None:
     """A failed look, a table or a copy of its head that no sweep renews, who is behind; not what is well."""
-    at = Place("111122223333", "eu-west-1")
+    at = AccountRegion("111122223333", "eu-west-1")
     unswept = Overview(None, (), (None,))
     told = waiting(
         [failed(), Visit(at, Look(unswept, None)), Visit(at, seen("v2", "v1")), Visit(at, seen("v2"))],

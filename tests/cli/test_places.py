@@ -19,7 +19,7 @@ from keyturn.cli.account import Account
 from keyturn.cli.root import root
 from keyturn.cli.status.looking import Look, Sources
 from keyturn.cli.status.overview import Overview
-from keyturn.cli.status.places import SIDE_BY_SIDE, Names, Place, Visitor, Where, visited
+from keyturn.cli.status.places import SIDE_BY_SIDE, AccountRegion, Names, Visitor, Where, visited
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import KeyturnError
 from keyturn.markers.table import MarkerTable
@@ -190,7 +190,7 @@ def test_a_wrong_command_line_is_refused(
 
 def test_many_are_looked_at_side_by_side_but_not_too_many() -> None:
     """Sixteen at a time, each once, and in their order."""
-    places = [Place(f"{number:012}", "eu-west-1") for number in range(3 * SIDE_BY_SIDE)]
+    places = [AccountRegion(f"{number:012}", "eu-west-1") for number in range(3 * SIDE_BY_SIDE)]
     full = threading.Barrier(SIDE_BY_SIDE)
     turn, now, most = threading.Lock(), 0, 0
 
@@ -204,7 +204,7 @@ def test_many_are_looked_at_side_by_side_but_not_too_many() -> None:
             now -= 1
         return Look(Overview(None, ()), None)
 
-    def opened(_place: Place) -> Sources:
+    def opened(_place: AccountRegion) -> Sources:
         return Sources(MarkerTable(object(), "t"), object(), None)  # type: ignore[arg-type] # not looked at
 
     assert places == [visit.place for visit in visited(places, opened, look)]
@@ -268,7 +268,7 @@ def test_a_list_of_places_that_fails_is_a_failed_look() -> None:
     (visit,) = visitor.visits(lambda _: Look(Overview(None, ()), None))
     assert isinstance(visit.error, KeyturnError)
     (visit,) = visitor.visits(lambda _: Look(Overview(None, ()), None))
-    assert (Place(OWN, "eu-west-1"), None) == (visit.place, visit.error)
+    assert (AccountRegion(OWN, "eu-west-1"), None) == (visit.place, visit.error)
 
 
 def test_credentials_show_no_key() -> None:

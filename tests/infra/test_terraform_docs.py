@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.terraform_docs import MODULES, ROOT, main, tables, with_tables
+from tools.generated import ROOT
+from tools.terraform_docs import MODULES, main, tables, with_tables
 
 MODULE = ROOT / "infra" / "terraform"
 

@@ -18,6 +18,7 @@ from keyturn.testing.fakes import PARAMETERS_ARN, FakeClock, FakeParameterStore,
 from rotation_listener import counter
 from rotation_listener.counter import counter_of
 from rotation_listener.counting import Counter, line_of
+from rotation_listener.listener import STACK_VARIABLE
 
 NAME = "prod/db"
 
@@ -205,7 +206,7 @@ def test_a_count_is_one_line(
     """What it returns, its level, and the stack that it is of."""
     fleet.report("e1", "v1")
     monkeypatch.setattr(counter, "_counter", lambda: Counter(fleet, fleet.catalog, wall=fleet.clock.wall))
-    monkeypatch.setenv(counter.STACK_VARIABLE, "keyturn")
+    monkeypatch.setenv(STACK_VARIABLE, "keyturn")
     answer = counter.handler({}, None)
     assert {"level": "INFO", "stack": "keyturn", **answer} == json.loads(capsys.readouterr().out)
 

@@ -19,8 +19,8 @@ from keyturn.markers.sweeper import Swept
 from rotation_listener import counter
 from rotation_listener.counting import line_of
 from rotation_listener.events import API_CALLS, SERVICE_EVENTS, Sweep, parse
-from rotation_listener.handler import STACK_VARIABLE, handler
-from rotation_listener.listener import Settings
+from rotation_listener.handler import handler
+from rotation_listener.listener import STACK_VARIABLE, Settings
 from tests.listener.test_events import at
 from tests.policies.test_stack import Deployed
 from tests.templates import read_template
@@ -485,7 +485,7 @@ def test_the_counter_is_its_handler_and_has_its_settings(template: object) -> No
     }
     variables = at(template, f"{function}.Environment.Variables")
     assert isinstance(variables, dict)
-    assert {*values, counter.STACK_VARIABLE} == variables.keys()
+    assert {*values, STACK_VARIABLE} == variables.keys()
     read = set[str]()
 
     class Variables(dict[str, str]):

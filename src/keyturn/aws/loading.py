@@ -45,7 +45,7 @@ class PlainFiles(JSONFileLoader):
         return None
 
 
-class Services(Collection[str]):
+class KnownServices(Collection[str]):
     """The services that have a file of this type. A question after one name looks at its folder only."""
 
     def __init__(self, loader: SparingLoader, type_name: str) -> None:
@@ -71,9 +71,9 @@ class Services(Collection[str]):
 class SparingLoader(Loader):
     """botocore's loader that looks at the folders of the services that it is asked for."""
 
-    def list_available_services(self, type_name: str) -> Services:  # type: ignore[override] # not a list
+    def list_available_services(self, type_name: str) -> KnownServices:  # type: ignore[override] # not a list
         """Return the services that botocore knows. It asks whether the service to load is among them."""
-        return Services(self, type_name)
+        return KnownServices(self, type_name)
 
 
 def sparing(loader: Loader) -> SparingLoader:

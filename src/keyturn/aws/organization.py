@@ -6,7 +6,6 @@ field name here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -16,8 +15,6 @@ from keyturn.aws.faults import fault_of
 from keyturn.aws.unseen import Unseen
 from keyturn.errors import KeyturnError
 from keyturn.model.names import Arn
-
-ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 SESSION: Final = "keyturn-status"
 """The name of the sessions, which CloudTrail in the other account shows."""

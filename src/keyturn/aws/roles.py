@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from keyturn.aws.answers import Call, mapping
 from keyturn.errors import ConfigurationError
-from keyturn.model.names import Arn
+from keyturn.model.names import ACCOUNT_ID, Arn
 
 if TYPE_CHECKING:
     from botocore.credentials import CredentialResolver
 
 SESSION_NAME: Final = "keyturn"
 """The name of the role's session, which the trail of the role's account shows."""
-
-_ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
 class SecurityTokenClient(Protocol):
@@ -37,7 +34,7 @@ def roles_by_account(roles: Iterable[str], argument: str) -> dict[str, str]:
     for role in roles:
         arn = Arn.parse(role) if isinstance(role, str) else None
         is_role = arn is not None and arn.service == "iam" and arn.resource.startswith("role/")
-        if arn is None or not is_role or not _ACCOUNT.fullmatch(arn.account):
+        if arn is None or not is_role or not ACCOUNT_ID.fullmatch(arn.account):
             raise ConfigurationError(f"{argument}: {role!r} is not the ARN of an IAM role")
         if arn.account in found:
             raise ConfigurationError(

@@ -18,6 +18,9 @@ SECRET_ID_LENGTH_MAX = 2048
 
 SUFFIX_LENGTH = len("-AbCdEf")
 
+ACCOUNT_ID = re.compile(r"[0-9]{12}")
+"""The number of an account."""
+
 PARAMETER_LEVELS_MAX = 15
 """A parameter's path has at most so many levels (Parameter Store's user guide, requirements for names)."""
 

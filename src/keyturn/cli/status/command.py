@@ -15,7 +15,7 @@ from keyturn.cli.status import documents, shown
 from keyturn.cli.status.gate import Gate, waited
 from keyturn.cli.status.looking import look
 from keyturn.cli.status.options import Asked, asked_options
-from keyturn.cli.status.places import Place, Visit, Visitor, sources_of, visited
+from keyturn.cli.status.places import AccountRegion, Visit, Visitor, sources_of, visited
 from keyturn.runtime.host import SystemClock, system_sleep
 
 ROLE_LASTS_S: Final = 3000.0
@@ -108,7 +108,7 @@ def _looks(asked: Asked, secrets: Sequence[str]) -> Callable[[], tuple[Visit, ..
     looked = partial(look, secrets=secrets)
     if asked.where.is_here:
         sources = sources_of(asked.account, asked.names.convergence)
-        return lambda: visited([Place()], lambda _place: sources, looked)
+        return lambda: visited([AccountRegion()], lambda _place: sources, looked)
     visitor = Visitor(asked.account, asked.where, asked.names)
     return lambda: visitor.visits(looked)
 

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import click
 from click.core import ParameterSource
 
-from keyturn.aws.organization import ACCOUNT
 from keyturn.cli.account import Account, convergence_option, region_option, table_option
 from keyturn.cli.status.places import Names, Where
-from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER
+from keyturn.model.names import ACCOUNT_ID, CONVERGENCE_PARAMETER, MARKERS_PARAMETER
 
 
 class Asked(NamedTuple):
@@ -31,7 +30,7 @@ def _list(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -
 
 def _accounts(ctx: click.Context, parameter: click.Parameter, given: str | None) -> tuple[str, ...]:
     accounts = _list(ctx, parameter, given)
-    wrong = [account for account in accounts if not ACCOUNT.fullmatch(account)]
+    wrong = [account for account in accounts if not ACCOUNT_ID.fullmatch(account)]
     if wrong:
         raise click.BadParameter(f"{wrong[0]!r} is not 12 digits")
     return accounts

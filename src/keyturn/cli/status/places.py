@@ -26,7 +26,7 @@ SIDE_BY_SIDE: Final = 16
 """At most so many places are looked at at a time."""
 
 
-class Place(NamedTuple):
+class AccountRegion(NamedTuple):
     """One account and Region. Both are empty where the command looks at a single place."""
 
     account: str = ""
@@ -42,14 +42,14 @@ class Visit(NamedTuple):
     `look` is None if the look failed, for the reason in `error`, or if keyturn is not deployed there.
     """
 
-    place: Place
+    place: AccountRegion
     look: Look | None = None
     error: KeyturnError | None = None
 
 
 def visited(
-    places: Sequence[Place],
-    opened: Callable[[Place], Sources | None],
+    places: Sequence[AccountRegion],
+    opened: Callable[[AccountRegion], Sources | None],
     look: Callable[[Sources], Look],
 ) -> tuple[Visit, ...]:
     """Look at all places, some at a time, and return the results in their order.
@@ -58,7 +58,7 @@ def visited(
     does not end the others. Raises `ConfigurationError`, which concerns all of them.
     """
 
-    def visit(place: Place) -> Visit:
+    def visit(place: AccountRegion) -> Visit:
         try:
             sources = opened(place)
             return Visit(place, look(sources) if sources is not None else None)
@@ -142,10 +142,10 @@ class Visitor:
         self._where = where
         self._names = names
         self._identity = cast("IdentityClient", home.client("sts"))
-        self._places: list[Place] = []
+        self._places: list[AccountRegion] = []
         self._partition = "aws"
         self._entered: dict[str, Account] = {}
-        self._opened: dict[Place, Sources | None] = {}
+        self._opened: dict[AccountRegion, Sources | None] = {}
 
     def visits(self, look: Callable[[Sources], Look]) -> tuple[Visit, ...]:
         """Look at all places. If they cannot even be listed, that is the one failed look."""
@@ -154,15 +154,15 @@ class Visitor:
         except ConfigurationError:
             raise
         except KeyturnError as error:
-            return (Visit(Place(), error=error),)
+            return (Visit(AccountRegion(), error=error),)
         return visited(self._places, self._open, look)
 
-    def _listed(self) -> list[Place]:
+    def _listed(self) -> list[AccountRegion]:
         own = caller(self._identity)
         self._partition = own.partition
         self._entered[own.account] = self._home
         regions = self._where.regions or (region_of(self._identity) or "",)
-        return [Place(account, region) for account in self._accounts(own) for region in regions]
+        return [AccountRegion(account, region) for account in self._accounts(own) for region in regions]
 
     def _accounts(self, own: Caller) -> Sequence[str]:
         if self._where.accounts:
@@ -171,7 +171,7 @@ class Visitor:
             return (own.account,)
         return tuple(active_accounts(cast("OrganizationClient", self._home.client("organizations"))))
 
-    def _open(self, place: Place) -> Sources | None:
+    def _open(self, place: AccountRegion) -> Sources | None:
         if place not in self._opened:
             account = replace(self._enter(place.account), region=place.region)
             self._opened[place] = self._names.sources(account)
