@@ -55,8 +55,11 @@ for number, parameters in enumerate([
 taken = Keyturn(stack, "Taken", {"ReservedConcurrency": 5, "HeadCopies": 32, "Convergence": True})
 arn = "arn:aws:lambda:eu-west-1:111122223333:function:f"
 refuse(lambda: taken.grant_read(aws_lambda.Function.from_function_arn(stack, "F", arn)))
-print(json.dumps(said))
+arns = [stack.resolve(arn) for arn in (taken.marker_table_arn, taken.listener_arn)]
+print(json.dumps({"said": said, "arns": arns}))
 """
+
+ARNS = ("MarkerTable", "Listener")
 
 SAID = (
     "ReservedConcurrency is '0': it is -1, or a whole number from 1",
@@ -136,9 +139,13 @@ def test_the_code_is_an_asset_of_this_version(made: Path, orders: Template, tmp_
 
 
 def test_what_cannot_work_is_refused_with_its_reason(tmp_path: Path) -> None:
-    """By the constraints of the template, before anything is synthesised."""
+    """By the constraints of the template, before anything is synthesised. What is made tells its ARNs."""
     (tmp_path / "refused.py").write_text(REFUSED)
-    said = json.loads(run(tmp_path, "python3", "refused.py").splitlines()[-1])
+    told = json.loads(run(tmp_path, "python3", "refused.py").splitlines()[-1])
+    names = [at(arn, "Fn::GetAtt[0]") for arn in told["arns"]]
+    assert all(part in str(name) for part, name in zip(ARNS, names, strict=True))
+    assert {"Arn"} == {at(arn, "Fn::GetAtt[1]") for arn in told["arns"]}
+    said = told["said"]
     assert len(SAID) == len(said)
     assert [] == [one for one, begins in zip(said, SAID, strict=True) if not one.startswith(begins)]
 
