@@ -291,8 +291,10 @@ class Reader:
         self.logins.accepted(login, version)
 
     def _read_on(self) -> None:
-        while not self.quiet:
+        while self._is_in_use():
             has_moved = self.moves.pause(self.random.expovariate(1 / self.mean_gap_s))
+            if not self._is_in_use():
+                return
             secret_id, stage = self.random.choice(self.ids()), self.random.choice(STAGES)
             if has_moved and self.random.random() < 0.5:
                 secret_id = self.moves.last
@@ -306,7 +308,12 @@ class Reader:
                 # All threads of an idle process come back at once, with the same wish.
                 self.scheduler.pause(self.idle_until_s - self.scheduler.now_s)
                 secret_id, stage = self.ids()[0], AWSCURRENT
-            self._until_interrupted(partial(self._do, secret_id, stage))
+            if self._is_in_use():
+                self._until_interrupted(partial(self._do, secret_id, stage))
+
+    def _is_in_use(self) -> bool:
+        """Whether callers come of their own accord: it may end during any pause."""
+        return not self.quiet
 
     def _do(self, secret_id: str, stage: str) -> None:
         """Read a parameter, log in, or get this."""

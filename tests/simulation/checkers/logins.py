@@ -17,7 +17,7 @@ from tests.simulation.checkers.memories import Identity, Memories, now_of
 from tests.simulation.peers.database import Database, RefusedError
 from tests.simulation.peers.secretsmanager import READ_LAG_S, SecretsManager
 from tests.simulation.reader import Login, Reader, Served
-from tests.simulation.scheduler import Actor, Scheduler
+from tests.simulation.scheduler import NEVER_S, Actor, Scheduler
 from tests.simulation.weather import SECRETS, Weather
 
 SEEN_S = READ_LAG_S + 2.5
@@ -111,6 +111,7 @@ class Logins:
         self._tries_again(login, version)
         self.tried_after[self.scheduler.running] = self.number
         self.connecting[self.scheduler.running] = login, self.scheduler.now_s
+        login.namesakes.add(version.arn)
         login.tried.append(version.identity)
         again = len(login.tried) != len(set(login.tried))
         require(not again, "login attempts", f"{_what(login)} tries {version.version_id} twice in one look")
@@ -155,7 +156,7 @@ class Logins:
         if outcome is None or isinstance(outcome, TimeoutError):
             return
         secrecy.error(outcome)
-        if isinstance(outcome, UnavailableError) and login.deadline_s <= self.scheduler.now_s:
+        if isinstance(outcome, UnavailableError) and self._is_out_of_time(login):
             # Its caller's time ended before the read did: no sign of anything.
             return
         if not isinstance(outcome, LoginRefusedError):
@@ -214,13 +215,14 @@ class Logins:
         if self.memories.is_unsure(login):
             # An interrupted login may have spent the second try of a version.
             return
-        if login.deadline_s <= now_s:
+        if self._is_out_of_time(login):
             # Its caller's time ended while it read, so it has not seen all that there is to try.
             return
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
         can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
-        if not can_read and login.namesakes - {state.arn}:
+        is_new = self._since_s(name, state.arn) + SEEN_S > login.looks_s[-1]
+        if (is_new or not can_read) and login.namesakes - {state.arn}:
             # When it looked, it could not know yet that the name means another secret now.
             return
         success = self.memories.success(login, state.arn)
@@ -258,6 +260,20 @@ class Logins:
         return (
             known.again > 0 or known.at.age_s(now_of(login)) - looked_ago_s < bounds.SETTLE_S * bounds.DRIFT
         )
+
+    def _since_s(self, name: str, arn: str) -> float:
+        """When this name began to mean the secret that it means now."""
+        since_s = NEVER_S
+        for at_s, state in reversed(self.service.states[name]):
+            if state is None or state.arn != arn:
+                break
+            since_s = at_s
+        return since_s
+
+    def _is_out_of_time(self, login: Login) -> bool:
+        """Whether its caller's time has ended, by the login's own clock, which may run fast."""
+        passed_s = self.scheduler.now_s - login.begun_s
+        return passed_s * bounds.DRIFT >= login.deadline_s - login.begun_s
 
     def _has_time(self, login: Login) -> bool:
         return self.scheduler.now_s + PAUSE_MAX_S < login.deadline_s
