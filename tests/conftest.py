@@ -15,6 +15,7 @@ import botocore.loaders
 import pytest
 from hypothesis import HealthCheck, settings
 
+import keyturn.aws.loading
 from keyturn.assembly import default_announcer
 from tests.world import World
 from tools.extras import ROOT, missing_for
@@ -99,10 +100,12 @@ def _botocore_learns_once() -> Iterator[None]:
     and asking `inspect` about the signatures of their handlers 4 ms.
     """
     loader = botocore.loaders.create_loader()
+    sparing = keyturn.aws.loading.sparing(loader)
     aliaser = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())
     alias_of = cache(aliaser._alias_event_name)  # type: ignore[attr-defined] # noqa: SLF001 # botocore has no public name
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", lambda *_: loader)
+        patch.setattr("keyturn.aws.loading.sparing", lambda _: sparing)
         patch.setattr("botocore.hooks.EventAliaser._alias_event_name", lambda _, name: alias_of(name))
         patch.setattr("botocore.hooks.accepts_kwargs", _accepts_kwargs)
         yield
