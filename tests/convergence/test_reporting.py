@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 
 import pytest
 
@@ -15,6 +17,7 @@ from keyturn.cache.limits import Limits
 from keyturn.convergence.reporter import Reporter
 from keyturn.errors import SecretNotFoundError, UnavailableError
 from keyturn.model.markers import Report
+from keyturn.model.protocols import Reports
 from keyturn.testing.fakes import FakeClock, FakeReports
 from keyturn.testing.parts import parts_of
 from tests.convergence.scene import Scene
@@ -22,6 +25,10 @@ from tests.world import NAME
 
 PATIENCE_S = 20
 """Only a deadlock makes a test wait this long."""
+
+
+class StruckError(Exception):
+    """Comes out of a call, as from a signal handler."""
 
 
 class InterruptedClock(FakeClock):
@@ -308,12 +315,65 @@ def test_one_thread_reports_and_the_others_go_on(scene: Scene) -> None:
     assert 2 == scene.writes
 
 
+def alone(reports: Reports, clock: FakeClock) -> Reporter:
+    """A reporter of an environment that holds nothing, whose first report is due."""
+    return Reporter(
+        (), reports, label="", ttl_s=900, new_id=lambda: "e", limits=Limits(), clock=clock, random=lambda: 0.0
+    )
+
+
+def in_another_thread(action: Callable[[], bool]) -> bool:
+    """Return what this returns in a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(action).result(PATIENCE_S)
+
+
+def test_an_exception_after_any_call_leaves_the_next_report_to_others() -> None:
+    """A signal handler may raise there: the turn to report is given back whatever call was the last."""
+    calls = 0
+    while True:
+        reporter, left = alone(FakeReports(), FakeClock()), calls
+
+        def strike(_frame: FrameType, event: str, _of: object) -> None:
+            nonlocal left
+            if event == "c_return":
+                left -= 1
+                if left < 0:
+                    sys.setprofile(None)
+                    raise StruckError
+
+        sys.setprofile(strike)
+        try:
+            reporter.report_if_due()
+        except StruckError:
+            pass
+        else:
+            break
+        finally:
+            sys.setprofile(None)
+        reporter.leave()
+        assert in_another_thread(reporter.report_if_due)
+        calls += 1
+    assert calls > 3
+
+
+def test_a_signal_handler_that_closes_does_not_wait_for_the_report_that_it_interrupts() -> None:
+    """The thread has the turn to report itself, so nobody would ever give it back."""
+    reports = FakeReports()
+    reporter = alone(reports, FakeClock())
+
+    def close() -> None:
+        reports.fail = None
+        reporter.leave()
+
+    reports.fail = close  # it fails not, it is interrupted
+    assert in_another_thread(reporter.report_if_due)
+
+
 def test_a_thread_that_comes_when_another_has_reported_does_not_report_again() -> None:
     """It finds the report due, and is overtaken before it can begin."""
     clock, reports = InterruptedClock(), FakeReports()
-    reporter = Reporter(
-        (), reports, label="", ttl_s=900, new_id=lambda: "e", limits=Limits(), clock=clock, random=lambda: 0.0
-    )
+    reporter = alone(reports, clock)
     clock.interrupt = reporter.report_if_due
     assert not reporter.report_if_due()
     assert {"write": 1} == reports.calls

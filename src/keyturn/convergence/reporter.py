@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keyturn.cache.cache import Cache
 from keyturn.cache.limits import Limits
@@ -15,12 +14,16 @@ from keyturn.errors import ConfigurationError, ConvergenceTableError
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Report
 from keyturn.model.protocols import Reports
+from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 
 if TYPE_CHECKING:
     from keyturn.cache.status import ReportStatus
 
 log = logging.getLogger("keyturn")
+
+AT_ONCE: Final = (False,)
+"""The argument with which a lock is acquired without a wait."""
 
 
 class Reporter:
@@ -66,21 +69,24 @@ class Reporter:
 
         To be called in a forked child and around a SnapStart snapshot.
         """
-        self._reporting = threading.Lock()
+        self._reporting = new_lock()
         self._life += 1
         self._last: LastReport | None = None
 
     def report_if_due(self) -> bool:
         """Report the held versions if a report is due, and return whether one was due; see `is_due`."""
-        reporting = self._reporting
-        if not self.is_due() or not reporting.acquire(blocking=False):
+        if not self.is_due():
             return False
+        reporting, acquired = self._reporting, list[bool]()
         try:
-            was_due = self.is_due()
+            # A signal handler may raise right after a call. Then the list says whether the lock is ours.
+            acquired.extend(map(reporting.acquire, AT_ONCE))
+            was_due = acquired == [True] and self.is_due()
             if was_due:
                 self._report()
         finally:
-            reporting.release()
+            if acquired == [True]:
+                reporting.release()
         return was_due
 
     def leave(self) -> None:

@@ -96,18 +96,23 @@ class Outbox:
 
     def _deliver_some(self, most: int) -> int:
         """Call the hook for at most so many measurements, and return for how many it was called."""
-        waiting, delivered, outer = self._waiting, 0, _IN_HOOK.get()
+        outer = _IN_HOOK.get()
         try:
             _IN_HOOK.set((*outer, id(self)))
-            while waiting and delivered < most:
-                delivered += 1
-                metric, value, secret, stage, kind = waiting.popleft()
-                try:
-                    self._hook.record(metric, value, secret=secret, stage=stage, error=kind)
-                except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
-                    self._complain(error)
+            return self._call_hook(most)
         finally:
             _IN_HOOK.set(outer)
+
+    def _call_hook(self, most: int) -> int:
+        """Do what `_deliver_some` says. The loop is not in its block, since a jump may belong to no block."""
+        waiting, delivered = self._waiting, 0
+        while waiting and delivered < most:
+            delivered += 1
+            metric, value, secret, stage, kind = waiting.popleft()
+            try:
+                self._hook.record(metric, value, secret=secret, stage=stage, error=kind)
+            except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
+                self._complain(error)
         return delivered
 
     def _complain(self, error: Exception) -> None:
