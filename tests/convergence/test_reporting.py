@@ -363,7 +363,7 @@ def test_a_signal_handler_that_closes_does_not_wait_for_the_report_that_it_inter
     reporter = alone(reports, FakeClock())
 
     def close() -> None:
-        reports.fail = None
+        reports.fail = lambda: None
         reporter.leave()
 
     reports.fail = close  # it fails not, it is interrupted

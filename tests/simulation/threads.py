@@ -15,7 +15,6 @@ import keyturn.cache.background
 import keyturn.cache.checker
 import keyturn.cache.copies
 import keyturn.cache.flights
-import keyturn.convergence.reporter
 import keyturn.login.caller
 import keyturn.login.turns
 import keyturn.runtime.locks
@@ -199,7 +198,6 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             keyturn.login.caller,
             keyturn.login.turns,
             keyturn.cache.background,
-            keyturn.convergence.reporter,
             keyturn.runtime.locks,
         ):
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
