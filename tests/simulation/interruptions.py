@@ -88,7 +88,7 @@ INTERRUPTIONS: Final = (ControlCError, AlarmError, DeadlineError)
 
 Interruption: TypeAlias = ControlCError | AlarmError | DeadlineError
 
-KEEPING: Final = {"check", "_deliver_some", "_text", "value_at"}
+KEEPING: Final = {"check", "_call_hook", "_text", "value_at"}
 """What keeps any `Exception`: `check`, and what calls a metrics hook or reads a driver's error."""
 
 NOTED: Final = ("noted in a finaliser",)
