@@ -11,12 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
 from keyturn.aws.clients import (
-    SECRETS_TIMEOUTS_S,
     TABLE_TIMEOUTS_S,
     ClientFactory,
     region_of,
 )
-from keyturn.aws.places import PlacedClients, secrets_clients, table_clients
+from keyturn.aws.places import PlacedClients, parameter_clients, secrets_clients, table_clients
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
@@ -54,7 +53,7 @@ from keyturn.runtime.process import Once, watch_process
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient
     from keyturn.aws.extension import ExtensionSettings
-    from keyturn.aws.parameterstore import ParameterStoreClient, ParameterStoreSource
+    from keyturn.aws.parameterstore import ParameterStoreClient, PlacedParameters
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.cache.background import Poller
     from keyturn.cache.parameters import Parameters
@@ -211,8 +210,10 @@ def assemble(
             unavailable=UnavailableError if is_secrets else ParameterUnavailableError,
         )
 
-    parameter_source = peers.parameter_source or parameter_store(clients.ssm, region, factory)
-    parameter_store_service = _services("Parameter Store", (), limits, peers)
+    parameter_source = peers.parameter_source or parameter_store(
+        parameter_clients(clients.ssm, region, factory, roles)
+    )
+    parameter_store_service = _services("Parameter Store", tables, limits, peers)
     secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory, roles)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
@@ -446,7 +447,7 @@ def extension_settings() -> ExtensionSettings:
 class LateParameters:
     """A `ParameterSource` whose client and module are loaded at the first read."""
 
-    def __init__(self, source: Callable[[], ParameterStoreSource]) -> None:
+    def __init__(self, source: Callable[[], PlacedParameters]) -> None:
         self._source = source
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
@@ -459,17 +460,16 @@ class LateParameters:
         return self._source().read_path(path, recursive=recursive)
 
 
-def parameter_store(
-    client: object, region: str | None, factory: ClientFactory
-) -> Callable[[bool], ParameterSource]:
-    """Makes the source of parameters, decrypted or not; the two share one client."""
-    made = Once(lambda: factory.make("ssm", SECRETS_TIMEOUTS_S, region) if client is None else client)
+def parameter_store(clients: PlacedClients) -> Callable[[bool], ParameterSource]:
+    """Makes the source of parameters, decrypted or not; the two share their clients."""
 
     def source(decrypt: bool) -> ParameterSource:  # noqa: FBT001 # its one argument
-        def load() -> ParameterStoreSource:
-            from keyturn.aws.parameterstore import ParameterStoreSource
+        def load() -> PlacedParameters:
+            from keyturn.aws.parameterstore import PlacedParameters
 
-            return ParameterStoreSource(lambda: cast("ParameterStoreClient", made()), decrypt=decrypt)
+            return PlacedParameters(
+                lambda asked: cast("ParameterStoreClient", clients.at(asked)), decrypt=decrypt
+            )
 
         return LateParameters(Once(load))
 

@@ -22,6 +22,9 @@ from tests.docs.pages import python_blocks
 HOME = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"
 ABROAD = "arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/db-AbCdEf"
 CENTRAL = "arn:aws:secretsmanager:eu-west-1:444455556666:secret:prod/db-AbCdEf"
+HOST = "arn:aws:ssm:eu-west-1:111122223333:parameter/app/host"
+HOST_ABROAD = HOST.replace("eu-west-1", "us-east-1")
+HOST_CENTRAL = HOST.replace("111122223333", "444455556666")
 TABLE = "arn:aws:dynamodb:us-east-1:111122223333:table/keyturn-markers"
 CENTRAL_TABLE = "arn:aws:dynamodb:eu-west-1:444455556666:table/keyturn-markers"
 ROLE = "arn:aws:iam::444455556666:role/keyturn-reader"
@@ -51,8 +54,16 @@ class Aws(ThreadingHTTPServer):
         return [(one.region, one.key) for one in self.requests if one.operation == operation]
 
 
+def parameter(asked: str, region: str) -> dict[str, object]:
+    """An answer's entry for this name or ARN, in a Region."""
+    name = "/" + asked.rpartition("parameter/")[2] if asked.startswith("arn:") else asked
+    own = HOST.replace("eu-west-1", region).replace("/app/host", name)
+    arn = asked if asked.startswith("arn:") else own
+    return {"Name": name, "ARN": arn, "Value": "one", "Version": 1, "Type": "String"}
+
+
 class Answers(BaseHTTPRequestHandler):
-    """Answers GetSecretValue with the secret that was asked for, and AssumeRole with another key."""
+    """Answers reads with the secret or parameters that were asked for, and AssumeRole with another key."""
 
     # Head and body in one packet: else a client waits for the rest by 40 ms of Nagle's algorithm.
     wbufsize = -1
@@ -77,6 +88,11 @@ class Answers(BaseHTTPRequestHandler):
                 "VersionStages": ["AWSCURRENT"],
             }
             self._answer(200, json.dumps(answer | {"SecretString": "one"}))
+        elif operation == "GetParameter":
+            self._answer(200, json.dumps({"Parameter": parameter(json.loads(body)["Name"], scope[2])}))
+        elif operation in ("GetParameters", "GetParametersByPath"):
+            names = json.loads(body).get("Names", ["/app/host"])
+            self._answer(200, json.dumps({"Parameters": [parameter(name, scope[2]) for name in names]}))
         else:
             self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": "no"}))
 
@@ -153,6 +169,37 @@ def test_the_given_client_is_asked_about_its_own_region_only(aws: Aws) -> None:
     for secret_id in (ABROAD, HOME):
         cache.get(secret_id)
     assert ["us-east-1", "eu-west-1"] == [region for region, _ in aws.asked("GetSecretValue")]
+
+
+def test_a_parameter_is_read_where_its_arn_says(aws: Aws) -> None:
+    """By a name in the process's own Region; that of an account with a role by the role's credentials."""
+    for name in ("/app/host", HOST, HOST_ABROAD, HOST_CENTRAL):
+        cache = SecretCache(marker_table=False, peers=Peers(roles=[ROLE]))
+        assert "one" == cache.get_parameter(name).value
+    own, abroad, central = ("eu-west-1", "AKIAOWN"), ("us-east-1", "AKIAOWN"), ("eu-west-1", "ASIAASSUMED1")
+    assert [own, own, abroad, central] == aws.asked("GetParameter")
+
+
+def test_parameters_of_several_places_are_one_request_to_each(aws: Aws) -> None:
+    """Also where their names alternate; a path is one of the process's own Region."""
+    cache = SecretCache(marker_table=False)
+    names = [name for number in range(3) for name in (f"/app/{number}", f"{HOST_ABROAD}/{number}")]
+    assert dict.fromkeys(names, "one") == {
+        name: read.value for name, read in cache.get_parameters(names).items()
+    }
+    own, abroad = ("eu-west-1", "AKIAOWN"), ("us-east-1", "AKIAOWN")
+    assert [own, abroad] == aws.asked("GetParameters")
+    assert ["/app/host"] == list(cache.get_parameters_by_path("/app"))
+    assert [own] == aws.asked("GetParametersByPath")
+
+
+def test_the_given_client_for_parameters_is_asked_about_its_own_region_only(aws: Aws) -> None:
+    """Names mean parameters there. What is in another Region is read by a client that keyturn makes."""
+    given = ClientFactory().make("ssm", (1.0, 1.0), "us-east-1", agent="given")
+    cache = SecretCache(ssm_client=given, marker_table=False)  # type: ignore[arg-type] # botocore has no types
+    for name in ("/app/other", HOST_ABROAD, HOST):
+        cache.get_parameter(name)
+    assert ["us-east-1", "us-east-1", "eu-west-1"] == [region for region, _ in aws.asked("GetParameter")]
 
 
 def test_tables_are_asked_where_they_are(aws: Aws) -> None:

@@ -296,7 +296,7 @@ BUGS: Final = (
         "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
         "        ttl_s = limits.max_stale_s\n",
         weather="Parameter Store is busy with others",
-        seed=160,
+        seed=52,
     ),
     Bug(
         "a marker that disagrees is asked about once",
@@ -691,6 +691,7 @@ BUGS: Final = (
         "        if swept.failed or not swept.in_time:\n            return swept\n",
         "",
         weather="Secrets Manager throttles",
+        seed=91,
     ),
     Bug(
         "the sweep believes the list",

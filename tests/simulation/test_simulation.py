@@ -22,6 +22,7 @@ WRONGLY_JUDGED = (
     pytest.param(("188", "--only", "process replaced"), id="a caller's time was over by its own fast clock"),
     pytest.param(("2", "--only", "Parameter Store is busy with others"), id="a name meant another secret"),
     pytest.param(("27", "--only", "Secrets Manager throttles"), id="a caller came back in the quiet minute"),
+    pytest.param(("53", "--only", "host frozen"), id="a host stood still in the middle of a call"),
     pytest.param(("349",), id="the listener of the version before slots crashed where its table was silent"),
 )
 

@@ -95,6 +95,32 @@ class ParameterStoreSource:
             token = {"NextToken": following}
 
 
+class PlacedParameters:
+    """Parameter Store of every account and Region: each parameter is read where its ARN says it is.
+
+    `client` returns the client for a name, an ARN or a path; `decrypt` is as in `ParameterStoreSource`.
+    """
+
+    def __init__(self, client: Callable[[str], ParameterStoreClient], *, decrypt: bool) -> None:
+        self._client = client
+        self._decrypt = decrypt
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+        """Read a parameter by one GetParameter; see `read_parameter`."""
+        return self._at(secret_id).read(secret_id, stage=stage, version_id=version_id)
+
+    def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
+        """Read several parameters of one place; see `ParameterStoreSource.read_many`."""
+        return self._at(names[0]).read_many(names)
+
+    def read_path(self, path: str, *, recursive: bool) -> Iterator[Parameter]:
+        """Yield what is under a path of the place of names; see `ParameterStoreSource.read_path`."""
+        return self._at(path).read_path(path, recursive=recursive)
+
+    def _at(self, asked: str) -> ParameterStoreSource:
+        return ParameterStoreSource(lambda: self._client(asked), decrypt=self._decrypt)
+
+
 def read_parameter(
     client: Callable[[], ParameterClient],
     secret_id: str,

@@ -1,4 +1,4 @@
-"""The clients of one service by account and Region: a secret is read, and a table asked, where it is."""
+"""The clients of one service by account and Region: what has an ARN is asked for where that says it is."""
 
 from __future__ import annotations
 
@@ -71,6 +71,17 @@ def secrets_clients(given: object, factory: ClientFactory, roles: Mapping[str, s
         return factory.make("secretsmanager", SECRETS_TIMEOUTS_S, region, role=role)
 
     return PlacedClients(given, make, partial(_known_region, factory), roles)
+
+
+def parameter_clients(
+    given: object, region: str | None, factory: ClientFactory, roles: Mapping[str, str]
+) -> PlacedClients:
+    """Return the clients for Systems Manager; a parameter without an ARN is in this `region`, if given."""
+
+    def make(region: str | None, role: str | None) -> object:
+        return factory.make("ssm", SECRETS_TIMEOUTS_S, region, role=role)
+
+    return PlacedClients(given, make, lambda: region or _known_region(factory), roles)
 
 
 def table_clients(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias, cast
 
 from keyturn.cache.cache import Cache
 from keyturn.cache.reads import ForgottenError
 from keyturn.errors import AccessDeniedError, ParameterNotFoundError, SecretError
+from keyturn.model.names import Place
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import NAMES_MAX, ParameterSource
 from keyturn.model.versions import AWSCURRENT
@@ -33,8 +34,9 @@ class Batches:
             else:
                 missing.append(name)
         if isinstance(source, ParameterSource):
-            for at in range(0, len(missing), NAMES_MAX):
-                self._read_batch(source, missing[at : at + NAMES_MAX], outcomes)
+            for together in _by_place(missing):
+                for at in range(0, len(together), NAMES_MAX):
+                    self._read_batch(source, together[at : at + NAMES_MAX], outcomes)
         else:
             self._read_singly(missing, outcomes)
         return outcomes
@@ -88,3 +90,11 @@ class Batches:
             outcomes[name] = cast("Parameter", self._cache.excuse(name, AWSCURRENT, error))
         except SecretError as raised:
             outcomes[name] = raised
+
+
+def _by_place(names: Iterable[str]) -> Collection[list[str]]:
+    """Return the names apart by account and Region: one request goes to one place."""
+    found: dict[Place | None, list[str]] = {}
+    for name in names:
+        found.setdefault(Place.of(name), []).append(name)
+    return found.values()

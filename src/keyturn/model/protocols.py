@@ -43,9 +43,9 @@ class ParameterSource(SecretSource, Protocol):
     """
 
     def read_many(self, names: Sequence[str]) -> Mapping[str, SecretVersion]:
-        """Read the latest versions of at most `NAMES_MAX` parameters, by their names.
+        """Read the latest versions of at most `NAMES_MAX` parameters, by their names or ARNs.
 
-        A parameter that does not exist is left out.
+        All of them are in one account and Region. A parameter that does not exist is left out.
         """
         ...
 

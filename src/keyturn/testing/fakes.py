@@ -180,12 +180,9 @@ class _ParameterVersion:
 @dataclass
 class _StoredParameter:
     name: str
+    arn: str
     versions: list[_ParameterVersion] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def arn(self) -> str:
-        return parameter_key(PARAMETERS_ARN, self.name)
 
     def number(self, selector: str) -> int | None:
         """Return the number of the latest version, of the version with that number, or of that label."""
@@ -198,11 +195,13 @@ class FakeParameterStore:
     """Parameter Store with immediate consistency. `source` returns its readers, and it is a `Listing`.
 
     `calls` counts the operations; each page is a call. `fail` is called with each name or path that is read
-    ("*" for the list). The fake keeps every version, while Parameter Store keeps the latest 100.
+    ("*" for the list). `any_arn`, the ARN of any of its parameters, says in which account and Region it is.
+    The fake keeps every version, while Parameter Store keeps the latest 100.
     """
 
-    def __init__(self, clock: FakeClock | None = None) -> None:
+    def __init__(self, clock: FakeClock | None = None, *, any_arn: Arn = PARAMETERS_ARN) -> None:
         self.clock = clock or FakeClock()
+        self.any_arn = any_arn
         self.calls: Counter[str] = Counter()
         self.fail: Callable[[str], Exception | None] = lambda _: None
         self._parameters: dict[str, _StoredParameter] = {}
@@ -219,7 +218,7 @@ class FakeParameterStore:
 
         `type` is String, StringList or SecureString. Raises `InvalidParameterNameError`.
         """
-        stored = self._parameters.setdefault(parameter_id(name).name, _StoredParameter(name))
+        stored = self._parameters.setdefault(parameter_id(name).name, _StoredParameter(name, self.arn(name)))
         stored.versions.append(_ParameterVersion(value, type, data_type, self.clock.wall_s))
         return len(stored.versions)
 
@@ -236,7 +235,7 @@ class FakeParameterStore:
 
     def arn(self, name: str) -> str:
         """Return the ARN of the parameter, which need not exist."""
-        return parameter_key(PARAMETERS_ARN, name)
+        return parameter_key(self.any_arn, name)
 
     def source(self, decrypt: bool = True) -> FakeParameterSource:  # noqa: FBT001, FBT002 # its one argument
         """Return a reader that decrypts, or one that does not: the `parameter_source` of `SecretCache`."""

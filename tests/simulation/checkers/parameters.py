@@ -192,7 +192,9 @@ class ServingParameters:
         match error:
             case UnavailableError() | AccessDeniedError():
                 troubled_s = max(self.weather.calm_since(SECRETS), self.store.throttled_s)
-                truthful = troubled_s > ask.begun_s - bounds.REST_S
+                # As in `errors`: a host stood still in the middle of the call.
+                stood_still = ask.reader.host.clock.disturbed_s > ask.begun_s
+                truthful = stood_still or troubled_s > ask.begun_s - bounds.REST_S
             case SecretNotFoundError() | StageNotFoundError():
                 truthful = any(
                     state is None or state.under(ask.selector) is None
