@@ -154,6 +154,31 @@ locals {
     )
   })
 
+  table_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        for clause in [{
+          Sid       = "ReadFromAccounts"
+          Effect    = "Allow"
+          Principal = { AWS = var.reader_accounts }
+          Action    = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
+          Resource  = "*"
+        }] : clause if length(var.reader_accounts) > 0
+      ],
+      [
+        for clause in [{
+          Sid       = "ReadFromOrganization"
+          Effect    = "Allow"
+          Principal = "*"
+          Action    = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
+          Resource  = "*"
+          Condition = { StringEquals = { "aws:PrincipalOrgID" = var.reader_organization } }
+        }] : clause if var.reader_organization != null
+      ],
+    )
+  })
+
   undelivered_policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(

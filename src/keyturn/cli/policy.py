@@ -143,21 +143,44 @@ def reader(
     )
 
 
+_reader_accounts = _several("--reader-account", "Number of an account whose processes read the table.")
+_organization = click.option(
+    "--organization", help="Id of an organization (o-...) whose accounts read the table."
+)
+
+
 @command.command
 @_marker_table(required=True)
-@_several("--reader-account", "Number of an account whose processes read the table.")
-@click.option("--organization", help="Id of an organization (o-...) whose accounts read the table.")
+@_reader_accounts
+@_organization
 @_placed
 def table(
     *, place: Place, marker_table: str, reader_account: Sequence[str], organization: str | None
 ) -> None:
     """Print the policy of a marker table that other accounts read: aws dynamodb put-resource-policy.
 
-    It is one side: the roles of the readers also need what keyturn policy reader prints.
+    The stack attaches it by its parameters ReaderAccounts and ReaderOrganization. It is one side: the roles
+    of the readers also need what keyturn policy reader prints.
     """
     _echo(
         roles.shared_table(
             place, marker_table=marker_table, accounts=reader_account, organization=organization
+        )
+    )
+
+
+@command.command("table-key")
+@click.option("--table-key", required=True, help="ARN of the customer managed KMS key of the table.")
+@_reader_accounts
+@_organization
+def table_key_(*, table_key: str, reader_account: Sequence[str], organization: str | None) -> None:
+    """Print the statements that the KMS key of such a table needs in its policy.
+
+    Add them to the policy that the key has: aws kms put-key-policy replaces all of it.
+    """
+    _echo(
+        roles.shared_table_key(
+            Place(), table_key=table_key, accounts=reader_account, organization=organization
         )
     )
 
