@@ -333,7 +333,7 @@ def test_its_dashboard_has_the_names_of_the_stack(applied: Applied) -> None:
     assert "${" not in body
     lines = [line for one in json.loads(body)["widgets"] for line in one["properties"].get("metrics", [])]
     namespaces = {line[0] for line in lines if isinstance(line[0], str)}
-    assert {"AWS/Lambda", "AWS/SQS", "AWS/DynamoDB", "keyturn/keyturn"} == namespaces
+    assert {"AWS/Lambda", "AWS/SQS", "AWS/DynamoDB", "keyturn"} == namespaces
 
 
 def test_its_counting_works(applied: Applied) -> None:
