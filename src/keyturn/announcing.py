@@ -54,7 +54,7 @@ def announce(
     # In a thread, since no client can put a bound on the resolution of a name.
     flight = Flight(
         "keyturn-announcement",
-        lambda: announcer.record(hint),
+        lambda: announcer(hint),
         SYSTEM_CLOCK.monotonic(),
         lambda _: None,
     )

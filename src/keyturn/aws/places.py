@@ -84,6 +84,17 @@ def table_clients(
     return PlacedClients(given, make, lambda: region or _known_region(factory), roles)
 
 
+def parameter_clients(
+    given: object, region: str | None, factory: ClientFactory, roles: Mapping[str, str]
+) -> PlacedClients:
+    """Return the clients for the parameters that name tables, with the time-outs of a table's check."""
+
+    def make(region: str | None, role: str | None) -> object:
+        return factory.make("ssm", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS, role=role)
+
+    return PlacedClients(given, make, lambda: region or _known_region(factory), roles)
+
+
 def _known_region(factory: ClientFactory) -> str | None:
     try:
         return factory.region()
