@@ -187,6 +187,7 @@ def with_policies(template: str, policies: Mapping[str, Sequence[Clause]]) -> st
 CHOICES: Final[Mapping[str, str]] = {
     "SweepsParameters": "length(var.parameter_prefixes) > 0",
     "HasTableKey": "var.table_key_arn != null",
+    "HasTableParameter": "var.create_table_parameter",
     "Converges": "var.convergence",
     "ConvergesWithTableKey": "var.convergence && var.table_key_arn != null",
     "CountsReports": 'var.convergence_table != ""',
@@ -218,6 +219,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "SecretKeyArns": "var.secret_key_arns",
     "SecretName": "var.secret_name",
     "TableKeyArn": "var.table_key_arn",
+    "TableParameter": "var.table_parameter",
     "TrailBucket.Arn": 'join("", values(aws_s3_bucket.trail)[*].arn)',
     "Undelivered.Arn": "aws_sqs_queue.undelivered.arn",
 }

@@ -127,6 +127,14 @@ locals {
       ],
       [
         for clause in [{
+          Sid      = "FindTable"
+          Effect   = "Allow"
+          Action   = "ssm:GetParameter"
+          Resource = "arn:${local.partition}:ssm:${local.region}:${local.account}:parameter${var.table_parameter}"
+        }] : clause if var.create_table_parameter
+      ],
+      [
+        for clause in [{
           Sid      = "ReportVersions"
           Effect   = "Allow"
           Action   = "dynamodb:PutItem"

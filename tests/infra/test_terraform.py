@@ -487,6 +487,7 @@ def test_its_readers_have_the_policy_that_the_stacks_have(applied: Applied) -> N
         Place(REGION, ACCOUNT),
         marker_table=applied.stack.outputs["MarkerTableArn"],
         prefixes=PREFIXES,
+        table_parameters=["/keyturn/marker-table"],
         convergence_table=str(tables["0"]["arn"]),
     )
     policy = json.loads(str(values_of(applied.made, "aws_iam_policy")["reader"]["policy"]))

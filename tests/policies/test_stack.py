@@ -162,16 +162,23 @@ def test_the_templates_counter_has_the_printed_policy(*, parameters: bool, key: 
 def test_the_templates_reader_has_the_printed_policy(
     prefixes: tuple[str, ...], *, converges: bool, key: bool
 ) -> None:
-    """With the keys of the watched secrets' markers, as `keyturn policy reader --secret PREFIX*` has them."""
+    """With the keys of the watched secrets' markers, as `keyturn policy reader --secret PREFIX*` has them.
+
+    Where the stack writes the table's name into a parameter, a reader may read that one.
+    """
     chosen = {"HasTableKey": key, "Converges": converges, "ConvergesWithTableKey": converges and key}
+    chosen["HasTableParameter"] = not key
+    given = {"TableKeyArn": KEY, "TableParameter": "/keyturn/marker-table"}
     made = roles.marker_reader(
         PLACE,
         marker_table=TABLE,
         prefixes=prefixes,
+        table_parameters=[] if key else ["/keyturn/marker-table"],
         convergence_table=FLEET if converges else None,
         table_key=KEY if key else None,
     )
-    assert normalised(document(made)) == normalised(Deployed(prefixes, chosen).policy(READER))
+    deployed = Deployed(prefixes, chosen, parameters=given)
+    assert normalised(document(made)) == normalised(deployed.policy(READER))
     secrets = [f"{prefix}*" for prefix in prefixes or ("",)]
     printed = roles.reader(PLACE, secrets=secrets, parameters=["*", "/aws/service/*"], marker_table=TABLE)
     (of_markers,) = (one for one in printed if one.sid == "ReadMarkers")

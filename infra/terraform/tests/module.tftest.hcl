@@ -72,6 +72,10 @@ run "by_default" {
     error_message = "There is no dashboard that nobody asked for."
   }
   assert {
+    condition     = one([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Resource if one.Sid == "FindTable"]) == "arn:aws:ssm:eu-west-1:111122223333:parameter/keyturn/marker-table"
+    error_message = "Readers may read the parameter that names the table."
+  }
+  assert {
     condition     = length(aws_dynamodb_resource_policy.markers) == 0
     error_message = "No other account may read the table."
   }
@@ -166,8 +170,8 @@ run "without_a_parameter" {
   }
 
   assert {
-    condition     = length(aws_ssm_parameter.marker_table) == 0
-    error_message = "Nothing is put into Parameter Store."
+    condition     = length(aws_ssm_parameter.marker_table) == 0 && !strcontains(aws_iam_policy.reader.policy, "ssm:GetParameter")
+    error_message = "Nothing is put into Parameter Store, and readers may read nothing there."
   }
 }
 
@@ -234,7 +238,7 @@ run "with_everything" {
     error_message = "Reports end by themselves, in a table that is encrypted with the key."
   }
   assert {
-    condition     = toset([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Sid]) == toset(["ReadMarkers", "UseTableKey", "ReportVersions", "UseTableKeyToReport"])
+    condition     = toset([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Sid]) == toset(["ReadMarkers", "FindTable", "UseTableKey", "ReportVersions", "UseTableKeyToReport"])
     error_message = "A reader may report, and use the key for that."
   }
   assert {

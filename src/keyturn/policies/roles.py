@@ -87,6 +87,7 @@ def reader(
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
     other_tables: Sequence[str] = (),
+    table_parameters: Sequence[str] = (),
     convergence_table: str | None = None,
     table_key: str | None = None,
     assumed: Sequence[str] = (),
@@ -103,6 +104,7 @@ def reader(
         key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
         marker_table: name or ARN.
         other_tables: ARNs of the marker tables of other accounts and Regions.
+        table_parameters: names or ARNs of the parameters by which the process finds its marker tables.
         convergence_table: name or ARN, if the process reports which versions it holds.
         table_key: ARN of the customer managed KMS key that encrypts the tables.
         assumed: ARNs of the roles of other accounts that the process reads with.
@@ -122,6 +124,7 @@ def reader(
         *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
         *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
         *_use_other_tables(other_tables, place, [*_markers(secret_arns), *parameter_arns]),
+        *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
         *_use_tables(table_key if marker_table is not None or other_tables else None, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
@@ -196,6 +199,7 @@ def marker_reader(
     *,
     marker_table: str,
     prefixes: Sequence[str] = (),
+    table_parameters: Sequence[str] = (),
     convergence_table: str | None = None,
     table_key: str | None = None,
 ) -> tuple[Statement, ...]:
@@ -209,6 +213,7 @@ def marker_reader(
     public = parameter_resource(f"{PUBLIC_PREFIX}*", place)
     return (
         *_use_markers("ReadMarkers", READS, marker_table, place, [*keys, public]),
+        *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
         *_use_tables(table_key, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
@@ -482,6 +487,13 @@ def _use_other_tables(tables: Sequence[str], place: Place, markers: Sequence[str
         resources = unique(table_resource(table, place) for table in tables)
         read = _by_key("ReadOtherMarkers", READS, "", (*HEADS, *unique(markers)))
         yield replace(read, resources=resources)
+
+
+def _find_tables(parameters: Sequence[str], place: Place) -> Iterator[Statement]:
+    """Yield the statement that allows to read the parameters which name marker tables."""
+    if parameters:
+        named = unique(parameter_resource(name, place) for name in parameters)
+        yield Statement("FindTable", ("ssm:GetParameter",), named)
 
 
 def _assume(roles: Sequence[str]) -> Iterator[Statement]:

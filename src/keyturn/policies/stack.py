@@ -30,6 +30,7 @@ ORGANIZATION: Final = "${ReaderOrganization}"
 WHEN: Final[Mapping[str, str]] = {
     "AttachToNetwork": "InVpc",
     "CountReports": "CountsReports",
+    "FindTable": "HasTableParameter",
     "ListParameters": "SweepsParameters",
     "ListVersions": "ListsVersions",
     "ReadFromAccounts": "HasReaderAccounts",
@@ -76,7 +77,12 @@ def policies() -> Mapping[str, tuple[Clause, ...]]:
         table_key=KEY,
     )
     reader = roles.marker_reader(
-        PLACE, marker_table=TABLE, prefixes=[NAME_PREFIX], convergence_table=FLEET, table_key=KEY
+        PLACE,
+        marker_table=TABLE,
+        prefixes=[NAME_PREFIX],
+        table_parameters=["${TableParameter}"],
+        convergence_table=FLEET,
+        table_key=KEY,
     )
     return {
         "listener": _clauses(listener),
