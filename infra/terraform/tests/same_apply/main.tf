@@ -46,7 +46,7 @@ module "keyturn" {
   create_table_policy    = true
   convergence            = true
 
-  convergence_table_parameter = "/${aws_sns_topic.alarms.name}/convergence"
+  convergence_table_parameter = aws_kms_key.tables.id
 
   alarm_topic_arn      = aws_sns_topic.alarms.arn
   permissions_boundary = aws_iam_policy.boundary.arn
