@@ -212,7 +212,7 @@ variable "reader_organization" {
 }
 
 variable "create_table_policy" {
-  description = "Whether the marker table gets a policy for these readers. Null means: if there are any. Say true where the organization's id is known only after the apply."
+  description = "Whether the marker table gets a policy for reader_accounts and reader_organization. Null means: if one of them is given. Say true where the organization's id is known only after the apply."
   type        = bool
   default     = null
 }
