@@ -24,7 +24,7 @@ from keyturn.policies.statements import Conditions
 from tools.generated import ROOT, write_or_check
 
 INFRA: Final = ROOT / "infra"
-MADE_BELOW: Final = re.compile(r"^( *)\w+: # of keyturn\.policies: (\w+)$", re.MULTILINE)
+MADE_BELOW: Final = re.compile(r"^( *(?:- )?)\w+: # of keyturn\.policies: (\w+)$", re.MULTILINE)
 VERSION: Final = "2012-10-17"
 
 # CloudFormation
@@ -69,6 +69,8 @@ def in_template(clauses: Iterable[Clause]) -> object:
 
 def _statement(clause: Clause) -> object:
     statement = clause.statement.as_json() | {"Resource": _values(clause.statement.resources)}
+    if clause.statement.principal_kind:
+        statement["Principal"] = {clause.statement.principal_kind: _values(clause.statement.principals)}
     conditions = {
         operator: {key: _values(values) for key, values in tests.items()}
         for operator, tests in clause.statement.conditions.items()
@@ -93,7 +95,7 @@ def _expanded(text: str) -> Iterator[object]:
             yield _if(when, arn, NO_VALUE) if when else arn
     elif re.fullmatch(r"\$\{\w+\.Arn\}", text):
         yield Tag("GetAtt", text[2:-1])
-    elif re.fullmatch(r"\$\{\w+Arns\}", text):
+    elif re.fullmatch(r"\$\{\w+(Arns|Accounts)\}", text):
         yield Tag("Split", [",", Tag("Ref", text[2:-1])])
     elif text == KEY:
         # Its id alone stands for the key of the stack's own account and Region, as the template says.
@@ -172,9 +174,9 @@ def with_policies(template: str, policies: Mapping[str, Sequence[Clause]]) -> st
         lines.append(line)
         marked = MADE_BELOW.match(line)
         if marked:
-            below = indent
+            below = len(marked[1])
             made = yaml_lines(in_template(every.pop(marked[2])))
-            lines.extend(" " * (indent + 2) + one for one in made)
+            lines.extend(" " * (below + 2) + one for one in made)
     if every:
         raise ValueError(f"the template has no place for: {', '.join(every)}")
     return "\n".join(lines) + "\n"
@@ -185,11 +187,14 @@ def with_policies(template: str, policies: Mapping[str, Sequence[Clause]]) -> st
 CHOICES: Final[Mapping[str, str]] = {
     "SweepsParameters": "length(var.parameter_prefixes) > 0",
     "HasTableKey": "var.table_key_arn != null",
+    "HasTableParameter": "var.create_table_parameter",
     "Converges": "var.convergence",
     "ConvergesWithTableKey": "var.convergence && var.table_key_arn != null",
     "CountsReports": 'var.convergence_table != ""',
     "HasAdminKeys": 'var.admin_secret_name != "" && length(var.secret_key_arns) > 0',
     "HasAdminSecret": 'var.admin_secret_name != ""',
+    "HasReaderAccounts": "length(var.reader_accounts) > 0",
+    "HasReaderOrganization": "var.reader_organization != null",
     "HasSecretKeys": "length(var.secret_key_arns) > 0",
     "InVpc": "length(var.subnet_ids) > 0",
     "ListsVersions": "var.lists_versions",
@@ -209,9 +214,12 @@ REFERENCES: Final[Mapping[str, str]] = {
     "MarkerTable": "var.marker_table",
     "MarkerTable.Arn": "aws_dynamodb_table.markers.arn",
     "NamePrefix": "prefix",
+    "ReaderAccounts": "var.reader_accounts",
+    "ReaderOrganization": "var.reader_organization",
     "SecretKeyArns": "var.secret_key_arns",
     "SecretName": "var.secret_name",
     "TableKeyArn": "var.table_key_arn",
+    "TableParameter": "var.table_parameter",
     "TrailBucket.Arn": 'join("", values(aws_s3_bucket.trail)[*].arn)',
     "Undelivered.Arn": "aws_sqs_queue.undelivered.arn",
 }
@@ -262,9 +270,9 @@ def _object(clause: Clause) -> list[str]:
     """Return the lines of one statement, with its `=` in one column."""
     statement = clause.statement
     fields = {"Sid": json.dumps(statement.sid), "Effect": json.dumps(statement.effect)}
-    if statement.principal:
-        name = json.dumps(statement.principal)
-        fields["Principal"] = name if statement.principal == "*" else f"{{ Service = {name} }}"
+    if statement.principals:
+        kind = statement.principal_kind
+        fields["Principal"] = f"{{ {kind} = {_list(statement.principals)} }}" if kind else '"*"'
     fields["Action"] = _list(statement.actions)
     fields["Resource"] = _list(statement.resources)
     if statement.conditions:

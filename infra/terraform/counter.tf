@@ -15,7 +15,7 @@ locals {
 }
 
 resource "aws_ssm_parameter" "convergence_table" {
-  count       = var.convergence && var.convergence_table_parameter != null ? 1 : 0
+  count       = var.convergence && var.create_convergence_table_parameter ? 1 : 0
   name        = var.convergence_table_parameter
   description = "The name of keyturn's convergence table in this account and Region."
   type        = "String"

@@ -43,6 +43,24 @@ resource "aws_dynamodb_table" "markers" {
   }
 }
 
+# Other accounts may give their roles the reads of a reader. "*" is the table that the policy is attached to.
+resource "aws_dynamodb_resource_policy" "markers" {
+  count        = local.is_shared ? 1 : 0
+  resource_arn = aws_dynamodb_table.markers.arn
+  policy       = local.table_policy
+
+  lifecycle {
+    precondition {
+      condition     = length(var.reader_accounts) > 0 || var.reader_organization != null
+      error_message = "create_table_policy needs reader_accounts or reader_organization."
+    }
+  }
+}
+
+locals {
+  is_shared = var.create_table_policy != null ? var.create_table_policy : length(var.reader_accounts) > 0 || var.reader_organization != null
+}
+
 resource "aws_ssm_parameter" "marker_table" {
   count       = var.create_table_parameter ? 1 : 0
   name        = var.table_parameter

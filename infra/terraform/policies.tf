@@ -127,6 +127,14 @@ locals {
       ],
       [
         for clause in [{
+          Sid      = "FindTable"
+          Effect   = "Allow"
+          Action   = "ssm:GetParameter"
+          Resource = "arn:${local.partition}:ssm:${local.region}:${local.account}:parameter${var.table_parameter}"
+        }] : clause if var.create_table_parameter
+      ],
+      [
+        for clause in [{
           Sid      = "ReportVersions"
           Effect   = "Allow"
           Action   = "dynamodb:PutItem"
@@ -150,6 +158,31 @@ locals {
           Resource  = var.table_key_arn
           Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com" } }
         }] : clause if var.convergence && var.table_key_arn != null
+      ],
+    )
+  })
+
+  table_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        for clause in [{
+          Sid       = "ReadFromAccounts"
+          Effect    = "Allow"
+          Principal = { AWS = var.reader_accounts }
+          Action    = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
+          Resource  = "*"
+        }] : clause if length(var.reader_accounts) > 0
+      ],
+      [
+        for clause in [{
+          Sid       = "ReadFromOrganization"
+          Effect    = "Allow"
+          Principal = "*"
+          Action    = ["dynamodb:BatchGetItem", "dynamodb:GetItem"]
+          Resource  = "*"
+          Condition = { StringEquals = { "aws:PrincipalOrgID" = var.reader_organization } }
+        }] : clause if var.reader_organization != null
       ],
     )
   })

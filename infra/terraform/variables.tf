@@ -188,19 +188,55 @@ variable "table_key_arn" {
   }
 }
 
+variable "reader_accounts" {
+  description = "Other accounts whose processes read the marker table: their numbers. They see names of secrets and version ids, and no value."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.reader_accounts) <= 100 && alltrue([for account in var.reader_accounts : can(regex("^[0-9]{12}$", account))])
+    error_message = "reader_accounts is at most a hundred numbers of accounts, of 12 digits each."
+  }
+}
+
+variable "reader_organization" {
+  description = "The id of an organization whose accounts all read the marker table, beside reader_accounts. Null means none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.reader_organization == null || can(regex("^o-[a-z0-9]{10,32}$", var.reader_organization))
+    error_message = "reader_organization is the id of an organization, such as o-a1b2c3d4e5."
+  }
+}
+
+variable "create_table_policy" {
+  description = "Whether the marker table gets a policy for reader_accounts and reader_organization. Null means: if one of them is given. Say true where the organization's id is known only after the apply."
+  type        = bool
+  default     = null
+}
+
 variable "convergence" {
   description = "Whether there is a table to which environments report which versions they hold, and whether readers may. A function then counts every five minutes how many are behind."
   type        = bool
   default     = false
 }
 
+variable "create_convergence_table_parameter" {
+  description = "Whether a parameter of Parameter Store holds the convergence table's name."
+  type        = bool
+  default     = true
+}
+
 variable "convergence_table_parameter" {
-  description = "The parameter of Parameter Store that holds the convergence table's name. Null means none. A second installation in the Region needs a path of its own."
+  description = "The path of the parameter that holds the convergence table's name. A second installation in the Region needs one of its own."
   type        = string
   default     = "/keyturn/convergence-table"
+  nullable    = false
 
   validation {
-    condition     = var.convergence_table_parameter == null || can(regex("^(/[A-Za-z0-9_.-]+)+$", var.convergence_table_parameter))
+    condition     = can(regex("^(/[A-Za-z0-9_.-]+)+$", var.convergence_table_parameter))
     error_message = "convergence_table_parameter is the full path of a parameter, such as /keyturn/convergence-table."
   }
 }

@@ -37,13 +37,14 @@ def announce(
         secret_id: name or ARN.
         version_id: the version that the step was about.
         step: the step that has just ended: "createSecret", "setSecret", "testSecret" or "finishSecret".
-        marker_table: name or ARN of the table; without one, environment variable `KEYTURN_MARKER_TABLE`.
+        marker_table: name or ARN of the table, or `ssm:` and the parameter that names it; without one,
+            environment variable `KEYTURN_MARKER_TABLE`.
         client, dynamodb_client: clients to use; made from the environment, once, if not given.
 
-    Needs `secretsmanager:DescribeSecret` on the secret and `dynamodb:GetItem`, `PutItem` and
-    `UpdateItem` on the table. Raises `SecretError`, `MarkerTableError` (also after 1 s), and
-    `ConfigurationError` for a step that Secrets Manager does not have or without a table. Threads may
-    call it.
+    Needs `secretsmanager:DescribeSecret` on the secret, `dynamodb:GetItem`, `PutItem` and `UpdateItem` on
+    the table, and `ssm:GetParameter` on the parameter if one names it. Raises `SecretError`,
+    `MarkerTableError` (also after 1 s), and `ConfigurationError` for a step that Secrets Manager does not
+    have or without a table. Threads may call it.
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     table = marker_table_name(marker_table)
@@ -54,7 +55,7 @@ def announce(
     # In a thread, since no client can put a bound on the resolution of a name.
     flight = Flight(
         "keyturn-announcement",
-        lambda: announcer.record(hint),
+        lambda: announcer(hint),
         SYSTEM_CLOCK.monotonic(),
         lambda _: None,
     )

@@ -15,7 +15,13 @@ from keyturn.aws.clients import (
     ClientFactory,
     region_of,
 )
-from keyturn.aws.places import PlacedClients, parameter_clients, secrets_clients, table_clients
+from keyturn.aws.places import (
+    PlacedClients,
+    naming_clients,
+    parameter_clients,
+    secrets_clients,
+    table_clients,
+)
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
@@ -33,7 +39,7 @@ from keyturn.model.protocols import (
     Reports,
     SecretSource,
 )
-from keyturn.model.tables import by_place
+from keyturn.model.tables import by_place, parameter_of_table
 from keyturn.runtime.host import (
     MARKER_TABLES_VARIABLE,
     ROLES_VARIABLE,
@@ -53,7 +59,7 @@ from keyturn.runtime.process import Once, watch_process
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient
     from keyturn.aws.extension import ExtensionSettings
-    from keyturn.aws.parameterstore import ParameterStoreClient, PlacedParameters
+    from keyturn.aws.parameterstore import ParameterClient, ParameterStoreClient, PlacedParameters
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.cache.background import Poller
     from keyturn.cache.parameters import Parameters
@@ -61,7 +67,8 @@ if TYPE_CHECKING:
     from keyturn.convergence.table import ConvergenceTable, ReportsClient
     from keyturn.login.logins import Logins
     from keyturn.markers.calls import DynamoDBClient
-    from keyturn.markers.recorder import Recorder
+    from keyturn.markers.decisions import Hint
+    from keyturn.markers.recorder import Recorded, Recorder
     from keyturn.markers.table import MarkerTable
     from keyturn.model.parameter import Parameter
     from keyturn.verifying.ring import Rings
@@ -190,7 +197,8 @@ def assemble(
     region, factory = region_of(clients.secrets_manager), ClientFactory()
     roles = roles_of(peers.roles)
     in_places = table_clients(clients.dynamodb, region, factory, roles)
-    tables = _tables(marker_tables_of(marker_table), in_places, limits, peers)
+    naming = naming_clients(clients.ssm, region, factory, roles)
+    tables = _tables(marker_tables_of(marker_table), in_places, naming, limits, peers)
     background = is_managed_instance() if background is None else background
     window_s = limits.check_interval_s * (2 if background else 1)
 
@@ -257,10 +265,12 @@ def _services(name: str, tables: Iterable[WatchedTable], limits: Limits, peers: 
     )
 
 
-def _tables(names: Sequence[str], clients: PlacedClients, limits: Limits, peers: Peers) -> Tables:
+def _tables(
+    names: Sequence[str], clients: PlacedClients, naming: PlacedClients, limits: Limits, peers: Peers
+) -> Tables:
     markers = peers.markers
     if markers is None:
-        readers = [(name, late_table(name, partial(clients.at, name))) for name in names]
+        readers = [(name, placed_table(name, clients, naming)) for name in names]
     else:
         readers = list(markers.items()) if isinstance(markers, Mapping) else [("", markers)]
     places = by_place((name, name) for name, _ in readers)
@@ -495,6 +505,28 @@ def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
     return LateMarkers(Once(load))
 
 
+def placed_table(table: str, clients: PlacedClients, naming: PlacedClients) -> MarkerReader:
+    """A reader of a marker table in its account and Region, loaded at the first check.
+
+    The parameter that names the table, if one does, is read by a client of `naming` at that check.
+    """
+    parameter = parameter_of_table(table)
+    if parameter is None:
+        return late_table(table, partial(clients.at, table))
+
+    def load() -> MarkerReader:
+        from keyturn.markers.named import NamedReader, NamedTable
+
+        named = NamedTable(
+            table,
+            lambda: cast("ParameterClient", naming.at(parameter)),
+            lambda found: late_table(found, partial(clients.at, found)),
+        )
+        return NamedReader(named)
+
+    return LateMarkers(Once(load, survives_fork=True))
+
+
 def convergence_table(table: str, client: object) -> ConvergenceTable:
     """The convergence table behind a DynamoDB client."""
     from keyturn.convergence.table import ConvergenceTable
@@ -516,20 +548,33 @@ def recorder(table: str, client: object, dynamodb_client: object, *, settle_s: f
     return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=settle_s)
 
 
-def hurried(table: str, client: object, dynamodb_client: object) -> Recorder:
-    """A recorder for a caller that must not wait, with clients of its own where None is given.
+Recording: TypeAlias = "Callable[[Hint], Recorded]"
+"""Records a hint in the marker table."""
+
+
+def hurried(table: str, client: object, dynamodb_client: object) -> Recording:
+    """What records for a caller that must not wait, with clients of its own where None is given.
 
     These try each call once. What is not visible soon is left to the listener.
     """
+    from keyturn.markers.named import NamedTable
+
     factory = ClientFactory()
     if client is None:
         client = factory.make("secretsmanager", TABLE_TIMEOUTS_S, attempts=1)
     if dynamodb_client is None:
         dynamodb_client = factory.make("dynamodb", TABLE_TIMEOUTS_S, region_of(client), attempts=1)
-    return recorder(table, client, dynamodb_client, settle_s=HURRIED_SETTLE_S)
+    region = region_of(dynamodb_client)
+    naming = Once(lambda: factory.make("ssm", TABLE_TIMEOUTS_S, region, attempts=1))
+    named = NamedTable(
+        table,
+        lambda: cast("ParameterClient", naming()),
+        lambda found: recorder(found, client, dynamodb_client, settle_s=HURRIED_SETTLE_S),
+    )
+    return lambda hint: named.ask(lambda own: own.record(hint))
 
 
 @functools.cache
-def default_announcer(table: str) -> Recorder:
+def default_announcer(table: str) -> Recording:
     """What `announce` records with in this process for that table, with clients made once."""
     return hurried(table, None, None)

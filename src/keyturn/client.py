@@ -51,13 +51,15 @@ class SecretCache:
             `KEYTURN_MARKER_TABLE` and `KEYTURN_MARKER_TABLES` name; False for no table. Without a table
             nothing tells of rotations, and every copy is read again after `Limits.uncovered_ttl_s`. For
             secrets of several accounts or Regions: a sequence of tables, each the ARN of the table of
-            that account and Region; the first may be a name, for what no other table covers.
+            that account and Region; the first may be a name, for what no other table covers. A table may
+            also be `ssm:` and the name or ARN of a parameter that names it, read at the first check.
         convergence_table: name or ARN of the convergence table, or a `Reporting` that says more; by
             default (None) the table that `KEYTURN_CONVERGENCE_TABLE` names; False for no table. This
             process reports there which versions it holds, so that `keyturn status` can count.
         dynamodb_client: the client for both tables; made at the first check if not given, in the
             Region of `client`.
-        ssm_client: a boto3 or botocore client for Parameter Store, made at the first read if not given.
+        ssm_client: a boto3 or botocore client for Parameter Store, made at the first read if not given;
+            also for the parameters that name tables.
         check_interval_s: seconds between two reads of the marker table, 5 by default: the same as
             `Limits.check_interval_s`, for which it is a shorthand.
         background: start one thread that checks and refreshes ahead, so that no caller waits for

@@ -95,6 +95,17 @@ def test_announcing_twice_writes_once(
     assert [Outcome.WRITTEN, Outcome.UNCHANGED] == [announce(NAME).outcome, announce(NAME).outcome]
 
 
+@pytest.mark.usefixtures("clients")
+def test_the_table_may_be_named_by_a_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everywhere; a missing parameter is an error of the table, and is read again by the next call."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", "ssm:/keyturn/marker-table")
+    with pytest.raises(MarkerTableError, match="its name was not read"):
+        announce(NAME)
+    store = boto3.client("ssm", region_name="eu-west-1")
+    store.put_parameter(Name="/keyturn/marker-table", Value=TABLE, Type="String")
+    assert [Outcome.WRITTEN, Outcome.UNCHANGED] == [announce(NAME).outcome, announce(NAME).outcome]
+
+
 def test_announcing_nonsense_is_told_before_any_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """No table, an unknown step, an impossible id: a typed error each."""
     with pytest.raises(ConfigurationError, match="KEYTURN_MARKER_TABLE"):

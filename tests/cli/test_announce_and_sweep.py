@@ -43,10 +43,13 @@ def test_announce_of_no_secret_says_no(world: World) -> None:
 )
 def test_each_outcome_has_its_words_and_code(recorded: Recorded, code: int, says: str) -> None:
     """Exit code 1 where the marker does not say what was announced, with what to do."""
-    assert (code, True) == (announce.exit_code(recorded), says in announce.sentence("db", recorded))
+    assert (code, True) == (
+        announce.exit_code(recorded),
+        says in announce.sentence("db", recorded, "markers"),
+    )
     key = recorded.marker.key if recorded.marker is not None else None
     assert (recorded.outcome.value, key) == tuple(
-        announce.document("db", recorded)[name] for name in ("outcome", "key")
+        announce.document("db", recorded, "markers")[name] for name in ("outcome", "key")
     )
 
 

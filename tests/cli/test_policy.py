@@ -89,6 +89,12 @@ CASES: Sequence[tuple[str, Sequence[Statement]]] = (
             table_key=KEY,
         ),
     ),
+    (
+        f"table {TABLE} --reader-account 444455556666 --organization o-a1b2c3d4e5",
+        roles.shared_table(
+            PLACE, marker_table="markers", accounts=["444455556666"], organization="o-a1b2c3d4e5"
+        ),
+    ),
 )
 
 
@@ -98,6 +104,13 @@ def test_each_role_is_printed_with_every_option(line: str, statements: Sequence[
     result = run(*line.split(), *WHERE)
     assert (0, "") == (result.exit_code, result.stderr)
     assert document(statements) == json.loads(result.stdout)
+
+
+def test_the_key_of_a_shared_table_needs_no_place() -> None:
+    """The Region is that of the key's ARN."""
+    told = run("table-key", *OF_TABLE.split(), "--reader-account", "444455556666")
+    printed = roles.shared_table_key(Place(), table_key=KEY, accounts=["444455556666"])
+    assert document(printed) == json.loads(told.stdout)
 
 
 def test_region_and_table_come_from_the_environment() -> None:

@@ -189,7 +189,7 @@ def test_the_page_has_every_command_check_and_exit_code() -> None:
     """docs/cli.md lists what there is, and nothing else."""
     codes = {0, EXIT_NO, 2, EXIT_UNANSWERED, EXIT_DEFECT, EXIT_INTERRUPTED, 143}
     assert set(COMMANDS) == {word(cell) for cell in first_cells("The `keyturn` command")}
-    assert {NETWORK, *CHECKS, *checks_of("a-table"), "clients", "secret"} == {
+    assert {NETWORK, *CHECKS, *checks_of("a-table"), "clients", "parameter", "secret"} == {
         word(cell) for cell in first_cells("What `doctor` looks at")
     }
     assert codes == {int(cell) for cell in first_cells("Exit codes")}

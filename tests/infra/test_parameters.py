@@ -40,6 +40,11 @@ VALUES: Mapping[str, tuple[list[str], list[str]]] = {
         ["", KEY, KEY.replace("key/", "key/mrk-"), KEY.rpartition("/")[2], f"mrk-{'1' * 32}"],
         ["alias/x", KEY.replace("key/", "alias/"), "1-2", "key/1"],
     ),
+    "ReaderAccounts": (
+        ["", "1" * 12, f"{'1' * 12},{'2' * 12}", ",".join(["1" * 12] * 100)],
+        ["1" * 11, "1" * 13, f"{'1' * 12}, {'2' * 12}", "*", "o-a1b2c3d4e5", ",".join(["1" * 12] * 101)],
+    ),
+    "ReaderOrganization": (["", "o-a1b2c3d4e5"], ["a1b2c3d4e5", "o-1", "o-A1B2C3D4E5", "*", "1" * 12]),
     "AlarmTopicArn": (["", TOPIC, f"{TOPIC}.fifo", "alarms"], ["a larm", f"{TOPIC}:subscription", KEY]),
     "PermissionsBoundary": (
         ["", "boundary", "org/boundary", BOUNDARY, BOUNDARY.replace("111122223333", "aws")],

@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +43,7 @@ pytestmark = pytest.mark.e2e
 
 MODULE = ROOT / "infra" / "terraform"
 ACCOUNT = "000000000000"
+READER, ORGANIZATION = "444455556666", "o-a1b2c3d4e5"
 PREFIXES = ["prod/", "shared/"]
 
 COUNTERPARTS = {
@@ -64,12 +65,14 @@ COUNTERPARTS = {
 }
 """The resources that a stack without a trail of its own consists of."""
 
-PARTS = {"aws_cloudwatch_event_target", "aws_iam_role_policy"}
+PARTS = {"aws_cloudwatch_event_target", "aws_dynamodb_resource_policy", "aws_iam_role_policy"}
 """What is a property in CloudFormation and a resource in Terraform."""
 
-OWN_VARIABLES = {"name", "tags", "codebucket", "codekey", "createtableparameter"} | {
-    f"listenerzip{part}" for part in ("", "url", "sha256")
-}
+OWN_VARIABLES = (
+    {"name", "tags", "codebucket", "codekey"}
+    | {f"listenerzip{part}" for part in ("", "url", "sha256")}
+    | {f"create{part}" for part in ("tableparameter", "convergencetableparameter", "tablepolicy")}
+)
 OWN_PARAMETERS = {"CodeBucket", "CodeKey"}
 """Where the code is, what a stack has anyway (a name and tags), and what an empty text says there."""
 
@@ -204,6 +207,8 @@ def applied(module: Path) -> Iterator[Applied]:
             "deletion_protection": False,
             "convergence": True,
             "dashboard": True,
+            "reader_accounts": [READER],
+            "reader_organization": ORGANIZATION,
         }
         (module / "terraform.tfvars.json").write_text(json.dumps(settings))
         terraform(module, "plan", "-no-color", "-out=planned")
@@ -328,7 +333,7 @@ def test_its_dashboard_has_the_names_of_the_stack(applied: Applied) -> None:
     assert "${" not in body
     lines = [line for one in json.loads(body)["widgets"] for line in one["properties"].get("metrics", [])]
     namespaces = {line[0] for line in lines if isinstance(line[0], str)}
-    assert {"AWS/Lambda", "AWS/SQS", "AWS/DynamoDB", "keyturn/keyturn"} == namespaces
+    assert {"AWS/Lambda", "AWS/SQS", "AWS/DynamoDB", "keyturn"} == namespaces
 
 
 def test_its_counting_works(applied: Applied) -> None:
@@ -482,10 +487,25 @@ def test_its_readers_have_the_policy_that_the_stacks_have(applied: Applied) -> N
         Place(REGION, ACCOUNT),
         marker_table=applied.stack.outputs["MarkerTableArn"],
         prefixes=PREFIXES,
+        table_parameters=["/keyturn/marker-table"],
         convergence_table=str(tables["0"]["arn"]),
     )
     policy = json.loads(str(values_of(applied.made, "aws_iam_policy")["reader"]["policy"]))
     assert document(made) == {**policy, "Statement": [unwrapped(one) for one in policy["Statement"]]}
+
+
+def test_its_table_has_the_policy_that_keyturn_prints(applied: Applied) -> None:
+    """For the accounts and the organization that may read it; as the emulator holds it."""
+    table = applied.stack.outputs["MarkerTableArn"]
+    policy = applied.stack.session.client("dynamodb").get_resource_policy(ResourceArn=table)["Policy"]
+    printed = roles.shared_table(
+        Place(REGION, ACCOUNT), marker_table=table, accounts=[READER], organization=ORGANIZATION
+    )
+    own = [replace(one, resources=("*",)) for one in printed]
+    made = json.loads(policy)
+    (principals,) = made["Statement"][0]["Principal"].values()
+    made["Statement"][0]["Principal"] = {"AWS": principals[0] if isinstance(principals, list) else principals}
+    assert document(own) == made
 
 
 def unwrapped(statement: dict[str, object]) -> dict[str, object]:

@@ -167,6 +167,20 @@ def test_a_reader(record: Record, *, reports: bool) -> None:
     assert allowed(of_stack) == {action for action in record.actions if action.startswith("dynamodb:")}
 
 
+def test_a_reader_that_finds_its_table_by_a_parameter(record: Record) -> None:
+    """One GetParameter more, which the printed policy and the stack's have for that parameter alone."""
+    boto3.client("ssm").put_parameter(Name="/keyturn/marker-table", Value=TABLE, Type="String")
+    cache = SecretCache(marker_table="ssm:/keyturn/marker-table", check_interval_s=1e-6)
+    with record.on():
+        for _ in range(2):
+            cache.get("prod/db")
+    names = {"marker_table": TABLE, "table_parameters": ["/keyturn/marker-table"]}
+    found = {"ssm:GetParameter"}
+    assert found <= record.actions.keys()
+    for role in (roles.reader(PLACE, secrets=["prod/db"], **names), roles.marker_reader(PLACE, **names)):  # type: ignore[arg-type] # by their names
+        assert found == {action for action in allowed(role) if action.startswith("ssm:")}
+
+
 def test_an_announcer(record: Record) -> None:
     """The first announcement of a secret, and one of a secret that has a marker."""
     with record.on():

@@ -266,6 +266,45 @@ def test_a_reader_of_several_tables_reads_them_alike() -> None:
     assert [role] == list(statements["AssumeReaders"].resources)
 
 
+def test_a_shared_table_lets_the_accounts_and_the_organization_read() -> None:
+    """What a reader reads, each account once, and of everybody those of the organization alone."""
+    statements = by_sid(
+        roles.shared_table(
+            PLACE, marker_table=OTHER, accounts=["1" * 12, "2" * 12, "1" * 12], organization="o-a1b2c3d4e5"
+        )
+    )
+    accounts, organization = statements["ReadFromAccounts"], statements["ReadFromOrganization"]
+    assert {"AWS": ["1" * 12, "2" * 12]} == accounts.as_json()["Principal"]
+    assert ("*", {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}}) == (
+        organization.as_json()["Principal"],
+        organization.as_json()["Condition"],
+    )
+    assert {roles.READS} == {
+        tuple(one.removeprefix("dynamodb:") for one in own.actions) for own in statements.values()
+    }
+    assert [[OTHER], [OTHER]] == [list(one.resources) for one in (accounts, organization)]
+
+
+def test_the_key_of_a_shared_table_is_used_through_dynamodb_alone() -> None:
+    """By the same accounts and organization as the table is read by, to decrypt and not to encrypt."""
+    statements = by_sid(
+        roles.shared_table_key(Place(), table_key=KEY, accounts=["1" * 12], organization="o-a1b2c3d4e5")
+    )
+    through = {"kms:ViaService": ["dynamodb.eu-west-1.amazonaws.com"]}
+    accounts, organization = statements["UseFromAccounts"], statements["UseFromOrganization"]
+    assert (["1" * 12], {"StringEquals": through}) == (list(accounts.principals), accounts.conditions)
+    of_organization = {"aws:PrincipalOrgID": ["o-a1b2c3d4e5"]}
+    assert {"StringEquals": through | of_organization} == organization.conditions
+    for one in statements.values():
+        assert (["kms:Decrypt", "kms:DescribeKey"], ["*"]) == (list(one.actions), list(one.resources))
+
+
+def test_a_reader_of_another_accounts_table_may_use_its_key() -> None:
+    """Also where it reads no table of its own account."""
+    statements = by_sid(roles.reader(PLACE, secrets=["a"], other_tables=[OTHER], table_key=KEY))
+    assert [KEY] == list(statements["UseTableKey"].resources)
+
+
 @pytest.mark.parametrize(
     ("accounts", "organization", "said"),
     [

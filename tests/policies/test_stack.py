@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import cast
 
@@ -46,6 +46,7 @@ COUNTER = "Resources.CounterRole.Properties.Policies[0].PolicyDocument"
 READER = "Resources.ReaderPolicy.Properties.PolicyDocument"
 QUEUE_POLICY = "Resources.UndeliveredPolicy.Properties.PolicyDocument"
 ROTATION = "Resources.FunctionRole.Properties.Policies[0].PolicyDocument"
+TABLE_POLICY = "Resources.MarkerTable.Properties.ResourcePolicy"
 BUCKET_POLICY = "Resources.TrailBucketPolicy.Properties.PolicyDocument"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
@@ -161,16 +162,23 @@ def test_the_templates_counter_has_the_printed_policy(*, parameters: bool, key: 
 def test_the_templates_reader_has_the_printed_policy(
     prefixes: tuple[str, ...], *, converges: bool, key: bool
 ) -> None:
-    """With the keys of the watched secrets' markers, as `keyturn policy reader --secret PREFIX*` has them."""
+    """With the keys of the watched secrets' markers, as `keyturn policy reader --secret PREFIX*` has them.
+
+    Where the stack writes the table's name into a parameter, a reader may read that one.
+    """
     chosen = {"HasTableKey": key, "Converges": converges, "ConvergesWithTableKey": converges and key}
+    chosen["HasTableParameter"] = not key
+    given = {"TableKeyArn": KEY, "TableParameter": "/keyturn/marker-table"}
     made = roles.marker_reader(
         PLACE,
         marker_table=TABLE,
         prefixes=prefixes,
+        table_parameters=[] if key else ["/keyturn/marker-table"],
         convergence_table=FLEET if converges else None,
         table_key=KEY if key else None,
     )
-    assert normalised(document(made)) == normalised(Deployed(prefixes, chosen).policy(READER))
+    deployed = Deployed(prefixes, chosen, parameters=given)
+    assert normalised(document(made)) == normalised(deployed.policy(READER))
     secrets = [f"{prefix}*" for prefix in prefixes or ("",)]
     printed = roles.reader(PLACE, secrets=secrets, parameters=["*", "/aws/service/*"], marker_table=TABLE)
     (of_markers,) = (one for one in printed if one.sid == "ReadMarkers")
@@ -237,6 +245,65 @@ def test_a_place_that_is_not_used_allows_nothing() -> None:
 def test_all_files_are_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m tools.stack_policies` would change neither a template nor a module."""
     assert (0, "") == (main(["--check"]), capsys.readouterr().out)
+
+
+READERS = ("111122223333", "444455556666")
+ORGANIZATION = "o-a1b2c3d4e5"
+
+
+@pytest.mark.parametrize("accounts", [(), READERS[:1], READERS], ids=len)
+@pytest.mark.parametrize("organization", [None, ORGANIZATION])
+def test_the_templates_table_has_the_printed_policy(
+    accounts: tuple[str, ...], organization: str | None
+) -> None:
+    """For accounts, for an organization or for both; without any the table has no policy."""
+    chosen = {"HasReaderAccounts": bool(accounts), "HasReaderOrganization": organization is not None}
+    chosen["IsShared"] = any(chosen.values())
+    given = {"ReaderAccounts": ",".join(accounts), "ReaderOrganization": organization or ""}
+    policy = Deployed(chosen=chosen, parameters=given).policy(TABLE_POLICY)
+    if not chosen["IsShared"]:
+        assert NO_VALUE == policy
+        return
+    printed = roles.shared_table(PLACE, marker_table=TABLE, accounts=accounts, organization=organization)
+    # In its own policy a table is "*": CloudFormation knows its ARN only after the table is made.
+    own = [replace(one, resources=("*",)) for one in printed]
+    assert normalised(document(own)) == with_single_principals(normalised(at(policy, "PolicyDocument")))
+
+
+def with_single_principals(policy: object) -> object:
+    """A policy whose statements with one principal have it without a list."""
+    for one in cast("list[dict[str, object]]", at(policy, "Statement")):
+        one["Principal"] = normalised(one["Principal"])
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("accounts", "organization"), [(READERS, ""), ((), ORGANIZATION), (READERS, ORGANIZATION), ((), "")]
+)
+def test_the_templates_conditions_say_who_reads(accounts: tuple[str, ...], organization: str) -> None:
+    """CloudFormation's conditions come from the parameters, also where both of them are empty."""
+    given = {"ReaderAccounts": ",".join(accounts), "ReaderOrganization": organization}
+    conditions = at(read_template(ROOT / "infra" / "template.yaml"), "Conditions")
+    has_accounts, has_organization, is_shared = (
+        holds(conditions, {"Condition": name}, given)
+        for name in ("HasReaderAccounts", "HasReaderOrganization", "IsShared")
+    )
+    assert (bool(accounts), bool(organization)) == (has_accounts, has_organization)
+    assert is_shared is (has_accounts or has_organization)
+
+
+def holds(conditions: object, node: object, given: Mapping[str, str]) -> bool:
+    """Whether a condition of a template holds with these parameters."""
+    match node:
+        case {"Condition": str(name)}:
+            return holds(conditions, at(conditions, name), given)
+        case {"Fn::Not": [one]}:
+            return not holds(conditions, one, given)
+        case {"Fn::Or": list(several)}:
+            return any(holds(conditions, one, given) for one in several)
+        case {"Fn::Equals": [{"Ref": str(name)}, str(value)]}:
+            return given[name] == value
+    raise AssertionError(node)
 
 
 @pytest.mark.parametrize("asked", [False, True])

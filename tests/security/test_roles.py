@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from keyturn import SecretCache
 from keyturn.demo.stage import STACK, Stack, deploy
 from keyturn.testing.embedded import EmbeddedAws
 from tools.build_listener import ROOT, build_listener
@@ -143,3 +144,19 @@ def test_a_readers_role_cannot_write_the_table(reader: Holder) -> None:
     assert is_denied(lambda: reader.dynamodb.put_item(TableName=table, Item=KEY))
     assert is_denied(lambda: reader.dynamodb.scan(TableName=table))
     assert is_denied(lambda: reader.secrets.describe_secret(SecretId=NAME))
+
+
+def test_a_readers_role_finds_its_table_by_the_stacks_parameter(reader: Holder) -> None:
+    """With the stack's policy alone: the secret is covered. No other parameter may be read."""
+    store = reader.session.client("ssm")
+    boto3.client("ssm").put_parameter(Name="/other", Value="one", Type="String")
+    cache = SecretCache(
+        reader.secrets,
+        marker_table="ssm:/keyturn/marker-table",
+        dynamodb_client=reader.dynamodb,
+        ssm_client=store,
+        check_interval_s=1e-6,
+    )
+    assert ["one", "one"] == [cache.get_secret_string(NAME) for _ in range(2)]
+    assert (None, True) == (cache.status().table.trouble, cache.status().secrets[0].covered)
+    assert is_denied(lambda: store.get_parameter(Name="/other"))

@@ -71,6 +71,82 @@ run "by_default" {
     condition     = length(aws_cloudwatch_dashboard.keyturn) == 0
     error_message = "There is no dashboard that nobody asked for."
   }
+  assert {
+    condition     = one([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Resource if one.Sid == "FindTable"]) == "arn:aws:ssm:eu-west-1:111122223333:parameter/keyturn/marker-table"
+    error_message = "Readers may read the parameter that names the table."
+  }
+  assert {
+    condition     = length(aws_dynamodb_resource_policy.markers) == 0
+    error_message = "No other account may read the table."
+  }
+}
+
+run "read_by_accounts" {
+  command = plan
+
+  variables {
+    reader_accounts = ["444455556666", "777788889999"]
+  }
+
+  assert {
+    condition     = aws_dynamodb_resource_policy.markers[0].resource_arn == aws_dynamodb_table.markers.arn
+    error_message = "The policy is that of the marker table."
+  }
+  assert {
+    condition     = [for one in jsondecode(aws_dynamodb_resource_policy.markers[0].policy).Statement : [one.Sid, one.Principal.AWS]] == [["ReadFromAccounts", ["444455556666", "777788889999"]]]
+    error_message = "These accounts may read, and nobody else."
+  }
+}
+
+run "read_by_an_organization" {
+  command = plan
+
+  variables {
+    reader_organization = "o-a1b2c3d4e5"
+  }
+
+  assert {
+    condition     = [for one in jsondecode(aws_dynamodb_resource_policy.markers[0].policy).Statement : [one.Sid, one.Condition.StringEquals["aws:PrincipalOrgID"]]] == [["ReadFromOrganization", "o-a1b2c3d4e5"]]
+    error_message = "Accounts of the organization may read, and nobody else."
+  }
+}
+
+run "a_policy_for_nobody" {
+  command = plan
+
+  variables {
+    create_table_policy = true
+  }
+
+  expect_failures = [aws_dynamodb_resource_policy.markers]
+}
+
+run "shared_and_not_by_this_module" {
+  command = plan
+
+  variables {
+    reader_accounts     = ["444455556666"]
+    create_table_policy = false
+  }
+
+  assert {
+    condition     = length(aws_dynamodb_resource_policy.markers) == 0
+    error_message = "The table has no policy of this module."
+  }
+}
+
+run "reports_without_a_parameter" {
+  command = plan
+
+  variables {
+    convergence                        = true
+    create_convergence_table_parameter = false
+  }
+
+  assert {
+    condition     = length(aws_ssm_parameter.convergence_table) == 0 && length(aws_dynamodb_table.convergence) == 1
+    error_message = "The table is there, and nothing of it in Parameter Store."
+  }
 }
 
 run "without_parameters" {
@@ -94,8 +170,8 @@ run "without_a_parameter" {
   }
 
   assert {
-    condition     = length(aws_ssm_parameter.marker_table) == 0
-    error_message = "Nothing is put into Parameter Store."
+    condition     = length(aws_ssm_parameter.marker_table) == 0 && !strcontains(aws_iam_policy.reader.policy, "ssm:GetParameter")
+    error_message = "Nothing is put into Parameter Store, and readers may read nothing there."
   }
 }
 
@@ -110,6 +186,8 @@ run "with_everything" {
     cloudtrail_events    = "of-own-trail"
     deletion_protection  = false
     table_key_arn        = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+    reader_accounts      = ["444455556666"]
+    reader_organization  = "o-a1b2c3d4e5"
     convergence          = true
     behind_seconds       = 3600
     dashboard            = true
@@ -152,11 +230,15 @@ run "with_everything" {
     error_message = "The table is encrypted with the key, and the listener may use it."
   }
   assert {
+    condition     = [for one in jsondecode(aws_dynamodb_resource_policy.markers[0].policy).Statement : one.Sid] == ["ReadFromAccounts", "ReadFromOrganization"]
+    error_message = "The account and those of the organization may read the table."
+  }
+  assert {
     condition     = aws_dynamodb_table.convergence[0].ttl[0].attribute_name == "expires_at_s" && aws_dynamodb_table.convergence[0].server_side_encryption[0].kms_key_arn == var.table_key_arn
     error_message = "Reports end by themselves, in a table that is encrypted with the key."
   }
   assert {
-    condition     = toset([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Sid]) == toset(["ReadMarkers", "UseTableKey", "ReportVersions", "UseTableKeyToReport"])
+    condition     = toset([for one in jsondecode(aws_iam_policy.reader.policy).Statement : one.Sid]) == toset(["ReadMarkers", "FindTable", "UseTableKey", "ReportVersions", "UseTableKeyToReport"])
     error_message = "A reader may report, and use the key for that."
   }
   assert {
@@ -293,6 +375,8 @@ run "what_can_only_fail_later" {
     code_s3_object_version = "a version"
     parameter_prefixes     = ["/prod/*"]
     table_key_arn          = "alias/x"
+    reader_accounts        = ["4444"]
+    reader_organization    = "*"
     alarm_topic_arn        = "alarms"
     permissions_boundary   = "boundary"
     table_parameter        = "marker-table"
@@ -309,6 +393,8 @@ run "what_can_only_fail_later" {
     var.code_s3_object_version,
     var.parameter_prefixes,
     var.table_key_arn,
+    var.reader_accounts,
+    var.reader_organization,
     var.alarm_topic_arn,
     var.permissions_boundary,
     var.table_parameter,

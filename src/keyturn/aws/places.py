@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from keyturn.aws.clients import (
+    SECRETS_ATTEMPTS,
     SECRETS_TIMEOUTS_S,
     TABLE_ATTEMPTS,
     TABLE_TIMEOUTS_S,
@@ -18,6 +19,14 @@ from keyturn.runtime.process import Once
 
 CLIENTS_MAX: Final = 64
 """So many clients of one service are kept; the one made longest ago makes room. Callers name the Regions."""
+
+
+class CallPolicy(NamedTuple):
+    """How a service is called: its name, the time-outs to connect and to read, and how often it is tried."""
+
+    service: str
+    timeouts_s: tuple[float, float]
+    attempts: int
 
 
 class PlacedClients:
@@ -66,33 +75,39 @@ class PlacedClients:
 
 def secrets_clients(given: object, factory: ClientFactory, roles: Mapping[str, str]) -> PlacedClients:
     """Return the clients for Secrets Manager."""
-
-    def make(region: str | None, role: str | None) -> object:
-        return factory.make("secretsmanager", SECRETS_TIMEOUTS_S, region, role=role)
-
-    return PlacedClients(given, make, partial(_known_region, factory), roles)
+    return _placed(
+        CallPolicy("secretsmanager", SECRETS_TIMEOUTS_S, SECRETS_ATTEMPTS), given, None, factory, roles
+    )
 
 
 def parameter_clients(
     given: object, region: str | None, factory: ClientFactory, roles: Mapping[str, str]
 ) -> PlacedClients:
     """Return the clients for Systems Manager; a parameter without an ARN is in this `region`, if given."""
-
-    def make(region: str | None, role: str | None) -> object:
-        return factory.make("ssm", SECRETS_TIMEOUTS_S, region, role=role)
-
-    return PlacedClients(given, make, lambda: region or _known_region(factory), roles)
+    return _placed(CallPolicy("ssm", SECRETS_TIMEOUTS_S, SECRETS_ATTEMPTS), given, region, factory, roles)
 
 
 def table_clients(
     given: object, region: str | None, factory: ClientFactory, roles: Mapping[str, str]
 ) -> PlacedClients:
     """Return the clients for DynamoDB; a table that is named without an ARN is in this `region`, if given."""
+    return _placed(CallPolicy("dynamodb", TABLE_TIMEOUTS_S, TABLE_ATTEMPTS), given, region, factory, roles)
 
+
+def naming_clients(
+    given: object, region: str | None, factory: ClientFactory, roles: Mapping[str, str]
+) -> PlacedClients:
+    """Return the clients for the parameters that name tables, with the time-outs of a table's check."""
+    return _placed(CallPolicy("ssm", TABLE_TIMEOUTS_S, TABLE_ATTEMPTS), given, region, factory, roles)
+
+
+def _placed(
+    policy: CallPolicy, given: object, home: str | None, factory: ClientFactory, roles: Mapping[str, str]
+) -> PlacedClients:
     def make(region: str | None, role: str | None) -> object:
-        return factory.make("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS, role=role)
+        return factory.make(policy.service, policy.timeouts_s, region, attempts=policy.attempts, role=role)
 
-    return PlacedClients(given, make, lambda: region or _known_region(factory), roles)
+    return PlacedClients(given, make, lambda: home or _known_region(factory), roles)
 
 
 def _known_region(factory: ClientFactory) -> str | None:

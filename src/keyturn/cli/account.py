@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, Credentials
+from keyturn.markers.named import named_table
+from keyturn.model.tables import place_of_table
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient
+    from keyturn.aws.parameterstore import ParameterClient
     from keyturn.convergence.table import ConvergenceTable
     from keyturn.markers.recorder import Recorder
     from keyturn.markers.sweeper import Sweeper
@@ -24,22 +27,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account and Region with its marker table (name or ARN).
+    """One account and Region with its marker table. `given` is the table as it was given before `found`.
 
-    Every method makes its own clients, with the credentials of an assumed role or else from the environment.
-    It raises `ConfigurationError` if the environment has no Region, or names a profile that does not exist.
-    Accounts that share `clients` share one session of botocore.
+    Every method makes its own clients: with the credentials of an assumed role, with those of `role` (an
+    ARN), or else from the environment. It raises `ConfigurationError` if the environment has no Region, or
+    names a profile that does not exist. Accounts that share `clients` share one session of botocore.
     """
 
     table: str
     region: str | None = None
     credentials: Credentials | None = None
+    role: str | None = None
+    given: str = ""
     clients: ClientFactory = field(default_factory=ClientFactory, compare=False, repr=False)
+
+    def found(self) -> Account:
+        """Return the account with the name of its table, where a parameter names the table (`ssm:NAME`).
+
+        One GetParameter; none for a table that is given by its own name or ARN. Raises `MarkerTableError` if
+        the parameter cannot be read, or names no table.
+        """
+        place = place_of_table(self.table)
+        there = replace(self, region=place.region) if place is not None else self
+        found = named_table(self.table, lambda: cast("ParameterClient", there.client("ssm")))
+        return replace(self, table=found, given=self.table)
 
     def client(self, service: str, *, attempts: int = 3) -> object:
         """Return a new client of this AWS service."""
         return self.clients.make(
-            service, SECRETS_TIMEOUTS_S, self.region, attempts=attempts, credentials=self.credentials
+            service,
+            SECRETS_TIMEOUTS_S,
+            self.region,
+            attempts=attempts,
+            credentials=self.credentials,
+            role=self.role,
         )
 
     def markers(self) -> MarkerTable:
@@ -108,6 +129,9 @@ def region_option(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
 
 
+TABLE_HELP: Final = "Name or ARN of the marker table, or ssm: and the parameter that names it."
+
+
 def table_option(*, required: bool, more: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add `--marker-table`. `more` ends its help."""
     return click.option(
@@ -115,12 +139,12 @@ def table_option(*, required: bool, more: str = "") -> Callable[[Callable[..., N
         envvar=MARKER_TABLE_VARIABLE,
         show_envvar=True,
         required=required,
-        help=f"Name or ARN of the marker table.{more}",
+        help=f"{TABLE_HELP}{more}",
     )
 
 
 def account_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add `--marker-table` and `--region`, passed to the command as `account`."""
+    """Add `--marker-table` and `--region`, passed as `account`. No parameter is read yet."""
 
     @table_option(required=True)
     @region_option

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from keyturn.cli.account import Account, account_options
+from keyturn.cli.account import TABLE_HELP, Account, region_option
+from keyturn.cli.covering import covering
 from keyturn.cli.output import echo_json, json_option, printable
 from keyturn.cli.root import EXIT_NO
 from keyturn.markers.decisions import STEPS, announcement
 from keyturn.markers.recorder import Outcome, Recorded
+from keyturn.runtime.host import MARKER_TABLE_VARIABLE, MARKER_TABLES_VARIABLE, known_marker_tables
 
 MEANINGS = {
     Outcome.WRITTEN: "the marker now agrees with Secrets Manager",
@@ -21,29 +25,41 @@ MEANINGS = {
 @click.argument("secret_id", metavar="SECRET")
 @click.option("--version-id", help="The version that the step worked on.")
 @click.option("--step", type=click.Choice(STEPS), help="The rotation step that has just ended.")
+@click.option(
+    "--marker-table",
+    "tables",
+    multiple=True,
+    help=f"{TABLE_HELP} Repeatable. Default: those of {MARKER_TABLE_VARIABLE} and {MARKER_TABLES_VARIABLE}.",
+)
 @json_option
-@account_options
+@region_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    account: Account,
     *,
     secret_id: str,
     version_id: str | None,
     step: str | None,
+    tables: Sequence[str],
+    region: str | None,
     as_json: bool,
 ) -> None:
     """Record what has just happened to SECRET (name or ARN) in its marker, as the listener does.
 
+    Of several marker tables, that of the secret's account and Region is written: the answer names it.
     The marker gets what DescribeSecret says, so a wrong or repeated call does no harm. Exits with 1 if the
     announced version is still not visible after some 6 s, or if there is no such secret.
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
+    tables = tables or known_marker_tables()
+    if not tables:
+        raise click.UsageError(f"Missing option '--marker-table' (or {MARKER_TABLE_VARIABLE}).")
+    account = covering(secret_id, tables, Account("", region or None))
     recorded = account.recorder().record(hint)
     if as_json:
-        echo_json(document(secret_id, recorded))
+        echo_json(document(secret_id, recorded, account.table))
     else:
-        click.echo(printable(sentence(secret_id, recorded)))
+        click.echo(printable(sentence(secret_id, recorded, account.table)))
     ctx.exit(exit_code(recorded))
 
 
@@ -53,11 +69,12 @@ def exit_code(recorded: Recorded) -> int:
     return 0 if is_told else EXIT_NO
 
 
-def document(secret_id: str, recorded: Recorded) -> dict[str, object]:
+def document(secret_id: str, recorded: Recorded, table: str) -> dict[str, object]:
     """Return the outcome of the announcement, for JSON."""
     marker = recorded.marker
     return {
         "secret": secret_id,
+        "table": table,
         "outcome": recorded.outcome.value,
         "looks": recorded.looks,
         "key": marker.key if marker is not None else None,
@@ -66,13 +83,14 @@ def document(secret_id: str, recorded: Recorded) -> dict[str, object]:
     }
 
 
-def sentence(secret_id: str, recorded: Recorded) -> str:
-    """Return the outcome of the announcement in words."""
+def sentence(secret_id: str, recorded: Recorded, table: str) -> str:
+    """Return the outcome of the announcement in words, with the name of the table."""
     if recorded.marker is None:
-        return f"{secret_id}: this account and Region have no such secret, and the table has no marker of it"
+        return f"{secret_id}: its account and Region have no such secret, and {table} has no marker of it"
+    told = f"{secret_id}: {recorded.outcome.value} in {table}"
     if recorded.marker.deleted:
-        return f"{secret_id}: {recorded.outcome.value}; its marker says that it is deleted"
+        return f"{told}; its marker says that it is deleted"
     stages = ", ".join(
         f"{label} {version_id}" for label, version_id in sorted(recorded.marker.stages.items())
     )
-    return f"{secret_id}: {recorded.outcome.value}, {MEANINGS[recorded.outcome]} ({stages})"
+    return f"{told}, {MEANINGS[recorded.outcome]} ({stages})"

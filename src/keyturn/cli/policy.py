@@ -102,6 +102,9 @@ _table_key = click.option("--table-key", help="ARN of the customer managed KMS k
 @_aliases
 @_marker_table(required=False)
 @_several("--other-table", "ARN of the marker table of another account or Region.")
+@_several(
+    "--table-parameter", "Name or ARN of the parameter by which the process finds its table (ssm:NAME)."
+)
 @_convergence_table("if the process reports its versions.")
 @_table_key
 @_several("--role", "ARN of a role of another account that the process reads with.")
@@ -117,6 +120,7 @@ def reader(
     key_alias: Sequence[str],
     marker_table: str | None,
     other_table: Sequence[str],
+    table_parameter: Sequence[str],
     convergence_table: str | None,
     table_key: str | None,
     role: Sequence[str],
@@ -136,6 +140,7 @@ def reader(
             key_aliases=key_alias,
             marker_table=marker_table,
             other_tables=other_table,
+            table_parameters=table_parameter,
             convergence_table=convergence_table,
             table_key=table_key,
             assumed=role,
@@ -143,21 +148,44 @@ def reader(
     )
 
 
+_reader_accounts = _several("--reader-account", "Number of an account whose processes read the table.")
+_organization = click.option(
+    "--organization", help="Id of an organization (o-...) whose accounts read the table."
+)
+
+
 @command.command
 @_marker_table(required=True)
-@_several("--reader-account", "Number of an account whose processes read the table.")
-@click.option("--organization", help="Id of an organization (o-...) whose accounts read the table.")
+@_reader_accounts
+@_organization
 @_placed
 def table(
     *, place: Place, marker_table: str, reader_account: Sequence[str], organization: str | None
 ) -> None:
     """Print the policy of a marker table that other accounts read: aws dynamodb put-resource-policy.
 
-    It is one side: the roles of the readers also need what keyturn policy reader prints.
+    The stack attaches it by its parameters ReaderAccounts and ReaderOrganization. It is one side: the roles
+    of the readers also need what keyturn policy reader prints.
     """
     _echo(
         roles.shared_table(
             place, marker_table=marker_table, accounts=reader_account, organization=organization
+        )
+    )
+
+
+@command.command("table-key")
+@click.option("--table-key", required=True, help="ARN of the customer managed KMS key of the table.")
+@_reader_accounts
+@_organization
+def table_key_(*, table_key: str, reader_account: Sequence[str], organization: str | None) -> None:
+    """Print the statements that the KMS key of such a table needs in its policy.
+
+    Add them to the policy that the key has: PutKeyPolicy replaces all of it.
+    """
+    _echo(
+        roles.shared_table_key(
+            Place(), table_key=table_key, accounts=reader_account, organization=organization
         )
     )
 

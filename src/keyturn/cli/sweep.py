@@ -40,7 +40,7 @@ def command(
     Runs the listener's own code with your role, which needs the policy that `keyturn policy listener` prints.
     Exits with 1 if the lease could not be renewed, since a secret could not be looked at.
     """
-    swept = account.sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
+    swept = account.found().sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
     if as_json:
         echo_json(asdict(swept))
     else:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from keyturn.errors import ConfigurationError
-from keyturn.model.names import Arn, Place
+from keyturn.errors import ConfigurationError, InvalidParameterNameError
+from keyturn.model.names import Arn, Place, parameter_id
 
 T = TypeVar("T")
 
 
+PARAMETER_PREFIX: Final = "ssm:"
+"""A table is given by this and the name or ARN of a parameter, whose text is the table's name."""
+
+
+def parameter_of_table(table: str) -> str | None:
+    """Return the name or ARN of the parameter that names this table; None for a table's own name or ARN."""
+    return table.removeprefix(PARAMETER_PREFIX) if table.startswith(PARAMETER_PREFIX) else None
+
+
 def place_of_table(table: str) -> Place | None:
-    """Return the account and Region in the ARN of a DynamoDB table; None for any other text."""
+    """Return the account and Region in the ARN of a DynamoDB table, or of the parameter that names a table.
+
+    Return None for any other text.
+    """
+    parameter = parameter_of_table(table)
+    if parameter is not None:
+        return Place.of(parameter)
     arn = Arn.parse(table)
     if arn is None or arn.service != "dynamodb" or not arn.resource.startswith("table/"):
         return None
@@ -23,10 +38,13 @@ def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") ->
     """Return what belongs to each table, by the account and Region that the table covers.
 
     A single table covers everything (None), whatever it is called. Of several tables the first may be a
-    name: it covers what no other covers. Each of the others is an ARN. Raises `ConfigurationError`, which
-    names the `argument` that gave the tables.
+    name: it covers what no other covers. Each of the others is an ARN. A table may also be `ssm:` and the
+    name or ARN of a parameter that names it. Raises `ConfigurationError`, which names the `argument` that
+    gave the tables.
     """
     given = list(tables)
+    for table, _ in given:
+        _check_parameter(table, argument)
     if len(given) == 1:
         return {None: given[0][1]}
     found, named = dict[Place | None, T](), dict[Place | None, str]()
@@ -35,7 +53,7 @@ def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") ->
         if place is None and (found or table.startswith("arn:")):
             raise ConfigurationError(
                 f"{argument}: {table!r} is not the ARN of a DynamoDB table; of several tables only the first "
-                "may be a name"
+                "may be a name, or a parameter's name"
             )
         if place in named:
             raise ConfigurationError(
@@ -43,3 +61,13 @@ def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") ->
             )
         found[place], named[place] = belongs, table
     return found
+
+
+def _check_parameter(table: str, argument: str) -> None:
+    parameter = parameter_of_table(table)
+    try:
+        is_whole = parameter is None or parameter_id(parameter).name == parameter
+    except InvalidParameterNameError as error:
+        raise ConfigurationError(f"{argument}: {table!r} is not ssm: and a parameter: {error}") from error
+    if not is_whole:
+        raise ConfigurationError(f"{argument}: {table!r} asks for one version of a parameter; give its name")

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 from keyturn.errors import ConfigurationError
 from keyturn.model.names import SUFFIX_LENGTH, Arn
+from keyturn.model.tables import parameter_of_table
 
 ANY_SUFFIX: Final = "-??????"
 
@@ -29,6 +30,7 @@ _SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}|\$\{\w+\}[\w/+=.@!*-]{0,512}", r
 _PARAMETER_NAME = re.compile(r"/?[\w.*-]+(/[\w.*-]+)*", re.ASCII)
 _SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})")
 _TABLE_NAME = re.compile(r"[\w.-]{3,255}|\$\{\w+\}", re.ASCII)
+_OF_TEMPLATE = re.compile(r"\$\{\w+\}", re.ASCII)
 _ACCOUNT = re.compile(r"[0-9]{12}|\$\{AWS::AccountId\}")
 _ARN_OF_STACK = re.compile(r"\$\{\w+(\.Arn)?\}", re.ASCII)
 _ALIAS = re.compile(r"alias/[\w/-]+", re.ASCII)
@@ -101,8 +103,11 @@ def marker_key(resource: str) -> str:
 def parameter_resource(named: str, place: Place) -> str:
     """Return a parameter's resource.
 
-    It has one slash after `parameter`, with or without a slash in the name.
+    It has one slash after `parameter`, with or without a slash in the name. `${Name}` stands for a path, with
+    its slash, that a template's parameter has.
     """
+    if _OF_TEMPLATE.fullmatch(named):
+        return place.arn("ssm", f"parameter{named}", named)
     arn = _parsed(named)
     if arn is not None and (arn.service != "ssm" or not arn.resource.startswith("parameter/")):
         raise ConfigurationError(f"{named!r} is not the ARN of a parameter")
@@ -139,6 +144,11 @@ def table_resource(named: str, place: Place) -> str:
     """
     if named.startswith("arn:") or named.endswith(".Arn}"):
         return resource_of("dynamodb", named, "table")
+    if parameter_of_table(named) is not None:
+        raise ConfigurationError(
+            f"{named!r} names a parameter, which no policy can follow: give the table's own name or ARN, and "
+            "the parameter as --table-parameter"
+        )
     _must_match(_TABLE_NAME, named, "a table's name has 3 to 255 letters, digits and .-_")
     return place.arn("dynamodb", f"table/{named}", named)
 

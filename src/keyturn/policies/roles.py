@@ -48,7 +48,8 @@ DECRYPTS: Final = ("Decrypt", "DescribeKey")
 ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 """What a client needs on the key of a table to read items, and to write them (DynamoDB's developer guide)."""
 
-_ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}")
+_ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}|\$\{\w+\}", re.ASCII)
+_OF_TEMPLATE: Final = re.compile(r"\$\{\w+\}", re.ASCII)
 
 HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
 """The keys of the head and of its copies."""
@@ -86,6 +87,7 @@ def reader(
     key_aliases: Sequence[str] = (),
     marker_table: str | None = None,
     other_tables: Sequence[str] = (),
+    table_parameters: Sequence[str] = (),
     convergence_table: str | None = None,
     table_key: str | None = None,
     assumed: Sequence[str] = (),
@@ -102,6 +104,7 @@ def reader(
         key_aliases: aliases ("alias/my-app") of such keys in `place`, instead of their ARNs.
         marker_table: name or ARN.
         other_tables: ARNs of the marker tables of other accounts and Regions.
+        table_parameters: names or ARNs of the parameters by which the process finds its marker tables.
         convergence_table: name or ARN, if the process reports which versions it holds.
         table_key: ARN of the customer managed KMS key that encrypts the tables.
         assumed: ARNs of the roles of other accounts that the process reads with.
@@ -121,8 +124,9 @@ def reader(
         *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
         *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
         *_use_other_tables(other_tables, place, [*_markers(secret_arns), *parameter_arns]),
+        *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
-        *_use_tables(table_key if marker_table is not None else None, place),
+        *_use_tables(table_key if marker_table is not None or other_tables else None, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
         *_assume(assumed),
     )
@@ -138,26 +142,56 @@ def shared_table(
     Args:
         place: the Region and account of the table if it is given by name.
         marker_table: name or ARN.
-        accounts: numbers of accounts.
-        organization: the id of an organization ("o-...").
+        accounts: numbers of accounts, or a parameter of a template that lists them.
+        organization: the id of an organization ("o-..."), or a parameter of a template that is the id.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
     table, reads = (table_resource(marker_table, place),), _on("dynamodb", READS)
+    return tuple(
+        Statement(f"ReadFrom{of}", reads, table, only, principals=principals)
+        for of, principals, only in _readers(accounts, organization)
+    )
+
+
+def shared_table_key(
+    place: Place, *, table_key: str, accounts: Sequence[str] = (), organization: str | None = None
+) -> tuple[Statement, ...]:
+    """Return what the policy of a marker table's KMS key needs for the readers of `shared_table`.
+
+    It is added to the key's own policy, which lets its owners manage the key. The arguments are as there;
+    `table_key` is the ARN of the key.
+    """
+    through = _via_dynamodb(str(key_arn(table_key)), place)["StringEquals"]
+    return tuple(
+        Statement(
+            f"UseFrom{of}",
+            _on("kms", DECRYPTS),
+            ("*",),
+            {"StringEquals": {**through, **only.get("StringEquals", {})}},
+            principals=principals,
+        )
+        for of, principals, only in _readers(accounts, organization)
+    )
+
+
+def _readers(
+    accounts: Sequence[str], organization: str | None
+) -> Iterator[tuple[str, Sequence[str], Conditions]]:
+    """Yield the principals of the accounts, and those of the organization: a name, them, a condition."""
     if not accounts and organization is None:
         raise ConfigurationError("a table's policy would allow nobody: name an account or an organization")
     for account in accounts:
-        Place(account=account or "none")
-    by_account = (
-        Statement(f"ReadFrom{account}", reads, table, principal=f"arn:{place.partition}:iam::{account}:root")
-        for account in accounts
-    )
-    if organization is None:
-        return tuple(by_account)
-    if not _ORGANIZATION.fullmatch(organization):
-        raise ConfigurationError(f"{organization!r} is not the id of an organization, such as o-a1b2c3d4e5")
-    only: Conditions = {"StringEquals": {"aws:PrincipalOrgID": [organization]}}
-    return (*by_account, Statement("ReadFromOrganization", reads, table, only, principal="*"))
+        if not _OF_TEMPLATE.fullmatch(account):
+            Place(account=account or "none")
+    if accounts:
+        yield "Accounts", unique(accounts), {}
+    if organization is not None:
+        if not _ORGANIZATION.fullmatch(organization):
+            raise ConfigurationError(
+                f"{organization!r} is not the id of an organization, such as o-a1b2c3d4e5"
+            )
+        yield "Organization", ("*",), {"StringEquals": {"aws:PrincipalOrgID": [organization]}}
 
 
 def marker_reader(
@@ -165,6 +199,7 @@ def marker_reader(
     *,
     marker_table: str,
     prefixes: Sequence[str] = (),
+    table_parameters: Sequence[str] = (),
     convergence_table: str | None = None,
     table_key: str | None = None,
 ) -> tuple[Statement, ...]:
@@ -178,6 +213,7 @@ def marker_reader(
     public = parameter_resource(f"{PUBLIC_PREFIX}*", place)
     return (
         *_use_markers("ReadMarkers", READS, marker_table, place, [*keys, public]),
+        *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
         *_use_tables(table_key, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
@@ -451,6 +487,13 @@ def _use_other_tables(tables: Sequence[str], place: Place, markers: Sequence[str
         resources = unique(table_resource(table, place) for table in tables)
         read = _by_key("ReadOtherMarkers", READS, "", (*HEADS, *unique(markers)))
         yield replace(read, resources=resources)
+
+
+def _find_tables(parameters: Sequence[str], place: Place) -> Iterator[Statement]:
+    """Yield the statement that allows to read the parameters which name marker tables."""
+    if parameters:
+        named = unique(parameter_resource(name, place) for name in parameters)
+        yield Statement("FindTable", ("ssm:GetParameter",), named)
 
 
 def _assume(roles: Sequence[str]) -> Iterator[Statement]:

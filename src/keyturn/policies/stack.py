@@ -9,7 +9,7 @@ for each rule.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keyturn.policies import roles
@@ -24,12 +24,17 @@ FLEET: Final = "${ConvergenceTable.Arn}"
 KEY: Final = "${TableKeyArn}"
 QUEUE: Final = "${Undelivered.Arn}"
 BUCKET: Final = "${TrailBucket.Arn}"
+READERS: Final = "${ReaderAccounts}"
+ORGANIZATION: Final = "${ReaderOrganization}"
 
 WHEN: Final[Mapping[str, str]] = {
     "AttachToNetwork": "InVpc",
     "CountReports": "CountsReports",
+    "FindTable": "HasTableParameter",
     "ListParameters": "SweepsParameters",
     "ListVersions": "ListsVersions",
+    "ReadFromAccounts": "HasReaderAccounts",
+    "ReadFromOrganization": "HasReaderOrganization",
     "ReadSecrets": "HasAdminSecret",
     "RefuseNetworkToCode": "InVpc",
     "ReportVersions": "Converges",
@@ -72,12 +77,18 @@ def policies() -> Mapping[str, tuple[Clause, ...]]:
         table_key=KEY,
     )
     reader = roles.marker_reader(
-        PLACE, marker_table=TABLE, prefixes=[NAME_PREFIX], convergence_table=FLEET, table_key=KEY
+        PLACE,
+        marker_table=TABLE,
+        prefixes=[NAME_PREFIX],
+        table_parameters=["${TableParameter}"],
+        convergence_table=FLEET,
+        table_key=KEY,
     )
     return {
         "listener": _clauses(listener),
         "counter": tuple(Clause(one, WHEN_COUNTING.get(one.sid, "")) for one in counter),
         "reader": _clauses(reader),
+        "table": _clauses(_shared_table()),
         "undelivered": _clauses(_undelivered()),
         "trail": _clauses(_trail()),
     }
@@ -102,6 +113,16 @@ def _clauses(statements: Iterable[Statement]) -> tuple[Clause, ...]:
     return tuple(Clause(one, WHEN.get(one.sid, "")) for one in statements)
 
 
+def _shared_table() -> tuple[Statement, ...]:
+    """Return the policy of the marker table.
+
+    A table's own policy cannot name the table's ARN in CloudFormation: it would need the table before the
+    table is made. `*` means the table that the policy is attached to.
+    """
+    statements = roles.shared_table(PLACE, marker_table=TABLE, accounts=[READERS], organization=ORGANIZATION)
+    return tuple(replace(one, resources=("*",)) for one in statements)
+
+
 def _undelivered() -> tuple[Statement, ...]:
     """Return the policy of the queue for events that did not become markers.
 
@@ -109,8 +130,9 @@ def _undelivered() -> tuple[Statement, ...]:
     the account in it. The listener sends with its own role.
     """
     from_rules = {"ArnEquals": {"aws:SourceArn": [RULE]}}
+    rules = ("events.amazonaws.com",)
     return (
-        Statement("TakeEvents", ("sqs:SendMessage",), (QUEUE,), from_rules, principal="events.amazonaws.com"),
+        Statement("TakeEvents", ("sqs:SendMessage",), (QUEUE,), from_rules, principals=rules),
         _over_tls("sqs:*", (QUEUE,)),
     )
 
@@ -119,11 +141,11 @@ def _trail() -> tuple[Statement, ...]:
     """Return the policy of the bucket of the stack's own trail."""
     own = {"ArnLike": {"aws:SourceArn": [PLACE.arn("cloudtrail", "trail/*", "the trail")]}}
     whole = {**own, "StringEquals": {"s3:x-amz-acl": ["bucket-owner-full-control"]}}
-    service = "cloudtrail.amazonaws.com"
+    service = ("cloudtrail.amazonaws.com",)
     logs = f"{BUCKET}/AWSLogs/${{AWS::AccountId}}/*"
     return (
-        Statement("LookAtBucket", ("s3:GetBucketAcl",), (BUCKET,), own, principal=service),
-        Statement("WriteLog", ("s3:PutObject",), (logs,), whole, principal=service),
+        Statement("LookAtBucket", ("s3:GetBucketAcl",), (BUCKET,), own, principals=service),
+        Statement("WriteLog", ("s3:PutObject",), (logs,), whole, principals=service),
         _over_tls("s3:*", (BUCKET, f"{BUCKET}/*")),
     )
 
@@ -131,4 +153,4 @@ def _trail() -> tuple[Statement, ...]:
 def _over_tls(actions: str, resources: tuple[str, ...]) -> Statement:
     """Deny everything that does not come over TLS."""
     plain = {"Bool": {"aws:SecureTransport": ["false"]}}
-    return Statement("RefuseWithoutTLS", (actions,), resources, plain, effect="Deny", principal="*")
+    return Statement("RefuseWithoutTLS", (actions,), resources, plain, effect="Deny", principals=("*",))

@@ -21,8 +21,8 @@ Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 class Statement:
     """One statement that allows `actions` on `resources`, or denies them.
 
-    In the policy of a resource `principal` is the AWS service, or the ARN of the account, that the statement
-    is about, or `*`. In the policy of a role it is empty.
+    In the policy of a resource `principals` are the AWS service, or the numbers of the accounts, that the
+    statement is about, or `*`. In the policy of a role it is empty.
     """
 
     sid: str
@@ -30,7 +30,14 @@ class Statement:
     resources: Sequence[str]
     conditions: Conditions = field(default_factory=dict)
     effect: str = "Allow"
-    principal: str = ""
+    principals: Sequence[str] = ()
+
+    @property
+    def principal_kind(self) -> str:
+        """Return the key under which a policy lists the principals; "" for `*` and without any."""
+        if not self.principals or self.principals == ("*",):
+            return ""
+        return "Service" if self.principals[0].endswith(".amazonaws.com") else "AWS"
 
     def as_json(self) -> dict[str, Json]:
         """Return the statement as IAM writes it. A list with a single entry is written as that entry.
@@ -41,12 +48,12 @@ class Statement:
             operator: {key: _one_or_all(values) for key, values in tests.items()}
             for operator, tests in self.conditions.items()
         }
-        kind = "AWS" if self.principal.startswith("arn:") else "Service"
-        principal: Json = self.principal if self.principal in ("", "*") else {kind: self.principal}
+        kind = self.principal_kind
+        principal: Json = {kind: _one_or_all(self.principals)} if kind else "*"
         return {
             "Sid": self.sid,
             "Effect": self.effect,
-            **({"Principal": principal} if principal else {}),
+            **({"Principal": principal} if self.principals else {}),
             "Action": _one_or_all(self.actions),
             "Resource": _one_or_all(self.resources),
             **({"Condition": conditions} if conditions else {}),

@@ -39,12 +39,15 @@ class KeyturnSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True)
 
     marker_table: str | None = Field(
-        default=None, min_length=1, description="Name or ARN of the marker table."
+        default=None,
+        min_length=1,
+        description="Name or ARN of the marker table, or ssm: and the parameter that names it.",
     )
     marker_tables: str | None = Field(
         default=None,
         min_length=1,
-        description="ARNs of the marker tables of other accounts and Regions, separated by commas.",
+        description="ARNs of the marker tables of other accounts and Regions, or of their parameters after "
+        "ssm:, separated by commas.",
     )
     roles: str | None = Field(
         default=None,

@@ -23,6 +23,13 @@ resource "aws_s3_object" "listener" {
   source = "main.tf"
 }
 
+resource "aws_organizations_organization" "own" {}
+
+resource "aws_organizations_account" "orders" {
+  name  = "orders"
+  email = "orders@example.com"
+}
+
 module "keyturn" {
   source = "../.."
 
@@ -34,8 +41,14 @@ module "keyturn" {
   parameter_prefixes     = ["/${aws_sns_topic.alarms.name}/"]
   table_key_arn          = aws_kms_key.tables.arn
   table_parameter        = aws_kms_key.tables.key_id
+  reader_accounts        = [aws_organizations_account.orders.id]
+  reader_organization    = aws_organizations_organization.own.id
+  create_table_policy    = true
   convergence            = true
-  alarm_topic_arn        = aws_sns_topic.alarms.arn
-  permissions_boundary   = aws_iam_policy.boundary.arn
-  tags                   = { topic = aws_sns_topic.alarms.name }
+
+  convergence_table_parameter = aws_kms_key.tables.id
+
+  alarm_topic_arn      = aws_sns_topic.alarms.arn
+  permissions_boundary = aws_iam_policy.boundary.arn
+  tags                 = { topic = aws_sns_topic.alarms.name }
 }

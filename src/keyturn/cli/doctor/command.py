@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import click
 
-from keyturn.assembly import late_table, roles_of
+from keyturn.assembly import placed_table, roles_of
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, region_of
 from keyturn.aws.faults import Fault, FaultKind, fault_of
-from keyturn.aws.places import table_clients
+from keyturn.aws.places import naming_clients, table_clients
 from keyturn.aws.unseen import Unseen
 from keyturn.cli.account import Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
@@ -20,7 +19,7 @@ from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCall
 from keyturn.cli.doctor.running import WITHIN_S, side_by_side
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
-from keyturn.errors import ConfigurationError
+from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.runtime.host import SystemClock, environment, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
@@ -55,19 +54,25 @@ def command(
 
 def _others(account: Account) -> Mapping[str, Check]:
     """Return a check of each table of other accounts and Regions that the environment names."""
-    clients = table_clients(None, account.region, ClientFactory(), roles_of(None))
-    tables = [table for table in known_marker_tables() if table != account.table]
-    return others.checks_of({table: late_table(table, partial(clients.at, table)) for table in tables})
+    factory, roles = ClientFactory(), roles_of(None)
+    clients, naming = (make(None, account.region, factory, roles) for make in (table_clients, naming_clients))
+    tables = [table for table in known_marker_tables() if table not in (account.table, account.given)]
+    return others.checks_of({table: placed_table(table, clients, naming) for table in tables})
 
 
 def examine(account: Account, secrets: Sequence[str], convergence: str | None) -> list[Finding]:
-    """Return the finding of each check; the only finding if no client can be made."""
+    """Return the finding of each check; the only finding if no client can be made, or no table found."""
     aws = Clients(account.region)
     try:
         region = region_of(aws.client("dynamodb")) or ""
     except ConfigurationError as error:
         what, _, fix = str(error).partition("; ")
         return [wrong("clients", Cause.NO_CLIENT, what, fix)]
+    try:
+        account = account.found()
+    except MarkerTableError as error:
+        cause = Cause.DENIED if error.denied else Cause.FAILED
+        return [wrong("parameter", cause, str(error), "correct that, or name the table itself")]
     around = network.Surroundings(environment(), aws.endpoint, network.addresses)
     subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
     return diagnose(subject, about_network=network.checks_of(around), about_tables=_others(account))

@@ -112,7 +112,8 @@ class Names:
 
 
 def sources_of(account: Account, convergence: str | None) -> Sources:
-    """Make the clients for looks at these tables."""
+    """Make the clients for looks at these tables. Raises `MarkerTableError` if the table is not found."""
+    account = account.found()
     reports = account.reports(convergence) if convergence is not None else None
     return Sources(account.markers(), account.catalog(), reports)
 

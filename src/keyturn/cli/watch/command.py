@@ -47,7 +47,7 @@ def command(account: Account, *, secrets: Sequence[str], interval_s: float, as_j
     shows a live table, any other output gets a line for each change; with --json each line is a JSON
     document.
     """
-    glances = follower(account, secrets, interval_s).glances()
+    glances = follower(account.found(), secrets, interval_s).glances()
     if as_json:
         stream(glances, json_lines)
     elif sys.stdout.isatty():
