@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -14,12 +14,17 @@ from keyturn import Limits, Peers, SecretCache, UnavailableError
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.tables import Tables
+from keyturn.model.names import secret_key
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeParameterStore
-from tests.world import NAME, World
+from keyturn.testing.parts import parts_of
+from tests.world import NAME, AtWork, World
 
 WAIT_S = 0.05
 """How long callers wait here; 1 s by default."""
+
+SHORT_TTL_S = 1.5 * WAIT_S
+"""A TTL that ends in each round of the background thread, and before that thread counts as stuck."""
 
 MOMENT_S = 2.0
 """Far less than any hang here lasts, and far more than a busy machine needs."""
@@ -217,24 +222,70 @@ def test_reads_that_hang_are_few(hanging: Hanging) -> None:
         assert hanging.under_way <= 8
 
 
+def gone_round(cache: SecretCache) -> None:
+    """Wait until the background thread has been round."""
+    poller, until_s = parts_of(cache).poller, time.monotonic() + PATIENCE_S
+    assert poller is not None
+    while not poller.is_at_work():
+        assert time.monotonic() < until_s
+        time.sleep(0.001)
+
+
 def test_with_a_background_thread_no_caller_waits(hanging: Hanging) -> None:
     """While the thread goes round, callers take what is held, also where a refresh hangs."""
-    cache = hanging.cache(background=True, check_interval_s=WAIT_S, refresh_wait_s=5.0)
+    cache = hanging.cache(
+        background=True, check_interval_s=WAIT_S, uncovered_ttl_s=SHORT_TTL_S, refresh_wait_s=5.0
+    )
     with cache:
         cache.get(NAME)
-        hanging.world.clock.advance(301)
+        gone_round(cache)
         with hanging.hanging():
             while not hanging.under_way:
                 time.sleep(0.001)
+            hanging.world.clock.advance(SHORT_TTL_S)
             longest_s = max(took_s(lambda: cache.get(NAME)) for _ in range(300))
         assert longest_s < MOMENT_S
 
 
-class AtWork:
-    """A background thread that is alive and goes round."""
+def put_everywhere(world: World, names: Iterable[str], value: str) -> None:
+    """A new version of each of these secrets, their markers, and a sweep."""
+    for name in names:
+        world.secrets.put(name, value, f"version-{value}")
+        described = world.secrets.describe(name)
+        world.table.set(secret_key(described.arn, name), described.arn, described.stages)
+    world.table.sweep()
 
-    def is_at_work(self) -> bool:
-        return True
+
+@pytest.mark.parametrize("is_child", [False, True])
+def test_callers_look_for_themselves_until_the_background_thread_has_been_round(
+    world: World, *, is_child: bool
+) -> None:
+    """In a child that was forked long ago, or a process that stood still, what is held may be any age."""
+    got, names = list[str](), {NAME, "prod/other"}
+    world.secrets.create("prod/other", "one", "v1")
+    limits = Limits(check_interval_s=60.0, refresh_wait_s=20.0)
+    peers = Peers(source=world.secrets, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    with SecretCache(background=True, limits=limits, peers=peers) as cache:
+        poller = parts_of(cache).poller
+        assert poller is not None
+        put_everywhere(world, names, "one")
+        for name in names:
+            cache.get(name)
+        poller.go_round()
+        world.clock.advance(1500)
+        put_everywhere(world, names, "two")
+
+        def fail(refreshed: str) -> None:
+            world.secrets.fail = lambda _: None
+            (other,) = (name for name in names if name not in refreshed)
+            with ThreadPoolExecutor(1) as pool:
+                got.append(pool.submit(cache.get_secret_string, other).result(PATIENCE_S))
+
+        world.secrets.fail = fail
+        if is_child:
+            parts_of(cache).after_fork()
+        poller.go_round()
+    assert ["two"] == got
 
 
 @pytest.mark.parametrize("background", [True, False])
@@ -265,7 +316,7 @@ def test_with_a_background_thread_no_caller_waits_for_parameters(world: World, r
         stops.wait(60)
 
     peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock, random=lambda: 0.0)
-    limits = Limits(check_interval_s=WAIT_S, refresh_wait_s=5.0)
+    limits = Limits(check_interval_s=WAIT_S, uncovered_ttl_s=SHORT_TTL_S, refresh_wait_s=5.0)
     with SecretCache(background=True, limits=limits, peers=peers) as cache:
 
         def call() -> None:
@@ -275,10 +326,11 @@ def test_with_a_background_thread_no_caller_waits_for_parameters(world: World, r
                 assert 2 == len(cache.get_parameters_by_path("/app"))
 
         call()
+        gone_round(cache)
         store.fail = hang
-        world.clock.advance(301)
         try:
-            assert hangs.wait(MOMENT_S)
+            assert hangs.wait(PATIENCE_S)
+            world.clock.advance(SHORT_TTL_S)
             assert max(took_s(call) for _ in range(300)) < MOMENT_S
         finally:
             stops.set()

@@ -21,7 +21,7 @@ from keyturn.model.protocols import Reports
 from keyturn.testing.fakes import FakeClock, FakeReports
 from keyturn.testing.parts import parts_of
 from tests.convergence.scene import Scene
-from tests.world import NAME
+from tests.world import NAME, AtWork
 
 PATIENCE_S = 20
 """Only a deadlock makes a test wait this long."""
@@ -383,6 +383,7 @@ def test_with_a_background_thread_callers_leave_it_to_that(scene: Scene) -> None
     """The poller reports what it has refreshed; a caller's read of a new secret waits for its next turn."""
     cache = scene.process(background=True)
     checker = parts_of(cache).checker  # what the poller calls, without its clock
+    checker.caches[0].background = AtWork()
     scene.world.secrets.create("prod/other", "x")
     cache.get(NAME)
     checker.check_ahead()

@@ -29,6 +29,7 @@ class Bug:
 
 
 _ALLOWANCE: Final = "src/keyturn/cache/allowance.py"
+_BACKGROUND: Final = "src/keyturn/cache/background.py"
 _CACHE: Final = "src/keyturn/cache/cache.py"
 _COPIES: Final = "src/keyturn/cache/copies.py"
 _FAILURES: Final = "src/keyturn/cache/failures.py"
@@ -284,13 +285,6 @@ BUGS: Final = (
         seed=8,
     ),
     Bug(
-        "a marker that agreed is behind any other answer",
-        _REFRESH,
-        "    behind = names_held_version(marker, held) and moved.version.version_id not in marker.left\n",
-        "    behind = names_held_version(marker, held)\n",
-        weather="process replaced",
-    ),
-    Bug(
         "a failed refresh makes the bound of a cover shorter",
         _FRESHNESS,
         "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
@@ -441,6 +435,13 @@ BUGS: Final = (
         "        return False\n",
         weather="Secrets Manager hangs",
         seed=7,
+    ),
+    Bug(
+        "a background thread is at work before it has been round",
+        _BACKGROUND,
+        "beat is None or not self._has_been_round",
+        "beat is None",
+        seed=84,
     ),
     Bug(
         "every caller without a copy begins a read of its own",

@@ -29,6 +29,7 @@ class Poller:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._beat: Instant | None = None
+        self._has_been_round = False
 
     def start(self) -> None:
         """Start the thread if it does not run: at the first use, and after a fork."""
@@ -46,12 +47,15 @@ class Poller:
             self._thread = thread
 
     def is_at_work(self) -> bool:
-        """Return True while the thread lives and goes round, so that callers can leave the work to it."""
+        """Return True while the thread lives and goes round, so that callers can leave the work to it.
+
+        It has to have been round once since it began, or since the process stood still: what is held then may
+        be any age, and callers look for themselves.
+        """
         beat = self._beat
-        if beat is None or not self._is_alive() or self._stopping.is_set():
+        if beat is None or not self._has_been_round or not self._is_alive() or self._stopping.is_set():
             return False
-        now = Instant.now(self._clock)
-        return beat.age_s(now) < BEATS_MISSED_MAX * self._interval_s
+        return self._is_timely(beat, Instant.now(self._clock))
 
     def stop(self, timeout_s: float | None = None) -> None:
         """End the thread and wait for it, at most so many seconds; it stops after the read under way."""
@@ -60,9 +64,27 @@ class Poller:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_s)
 
+    def go_round(self) -> bool:
+        """Check once, and refresh ahead: the thread does it each time. Return False without a cache."""
+        checker = self._checker()
+        if checker is None:
+            return False
+        self._go_on()
+        try:
+            checker.check_ahead(self._go_on)
+            self._has_been_round = True
+        except Exception as error:
+            # The thread must outlive any fault; without it callers check inline, as ever.
+            log.exception(
+                "the background check failed; it is tried again in %g s",
+                self._interval_s,
+                extra=about("check_failed", error=error),
+            )
+        return True
+
     def after_fork(self) -> None:
         """Forget the thread, which the child does not have, and a lock that it may have held."""
-        self._lock, self._thread, self._beat = new_lock(), None, None
+        self._lock, self._thread, self._beat, self._has_been_round = new_lock(), None, None, False
         if not self._stopping.is_set():
             self._stopping = threading.Event()
 
@@ -70,24 +92,18 @@ class Poller:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
+    def _is_timely(self, beat: Instant, now: Instant) -> bool:
+        return beat.age_s(now) < BEATS_MISSED_MAX * self._interval_s
+
     def _go_on(self) -> bool:
-        self._beat = Instant.now(self._clock)
+        beat, now = self._beat, Instant.now(self._clock)
+        if beat is None or not self._is_timely(beat, now):
+            self._has_been_round = False
+        self._beat = now
         return not self._stopping.is_set()
 
     def _run(self) -> None:
         self._go_on()
         while not self._stopping.wait(self._interval_s):
-            checker = self._checker()
-            if checker is None:
+            if not self.go_round():
                 return
-            self._go_on()
-            try:
-                checker.check_ahead(self._go_on)
-            except Exception as error:
-                # The thread must outlive any fault; without it callers check inline, as ever.
-                log.exception(
-                    "the background check failed; it is tried again in %g s",
-                    self._interval_s,
-                    extra=about("check_failed", error=error),
-                )
-            del checker
