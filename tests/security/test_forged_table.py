@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
 
-from keyturn import SecretCache
+from keyturn import Limits, Peers, SecretCache
+from keyturn.errors import (
+    AccessDeniedError,
+    DecryptionError,
+    InvalidSecretIdError,
+    SecretError,
+    SecretNotFoundError,
+    UnavailableError,
+)
 from keyturn.model.markers import Head, Marker
+from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
 
 CHECK_INTERVAL_S = 5
@@ -83,6 +95,47 @@ def test_no_forgery_brings_an_old_or_foreign_value(world: World, fields: dict[st
     for number in range(1, 20):
         forge(world, number, **fields)
         assert {"two"} == read_for(world, cache, CHECK_INTERVAL_S)
+
+
+@dataclass
+class Refusing:
+    """Secrets Manager that answers a read of a version that is not current by an error."""
+
+    world: World
+    error: Callable[[str], SecretError]
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+        current = self.world.secrets.describe(secret_id).stages[stage]
+        if version_id not in (None, current):
+            raise self.error(secret_id)
+        return self.world.secrets.read(secret_id, stage=stage)
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidSecretIdError, DecryptionError, AccessDeniedError, SecretNotFoundError, UnavailableError]
+)
+def test_a_marker_of_a_version_that_cannot_be_read_hides_nothing(
+    world: World, error: Callable[[str], SecretError]
+) -> None:
+    """An id that AWS or botocore rejects, a version under a key that is gone: the stage is asked about."""
+    world.mark()
+    cache = SecretCache(
+        peers=Peers(
+            source=Refusing(world, error), markers=world.table, clock=world.clock, random=lambda: 0.0
+        ),
+        limits=Limits(refresh_wait_s=20),
+    )
+    cache.get(NAME)
+    world.pass_time(cache, CHECK_INTERVAL_S)
+    world.rotate("v2", "two", mark=False)
+    forge(world, 1)
+    moved_s = world.clock.wall_s
+    while "two" != cache.get_secret_string(NAME):
+        world.clock.advance(1)
+        assert world.clock.wall_s - moved_s <= 2 * CHECK_INTERVAL_S
+    for number in range(2, 9):
+        forge(world, number)
+        assert {"two"} == read_for(world, cache, MINUTE_S, step_s=1)
 
 
 def test_a_forgery_ends_with_the_listeners_next_word(world: World) -> None:

@@ -79,6 +79,13 @@ BUGS: Final = (
         "                return self._copies.land_refresh(secret_id, basis, found)\n",
     ),
     Bug(
+        "a marker of a version that cannot be read keeps the stage from being read",
+        _REFRESH,
+        "    if held.trouble is not None:\n        return None\n",
+        "",
+        weather="Secrets Manager throttles",
+    ),
+    Bug(
         "no answer is doubted",
         _REFRESH,
         "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",

@@ -50,9 +50,12 @@ def version_to_pin(held: HeldStage, marker: Marker | None, limits: Limits) -> st
     """Return the version to read by its id, or None to read by stage; one pinned read per marker.
 
     A cache behind the source repeats what it said of the stage, but asked for a version it has to
-    ask: there every read that follows a marker is pinned.
+    ask: there every read that follows a marker is pinned. A read that failed may have failed because of the
+    marker's version, so the next one is by stage.
     """
     if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
+        return None
+    if held.trouble is not None:
         return None
     followed = held.dispute is not None and held.dispute.marker == marker and not limits.source_ttl_s
     wanted = marker.stages.get(held.stage)
