@@ -253,6 +253,53 @@ def test_the_page_passes_a_strict_check(tmp_path: Path) -> None:
     assert "arg-type" in mypy(tmp_path, {"wrong.py": wrong}).stdout
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://evil.example\\@api.example.com/",
+        "https://evil.example\\@api.example.com/",
+        "https://evil.example\\.api.example.com/",
+        "https://api.example.com\\@evil.example/",
+        "https://api.example.com@evil.example/",
+        "https://api.example.com:443@evil.example/",
+        "https://api.exa\tmple.com/",
+        "https://api.example.com/\r\nHost: evil.example",
+        " https://api.example.com/",
+        "\x00https://api.example.com/",
+        "https://api.example.com .evil.example/",
+        "https://api.example.com.evil.example/",
+        "https://evil.example/https://api.example.com/",
+        "https://evil.example?@api.example.com/",
+        "https://evil.example#@api.example.com/",
+        "https:/api.example.com/",
+        "https:api.example.com/",
+        "//api.example.com/",
+        "https://api.example.com:80/",
+        "https://api.example.com:x/",
+        "https://api.example.com:99999/",
+        "https://api.example.com%2eevil.example/",
+        "https://api\uff0eexample.com/",
+        "ftp://api.example.com/",
+        "http://api.example.com/",
+        "https://[api.example.com]/",
+        "",
+    ],
+)
+def test_no_other_url_has_the_key(url: str) -> None:
+    """Where the client's parser could see another host than Python's, there is no key either."""
+    with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:
+        assert not Key(cache, "prod/api-key", "https://api.example.com").is_for(url)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", ":443/a", "./a", "/a?b=c d", "/a\\b", "?a=\\", "#\\ ", "/\u00e9", "/a@b:c"]
+)
+def test_every_url_of_the_origin_has_the_key(path: str) -> None:
+    """With its port or the dot at its end, and with anything after the host."""
+    with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:
+        assert Key(cache, "prod/api-key", "https://api.example.com").is_for("https://API.example.com" + path)
+
+
 def test_a_key_shows_no_value() -> None:
     """Its repr names the secret alone."""
     with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:

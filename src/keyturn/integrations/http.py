@@ -10,6 +10,7 @@ the last response, as without keyturn. The key leaves this process only in reque
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ _Text = TypeVar("_Text", str, str | bytes)
 
 BUDGET_S: Final = 1.2
 """A refused request may wait for one more look at the secret, which is allowed once a second."""
+
+_AMBIGUOUS: Final = re.compile(r"[\t\r\n]|^[\x00-\x20]|^[^:]*:/*[^/?#]*[\\\x00-\x20]")
+"""A tab or a line break anywhere, or a backslash, a blank or a control character before the path."""
 
 UNAUTHORIZED: Final = 401
 """The status that says that the server does not accept the key."""
@@ -292,12 +296,16 @@ def _field(version: SecretVersion, name: str) -> str:
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP."""
+    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP.
+
+    None also where two parsers see two hosts: one of them ends the host at a backslash, another one leaves
+    out tabs and line breaks.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or _AMBIGUOUS.search(url):
         return None
     return parts.scheme, host.rstrip("."), port or {"http": 80, "https": 443}[parts.scheme]
