@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
+from keyturn.aws.unseen import Unseen
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
@@ -146,7 +147,8 @@ class Key:
         before = {name: headers[name] for name in made if name in headers}
         headers.update(made)
         try:
-            yield
+            with Unseen():
+                yield
         finally:
             for name in made:
                 headers.pop(name, None)

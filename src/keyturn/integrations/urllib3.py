@@ -14,6 +14,7 @@ from typing import Protocol, Self, TypeVar, cast
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPHeaderDict, PoolManager
 from urllib3.util import Url, parse_url
 
+from keyturn.aws.unseen import Unseen
 from keyturn.integrations.http import Key, Outgoing, position
 from keyturn.model.versions import SecretVersion
 
@@ -101,8 +102,9 @@ class _KeyPool:
             # A copy: a redirect is followed with the caller's own headers.
             sent = HTTPHeaderDict(given)
             sent.update(self._key.headers(version, outgoing))
-            # A pool that is told the position goes back to it.
-            return self._pool.urlopen(method, url, body=body, headers=sent, body_pos=start, **options)
+            with Unseen():
+                # A pool that is told the position goes back to it.
+                return self._pool.urlopen(method, url, body=body, headers=sent, body_pos=start, **options)
 
         can_repeat = whole is not None or isinstance(start, int)
         return self._key.send(send, lambda response: response.status, _drop, lambda: can_repeat)
