@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.names import Arn, Place
+from keyturn.model.names import ACCOUNT_ID, Arn, Place
 
 T = TypeVar("T")
 
+_REGION = re.compile(r"[a-z0-9-]+")
+_TABLE = re.compile(r"table/[A-Za-z0-9_.-]{3,255}")
+
 
 def place_of_table(table: str) -> Place | None:
-    """Return the account and Region in the ARN of a DynamoDB table; None for any other text."""
+    """Return the account and Region in the ARN of a DynamoDB table; None for any other text.
+
+    No secret is where a misspelt account or Region is, so a table of such a place would cover none.
+    """
     arn = Arn.parse(table)
-    if arn is None or arn.service != "dynamodb" or not arn.resource.startswith("table/"):
+    if arn is None or arn.service != "dynamodb" or not _TABLE.fullmatch(arn.resource):
         return None
-    return Place.of(table)
+    is_place = ACCOUNT_ID.fullmatch(arn.account) and _REGION.fullmatch(arn.region)
+    return Place.of(table) if is_place else None
 
 
 def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") -> dict[Place | None, T]:
