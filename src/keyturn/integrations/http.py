@@ -141,7 +141,8 @@ class Key:
         """Put what authorizes a request into its `headers` while it is sent, and restore them after that.
 
         The response and the client's errors carry the request, and may be logged, sent elsewhere or pickled.
-        Clients also make the request that follows a redirect of it, and take out `Authorization` at most.
+        Clients also make the request that follows a redirect of it, and take out `Authorization` at most. A
+        request that several callers can send at the same time is copied instead.
         """
         made = self.headers(version, outgoing)
         before = {name: headers[name] for name in made if name in headers}
@@ -277,9 +278,16 @@ class _Tries(Generic[_Response]):
 def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
     """Return the headers, or what is wrong with one."""
     for name, value in headers.items():
-        if not all(character.isprintable() and character < "\x7f" for character in value):
+        if not (_fits(name) and name):
+            return Fault("the header name would have a character that no header may have")
+        if not _fits(value):
             return Fault(f"the header {name} would have a character that no header may have")
     return headers
+
+
+def _fits(text: object) -> bool:
+    """Return True for a text of printable ASCII, which no header ends before."""
+    return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
 def _key(version: SecretVersion, field: str | None) -> str:
