@@ -278,10 +278,9 @@ class _Tries(Generic[_Response]):
 def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
     """Return the headers, or what is wrong with one."""
     for name, value in headers.items():
-        if not (_fits(name) and name):
-            return Fault("the header name would have a character that no header may have")
-        if not _fits(value):
-            return Fault(f"the header {name} would have a character that no header may have")
+        if not (_fits(name) and name and _fits(value)):
+            named = name if _fits(name) else "name"
+            return Fault(f"the header {named} would have a character that no header may have")
     return headers
 
 
