@@ -91,6 +91,25 @@ def test_a_second_move_does_not_put_off_the_read_again() -> None:
     assert fleet.clock.wall_s - begun_s <= 45
 
 
+@pytest.mark.parametrize(("age_s", "after_s"), [(0, 600), (3300, 300), (3590, 10)])
+def test_no_pace_makes_a_copy_last_longer(age_s: float, after_s: float) -> None:
+    """A copy that would have ended soon is read then, whatever pace the head asks for."""
+    fleet = Fleet(pace_s=600.0)
+    cache = fleet.process(0.9999)
+    begun_s = fleet.clock.wall_s
+    for _ in range(round(age_s / 5) - 1):
+        fleet.clock.advance(5)
+        fleet.table.sweep()
+        cache.get(NAME)
+    fleet.rotate("v2", "two")
+    moved_s = fleet.clock.wall_s
+    while "two" != cache.get_secret_string(NAME):
+        fleet.clock.advance(5)
+        fleet.table.sweep()
+    assert after_s - 10 <= fleet.clock.wall_s - moved_s <= after_s + 10
+    assert fleet.clock.wall_s - begun_s <= 3605
+
+
 def test_a_refused_login_does_not_wait() -> None:
     """The password is wrong now."""
     fleet = Fleet(pace_s=40.0)

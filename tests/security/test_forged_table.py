@@ -168,6 +168,27 @@ def test_a_suppressed_notice_is_late_by_the_long_ttl_at_most(world: World) -> No
     assert late_s <= bound_s
 
 
+@pytest.mark.parametrize("hidden_s", [0, 3000, 3590])
+def test_a_forged_pace_delays_nothing_beyond_the_bound(world: World, hidden_s: float) -> None:
+    """A move that is hidden, and then told of with a pace of ten minutes: within what `status()` had said."""
+    world.random = 0.999
+    cache = world.covered()
+    bound_s = held(cache).bound_s
+    world.rotate("v2", "two", mark=False)
+    moved_s, number = world.clock.wall_s, 0
+    while "two" != cache.get_secret_string(NAME):
+        world.clock.advance(1)
+        late_s = world.clock.wall_s - moved_s
+        assert late_s <= bound_s
+        if late_s >= hidden_s and late_s % CHECK_INTERVAL_S == 0:
+            number += 1
+            forge(world, number)
+        head = world.table.head
+        assert head is not None
+        now_s = world.clock.wall_s
+        world.table.head = head._replace(swept_as_of_s=now_s, pace_s=600 if number else 0)
+
+
 def test_a_deleted_table_is_as_good_as_none(world: World) -> None:
     """Whoever empties the table leaves the short TTL: the move is noticed within 300 s and a check."""
     cache = world.covered()

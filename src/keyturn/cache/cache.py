@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from keyturn.cache.copies import Basis, Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
-from keyturn.cache.freshness import Evidence, disputed, evidence_of, predates
+from keyturn.cache.freshness import Evidence, disputed, evidence_of, names_held_version, predates
 from keyturn.cache.held import Dispute, HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey
 from keyturn.cache.limits import Limits
@@ -376,9 +376,13 @@ def _pace(
     pace_s: float,
 ) -> None:
     """Let a copy wait for its turn in a fleet, after a check that told of a new version. Under the lock."""
-    if pace_s <= 0 or before.assurance is None or disputed(before.marker(secret.key), held):
+    marker, limits, now = before.marker(secret.key), copies.limits, copies.now()
+    if pace_s <= 0 or before.assurance is None or disputed(marker, held):
         return
-    copies.holdings.put(secret, paced(held, before.assurance.checked, copies.now(), pace_s, random))
+    is_covered = names_held_version(marker, held)
+    ttl_s = limits.covered_ttl_s if is_covered else limits.uncovered_ttl_s * limits.spread
+    lasts_s = ttl_s - held.confirmed.age_s(now)
+    copies.holdings.put(secret, paced(held, before.assurance.checked, now, pace_s, random, lasts_s))
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:

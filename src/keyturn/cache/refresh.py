@@ -122,15 +122,16 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
 
 
 def paced(
-    held: HeldStage, checked: Instant, now: Instant, pace_s: float, random: Callable[[], float]
+    held: HeldStage, checked: Instant, now: Instant, pace_s: float, random: Callable[[], float], lasts_s: float
 ) -> HeldStage:
     """Return the copy after a marker that tells of a new version; a fleet spreads its reads over `pace_s`.
 
     That time begins with the check before, at `checked`: a process that was idle since then for longer reads
-    at once. So does one whose login was refused.
+    at once. So does one whose login was refused. Who writes the head chooses the pace, so a copy is not put
+    off for longer than `lasts_s`: for how long it would have lasted without that marker.
     """
-    left_s = pace_s - checked.age_s(now)
-    return held.paused_for(left_s * random(), now) if left_s > 0 and not held.pauses(now) else held
+    pause_s = min((pace_s - checked.age_s(now)) * random(), lasts_s)
+    return held.paused_for(pause_s, now) if pause_s > 0 and not held.pauses(now) else held
 
 
 def _says_so(pinned: SecretVersion, held: HeldStage) -> bool:
