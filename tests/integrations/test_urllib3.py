@@ -62,6 +62,21 @@ def test_a_url_that_two_parsers_read_in_two_ways(server: KeyServer, cache: Secre
     assert [None, None] == server.sent
 
 
+def test_a_pool_of_a_proxy_follows_no_redirect_with_the_key(server: KeyServer, cache: SecretCache) -> None:
+    """Asked by itself it would follow it to any host: the caller gets the redirect, a manager follows it."""
+    server.redirect_to = "http://evil.example/there"
+    with urllib3.ProxyManager(server.origin) as proxied:
+        http = with_key(proxied, Key(cache, NAME, "http://api.example.com"))
+        pool = http.connection_from_url("http://api.example.com")
+        answer = pool.urlopen("GET", "http://api.example.com/away", assert_same_host=False)
+        assert 302 == answer.status
+        assert server.sent
+        assert None not in server.sent
+        server.sent.clear()
+        assert 401 == http.request("GET", "http://api.example.com/away").status
+    assert [None] == server.sent[-1:]
+
+
 def test_a_pool_of_another_host_gets_no_key(server: KeyServer, cache: SecretCache) -> None:
     """A pool without a proxy sends all to its own host, also a request with the URL of the key's origin."""
     with KeyServer().running() as other, urllib3.PoolManager() as manager:

@@ -94,6 +94,9 @@ class _KeyPool:
         target = self._absolute(url)
         if not self._key.is_for(target):
             return self._pool.urlopen(method, url, body=body, headers=given, **options)
+        if self._pool.proxy is not None:
+            # The pool would follow a redirect to any host, with the key. A manager follows it by itself.
+            options["redirect"] = False
         whole, start = _whole(body), options.pop("body_pos", None)
         start = position(body) if start is None else start
         outgoing = Outgoing(method, target, whole)
