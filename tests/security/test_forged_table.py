@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 
@@ -12,11 +13,12 @@ from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
     InvalidSecretIdError,
+    MarkerTableError,
     SecretError,
     SecretNotFoundError,
     UnavailableError,
 )
-from keyturn.model.markers import Head, Marker
+from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
 
@@ -73,6 +75,50 @@ def test_a_head_forged_all_the_time_costs_table_reads_only(world: World) -> None
     assert 0 == world.reads
     table_reads = sum(world.table.calls.values())
     assert table_reads <= TABLE_READS_PER_INTERVAL_MAX * (MINUTE_S / CHECK_INTERVAL_S + 1)
+
+
+class ForgedHeads:
+    """A marker table whose heads are other ones at each read: missing, failing, going back, of any copies."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.random = Random(seed)
+        self.reads: list[str] = []
+
+    def read_head(self, *, consistent: bool = False, copy: int = 0) -> Head | None:
+        self.reads.append(f"head {copy} {consistent}")
+        kind, true = self.random.randrange(10), self.world.table.head
+        if kind == 0:
+            raise MarkerTableError("markers", "throttled")
+        if kind == 1 or true is None:
+            return None
+        epoch, counter = self.random.choice("ab"), self.random.randrange(100)
+        copies, now_s = self.random.choice((1, 2, 3, 32)), self.world.clock.wall_s
+        return true._replace(
+            epoch=epoch, counter=counter, copies=copies, swept_as_of_s=now_s, answered_at_s=now_s
+        )
+
+    def read_markers(self, keys: Collection[str]) -> MarkersRead:
+        self.reads.append("markers")
+        return self.world.table.read_markers(keys)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_heads_forged_with_other_copies_cost_five_table_reads(world: World, seed: int) -> None:
+    """Four heads and the markers in one check at the most, and no GetSecretValue beyond the short TTL."""
+    world.mark()
+    forged = ForgedHeads(world, seed)
+    cache = SecretCache(
+        peers=Peers(source=world.secrets, markers=forged, clock=world.clock, random=forged.random.random),
+        limits=Limits(refresh_wait_s=20),
+    )
+    cache.get(NAME)
+    for _ in range(60):
+        forged.reads.clear()
+        world.clock.advance(CHECK_INTERVAL_S)
+        assert "one" == cache.get_secret_string(NAME)
+        assert len(forged.reads) <= 5
+    assert world.reads <= 1 + 60 * CHECK_INTERVAL_S / 225
 
 
 @pytest.mark.parametrize(

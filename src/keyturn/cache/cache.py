@@ -382,7 +382,8 @@ def _pace(
     is_covered = names_held_version(marker, held)
     ttl_s = limits.covered_ttl_s if is_covered else limits.uncovered_ttl_s * limits.spread
     lasts_s = ttl_s - held.confirmed.age_s(now)
-    copies.holdings.put(secret, paced(held, before.assurance.checked, now, pace_s, random, lasts_s))
+    checked = before.assurance.checked
+    copies.holdings.put(secret, paced(held, checked, now, pace_s=pace_s, lasts_s=lasts_s, random=random))
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:

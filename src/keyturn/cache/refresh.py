@@ -122,7 +122,13 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
 
 
 def paced(
-    held: HeldStage, checked: Instant, now: Instant, pace_s: float, random: Callable[[], float], lasts_s: float
+    held: HeldStage,
+    checked: Instant,
+    now: Instant,
+    *,
+    pace_s: float,
+    lasts_s: float,
+    random: Callable[[], float],
 ) -> HeldStage:
     """Return the copy after a marker that tells of a new version; a fleet spreads its reads over `pace_s`.
 
