@@ -110,6 +110,23 @@ def test_no_pace_makes_a_copy_last_longer(age_s: float, after_s: float) -> None:
     assert fleet.clock.wall_s - begun_s <= 3605
 
 
+def test_a_copy_that_nothing_covers_keeps_the_short_ttl() -> None:
+    """Its marker agrees, but no sweep vouches for it: a pace of ten minutes puts nothing off beyond 300 s."""
+    fleet = Fleet(pace_s=600.0)
+    assert fleet.table.head is not None
+    fleet.table.head = fleet.table.head._replace(swept_as_of_s=None)
+    cache = fleet.process(0.9999)
+    read_s = fleet.clock.wall_s - 5
+    for _ in range(40):
+        fleet.clock.advance(5)
+        cache.get(NAME)
+    assert 1 == fleet.secrets.calls["GetSecretValue"]
+    fleet.rotate("v2", "two")
+    while "two" != cache.get_secret_string(NAME):
+        fleet.clock.advance(5)
+    assert fleet.clock.wall_s - read_s <= 310
+
+
 def test_a_refused_login_does_not_wait() -> None:
     """The password is wrong now."""
     fleet = Fleet(pace_s=40.0)

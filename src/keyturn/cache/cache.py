@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from keyturn.cache.copies import Basis, Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
-from keyturn.cache.freshness import Evidence, disputed, evidence_of, names_held_version, predates
+from keyturn.cache.freshness import Evidence, disputed, evidence_of, predates
 from keyturn.cache.held import Dispute, HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
 from keyturn.cache.refresh import Asked, after_offer, paced
 from keyturn.cache.service import Service, Services
-from keyturn.cache.table_view import TableView
+from keyturn.cache.table_view import TableView, uncovered_because
 from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
@@ -379,7 +379,7 @@ def _pace(
     marker, limits, now = before.marker(secret.key), copies.limits, copies.now()
     if pace_s <= 0 or before.assurance is None or disputed(marker, held):
         return
-    is_covered = names_held_version(marker, held)
+    is_covered = uncovered_because(secret.key, held, before, now, limits) is None
     ttl_s = limits.covered_ttl_s if is_covered else limits.uncovered_ttl_s * limits.spread
     lasts_s = ttl_s - held.confirmed.age_s(now)
     checked = before.assurance.checked
