@@ -497,6 +497,7 @@ BUGS: Final = (
         _FLIGHTS,
         "            flight.begin()\n            self._flights[key] = flight\n",
         "            self._flights[key] = flight\n            flight.begin()\n",
+        seed=170,
     ),
     Bug(
         "a lock is taken outside of what leaves it",
