@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from keyturn.errors import ConfigurationError, InvalidSecretIdError
 from keyturn.markers.decisions import Hint, ParameterHint, announcement
-from keyturn.model.names import SECRET_ID_LENGTH_MAX, Arn, is_secret_arn, parameter_key
+from keyturn.model.names import SECRET_ID_LENGTH_MAX, Arn, is_parameter_key, is_secret_arn, parameter_key
 from keyturn.model.versions import AWSCURRENT, AWSPENDING
 
 Fields: TypeAlias = Mapping[str, object]
@@ -231,7 +231,10 @@ def _parameter_keys(event: Fields, named: object) -> Iterator[str]:
         arn = Arn.parse(text)
         if arn is None or arn.service != "ssm" or not arn.resource.startswith("parameter/"):
             continue
-        yield from _texts(parameter_key(arn, name or arn.resource.removeprefix("parameter/")))
+        key = parameter_key(arn, name or arn.resource.removeprefix("parameter/"))
+        # A marker is made from such an event alone, so its name must be one that a parameter can have.
+        if is_parameter_key(key):
+            yield key
 
 
 def _fields(owner: Fields, name: str) -> Fields:

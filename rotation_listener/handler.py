@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 AGENT: Final = "rotation-listener"
 """What the listener's clients add to their user agent; those of readers add another word."""
 
+TEXT_LENGTH_MAX: Final = 4096
+"""The length of a text in the log. A line of more than 256 KB may be split on its way to CloudWatch Logs, and
+the rest would be a line of an event's own making. No id is as long."""
+
 TIME_KEPT_MS: Final = 20_000
 """A sweep stops so many milliseconds before Lambda would end it.
 
@@ -109,7 +113,8 @@ def _where(own: Arn | None, context: object) -> dict[str, object]:
 
 def _log(level: int, fields: Mapping[str, object]) -> None:
     named = {"level": logging.getLevelName(level), **_as_in_the_library(fields), **fields}
-    _logger().log(level, json.dumps(named))
+    cut = {name: text[:TEXT_LENGTH_MAX] if isinstance(text, str) else text for name, text in named.items()}
+    _logger().log(level, json.dumps(cut))
 
 
 def _as_in_the_library(fields: Mapping[str, object]) -> dict[str, object]:

@@ -138,7 +138,8 @@ def _elsewhere(hinted: str, own: Arn | None) -> bool:
     arn = Arn.parse(hinted)
     if arn is None or own is None:
         return False
-    return arn.region != own.region or arn.account not in ("", own.account)
+    is_near = (arn.partition, arn.region) == (own.partition, own.region)
+    return not is_near or arn.account not in ("", own.account)
 
 
 class Listener:

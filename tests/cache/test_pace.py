@@ -91,6 +91,42 @@ def test_a_second_move_does_not_put_off_the_read_again() -> None:
     assert fleet.clock.wall_s - begun_s <= 45
 
 
+@pytest.mark.parametrize(("age_s", "after_s"), [(0, 600), (3300, 300), (3590, 10)])
+def test_no_pace_makes_a_copy_last_longer(age_s: float, after_s: float) -> None:
+    """A copy that would have ended soon is read then, whatever pace the head asks for."""
+    fleet = Fleet(pace_s=600.0)
+    cache = fleet.process(0.9999)
+    begun_s = fleet.clock.wall_s
+    for _ in range(round(age_s / 5) - 1):
+        fleet.clock.advance(5)
+        fleet.table.sweep()
+        cache.get(NAME)
+    fleet.rotate("v2", "two")
+    moved_s = fleet.clock.wall_s
+    while "two" != cache.get_secret_string(NAME):
+        fleet.clock.advance(5)
+        fleet.table.sweep()
+    assert after_s - 10 <= fleet.clock.wall_s - moved_s <= after_s + 10
+    assert fleet.clock.wall_s - begun_s <= 3605
+
+
+def test_a_copy_that_nothing_covers_keeps_the_short_ttl() -> None:
+    """Its marker agrees, but no sweep vouches for it: a pace of ten minutes puts nothing off beyond 300 s."""
+    fleet = Fleet(pace_s=600.0)
+    assert fleet.table.head is not None
+    fleet.table.head = fleet.table.head._replace(swept_as_of_s=None)
+    cache = fleet.process(0.9999)
+    read_s = fleet.clock.wall_s - 5
+    for _ in range(40):
+        fleet.clock.advance(5)
+        cache.get(NAME)
+    assert 1 == fleet.secrets.calls["GetSecretValue"]
+    fleet.rotate("v2", "two")
+    while "two" != cache.get_secret_string(NAME):
+        fleet.clock.advance(5)
+    assert fleet.clock.wall_s - read_s <= 310
+
+
 def test_a_refused_login_does_not_wait() -> None:
     """The password is wrong now."""
     fleet = Fleet(pace_s=40.0)

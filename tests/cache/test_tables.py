@@ -434,6 +434,19 @@ A, B = table_arn(HOME), table_arn(ABROAD)
         (("arn:aws:s3:::bucket", A), "marker_table: 'arn:aws:s3:::bucket' is not the ARN"),
         ((A, A.replace("table/", "index/")), "is not the ARN of a DynamoDB table"),
         ((A, A.replace("111122223333", "")), "is not the ARN of a DynamoDB table"),
+        *(
+            ((A, A.replace(*misspelt)), "is not the ARN of a DynamoDB table")
+            for misspelt in (
+                ("111122223333", "11112222333"),
+                ("111122223333", "111122223333 "),
+                ("111122223333", "\u0661" * 12),
+                ("us-east-1", "US-EAST-1"),
+                ("us-east-1", "us-east-1 "),
+                ("table/", "table/../"),
+                ("table/", "table/a:"),
+            )
+        ),
+        ((A, "ssm:arn:aws:ssm:us-east-1:11112222333:parameter/table"), "is not the ARN of a DynamoDB table"),
         ((), "marker_table is empty"),
         ((A, ""), "marker_table is empty"),
         ((A, 7), "marker_table is empty"),

@@ -275,7 +275,7 @@ def test_threads_that_read_invalidate_and_evict_never_fail(world: World) -> None
 def test_a_poller_refreshes_so_that_no_caller_pays(world: World) -> None:
     """With background=True checks and refreshes happen in the poller; callers only ever hit."""
     world.mark()
-    seen = threading.Event()
+    seen, before = threading.Event(), set(threading.enumerate())
     with SecretCache(
         check_interval_s=0.02, background=True, peers=Peers(source=world.secrets, markers=world.table)
     ) as cache:
@@ -297,6 +297,7 @@ def test_a_poller_refreshes_so_that_no_caller_pays(world: World) -> None:
             seen.wait(0.001)
         assert "two" == cache.get_secret_string(NAME)
         assert ours not in readers
-    assert [] == [thread for thread in threading.enumerate() if thread.name == "keyturn-poller"]
+    begun = set(threading.enumerate()) - before
+    assert [] == [thread for thread in begun if thread.name == "keyturn-poller"]
     assert "two" == cache.get_secret_string(NAME)
     assert held(cache).version_id == "v2"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
+from urllib.parse import urlsplit
 
 from keyturn.testing.embedded import LOCALHOST
 
@@ -93,7 +94,7 @@ class KeyServer:
                 thread.join()
 
     def status(self, path: str, key: str | None) -> int:
-        """The status for a path and a key."""
+        """The status for a path, or a URL as a proxy gets it, and a key."""
         if key not in self.keys:
             return 401
-        return {"/forbidden": 403, "/busy": 429, "/away": 302}.get(path, 200)
+        return {"/forbidden": 403, "/busy": 429, "/away": 302}.get(urlsplit(path).path, 200)

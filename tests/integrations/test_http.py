@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Iterable, Iterator
+import io
+import threading
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
@@ -16,9 +20,9 @@ import requests
 import urllib3
 
 from benchmarks.httpkeys import CALLERS, WAYS, replaced
-from keyturn import Peers, SecretCache
+from keyturn import Peers, SecretCache, SecretFormatError, SecretVersion
 from keyturn.integrations.aiohttp import key_middleware
-from keyturn.integrations.http import Key, Outgoing
+from keyturn.integrations.http import Key, Outgoing, header
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
 from keyturn.integrations.urllib3 import with_key
@@ -251,6 +255,142 @@ def test_the_page_passes_a_strict_check(tmp_path: Path) -> None:
     assert 0 == said.returncode, said.stdout
     wrong = page.replace("with_key(urllib3.PoolManager(), key)", "with_key(key, urllib3.PoolManager())")
     assert "arg-type" in mypy(tmp_path, {"wrong.py": wrong}).stdout
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://evil.example\\@api.example.com/",
+        "https://evil.example\\@api.example.com/",
+        "https://evil.example\\.api.example.com/",
+        "https://api.example.com\\@evil.example/",
+        "https://api.example.com@evil.example/",
+        "https://api.example.com:443@evil.example/",
+        "https://api.exa\tmple.com/",
+        "https://api.example.com/\r\nHost: evil.example",
+        " https://api.example.com/",
+        "\x00https://api.example.com/",
+        "https://api.example.com .evil.example/",
+        "https://api.example.com.evil.example/",
+        "https://evil.example/https://api.example.com/",
+        "https://evil.example?@api.example.com/",
+        "https://evil.example#@api.example.com/",
+        "https:/api.example.com/",
+        "https:api.example.com/",
+        "//api.example.com/",
+        "https://api.example.com:80/",
+        "https://api.example.com:x/",
+        "https://api.example.com:99999/",
+        "https://api.example.com%2eevil.example/",
+        "https://api\uff0eexample.com/",
+        "ftp://api.example.com/",
+        "http://api.example.com/",
+        "https://[api.example.com]/",
+        "",
+    ],
+)
+def test_no_other_url_has_the_key(url: str) -> None:
+    """Where the client's parser could see another host than Python's, there is no key either."""
+    with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:
+        assert not Key(cache, "prod/api-key", "https://api.example.com").is_for(url)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", ":443/a", "./a", "/a?b=c d", "/a\\b", "?a=\\", "#\\ ", "/\u00e9", "/a@b:c"]
+)
+def test_every_url_of_the_origin_has_the_key(path: str) -> None:
+    """With its port or the dot at its end, and with anything after the host."""
+    with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:
+        assert Key(cache, "prod/api-key", "https://api.example.com").is_for("https://API.example.com" + path)
+
+
+class Overlapping:
+    """Two requests that are under way at the same time; the first ends before the second."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self._both = threading.Barrier(2)
+        self._first_ended = threading.Event()
+
+    def handle(self, key: str) -> None:
+        """What the server gets; returns when it answers."""
+        number = self._both.wait(TIMEOUT_S)
+        self.sent.append(key)
+        if number:
+            assert self._first_ended.wait(TIMEOUT_S)
+
+    def run(self, send: Callable[[], object]) -> None:
+        """Send twice."""
+
+        def sent() -> None:
+            send()
+            self._first_ended.set()
+
+        with ThreadPoolExecutor(2) as threads:
+            for one in [threads.submit(sent) for _ in range(2)]:
+                one.result()
+
+
+@pytest.fixture
+def example_key() -> Iterator[Key]:
+    """The key `one` for an origin that nobody serves."""
+    secrets = FakeSecretsManager(FakeClock())
+    secrets.create("prod/api-key", "one", "v1")
+    with SecretCache(peers=Peers(source=secrets)) as cache:
+        yield Key(cache, "prod/api-key", "https://api.example.com", header("X-Api-Key"))
+
+
+def test_threads_may_send_one_request_of_httpx(example_key: Key) -> None:
+    """Afterwards it has no key, which a redirect would carry to another host."""
+    both = Overlapping()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        both.handle(request.headers["X-Api-Key"])
+        return httpx.Response(200)
+
+    with httpx.Client(transport=KeyTransport(example_key, httpx.MockTransport(answer))) as client:
+        request = client.build_request("POST", "https://api.example.com", content=b"body")
+        both.run(lambda: client.send(request))
+    assert ["one", "one"] == both.sent
+    assert "X-Api-Key" not in request.headers
+
+
+def test_threads_may_send_one_request_of_requests(example_key: Key) -> None:
+    """Afterwards it has no key, which a redirect would carry to another host."""
+    both = Overlapping()
+
+    class Answering(requests.adapters.HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, *_args: object) -> requests.Response:
+            both.handle(str(request.headers["X-Api-Key"]))
+            response = requests.Response()
+            response.status_code, response.request, response.raw = 200, request, io.BytesIO()
+            return response
+
+    with requests.Session() as session:
+        session.mount("https://", KeyAdapter(example_key, Answering()))
+        request = session.prepare_request(requests.Request("GET", "https://api.example.com"))
+        answers: list[requests.Response] = []
+        both.run(lambda: answers.append(session.send(request)))
+    assert ["one", "one"] == both.sent
+    assert "X-Api-Key" not in request.headers
+    assert all(answer.request is request for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [{"X-Key": b"one"}, {"X-Key": None}, {"X-Key\r\nX-Evil: 1": "one"}, {"": "one"}, {b"X-Key": "one"}],
+)
+def test_headers_that_cannot_be_sent(made: dict[str, str]) -> None:
+    """An `Authorize` of a user may make anything: the error is keyturn's, and shows no value."""
+    with SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache:
+        key = Key(cache, "prod/api-key", "https://api.example.com", lambda _version, _outgoing: made)
+        version = SecretVersion("prod/api-key", "arn", "prod/api-key", "v1", frozenset(), string="ke-y")
+        with pytest.raises(SecretFormatError, match="no header may have") as raised:
+            key.headers(version, Outgoing("GET", "https://api.example.com", b""))
+    shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    frames = [frame for frame in shown.stack if frame.filename.endswith("integrations/http.py")]
+    assert frames
+    assert not any("ke-y" in value for frame in frames for value in (frame.locals or {}).values())
 
 
 def test_a_key_shows_no_value() -> None:

@@ -46,6 +46,47 @@ def test_through_a_proxy(server: KeyServer, cache: SecretCache) -> None:
     assert ["one", "two", None, None] == server.sent
 
 
+@pytest.mark.parametrize(
+    "url", ["http://evil.example\\@api.example.com/a", "http://evil.example\\.api.example.com/a"]
+)
+def test_a_url_that_two_parsers_read_in_two_ways(server: KeyServer, cache: SecretCache, url: str) -> None:
+    """urllib3 ends the host at a backslash, so the proxy is told of another host: it gets no key.
+
+    A redirect of any server can lead there. Earlier releases of urllib3 gave the pool the URL as it was.
+    """
+    with urllib3.ProxyManager(server.origin) as proxied:
+        http = with_key(proxied, Key(cache, NAME, "http://api.example.com"))
+        assert 401 == http.request("GET", url).status
+        pool = http.connection_from_host("evil.example", 80, "http")
+        assert 401 == pool.urlopen("GET", url, assert_same_host=False).status
+    assert [None, None] == server.sent
+
+
+def test_a_pool_of_a_proxy_follows_no_redirect_with_the_key(server: KeyServer, cache: SecretCache) -> None:
+    """Asked by itself it would follow it to any host: the caller gets the redirect, a manager follows it."""
+    server.redirect_to = "http://evil.example/there"
+    with urllib3.ProxyManager(server.origin) as proxied:
+        http = with_key(proxied, Key(cache, NAME, "http://api.example.com"))
+        pool = http.connection_from_url("http://api.example.com")
+        answer = pool.urlopen("GET", "http://api.example.com/away", assert_same_host=False)
+        assert 302 == answer.status
+        assert server.sent
+        assert None not in server.sent
+        server.sent.clear()
+        assert 401 == http.request("GET", "http://api.example.com/away").status
+    assert [None] == server.sent[-1:]
+
+
+def test_a_pool_of_another_host_gets_no_key(server: KeyServer, cache: SecretCache) -> None:
+    """A pool without a proxy sends all to its own host, also a request with the URL of the key's origin."""
+    with KeyServer().running() as other, urllib3.PoolManager() as manager:
+        pool = with_key(manager, Key(cache, NAME, server.origin)).connection_from_url(other.origin)
+        assert 401 == pool.urlopen("GET", server.origin + "/a", assert_same_host=False).status
+        assert [None] == other.sent
+        own = manager.connection_from_url(server.origin)
+        assert 200 == own.urlopen("GET", server.origin + "/a").status
+
+
 def test_several_keys(server: KeyServer, cache: SecretCache) -> None:
     """Each origin gets its own key."""
     with KeyServer().running() as other, urllib3.PoolManager() as manager:

@@ -153,6 +153,26 @@ def test_no_log_line_has_personal_data(
     assert not [word for word in ("userIdentity", "assumed-role", "198.51.100", "aws-sdk") if word in text]
 
 
+def test_no_field_of_an_event_makes_a_line_too_long(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line of more than 256 KB may be split, and its rest would be a line of the event's own making."""
+    long = "\U0001f511" * 250_000
+    detail = {"name": long, "labelUpdated": "AWSCURRENT", "versionId": long}
+    events: list[dict[str, object]] = [
+        {"id": long, "detail-type": long, "time": long},
+        {"id": long, "detail-type": "Secret Label Updated", "resources": [long[:2048]], "detail": detail},
+        {"id": long, "time": long, "keyturn": "announce", "secret_id": long[:2048], "step": long},
+        {"id": long, "time": long, "keyturn": "announce", "secret_id": long[:2048]},
+        {"id": long, "time": long, "keyturn": "announce", "secret_id": long},
+    ]
+    for event in events:
+        deployed.handler(event, Context(60_000))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(events) == len(lines)
+    assert max(map(len, lines)) < 256_000
+
+
 def test_a_sweep_answers_in_numbers(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     """The alarm's metric is a field of the log line."""
     deployed.secrets.create_secret(Name="prod/db", SecretString="value")

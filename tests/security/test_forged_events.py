@@ -14,6 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from keyturn import Limits, Peers, SecretCache
+from keyturn.markers.decisions import Hint, hinted_key
+from keyturn.model.names import Arn
+from keyturn.testing.fakes import FakeParameterStore
 from rotation_listener.listener import Listener, Settings
 from tests.hosts import host_of
 from tests.world import NAME, World
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 SETTLE_S = 6.0
 LOOKS_MAX = 5
 FLOOD = 200
+SHARE = 24
 
 Handler = Callable[[object, object], dict[str, object]]
 
@@ -83,6 +88,69 @@ def test_events_of_secrets_that_do_not_exist_make_no_items(world: World) -> None
         one.handle(native(arn, "v1", f"nobody/{number}"), lambda: False)
     assert {} == world.table.items
     assert 2 * FLOOD == world.secrets.calls["DescribeSecret"]
+
+
+PARAMETERS = "arn:aws:ssm:us-east-1:111122223333:parameter"
+
+
+def changed(name: str, number: int, arn: str = "") -> dict[str, object]:
+    """An event that says that this parameter has changed."""
+    return {
+        "id": f"event-{number}",
+        "detail-type": "Parameter Store Change",
+        "resources": [arn or PARAMETERS + name],
+        "detail": {"name": name, "operation": "Update"},
+    }
+
+
+def test_events_of_parameters_make_markers_and_a_bounded_number_of_reads(world: World) -> None:
+    """Nothing tells which version they mean: each name has one item, and a process reads within its share."""
+    store, one = FakeParameterStore(world.clock), listener(world)
+    store.put("/prod/host", "one")
+    peers = Peers(
+        source=world.secrets,
+        parameter_source=store.source,
+        markers=world.table,
+        clock=world.clock,
+        random=lambda: 0.0,
+    )
+    cache = SecretCache(peers=peers, limits=Limits(refresh_wait_s=20))
+    world.mark()
+    cache.get_parameter("/prod/host")
+    store.calls.clear()
+    for number in range(FLOOD):
+        one.handle(changed("/prod/host", number), lambda: False)
+        one.handle(changed(f"/nobody/{number % 5}", number), lambda: False)
+        world.clock.advance(5)
+        assert "one" == cache.get_parameter("/prod/host").text()
+    assert 6 == len([key for key in world.table.items if ":ssm:" in key])
+    assert FLOOD / 10 < sum(store.calls.values()) <= SHARE + FLOOD * 5 / 10 + FLOOD * 5 / 300
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/é", "/" + "é" * 900, "/a b", "/a:b", "/a//b", "/a/", "/", "/a" * 16, "a/b\\", "/" + "a" * 2010, "%"],
+)
+def test_events_of_names_that_no_parameter_can_have_are_ignored(world: World, name: str) -> None:
+    """They make no item, and are not delivered again and again because DynamoDB rejects such a key."""
+    assert "ignored" == listener(world).handle(changed(name, 1), lambda: False)["outcome"]
+    assert {} == world.table.items
+
+
+def test_an_event_of_a_parameter_of_another_partition_is_ignored(world: World) -> None:
+    """As one of another account or Region is."""
+    own = Arn.parse("arn:aws:lambda:us-east-1:111122223333:function:listener")
+    event = changed("/a", 1, PARAMETERS.replace(":aws:", ":aws-cn:") + "/a")
+    assert "ignored" == listener(world).handle(event, lambda: False, own)["outcome"]
+    assert "written" == listener(world).handle(changed("/a", 1), lambda: False, own)["outcome"]
+
+
+def test_an_arn_that_fits_into_no_key_is_not_looked_up(world: World) -> None:
+    """DynamoDB rejects a key of more than 2048 bytes: such an event would be delivered again and again."""
+    arn = world.arn.replace(NAME, "é" * 1500)
+    assert hinted_key(Hint(arn)) is None
+    assert hinted_key(Hint(world.arn)) == world.key
+    assert "unchanged" == listener(world).handle(native(arn, "v1", "é"), lambda: False)["outcome"]
 
 
 def test_a_forged_rollback_says_only_what_secrets_manager_says(world: World) -> None:

@@ -80,6 +80,13 @@ BUGS: Final = (
         "                return self._copies.land_refresh(secret_id, basis, found)\n",
     ),
     Bug(
+        "a marker of a version that cannot be read keeps the stage from being read",
+        _REFRESH,
+        "    if held.trouble is not None:\n        return None\n",
+        "",
+        weather="Secrets Manager throttles",
+    ),
+    Bug(
         "no answer is doubted",
         _REFRESH,
         "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
@@ -491,6 +498,7 @@ BUGS: Final = (
         _FLIGHTS,
         "            flight.begin()\n            self._flights[key] = flight\n",
         "            self._flights[key] = flight\n            flight.begin()\n",
+        seed=170,
     ),
     Bug(
         "a lock is taken outside of what leaves it",

@@ -346,6 +346,24 @@ def test_a_traceback_shows_no_value(world: World, verifier: MakeVerifier) -> Non
         assert "the-key-itself" not in "".join(shown.format())
 
 
+def test_what_ends_a_check_shows_no_value(world: World, verifier: MakeVerifier) -> None:
+    """Nor does a deadline of gevent, or Ctrl-C, that an application handles further up."""
+    world.secrets.put(NAME, "the-key-itself", "v2")
+
+    class DeadlineError(BaseException):
+        pass
+
+    def check(version: SecretVersion) -> None:
+        key = version.text()
+        if key:
+            raise DeadlineError
+
+    with pytest.raises(DeadlineError) as raised:
+        verifier().keys.verify(check)
+    shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert "the-key-itself" not in "".join(shown.format())
+
+
 def test_keys_are_iterated(world: World) -> None:
     """Threads may write `for key in keys`."""
     assert ["v1"] == [one.version_id for one in world.cache().keys(NAME)]

@@ -1,8 +1,9 @@
-"""Calls to AWS that leave no trace of what they carry: in no debug log, and in no frame of an error.
+"""Calls that leave no trace of what they carry: in no debug log, and in no frame of an error.
 
 At level DEBUG botocore logs each request with its session token, and each answer with its body, which may be
-a secret. An application that sets the root logger to DEBUG would have both in its log. So these records are
-withheld while keyturn makes a call. Those of the application's own calls and those of other levels pass.
+a secret. hpack, by which HTTP clients speak HTTP/2, logs each header, which may be a key. An application that
+sets the root logger to DEBUG would have them in its log. So these records are withheld while keyturn makes a
+call or lets a client send a key. Those of the application's own calls and those of other levels pass.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from keyturn.runtime.frames import without_locals
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
-LOGGERS: Final = (
+_OF_BOTOCORE: Final = (
     "auth",
     "awsrequest",
     "compress",
@@ -38,13 +39,15 @@ LOGGERS: Final = (
     "tokens",
     "utils",
 )
-"""The loggers below `botocore` that log a request, an answer, credentials, or an error with such frames."""
+
+LOGGERS: Final = (*(f"botocore.{name}" for name in _OF_BOTOCORE), "hpack.hpack", "hpack.table")
+"""The loggers that log a request, an answer, credentials, a header, or an error with such frames."""
 
 _IS_UNSEEN: ContextVar[bool] = ContextVar("keyturn_unseen", default=False)
 
 
 class Unseen:
-    """`with Unseen(): answer = call()`: botocore logs none of it at DEBUG, and errors hold no locals."""
+    """`with Unseen(): answer = call()`: none of it is logged at DEBUG, and errors hold no locals."""
 
     def __enter__(self) -> None:
         _withhold()
@@ -78,4 +81,4 @@ def _passes(record: logging.LogRecord) -> bool:
 def _withhold() -> None:
     """Give each of the loggers the filter, once: no later configuration of logging takes it away."""
     for name in LOGGERS:
-        logging.getLogger(f"botocore.{name}").addFilter(_passes)
+        logging.getLogger(name).addFilter(_passes)

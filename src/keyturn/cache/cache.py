@@ -22,7 +22,7 @@ from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
 from keyturn.cache.refresh import Asked, after_offer, paced
 from keyturn.cache.service import Service, Services
-from keyturn.cache.table_view import TableView
+from keyturn.cache.table_view import TableView, uncovered_because
 from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
@@ -376,9 +376,14 @@ def _pace(
     pace_s: float,
 ) -> None:
     """Let a copy wait for its turn in a fleet, after a check that told of a new version. Under the lock."""
-    if pace_s <= 0 or before.assurance is None or disputed(before.marker(secret.key), held):
+    marker, limits, now = before.marker(secret.key), copies.limits, copies.now()
+    if pace_s <= 0 or before.assurance is None or disputed(marker, held):
         return
-    copies.holdings.put(secret, paced(held, before.assurance.checked, copies.now(), pace_s, random))
+    is_covered = uncovered_because(secret.key, held, before, now, limits) is None
+    ttl_s = limits.covered_ttl_s if is_covered else limits.uncovered_ttl_s * limits.spread
+    lasts_s = ttl_s - held.confirmed.age_s(now)
+    checked = before.assurance.checked
+    copies.holdings.put(secret, paced(held, checked, now, pace_s=pace_s, lasts_s=lasts_s, random=random))
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:

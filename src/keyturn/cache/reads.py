@@ -16,7 +16,6 @@ from keyturn.errors import (
     ParameterUnavailableError,
     SecretError,
     SecretNotFoundError,
-    StageNotFoundError,
     UnavailableError,
 )
 from keyturn.metrics.hook import Metric, Metrics
@@ -123,9 +122,15 @@ class Reads:
             self._metrics.record(Metric.MARKERS_HELD_OFF, 1, secret=basis.secret.name)
 
     def _read_pinned(self, secret_id: str, stage: str, version_id: str) -> SecretVersion | None:
+        """Read the marker's version. Return None if the service answers that it gives no such version.
+
+        Whatever is wrong with that version may be the marker's fault: only the stage can tell.
+        """
         try:
             return self._read(secret_id, stage, version_id)
-        except StageNotFoundError:
+        except SecretError as error:
+            if not is_answer(error):
+                raise
             return None
 
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:

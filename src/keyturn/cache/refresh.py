@@ -50,9 +50,12 @@ def version_to_pin(held: HeldStage, marker: Marker | None, limits: Limits) -> st
     """Return the version to read by its id, or None to read by stage; one pinned read per marker.
 
     A cache behind the source repeats what it said of the stage, but asked for a version it has to
-    ask: there every read that follows a marker is pinned.
+    ask: there every read that follows a marker is pinned. A read that failed may have failed because of the
+    marker's version, so the next one is by stage.
     """
     if marker is None or marker.deleted or marker.arn != held.version.arn or not disputed(marker, held):
+        return None
+    if held.trouble is not None:
         return None
     followed = held.dispute is not None and held.dispute.marker == marker and not limits.source_ttl_s
     wanted = marker.stages.get(held.stage)
@@ -119,15 +122,22 @@ def backoff_s(failures: int, *, first_s: float, longest_s: float, random: Callab
 
 
 def paced(
-    held: HeldStage, checked: Instant, now: Instant, pace_s: float, random: Callable[[], float]
+    held: HeldStage,
+    checked: Instant,
+    now: Instant,
+    *,
+    pace_s: float,
+    lasts_s: float,
+    random: Callable[[], float],
 ) -> HeldStage:
     """Return the copy after a marker that tells of a new version; a fleet spreads its reads over `pace_s`.
 
     That time begins with the check before, at `checked`: a process that was idle since then for longer reads
-    at once. So does one whose login was refused.
+    at once. So does one whose login was refused. Who writes the head chooses the pace, so a copy is not put
+    off for longer than `lasts_s`: for how long it would have lasted without that marker.
     """
-    left_s = pace_s - checked.age_s(now)
-    return held.paused_for(left_s * random(), now) if left_s > 0 and not held.pauses(now) else held
+    pause_s = min((pace_s - checked.age_s(now)) * random(), lasts_s)
+    return held.paused_for(pause_s, now) if pause_s > 0 and not held.pauses(now) else held
 
 
 def _says_so(pinned: SecretVersion, held: HeldStage) -> bool:

@@ -10,6 +10,7 @@ the last response, as without keyturn. The key leaves this process only in reque
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
+from keyturn.aws.unseen import Unseen
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
@@ -32,6 +34,9 @@ _Text = TypeVar("_Text", str, str | bytes)
 
 BUDGET_S: Final = 1.2
 """A refused request may wait for one more look at the secret, which is allowed once a second."""
+
+_AMBIGUOUS: Final = re.compile(r"[\t\r\n]|^[\x00-\x20]|^[^:]*:/*[^/?#]*[\\\x00-\x20]")
+"""A tab or a line break anywhere, or a backslash, a blank or a control character before the path."""
 
 UNAUTHORIZED: Final = 401
 """The status that says that the server does not accept the key."""
@@ -136,13 +141,15 @@ class Key:
         """Put what authorizes a request into its `headers` while it is sent, and restore them after that.
 
         The response and the client's errors carry the request, and may be logged, sent elsewhere or pickled.
-        Clients also make the request that follows a redirect of it, and take out `Authorization` at most.
+        Clients also make the request that follows a redirect of it, and take out `Authorization` at most. A
+        request that several callers can send at the same time is copied instead.
         """
         made = self.headers(version, outgoing)
         before = {name: headers[name] for name in made if name in headers}
         headers.update(made)
         try:
-            yield
+            with Unseen():
+                yield
         finally:
             for name in made:
                 headers.pop(name, None)
@@ -271,9 +278,15 @@ class _Tries(Generic[_Response]):
 def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
     """Return the headers, or what is wrong with one."""
     for name, value in headers.items():
-        if not all(character.isprintable() and character < "\x7f" for character in value):
-            return Fault(f"the header {name} would have a character that no header may have")
+        if not (_fits(name) and name and _fits(value)):
+            named = name if _fits(name) else "name"
+            return Fault(f"the header {named} would have a character that no header may have")
     return headers
+
+
+def _fits(text: object) -> bool:
+    """Return True for a text of printable ASCII, which no header ends before."""
+    return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
 def _key(version: SecretVersion, field: str | None) -> str:
@@ -292,12 +305,16 @@ def _field(version: SecretVersion, name: str) -> str:
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP."""
+    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP.
+
+    None also where two parsers see two hosts: one of them ends the host at a backslash, another one leaves
+    out tabs and line breaks.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or _AMBIGUOUS.search(url):
         return None
     return parts.scheme, host.rstrip("."), port or {"http": 80, "https": 443}[parts.scheme]

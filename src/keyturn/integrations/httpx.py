@@ -8,8 +8,11 @@ A body that is an iterator is sent once only; a file is rewound where that can b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx
 
+from keyturn.aws.unseen import Unseen
 from keyturn.integrations.http import Key, Outgoing, position
 from keyturn.model.versions import SecretVersion
 
@@ -34,8 +37,9 @@ class KeyTransport(httpx.BaseTransport):
 
         def send(version: SecretVersion) -> httpx.Response:
             body.rewind()
-            with self._key.carried(request.headers, version, body.outgoing()):
-                return self._transport.handle_request(request)
+            keyed = _with(request, self._key.headers(version, body.outgoing()))
+            with Unseen():
+                return self._transport.handle_request(keyed)
 
         return self._key.send(send, _status, httpx.Response.close, body.can_repeat)
 
@@ -59,14 +63,32 @@ class AsyncKeyTransport(httpx.AsyncBaseTransport):
 
         async def send(version: SecretVersion) -> httpx.Response:
             body.rewind()
-            with self._key.carried(request.headers, version, body.outgoing()):
-                return await self._transport.handle_async_request(request)
+            keyed = _with(request, self._key.headers(version, body.outgoing()))
+            with Unseen():
+                return await self._transport.handle_async_request(keyed)
 
         return await self._key.asend(send, _status, httpx.Response.aclose, body.can_repeat)
 
     async def aclose(self) -> None:
         """Close the transport below."""
         await self._transport.aclose()
+
+
+def _with(request: httpx.Request, headers: Mapping[str, str]) -> httpx.Request:
+    """Return the request with these headers, as another one.
+
+    A caller may send one request from several threads. It follows redirects with its own, and shows that in
+    responses and errors.
+    """
+    keyed = httpx.Request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        stream=request.stream,
+        extensions=request.extensions,
+    )
+    keyed.headers.update(headers)
+    return keyed
 
 
 def _status(response: httpx.Response) -> int:

@@ -13,6 +13,7 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import rewind_body
 
+from keyturn.aws.unseen import Unseen
 from keyturn.integrations.http import Key, Outgoing
 from keyturn.model.versions import SecretVersion
 
@@ -42,11 +43,11 @@ class KeyAdapter(BaseAdapter):
         """Send the request with the version that the server takes."""
         url = request.url or ""
 
-        def sent() -> requests.Response:
-            return self._adapter.send(request, stream, timeout, verify, cert, proxies)
+        def sent(one: requests.PreparedRequest) -> requests.Response:
+            return self._adapter.send(one, stream, timeout, verify, cert, proxies)
 
         if not self._key.is_for(url):
-            return sent()
+            return sent(request)
         body = _whole(request)
         is_whole = body is not None
         outgoing = Outgoing(request.method or "GET", url, body)
@@ -56,8 +57,17 @@ class KeyAdapter(BaseAdapter):
             if attempts and not is_whole:
                 rewind_body(request)
             attempts.append(version.version_id)
-            with self._key.carried(request.headers, version, outgoing):
-                return sent()
+            # A copy: the caller's may be sent from several threads, follows redirects and is shown in errors.
+            keyed = request.copy()
+            keyed.headers.update(self._key.headers(version, outgoing))
+            try:
+                with Unseen():
+                    response = sent(keyed)
+            except requests.RequestException as error:
+                error.request = request
+                raise
+            response.request = request
+            return response
 
         # requests notes where a file stood; of an iterator it notes nothing.
         position: object = getattr(request, "_body_position", None)

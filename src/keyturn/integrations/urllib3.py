@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, Self, TypeVar, cast
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPHeaderDict, PoolManager
-from urllib3.util import Url
+from urllib3.util import Url, parse_url
 
+from keyturn.aws.unseen import Unseen
 from keyturn.integrations.http import Key, Outgoing, position
 from keyturn.model.versions import SecretVersion
 
@@ -28,6 +29,7 @@ class _Pool(Protocol):
     scheme: str
     host: str
     port: int | None
+    proxy: Url | None
     headers: Mapping[str, str]
 
     def urlopen(self, method: str, url: str, **options: object) -> BaseHTTPResponse: ...
@@ -92,6 +94,9 @@ class _KeyPool:
         target = self._absolute(url)
         if not self._key.is_for(target):
             return self._pool.urlopen(method, url, body=body, headers=given, **options)
+        if self._pool.proxy is not None:
+            # The pool would follow a redirect to any host, with the key. A manager follows it by itself.
+            options["redirect"] = False
         whole, start = _whole(body), options.pop("body_pos", None)
         start = position(body) if start is None else start
         outgoing = Outgoing(method, target, whole)
@@ -100,16 +105,22 @@ class _KeyPool:
             # A copy: a redirect is followed with the caller's own headers.
             sent = HTTPHeaderDict(given)
             sent.update(self._key.headers(version, outgoing))
-            # A pool that is told the position goes back to it.
-            return self._pool.urlopen(method, url, body=body, headers=sent, body_pos=start, **options)
+            with Unseen():
+                # A pool that is told the position goes back to it.
+                return self._pool.urlopen(method, url, body=body, headers=sent, body_pos=start, **options)
 
         can_repeat = whole is not None or isinstance(start, int)
         return self._key.send(send, lambda response: response.status, _drop, lambda: can_repeat)
 
     def _absolute(self, url: str) -> str:
-        """Return the whole URL. A proxy's pool is given one, others a path."""
+        """Return the whole URL, as urllib3 reads it. A proxy's pool is given one, others a path.
+
+        A pool without a proxy sends all to its own host, whatever host is in the URL.
+        """
         if not url.startswith("/"):
-            return url
+            if self._pool.proxy is not None:
+                return parse_url(url).url
+            url = parse_url(url).request_uri
         host = f"[{self._pool.host}]" if ":" in self._pool.host else self._pool.host
         default = {"http": 80, "https": 443}.get(self._pool.scheme)
         port = None if self._pool.port == default else self._pool.port

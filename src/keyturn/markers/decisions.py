@@ -190,12 +190,13 @@ def _step_after(before: Marker | None, described: Described, hint: Hint) -> str 
 
 
 def hinted_key(hint: Hint) -> str | None:
-    """Guess the marker key from the ARN of a hint; None if the hint has a name alone.
+    """Guess the marker key from the ARN of a hint; None if the hint has a name alone, or no secret's ARN.
 
     The guess allows to read the marker before an answer of DescribeSecret tells the secret's name.
     """
     arn = hint.secret_id
-    if not is_secret_arn(arn):
+    if not is_secret_arn(arn) or not arn.isascii():
+        # Of other characters 2048 do not fit into a key of DynamoDB, which has 2048 bytes.
         return None
     if hint.name is not None:
         return secret_key(arn, hint.name)

@@ -124,6 +124,14 @@ def parameter_key_of(arn: str, _name: str) -> str:
     return arn
 
 
+def is_parameter_key(key: str) -> bool:
+    """Return True if `key` is the ARN of a parameter, without a selector, and of a name that one can have."""
+    try:
+        return key.startswith("arn:") and parameter_id(key) == ParameterId(key)
+    except InvalidParameterNameError:
+        return False
+
+
 class ParameterId(NamedTuple):
     """A parameter as a caller named it: name or ARN, and the selector, which is a label or a version number.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from keyturn.errors import ConfigurationError, InvalidParameterNameError
-from keyturn.model.names import Arn, Place, parameter_id
+from keyturn.model.names import ACCOUNT_ID, Arn, Place, parameter_id
 
 T = TypeVar("T")
 
+_REGION: Final = re.compile(r"[a-z0-9-]+")
+_TABLE: Final = re.compile(r"table/[A-Za-z0-9_.-]{3,255}")
 
 PARAMETER_PREFIX: Final = "ssm:"
 """A table is given by this and the name or ARN of a parameter, whose text is the table's name."""
@@ -23,15 +26,19 @@ def parameter_of_table(table: str) -> str | None:
 def place_of_table(table: str) -> Place | None:
     """Return the account and Region in the ARN of a DynamoDB table, or of the parameter that names a table.
 
-    Return None for any other text.
+    Return None for any other text. No secret is where a misspelt account or Region is, so a table of such a
+    place would cover none.
     """
     parameter = parameter_of_table(table)
-    if parameter is not None:
-        return Place.of(parameter)
-    arn = Arn.parse(table)
-    if arn is None or arn.service != "dynamodb" or not arn.resource.startswith("table/"):
+    arn = Arn.parse(table if parameter is None else parameter)
+    if arn is None or (parameter is None and not _is_table(arn)):
         return None
-    return Place.of(table)
+    is_place = ACCOUNT_ID.fullmatch(arn.account) and _REGION.fullmatch(arn.region)
+    return Place.of(str(arn)) if is_place else None
+
+
+def _is_table(arn: Arn) -> bool:
+    return arn.service == "dynamodb" and _TABLE.fullmatch(arn.resource) is not None
 
 
 def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") -> dict[Place | None, T]:

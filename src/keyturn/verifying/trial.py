@@ -50,10 +50,10 @@ class Trial(Generic[_T]):
         around = sys.exception()
         try:
             result = self._check(version)
-        except Exception as error:
+        except BaseException as error:
             # Below this block are the frames of a library that verifies, which hold the key.
             without_locals(error, around)
-            if not isinstance(error, self._mismatch):
+            if not (isinstance(error, Exception) and isinstance(error, self._mismatch)):
                 raise
             self._error = self._error or error
             return False

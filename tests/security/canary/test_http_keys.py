@@ -17,7 +17,7 @@ import urllib3
 
 from keyturn import Peers, SecretCache
 from keyturn.integrations.aiohttp import key_middleware
-from keyturn.integrations.http import Key
+from keyturn.integrations.http import Authorize, Key, header
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
 from keyturn.integrations.urllib3 import with_key
@@ -28,13 +28,13 @@ from tests.security.canary.watched import CANARY, SHOWN, assert_unseen, everythi
 log = logging.getLogger("keyturn")
 
 
-def key(origin: str) -> Key:
+def key(origin: str, authorize: Authorize | None = None) -> Key:
     """The key, for this origin."""
     clock = FakeClock()
     secrets = FakeSecretsManager(clock)
     secrets.create("api/key", CANARY)
     peers = Peers(source=secrets, clock=clock, sleep=clock.advance)
-    return Key(SecretCache(marker_table=False, peers=peers), "api/key", origin)
+    return Key(SecretCache(marker_table=False, peers=peers), "api/key", origin, authorize)
 
 
 def by_httpx(url: str) -> None:
@@ -132,6 +132,54 @@ def test_no_refused_request_logs_the_key(name: str, url: str) -> None:
         log.debug("the witness")
         CLIENTS[name](url)
     assert_unseen(seen.getvalue(), "the witness")
+
+
+SETTINGS = bytes.fromhex("000000040000000000")
+ACCEPTED = bytes.fromhex("000001010500000001") + b"\x88"
+"""The frames of HTTP/2 of a server's settings, and of the status 200 on the first stream."""
+
+
+def by_http2(url: str) -> None:
+    """A request of httpx over HTTP/2."""
+    keyed = key(url, header("X-Api-Key"))
+    with httpx.Client(transport=KeyTransport(keyed, httpx.HTTPTransport(http1=False, http2=True))) as client:
+        client.get(url).raise_for_status()
+
+
+def by_async_http2(url: str) -> None:
+    """The same on a loop."""
+
+    async def run() -> None:
+        keyed = key(url, header("X-Api-Key"))
+        transport = AsyncKeyTransport(keyed, httpx.AsyncHTTPTransport(http1=False, http2=True))
+        async with httpx.AsyncClient(transport=transport) as client:
+            (await client.get(url)).raise_for_status()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("client", [by_http2, by_async_http2])
+def test_http2_logs_no_key(client: Callable[[str], None]) -> None:
+    """hpack writes each header at DEBUG, and all of them as they are encoded."""
+    with socket.create_server(("127.0.0.1", 0)) as server, everything_logged() as seen:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                received = b""
+                # The frame of the headers is the first with the number 1, at the end of its own head.
+                while b"\x01\x05\x00\x00\x00\x01" not in received:
+                    received += connection.recv(65_536)
+                connection.sendall(SETTINGS + ACCEPTED)
+                connection.recv(65_536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        log.debug("the witness")
+        client(f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    assert_unseen(seen.getvalue(), "the witness")
+    assert "Encoded header block" not in seen.getvalue()
 
 
 def refused_by_httpx(url: str) -> None:

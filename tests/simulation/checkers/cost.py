@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.errors import SecretError, StageNotFoundError, UnavailableError
 from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSPENDING
 from tests.simulation.checkers import bounds
@@ -28,6 +28,10 @@ answer that was doubted (each with the read that is pinned to the marker's versi
 SAME_CHECK_S = 1.5
 """Two reads of different heads that are closer than this are of one check."""
 
+
+IN_VAIN_MAX = 3
+"""Reads of a marker's version that may fail in a row: after one the stage is asked about, but a fork, an
+interruption or a freeze may begin it anew."""
 
 HUNG_S = 5.0
 """A request that took longer than this has hung."""
@@ -55,7 +59,8 @@ class Cost:
 
     `logs_in`: whether the running actor asks for a login, which may force a check. `hangs_since`: whether
     requests have hung since a moment. `consistent`: the reads of the head that were consistent, by the actor
-    that carries out one check: several may hang at a time.
+    that carries out one check: several may hang at a time. `in_vain`: the reads of a marker's version that
+    failed in a row.
     """
 
     scheduler: Scheduler
@@ -70,6 +75,7 @@ class Cost:
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
     accounts: dict[tuple[str, str, str], Account] = field(default_factory=dict)
+    in_vain: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ceiling: Ceiling = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,11 +157,22 @@ class Cost:
     def answered(self, answer: Answered) -> None:
         """A GetSecretValue of a host ended."""
         self.ceiling.answered(answer)
+        self._version_read(answer)
         failed = isinstance(answer.outcome, SecretError) and not (
             isinstance(answer.outcome, StageNotFoundError) and answer.pinned
         )
         is_free = answer.stage == AWSPENDING
         self._count(answer.host, answer.name, answer.stage, answer.begun_s, failed=failed, is_free=is_free)
+
+    def _version_read(self, answer: Answered) -> None:
+        """After a read of the marker's version that failed, the stage itself is asked about."""
+        key = (answer.host, answer.name, answer.stage)
+        if not answer.pinned or not isinstance(answer.outcome, UnavailableError):
+            self.in_vain.pop(key, None)
+            return
+        self.in_vain[key] += 1
+        what = f"{answer.host} read a marker's version of {answer.name} {self.in_vain[key]} times in vain"
+        require(self.in_vain[key] <= IN_VAIN_MAX, "cost", f"{what}, and never the stage")
 
     def parameter_asked(self, asked: Asked) -> None:
         """A read of a parameter by a host ended, alone or with others."""
