@@ -127,7 +127,7 @@ def _place(port: int, uds: Path | None, uids: tuple[int, ...]) -> Tcp | Unix:
 
     if uds is None:
         if uids:
-            raise ConfigurationError("--allow-uid needs --uds: nobody knows the users behind a port")
+            raise ConfigurationError("--allow-uid needs --uds: over a port the users of callers are unknown")
         return Tcp(port, found_token(environment(), SYSTEM_CLOCK.monotonic))
     source = click.get_current_context().get_parameter_source("port")
     if source is click.core.ParameterSource.COMMANDLINE:

@@ -90,7 +90,7 @@ def command(
     """
     if (rotation_zip is None) != (rotation_code is None):
         raise click.UsageError(
-            "--rotation-zip and --rotation-code go together: a package is made of a folder"
+            "--rotation-zip and --rotation-code go together: the package is made from the folder"
         )
     if rotation_zip is not None and rotation_code is not None and _is_inside(rotation_zip, rotation_code):
         raise click.UsageError(
@@ -113,7 +113,7 @@ def command(
     differing = [one.path for one in wanted if _differs(one)]
     if differing and not force:
         raise click.UsageError(
-            f"{', '.join(map(str, differing))}: there already, and different; nothing was written. "
+            f"{', '.join(map(str, differing))}: exists and differs, so nothing was written. "
             "Choose another path, or --force to replace."
         )
     for one in wanted:
