@@ -227,9 +227,9 @@ def part(first: Turn, turns: list[Turn]) -> Part:
         ),
         (
             (
-                "An emulator's delivery on one machine. AWS states no latency for its native event, and "
-                "EventBridge's own delivery takes longer there; the wait for the check, most of the "
-                "total, is the same."
+                "An emulator on one machine delivers the events. AWS states no latency for its "
+                "native event, and EventBridge's own delivery takes longer on AWS. The "
+                "wait for the check, which is most of the total, is the same."
             ),
         ),
     )

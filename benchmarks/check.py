@@ -71,9 +71,10 @@ def measure(size: Size) -> Parts:
     part = Part(
         "A check",
         "Real boto3 clients throughout. Requests and bytes (headers included) of a check that finds "
-        "nothing new, by what the process holds. The wait: the get that checks, against a stub on "
-        "127.0.0.1 that answers at once. So it is the client's own time; the network comes on top, alike "
-        "for all three. Gets beside the poller: each timed by itself, while the poller sleeps and while it "
+        "nothing new, by what the process holds. The wait is that of the get that checks, against a "
+        "stub on 127.0.0.1 that answers at once. So it is the client's own time. The "
+        "network would add the same time to all three. Gets beside the poller: each timed by itself, "
+        "while the poller sleeps and while it "
         f"checks every {POLL_INTERVAL_S:g} s with a rotation at every other check. Gets that fell into a "
         "check, or into the GetSecretValue after a move, are also shown alone.",
         (

@@ -147,10 +147,11 @@ def measure(size: Size) -> Parts:
         (*targets(started, ""), *(targets(inits, " INIT") if inits else ())),
         notes=(
             (
-                "TLS, DNS and credentials from a role are not in it: alike for all but "
-                "aws-secretsmanager-caching, which makes two calls (DescribeSecret, GetSecretValue) where "
-                "the others make one. Through the extension the call goes to a stub of it, which holds the "
-                "secret: its own start and its call to Secrets Manager come on top."
+                "TLS, DNS and credentials from a role are not included. They would take the same "
+                "time for all, except for aws-secretsmanager-caching, which makes two "
+                "calls (DescribeSecret, GetSecretValue) instead of one. The call through "
+                "the extension goes to a stub of the extension that holds the secret. The "
+                "extension's own start and its call to Secrets Manager are not included."
             ),
             BILLED if inits else "Lambda's emulator was not there, so INIT was not measured.",
         ),

@@ -201,7 +201,10 @@ def hits(plan: Plan, found: dict[str, Subject]) -> Part:
             ),
         ),
         notes=(
-            "Without a cache each read is an HTTPS call besides: milliseconds that are not in this figure.",
+            (
+                "Without a cache each read is also an HTTPS call, which takes milliseconds. They are not in "
+                "this figure."
+            ),
             why_above_the_floor(samples),
         ),
     )

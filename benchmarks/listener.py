@@ -84,12 +84,13 @@ def measure(size: Size) -> Parts:
         ),
         notes=(
             (
-                "Calls answer in some 1 to 3 ms here; on AWS each takes some 5 to 20 ms, so an event takes "
-                "about 4 of them and a first sweep one DescribeSecret per secret, one after the other. "
-                "Lambda gives 256 MB a seventh of a processor, the emulator a whole one: the estimates "
-                "stretch the processor's time by that, and not the waiting. A sweep that runs out of time "
-                "is continued by the next. An account's events arrive in as many environments as there "
-                "are events at a time."
+                "Calls are answered in some 1 to 3 ms here, and in some 5 to 20 ms on AWS. An event "
+                "needs about 4 calls. A first sweep needs one DescribeSecret per secret, "
+                "one after the other. Lambda gives a function with 256 MB a seventh of a "
+                "processor, and the emulator gives it a whole processor. So the estimates "
+                "multiply the processor's time by seven, but not the waiting. If a sweep "
+                "runs out of time, the next sweep goes on. Lambda starts an environment "
+                "for each event that comes at the same time."
             ),
         ),
     )

@@ -43,11 +43,11 @@ PICTURES: Final = "performance"
 
 INTRODUCTION: Final = """# Performance
 
-What keyturn costs and what its peers cost, measured in one run by `make bench`, which writes
-`build/bench/results.json` and the plots. This page is made from that file by
-`python -m benchmarks.markdown docs`; no figure is typed. Each figure is a median with its 10th and 90th
-percentile; what is counted or computed has none. Peers are at their released versions, each as its
-documentation uses it."""
+This page shows what keyturn costs and what its peers cost. `make bench` measures all of it in a single
+run, and writes `build/bench/results.json` and the plots. `python -m benchmarks.markdown docs` makes the page
+from that file, so no figure is typed. Each figure is a median with its 10th and 90th percentile. Counted or
+computed figures have no percentiles. The peers are at their released versions, and are used as their
+documentation says."""
 
 
 def page(found: Results) -> str:

@@ -93,9 +93,9 @@ def measure(size: Size) -> Parts:
         ),
         notes=(
             (
-                "cachetools and Powertools keep the text alone; keyturn keeps what tells versions apart "
-                "and is shown by status(). The memory that malloc adds to Python's requests is not "
-                "counted, alike for all."
+                "cachetools and Powertools keep only the text. keyturn also keeps the ids and times "
+                "by which it distinguishes versions and which status() shows. The memory "
+                "that malloc adds to Python's requests is not counted for any of them."
             ),
         ),
     )

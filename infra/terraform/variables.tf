@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What the names of all resources begin with. Two installations in one Region need two names. Another name makes all resources anew, the tables too."
+  description = "The beginning of the names of all resources. Two installations in one Region need two names. A change makes all resources anew, also the tables."
   type        = string
   default     = "keyturn"
 
@@ -27,7 +27,7 @@ variable "listener_zip_url" {
 }
 
 variable "listener_zip_sha256" {
-  description = "The SHA-256 of what that URL has to give, in hexadecimal digits. Anything else is not deployed."
+  description = "The SHA-256 of the file at that URL, in hexadecimal digits. A file with another hash is not deployed."
   type        = string
   default     = null
 
@@ -82,7 +82,7 @@ variable "name_prefixes" {
 }
 
 variable "secret_tag" {
-  description = "A tag that secrets have to have to get markers, as KEY or KEY=VALUE. Empty means every secret."
+  description = "Only secrets with this tag get markers, KEY or KEY=VALUE. Empty means every secret."
   type        = string
   default     = ""
 
@@ -93,7 +93,7 @@ variable "secret_tag" {
 }
 
 variable "parameter_prefixes" {
-  description = "Prefixes of the parameters that are watched: their events alone reach the listener, and the sweep puts their versions into their markers. Empty means what parameter_events says."
+  description = "Prefixes of parameters. Only the events of these parameters reach the listener, and the sweep puts their versions into markers. If it is empty, parameter_events decides."
   type        = list(string)
   default     = []
 
@@ -104,13 +104,13 @@ variable "parameter_prefixes" {
 }
 
 variable "parameter_events" {
-  description = "Whether the events of all parameters reach the listener where parameter_prefixes is empty. Say false where nobody reads parameters through keyturn."
+  description = "Whether the events of all parameters reach the listener if parameter_prefixes is empty. Set it to false if no process reads parameters through keyturn."
   type        = bool
   default     = true
 }
 
 variable "cloudtrail_events" {
-  description = "Whether CloudTrail's events are watched as well, of a trail that the Region has already or of one made here."
+  description = "Whether the listener also gets CloudTrail's events: of a trail that the Region already has, or of a trail that the module makes."
   type        = string
   default     = "of-your-trail"
 
@@ -121,7 +121,7 @@ variable "cloudtrail_events" {
 }
 
 variable "settle_seconds" {
-  description = "How long DescribeSecret is given to show what an event announced."
+  description = "How long the listener waits until DescribeSecret shows the change that an event reported."
   type        = number
   default     = 6
 
@@ -154,7 +154,7 @@ variable "pace_seconds" {
 }
 
 variable "create_table_parameter" {
-  description = "Whether a parameter of Parameter Store holds the marker table's name, so that everything in the account finds it in one way."
+  description = "Whether a parameter of Parameter Store holds the marker table's name, where every program of the account finds it."
   type        = bool
   default     = true
 }
@@ -172,7 +172,7 @@ variable "table_parameter" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the marker table refuses to be deleted. Set it to false before you destroy the module."
+  description = "Whether DynamoDB refuses to delete the marker table. Set it to false before you destroy the module."
   type        = bool
   default     = true
 }
@@ -218,7 +218,7 @@ variable "create_table_policy" {
 }
 
 variable "convergence" {
-  description = "Whether there is a table to which environments report which versions they hold, and whether readers may. A function then counts every five minutes how many are behind."
+  description = "Whether there is a table to which environments report the versions that they hold, and whether readers may write it. A function then counts every five minutes how many environments are behind."
   type        = bool
   default     = false
 }
@@ -259,7 +259,7 @@ variable "dashboard" {
 }
 
 variable "alarm_topic_arn" {
-  description = "An SNS topic that the alarms tell. Null means nobody."
+  description = "The SNS topic that the alarms notify. Null means no topic."
   type        = string
   default     = null
 
@@ -270,7 +270,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "permissions_boundary" {
-  description = "The ARN of a managed policy that limits the listener's role, where your organisation demands it. Null means none."
+  description = "The ARN of a managed policy that limits the listener's role, if your organisation demands it. Null means none."
   type        = string
   default     = null
 
@@ -303,7 +303,7 @@ variable "runtime" {
 }
 
 variable "reserved_concurrency" {
-  description = "Executions kept free for the listener, and at most so many at a time. -1 reserves and limits nothing."
+  description = "The concurrency that is reserved for the listener, which is also its limit. -1 reserves and limits nothing."
   type        = number
   default     = -1
 

@@ -126,7 +126,7 @@ def test_waiting_has_an_end(world: World, fleet: ConvergenceTable, wait: str) ->
     """What is no number of seconds would be waited for for ever."""
     result = world.run("status", "prod/db", "--convergence-table", FLEET, "--wait", wait)
     assert 2 == result.exit_code
-    assert f"{wait} is not a number of seconds that ends" in result.output
+    assert f"{wait} is not a finite number of seconds" in result.output
 
 
 def test_waiting_without_the_table_is_a_mistake(world: World) -> None:
@@ -221,7 +221,7 @@ def test_rows_tell_the_kinds_with_the_most_first() -> None:
         ("prod/db", "0 of 4 environments on v2", "", ""),
         ("", "4 behind on v1", "b 2, no label 1, a 1", "0 s ago"),
     ] == list(rows(fleet))
-    assert ["Items of the table that are no reports: 2."] == list(notes(fleet))
+    assert ["Items of the table that are not reports: 2."] == list(notes(fleet))
     cut = fleet_of(reports({DB: "v2"}, left_out=3), ON_DB, NOW_S, all_secrets=True)
     assert ["Environments with more secrets than fit a report: 1"] == [
         note.partition(";")[0] for note in notes(cut)

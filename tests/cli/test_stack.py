@@ -98,7 +98,7 @@ def test_what_is_there_is_not_lost(here: Path) -> None:
     mine = here / "template.yaml"
     mine.write_text("mine")
     _, told = ran("stack", "--template", "--layer", code=2)
-    assert "template.yaml: there already" in told
+    assert "template.yaml: exists and differs" in told
     assert ["template.yaml"] == [one.name for one in here.iterdir()]
     assert "mine" == mine.read_text()
     ran("stack", "--template", "--force")

@@ -240,7 +240,7 @@ def test_a_head_that_is_throttled_leaves_the_marker_untold() -> None:
 
     client = Scripted(answer)
     table = client.table()
-    with pytest.raises(MarkerTableError, match="the sweep will tell") as caught:
+    with pytest.raises(MarkerTableError, match="after the next sweep at the latest") as caught:
         table.write(changes(table, TWO[0]))
     assert not isinstance(caught.value, MarkerConflictError)
     assert {"put_item": 1, "update_item": 8} == client.calls

@@ -142,7 +142,7 @@ def test_without_a_head_the_marker_is_written_and_the_error_says_what_comes(reac
     """A role that may not make the head leaves that, and the news, to the next sweep."""
     reach.client.delete_item(TableName=TABLE, Key={"pk": {"S": "head"}})
     reach.policy = POLICIES["announcer"]
-    with pytest.raises(MarkerTableError, match="the listener's next sweep makes the head and tells of it"):
+    with pytest.raises(MarkerTableError, match="readers notice it after the listener's next sweep"):
         announce(reach)
     reach.policy = None
     table = MarkerTable(reach.client, TABLE, host_of())

@@ -111,7 +111,7 @@ def test_a_dead_socket_makes_room_and_a_living_one_does_not(folder: Path) -> Non
         assert path.is_socket()
     path.write_text("kept")
     with (
-        pytest.raises(ConfigurationError, match="something that is no socket"),
+        pytest.raises(ConfigurationError, match="a file that is not a socket"),
         unix_socket(path, frozenset({OWN})),
     ):
         pass

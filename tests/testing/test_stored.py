@@ -89,7 +89,7 @@ LEAKS = {
 @pytest.mark.parametrize("stored", LEAKS.values(), ids=LEAKS.keys())
 def test_a_secret_that_is_stored_is_found(stored: object) -> None:
     """The error says which secret and field, and has no value."""
-    with pytest.raises(AssertionError, match=r"of secret 'prod/db'.*return from a step only") as caught:
+    with pytest.raises(AssertionError, match=r"of secret 'prod/db'.*do not return a secret") as caught:
         assert_not_stored(stored, secret("another"), DATABASE)
     assert PASSWORD not in str(caught.value)
     assert "1234567" not in str(caught.value)

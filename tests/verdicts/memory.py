@@ -154,7 +154,7 @@ def _situations(port: int, open_port: int, port_of_silence: int) -> Iterator[Sit
     )
     yield Situation("unknown user", door("nobody"), refused=True)
     yield Situation(
-        "locked", door("disabled"), refused=True, why="`off`; the server says the same of a wrong password"
+        "locked", door("disabled"), refused=True, why="`off`; the server says the same for a wrong password"
     )
     yield Situation("no password given", door("", ""), refused=True, why="the server wants one: NOAUTH")
     yield Situation(

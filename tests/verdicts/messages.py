@@ -132,7 +132,7 @@ def mqtt() -> Iterator[Server]:
     """Yield Mosquitto."""
     with ExitStack() as stack:
         port = stack.enter_context(mosquitto("app", RIGHT))
-        why = "paho raises nothing: the error is of one's own, and so is the judge"
+        why = "paho raises nothing: the application has to raise its own error, and to recognise it"
         situations = (
             Situation("wrong password", Door(port, password=WRONG), refused=False, why=why),
             Situation("unknown user", Door(port, "nobody"), refused=False, why=why),

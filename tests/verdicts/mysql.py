@@ -145,7 +145,7 @@ def servers() -> Iterator[Server]:
 
 def _situations(server: MariaDb, port_of_silence: int) -> Iterator[Situation]:
     door = partial(Door, server.port)
-    same = "MariaDB says the same of a wrong password"
+    same = "MariaDB says the same for a wrong password"
     yield Situation("wrong password", door(password=WRONG), refused=True)
     yield Situation("unknown user", door("nobody"), refused=True)
     yield Situation(

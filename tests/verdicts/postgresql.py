@@ -209,7 +209,7 @@ def _refusals(port: int) -> Iterator[Situation]:
         "expired",
         Door(port, "expired"),
         refused=True,
-        why="VALID UNTIL is over: PostgreSQL says the same of a wrong password",
+        why="VALID UNTIL is over: PostgreSQL says the same for a wrong password",
     )
 
 
@@ -266,7 +266,7 @@ def _bouncers(server: Postgres, hidden: dict[str, str]) -> Iterator[Server]:
                             "unknown database",
                             Door(port, database="missing"),
                             refused=True,
-                            why="PgBouncer cannot ask for the password, and says the same of a wrong password",
+                            why="PgBouncer cannot ask for the password, and says the same for a wrong password",
                             without=("asyncpg",),
                         )
                     ]

@@ -64,7 +64,7 @@ def directory() -> Iterator[Server]:
                 "locked",
                 Door(port, "locked"),
                 refused=True,
-                why="the ppolicy overlay; OpenLDAP says the same of a wrong password",
+                why="the ppolicy overlay; OpenLDAP says the same for a wrong password",
             ),
             Situation("no right", Door(port, command="modify"), refused=False, without=("ldap3",)),
             Situation("down", Door(1), refused=False),
@@ -125,7 +125,7 @@ def shell() -> Iterator[Server]:
         keys_only = stack.enter_context(openssh(ACCOUNTS, "PasswordAuthentication no"))
         once = stack.enter_context(openssh(ACCOUNTS, "MaxAuthTries 1"))
         port_of_silence = stack.enter_context(silent())
-        same = "OpenSSH says the same of a wrong password"
+        same = "OpenSSH says the same for a wrong password"
         situations = (
             Situation("wrong password", Door(port, password=WRONG), refused=True),
             Situation(
@@ -140,7 +140,7 @@ def shell() -> Iterator[Server]:
                 Door(once, password=WRONG),
                 refused=False,
                 only=("paramiko",),
-                why="MaxAuthTries 1: the server hangs up; paramiko says the same of a broken connection",
+                why="MaxAuthTries 1: the server hangs up; paramiko says the same for a broken connection",
             ),
             Situation("unknown user", Door(port, "nobody-here"), refused=True),
             Situation("locked", Door(port, "locked"), refused=True, why=same),
@@ -157,7 +157,7 @@ def shell() -> Iterator[Server]:
                 Door(keys_only),
                 refused=True,
                 only=("asyncssh",),
-                why="the server takes keys alone; asyncssh says the same of a wrong password",
+                why="the server takes keys alone; asyncssh says the same for a wrong password",
             ),
             Situation("down", Door(1), refused=False),
             Situation("no answer", Door(port_of_silence), refused=False),
@@ -200,7 +200,7 @@ def files() -> Iterator[Server]:
         tls = stack.enter_context(vsftpd(ACCOUNTS, "ssl_enable=YES", "force_local_logins_ssl=YES"))
         full = stack.enter_context(vsftpd(ACCOUNTS, "max_clients=1"))
         port_of_silence = stack.enter_context(silent())
-        same = "vsftpd says the same of a wrong password"
+        same = "vsftpd says the same for a wrong password"
         situations = (
             Situation("wrong password", Door(port, password=WRONG), refused=True),
             Situation("unknown user", Door(port, "nobody-here"), refused=True),

@@ -17,17 +17,17 @@ HEAD: Final = """\
 
 Each cell is the answer of `keyturn.is_refused` for the error that the driver raised on the real server in that
 situation. **refused** means that the login goes on with the next version of the secret. *no* means that the login
-raises the error as it is. `tests/login/test_recorded.py` makes every error anew, from its record, and asks again.
-Some verdicts differ from what the situation suggests, mostly because the server says the same of two things; a remark
-then says why.
+raises the error unchanged. `tests/login/test_recorded.py` makes every error anew from its record, and compares the answer.
+Some verdicts are not those that the situation suggests, mostly because the server gives the same answer in two
+situations. A remark in brackets then gives the reason.
 [What counts as refused](login.md#what-counts-as-refused) has the rules.
 """
 
 DOCUMENTED: Final = """\
 ## Servers that were not tried
 
-These do not run on one machine without a licence or a cloud. Their errors are made as the named document shows
-them, of the driver's own class.
+These servers do not run on one machine without a licence or a cloud. A test makes their errors as the named document
+shows them, with the class of the driver.
 """
 
 

@@ -171,7 +171,7 @@ class Cache:
         if not is_full:
             flight, is_mine = self._begin(look.key, secret_id, stage)
         if flight is None:
-            raise self.copies.unavailable(secret_id, "too many reads hang already, so no other was begun")
+            raise self.copies.unavailable(secret_id, "too many reads hang, so no other read was begun")
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
         service.waited_in_vain(left_s)

@@ -74,7 +74,7 @@ class Limits:
         if self.covered_ttl_s < self.uncovered_ttl_s:
             raise ConfigurationError(
                 f"covered_ttl_s ({self.covered_ttl_s}) is below uncovered_ttl_s ({self.uncovered_ttl_s}): "
-                "a secret with a marker needs the longer one"
+                "a copy that its marker covers needs the longer time"
             )
 
     def spread_by(self, random: Callable[[], float]) -> Limits:

@@ -286,7 +286,7 @@ class TableWatch:
             return
         if self.view.trouble is None:
             log.warning(
-                "secrets are served on the short TTL of %g s: %s",
+                "copies are read again every %g s, since the marker table cannot be used: %s",
                 self._limits.uncovered_ttl_s,
                 trouble,
                 extra=about("table_trouble"),

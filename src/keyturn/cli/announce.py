@@ -1,4 +1,4 @@
-"""`keyturn announce` writes what has just happened to a secret into its marker, without an event."""
+"""`keyturn announce` writes the present state of a secret into its marker, without an event."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ def command(
     region: str | None,
     as_json: bool,
 ) -> None:
-    """Record what has just happened to SECRET (name or ARN) in its marker, as the listener does.
+    """Write the present state of SECRET (name or ARN) into its marker, as the listener does after an event.
 
     Of several marker tables, that of the secret's account and Region is written: the answer names it.
-    The marker gets what DescribeSecret says, so a wrong or repeated call does no harm. Exits with 1 if the
-    announced version is still not visible after some 6 s, or if there is no such secret.
+
+    The command writes what DescribeSecret says, so a wrong or repeated call does no harm. It exits with 1 if
+    DescribeSecret still does not show the announced version after some 6 s, or if there is no such secret.
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     tables = tables or known_marker_tables()

@@ -30,10 +30,10 @@ REPORT: Final = "report.json"
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, quick: bool, output: Path | None, as_json: bool) -> None:
-    """Rotate the password of a fleet of warm processes, on real servers on this machine, without an account.
+    """Rotate the password of a real database on this machine while a fleet of processes logs in.
 
-    Compares keyturn with the usual ways to cache a secret. Takes a minute. Exits with 1 if keyturn did not
-    keep its promises.
+    The command compares keyturn with the usual ways to cache a secret. It needs no AWS account, and takes a
+    minute. It exits with 1 if keyturn did not keep its promises.
     """
     main, folder = demonstration(lambda package: importlib.util.find_spec(package) is not None)
     folder = output or folder

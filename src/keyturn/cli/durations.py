@@ -10,5 +10,5 @@ import click
 def finite(_ctx: click.Context, _parameter: click.Parameter, given_s: float | None) -> float | None:
     """Return the seconds that were given, as a click callback. Raises `BadParameter` if they never end."""
     if given_s is not None and not math.isfinite(given_s):
-        raise click.BadParameter(f"{given_s} is not a number of seconds that ends")
+        raise click.BadParameter(f"{given_s} is not a finite number of seconds")
     return given_s

@@ -22,8 +22,8 @@ _F = TypeVar("_F", bound=Callable[..., object])
 def command() -> None:
     """Print the least-privilege IAM policy of a role.
 
-    What is named by its ARN needs neither Region nor account. The command calls no AWS API. With --template
-    the table may be ${Name}, for a template parameter of that name.
+    If you give ARNs instead of names, --region and --account are not needed. The command calls no AWS API.
+    With --template the table may be ${Name}, for a template parameter of that name.
 
     \b
     To attach a policy:
@@ -270,7 +270,7 @@ def announcer(place: Place, secret: Sequence[str], marker_table: str, table_key:
 @_keys
 @_aliases
 @_marker_table(required=False)
-@_convergence_table("if the function counts who still holds a version.")
+@_convergence_table("if the function counts the environments that hold a version.")
 @_table_key
 @click.option("--lists-versions", is_flag=True, help="The function lists versions, as ApiKeys does.")
 @click.option("--log-group", help="ARN of the function's log group, ending in :*")

@@ -53,9 +53,9 @@ class Listed:
 
 
 COMMANDS: Mapping[str, Listed] = {
-    "announce": Listed("keyturn.cli.announce", "Record what has just happened to a secret in its marker."),
+    "announce": Listed("keyturn.cli.announce", "Write the present state of a secret into its marker."),
     "demo": Listed(
-        "keyturn.cli.demo", "Rotate a fleet's passwords on this machine, and see when each process notices."
+        "keyturn.cli.demo", "Rotate a password on this machine, and see when each process of a fleet notices."
     ),
     "doctor": Listed(
         "keyturn.cli.doctor.command", "Find what is missing or wrong, and say what to do about it."
@@ -63,7 +63,7 @@ COMMANDS: Mapping[str, Listed] = {
     "help": Listed("keyturn.cli.pages", "Print a page of the documentation."),
     "policy": Listed("keyturn.cli.policy", "Print the least-privilege IAM policy of a role."),
     "serve": Listed("keyturn.cli.serve", "Serve secrets on this host, to code in any language."),
-    "stack": Listed("keyturn.cli.stack", "Write what is to be deployed: template, zips, Terraform module."),
+    "stack": Listed("keyturn.cli.stack", "Write the files to deploy: template, zips, Terraform module."),
     "status": Listed(
         "keyturn.cli.status.command", "Show the marker table, and where it differs from Secrets Manager."
     ),

@@ -34,20 +34,20 @@ PORT = 2773
 @click.option(
     "--uds",
     type=click.Path(path_type=Path),
-    help="Path of a unix socket to serve on, in the place of a port. Only Linux has it.",
+    help="Path of a unix socket to serve on instead of a port. Linux only.",
 )
 @click.option(
     "--allow-uid",
     type=click.IntRange(0),
     multiple=True,
-    help="User id that may call over the unix socket; may be repeated. By default that of this process.",
+    help="User id that may call over the unix socket; may be repeated. Default: the user of this process.",
 )
 @click.option(
     "--allow",
     multiple=True,
     metavar="PATTERN",
     help="Names or ARNs of secrets and parameters that callers may ask for, such as prod/* ; may be "
-    "repeated. By default all that the role may read.",
+    "repeated. Default: everything that the role may read.",
 )
 @click.option(
     "--preload",
@@ -61,7 +61,7 @@ PORT = 2773
     type=click.IntRange(1),
     default=800,
     show_default=True,
-    help="Connections with the token at work at the same time. A further request gets status 429.",
+    help="Requests with the token that may be at work at the same time. A further request gets status 429.",
 )
 @click.option(
     "--threads",
@@ -127,7 +127,7 @@ def _place(port: int, uds: Path | None, uids: tuple[int, ...]) -> Tcp | Unix:
 
     if uds is None:
         if uids:
-            raise ConfigurationError("--allow-uid needs --uds: nobody knows the users behind a port")
+            raise ConfigurationError("--allow-uid needs --uds: over a port the users of callers are unknown")
         return Tcp(port, found_token(environment(), SYSTEM_CLOCK.monotonic))
     source = click.get_current_context().get_parameter_source("port")
     if source is click.core.ParameterSource.COMMANDLINE:

@@ -1,4 +1,4 @@
-"""`keyturn stack` writes what is to be deployed into an account. It asks nobody and needs no checkout."""
+"""`keyturn stack` writes the files to deploy into an account. It makes no request and needs no checkout."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _file(
     "--terraform",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The Terraform module, written into DIR; that of a rotation function is in DIR/modules/rotation.",
+    help="The folder for the Terraform module. DIR/modules/rotation gets the module of a rotation function.",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there and differ.")
+@click.option("--force", is_flag=True, help="Replace files that exist and differ.")
 def command(
     *,
     template: Path | None,
@@ -83,14 +83,14 @@ def command(
     terraform: Path | None,
     force: bool,
 ) -> None:
-    """Write what is to be deployed: templates or Terraform modules, deployment packages, the layer.
+    """Write the files to deploy: templates or Terraform modules, deployment packages, the layer.
 
-    The files are the same bytes as those of the project's make targets at this version. FILE may be - for
-    stdout. A file that is there and differs is not replaced without --force.
+    At the same version the project's make targets write the same bytes. FILE may be - for stdout. Without
+    --force the command does not replace a file that exists and differs.
     """
     if (rotation_zip is None) != (rotation_code is None):
         raise click.UsageError(
-            "--rotation-zip and --rotation-code go together: a package is made of a folder"
+            "--rotation-zip and --rotation-code go together: the package is made from the folder"
         )
     if rotation_zip is not None and rotation_code is not None and _is_inside(rotation_zip, rotation_code):
         raise click.UsageError(
@@ -113,7 +113,7 @@ def command(
     differing = [one.path for one in wanted if _differs(one)]
     if differing and not force:
         raise click.UsageError(
-            f"{', '.join(map(str, differing))}: there already, and different; nothing was written. "
+            f"{', '.join(map(str, differing))}: exists and differs, so nothing was written. "
             "Choose another path, or --force to replace."
         )
     for one in wanted:

@@ -37,8 +37,9 @@ def command(
 ) -> None:
     """Compare all markers with Secrets Manager, correct what differs, and renew the lease.
 
-    Runs the listener's own code with your role, which needs the policy that `keyturn policy listener` prints.
-    Exits with 1 if the lease could not be renewed, since a secret could not be looked at.
+    The command runs the listener's own code with your role. The role needs the policy that
+    `keyturn policy listener` prints. The command exits with 1 if it could not look at every secret, and so
+    did not renew the lease.
     """
     swept = account.found().sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
     if as_json:

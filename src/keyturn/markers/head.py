@@ -63,7 +63,8 @@ class HeadItem:
             copies = mapping(mapping(answer).get("Attributes")).get("copies")
             return _number(copies) or 1
         raise MarkerTableError(
-            self._calls.table, "the head is throttled, so readers are late; the sweep will tell of the change"
+            self._calls.table,
+            "the head is throttled, so readers notice the change late: after the next sweep at the latest",
         )
 
     def _counted_up(self, made: Mapping[int, bytes], step: int) -> dict[str, object]:
@@ -102,8 +103,8 @@ class HeadItem:
             # Who announces one secret may not make what speaks for all.
             raise MarkerTableError(
                 self._calls.table,
-                "the table has no usable head yet, and this role may not make one; the marker is written, "
-                "and the listener's next sweep makes the head and tells of it",
+                "the table has no usable head yet, and this role may not make it; the marker is written, "
+                "and readers notice it after the listener's next sweep",
                 denied=True,
             ) from error
         return True

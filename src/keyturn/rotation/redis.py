@@ -226,7 +226,7 @@ class _Acl:
         found = dict(zip(described[::2], described[1::2], strict=True))
         flags = found.get(b"flags")
         if not isinstance(flags, list) or b"nopass" in flags:
-            return "its user needs no password (nopass), so nobody has shown that it is the secret's own"
+            return "its user needs no password (nopass), so the stored password proves nothing"
         return None
 
     def change(self, current: Account, pending: Account) -> None:  # noqa: ARG002 # AWSPREVIOUS, perhaps

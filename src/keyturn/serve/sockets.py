@@ -102,7 +102,7 @@ def unix_socket(path: Path, uids: frozenset[int]) -> Iterator[socket.socket]:
     this one could put another socket in its place.
     """
     if not hasattr(socket, "SO_PEERCRED"):
-        raise ConfigurationError("--uds needs a system that names the peers of a unix socket, which is Linux")
+        raise ConfigurationError("--uds needs Linux, whose kernel names the users of callers")
     where = _checked(path)
     _make_room(where)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -170,7 +170,7 @@ def _make_room(path: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"cannot serve on {str(path)!r}: {error.strerror}") from error
     if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigurationError(f"cannot serve on {str(path)!r}: there is something that is no socket")
+        raise ConfigurationError(f"cannot serve on {str(path)!r}: a file that is not a socket is there")
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1)
         try:

@@ -57,7 +57,7 @@ class KeyturnSettings(BaseSettings):
     convergence_table: str | None = Field(
         default=None,
         min_length=1,
-        description="Name or ARN of the convergence table, to which the process reports what it holds.",
+        description="Name or ARN of the convergence table, to which the process reports its versions.",
     )
     report_ttl_s: float = Field(
         default=REPORT_TTL_S, description="For how long such a report counts; 60 to 86400."
@@ -73,10 +73,11 @@ class KeyturnSettings(BaseSettings):
     )
     covered_ttl_s: float = Field(
         default=DEFAULTS.covered_ttl_s,
-        description="A copy is read again after this although its marker agrees.",
+        description="A covered copy is read again after this time, although its marker agrees.",
     )
     uncovered_ttl_s: float = Field(
-        default=DEFAULTS.uncovered_ttl_s, description="The same where no marker speaks for the copy."
+        default=DEFAULTS.uncovered_ttl_s,
+        description="A copy that is not covered is read again after this time.",
     )
     lease_s: float = Field(
         default=DEFAULTS.lease_s, description="For how long after the last sweep markers count as complete."
@@ -85,14 +86,16 @@ class KeyturnSettings(BaseSettings):
         default=DEFAULTS.max_stale_s, description="For how long a copy is served while AWS does not answer."
     )
     max_denied_s: float = Field(
-        default=DEFAULTS.max_denied_s, description="The same while AWS denies access or cannot decrypt."
+        default=DEFAULTS.max_denied_s,
+        description="For how long a copy is served while AWS denies access or cannot decrypt.",
     )
     settle_s: float = Field(
-        default=DEFAULTS.settle_s, description="For how long an answer of Secrets Manager may show the past."
+        default=DEFAULTS.settle_s,
+        description="For how long after a change Secrets Manager may still give the old answer.",
     )
     min_refresh_interval_s: float = Field(
         default=DEFAULTS.min_refresh_interval_s,
-        description="At most one refresh per stage in this time that `invalidate` or a login caused.",
+        description="`invalidate` and logins cause at most one refresh per stage in this time.",
     )
     refresh_wait_s: float = Field(
         default=DEFAULTS.refresh_wait_s,
@@ -100,19 +103,20 @@ class KeyturnSettings(BaseSettings):
     )
     cold_wait_s: float = Field(
         default=DEFAULTS.cold_wait_s,
-        description="How long a caller waits for a read where no copy may be served.",
+        description="How long a caller waits for a read if no copy may be served.",
     )
     max_unused_s: float = Field(
         default=DEFAULTS.max_unused_s,
-        description="A copy that nobody asked for in this time is not refreshed in the background.",
+        description="A copy that no caller used in this time is not refreshed in the background.",
     )
     max_secrets: int = Field(
-        default=DEFAULTS.max_secrets, description="Secrets held at most; one not used lately makes room."
+        default=DEFAULTS.max_secrets,
+        description="How many secrets are held at most; a secret that was not used lately makes room.",
     )
     background: bool | None = Field(
         default=None,
-        description="Whether a thread of its own checks and refreshes; by default on Lambda Managed "
-        "Instances only.",
+        description="Whether a background thread checks and refreshes; by default only on Lambda Managed "
+        "Instances.",
     )
 
     if not TYPE_CHECKING:

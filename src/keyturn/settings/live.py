@@ -158,8 +158,8 @@ class LiveSettings(BaseSettings):
             if misplaced is not None:
                 kind = type(misplaced).__name__
                 raise ConfigurationError(
-                    f"{cls.__name__}.{name}: {kind} is not where it is looked for: write "
-                    f"{name}: Annotated[..., {kind}(...)]; None goes inside of the brackets"
+                    f"{cls.__name__}.{name}: {kind} is in the wrong place: write "
+                    f"{name}: Annotated[..., {kind}(...)]; put None inside of the brackets"
                 )
 
     if not TYPE_CHECKING:  # type checkers make the signature of the fields

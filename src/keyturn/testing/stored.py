@@ -55,8 +55,8 @@ def assert_not_stored(stored: object, *secrets: SecretVersion, harmless: Collect
     del stored
     if found:
         raise AssertionError(
-            f"{'; '.join(dict.fromkeys(found))}: what is stored outlives the next rotation, so return from a "
-            "step only what the secret was used for"
+            f"{'; '.join(dict.fromkeys(found))}: a stored value outlives the next rotation, so do not "
+            "return a secret from a step"
         )
 
 

@@ -59,7 +59,7 @@ variable "handler" {
 }
 
 variable "wrapped_handler" {
-  description = "With that wrapper, the function that does the steps (lambda_function.lambda_handler). Else empty."
+  description = "If handler is the wrapper, the function that does the steps (lambda_function.lambda_handler). Otherwise empty."
   type        = string
   default     = ""
 
@@ -103,7 +103,7 @@ variable "architecture" {
 }
 
 variable "secret_name" {
-  description = "The name of the secret that the function rotates, or of several, with * for any characters."
+  description = "The name of the secret that the function rotates, or a pattern with * for several secrets."
   type        = string
 
   validation {
@@ -151,7 +151,7 @@ variable "marker_table" {
 }
 
 variable "convergence_table" {
-  description = "The name of the convergence table, if the function counts who still holds a version. Empty means none."
+  description = "The name of the convergence table, if the function counts the environments that still hold a version. Empty means none."
   type        = string
   default     = ""
 
@@ -184,7 +184,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the function, in the subnets' VPC. The server's must let them in."
+  description = "Security groups of the function, in the subnets' VPC. The server's security group must let them in."
   type        = list(string)
   default     = []
 
@@ -212,7 +212,7 @@ variable "timeout_seconds" {
 }
 
 variable "alarm_topic_arn" {
-  description = "An SNS topic that the alarm of a failed step tells. Null means nobody."
+  description = "The SNS topic that the alarm of a failed step notifies. Null means no topic."
   type        = string
   default     = null
 
@@ -223,7 +223,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "permissions_boundary" {
-  description = "The ARN of a managed policy that limits the function's role, where your organisation demands it. Null means none."
+  description = "The ARN of a managed policy that limits the function's role, if your organisation demands it. Null means none."
   type        = string
   default     = null
 

@@ -52,13 +52,14 @@ def command(
 ) -> None:
     """Show the marker table, and compare its markers with Secrets Manager: all, or those of SECRET...
 
-    Reads the head, the markers (all: dynamodb:Scan; of SECRET: GetItem) and calls DescribeSecret once for
-    each. Exits with 1 if a marker differs, or if no marker counts since the last sweep is too old. During a
-    rotation a difference of some seconds is no fault. Environments that are behind change the exit code only
-    with --wait or --expect: it is 1 if some are still behind at the end, or if too few report.
+    The command reads the head and the markers (of SECRET by GetItem, all by dynamodb:Scan), and calls
+    DescribeSecret once for each secret. It exits with 1 if a marker differs, or if the last sweep is so old
+    that no marker counts. During a rotation a difference of some seconds is normal. Environments that are
+    behind change the exit code only with --wait or --expect: it is 1 if some of them are still behind at the
+    end, or if too few report.
 
-    With --org-role or --regions the command looks at many places at once. A place whose look fails is named;
-    the exit code is then 3, unless another place makes it 1.
+    With --org-role or --regions the command looks at many places at once. If it fails to look at a place, it
+    names that place, and the exit code is 3, unless another place makes it 1.
     """
     gate = Gate(expect or 1) if wait_s is not None or expect is not None else None
     _check(asked, gate, wait_s or 0.0)

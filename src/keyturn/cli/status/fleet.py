@@ -109,7 +109,7 @@ def notes(fleet: Fleet) -> Iterator[str]:
     if (cut := fleet.truncated) > 0:
         yield f"Environments with more secrets than fit a report: {cut}; keyturn help convergence."
     if fleet.unusable:
-        yield f"Items of the table that are no reports: {fleet.unusable}."
+        yield f"Items of the table that are not reports: {fleet.unusable}."
 
 
 def document(fleet: Fleet) -> dict[str, object]:

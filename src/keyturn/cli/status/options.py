@@ -50,22 +50,22 @@ def asked_options(function: Callable[..., None]) -> Callable[..., None]:
         "--accounts",
         metavar="A,B",
         callback=_accounts,
-        help="The accounts. Default: with --org-role those of the organization (organizations:ListAccounts).",
+        help="The accounts. Default with --org-role: those of the organization (organizations:ListAccounts).",
     )
     @click.option("--regions", metavar="A,B", callback=_list, help="The Regions of each account.")
     @click.option(
         "--table-parameter",
         default=MARKERS_PARAMETER,
         show_default=True,
-        help="With many places: the parameter of each that names its marker table.",
+        help="With many places: the parameter that has the name of each marker table.",
     )
     @click.option(
         "--convergence-parameter",
         default=CONVERGENCE_PARAMETER,
         show_default=True,
-        help="The same for its convergence table.",
+        help="With many places: the parameter that has the name of each convergence table.",
     )
-    @table_option(required=False, more=" Required where the command looks at one place.")
+    @table_option(required=False, more=" Required unless the command looks at many places.")
     @region_option
     @click.pass_context
     @functools.wraps(function)

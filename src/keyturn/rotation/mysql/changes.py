@@ -19,7 +19,7 @@ RESERVED: Final = ("mysql.", "mariadb.", "rdsadmin", "rdsrepladmin", "rdsproxyad
 """How the names of the servers' own accounts begin, and those of RDS."""
 
 _NO_ACCOUNT: Final = (
-    "none of the user's accounts logs in by a password of the secret alone, stored by one of the methods "
+    "no account of the user logs in only by a password of the secret that is stored by one of the methods "
     f"{', '.join(PLUGINS)}"
 )
 _PRIVILEGED: Final = (
@@ -162,8 +162,8 @@ class Clone:
                 is_shown = clone.host != entry.host or clone.has(self._known)
                 if not is_shown and not all(one.is_within(own) for one in _grants(self._session, clone)):
                     return (
-                        "the user whose turn it is may do what the current user may not, and does not log "
-                        "in by a password of the secret"
+                        "the user whose turn it is has a right that the current user does not have, and "
+                        "does not log in by a password of the secret"
                     )
         return None
 
@@ -270,7 +270,7 @@ def own_change(session: Session, wanted: Account) -> None:
     created = session.shown(user, host)
     if user != wanted.username or not created.has_only(PLUGINS) or len(created.methods) != 1:
         raise RotationStepError(
-            f"secret {wanted.secret_id!r}: the server takes the user for an account of another name, or its "
-            f"account logs in by more than one password of the methods {', '.join(PLUGINS)}"
+            f"secret {wanted.secret_id!r}: the server matches the user to an account of another name, or "
+            f"that account does not log in by a single password of the methods {', '.join(PLUGINS)}"
         )
     session.run(f"SET PASSWORD = '{hashed(created.methods[0].plugin, wanted.password)}'")
