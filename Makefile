@@ -13,6 +13,7 @@ SCAN   := build/scan
 SIDECAR := build/sidecar
 DRIVERS := build/drivers
 PROSE  := build/prose
+MUTANTS := build/mutants/site
 TOOLS  := build/release-tools
 SEEDS  ?= 1000
 SECONDS ?= 60
@@ -47,7 +48,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs faults servers servers-packages verdicts stories prose terraform scan cdk sam sidecar soak pythons versions audit hashes release lint format listener layer clean
+.PHONY: help compat test proofs coverage bench docs site screenshots browser-packages demo simulate bugs mutants faults servers servers-packages verdicts stories prose terraform scan cdk sam sidecar soak pythons versions audit hashes release lint format listener layer clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,9 @@ simulate: $(STAMP) ## run SEEDS=1000 worlds of faults (ARGS='--seed 7 --trace' r
 
 bugs: $(STAMP) ## plant each deliberate bug in a copy of the source, and see the simulation catch it
 	$(RUN) tools/plant_bugs.py $(ARGS)
+
+mutants: $(STAMP) $(MUTANTS)/.installed ## change what decides a little at a time, and see a test notice; 10 minutes (ARGS=cache/: of some)
+	$(RUN) -m tools.mutants $(MUTANTS) $(ARGS)
 
 faults: $(STAMP) ## break calls, listener, table and account on the real chain; prints what it cost
 	$(RUN) -m pytest tests/faults $(ARGS)
@@ -183,6 +187,13 @@ $(RIE): $(STAMP)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $@.new \
 	  aws-sam-cli awslambdaric simplejson snapshot-restore-py
 	@mv $@.new $@
+
+# Beside the environment, whose pytest runs the tests: what else mutmut needs to change functions.
+$(MUTANTS)/.installed: $(STAMP)
+	@rm -rf $(MUTANTS)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $(MUTANTS) \
+	  mutmut libcst setproctitle
+	@touch $@
 
 # An environment of its own: the SAM CLI wants older packages than are tested here.
 $(SAM)/.installed: constraints.txt

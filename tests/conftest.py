@@ -93,6 +93,14 @@ def _no_real_account() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _busy_machines_may_announce() -> Iterator[None]:
+    """Let an announcement take longer than a rotation would wait, except where a test sets the time back."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keyturn.announcing.DEADLINE_S", 30.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _botocore_learns_once() -> Iterator[None]:
     """Let all botocore sessions share what each would find out anew.
 

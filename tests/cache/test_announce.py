@@ -15,6 +15,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from keyturn import ConfigurationError, InvalidSecretIdError, MarkerTableError, Peers, SecretCache, announce
+from keyturn.announcing import DEADLINE_S
 from keyturn.markers.recorder import Outcome
 from keyturn.testing.fakes import FakeClock
 
@@ -121,6 +122,7 @@ def test_an_endpoint_that_hangs_holds_a_rotation_up_for_a_second(monkeypatch: py
     """Connections are taken and nothing is answered: an error after 1 s. It was after 16 s."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr("keyturn.announcing.DEADLINE_S", DEADLINE_S)
         # A margin for a busy machine: it takes 1.0 s and the making of two clients.
         begun_s = time.monotonic()
         with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
@@ -129,7 +131,9 @@ def test_an_endpoint_that_hangs_holds_a_rotation_up_for_a_second(monkeypatch: py
 
 
 @pytest.mark.proof
-def test_a_name_that_is_not_resolved_holds_a_rotation_up_for_a_second() -> None:
+def test_a_name_that_is_not_resolved_holds_a_rotation_up_for_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A client has no time-out for that: its call does not return, and the announcement ends all the same."""
     resolved = threading.Event()
 
@@ -142,6 +146,7 @@ def test_a_name_that_is_not_resolved_holds_a_rotation_up_for_a_second() -> None:
 
         get_item = put_item = update_item = describe_secret
 
+    monkeypatch.setattr("keyturn.announcing.DEADLINE_S", DEADLINE_S)
     begun_s = time.monotonic()
     with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
         announce(NAME, marker_table=TABLE, client=Unresolved(), dynamodb_client=Unresolved())

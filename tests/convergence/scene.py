@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from keyturn import Peers, Reporting, SecretCache
+from keyturn import Limits, Peers, Reporting, SecretCache
 from keyturn.model.markers import Report
 from keyturn.testing.fakes import FakeMarkers, FakeParameterStore, FakeReports
 from tests.world import NAME, World
@@ -40,6 +40,8 @@ class Scene:
         return SecretCache(
             convergence_table=Reporting("given", ttl_s=report_ttl_s, label="orders"),
             background=background,
+            # No fake hangs unless a test says so: a busy machine must not be taken for one that does.
+            limits=Limits(refresh_wait_s=20.0),
             peers=Peers(
                 source=self.world.secrets,
                 parameter_source=self.store.source,

@@ -80,6 +80,7 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "make stories": "it writes docs/login.md; `make servers` tells the short forms",
     "make release": "it installs its tools; packaging/test_release.py runs its parts",
     "make hashes": "it needs a package index; packaging/test_release.py judges what it wrote",
+    "make mutants": "it installs its tool; docs/simulation.md says when it was run",
     "make coverage": "it runs all tests once more",
     "python -m": "each module is there: `test_every_command_exists`",
     "pip install": "keyturn comes from a registry there; the extras are there: `test_every_command_exists`",

@@ -184,15 +184,15 @@ def test_long_texts_cost_little(words: str) -> None:
     error = psycopg.OperationalError(words * (1_000_000 // len(words)))
     began_s = time.perf_counter()
     is_refused(error)
-    assert time.perf_counter() - began_s < 0.1
+    assert time.process_time() - began_s < 0.1
 
 
 def test_long_chains_cost_little() -> None:
-    """Ten thousand errors that caused one another are judged in less than a tenth of a second."""
+    """Ten thousand errors that caused one another take less than a tenth of a second of the processor."""
     error = RuntimeError("the first")
     for _ in range(10_000):
         error = caused_by(error)  # type: ignore[assignment] # of the same class
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     assert not is_refused(error)
     assert not is_refused(RuntimeError(*[RuntimeError("one of many")] * 10_000))
     assert not is_refused(ExceptionGroup("many", [RuntimeError(str(number)) for number in range(10_000)]))

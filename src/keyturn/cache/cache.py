@@ -20,7 +20,7 @@ from keyturn.cache.held import Dispute, HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
-from keyturn.cache.refresh import Asked, after_offer, paced
+from keyturn.cache.refresh import Asked, after_answer, paced
 from keyturn.cache.service import Service, Services
 from keyturn.cache.table_view import TableView, uncovered_because
 from keyturn.cache.tables import Tables, WatchedTable
@@ -253,7 +253,7 @@ class Cache:
             found = (
                 HeldStage(stage, version, begun.at, generation)
                 if held is None
-                else after_offer(held, copies.marker(secret), version, asked)
+                else after_answer(held, copies.marker(secret), version, asked)
             )
             if held is not None:
                 basis = Basis(secret, held, copies.marker(secret), secret_id, asked)

@@ -151,7 +151,7 @@ def fresh_for_s(
     generation: int,
     now: Instant,
     limits: Limits,
-    is_followed: bool = True,
+    is_followed: bool,
 ) -> float:
     """Return for how many seconds from `now` the copy is fresh; 0 or less: refresh it.
 
@@ -178,7 +178,7 @@ def servable_for_s(holding: HeldStage, now: Instant, limits: Limits) -> float:
     return min(left_s, limits.max_denied_s - trouble.denied_since.age_s(now))
 
 
-def bound_s(holding: HeldStage, *, covered: bool, limits: Limits, is_resting: bool = False) -> float:
+def bound_s(holding: HeldStage, *, covered: bool, limits: Limits, is_resting: bool) -> float:
     """Return the worst age, in seconds, that the served copy of this stage can reach as things stand.
 
     Worst means: no event arrives, the sweep is wrong, the marker is forged. Added to the TTL in

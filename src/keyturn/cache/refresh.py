@@ -98,13 +98,6 @@ def after_answer(
     return moved._replace(dispute=Dispute(marker, 1, settled=True)) if behind else moved
 
 
-def after_offer(held: HeldStage, marker: Marker | None, version: SecretVersion, asked: Asked) -> HeldStage:
-    """Return what to hold after an answer by stage that was read among many."""
-    wanted = version_to_pin(held, marker, asked.limits)
-    pinned = version if wanted == version.version_id else None
-    return after_pinned(held, pinned, asked) or after_answer(held, marker, version, asked, pinned)
-
-
 def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
     """Return the copy after a refresh that failed without saying that the secret is gone."""
     before = held.trouble
