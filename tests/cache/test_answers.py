@@ -354,16 +354,24 @@ def test_pauses_double_up_to_the_longest(failures: int, pause_s: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_s", "paused", "pause_s"),
-    [(2.0, None, 4.0), (9.5, None, 0.25), (10.0, None, None), (11.0, None, None), (2.0, later(1), None)],
+    ("age_s", "lasts_s", "paused", "pause_s"),
+    [
+        (2.0, 60.0, None, 4.0),
+        (9.5, 60.0, None, 0.25),
+        (10.0, 60.0, None, None),
+        (11.0, 60.0, None, None),
+        (2.0, 60.0, later(1), None),
+        (2.0, 3.0, None, 3.0),
+        (2.0, 0.0, None, None),
+    ],
 )
 def test_a_fleet_spreads_its_reads_from_its_last_check_on(
-    age_s: float, paused: Instant | None, pause_s: float | None
+    age_s: float, lasts_s: float, paused: Instant | None, pause_s: float | None
 ) -> None:
-    """Half of what is left of ten seconds, by chance; nothing waits twice, and not after the ten seconds."""
+    """Half of what is left of ten seconds, by chance, while the copy lasts. No pause is begun twice."""
     held = HELD._replace(paused=paused, pause_s=5.0)
     now = later(age_s)
-    after = paced(held, later(0), now, 10.0, lambda: 0.5)
+    after = paced(held, later(0), now, pace_s=10.0, lasts_s=lasts_s, random=lambda: 0.5)
     assert (held if pause_s is None else held.paused_for(pause_s, now)) == after
 
 

@@ -78,4 +78,4 @@ def test_its_figures_are_those_of_the_code() -> None:
     assert 600 <= HELD_BYTES_MAX // longest < 700
     assert 3900 <= HELD_BYTES_MAX // usual < 4100
     *_, (_, price) = ((row.split("|")[1], row.split("|")[5]) for row in list(reports.table())[2:4])
-    assert f"${price.strip()} a month for 1,000 environments of up to five secrets" in PAGE
+    assert f"${price.strip()} a month for 1,000 environments of up to five secrets" in " ".join(PAGE.split())

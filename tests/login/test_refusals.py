@@ -196,7 +196,7 @@ def test_long_chains_cost_little() -> None:
     assert not is_refused(error)
     assert not is_refused(RuntimeError(*[RuntimeError("one of many")] * 10_000))
     assert not is_refused(ExceptionGroup("many", [RuntimeError(str(number)) for number in range(10_000)]))
-    assert time.perf_counter() - began_s < 0.1
+    assert time.process_time() - began_s < 0.1
 
 
 def test_an_error_that_cannot_be_read_is_no_refusal() -> None:
