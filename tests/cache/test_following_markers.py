@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn import Peers, SecretCache, SecretDeletedError
+from keyturn import Peers, SecretCache, SecretDeletedError, UnavailableError
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World, held
@@ -160,6 +160,18 @@ def test_an_old_answer_does_not_pass_for_news_after_a_roll_back(world: World) ->
     source.past = None
     world.pass_time(cache, 15)
     assert "v1" == cache.get(NAME).version_id
+
+
+def test_a_deletion_is_believed_at_the_first_answer(world: World) -> None:
+    """The read of the marker's version tells of it: the secret is gone, though the next read would fail."""
+    cache = world.covered()
+    world.rotate("v2", "two")
+    world.secrets.delete(NAME)
+    answers = iter([None])
+    world.secrets.fail = lambda _: next(answers, UnavailableError(NAME, "down"))
+    world.clock.advance(5)
+    with pytest.raises(SecretDeletedError):
+        cache.get(NAME)
 
 
 def test_an_old_answer_does_not_take_the_reader_back(world: World) -> None:

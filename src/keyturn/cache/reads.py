@@ -14,6 +14,7 @@ from keyturn.errors import (
     ConfigurationError,
     ParameterClientSetupError,
     ParameterUnavailableError,
+    SecretDeletedError,
     SecretError,
     SecretNotFoundError,
     UnavailableError,
@@ -124,12 +125,13 @@ class Reads:
     def _read_pinned(self, secret_id: str, stage: str, version_id: str) -> SecretVersion | None:
         """Read the marker's version. Return None if the service answers that it gives no such version.
 
-        Whatever is wrong with that version may be the marker's fault: only the stage can tell.
+        Whatever is wrong with that version may be the marker's fault, so only the stage can tell. A deletion
+        is that of the secret.
         """
         try:
             return self._read(secret_id, stage, version_id)
         except SecretError as error:
-            if not is_answer(error):
+            if not is_answer(error) or isinstance(error, SecretDeletedError):
                 raise
             return None
 

@@ -91,7 +91,10 @@ class Serving:
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
             told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
             self.forgotten(answer.host, answer.name, answer.stage)
-        elif isinstance(outcome, SecretDeletedError | SecretNotFoundError):
+        elif isinstance(outcome, SecretDeletedError) or (
+            isinstance(outcome, SecretNotFoundError) and not answer.pinned
+        ):
+            # What is said of a marker's version may be that version's fault.
             told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
             self.forgotten(answer.host, answer.name)
 
