@@ -21,6 +21,7 @@ from keyturn.cache.refresh import (
     Asked,
     after_answer,
     after_pinned,
+    as_landed,
     backoff_s,
     failed,
     paced,
@@ -313,6 +314,26 @@ def test_a_copy_from_long_ago_is_no_reason_to_doubt(
     expected = HeldStage(AWSCURRENT, V1, later(passed_s, wall_s), 4, ("v2",))
     assert moved is (expected == after)
     assert moved is (after.doubt is None)
+
+
+@pytest.mark.parametrize(("passed_s", "moved"), [(21.9, False), (22.0, True)])
+def test_an_answer_that_came_late_may_be_true_of_when_it_came(passed_s: float, moved: bool) -> None:  # noqa: FBT001 # as above
+    """The read hung for 10 s: until 12 s after its answer another answer may be the older one of the two."""
+    held = as_landed(HELD, later(10), LIMITS)
+    after = after_answer(held, None, V1, asked(passed_s))
+    assert moved is (after.version == V1)
+    assert moved is (after.doubt is None)
+
+
+@pytest.mark.parametrize(("took_s", "came"), [(6.0, None), (6.1, later(6.1))])
+def test_only_what_took_longer_than_an_answer_can_be_old_came_late(
+    took_s: float, came: Instant | None
+) -> None:
+    """The next answer that comes in time ends that."""
+    held = as_landed(HELD, later(took_s), LIMITS)
+    assert HELD._replace(came=came) == held
+    assert held.confirmed_by(HELD.version, later(8), 3).came is None
+    assert held.moved_to(V3, later(8), 3).came is None
 
 
 @pytest.mark.parametrize(("wall_s", "confirmed"), [(-100.0, later(0, -102.0)), (0.0, later(0))])

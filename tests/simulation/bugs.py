@@ -127,7 +127,7 @@ BUGS: Final = (
         "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         "    if answer.arn == held.version.arn and held.goes_back(answer):\n"
         "        return _doubted(held, answer, asked)\n",
-        seed=39,
+        seed=216,
     ),
     # Parameters
     Bug(
@@ -153,7 +153,7 @@ BUGS: Final = (
         _REFRESH,
         "    return made_s is not None and made_s < marker.changed_at_s - limits.settle_s\n",
         "    return False\n",
-        seed=107,
+        seed=120,
     ),
     Bug(
         "an event that was over when a parameter was read is asked about",
@@ -174,7 +174,7 @@ BUGS: Final = (
         "    if held.goes_back(answer):\n        return _doubted(held, answer, asked)\n",
         '    if held.goes_back(answer) and ":secret:" in answer.arn:\n'
         "        return _doubted(held, answer, asked)\n",
-        seed=26,
+        seed=230,
     ),
     Bug(
         "get_parameter serves what it has without looking at its window",
@@ -252,7 +252,7 @@ BUGS: Final = (
         _FRESHNESS,
         "        return min(lease_left_s, limits.uncovered_ttl_s * limits.spread - since_check_s)\n",
         "        return lease_left_s + since_check_s\n",
-        seed=23,
+        seed=117,
     ),
     Bug(
         "ages are measured by the monotonic clock alone",
@@ -292,12 +292,19 @@ BUGS: Final = (
         seed=8,
     ),
     Bug(
+        "an answer that came late counts as one of the moment of its question",
+        _REFRESH,
+        "held.came or held.confirmed",
+        "held.confirmed",
+        seed=351,
+    ),
+    Bug(
         "a failed refresh makes the bound of a cover shorter",
         _FRESHNESS,
         "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
         "        ttl_s = limits.max_stale_s\n",
         weather="Parameter Store is busy with others",
-        seed=52,
+        seed=344,
     ),
     Bug(
         "a marker that disagrees is asked about once",
@@ -342,7 +349,7 @@ BUGS: Final = (
         _CACHE_HEADS,
         "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
         "        return seen\n",
-        seed=61,
+        seed=211,
     ),
     Bug(
         "a lower counter is read consistently again and again",
@@ -657,7 +664,7 @@ BUGS: Final = (
         _CACHE_NEWS,
         "    if seen is None or seen.epoch != head.epoch or len(seen.slots) != len(head.slots):\n",
         "    if seen is None or len(seen.slots) != len(head.slots):\n",
-        seed=116,
+        seed=425,
     ),
     Bug(
         "AWSCURRENT goes back in the marker at one word of DescribeSecret",

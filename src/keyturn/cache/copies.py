@@ -15,7 +15,7 @@ from keyturn.cache.freshness import brought, fresh_for_s, servable_for_s
 from keyturn.cache.held import HeldSecret, HeldStage
 from keyturn.cache.holdings import HitKey, Holdings, as_asked, hit_key
 from keyturn.cache.limits import Limits
-from keyturn.cache.refresh import GONE, Asked, after_answer, backoff_s, failed
+from keyturn.cache.refresh import GONE, Asked, after_answer, as_landed, backoff_s, failed
 from keyturn.cache.service import Services
 from keyturn.cache.table_view import held_bound_s
 from keyturn.cache.tables import Tables
@@ -205,6 +205,8 @@ class Copies:
         if current is not None and current is not basis:
             asked = Asked(held.confirmed, held.generation, self.limits)
             held = after_answer(current, None, held.version, asked)
+        if current is None or held.confirmed is not current.confirmed:
+            held = as_landed(held, now, self.limits)
         if not self.holdings.has(secret):
             return as_asked(held.version, secret_id)
         self.holdings.put(secret, held)

@@ -44,7 +44,7 @@ class HeldStage(NamedTuple):
     `confirmed`: when the read was begun that last said "this version is on this stage".
     `generation`: the secret's generation at that moment; an invalidation moves the secret's own.
     `left`: versions this label was seen to leave, oldest first.
-    `pause_s`, from `paused`: no refresh before that.
+    `pause_s`, from `paused`: no refresh before that. `came`: when that read's answer came, if it came late.
     """
 
     stage: str
@@ -57,6 +57,7 @@ class HeldStage(NamedTuple):
     trouble: Trouble | None = None
     paused: Instant | None = None
     pause_s: float = 0.0
+    came: Instant | None = None
 
     def goes_back(self, version: SecretVersion) -> bool:
         """Return True if the label would go back: to a version that it left, or to an older version."""
@@ -82,6 +83,7 @@ class HeldStage(NamedTuple):
             doubt=None,
             trouble=None,
             paused=None,
+            came=None,
         )
 
     def paused_for(self, pause_s: float, now: Instant) -> HeldStage:

@@ -98,6 +98,15 @@ def after_answer(
     return moved._replace(dispute=Dispute(marker, 1, settled=True)) if behind else moved
 
 
+def as_landed(held: HeldStage, now: Instant, limits: Limits) -> HeldStage:
+    """Return the copy as of the moment at which its answer has come: a read that hung is noted.
+
+    Such an answer may be true of any moment until then.
+    """
+    took_s = now.monotonic_s - held.confirmed.monotonic_s
+    return held._replace(came=now) if took_s > limits.answer_lag_s else held
+
+
 def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
     """Return the copy after a refresh that failed without saying that the secret is gone."""
     before = held.trouble
@@ -203,12 +212,12 @@ def _rebased(held: HeldStage, now: Instant) -> HeldStage:
 
 
 def _outlived(held: HeldStage, asked: Asked) -> bool:
-    """Return True if the copy was confirmed longer ago than any answer can be late: no reason to doubt.
+    """Return True if the copy was confirmed longer ago than any answer can be old: no reason to doubt.
 
     By the monotonic clock, since a wall clock that is set proves nothing; but a freeze may stop that
     one, so a copy that is past the short TTL by the wall clock counts as well.
     """
-    now, then, limits = asked.begun, held.confirmed, asked.limits
+    now, then, limits = asked.begun, held.came or held.confirmed, asked.limits
     passed_s, wall_s = now.monotonic_s - then.monotonic_s, now.wall_s - then.wall_s
     return passed_s >= 2 * limits.answer_lag_s or wall_s >= max(
         2 * limits.answer_lag_s, limits.uncovered_ttl_s

@@ -37,6 +37,21 @@ HUNG_S = 5.0
 """A request that took longer than this has hung."""
 
 
+FORCED_S = 0.95
+"""Checks that logins force are a second apart, by a clock that may run fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads that a host has read in one check: the first, the last, and the number of others."""
+
+    first: str = ""
+    first_s: float = -NEVER_S
+    last: str = ""
+    last_s: float = -NEVER_S
+    others: int = 0
+
+
 @dataclass(slots=True)
 class Account:
     """The calls of one reader for one stage of one secret since something happened (true seconds).
@@ -69,7 +84,7 @@ class Cost:
     readers: dict[str, Reader] = field(default_factory=dict)
     forced_s: dict[str, float] = field(default_factory=dict)
     scheduled_s: dict[str, float] = field(default_factory=dict)
-    last_head: dict[str, tuple[str, float, int]] = field(default_factory=dict)
+    last_head: dict[str, Heads] = field(default_factory=dict)
     consistent: Counter[Actor] = field(default_factory=Counter)
     markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -101,9 +116,15 @@ class Cost:
 
         Where that copy is none any more, the same check reads one or two others.
         """
-        last, at_s, others = self.last_head.get(host, ("", -NEVER_S, 0))
-        others = others + 1 if label != last and self.scheduler.now_s - at_s < SAME_CHECK_S else 0
-        self.last_head[host] = (label, self.scheduler.now_s, others)
+        now_s, before = self.scheduler.now_s, self.last_head.get(host, Heads())
+        last = before.last
+        is_same_check = label != last and now_s - before.last_s < SAME_CHECK_S
+        if label == before.first and now_s - before.first_s >= FORCED_S:
+            # It begins anew where the check before began: a login has forced it.
+            is_same_check = False
+        others = before.others + 1 if is_same_check else 0
+        first, first_s = (before.first, before.first_s) if is_same_check else (label, now_s)
+        self.last_head[host] = Heads(first, first_s, label, now_s, others)
         require(others <= 2, "cost", f"{host} read {others} other heads in one check")
         if others:
             return
