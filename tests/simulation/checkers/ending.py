@@ -80,7 +80,8 @@ class Ending:
             rest
             for rest in status.resting
             if (rest.failures or rest.since_s > PROBE_PAUSE_MAX_S)
-            and self.requests.begun_s(reader.host, SERVICES[rest.service]) > self.weather.hung_s
+            and self.requests.begun_s(reader.host, SERVICES[rest.service])
+            > max(self.weather.hung_s, reader.scheduler.now_s - rest.since_s)
         ]
         require(resting == [], "liveness", f"{reader.host.name}: still resting: {resting}")
         states = (self.service.now(name) for name in self.service.states if name not in self.undescribed)
