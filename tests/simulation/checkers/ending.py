@@ -22,6 +22,10 @@ SERVICES = {"Secrets Manager": SECRETS, "Parameter Store": PARAMETERS, "marker t
 """What `status()` calls the services."""
 
 
+PAGES_S = 2.0
+"""The pages of a path that are read after the slow one belong to the same request."""
+
+
 @dataclass(slots=True)
 class Ending:
     """Judges the last, quiet minutes."""
@@ -81,7 +85,7 @@ class Ending:
             for rest in status.resting
             if (rest.failures or rest.since_s > PROBE_PAUSE_MAX_S)
             and self.requests.begun_s(reader.host, SERVICES[rest.service])
-            > max(self.weather.hung_s, reader.scheduler.now_s - rest.since_s)
+            > max(self.weather.hung_s, reader.scheduler.now_s - rest.since_s + PAGES_S)
         ]
         require(resting == [], "liveness", f"{reader.host.name}: still resting: {resting}")
         states = (self.service.now(name) for name in self.service.states if name not in self.undescribed)
