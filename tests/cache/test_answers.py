@@ -325,10 +325,15 @@ def test_an_answer_that_came_late_may_be_true_of_when_it_came(passed_s: float, m
     assert moved is (after.doubt is None)
 
 
-@pytest.mark.parametrize(("took_s", "came"), [(6.0, None), (6.1, later(6.1))])
-def test_only_what_took_longer_than_an_answer_can_be_old_came_late(
-    took_s: float, came: Instant | None
-) -> None:
+@pytest.mark.parametrize(("passed_s", "moved"), [(15.9, False), (16.0, True)])
+def test_a_doubt_is_counted_from_when_the_doubtful_answer_has_come(passed_s: float, moved: bool) -> None:  # noqa: FBT001 # as above
+    """Reads that hung side by side are answered together: the second answer is no later word."""
+    held = as_landed(HELD, later(10), LIMITS)._replace(doubt=Doubt(V1, later(1)))
+    assert moved is (after_answer(held, None, V1, asked(passed_s)).version == V1)
+
+
+@pytest.mark.parametrize(("took_s", "came"), [(1.0, None), (1.1, later(1.1))])
+def test_only_what_a_caller_would_not_have_waited_for_came_late(took_s: float, came: Instant | None) -> None:
     """The next answer that comes in time ends that."""
     held = as_landed(HELD, later(took_s), LIMITS)
     assert HELD._replace(came=came) == held

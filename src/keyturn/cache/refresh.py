@@ -101,10 +101,10 @@ def after_answer(
 def as_landed(held: HeldStage, now: Instant, limits: Limits) -> HeldStage:
     """Return the copy as of the moment at which its answer has come: a read that hung is noted.
 
-    Such an answer may be true of any moment until then.
+    Such an answer may be true of any moment until then. It came late if no caller waited for it any more.
     """
     took_s = now.monotonic_s - held.confirmed.monotonic_s
-    return held._replace(came=now) if took_s > limits.answer_lag_s else held
+    return held._replace(came=now) if took_s > limits.refresh_wait_s else held
 
 
 def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
@@ -195,7 +195,8 @@ def _doubted(held: HeldStage, answer: SecretVersion, asked: Asked) -> HeldStage:
     if doubt is None or not doubt.is_about(answer):
         doubt = Doubt(answer, asked.begun)
         return held._replace(doubt=doubt).paused_for(pause_s, asked.begun)
-    doubted_s = asked.begun.monotonic_s - doubt.since.monotonic_s
+    seen = held.came or held.confirmed
+    doubted_s = asked.begun.monotonic_s - max(doubt.since.monotonic_s, seen.monotonic_s)
     if doubted_s >= lag_s:
         return held.moved_to(answer, asked.begun, asked.generation)
     # While a cache behind the source repeats itself, the next marker must not wait for it to end.
