@@ -194,7 +194,7 @@ class Reader:
         self.counted["gets"] += 1
         begun_s, copies = self.scheduler.now_s, self.copies(self, secret_id, stage)
         is_second = self.begins()
-        is_left = self._is_left_to_background(secret_id, stage)
+        is_left = self._is_copy_left(secret_id, stage)
         outcome: SecretVersion | SecretError
         try:
             with self.armed():
@@ -217,11 +217,14 @@ class Reader:
         (begun_s, actor), self.begun = self.begun, (now_s, caller)
         return begun_s == now_s and actor is not caller
 
-    def _is_left_to_background(self, secret_id: str, stage: str) -> bool:
+    def is_left_to_background(self) -> bool:
+        """Return True while the background thread goes round, so that no caller checks."""
+        return parts_of(self.cache).caches[0].background.is_at_work()
+
+    def _is_copy_left(self, secret_id: str, stage: str) -> bool:
         """Return True if no caller need wait for this copy: it is held, and nobody has invalidated it."""
-        cache = parts_of(self.cache).caches[0]
-        found = cache.holdings.find(secret_id, stage)
-        if found is None or stage == AWSPENDING or not cache.background.is_at_work():
+        found = parts_of(self.cache).caches[0].holdings.find(secret_id, stage)
+        if found is None or stage == AWSPENDING or not self.is_left_to_background():
             return False
         secret, held = found
         return held.generation == secret.generation

@@ -143,10 +143,10 @@ class Cost:
             return
         before_s = self.scheduled_s.get(host, -NEVER_S)
         self.scheduled_s[host] = self.scheduler.now_s
-        # A background thread goes on at its own pace after a caller had to check, which callers do until it
-        # has been round.
-        first_s = reader.born_s + (2 * interval_s if reader.background else 0.0)
-        if before_s > max(first_s, reader.host.clock.disturbed_s + 2 * interval_s):
+        # A background thread goes on at its own pace after a caller had to check, as callers do until it has
+        # been round.
+        is_first = reader.background and not reader.is_left_to_background()
+        if not is_first and before_s > max(reader.born_s, reader.host.clock.disturbed_s + 2 * interval_s):
             require(gap_s >= interval_s - 1.0, "cost", f"{host} read the head again after {gap_s:.2f} s")
 
     def _gap_s(self, heads_s: Mapping[str, float], host: str) -> float:
