@@ -85,7 +85,8 @@ class ServingParameters:
         # With a background thread the caller that finds the names too old may leave with them.
         ttls = 2 if ask.reader.background else 1
         since_s = ask.begun_s - ttls * ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
-        if not self._is_well(ask.reader, since_s) or self._is_patience_spent(ask):
+        is_resting = bool(ask.reader.cache.status().resting)
+        if is_resting or not self._is_well(ask.reader, since_s) or self._is_patience_spent(ask):
             return
         for name in set(possible) - set(outcome):
             was_there = all(state is not None for state in self.store.since(name, since_s))
