@@ -7,6 +7,7 @@ figures of its last run; `runs` says which run each part is from.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import subprocess
@@ -132,6 +133,8 @@ def child(name: str, size: Size, path: Path) -> int:
     """Measure in this process and write only this measurement."""
     started_s = time.monotonic()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    # What keyturn says of the outages that are measured would hide the figures.
+    logging.getLogger("keyturn").addHandler(logging.NullHandler())
     # Only this module is loaded, so that no measurement pays for the imports of another.
     measure_it: Callable[[Size], Parts] = import_module(f"benchmarks.{name}").measure
     parts = measure_it(size)

@@ -60,7 +60,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(hits=400, bursts=15, processes=9),
+    "full": Plan(hits=250, bursts=9, processes=7),
     "quick": Plan(hits=30, bursts=2, processes=1),
 }
 

@@ -45,7 +45,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(rotations=150),
+    "full": Plan(rotations=100),
     "quick": Plan(rotations=8),
 }
 

@@ -56,7 +56,11 @@ def measure(size: Size) -> Parts:
     plan = PLANS[size]
     if not rie.is_there():
         return {"listener": Part("The listener", "Not measured: Lambda's emulator was not there.")}
-    with EmbeddedAws() as aws, environment(aws), package() as folder:
+    with (
+        EmbeddedAws({"MINISTACK_ACCOUNT_ID": rie.ACCOUNT}) as aws,
+        environment(aws),
+        package() as folder,
+    ):
         client = boto3.client("secretsmanager")
         _make_table()
         variables = aws.environment | {"KEYTURN_MARKER_TABLE": TABLE, "KEYTURN_SETTLE_S": "0"}

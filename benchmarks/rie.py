@@ -26,6 +26,9 @@ from keyturn.testing.embedded import LOCALHOST, free_port, new_folder
 from keyturn.testing.guard import Guard, Task
 
 FOLDER: Final = Path(os.environ.get("KEYTURN_BENCH_RIE", "build/bench/rie")).absolute()
+ACCOUNT: Final = "012345678912"
+"""The account of every function in the emulator, by the ARN that it tells the function."""
+
 START_TIMEOUT_S: Final = 20
 INVOKE_TIMEOUT_S: Final = 300
 INIT: Final = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")

@@ -453,7 +453,7 @@ BUGS: Final = (
     Bug(
         "a background thread is at work before it has been round",
         _BACKGROUND,
-        "beat is None or not self._has_been_round",
+        "beat is None or self._has_stood_still",
         "beat is None",
         seed=84,
     ),

@@ -16,6 +16,9 @@ log = logging.getLogger("keyturn")
 BEATS_MISSED_MAX = 2
 """After so many intervals without a sign of life the thread counts as stuck, and callers check inline."""
 
+WAITS_S = 3.0
+"""A round may wait so long for a table or a read that hangs, between two signs of life."""
+
 
 class Poller:
     """Checks once per interval from its own daemon thread, until `stop` or until the cache is gone."""
@@ -29,7 +32,7 @@ class Poller:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._beat: Instant | None = None
-        self._has_been_round = False
+        self._has_stood_still = False
 
     def start(self) -> None:
         """Start the thread if it does not run: at the first use, and after a fork."""
@@ -49,13 +52,13 @@ class Poller:
     def is_at_work(self) -> bool:
         """Return True while the thread lives and goes round, so that callers can leave the work to it.
 
-        It has to have been round once since it began, or since the process stood still: what is held then may
+        After a fork, or after the process stood still, it has to have been round once: what is held then may
         be any age, and callers look for themselves.
         """
         beat = self._beat
-        if beat is None or not self._has_been_round or not self._is_alive() or self._stopping.is_set():
+        if beat is None or self._has_stood_still or not self._is_alive() or self._stopping.is_set():
             return False
-        return self._is_timely(beat, Instant.now(self._clock))
+        return beat.age_s(Instant.now(self._clock)) < BEATS_MISSED_MAX * self._interval_s
 
     def stop(self, timeout_s: float | None = None) -> None:
         """End the thread and wait for it, at most so many seconds; it stops after the read under way."""
@@ -72,7 +75,7 @@ class Poller:
         self._go_on()
         try:
             checker.check_ahead(self._go_on)
-            self._has_been_round = True
+            self._has_stood_still = False
         except Exception as error:
             # The thread must outlive any fault; without it callers check inline, as ever.
             log.exception(
@@ -84,7 +87,7 @@ class Poller:
 
     def after_fork(self) -> None:
         """Forget the thread, which the child does not have, and a lock that it may have held."""
-        self._lock, self._thread, self._beat, self._has_been_round = new_lock(), None, None, False
+        self._lock, self._thread, self._beat, self._has_stood_still = new_lock(), None, None, True
         if not self._stopping.is_set():
             self._stopping = threading.Event()
 
@@ -92,13 +95,10 @@ class Poller:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
-    def _is_timely(self, beat: Instant, now: Instant) -> bool:
-        return beat.age_s(now) < BEATS_MISSED_MAX * self._interval_s
-
     def _go_on(self) -> bool:
         beat, now = self._beat, Instant.now(self._clock)
-        if beat is None or not self._is_timely(beat, now):
-            self._has_been_round = False
+        if beat is not None and beat.age_s(now) >= BEATS_MISSED_MAX * self._interval_s + WAITS_S:
+            self._has_stood_still = True
         self._beat = now
         return not self._stopping.is_set()
 
