@@ -34,14 +34,18 @@ class Scene:
         return report
 
     def process(
-        self, *, markers: FakeMarkers | None = None, background: bool = False, report_ttl_s: float = 900
+        self,
+        *,
+        markers: FakeMarkers | None = None,
+        background: bool = False,
+        report_ttl_s: float = 900,
+        refresh_wait_s: float = 1.0,
     ) -> SecretCache:
         """A process that has just started."""
         return SecretCache(
             convergence_table=Reporting("given", ttl_s=report_ttl_s, label="orders"),
             background=background,
-            # No fake hangs unless a test says so: a busy machine must not be taken for one that does.
-            limits=Limits(refresh_wait_s=20.0),
+            limits=Limits(refresh_wait_s=refresh_wait_s),
             peers=Peers(
                 source=self.world.secrets,
                 parameter_source=self.store.source,
