@@ -319,7 +319,7 @@ def test_a_copy_from_long_ago_is_no_reason_to_doubt(
 @pytest.mark.parametrize(("passed_s", "moved"), [(21.9, False), (22.0, True)])
 def test_an_answer_that_came_late_may_be_true_of_when_it_came(passed_s: float, moved: bool) -> None:  # noqa: FBT001 # as above
     """The read hung for 10 s: until 12 s after its answer another answer may be the older one of the two."""
-    held = as_landed(HELD, later(10), LIMITS)
+    held = as_landed(HELD, None, later(10), LIMITS)
     after = after_answer(held, None, V1, asked(passed_s))
     assert moved is (after.version == V1)
     assert moved is (after.doubt is None)
@@ -328,16 +328,17 @@ def test_an_answer_that_came_late_may_be_true_of_when_it_came(passed_s: float, m
 @pytest.mark.parametrize(("passed_s", "moved"), [(15.9, False), (16.0, True)])
 def test_a_doubt_is_counted_from_when_the_doubtful_answer_has_come(passed_s: float, moved: bool) -> None:  # noqa: FBT001 # as above
     """Reads that hung side by side are answered together: the second answer is no later word."""
-    held = as_landed(HELD, later(10), LIMITS)._replace(doubt=Doubt(V1, later(1)))
+    held = as_landed(HELD, None, later(10), LIMITS)._replace(doubt=Doubt(V1, later(1)))
     assert moved is (after_answer(held, None, V1, asked(passed_s)).version == V1)
 
 
 @pytest.mark.parametrize(("took_s", "came"), [(1.0, None), (1.1, later(1.1))])
 def test_only_what_a_caller_would_not_have_waited_for_came_late(took_s: float, came: Instant | None) -> None:
-    """The next answer that comes in time ends that."""
-    held = as_landed(HELD, later(took_s), LIMITS)
+    """The next answer that comes in time ends that. One that confirms nothing changes nothing."""
+    held = as_landed(HELD, None, later(took_s), LIMITS)
     assert HELD._replace(came=came) == held
     assert held.confirmed_by(HELD.version, later(8), 3).came is None
+    assert HELD == as_landed(HELD, HELD, later(took_s), LIMITS)
     assert held.moved_to(V3, later(8), 3).came is None
 
 

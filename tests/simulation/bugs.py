@@ -294,9 +294,16 @@ BUGS: Final = (
     Bug(
         "an answer that came late counts as one of the moment of its question",
         _REFRESH,
-        "held.came or held.confirmed",
-        "held.confirmed",
+        "asked.begun, held.came or held.confirmed, asked.limits",
+        "asked.begun, held.confirmed, asked.limits",
         seed=351,
+    ),
+    Bug(
+        "a doubt is counted from the question of the doubtful answer",
+        _REFRESH,
+        "max(doubt.since.monotonic_s, seen.monotonic_s)",
+        "doubt.since.monotonic_s",
+        seed=853,
     ),
     Bug(
         "a failed refresh makes the bound of a cover shorter",

@@ -197,16 +197,14 @@ class Copies:
     ) -> SecretVersion:
         """Keep what a read brought and return what is served then. To be called under the lock.
 
-        `basis` is what the read was judged against. If another read landed meanwhile, this one is
-        judged again, against that one: it must not take the label back.
+        `basis` is what the read was judged against. If another read landed meanwhile, this one is judged
+        again, against that one: it must not take the label back.
         """
-        now, stage = self.now(), held.stage
-        current = secret.stages.get(stage)
+        now, stage, current = self.now(), held.stage, secret.stages.get(held.stage)
         if current is not None and current is not basis:
             asked = Asked(held.confirmed, held.generation, self.limits)
             held = after_answer(current, None, held.version, asked)
-        if current is None or held.confirmed is not current.confirmed:
-            held = as_landed(held, now, self.limits)
+        held = as_landed(held, current, now, self.limits)
         if not self.holdings.has(secret):
             return as_asked(held.version, secret_id)
         self.holdings.put(secret, held)

@@ -98,13 +98,15 @@ def after_answer(
     return moved._replace(dispute=Dispute(marker, 1, settled=True)) if behind else moved
 
 
-def as_landed(held: HeldStage, now: Instant, limits: Limits) -> HeldStage:
+def as_landed(held: HeldStage, before: HeldStage | None, now: Instant, limits: Limits) -> HeldStage:
     """Return the copy as of the moment at which its answer has come: a read that hung is noted.
 
     Such an answer may be true of any moment until then. It came late if no caller waited for it any more.
+    An answer that confirmed nothing leaves the copy as it was `before`.
     """
     took_s = now.monotonic_s - held.confirmed.monotonic_s
-    return held._replace(came=now) if took_s > limits.refresh_wait_s else held
+    is_news = before is None or held.confirmed is not before.confirmed
+    return held._replace(came=now) if is_news and took_s > limits.refresh_wait_s else held
 
 
 def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) -> HeldStage:
