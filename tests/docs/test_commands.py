@@ -82,6 +82,7 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "make hashes": "it needs a package index; packaging/test_release.py judges what it wrote",
     "make mutants": "it installs its tool; docs/simulation.md says when it was run",
     "make coverage": "it runs all tests once more",
+    "python -X": "an option of Python that a figure names",
     "python -m": "each module is there: `test_every_command_exists`",
     "pip install": "keyturn comes from a registry there; the extras are there: `test_every_command_exists`",
     "pip freeze": "it is about somebody's environment",
