@@ -32,6 +32,9 @@ UNCOVERED_TTL_S: Final = 60.0
 ACTIVE_S, END_S = 240.0, 400.0
 """The faults are over after so many seconds, and the last look is at the end."""
 
+UNDER_WAY_S: Final = 0.2
+"""A check and the reads that follow it take so long where nothing hangs."""
+
 LATE_S: Final = 1.6
 """How much later than one interval a change may be seen: a table may begin to hang, and calls take time."""
 
@@ -278,6 +281,9 @@ class Places:
     def _require_fresh(self, site: Site, served: int, begun_s: float) -> None:
         """What a table has told is served one interval later, whatever the other tables do."""
         covers = site in self.sites[: self.tables]
+        if site.heads_s and 0 <= begun_s - site.heads_s[-1] < UNDER_WAY_S:
+            # A check that another caller has begun, for whatever place, may be under way.
+            return
         interval_s = INTERVAL_S * (2 if self.background else 1) + LATE_S
         for version, told_s in site.told_s.items():
             if not covers or begun_s < told_s + interval_s or version <= served:
