@@ -10,6 +10,7 @@ from keyturn.model.names import (
     ParameterId,
     Place,
     checked_secret_id,
+    is_parameter_key,
     is_secret_arn,
     name_in,
     parameter_id,
@@ -225,3 +226,21 @@ def test_what_is_no_path_is_told(asked: str) -> None:
     blank = "a character that no name has"
     assert (blank if " " in asked else "a path begins with a slash") == caught.value.detail
     assert asked.rstrip("/") == caught.value.secret_id
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("arn:aws:ssm:eu-west-1:111122223333:parameter/app/host", True),
+        ("arn:aws:ssm:eu-west-1:111122223333:parameter/flat", True),
+        ("arn:aws:ssm:eu-west-1:111122223333:parameter/app/host:3", False),
+        ("arn:aws:ssm:eu-west-1:111122223333:parameter/app//host", False),
+        ("arn:aws:s3:::bucket", False),
+        ("/app/host", False),
+        ("flat", False),
+        ("", False),
+    ],
+)
+def test_only_the_arn_of_a_parameter_is_its_key(key: str, expected: bool) -> None:  # noqa: FBT001 # a parameter of the test
+    """With no selector, and of a name that a parameter can have."""
+    assert expected is is_parameter_key(key)
