@@ -374,7 +374,7 @@ def _reporter(
 def _poller(checker: Checker, limits: Limits, clock: Clock) -> Poller:
     from keyturn.cache.background import Poller
 
-    poller = Poller(checker, limits.check_interval_s, clock)
+    poller = Poller(checker, limits, clock)
     for cache in checker.caches:
         cache.background = poller
     return poller

@@ -283,6 +283,32 @@ def test_callers_look_for_themselves_until_the_background_thread_has_been_round(
     assert ["two"] == got
 
 
+@pytest.mark.parametrize(("busy_s", "is_left"), [(120.0 + 29.9, True), (120.0 + 30.0, False)])
+def test_a_round_that_waits_for_what_hangs_is_not_one_of_a_process_that_stood_still(
+    world: World,
+    busy_s: float,
+    is_left: bool,  # noqa: FBT001 # a parameter of the test
+) -> None:
+    """A round may wait three times as long as a caller, however long that is, between two signs of life."""
+    limits = Limits(check_interval_s=60.0, refresh_wait_s=10.0)
+    peers = Peers(source=world.secrets, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    world.mark()
+    with SecretCache(background=True, limits=limits, peers=peers) as cache:
+        cache.get(NAME)
+        poller = parts_of(cache).poller
+        assert poller is not None
+        poller.go_round()
+        world.clock.advance(busy_s)
+        seen = list[bool]()
+
+        def look() -> None:
+            seen.append(poller.is_at_work())
+
+        world.table.fail = look
+        poller.go_round()
+    assert is_left is seen[0]
+
+
 @pytest.mark.parametrize("background", [True, False])
 def test_callers_leave_the_check_to_a_background_thread(world: World, *, background: bool) -> None:
     """While the thread is at work no caller asks the table, even at the end of a window."""

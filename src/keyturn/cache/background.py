@@ -7,6 +7,7 @@ import threading
 import weakref
 
 from keyturn.cache.checker import Checker
+from keyturn.cache.limits import Limits
 from keyturn.model.instant import Clock, Instant
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
@@ -16,16 +17,17 @@ log = logging.getLogger("keyturn")
 BEATS_MISSED_MAX = 2
 """After so many intervals without a sign of life the thread counts as stuck, and callers check inline."""
 
-WAITS_S = 3.0
-"""A round may wait so long for a table or a read that hangs, between two signs of life."""
+WAITS_MAX = 3
+"""So often a round may wait between two signs of life: for a table, for a read, and for a report."""
 
 
 class Poller:
     """Checks once per interval from its own daemon thread, until `stop` or until the cache is gone."""
 
-    def __init__(self, checker: Checker, interval_s: float, clock: Clock) -> None:
+    def __init__(self, checker: Checker, limits: Limits, clock: Clock) -> None:
         self._checker = weakref.ref(checker)
-        self._interval_s = interval_s
+        self._interval_s = limits.check_interval_s
+        self._waits_s = WAITS_MAX * limits.refresh_wait_s
         self._clock = clock
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self._lock = new_lock()
@@ -97,7 +99,7 @@ class Poller:
 
     def _go_on(self) -> bool:
         beat, now = self._beat, Instant.now(self._clock)
-        if beat is not None and beat.age_s(now) >= BEATS_MISSED_MAX * self._interval_s + WAITS_S:
+        if beat is not None and beat.age_s(now) >= BEATS_MISSED_MAX * self._interval_s + self._waits_s:
             self._has_stood_still = True
         self._beat = now
         return not self._stopping.is_set()
