@@ -244,10 +244,10 @@ def stalls(plan: Plan) -> Part:
     ]
     return Part(
         "Stalls of the event loop",
-        f"{plan.processes} processes: in each the longest time, of each phase, by which a task woke late "
-        "that sleeps 1 ms at a time, and the most CPU time that all threads of the process took between two "
-        f"of its wakes. {TASKS} tasks read every 2 ms meanwhile. Real boto3 clients against a stub on "
-        "127.0.0.1, and a server that accepts and never answers.",
+        f"In each of {plan.processes} processes one task sleeps 1 ms at a time, while {TASKS} tasks read "
+        "every 2 ms. For each phase, the first figure is the longest time by which that task woke late. The "
+        "second is the most CPU time that all threads of the process took between two of its wakes. Real "
+        "boto3 clients ask a stub on 127.0.0.1, and a server that accepts and never answers.",
         tuple(rows),
         tuple(
             ratio(f"CPU time, {phase}", median(one[1] for one in taken), "at most", 10, "ms")

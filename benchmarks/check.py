@@ -70,13 +70,12 @@ def measure(size: Size) -> Parts:
     requests = {held: wire(held) for held in HELD}
     part = Part(
         "A check",
-        "Real boto3 clients throughout. Requests and bytes (headers included) of a check that finds "
-        "nothing new, by what the process holds. The wait is that of the get that checks, against a "
-        "stub on 127.0.0.1 that answers at once. So it is the client's own time. The "
-        "network would add the same time to all three. Gets beside the poller: each timed by itself, "
-        "while the poller sleeps and while it "
-        f"checks every {POLL_INTERVAL_S:g} s with a rotation at every other check. Gets that fell into a "
-        "check, or into the GetSecretValue after a move, are also shown alone.",
+        "All clients are boto3's. The requests and bytes, headers included, are those of a check that finds "
+        "nothing new, by what the process holds. The wait is that of the `get` that checks, while a stub on "
+        "127.0.0.1 answers at once. So it is the client's own time, and a network would add the same to all "
+        "three. Beside the background thread each `get` is timed by itself, while the thread sleeps, and "
+        f"while it checks every {POLL_INTERVAL_S:g} s with a rotation before every other check. The gets "
+        "that fell into a check, or into the GetSecretValue after a move, are also shown alone.",
         (
             *(one for held, seen in requests.items() for one in wire_rows(held, seen)),
             *(row(name, "ms", taken) for name, taken in inline.items()),

@@ -139,10 +139,10 @@ def measure(size: Size) -> Parts:
     rows += [counted(f"modules loaded: {name}", "modules", len(one.modules)) for name, one in loaded.items()]
     part = Part(
         "Cold start, to the first secret",
-        f"{plan.processes} fresh processes of each kind in turn, from the first line of the program to the "
-        "secret, bytecode compiled before. Each makes its own client, and reads from a stub of "
-        "Secrets Manager on 127.0.0.1 that answers at once. INIT is the emulator's own figure for a "
-        "handler module that reads the secret when it is loaded.",
+        f"{plan.processes} fresh processes of each kind are started in turn, with compiled bytecode. The "
+        "time runs from the first line of the program to the secret. Each process makes its own client, and "
+        "reads from a stub of Secrets Manager on 127.0.0.1 that answers at once. INIT is the emulator's own "
+        "figure for a handler module that reads the secret when it is loaded.",
         tuple(rows),
         (*targets(started, ""), *(targets(inits, " INIT") if inits else ())),
         notes=(

@@ -156,10 +156,10 @@ def measure(_size: Size) -> Parts:
     ]
     part = Part(
         f"Cost against polling, both at {DEFAULT_INTERVAL_S:g} s",
-        "Calls counted on production code: SecretCache through the life of an environment in virtual time "
-        "(cold start, checks, hourly re-reads, a rotation a month), the listener and its sweep on moto. "
-        "List prices of us-east-1 in 2026. The listener's durations are assumed, several times what was "
-        "measured.",
+        "The calls are counted on the code that is shipped. SecretCache lives through a month of an "
+        "environment in virtual time: cold start, checks, a re-read each hour, one rotation. The listener "
+        "and its sweep run on moto. The prices are the list prices of us-east-1 in 2026. The listener's "
+        "durations are assumed to be several times what was measured.",
         tuple(rows),
         (
             ratio(

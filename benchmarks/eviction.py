@@ -51,9 +51,9 @@ def measure(_: Size) -> Parts:
     beside = {rate: max(found[rate, one] / lru[one] for one in EXPONENTS) for rate in RATES}
     part = Part(
         "Misses after evictions",
-        f"{GETS:,} gets of {SECRETS:,} secrets with `max_secrets={ROOM}` and a window of {WINDOW_S:g} s, by "
-        "Zipf's law with three exponents. Counted, beside a cache that forgets what was not used for the "
-        "longest time.",
+        f"A cache with `max_secrets={ROOM}` and a window of {WINDOW_S:g} s is asked {GETS:,} times for "
+        f"{SECRETS:,} secrets. How often each is asked for follows Zipf's law, with three exponents. Its "
+        "misses are counted beside those of an LRU cache of the same size.",
         (
             *(counted(f"LRU, Zipf {one:g}", "misses", number) for one, number in lru.items()),
             *(

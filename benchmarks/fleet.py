@@ -194,11 +194,11 @@ def measure(size: Size) -> Parts:
     by_default = [one for one in outcomes if one.interval_s == DEFAULT_INTERVAL_S]
     part = Part(
         "Fleets",
-        "SecretCache itself in virtual time, with the in-memory peers of keyturn.testing. Environments "
-        f"have one secret, and each is asked {REQUESTS_PER_INTERVAL} times per check interval at its own "
-        "moments. Then comes one rotation, whose marker is written at once. Beyond 6,000 reads of the "
-        "head, 3,000 of the marker or 10,000 GetSecretValue a second the peers throttle, as AWS does. "
-        "(Each of these is the busiest second.)",
+        "SecretCache itself runs in virtual time, with the in-memory services of keyturn.testing. Each "
+        f"environment holds one secret, and its code asks for it {REQUESTS_PER_INTERVAL} times per check "
+        "interval, at moments of its own. Then the secret rotates once, and its marker is written at once. "
+        "The services throttle, as AWS does, beyond 6,000 reads of the head, 3,000 reads of the marker or "
+        "10,000 GetSecretValue a second. A peak is the number of calls in the busiest second.",
         tuple(made for one in by_default for made in rows(one)) + held_rows(held),
         (
             ratio(
@@ -224,7 +224,7 @@ def measure(size: Size) -> Parts:
             + ". Beyond them calls are throttled, the known version is served, and the notice is later; no "
             "get fails. More copies of the head, a pace, or a longer check interval help there.",
             (
-                f"Of fleets above {RUN_MAX:,} environments a sample of as many is run, with as small a part "
+                f"Of a fleet above {RUN_MAX:,} environments, a sample of {RUN_MAX:,} is run, with its share "
                 "of the quotas. A marker is read only if a slot of the head moved more than once between "
                 f"two checks, {BATCH_MAX} a request."
             ),

@@ -48,9 +48,10 @@ def measure(size: Size) -> Parts:
     slowed = gets[DURING].p99_s / gets[WITHOUT].p99_s
     part = Part(
         "While something hangs",
-        "botocore's own clients, with the time-outs that keyturn gives them, on sockets of this machine. The "
-        f"longest read of {SECRETS} copies that are due when the hang begins, in {plan.seconds:g} s, and of "
-        f"a cold cache with `cold_wait_s={plan.cold_wait_s:g}`. A Lambda function with a time-out of "
+        "Clients of botocore, with the time-outs that keyturn gives them, ask servers on this machine that "
+        f"hang. A warm cache has {SECRETS} copies, all of which are due to be read again when the hang "
+        f"begins, and is asked for {plan.seconds:g} s. A cold cache has `cold_wait_s={plan.cold_wait_s:g}`. "
+        "The figures are the longest `get` of each. A Lambda function with a time-out of "
         f"{TIMEOUT_S:g} s is invoked once a second through an outage.",
         tuple(_rows(longest))
         + tuple(

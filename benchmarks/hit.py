@@ -167,10 +167,10 @@ def hits(plan: Plan, found: dict[str, Subject]) -> Part:
     rows = [row(name, "ns", taken) for name, taken in samples.items()]
     return Part(
         "A hit",
-        f"{plan.rounds} samples of 3 ms each, in turn. Every cache was filled by a boto3 client with the "
-        "same full answer (ResponseMetadata, headers) and is called as its documentation shows, at a TTL "
-        "that does not end. Powertools is its SecretsProvider; cachetools is `cached(TTLCache, "
-        "lock=Lock())`.",
+        f"{plan.rounds} samples of 3 ms are taken of each, in turn. A boto3 client has filled every cache "
+        "with the same full answer, with ResponseMetadata and headers. Each cache is called as its "
+        "documentation shows, with a TTL that does not end. Powertools is its SecretsProvider; cachetools is "
+        "`cached(TTLCache, lock=Lock())`.",
         tuple(rows),
         (
             ratio(
@@ -240,8 +240,8 @@ def threads(plan: Plan, found: dict[str, Subject]) -> Part:
     rows: list[Row] = [row(name, "x of one thread", taken) for name, taken in samples.items()]
     return Part(
         f"Hits from {THREADS} threads at once",
-        f"{plan.thread_rounds} samples, in turn: hits per second of {THREADS} threads together, over those "
-        "of one thread in the same sample.",
+        f"{plan.thread_rounds} samples are taken of each, in turn. The figure is the hits per second of "
+        f"{THREADS} threads together, divided by those of one thread in the same sample.",
         tuple(rows),
         (ratio("get keeps / floor keeps", paired(samples[GET], samples[FLOOR]), "at least", 0.9),),
     )

@@ -234,8 +234,9 @@ def measure(size: Size) -> Parts:
     part = Part(
         "Requests while an API key is replaced",
         f"A real HTTP server on 127.0.0.1 that takes one key at a time, {CALLERS} callers, and two new keys. "
-        "The first is AWSPENDING for half a second and then AWSCURRENT, the second is there at once and is "
-        "announced by nobody. The peer has no markers, and goes on with the first key until its TTL ends.",
+        "The first new key is AWSPENDING for half a second, and then AWSCURRENT. The second becomes "
+        "AWSCURRENT at once, and no marker tells of it. The peer reads no markers, and uses an old key until "
+        "its TTL ends.",
         tuple(rows),
         (
             ratio("requests that failed, all clients", sum(one.failed for one in ours), "at most", 0, ""),

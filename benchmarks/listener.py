@@ -75,8 +75,8 @@ def measure(size: Size) -> Parts:
     part = Part(
         "The listener",
         f"The shipped zip under Lambda's emulator. {plan.events} events against an embedded AWS (ministack), "
-        "each after a real put of a new version, one at a time as one environment takes them. Sweeps of an "
-        f"account of {plan.secrets:,} secrets against a stub on 127.0.0.1 that finds each at once.",
+        "each after a real put of a new version. One environment takes them one after the other. The sweeps "
+        f"ask a stub on 127.0.0.1 that has {plan.secrets:,} secrets and answers at once.",
         (*rows, *sweeps),
         (
             ratio(

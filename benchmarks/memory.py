@@ -82,10 +82,10 @@ def measure(size: Size) -> Parts:
     kib = {name: in_a_process(name, plan.secrets) / 1024 for name in HOLDERS}
     part = Part(
         "Memory per held secret",
-        f"{plan.secrets:,} secrets of {len(VALUE)} characters, each with its own names and ids, in a fresh "
-        "process for each cache: what "
-        "tracemalloc counts after they were read, less their own texts, divided by their number. The "
-        "answers are new objects, with ResponseMetadata and headers, as botocore's are.",
+        f"Each cache reads {plan.secrets:,} secrets of {len(VALUE)} characters in a fresh process. Each "
+        "secret has its own name and ids. The figure is what tracemalloc counts afterwards, without the "
+        "secrets' own texts, divided by the number of secrets. Each answer is a new object with "
+        "ResponseMetadata and headers, as botocore's answers are.",
         tuple(counted(name, "KiB", taken) for name, taken in kib.items()),
         (
             ratio("keyturn per secret", kib[KEYTURN], "at most", 2, "KiB"),

@@ -48,11 +48,12 @@ def measure(size: Size) -> Parts:
     dollars = share(HELD[-1], MOVES_PER_ROTATION)
     part = Part(
         "Scale",
-        "Checks by real boto3 clients on canned answers, with a head whose 44 slots are full: when nothing "
-        "moved, when another secret moves before each check, and when one of the secrets held has moved. "
-        "Fleets as below, a sample of the processes with their share of the quotas, which draws evenly. "
-        "That every process of the whole fleet may draw its copy, its moment of a check and its pause by "
-        "chance is counted beside it, as events alone.",
+        "Real boto3 clients make the checks and get prepared answers, with a head whose 44 slots are full. "
+        "Three cases are measured: no secret moves, another secret moves before each check, and one of the "
+        "secrets held has moved. The fleets are run as in the section before: a sample of the processes, "
+        "with its share of the quotas. The sample spreads its draws evenly, while each process of a whole "
+        "fleet draws its copy of the head, its moment of a check and its pause at random. So the calls of "
+        "the whole fleet are also counted with random draws, without running the caches.",
         (
             *(made for one in checks for made in rows(one)),
             *(

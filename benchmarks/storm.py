@@ -127,9 +127,10 @@ def measure(size: Size) -> Parts:
     storms = [storm(copies, SECONDS[size]) for copies in COPIES]
     part = Part(
         f"{RATE:g} rotations a second",
-        "The production recorder in virtual time: each rotation announces four steps, and has a native "
-        "event and three of CloudTrail's. From the move of AWSCURRENT until every copy of the head tells "
-        "of it, how long keyturn.announce takes, and what it raises.",
+        "The recorder of the listener runs in virtual time. Each rotation announces its four steps, and "
+        "causes one event of Secrets Manager and three of CloudTrail. The lag is the time from the move of "
+        "AWSCURRENT until every copy of the head tells of it. `announce` is how long one call of "
+        "keyturn.announce takes; what it raises is counted.",
         tuple(made for one in storms for made in rows(one)),
         (
             ratio("lag, p99", max(p99(one.lags_s) for one in storms), "at most", 1, "s"),

@@ -51,11 +51,11 @@ def measure(size: Size) -> Parts:
     note = f"{secrets:,} secrets that moved without an event"
     part = Part(
         "A sweep after lost events",
-        f"The listener's handler in a process of its own, {note}: one DescribeSecret each, eight at a time, "
-        f"and {WRITES_MAX} corrections a write; the least CPU of {SWEEPS} sweeps. A call's CPU is then put "
-        f"into virtual time for 10,000 secrets, stretched to the {SHARE:.3f} of a processor that "
-        f"{MEMORY_MIB} MB get, with {AWAY_S * 1000:g} ms for each call's way to AWS and back, and the settle "
-        "time.",
+        f"The listener's handler sweeps {note}, in a process of its own. It calls DescribeSecret once for "
+        f"each, eight at a time, and writes {WRITES_MAX} corrections at once. The figure is the least CPU "
+        f"time of {SWEEPS} sweeps. The time at {MEMORY_MIB} MB is computed for 10,000 secrets: a function of "
+        f"that size gets {SHARE:.3f} of a processor, each call takes {AWAY_S * 1000:g} ms to AWS and back, "
+        "and the settle time is added.",
         (
             counted("CPU of the sweep", "s", one.cpu_s, note),
             counted("CPU of a call", "ms", 1000 * one.cpu_s / calls(secrets), note),

@@ -64,9 +64,10 @@ def measure(size: Size) -> Parts:
     attack = attacked(plan.seconds)
     part = Part(
         "Verifying with a key that rotates",
-        f"HMAC-SHA256 of {len(BODY)} bytes. {plan.rounds} samples each, in turn. Then {FORGERS} threads send "
-        f"forged messages without a pause for {plan.seconds:g} s, beside {VERIFIERS} that verify messages of "
-        f"the true signer; Secrets Manager answers after {ANSWER_S * 1000:g} ms.",
+        f"Messages of {len(BODY)} bytes are signed by HMAC-SHA256. {plan.rounds} samples of each way are "
+        f"taken in turn. Then {FORGERS} threads verify forged messages without a pause for {plan.seconds:g} "
+        f"s, beside {VERIFIERS} threads that verify messages of the true signer. Secrets Manager answers "
+        f"after {ANSWER_S * 1000:g} ms.",
         (
             *(row(name, "ns", samples) for name, samples in taken.items()),
             counted("forged messages refused", "messages", attack.forged[False]),
