@@ -100,13 +100,18 @@ def marker_key(resource: str) -> str:
     return resource if resource.endswith("*") else resource[:-SUFFIX_LENGTH]
 
 
+def is_of_template(named: str) -> bool:
+    """Return whether this is nothing but a reference to a template's parameter: `${Name}`."""
+    return _OF_TEMPLATE.fullmatch(named) is not None
+
+
 def parameter_resource(named: str, place: Place) -> str:
     """Return a parameter's resource.
 
     It has one slash after `parameter`, with or without a slash in the name. `${Name}` stands for a path, with
     its slash, that a template's parameter has.
     """
-    if _OF_TEMPLATE.fullmatch(named):
+    if is_of_template(named):
         return place.arn("ssm", f"parameter{named}", named)
     arn = _parsed(named)
     if arn is not None and (arn.service != "ssm" or not arn.resource.startswith("parameter/")):

@@ -28,6 +28,7 @@ from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
     PUBLIC_PREFIX,
     Place,
+    is_of_template,
     key_alias,
     key_arn,
     marker_key,
@@ -49,7 +50,6 @@ ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 """What a client needs on the key of a table to read items, and to write them (DynamoDB's developer guide)."""
 
 _ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}|\$\{\w+\}", re.ASCII)
-_OF_TEMPLATE: Final = re.compile(r"\$\{\w+\}", re.ASCII)
 
 HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
 """The keys of the head and of its copies."""
@@ -182,7 +182,7 @@ def _readers(
     if not accounts and organization is None:
         raise ConfigurationError("a table's policy would allow nobody: name an account or an organization")
     for account in accounts:
-        if not _OF_TEMPLATE.fullmatch(account):
+        if not is_of_template(account):
             Place(account=account or "none")
     if accounts:
         yield "Accounts", unique(accounts), {}
