@@ -17,6 +17,7 @@ from keyturn.errors import UnavailableError
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import World
 from tests.cli.test_doctor import REGION, Clinic
+from tests.partitions import SOVEREIGN_CLOUD
 
 PUBLIC = "52.94.5.100"
 SECRETS, TABLES = (f"{service}.{REGION}.amazonaws.com" for service in ("secretsmanager", "dynamodb"))
@@ -112,7 +113,9 @@ def test_the_command_looks_at_the_real_network(world: World) -> None:
         ("us-gov-west-1", "FIPS", "secretsmanager-fips.us-gov-west-1.amazonaws.com"),
         ("cn-north-1", "", "secretsmanager.cn-north-1.amazonaws.com.cn"),
         ("cn-north-1", "DUALSTACK", "secretsmanager.cn-north-1.api.amazonwebservices.com.cn"),
-        ("eusc-de-east-1", "", "secretsmanager.eusc-de-east-1.amazonaws.eu"),
+        pytest.param(
+            "eusc-de-east-1", "", "secretsmanager.eusc-de-east-1.amazonaws.eu", marks=SOVEREIGN_CLOUD
+        ),
     ],
 )
 def test_keyturns_clients_follow_the_switches_of_the_sdk(

@@ -12,6 +12,7 @@ from keyturn.cli.root import root
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import Statement, document
+from tests.partitions import SOVEREIGN_CLOUD
 
 PLACE = Place("eu-west-1", "111122223333")
 WHERE = ("--region", "eu-west-1", "--account", "111122223333")
@@ -142,7 +143,11 @@ def test_for_a_template_everything_is_where_the_stack_is() -> None:
 
 @pytest.mark.parametrize(
     ("region", "partition"),
-    [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],
+    [
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        pytest.param("eusc-de-east-1", "aws-eusc", marks=SOVEREIGN_CLOUD),
+    ],
 )
 def test_the_partition_follows_the_region(region: str, partition: str) -> None:
     """China, GovCloud and the European Sovereign Cloud have ARNs of their own."""

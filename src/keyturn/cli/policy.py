@@ -354,7 +354,8 @@ def _partition(region: str) -> str:
         if region in mapping(one.get("regions")) and not region.endswith("-global"):
             return str(one.get("id"))
     raise ConfigurationError(
-        f"{region!r} is no Region that this botocore knows: correct it, or name all by ARNs"
+        f"{region!r} is no Region that this botocore knows: correct it, install a newer botocore, or "
+        "name all by ARNs"
     )
 
 
