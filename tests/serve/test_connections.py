@@ -215,6 +215,22 @@ def test_those_whose_time_is_over_leave_a_few_at_a_time() -> None:
     assert guests[-1].has_left
 
 
+@pytest.mark.parametrize("target", ["/ping", "/ready", "/openapi.json"])
+def test_nothing_follows_an_answer_that_needs_no_token(target: str) -> None:
+    """Else thousands of such requests in a row on each connection would keep callers waiting."""
+
+    async def story(line: Line) -> Wire:
+        wire = line.connect()
+        await wire.send(request(target, token="") * 3)
+        return wire
+
+    wire = on_a_line(story)
+    assert wire.ended()
+    assert 1 == wire.answers.count(b"HTTP/1.1 ")
+    assert 200 == status(wire.answers)
+    assert b"\r\nconnection: close\r\n" in wire.answers
+
+
 @pytest.mark.parametrize("second", [request(TARGET), request("/ping", token=""), request("/nothing")])
 def test_requests_may_follow_at_once(second: bytes) -> None:
     """Two requests in one piece get two answers, in order."""
