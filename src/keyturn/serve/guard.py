@@ -32,7 +32,14 @@ It fits the longest id, three times as long with percent-encoding, and a session
 
 _TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADERS)
 _SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
-_PROXY_HEADERS: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
+_PROXY_HEADERS: Final = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-real-ip", b"x-forwarded", b"x-original-forwarded-for"),
+        # What proxies of clouds and content networks call the address of their client.
+        *(b"cf-connecting-ip", b"fastly-client-ip", b"true-client-ip", b"x-client-ip"),
+        *(b"x-cluster-client-ip", b"x-envoy-external-address"),
+    }
+)
 _PROXY_PREFIX: Final = b"x-forwarded-"
 
 _LOOPBACK: Final = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
