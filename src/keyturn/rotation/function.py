@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
@@ -29,6 +29,8 @@ from keyturn.runtime.quotes import without_values
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_T = TypeVar("_T")
 
 Stages = Mapping[str, frozenset[str]]
 """Version id -> its staging labels, from DescribeSecret."""
@@ -155,7 +157,9 @@ class RotationFunction:
     def _renewed(self, strategy: Strategy, current: SecretVersion) -> str:
         """Return the text of the new version. Raises `RotationStepError` if the strategy made no text."""
         password = self._new_password()
-        text: object = without_frames(lambda: strategy.renew(current, password), password)
+        text: object = _without_values(
+            [current], lambda: without_frames(lambda: strategy.renew(current, password), password)
+        )
         if isinstance(text, str) and text:
             return text
         # botocore would quote it, with the password in it.
@@ -172,7 +176,7 @@ class RotationFunction:
             current.name,
             token,
             frozenset({AWSPENDING}),
-            string=issuer.issue(current, token),
+            string=_without_values([current], lambda: issuer.issue(current, token)),
         )
         try:
             without_frames(lambda: self._put(secret_id, token, made.text()))
@@ -222,7 +226,7 @@ class RotationFunction:
                 decision = Decision(is_due=False, why="a label has moved meanwhile")
             else:
                 older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
-                strategy.retire([known], chain([other], older))
+                _without_values([known, other], lambda: strategy.retire([known], chain([other], older)))
                 self._set_again(secret_id, known)
         say(retirement, secret_id, decision)
         return {"retired": decision.is_due, "why": decision.why}
@@ -267,10 +271,10 @@ def _must_be_due(step: str, secret_id: str, token: str, stages: Stages) -> None:
     raise RotationStepError(f"secret {secret_id!r}: version {token!r} is not {AWSPENDING}")
 
 
-def _without_values(versions: Sequence[SecretVersion], call: Callable[[], None]) -> None:
-    """Call it. Its errors may have the text of a server, which may quote a password."""
+def _without_values(versions: Sequence[SecretVersion], call: Callable[[], _T]) -> _T:
+    """Return what `call` returns. Its errors may have the text of a server, which may quote a password."""
     try:
-        call()
+        return call()
     except Exception as error:
         without_values(error, chain.from_iterable(map(values_of, versions)))
         raise

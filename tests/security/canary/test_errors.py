@@ -210,6 +210,17 @@ class Quoting:
         self.set(pending)
 
 
+class QuotingIssuer(Quoting):
+    """The same, of a kind whose API makes the value."""
+
+    def issue(self, current: SecretVersion, _token: str) -> str:
+        raise TimeoutError(f"no answer to {current.text()}")
+
+    def retire(self, _known: object, _others: object) -> None: ...
+
+    def withdraw(self, _made: object, _stored: object) -> None: ...
+
+
 class Stub:
     """A client of Secrets Manager in the middle of a rotation, as far as a rotation function uses it."""
 
@@ -334,6 +345,9 @@ PLACES: Mapping[str, Place] = {
     "a rotation function, setSecret": Place("TimeoutError", lambda _: rotate("setSecret")),
     "a rotation function whose new value is no text": Place(
         "RotationStepError", lambda _: rotate("createSecret", denied=True, strategy=Quoting)
+    ),
+    "a rotation function, createSecret, which quotes": Place(
+        "TimeoutError", lambda _: rotate("createSecret", denied=True, strategy=QuotingIssuer)
     ),
     "a rotation function, setSecret, which quotes": Place(
         "TimeoutError", lambda _: rotate("setSecret", strategy=Quoting)
