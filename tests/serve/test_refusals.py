@@ -70,7 +70,12 @@ def test_without_the_token_nobody_is_let_in(endpoint: Endpoint, headers: dict[st
 
 @pytest.mark.parametrize("target", [BY_QUERY, BY_PATH, "/openapi.json"])
 @pytest.mark.parametrize(
-    "header", ["X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP"]
+    "header",
+    [
+        *("X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP"),
+        *("X-Forwarded", "X-Original-Forwarded-For", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+        *("Fastly-Client-IP", "X-Cluster-Client-Ip", "X-Envoy-External-Address"),
+    ],
 )
 def test_a_forwarded_request_is_refused(endpoint: Endpoint, target: str, header: str) -> None:
     """Headers of proxies tell of one: refused even with the token."""

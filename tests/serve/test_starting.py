@@ -33,6 +33,21 @@ def test_only_this_host_can_reach_it() -> None:
             one.close()
 
 
+def test_no_connection_brings_much_at_once() -> None:
+    """Of each the system holds 16 KiB: what thousands send in a row does not fill the memory."""
+    bound = loopback_sockets(0)
+    try:
+        with socket.create_connection(bound[0].getsockname()) as client:
+            accepted, _ = bound[0].accept()
+            with accepted:
+                assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 16 * 1024
+                client.settimeout(0)
+                assert client.send(b"x" * 4_000_000) < 4_000_000
+    finally:
+        for one in bound:
+            one.close()
+
+
 def test_answers_are_sent_at_once() -> None:
     """The sockets say that they are TCP's: else asyncio leaves Nagle's algorithm on, 40 ms each."""
     bound = loopback_sockets(0)

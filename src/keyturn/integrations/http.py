@@ -11,10 +11,12 @@ the last response, as without keyturn. The key leaves this process only in reque
 from __future__ import annotations
 
 import re
+import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -24,7 +26,10 @@ from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatEr
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
 from keyturn.model.fields import Fault
+from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.frames import without_locals
+from keyturn.runtime.quotes import without_values
 
 if TYPE_CHECKING:
     from keyturn.aio.client import AsyncSecretCache
@@ -192,7 +197,9 @@ class Key:
                 drop(refused)
             raise
         # Each version was refused lately, so none was tried. The caller gets the server's own answer.
-        return request(self._login.current())
+        version = self._login.current()
+        with _Quoteless(version):
+            return request(version)
 
     async def asend(
         self,
@@ -218,7 +225,9 @@ class Key:
             for refused in tries.left():
                 await drop(refused)
             raise
-        return await request(await self._login.async_current())
+        version = await self._login.async_current()
+        with _Quoteless(version):
+            return await request(version)
 
 
 def position(file: object) -> int | None:
@@ -228,6 +237,23 @@ def position(file: object) -> int | None:
         return None
     stands_at: int = tell()
     return stands_at
+
+
+class _Quoteless:
+    """`with _Quoteless(version): …`: errors lose their locals and what they quote, as in a login."""
+
+    def __init__(self, version: SecretVersion) -> None:
+        self._version = version
+
+    def __enter__(self) -> None:
+        self._around = sys.exception()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            without_locals(error, self._around)
+            without_values(error, values_of(self._version), self._around)
 
 
 class _RefusedError(Exception):

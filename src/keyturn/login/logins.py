@@ -24,9 +24,11 @@ from keyturn.login.refusals import is_about_another_login
 from keyturn.login.turns import SLICE_S, Queued, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
 from keyturn.model.instant import Clock, Instant
+from keyturn.model.values import values_of
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.frames import without_locals
 from keyturn.runtime.logs import about
+from keyturn.runtime.quotes import without_values
 
 __all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
@@ -104,6 +106,9 @@ class Attempt:
             else:
                 self._login.turns.unanswered(self._turn)
         finally:
+            if error is not None:
+                # A server may quote the password in what it says. The error has been judged by its own words.
+                without_values(error, values_of(self.version))
             self._turn.end()
         self._login.deliver()
         return self.refusal is not None

@@ -126,7 +126,7 @@ class ApiKeys:
     def test(self, pending: SecretVersion) -> None:
         """Use the key. Raise `RotationStepError` if the API refuses it, or says that it has another id."""
         key = self._key(pending)
-        told = without_frames(lambda: self._api.test(key.value))
+        told = without_frames(lambda: self._api.test(key.value), key.value)
         if told is None:
             raise RotationStepError(f"secret {pending.secret_id!r}: the API refuses the key of AWSPENDING")
         if told != key.id:
@@ -136,13 +136,13 @@ class ApiKeys:
 
     def _is_known(self, key: IssuedKey) -> bool:
         """Return True if the API says that the value is the key of this id."""
-        return without_frames(lambda: self._api.test(key.value)) == key.id
+        return without_frames(lambda: self._api.test(key.value), key.value) == key.id
 
     def _revoke(self, key: IssuedKey) -> Exception | None:
         """Revoke a key if it still works. Return the error if that fails."""
         try:
             if self._is_known(key):
-                without_frames(lambda: self._api.revoke(key.id))
+                without_frames(lambda: self._api.revoke(key.id), key.value)
         except Exception as error:  # noqa: BLE001 # raised once the other keys are revoked
             return error
         return None

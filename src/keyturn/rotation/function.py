@@ -8,25 +8,29 @@ none of their logins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.aws.unseen import unseen
 from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.model.values import values_of
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, Announcements, parsed
 from keyturn.rotation.issuing import Issuer, retire, unlabelled, withdraw
 from keyturn.rotation.retirement import RETIRE, Decision, Retirement, Retires, decision_of, say
 from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
 from keyturn.runtime.process import Once
+from keyturn.runtime.quotes import without_values
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_T = TypeVar("_T")
 
 Stages = Mapping[str, frozenset[str]]
 """Version id -> its staging labels, from DescribeSecret."""
@@ -128,9 +132,11 @@ class RotationFunction:
                 known = [self._read(secret_id, AWSCURRENT)]
                 with suppress(SecretError):
                     known.append(self._read(secret_id, AWSPREVIOUS))
-                self._strategy.set(self._read(secret_id, AWSPENDING, token), known)
+                pending = self._read(secret_id, AWSPENDING, token)
+                _without_values([pending, *known], lambda: self._strategy.set(pending, known))
             case "testSecret":
-                self._strategy.test(self._read(secret_id, AWSPENDING, token))
+                pending = self._read(secret_id, AWSPENDING, token)
+                _without_values([pending], lambda: self._strategy.test(pending))
             case "finishSecret":
                 self._finish(secret_id, token, stages)
             case _:
@@ -146,7 +152,18 @@ class RotationFunction:
         if isinstance(strategy, Issuer):
             self._issue(strategy, current, token)
         else:
-            without_frames(lambda: self._put(secret_id, token, strategy.renew(current, self._new_password())))
+            without_frames(lambda: self._put(secret_id, token, self._renewed(strategy, current)))
+
+    def _renewed(self, strategy: Strategy, current: SecretVersion) -> str:
+        """Return the text of the new version. Raises `RotationStepError` if the strategy made no text."""
+        password = self._new_password()
+        text: object = _without_values(
+            [current], lambda: without_frames(lambda: strategy.renew(current, password), password)
+        )
+        if isinstance(text, str) and text:
+            return text
+        # botocore would quote it, with the password in it.
+        raise RotationStepError(f"secret {current.secret_id!r}: renew() returned something that is no text")
 
     def _issue(self, issuer: Issuer, current: SecretVersion, token: str) -> None:
         """Store what the issuer makes, unless another try of this step was faster."""
@@ -159,7 +176,7 @@ class RotationFunction:
             current.name,
             token,
             frozenset({AWSPENDING}),
-            string=issuer.issue(current, token),
+            string=_without_values([current], lambda: issuer.issue(current, token)),
         )
         try:
             without_frames(lambda: self._put(secret_id, token, made.text()))
@@ -209,7 +226,7 @@ class RotationFunction:
                 decision = Decision(is_due=False, why="a label has moved meanwhile")
             else:
                 older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
-                strategy.retire([known], chain([other], older))
+                _without_values([known, other], lambda: strategy.retire([known], chain([other], older)))
                 self._set_again(secret_id, known)
         say(retirement, secret_id, decision)
         return {"retired": decision.is_due, "why": decision.why}
@@ -252,6 +269,15 @@ def _must_be_due(step: str, secret_id: str, token: str, stages: Stages) -> None:
     if token in (current, pending) or (step == "createSecret" and token not in stages and is_free):
         return
     raise RotationStepError(f"secret {secret_id!r}: version {token!r} is not {AWSPENDING}")
+
+
+def _without_values(versions: Sequence[SecretVersion], call: Callable[[], _T]) -> _T:
+    """Return what `call` returns. Its errors may have the text of a server, which may quote a password."""
+    try:
+        return call()
+    except Exception as error:
+        without_values(error, chain.from_iterable(map(values_of, versions)))
+        raise
 
 
 def _labelled(stages: Stages, label: str) -> str | None:

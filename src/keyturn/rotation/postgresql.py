@@ -182,7 +182,7 @@ class _Server:
     def log_in(self, account: Account, place: Place) -> psycopg.Connection | None:
         """Return a connection, or None if the server refuses the credentials."""
         try:
-            return without_frames(lambda: self._connect(account, place))
+            return without_frames(lambda: self._connect(account, place), account.password)
         except psycopg.OperationalError as error:
             if is_refused(error):
                 return None
@@ -198,7 +198,7 @@ class _Server:
     def must_accept(self, account: Account) -> None:
         """Log in at the account's own place and run a query. Raises psycopg's error if that fails."""
         place = self.places.of(account)
-        with without_frames(lambda: self._connect(account, place)) as connection:
+        with without_frames(lambda: self._connect(account, place), account.password) as connection:
             connection.execute("SELECT 1")
 
     def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
@@ -208,7 +208,7 @@ class _Server:
 
     def alter(self, connection: psycopg.Connection, account: Account) -> None:
         """Give the account's user its password."""
-        without_frames(lambda: connection.execute(self._altering(connection, account)))
+        without_frames(lambda: connection.execute(self._altering(connection, account)), account.password)
 
     @contextmanager
     def _session(self, connection: psycopg.Connection) -> Iterator[Master]:

@@ -19,6 +19,7 @@ from keyturn.errors import KeyturnError, SecretError, SecretFormatError
 from keyturn.integrations.arguments import login_fields
 from keyturn.model.fields import LOGIN, Value
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.quotes import without_values
 
 CLONE: Final = "_clone"
 
@@ -237,10 +238,10 @@ def with_fields(current: SecretVersion, **changed: str) -> str:
     return json.dumps({**document, **changed} if isinstance(document, dict) else changed)
 
 
-def without_frames(call: Callable[[], _T]) -> _T:
+def without_frames(call: Callable[[], _T], *values: str) -> _T:
     """Return what `call` returns. Its errors lose the frames of drivers, whose variables hold values.
 
-    keyturn's own errors keep theirs.
+    Where they quote one of `values`, that is replaced. keyturn's own errors keep their frames.
     """
     try:
         return call()
@@ -253,6 +254,9 @@ def without_frames(call: Callable[[], _T]) -> _T:
         kept: object = getattr(failure, "pgconn", None)
         if type(kept).__name__ == "FinishedPGconn":
             vars(kept).update(password=b"", info=[])
+    without_values(failure, values)
+    # The traceback has this frame.
+    del values
     raise failure
 
 

@@ -11,7 +11,7 @@ import functools
 import gc
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -28,14 +28,20 @@ def without_locals(error: BaseException, around: BaseException | None = None) ->
     Frames that still run keep theirs: those of the callers, and of other threads. `around` is the error that
     was being handled when the call began; it is the caller's own, and is left alone.
     """
+    for one in chain_of(error, around):
+        _clear(one.__traceback__)
+        _drop_attributes(one)
+
+
+def chain_of(error: BaseException, around: BaseException | None = None) -> Iterator[BaseException]:
+    """Yield the error and all that it came from, each once. `around` and what only that came from are not."""
     seen, chain = {id(around)}, [error]
     while chain:
         one = chain.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
-        _clear(one.__traceback__)
-        _drop_attributes(one)
+        yield one
         chain += [link for link in (one.__cause__, one.__context__) if link is not None]
         if isinstance(one, BaseExceptionGroup):
             chain += one.exceptions

@@ -42,7 +42,7 @@ OPERATIONS: Final = (
 
 def make_app(reader: Reader, is_ready: Callable[[], bool] = lambda: True) -> Starlette:
     """Return the application. It checks no token, so it must run behind a `Guard`."""
-    described = document(OPERATIONS)
+    described = JSONResponse(document(OPERATIONS)).body
 
     async def ping(_request: Request) -> Response:
         return PlainTextResponse("healthy")
@@ -51,7 +51,7 @@ def make_app(reader: Reader, is_ready: Callable[[], bool] = lambda: True) -> Sta
         return PlainTextResponse("ready") if is_ready() else PlainTextResponse("not ready", 503)
 
     async def openapi(_request: Request) -> Response:
-        return JSONResponse(described)
+        return Response(described, media_type="application/json")
 
     async def secret(request: Request) -> Response:
         asked = parsed(SecretQuery, request)

@@ -32,7 +32,14 @@ It fits the longest id, three times as long with percent-encoding, and a session
 
 _TOKEN_HEADERS: Final = frozenset(name.lower().encode("ascii") for name in HEADERS)
 _SIZE_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
-_PROXY_HEADERS: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
+_PROXY_HEADERS: Final = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-real-ip", b"x-forwarded", b"x-original-forwarded-for"),
+        # What proxies of clouds and content networks call the address of their client.
+        *(b"cf-connecting-ip", b"fastly-client-ip", b"true-client-ip", b"x-client-ip"),
+        *(b"x-cluster-client-ip", b"x-envoy-external-address"),
+    }
+)
 _PROXY_PREFIX: Final = b"x-forwarded-"
 
 _LOOPBACK: Final = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -87,7 +94,8 @@ class Guard:
             connection.begin(has_token=has_token)
         try:
             if refusal is None:
-                await self._app(scope, receive, _logging(send, scope["path"]))
+                passed = _logging(send, scope["path"])
+                await self._app(scope, receive, passed if has_token else _closing(passed))
             else:
                 log.warning("%s: %d %s", route_of(scope["path"]), refusal.status, refusal.words)
                 await refusal.response()(scope, receive, send)
@@ -143,6 +151,21 @@ def route_of(path: str) -> str:
     if path.startswith(AGENT_PREFIX):
         return f"{AGENT_PREFIX}..."
     return next((route for route in known if path.rstrip("/") == route), "no route")
+
+
+def _closing(send: Send) -> Send:
+    """Return `send`, wrapped to close the connection after the answer.
+
+    Whoever has no token could else keep the event loop at work by thousands of requests in a row on each
+    connection, and callers would wait for seconds.
+    """
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing
 
 
 def _logging(send: Send, path: str) -> Send:

@@ -22,6 +22,13 @@ A caller that finds no room there tries again after a second.
 ACCEPTED_MAX: Final = 128
 """The number of connections that asyncio accepts in a row on one socket, at most."""
 
+RECEIVED_MAX: Final = 8 * 1024
+"""The number of bytes of a connection that wait in the system to be read; Linux doubles it.
+
+Few requests are larger, and a larger one comes in parts. What thousands of connections send at once must not
+fill the memory.
+"""
+
 _PORT_ATTEMPTS: Final = 20
 """How many free ports of 127.0.0.1 are tried until one is free on ::1, too."""
 
@@ -79,6 +86,8 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
         # ACK.
         made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections have the same. asyncio would take up to 256 KiB from each at a time.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_MAX)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from keyturn.errors import KeyMismatchError
+from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
+from keyturn.runtime.quotes import without_values
 
 _T = TypeVar("_T")
 
@@ -53,6 +55,7 @@ class Trial(Generic[_T]):
         except BaseException as error:
             # Below this block are the frames of a library that verifies, which hold the key.
             without_locals(error, around)
+            without_values(error, values_of(version), around)
             if not (isinstance(error, Exception) and isinstance(error, self._mismatch)):
                 raise
             self._error = self._error or error

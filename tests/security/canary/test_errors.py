@@ -197,6 +197,30 @@ class Strategy:
     def test(self, pending: SecretVersion) -> None: ...
 
 
+class Quoting:
+    """A strategy whose database says what it was told, and that makes a value of the wrong type."""
+
+    def renew(self, _current: SecretVersion, password: str) -> str:
+        return {"password": password}  # type: ignore[return-value] # a mistake
+
+    def set(self, pending: SecretVersion, _known: object = None) -> None:
+        raise TimeoutError(f"no answer to {pending.text()}")
+
+    def test(self, pending: SecretVersion) -> None:
+        self.set(pending)
+
+
+class QuotingIssuer(Quoting):
+    """The same, of a kind whose API makes the value."""
+
+    def issue(self, current: SecretVersion, _token: str) -> str:
+        raise TimeoutError(f"no answer to {current.text()}")
+
+    def retire(self, _known: object, _others: object) -> None: ...
+
+    def withdraw(self, _made: object, _stored: object) -> None: ...
+
+
 class Stub:
     """A client of Secrets Manager in the middle of a rotation, as far as a rotation function uses it."""
 
@@ -218,12 +242,13 @@ class Stub:
         return {"RandomPassword": CANARY}
 
     def put_secret_value(self, **request: object) -> Mapping[str, object]:
-        raise PermissionError("not allowed" if request else "")
+        text = request.pop("SecretString")
+        raise PermissionError("not allowed" if isinstance(text, str) else f"{text} is no text")
 
 
-def rotate(step: str, *, denied: bool = False) -> None:
+def rotate(step: str, *, denied: bool = False, strategy: type[Strategy | Quoting] = Strategy) -> None:
     """A step of a rotation that fails."""
-    function = RotationFunction(Strategy(), Stub(denied=denied), announce=lambda *_, **__: None)
+    function = RotationFunction(strategy(), Stub(denied=denied), announce=lambda *_, **__: None)
     function({"Step": step, "SecretId": NAME, "ClientRequestToken": "v2"})
 
 
@@ -318,6 +343,18 @@ PLACES: Mapping[str, Place] = {
         "PermissionError", lambda _: rotate("createSecret", denied=True)
     ),
     "a rotation function, setSecret": Place("TimeoutError", lambda _: rotate("setSecret")),
+    "a rotation function whose new value is no text": Place(
+        "RotationStepError", lambda _: rotate("createSecret", denied=True, strategy=Quoting)
+    ),
+    "a rotation function, createSecret, which quotes": Place(
+        "TimeoutError", lambda _: rotate("createSecret", denied=True, strategy=QuotingIssuer)
+    ),
+    "a rotation function, setSecret, which quotes": Place(
+        "TimeoutError", lambda _: rotate("setSecret", strategy=Quoting)
+    ),
+    "a rotation function, testSecret, which quotes": Place(
+        "TimeoutError", lambda _: rotate("testSecret", strategy=Quoting)
+    ),
 }
 
 

@@ -127,7 +127,7 @@ class Server:
     def log_in(self, account: Account, place: Place) -> pymysql.Connection[Cursor] | None:
         """Return a connection, or None if the server refuses the credentials."""
         try:
-            return without_frames(lambda: self._connect(account, place, None))
+            return without_frames(lambda: self._connect(account, place, None), account.password)
         except pymysql.MySQLError as error:
             if is_refused(error):
                 return None
@@ -143,7 +143,8 @@ class Server:
     def must_accept(self, account: Account) -> None:
         """Log in at the account's own place and run a query. Raises PyMySQL's error if that fails."""
         place = self.places.of(account)
-        with without_frames(lambda: self._connect(account, place, account.dbname)) as connection:
+        connecting = without_frames(lambda: self._connect(account, place, account.dbname), account.password)
+        with connecting as connection:
             Session(connection).run("SELECT 1")
 
     def _connect(self, account: Account, place: Place, database: str | None) -> pymysql.Connection[Cursor]:
