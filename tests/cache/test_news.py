@@ -6,7 +6,7 @@ import pytest
 
 from keyturn.cache.news import EVERYTHING, NOTHING, Keys, News, news_since, told
 from keyturn.model.markers import Head, Marker, Slot
-from keyturn.model.slots import Change, entries, key_hash, moved, packed, slot_of, unpacked
+from keyturn.model.slots import Change, Entry, entries, key_hash, moved, packed, slot_of, unpacked
 
 KEY = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"
 BEFORE = Marker(KEY, KEY + "-AbCdEf", {"AWSCURRENT": "v1", "AWSPENDING": "v2"}, epoch="e1", sequence=3)
@@ -42,6 +42,23 @@ def test_two_changes_of_a_slot_are_not_taken_for_one() -> None:
     assert ((), frozenset({SLOT})) == (news.entries, news.slots)
     other = next(name for name in map(str, range(9)) if slot_of(key_hash(name), SLOTS) != SLOT)
     assert [KEY] == list(Keys([KEY, other]).doubted(news))
+
+
+def test_the_news_of_what_is_not_held_hides_no_other() -> None:
+    """Each write may be about secrets of other processes."""
+    other = next(name for name in map(str, range(9)) if slot_of(key_hash(name), SLOTS) > SLOT)
+    before, written = (one._replace(key=other, arn=other + "-AbCdEf") for one in (BEFORE, AFTER))
+    news = news_since(HEAD, after(HEAD, (BEFORE, AFTER), (before, written)))
+    assert [key_hash(KEY), key_hash(other)] == [entry.key for entry in news.entries]
+    assert [(other, written)] == list(told(news, Keys([other]), {other: before}))
+
+
+def test_an_entry_that_was_replaced_without_a_step_tells_nothing() -> None:
+    """No writer does that: only the markers of that slot are read."""
+    seen = after(HEAD, (BEFORE, AFTER))
+    other = packed(AFTER, AFTER._replace(sequence=5), 7)
+    slots = tuple(slot._replace(entry=other) if at == SLOT else slot for at, slot in enumerate(seen.slots))
+    assert News(slots=frozenset({SLOT}), size=SLOTS) == news_since(seen, seen._replace(slots=slots))
 
 
 def test_a_head_that_did_not_move_is_no_news() -> None:
@@ -158,7 +175,8 @@ def test_what_does_not_fit_into_an_entry_is_read(written: Marker) -> None:
     """The entry is short and names the key alone."""
     entry = unpacked(packed(BEFORE, written, 9))
     assert entry is not None
-    assert (9, key_hash(KEY), None) == entry
+    assert Entry(9, key_hash(KEY), None) == entry
+    assert [(KEY, None)] == list(told(News(entries=(entry,)), Keys([KEY]), {KEY: BEFORE}))
 
 
 @pytest.mark.parametrize("cut", range(len(packed(BEFORE, AFTER, 1))))
@@ -181,3 +199,16 @@ def test_keys_are_found_by_their_hashes() -> None:
     found = [keys.find(key_hash(name)) for name in names]
     assert [*[None] * 100, *names[100:]] == found
     assert 400 == len(keys)
+
+
+def test_what_is_held_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that takes one more secret does not hash the thousand that it holds."""
+    hashed = list[str]()
+
+    def counted(key: str) -> bytes:
+        hashed.append(key)
+        return key_hash(key)
+
+    monkeypatch.setattr("keyturn.cache.news.key_hash", counted)
+    Keys(["a", "b", "c"], Keys(["a", "b"]))
+    assert ["a", "b", "c"] == hashed

@@ -40,7 +40,7 @@ def news_since(seen: Head | None, head: Head) -> News:
         return NOTHING
     moved = [at for at, slot in enumerate(head.slots) if slot != seen.slots[at]]
     steps = [head.slots[at].total - seen.slots[at].total for at in moved]
-    if min(steps, default=0) < 0 or sum(steps) != head.counter - seen.counter:
+    if sum(steps) != head.counter - seen.counter or min(steps) < 0:
         return EVERYTHING
     entries = {at: _only_change(at, seen, head) for at in moved}
     return News(
