@@ -18,11 +18,11 @@ from keyturn.cli import policy
 from keyturn.cli.doctor.command import CHECKS
 from keyturn.cli.doctor.convergence import checks_of
 from keyturn.cli.doctor.network import NETWORK
+from keyturn.cli.ending import EXIT_INTERRUPTED
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import (
     COMMANDS,
     EXIT_DEFECT,
-    EXIT_INTERRUPTED,
     EXIT_NO,
     EXIT_UNANSWERED,
     LazyGroup,
@@ -231,3 +231,57 @@ def test_a_wrong_command_line_is_json_too(monkeypatch: pytest.MonkeyPatch) -> No
     for line in (("--json", "--nothing"), ("--nothing", "--json")):
         result = run(monkeypatch, command, *line)
         assert (2, 2) == (result.exit_code, json.loads(result.stdout)["error"]["exit_code"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["policy", "table", "--help"], ["help", "cli"], ["status", "--json"]]
+)
+def test_output_that_does_not_fit_is_one_line(arguments: list[str]) -> None:
+    """A full disk is no defect of keyturn: the line says what the system says, and the exit code is 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "keyturn.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (1, ["Error: the output cannot be written: No space left on device"]) == (
+        done.returncode,
+        done.stderr.splitlines(),
+    )
+
+
+def test_a_closed_output_is_no_error() -> None:
+    """`keyturn help cli >&-` has nowhere to print to, and says nothing."""
+    command = 'exec "$0" -m keyturn.cli help cli >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable], stderr=subprocess.PIPE, check=False)
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+LOSES_IT = """
+import contextlib, signal
+with contextlib.suppress(BaseException):
+    signal.raise_signal(signal.SIGINT)
+print("it went on")
+"""
+IMPORTED = """
+from keyturn.cli.root import LazyGroup, Listed
+LazyGroup(listed={"made": Listed("loses_it", "")}, help="A test.").main(["made"])
+"""
+MADE_FOR_A_CLIENT = """
+from keyturn.cli.account import Account
+class Clients:
+    def make(self, *given, **named):
+        import loses_it
+Account("keyturn-markers", clients=Clients()).client("dynamodb")
+"""
+
+
+@pytest.mark.parametrize("program", [IMPORTED, MADE_FOR_A_CLIENT], ids=["command", "client"])
+def test_ctrl_c_ends_the_command_where_a_package_loses_it(tmp_path: Path, program: str) -> None:
+    """While a command is imported or a client made, Ctrl-C ends the process, whatever the package catches."""
+    (tmp_path / "loses_it.py").write_text(LOSES_IT)
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, check=False)
+    assert (EXIT_INTERRUPTED, b"", b"") == (done.returncode, done.stdout, done.stderr)

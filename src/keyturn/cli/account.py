@@ -12,6 +12,7 @@ import click
 from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, Credentials
+from keyturn.cli.ending import ending_at_once
 from keyturn.markers.named import named_table
 from keyturn.model.tables import place_of_table
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
@@ -54,14 +55,15 @@ class Account:
 
     def client(self, service: str, *, attempts: int = 3) -> object:
         """Return a new client of this AWS service."""
-        return self.clients.make(
-            service,
-            SECRETS_TIMEOUTS_S,
-            self.region,
-            attempts=attempts,
-            credentials=self.credentials,
-            role=self.role,
-        )
+        with ending_at_once():
+            return self.clients.make(
+                service,
+                SECRETS_TIMEOUTS_S,
+                self.region,
+                attempts=attempts,
+                credentials=self.credentials,
+                role=self.role,
+            )
 
     def markers(self) -> MarkerTable:
         """Return the marker table."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 
 from keyturn import __version__
+from keyturn.cli.ending import EXIT_INTERRUPTED, NO_ROOM, ending_at_once
 from keyturn.errors import (
     ConfigurationError,
     InvalidSecretIdError,
@@ -23,7 +24,6 @@ EXIT_NO = 1
 
 EXIT_UNANSWERED = 3
 EXIT_DEFECT = 4
-EXIT_INTERRUPTED = 130
 
 
 class Unanswered(click.ClickException):
@@ -93,7 +93,8 @@ class LazyGroup(click.Group):
         """Import and return the command of that name; None if there is none."""
         if cmd_name not in self._listed:
             return None
-        command: object = importlib.import_module(self._listed[cmd_name].module).command
+        with ending_at_once():
+            command: object = importlib.import_module(self._listed[cmd_name].module).command
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._listed[cmd_name].module}.command is not a click.Command")
         return command
@@ -122,6 +123,8 @@ class LazyGroup(click.Group):
                 _echo_error(error, error)
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise
             if ctx.params.get("debug"):
                 traceback.print_exc()
             told = one_line(error)
