@@ -27,6 +27,7 @@ from keyturn.cli.root import (
     EXIT_UNANSWERED,
     LazyGroup,
     Listed,
+    root,
 )
 from keyturn.errors import (
     ConfigurationError,
@@ -113,6 +114,65 @@ def test_a_command_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.Monk
     """A wrong name is refused with exit code 2."""
     group = LazyGroup(listed={}, help="A test.")
     assert CliRunner().invoke(group, ["nothing"]).exit_code == 2
+
+
+def test_a_command_that_is_nearly_right_is_found() -> None:
+    """The error names the command that was meant."""
+    result = CliRunner().invoke(root, ["statsu"])
+    assert (2, True) == (result.exit_code, "No such command 'statsu'. Did you mean status?" in result.stderr)
+
+
+def test_no_line_of_the_list_of_policies_is_cut() -> None:
+    """click ends a line that is too long for it with an ellipsis."""
+    told = CliRunner().invoke(root, ["policy", "--help"]).stdout
+    assert (
+        "Print the policy of the counting function." in told,
+        "..." in told.partition("Commands:")[2],
+    ) == (True, False)
+
+
+@pytest.mark.parametrize("table", ["", "a b", "arn:aws:s3:::bucket", "ssm:"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["doctor"],
+        ["status"],
+        ["sweep"],
+        ["watch"],
+        ["announce", "prod/db"],
+        ["status", "prod/db", "--wait", "9"],
+    ],
+)
+def test_a_table_that_cannot_be_is_refused_before_any_request(command: list[str], table: str) -> None:
+    """Every command says so by itself, with exit code 2, and names the option."""
+    result = CliRunner().invoke(root, [*command, "--marker-table", table, "--region", "eu-west-1"])
+    assert (2, True) == (result.exit_code, "--marker-table" in result.stderr), result.output
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_a_convergence_table_that_cannot_be_is_refused(command: str) -> None:
+    """With the option in the text, before any request."""
+    arguments = [
+        command,
+        "--marker-table",
+        "keyturn-markers",
+        "--convergence-table",
+        "a b",
+        "--region",
+        "eu-west-1",
+    ]
+    result = CliRunner().invoke(root, arguments)
+    assert (2, True) == (result.exit_code, "--convergence-table: 'a b' is neither" in result.stderr)
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["status"], ["sweep"], ["watch"], ["announce", "prod/db"]])
+def test_a_missing_table_is_asked_for_by_option_and_variable(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same words by every command."""
+    monkeypatch.delenv("KEYTURN_MARKER_TABLE", raising=False)
+    result = CliRunner().invoke(root, command)
+    assert "Missing option '--marker-table' (env var: 'KEYTURN_MARKER_TABLE')." in result.stderr
 
 
 def test_the_help_lists_commands_without_loading_them() -> None:

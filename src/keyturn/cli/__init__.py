@@ -20,7 +20,7 @@ def main() -> None:
     """Run the console script. Without the extra `cli` it exits and names the extra."""
     with ending_at_once():
         if any(importlib.util.find_spec(package) is None for package in ("click", "rich")):
-            sys.exit("the keyturn command needs click and rich: pip install 'keyturn[cli]'")
+            raise SystemExit("the keyturn command needs click and rich: pip install 'keyturn[cli]'")
         from keyturn.cli.root import root
 
     # Python has no stream where the caller has closed it (`>&-`).
@@ -30,4 +30,4 @@ def main() -> None:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        sys.exit(f"Error: the output cannot be written: {os.strerror(error.errno)}")
+        raise SystemExit(f"Error: the output cannot be written: {os.strerror(error.errno)}") from None

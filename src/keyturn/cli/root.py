@@ -6,6 +6,7 @@ import importlib
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import click
 
@@ -98,6 +99,15 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._listed[cmd_name].module}.command is not a click.Command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant. click itself suggests only commands that are imported already."""
+        meant = " or ".join(get_close_matches(args[0], self._listed)) if args[0] not in self._listed else ""
+        if meant:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list in the help from the one-line texts here, without importing the commands."""
