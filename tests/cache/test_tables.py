@@ -455,6 +455,10 @@ A, B = table_arn(HOME), table_arn(ABROAD)
             )
         ),
         ((A, "ssm:arn:aws:ssm:us-east-1:11112222333:parameter/table"), "is not the ARN of a DynamoDB table"),
+        *(
+            (wrong, f"marker_table: {wrong!r} is neither the name nor the ARN of a DynamoDB table")
+            for wrong in ("a b", "ab", "arn:aws:s3:::bucket", A.replace("table/", "tabel/"))
+        ),
         ((), "marker_table is empty"),
         ((A, ""), "marker_table is empty"),
         ((A, 7), "marker_table is empty"),

@@ -47,6 +47,16 @@ def test_the_way_to_each_service_is_said() -> None:
     assert f"{TABLES} has public addresses (a gateway endpoint" in finding.what
 
 
+def test_an_emulator_is_no_interface_endpoint() -> None:
+    """An address of this host itself is said to be that, and once if both services have it."""
+    finding = found({}, {SECRETS: ["127.0.0.1", "::1"], TABLES: ["127.0.0.1"]})
+    assert f"{SECRETS} has addresses of this host itself (an emulator or a tunnel)" in finding.what
+    same = "http://127.0.0.1:4566"
+    (way,) = checks_of(Surroundings({}, lambda _service: same, lambda host: [host])).values()
+    what = way(Subject(Clinic(), "markers", REGION, FakeClock().wall)).what
+    assert "127.0.0.1 has addresses of this host itself (an emulator or a tunnel)" == what
+
+
 @pytest.mark.parametrize(
     ("environment", "fix"),
     [

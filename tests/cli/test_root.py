@@ -18,15 +18,16 @@ from keyturn.cli import policy
 from keyturn.cli.doctor.command import CHECKS
 from keyturn.cli.doctor.convergence import checks_of
 from keyturn.cli.doctor.network import NETWORK
+from keyturn.cli.ending import EXIT_INTERRUPTED
 from keyturn.cli.output import echo_json, json_option
 from keyturn.cli.root import (
     COMMANDS,
     EXIT_DEFECT,
-    EXIT_INTERRUPTED,
     EXIT_NO,
     EXIT_UNANSWERED,
     LazyGroup,
     Listed,
+    root,
 )
 from keyturn.errors import (
     ConfigurationError,
@@ -113,6 +114,65 @@ def test_a_command_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.Monk
     """A wrong name is refused with exit code 2."""
     group = LazyGroup(listed={}, help="A test.")
     assert CliRunner().invoke(group, ["nothing"]).exit_code == 2
+
+
+def test_a_command_that_is_nearly_right_is_found() -> None:
+    """The error names the command that was meant."""
+    result = CliRunner().invoke(root, ["statsu"])
+    assert (2, True) == (result.exit_code, "No such command 'statsu'. Did you mean status?" in result.stderr)
+
+
+def test_no_line_of_the_list_of_policies_is_cut() -> None:
+    """click ends a line that is too long for it with an ellipsis."""
+    told = CliRunner().invoke(root, ["policy", "--help"]).stdout
+    assert (
+        "Print the policy of the counting function." in told,
+        "..." in told.partition("Commands:")[2],
+    ) == (True, False)
+
+
+@pytest.mark.parametrize("table", ["", "a b", "arn:aws:s3:::bucket", "ssm:"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["doctor"],
+        ["status"],
+        ["sweep"],
+        ["watch"],
+        ["announce", "prod/db"],
+        ["status", "prod/db", "--wait", "9"],
+    ],
+)
+def test_a_table_that_cannot_be_is_refused_before_any_request(command: list[str], table: str) -> None:
+    """Every command says so by itself, with exit code 2, and names the option."""
+    result = CliRunner().invoke(root, [*command, "--marker-table", table, "--region", "eu-west-1"])
+    assert (2, True) == (result.exit_code, "--marker-table" in result.stderr), result.output
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_a_convergence_table_that_cannot_be_is_refused(command: str) -> None:
+    """With the option in the text, before any request."""
+    arguments = [
+        command,
+        "--marker-table",
+        "keyturn-markers",
+        "--convergence-table",
+        "a b",
+        "--region",
+        "eu-west-1",
+    ]
+    result = CliRunner().invoke(root, arguments)
+    assert (2, True) == (result.exit_code, "--convergence-table: 'a b' is neither" in result.stderr)
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["status"], ["sweep"], ["watch"], ["announce", "prod/db"]])
+def test_a_missing_table_is_asked_for_by_option_and_variable(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same words by every command."""
+    monkeypatch.delenv("KEYTURN_MARKER_TABLE", raising=False)
+    result = CliRunner().invoke(root, command)
+    assert "Missing option '--marker-table' (env var: 'KEYTURN_MARKER_TABLE')." in result.stderr
 
 
 def test_the_help_lists_commands_without_loading_them() -> None:
@@ -231,3 +291,57 @@ def test_a_wrong_command_line_is_json_too(monkeypatch: pytest.MonkeyPatch) -> No
     for line in (("--json", "--nothing"), ("--nothing", "--json")):
         result = run(monkeypatch, command, *line)
         assert (2, 2) == (result.exit_code, json.loads(result.stdout)["error"]["exit_code"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["policy", "table", "--help"], ["help", "cli"], ["status", "--json"]]
+)
+def test_output_that_does_not_fit_is_one_line(arguments: list[str]) -> None:
+    """A full disk is no defect of keyturn: the line says what the system says, and the exit code is 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "keyturn.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (1, ["Error: the output cannot be written: No space left on device"]) == (
+        done.returncode,
+        done.stderr.splitlines(),
+    )
+
+
+def test_a_closed_output_is_no_error() -> None:
+    """`keyturn help cli >&-` has nowhere to print to, and says nothing."""
+    command = 'exec "$0" -m keyturn.cli help cli >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable], stderr=subprocess.PIPE, check=False)
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+LOSES_IT = """
+import contextlib, signal
+with contextlib.suppress(BaseException):
+    signal.raise_signal(signal.SIGINT)
+print("it went on")
+"""
+IMPORTED = """
+from keyturn.cli.root import LazyGroup, Listed
+LazyGroup(listed={"made": Listed("loses_it", "")}, help="A test.").main(["made"])
+"""
+MADE_FOR_A_CLIENT = """
+from keyturn.cli.account import Account
+class Clients:
+    def make(self, *given, **named):
+        import loses_it
+Account("keyturn-markers", clients=Clients()).client("dynamodb")
+"""
+
+
+@pytest.mark.parametrize("program", [IMPORTED, MADE_FOR_A_CLIENT], ids=["command", "client"])
+def test_ctrl_c_ends_the_command_where_a_package_loses_it(tmp_path: Path, program: str) -> None:
+    """While a command is imported or a client made, Ctrl-C ends the process, whatever the package catches."""
+    (tmp_path / "loses_it.py").write_text(LOSES_IT)
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, check=False)
+    assert (EXIT_INTERRUPTED, b"", b"") == (done.returncode, done.stdout, done.stderr)

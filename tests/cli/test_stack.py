@@ -189,3 +189,9 @@ def test_a_topic_that_is_nearly_right_is_found(topic: str, meant: str) -> None:
     """The error names the topic that was meant."""
     _, told = ran("help", topic, code=2)
     assert f"did you mean {meant}" in told
+
+
+def test_the_name_of_a_command_is_told_where_its_help_is() -> None:
+    """`keyturn help status` is a likely guess."""
+    _, told = ran("help", "status", code=2)
+    assert "'status' is a command and no topic: keyturn status --help" in told

@@ -80,7 +80,7 @@ def test_without_a_hook_nothing_is_kept_and_nothing_loaded() -> None:
             def read(self, secret_id, *, stage, version_id=None):
                 return SecretVersion(secret_id, "arn", "name", "v1", frozenset({stage}), string="x")
 
-        cache = SecretCache(marker_table="t", peers=Peers(source=Secrets()))
+        cache = SecretCache(marker_table="keyturn-markers", peers=Peers(source=Secrets()))
         cache.get("s")
         assert not {"keyturn.metrics.outbox", "keyturn.metrics.emf"} & set(sys.modules)
     """

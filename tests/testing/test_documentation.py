@@ -19,13 +19,15 @@ PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 
 @pytest.mark.proof
 def test_every_example_passes(tmp_path: Path) -> None:
-    """All blocks of the page, as one module, under pytest with keyturn's plugin alone."""
+    """All blocks of the page, under pytest with keyturn's plugin alone: one module, and that with a name."""
     examples = python_blocks("docs/testing.md")
     assert PAGE.count("```") == 2 * len(examples)
-    module = "\n\n".join(examples)
-    (tmp_path / "test_page.py").write_text(module)
+    (named,) = (example for example in examples if example.startswith("# test_application.py\n"))
+    (tmp_path / "test_application.py").write_text(named)
+    (tmp_path / "application.py").write_text(python_blocks("README.md")[0])
+    (tmp_path / "test_page.py").write_text("\n\n".join(one for one in examples if one != named))
     said = run(tmp_path, "-W", "error")
-    assert f"{module.count('def test_')} passed" in said, said
+    assert f"{PAGE.count('def test_')} passed" in said, said
 
 
 def test_every_fixture_is_in_the_table() -> None:

@@ -9,13 +9,25 @@ to `keyturn.cli.root.COMMANDS` and to `docs/cli.md`.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from pathlib import Path
+
+from keyturn.cli.ending import NO_ROOM, ending_at_once
 
 
 def main() -> None:
     """Run the console script. Without the extra `cli` it exits and names the extra."""
-    if any(importlib.util.find_spec(package) is None for package in ("click", "rich")):
-        sys.exit("the keyturn command needs click and rich: pip install 'keyturn[cli]'")
-    from keyturn.cli.root import root
+    with ending_at_once():
+        if any(importlib.util.find_spec(package) is None for package in ("click", "rich")):
+            raise SystemExit("the keyturn command needs click and rich: pip install 'keyturn[cli]'")
+        from keyturn.cli.root import root
 
-    root()
+    # Python has no stream where the caller has closed it (`>&-`).
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 # open as long as the process
+    try:
+        root()
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise SystemExit(f"Error: the output cannot be written: {os.strerror(error.errno)}") from None

@@ -12,8 +12,9 @@ import click
 from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, Credentials
+from keyturn.cli.ending import ending_at_once
 from keyturn.markers.named import named_table
-from keyturn.model.tables import place_of_table
+from keyturn.model.tables import check_table, place_of_table
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from keyturn.markers.recorder import Recorder
     from keyturn.markers.sweeper import Sweeper
     from keyturn.markers.table import MarkerTable
+
+
+TABLE_OPTION: Final = "--marker-table"
+CONVERGENCE_OPTION: Final = "--convergence-table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,15 @@ class Account:
 
     def client(self, service: str, *, attempts: int = 3) -> object:
         """Return a new client of this AWS service."""
-        return self.clients.make(
-            service,
-            SECRETS_TIMEOUTS_S,
-            self.region,
-            attempts=attempts,
-            credentials=self.credentials,
-            role=self.role,
-        )
+        with ending_at_once():
+            return self.clients.make(
+                service,
+                SECRETS_TIMEOUTS_S,
+                self.region,
+                attempts=attempts,
+                credentials=self.credentials,
+                role=self.role,
+            )
 
     def markers(self) -> MarkerTable:
         """Return the marker table."""
@@ -111,7 +117,7 @@ class Account:
 def convergence_option(required_for: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add `--convergence-table`, passed to the command as `convergence`. Its help says what it is for."""
     return click.option(
-        "--convergence-table",
+        CONVERGENCE_OPTION,
         "convergence",
         envvar=CONVERGENCE_TABLE_VARIABLE,
         show_envvar=True,
@@ -135,7 +141,7 @@ TABLE_HELP: Final = "Name or ARN of the marker table, or ssm: and the parameter 
 def table_option(*, required: bool, more: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add `--marker-table`. `more` ends its help."""
     return click.option(
-        "--marker-table",
+        TABLE_OPTION,
         envvar=MARKER_TABLE_VARIABLE,
         show_envvar=True,
         required=required,
@@ -150,6 +156,7 @@ def account_options(function: Callable[..., None]) -> Callable[..., None]:
     @region_option
     @functools.wraps(function)
     def with_account(*, marker_table: str, region: str | None, **options: object) -> None:
+        check_table(marker_table, TABLE_OPTION)
         function(account=Account(marker_table, region or None), **options)
 
     return with_account

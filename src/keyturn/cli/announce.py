@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from keyturn.cli.account import TABLE_HELP, Account, region_option
+from keyturn.cli.account import TABLE_HELP, TABLE_OPTION, Account, region_option
 from keyturn.cli.covering import covering
 from keyturn.cli.output import echo_json, json_option, printable
 from keyturn.cli.root import EXIT_NO
@@ -26,7 +26,7 @@ MEANINGS = {
 @click.option("--version-id", help="The version that the step worked on.")
 @click.option("--step", type=click.Choice(STEPS), help="The rotation step that has just ended.")
 @click.option(
-    "--marker-table",
+    TABLE_OPTION,
     "tables",
     multiple=True,
     help=f"{TABLE_HELP} Repeatable. Default: those of {MARKER_TABLE_VARIABLE} and {MARKER_TABLES_VARIABLE}.",
@@ -54,7 +54,7 @@ def command(
     hint = announcement(secret_id, version_id=version_id, step=step)
     tables = tables or known_marker_tables()
     if not tables:
-        raise click.UsageError(f"Missing option '--marker-table' (or {MARKER_TABLE_VARIABLE}).")
+        raise click.UsageError(f"Missing option '{TABLE_OPTION}' (env var: '{MARKER_TABLE_VARIABLE}').")
     account = covering(secret_id, tables, Account("", region or None))
     recorded = account.recorder().record(hint)
     if as_json:

@@ -11,6 +11,7 @@ import click
 from rich.markdown import Markdown
 
 from keyturn.cli.output import console
+from keyturn.cli.root import COMMANDS
 
 _PACKAGED: Final = Path(__file__).with_name("docs")
 _CHECKOUT: Final = Path(__file__).parents[3] / "docs"
@@ -29,6 +30,8 @@ def command(*, topic: str | None) -> None:
         for name, page in pages.items():
             click.echo(f"{name:{width}}  {_title(page)}")
         return
+    if topic not in pages and topic in COMMANDS:
+        raise click.UsageError(f"{topic!r} is a command and no topic: keyturn {topic} --help")
     if topic not in pages:
         meant = " or ".join(get_close_matches(topic.lower().removesuffix(".md"), pages))
         hint = f"did you mean {meant}? " if meant else ""

@@ -154,7 +154,7 @@ _organization = click.option(
 )
 
 
-@command.command
+@command.command(short_help="Print the policy of a table that others read.")
 @_marker_table(required=True)
 @_reader_accounts
 @_organization
@@ -174,7 +174,7 @@ def table(
     )
 
 
-@command.command("table-key")
+@command.command("table-key", short_help="Print the KMS statements for such a table.")
 @click.option("--table-key", required=True, help="ARN of the customer managed KMS key of the table.")
 @_reader_accounts
 @_organization
@@ -225,7 +225,7 @@ def listener(
     )
 
 
-@command.command
+@command.command(short_help="Print the policy of the counting function.")
 @_convergence_table("whose reports are counted.", required=True)
 @click.option("--parameters", is_flag=True, help="Parameters are counted as well.")
 @click.option("--log-group", help="ARN of the function's log group, ending in :*")

@@ -6,10 +6,12 @@ import importlib
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import click
 
 from keyturn import __version__
+from keyturn.cli.ending import EXIT_INTERRUPTED, NO_ROOM, ending_at_once
 from keyturn.errors import (
     ConfigurationError,
     InvalidSecretIdError,
@@ -23,7 +25,6 @@ EXIT_NO = 1
 
 EXIT_UNANSWERED = 3
 EXIT_DEFECT = 4
-EXIT_INTERRUPTED = 130
 
 
 class Unanswered(click.ClickException):
@@ -93,10 +94,20 @@ class LazyGroup(click.Group):
         """Import and return the command of that name; None if there is none."""
         if cmd_name not in self._listed:
             return None
-        command: object = importlib.import_module(self._listed[cmd_name].module).command
+        with ending_at_once():
+            command: object = importlib.import_module(self._listed[cmd_name].module).command
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._listed[cmd_name].module}.command is not a click.Command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant. click itself suggests only commands that are imported already."""
+        meant = " or ".join(get_close_matches(args[0], self._listed)) if args[0] not in self._listed else ""
+        if meant:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list in the help from the one-line texts here, without importing the commands."""
@@ -122,6 +133,8 @@ class LazyGroup(click.Group):
                 _echo_error(error, error)
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise
             if ctx.params.get("debug"):
                 traceback.print_exc()
             told = one_line(error)

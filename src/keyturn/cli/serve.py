@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyturn.cli.ending import ending_at_once
 from keyturn.errors import AccessDeniedError, ConfigurationError
 from keyturn.runtime.dumps import forbid_core_dumps
 from keyturn.runtime.host import SYSTEM_CLOCK, environment
@@ -99,11 +100,13 @@ def command(
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise ConfigurationError("keyturn serve needs its extra: pip install 'keyturn[serve]'")
     forbid_core_dumps()
-    from keyturn.serve.allowing import AllowList
-    from keyturn.serve.logs import set_up
-    from keyturn.serve.server import ConnectionLimits, serve
-    from keyturn.settings.environment import KeyturnSettings
+    with ending_at_once():
+        from keyturn.serve.allowing import AllowList
+        from keyturn.serve.logs import set_up
+        from keyturn.serve.server import ConnectionLimits, serve
+        from keyturn.settings.environment import KeyturnSettings
 
+        settings = KeyturnSettings(background=True)
     allowed = AllowList(allow)
     for one in preload:
         try:
@@ -113,7 +116,7 @@ def command(
     written = set_up(log_level, sys.stderr, SYSTEM_CLOCK.monotonic)
     serve(
         _place(port, uds, allow_uid),
-        KeyturnSettings(background=True),
+        settings,
         ConnectionLimits(connections=max_connections, threads=threads),
         allowed=allowed,
         preload=preload,

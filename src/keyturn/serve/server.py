@@ -10,7 +10,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -93,13 +93,15 @@ def serve(
     example for a port in use or a missing Region.
     """
     places = descriptors.provide(limits.connections, limits.threads)
-    client = _secrets_manager_client()
-    by_id = secrets_manager(client, ClientFactory(), roles_of(None), VersionSource)
     with (
         _deferred_signals() as raised,
+        # A Ctrl-C could be lost in botocore, which turns many an exception into another.
+        nullcontext(_secrets_manager_client()) as client,
         _listening(where) as sockets,
         settings.cache(client) as cache,
-        settings.cache_of_versions(by_id) as versions,
+        settings.cache_of_versions(
+            secrets_manager(client, ClientFactory(), roles_of(None), VersionSource)
+        ) as versions,
     ):
         reader = Reader(cache, versions, threads=limits.threads, allowed=allowed)
         readiness = Readiness(reader, preload, loop_sleep)

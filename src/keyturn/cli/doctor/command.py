@@ -12,7 +12,7 @@ from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, region_of
 from keyturn.aws.faults import Fault, FaultKind, fault_of
 from keyturn.aws.places import naming_clients, table_clients
 from keyturn.aws.unseen import Unseen
-from keyturn.cli.account import Account, account_options, convergence_option
+from keyturn.cli.account import CONVERGENCE_OPTION, Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
 from keyturn.cli.doctor import events, network, others, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
@@ -20,6 +20,7 @@ from keyturn.cli.doctor.running import WITHIN_S, side_by_side
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.errors import ConfigurationError, MarkerTableError
+from keyturn.model.tables import check_table
 from keyturn.runtime.host import SystemClock, environment, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
@@ -44,6 +45,8 @@ def command(
     nothing and reads no secret's value. Exits with 1 if anything is wrong, else with 3 if anything is
     unknown.
     """
+    if convergence:
+        check_table(convergence, CONVERGENCE_OPTION)
     findings = examine(account, secrets, convergence)
     if as_json:
         echo_json({"well": not exit_code(findings), "findings": [document(one) for one in findings]})

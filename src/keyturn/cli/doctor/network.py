@@ -61,7 +61,7 @@ def checks_of(around: Surroundings) -> Mapping[str, Check]:
                 ways.append(f"{host} has {_kind(around.resolve(host))}")
             except OSError:
                 return _unresolved(host, around.environment)
-        return Finding(NETWORK, Level.OK, "; ".join(ways))
+        return Finding(NETWORK, Level.OK, "; ".join(dict.fromkeys(ways)))
 
     return {NETWORK: network}
 
@@ -93,7 +93,10 @@ def _unresolved(host: str, environment: Mapping[str, str]) -> Finding:
 
 
 def _kind(found: Sequence[str]) -> str:
-    if all(ip_address(one.partition("%")[0]).is_private for one in found):
+    addresses = [ip_address(one.partition("%")[0]) for one in found]
+    if all(one.is_loopback for one in addresses):
+        return "addresses of this host itself (an emulator or a tunnel)"
+    if all(one.is_private for one in addresses):
         return "private addresses (an interface endpoint)"
     return "public addresses (a gateway endpoint, a NAT gateway or the internet)"
 

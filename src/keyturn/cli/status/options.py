@@ -9,9 +9,18 @@ from typing import NamedTuple
 import click
 from click.core import ParameterSource
 
-from keyturn.cli.account import Account, convergence_option, region_option, table_option
+from keyturn.cli.account import (
+    CONVERGENCE_OPTION,
+    TABLE_OPTION,
+    Account,
+    convergence_option,
+    region_option,
+    table_option,
+)
 from keyturn.cli.status.places import Names, Where
 from keyturn.model.names import ACCOUNT_ID, CONVERGENCE_PARAMETER, MARKERS_PARAMETER
+from keyturn.model.tables import check_table
+from keyturn.runtime.host import MARKER_TABLE_VARIABLE
 
 
 class Asked(NamedTuple):
@@ -87,10 +96,14 @@ def asked_options(function: Callable[..., None]) -> Callable[..., None]:
         if accounts and org_role is None:
             raise click.UsageError("--accounts needs --org-role: the role that is assumed in each account.")
         if where.is_here and not marker_table:
-            raise click.UsageError("Missing option '--marker-table'.")
+            raise click.UsageError(f"Missing option '{TABLE_OPTION}' (env var: '{MARKER_TABLE_VARIABLE}').")
         if not where.is_here:
             marker_table = _if_typed(ctx, "marker_table", marker_table)
             convergence = _if_typed(ctx, "convergence", convergence)
+        if marker_table:
+            check_table(marker_table, TABLE_OPTION)
+        if convergence:
+            check_table(convergence, CONVERGENCE_OPTION)
         names = Names(marker_table, convergence, table_parameter, convergence_parameter)
         asked = Asked(Account(marker_table or "", region or None), where, names)
         function(asked=asked, **options)
