@@ -39,7 +39,7 @@ from keyturn.model.protocols import (
     Reports,
     SecretSource,
 )
-from keyturn.model.tables import by_place, check_table, parameter_of_table
+from keyturn.model.tables import by_place, check_tables, parameter_of_table
 from keyturn.runtime.host import (
     MARKER_TABLES_VARIABLE,
     ROLES_VARIABLE,
@@ -294,9 +294,7 @@ def marker_tables_of(asked: str | Sequence[str] | Literal[False] | None) -> tupl
         tables, argument = known_marker_tables(), MARKER_TABLES_VARIABLE
     else:
         tables, argument = _given_tables(asked), "marker_table"
-    by_place(((table, table) for table in tables), argument)
-    for table in tables:
-        check_table(table, argument)
+    check_tables(tables, argument)
     return tables
 
 

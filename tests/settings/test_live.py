@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from keyturn import (
+    AsyncSecretCache,
     ConfigurationError,
     SecretCache,
     SecretError,
@@ -437,6 +438,25 @@ def test_a_reference_in_the_wrong_place_is_refused_with_the_class() -> None:
         key: Annotated[SecretStr | None, FromSecret("prod/key")] = None
 
     assert Right().key is None
+
+
+def test_a_field_with_two_sources_is_refused_with_the_class() -> None:
+    """Else one of them would be left out without a word."""
+    with pytest.raises(
+        ConfigurationError, match=r"Twice.key: secret 'a', key 'k' and parameter '/b': a field has one"
+    ):
+
+        class Twice(LiveSettings):
+            key: Annotated[SecretStr, FromSecret("a", key="k"), FromParameter("/b")]
+
+
+@pytest.mark.parametrize("cache", [None, "cache", AsyncSecretCache(World().cache())])
+def test_what_is_no_cache_is_refused_with_what_to_do(cache: object) -> None:
+    """A cache for tasks reads by awaiting, which an access to a field cannot do."""
+    with pytest.raises(
+        ConfigurationError, match=r"Settings.live\(\) takes a SecretCache, not \w+: make cache ="
+    ):
+        Settings.live(cache)  # type: ignore[arg-type] # the mistake
 
 
 def test_an_outage_does_not_touch_the_fields(world: World, settings: Settings) -> None:

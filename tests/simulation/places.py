@@ -35,6 +35,9 @@ ACTIVE_S, END_S = 240.0, 400.0
 UNDER_WAY_S: Final = 0.2
 """A check and the reads that follow it take so long where nothing hangs."""
 
+AT_ONCE_S: Final = 0.001
+"""A check that begins so soon in a call is the check of that call."""
+
 LATE_S: Final = 1.6
 """How much later than one interval a change may be seen: a table may begin to hang, and calls take time."""
 
@@ -90,6 +93,7 @@ class Site:
     heads_s: list[float] = field(default_factory=list)
     slow: int = 0
     under_way: int = 0
+    calls: int = 0
 
     def __post_init__(self) -> None:
         place = self.place
@@ -251,6 +255,8 @@ class Places:
         resting = {one.service for one in status.resting}
         is_alone = site.under_way == 0
         site.under_way += 1
+        site.calls += 1
+        calls = site.calls
         try:
             served = int(self.cache.get(site.arn).version_id)
         except UnavailableError:
@@ -265,7 +271,7 @@ class Places:
         if site.arn in held:
             require(took_s <= WAIT_S, "waiting", f"a get of {site.place} took {took_s:.2f} s with a copy")
             self._count_waits(took_s)
-        if is_alone and site.service not in resting:
+        if is_alone and calls == site.calls and site.service not in resting:
             # The caller that does not read takes the copy, and after a rest the next read is a probe.
             self._require_fresh(site, served, begun_s)
 
@@ -280,15 +286,17 @@ class Places:
 
     def _require_fresh(self, site: Site, served: int, begun_s: float) -> None:
         """What a table has told is served one interval later, whatever the other tables do."""
-        covers = site in self.sites[: self.tables]
-        if site.heads_s and 0 <= begun_s - site.heads_s[-1] < UNDER_WAY_S:
+        if site not in self.sites[: self.tables]:
+            return
+        latest_s = begun_s - INTERVAL_S * (2 if self.background else 1) - LATE_S
+        if site.heads_s and not self.background and 0 <= site.heads_s[-1] - begun_s < AT_ONCE_S:
+            # The caller that looks has time left to read what its own table tells.
+            latest_s = begun_s
+        elif site.heads_s and 0 <= begun_s - site.heads_s[-1] < UNDER_WAY_S:
             # A check that another caller has begun, for whatever place, may be under way.
             return
-        interval_s = INTERVAL_S * (2 if self.background else 1) + LATE_S
         for version, told_s in site.told_s.items():
-            if not covers or begun_s < told_s + interval_s or version <= served:
-                continue
-            if site.calm_s + RECOVERED_S > told_s:
+            if told_s > latest_s or version <= served or site.calm_s + RECOVERED_S > told_s:
                 continue
             late_s = begun_s - told_s
             raise BrokenPromiseError(

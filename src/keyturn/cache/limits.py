@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from keyturn.errors import ConfigurationError
+from keyturn.model.tables import check_table
 
 LONGEST_S = 1e9
 """No duration is longer than this: some 30 years."""
@@ -107,6 +108,7 @@ class Reporting:
     def __post_init__(self) -> None:
         if not isinstance(self.table, str) or not self.table:
             raise ConfigurationError("convergence_table is empty; give the table's name or ARN, or None")
+        check_table(self.table, "convergence_table")
         if self.label is not None and not (
             isinstance(self.label, str) and 1 <= len(self.label) <= REPORT_LABEL_LENGTH_MAX
         ):

@@ -12,7 +12,7 @@ from keyturn.aws.organization import IdentityClient, caller
 from keyturn.cli.account import TABLE_OPTION, Account
 from keyturn.errors import ConfigurationError
 from keyturn.model.names import Place
-from keyturn.model.tables import by_place, check_table
+from keyturn.model.tables import check_tables
 
 
 def covering(secret_id: str, tables: Sequence[str], home: Account) -> Account:
@@ -25,9 +25,7 @@ def covering(secret_id: str, tables: Sequence[str], home: Account) -> Account:
     Raises `ConfigurationError` if no table covers the secret, and `SecretNotFoundError` if there is no secret
     of that name.
     """
-    for table in tables:
-        check_table(table, TABLE_OPTION)
-    of_place = by_place(((table, table) for table in tables), TABLE_OPTION)
+    of_place = check_tables(tables, TABLE_OPTION)
     if len(tables) == 1:
         return replace(home, table=tables[0]).found()
     place = Place.of(secret_id) or Place.of(home.catalog().describe(secret_id).arn)

@@ -97,6 +97,15 @@ class Attempt:
             # Below this block are the frames of a driver, which hold the password.
             without_locals(error)
         try:
+            self._judge(error)
+        finally:
+            self._turn.end()
+        self._login.deliver()
+        return self.refusal is not None
+
+    def _judge(self, error: BaseException | None) -> None:
+        """Remember what the attempt has shown. The error is judged by its own words."""
+        try:
             if error is None:
                 self.has_succeeded = True
                 self._login.accepted(self._turn, self.version, self.current)
@@ -107,11 +116,8 @@ class Attempt:
                 self._login.turns.unanswered(self._turn)
         finally:
             if error is not None:
-                # A server may quote the password in what it says. The error has been judged by its own words.
+                # A server may quote the password in what it says.
                 without_values(error, values_of(self.version))
-            self._turn.end()
-        self._login.deliver()
-        return self.refusal is not None
 
 
 class Logins:

@@ -12,8 +12,7 @@ from keyturn.model.names import ACCOUNT_ID, Arn, Place, parameter_id
 T = TypeVar("T")
 
 _REGION: Final = re.compile(r"[a-z0-9-]+")
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
-_TABLE: Final = re.compile(f"table/{_NAME.pattern}")
+_TABLE: Final = re.compile(r"table/[A-Za-z0-9_.-]{3,255}")
 
 PARAMETER_PREFIX: Final = "ssm:"
 """A table is given by this and the name or ARN of a parameter, whose text is the table's name."""
@@ -71,6 +70,14 @@ def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") ->
     return found
 
 
+def check_tables(tables: Iterable[str], argument: str) -> dict[Place | None, str]:
+    """Return the tables by what they cover. Raises as `check_table` for one of them, and as `by_place`."""
+    found = by_place(((table, table) for table in tables), argument)
+    for table in found.values():
+        check_table(table, argument)
+    return found
+
+
 def check_table(table: str, argument: str) -> None:
     """Raise `ConfigurationError`, which names the `argument`, if no DynamoDB table can be called like this.
 
@@ -78,7 +85,7 @@ def check_table(table: str, argument: str) -> None:
     """
     _check_parameter(table, argument)
     is_table = parameter_of_table(table) is not None or place_of_table(table) is not None
-    if not is_table and not _NAME.fullmatch(table):
+    if not is_table and not _TABLE.fullmatch(f"table/{table}"):
         raise ConfigurationError(
             f"{argument}: {table!r} is neither the name nor the ARN of a DynamoDB table; a name has 3 to 255 "
             "letters, digits and .-_, an ARN is arn:aws:dynamodb:REGION:ACCOUNT:table/NAME"

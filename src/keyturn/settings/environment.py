@@ -18,7 +18,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
 from keyturn.model.protocols import SecretSource
-from keyturn.model.tables import by_place
+from keyturn.model.tables import check_table, check_tables
 from keyturn.runtime.host import ENVIRONMENT_PREFIX, listed
 
 if TYPE_CHECKING:
@@ -129,9 +129,11 @@ class KeyturnSettings(BaseSettings):
                 raise ConfigurationError(_by_variable(wrong)) from error
             try:
                 self._limits()
-                by_place(((table, table) for table in dict.fromkeys(self._tables())), "marker_tables")
+                if self.marker_table:
+                    check_table(self.marker_table, "marker_table")
+                check_tables(dict.fromkeys(self._tables()), "marker_tables")
                 roles_of(listed(self.roles or ""))
-                Reporting("checked", self.report_label, self.report_ttl_s)
+                Reporting(self.convergence_table or "checked", self.report_label, self.report_ttl_s)
             except ConfigurationError as error:
                 raise ConfigurationError(_by_variable(str(error))) from error
 

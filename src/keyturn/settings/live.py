@@ -151,9 +151,14 @@ class LiveSettings(BaseSettings):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **values: object) -> None:
-        """Refuse a reference that stands where pydantic does not look for it."""
+        """Refuse a reference that stands where pydantic does not look for it, and a second one of a field."""
         super().__pydantic_init_subclass__(**values)
         for name, field in cls.model_fields.items():
+            marks = [mark for mark in field.metadata if isinstance(mark, Reference)]
+            if len(marks) > 1:
+                raise ConfigurationError(
+                    f"{cls.__name__}.{name}: {' and '.join(map(str, marks))}: a field has one source"
+                )
             misplaced = next(_misplaced(field), None)
             if misplaced is not None:
                 kind = type(misplaced).__name__
@@ -191,11 +196,18 @@ class LiveSettings(BaseSettings):
         If a secret has moved to a value that does not fit, an access goes on with the model that was made
         last, and the log says so.
 
+        Raises `ConfigurationError` if `cache` is no `SecretCache`.
         This call, like every access, raises the `SecretError` of a secret that cannot be read (with a note
         that names its fields). This call also raises `SecretFieldError` if a value does not fit its field,
         and `ConfigurationError` if the value of another source does not. Each error names the field and the
         secret, and never the value.
         """
+        given: object = cache
+        if not isinstance(given, SecretCache):
+            raise ConfigurationError(
+                f"{cls.__name__}.live() takes a SecretCache, not {type(given).__name__}: make cache = "
+                "SecretCache(...); AsyncSecretCache(cache) shares it with tasks"
+            )
         return _Bond(cls, cache, values).settings()
 
     def snapshot(self) -> Self:
