@@ -991,7 +991,7 @@ BUGS: Final = (
         "OTHERS_SHARE: Final = 0.75\n",
         "OTHERS_SHARE: Final = 1.0\n",
         weather=SEVERAL_TABLES,
-    seed=29,
+        seed=29,
     ),
     Bug(
         "Secrets Manager rests in all places where it rests in one of them",
