@@ -667,13 +667,6 @@ BUGS: Final = (
         "            head = head._replace(swept_as_of_s=first.swept_as_of_s, epoch=first.epoch)\n",
     ),
     Bug(
-        "what was seen of one copy is held against another",
-        _CACHE_NEWS,
-        "    if seen is None or seen.epoch != head.epoch or len(seen.slots) != len(head.slots):\n",
-        "    if seen is None or len(seen.slots) != len(head.slots):\n",
-        seed=425,
-    ),
-    Bug(
         "AWSCURRENT goes back in the marker at one word of DescribeSecret",
         _RECONCILER,
         "        if moves_back(before, described) and move != seen_before and not is_named:\n",
