@@ -37,6 +37,7 @@ from keyturn.errors import (
     SecretNotFoundError,
     UnavailableError,
 )
+from tests.testing.processes import heed_interrupts
 
 MADE = "keyturn_made_command"
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -343,5 +344,10 @@ def test_ctrl_c_ends_the_command_where_a_package_loses_it(tmp_path: Path, progra
     """While a command is imported or a client made, Ctrl-C ends the process, whatever the package catches."""
     (tmp_path / "loses_it.py").write_text(LOSES_IT)
     (tmp_path / "program.py").write_text(program)
-    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"],
+        capture_output=True,
+        check=False,
+        preexec_fn=heed_interrupts,  # the test has no threads
+    )
     assert (EXIT_INTERRUPTED, b"", b"") == (done.returncode, done.stdout, done.stderr)
