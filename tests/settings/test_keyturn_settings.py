@@ -147,6 +147,16 @@ def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         KeyturnSettings(check_intervall_s=1)  # type: ignore[call-arg] # a slip, seen by mypy too
 
 
+@pytest.mark.parametrize("variable", ["KEYTURN_MARKER_TABLE", "KEYTURN_CONVERGENCE_TABLE"])
+def test_what_can_be_no_table_is_refused_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """At once, and not by DynamoDB at the first check or report."""
+    monkeypatch.setenv(variable, "a b")
+    with pytest.raises(ConfigurationError, match=rf"{variable}: 'a b' is neither the name nor the ARN"):
+        KeyturnSettings()
+
+
 def test_settings_cannot_be_changed() -> None:
     """A cache was made from them: they stay as they are."""
     with pytest.raises(ValueError, match="frozen"):
