@@ -133,7 +133,7 @@ hashes: $(STAMP) $(TOOLS)/.installed ## pin the files of what is installed anew:
 release: $(STAMP) $(TOOLS)/.installed ## build wheel, sdist and zips of this commit into build/release, with SBOM, provenance, audit, checksums
 	$(RUN) -m tools.release $(TOOLS)/bin
 
-bench: $(STAMP) $(RIE) ## measure everything, in about 12 minutes (QUICK=1: in three); build/bench/results.json, plots
+bench: $(STAMP) $(RIE) ## measure everything, in about 12 minutes (QUICK=1: in one); build/bench/results.json, plots
 	KEYTURN_BENCH_RIE=$(RIE) $(RUN) -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 docs: $(STAMP) ## build the documentation as a site, build/docs/index.html, without network; half a minute

@@ -1,7 +1,6 @@
 """`python -m benchmarks [--quick] [--only hit,cold,...]`: measure, and write `build/bench`.
 
-Each measurement runs in a process of its own, with a time limit. A measurement that is not chosen keeps the
-figures of its last run; `runs` says which run each part is from.
+A measurement that is not chosen keeps the figures of its last run; `runs` says which run each part is from.
 """
 
 from __future__ import annotations
@@ -10,47 +9,17 @@ import argparse
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
 
 from benchmarks import results
-from benchmarks.aws import CREDENTIALS
 from benchmarks.markdown import publish
+from benchmarks.measurements import BOUNDS_S, MeasurementFailedError, each_measured
 from benchmarks.results import Parts, Results, Size
-
-STOP_TIMEOUT_S = 10
-
-BOUNDS_S: Final[Mapping[str, Mapping[Size, float]]] = {
-    "hit": {"full": 120, "quick": 30},
-    "cold": {"full": 240, "quick": 45},
-    "check": {"full": 90, "quick": 30},
-    "chain": {"full": 420, "quick": 45},
-    "memory": {"full": 120, "quick": 30},
-    "eviction": {"full": 60, "quick": 30},
-    "hang": {"full": 150, "quick": 60},
-    "httpkeys": {"full": 90, "quick": 45},
-    "verifying": {"full": 60, "quick": 30},
-    "fleet": {"full": 120, "quick": 30},
-    "scale": {"full": 120, "quick": 90},
-    "storm": {"full": 120, "quick": 60},
-    "sweep": {"full": 300, "quick": 90},
-    "cost": {"full": 60, "quick": 30},
-    "listener": {"full": 400, "quick": 45},
-    "serve": {"full": 120, "quick": 30},
-    "aio": {"full": 300, "quick": 60},
-}
-"""The modules that measure, and the time limit of each in seconds."""
-
-
-class MeasurementFailedError(RuntimeError):
-    """A measurement ended with an error or ran out of time. The message says which."""
 
 
 def main(arguments: list[str]) -> int:
@@ -64,12 +33,10 @@ def main(arguments: list[str]) -> int:
     if asked.child is not None:
         return child(asked.only[0], size, asked.child)
     kept, failures = results.read(), []
-    for name in asked.only:
-        try:
-            measured = measure(name, size)
-        except MeasurementFailedError as error:
-            failures.append(str(error))
-            say(f"  {error}")
+    for measured in each_measured(asked.only, size):
+        if isinstance(measured, MeasurementFailedError):
+            failures.append(str(measured))
+            say(f"  {measured}")
             continue
         kept = Results(kept.runs | measured.runs, kept.parts | measured.parts)
         results.write(kept)
@@ -84,7 +51,7 @@ def main(arguments: list[str]) -> int:
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small samples, in about three minutes")
+    parser.add_argument("--quick", action="store_true", help="small samples, in about a minute")
     parser.add_argument(
         "--only", type=names, default=list(BOUNDS_S), metavar="NAMES", help=", ".join(BOUNDS_S)
     )
@@ -104,33 +71,10 @@ def names(text: str) -> list[str]:
     return found
 
 
-def measure(name: str, size: Size) -> Results:
-    """Run one measurement in a process of its own."""
-    bound_s = BOUNDS_S[name][size]
-    say(f"{name}: at most {bound_s:g} s")
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "part.json")
-        command = [sys.executable, "-m", "benchmarks", "--only", name, "--child", str(path)]
-        command += ["--quick"] if size == "quick" else []
-        environment = {
-            key: text for key, text in os.environ.items() if not key.startswith("AWS_")
-        } | CREDENTIALS
-        with subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, start_new_session=True
-        ) as process:
-            try:
-                code = process.wait(bound_s)
-            except subprocess.TimeoutExpired:
-                raise MeasurementFailedError(f"{name} took more than {bound_s:g} s") from None
-            finally:
-                _end(process)
-        if code:
-            raise MeasurementFailedError(f"{name} ended with {code}")
-        return results.read(path)
-
-
 def child(name: str, size: Size, path: Path) -> int:
     """Measure in this process and write only this measurement."""
+    # Unlike SIGINT, this signal is heeded in the background job of a shell as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started_s = time.monotonic()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     # What keyturn says of the outages that are measured would hide the figures.
@@ -166,22 +110,11 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the measurement so that it stops its servers. Kill its session if it does not end."""
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def _end_with_the_parent() -> None:
-    """Interrupt this process when the standard input closes, which means that the parent has ended."""
+    """End this process when the standard input closes, which means that the parent has ended."""
     while os.read(0, 1):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(hits=250, bursts=9, processes=7),
+    "full": Plan(hits=250, bursts=9, processes=5),
     "quick": Plan(hits=30, bursts=2, processes=1),
 }
 

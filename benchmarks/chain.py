@@ -45,8 +45,8 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(rotations=100),
-    "quick": Plan(rotations=8),
+    "full": Plan(rotations=80),
+    "quick": Plan(rotations=5),
 }
 
 

@@ -55,8 +55,8 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(checks=300, background_s=2, background_rounds=9),
-    "quick": Plan(checks=40, background_s=0.8, background_rounds=2),
+    "full": Plan(checks=300, background_s=2, background_rounds=7),
+    "quick": Plan(checks=40, background_s=1.6, background_rounds=1),
 }
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.hanging import DURING, HANGS, SECRETS, WITHOUT, Longest, measured, quantiles
+from benchmarks.hanging import DURING, SECRETS, WITHOUT, Longest, each_measured, quantiles
 from benchmarks.outages import TIMEOUT_S, survived
 from benchmarks.results import Part, Parts, Row, Size, counted, ratio
 
@@ -39,9 +39,9 @@ def measure(size: Size) -> Parts:
     plan = PLANS[size]
     with ThreadPoolExecutor(1) as pool:
         outage = pool.submit(survived, plan.outage_s, is_warm=True, cold_wait_s=plan.cold_wait_s)
-        longest = {what: measured(what, plan.seconds, plan.cold_wait_s) for what in HANGS}
+        longest = each_measured(plan.seconds, plan.cold_wait_s)
+        gets = quantiles(plan.seconds / 2, rounds=6)
         function = outage.result()
-    gets = quantiles(plan.seconds / 2, rounds=6)
     inline_s = max(one.inline_s for one in longest.values())
     background_s = max(one.background_s for one in longest.values())
     cold_s = max(one.cold_s for one in longest.values() if one.cold_s is not None)

@@ -41,7 +41,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(secrets=10_000),
+    "full": Plan(secrets=5_000),
     "quick": Plan(secrets=1_000),
 }
 

@@ -21,11 +21,13 @@ HELD: Final = (1, 100, 1_000)
 MOVES_PER_ROTATION: Final = 2
 TURNS: Final[Mapping[Size, int]] = {"full": 60, "quick": 15}
 
-FLEETS: Final = (
-    Fleet(50_000, INTERVAL_S, copies=2, pace_s=10.2, sample=50),
-    Fleet(400_000, INTERVAL_S, copies=16, pace_s=49.5, sample=100),
-)
-"""The largest fleets of one head and of DynamoDB's default quota. Of each `sample`-th process is run."""
+OF_ONE_HEAD: Final = Fleet(50_000, INTERVAL_S, copies=2, pace_s=10.2, sample=50)
+OF_THE_QUOTA: Final = Fleet(400_000, INTERVAL_S, copies=16, pace_s=49.5, sample=100)
+FLEETS: Final[Mapping[Size, Sequence[Fleet]]] = {
+    "full": (OF_ONE_HEAD, OF_THE_QUOTA),
+    "quick": (OF_ONE_HEAD,),
+}
+"""The largest fleets of one head and of DynamoDB's default quota. Each `sample`-th process of one is run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def measure(size: Size) -> Parts:
     """Return the only part."""
     logging.getLogger("keyturn").setLevel(logging.ERROR)
     checks = [check(held, TURNS[size]) for held in HELD]
-    outcomes = [fleet(one) for one in FLEETS]
+    plans = FLEETS[size]
+    outcomes = [fleet(one) for one in plans]
     dollars = share(HELD[-1], MOVES_PER_ROTATION)
     part = Part(
         "Scale",
@@ -58,7 +61,7 @@ def measure(size: Size) -> Parts:
             *(made for one in checks for made in rows(one)),
             *(
                 counted("time until the last has it", "s", one.last_s, f"{plan.environments:,} environments")
-                for plan, one in zip(FLEETS, outcomes, strict=True)
+                for plan, one in zip(plans, outcomes, strict=True)
             ),
             counted("one environment, 1,000 held of 10,000", "$/month", dollars),
             counted(
@@ -67,7 +70,7 @@ def measure(size: Size) -> Parts:
                 share(HELD[-1], MOVES_PER_ROTATION, quick=True),
             ),
         ),
-        targets(checks, outcomes, dollars),
+        targets(checks, plans, outcomes, dollars),
         notes=(
             (
                 "The dollars are of checks, of the reads of what has moved, and of one thousandth of the "
@@ -78,7 +81,9 @@ def measure(size: Size) -> Parts:
     return {"scale": part}
 
 
-def targets(checks: Sequence[Check], outcomes: Sequence[Outcome], dollars: float) -> tuple[Ratio, ...]:
+def targets(
+    checks: Sequence[Check], plans: Sequence[Fleet], outcomes: Sequence[Outcome], dollars: float
+) -> tuple[Ratio, ...]:
     """Return what is compared with a target."""
     return (
         ratio("requests of a check, others move", max(c.others.requests for c in checks), "at most", 1),
@@ -103,12 +108,12 @@ def targets(checks: Sequence[Check], outcomes: Sequence[Outcome], dollars: float
                 "at most",
                 1.3 if plan.environments > 100_000 else 1 + 6 / plan.interval_s,
             )
-            for plan, one in zip(FLEETS, outcomes, strict=True)
+            for plan, one in zip(plans, outcomes, strict=True)
         ),
         ratio("throttled calls", sum(one.refused for one in outcomes), "at most", 0, "calls"),
         ratio(
             "throttled of random draws, the whole fleet",
-            sum(refused_draws(one, Random(seed)) for seed, one in enumerate(FLEETS)),
+            sum(refused_draws(one, Random(seed)) for seed, one in enumerate(plans)),
             "at most",
             0,
             "calls",

@@ -11,7 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import markdown, plots, results
-from benchmarks.__main__ import BOUNDS_S, names
+from benchmarks.__main__ import names
+from benchmarks.measurements import BOUNDS_S
 from benchmarks.results import Curve, Part, Plot, Results, ratio, row
 
 PART = Part(
