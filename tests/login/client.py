@@ -43,6 +43,7 @@ class Client:
     world: World
     server: Server = field(default_factory=Server)
     table: bool = True
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         self.slept_s = 0.0
@@ -50,7 +51,7 @@ class Client:
             source=self.world.secrets,
             markers=self.world.table if self.table else None,
             clock=self.world.clock,
-            random=lambda: 0.0,
+            random=lambda: self.jitter,
             sleep=self.sleep,
         )
         self.cache = SecretCache(peers=peers)

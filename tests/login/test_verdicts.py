@@ -215,18 +215,32 @@ def test_a_login_waits_within_its_budget_and_its_callers_time(
     assert (left_s, callers_s, passed_s) == (time.seconds(), time.callers_s(), time.waited_s())
 
 
-@pytest.mark.parametrize(("pause_s", "allowed"), [(6.9, True), (7.0, True), (7.1, False)])
-def test_a_pause_may_end_with_the_budget(
-    pause_s: float,
-    allowed: bool,  # noqa: FBT001 # a parameter of the test
-) -> None:
-    """And has to end before the caller's own time does, for the attempt after it."""
+@pytest.mark.parametrize(
+    ("passed_s", "wanted_s", "pause_s"),
+    [
+        (3.0, 6.9, 6.9),
+        (3.0, 6.95, 6.95),
+        (3.0, 6.96, 7.0),
+        (3.0, 7.0, 7.0),
+        (3.0, 70.0, 7.0),
+        (9.9, 1.0, 0.1),
+        (9.96, 0.01, 0.0),
+        (10.0, 1.0, 0.0),
+        (11.0, 1.0, 0.0),
+    ],
+)
+def test_the_last_pause_ends_with_the_budget(passed_s: float, wanted_s: float, pause_s: float) -> None:
+    """No part of the budget is left unused, but for one that is too short for another look."""
     now = Passing()
     time = TimeLeft(Policy(), now)
-    limited = TimeLeft(Policy(remaining_s=lambda: 7.0), now)
-    now.passed_s = 3.0
-    assert allowed is time.allows(pause_s)
-    assert (pause_s < 7.0) is limited.allows(pause_s)
+    now.passed_s = passed_s
+    assert pytest.approx(pause_s) == time.pause_s(wanted_s)
+
+
+@pytest.mark.parametrize(("wanted_s", "pause_s"), [(1.9, 1.9), (2.0, 0.0), (2.1, 0.0)])
+def test_a_pause_ends_before_the_callers_time(wanted_s: float, pause_s: float) -> None:
+    """The attempt after it needs time as well."""
+    assert pause_s == TimeLeft(Policy(remaining_s=lambda: 2.0), Passing()).pause_s(wanted_s)
 
 
 class Context:

@@ -790,21 +790,21 @@ BUGS: Final = (
     Bug(
         "the budget is ignored",
         _LOGIN_POLICY,
-        "        return self.waited_s() + pause_s <= self._policy.budget_s and pause_s < self.callers_s()\n",
-        "        return pause_s < self.callers_s()\n",
+        "        left_s = self._policy.budget_s - self.waited_s()\n",
+        "        left_s = 60.0\n",
     ),
     Bug(
         "a login does not wait for a rotation under way",
         _LOGIN,
-        "            if not (is_moving and time.allows(pause_s)):\n",
-        "            if pause_s or not (is_moving and time.allows(pause_s)):\n",
+        "            if not (is_moving and pause_s):\n",
+        "            if not (is_moving and pause_s > 60):\n",
         seed=11,
     ),
     Bug(
         "a login waits past its caller's time",
         _LOGIN_POLICY,
-        "        return self.waited_s() + pause_s <= self._policy.budget_s and pause_s < self.callers_s()\n",
-        "        return self.waited_s() + pause_s <= self._policy.budget_s\n",
+        "        return pause_s if pause_s < self.callers_s() else 0.0\n",
+        "        return pause_s\n",
     ),
     Bug(
         "a refused login does not read AWSCURRENT again",

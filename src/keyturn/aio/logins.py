@@ -150,7 +150,7 @@ class AsyncAttempts:
                 failure = lead.failure_by(self._judge) or failure
             else:
                 self._steps = _Steps(self._login.attempts(), self._reading.errands)
-            if failure is not None and (failure.is_final or not time.allows(FIRST_PAUSE_S)):
+            if failure is not None and (failure.is_final or time.pause_s(FIRST_PAUSE_S) < FIRST_PAUSE_S):
                 # A look of its own would show the same.
                 raise self._failed_as(failure.error)
         return await self._steps.next()

@@ -213,8 +213,9 @@ class _Login:
                 yield from self._try(version, current, time)
                 if self._tried.has_succeeded or caller_is_gone():
                     return
-            pause_s, is_moving = next(pauses), self._is_moving(current) or self._may_have_crossed()
-            if not (is_moving and time.allows(pause_s)):
+            pause_s = time.pause_s(next(pauses))
+            is_moving = self._is_moving(current) or self._may_have_crossed()
+            if not (is_moving and pause_s):
                 raise self._failed(current, time, is_moving=is_moving) from self._tried.refusal
             self._logins.pause(pause_s)
 

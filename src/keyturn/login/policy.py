@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.login.refusals import is_refused as known_refusal
@@ -72,6 +72,10 @@ class Policy(NamedTuple):
     server: str = ""
 
 
+LEAST_PAUSE_S: Final = 0.05
+"""A shorter pause before another look would show the same."""
+
+
 class TimeLeft:
     """How long one login may still wait: the rest of `budget_s`, and what its caller has left."""
 
@@ -89,9 +93,17 @@ class TimeLeft:
         """Return how many seconds the caller itself has left."""
         return float("inf") if self._remaining_s is None else self._remaining_s()
 
-    def allows(self, pause_s: float) -> bool:
-        """Return True if a pause of this length ends within `budget_s` and before the caller's own end."""
-        return self.waited_s() + pause_s <= self._policy.budget_s and pause_s < self.callers_s()
+    def pause_s(self, wanted_s: float) -> float:
+        """Return for how many seconds to pause before another look: 0 if there is no time for one.
+
+        A pause that would go past `budget_s` ends with it, so the last look uses the whole of it. A pause has
+        to end before the caller's own time, for the attempt after it.
+        """
+        left_s = self._policy.budget_s - self.waited_s()
+        if left_s < LEAST_PAUSE_S:
+            return 0.0
+        pause_s = left_s if wanted_s > left_s - LEAST_PAUSE_S else wanted_s
+        return pause_s if pause_s < self.callers_s() else 0.0
 
     def waited_s(self) -> float:
         """Return how many seconds have passed since the login began."""
