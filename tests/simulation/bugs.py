@@ -794,6 +794,12 @@ BUGS: Final = (
         "        left_s = 60.0\n",
     ),
     Bug(
+        "a login that cannot pause as long as it wants gives up",
+        _LOGIN_POLICY,
+        "        pause_s = left_s if wanted_s > left_s - LEAST_PAUSE_S else wanted_s\n",
+        "        pause_s = 0.0 if wanted_s > left_s else wanted_s\n",
+    ),
+    Bug(
         "a login does not wait for a rotation under way",
         _LOGIN,
         "            if not (is_moving and pause_s):\n",

@@ -39,6 +39,12 @@ class Ceiling:
         """A GetSecretValue has ended."""
         key, now_s = (answer.host, answer.name), self.scheduler.now_s
         marker, outcome = self.markers.get(key), answer.outcome
+        if isinstance(outcome, SecretVersion) and answer.stage == AWSPENDING:
+            # Logins read it, so it is not counted. A new version of it is a change as any other.
+            stage = *key, AWSPENDING
+            if self.seen.get(stage) != outcome.version_id:
+                self.seen[stage] = outcome.version_id
+                self.in_vain.pop(key, None)
         if marker is None or answer.stage == AWSPENDING:
             return
         if isinstance(outcome, SecretVersion):

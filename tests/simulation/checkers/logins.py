@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.errors import LoginRefusedError, UnavailableError
+from keyturn.login.logins import FIRST_PAUSE_S
 from keyturn.login.memory import REFUSED_S
+from keyturn.login.policy import LEAST_PAUSE_S
 from keyturn.login.turns import TURN_S
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from tests.simulation.checkers import bounds, secrecy
@@ -28,6 +30,9 @@ FLIGHT_S = 1.5
 
 CALLS_MAX_S = 4.0
 """What all reads of one login take together, those of other threads that it waits for included."""
+
+WAITED = "a rotation seems to be under way"
+"""In the error of a login that would look again if it had more time."""
 
 LATE_S = 1.5
 """How long after its caller's last moment a login may end, beside its attempts: a slow call."""
@@ -179,6 +184,10 @@ class Logins:
         first_s = DEFAULTS.cold_wait_s if self.weather.hangs_since(login.begun_s) else 0.0
         in_time = took_s <= login.budget_s + first_s + CALLS_MAX_S
         require(in_time, "login budget", f"{_what(login)} took {took_s:.1f} s beside its attempts")
+        if isinstance(login.outcome, LoginRefusedError) and WAITED in login.outcome.detail:
+            left_s = login.budget_s / bounds.DRIFT - (self.scheduler.now_s - login.begun_s)
+            is_over = left_s <= FIRST_PAUSE_S or not self._has_time(login)
+            require(is_over, "login budget", f"{_what(login)} gave up with {left_s:.1f} s of it left")
         late_s = self.scheduler.now_s - login.connecting_s - login.deadline_s
         require(
             late_s <= LATE_S, "login budget", f"{_what(login)} ended {late_s:.1f} s too late for its caller"
@@ -241,7 +250,8 @@ class Logins:
                 named_s if success is not None and success.version.identity == identity else named_s + SEEN_S
             )
             since_s = max(accepted_s, known_s)
-            waits = is_warm and now_s - login.begun_s < login.budget_s - PAUSE_MAX_S and self._has_time(login)
+            waits_s = login.budget_s / bounds.DRIFT - LEAST_PAUSE_S
+            waits = is_warm and now_s - login.begun_s < waits_s and self._has_time(login)
             in_time = since_s <= login.looks_s[-1] or (waits and max(accepted_s, named_s) + FLIGHT_S < now_s)
             if in_time:
                 what = f"accepted for {now_s - accepted_s:.1f} s and known for {now_s - named_s:.1f} s"
@@ -255,7 +265,7 @@ class Logins:
         if known is None:
             return False
         looked_ago_s = self.scheduler.now_s - login.looks_s[-1]
-        if not known.again and known.may_be_tried_by(login):
+        if not known.again and known.has_to_be_tried_by(login):
             return False
         return (
             known.again > 0 or known.at.age_s(now_of(login)) - looked_ago_s < bounds.SETTLE_S * bounds.DRIFT

@@ -20,14 +20,16 @@ Key = tuple[str, str, Identity]
 class Refused:
     """When one process was first refused one version, as AWSCURRENT or not, and how often it tried again.
 
-    By the process's own clock, and by the labels that Secrets Manager told it. `logins`: those that were
-    refused it. `is_unsure`: a login with this version was interrupted before, so that the process may count
+    By the process's own clock, and by the labels that Secrets Manager told it. `had_succeeded`: whether the
+    process must know that it had logged in with it; `may_have_succeeded`: whether it may know that, by a
+    login before one that was interrupted. `logins`: those that were refused it. `is_unsure`: a login with this version was interrupted before, so that the process may count
     from an earlier refusal than this one. No marker makes it try again.
     """
 
     at: Instant
     was_current: bool
     had_succeeded: bool
+    may_have_succeeded: bool
     logins: list[Login] = field(default_factory=list)
     is_unsure: bool = False
     again: int = 0
@@ -39,7 +41,14 @@ class Refused:
 
     def may_be_tried_by(self, login: Login) -> bool:
         """Whether its second try may come at once: it had been right, and was not refused to this login."""
-        return self.is_unsure or (self.had_succeeded and all(one is not login for one in self.logins))
+        return self.is_unsure or (self.may_have_succeeded and self._is_new_to(login))
+
+    def has_to_be_tried_by(self, login: Login) -> bool:
+        """Whether its second try comes at once: its process knows that it had been right."""
+        return self.is_unsure or (self.had_succeeded and self._is_new_to(login))
+
+    def _is_new_to(self, login: Login) -> bool:
+        return all(one is not login for one in self.logins)
 
 
 @dataclass(slots=True)
@@ -55,7 +64,8 @@ class Success:
 class Memories:
     """The memories of all processes, by what was told to each (true seconds).
 
-    `accepted_as`: the number of the last login with a version that was taken. `perhaps`: the versions that a
+    `accepted_as`: the number of the last login with a version that was taken; `perhaps_accepted`: the
+    versions that were taken before a login with them was interrupted. `perhaps`: the versions that a
     process may remember as last logged in with on a server, after logins that were interrupted. `unsure`:
     when it was last refused, or tried by a login that was interrupted, since such an interruption.
     """
@@ -63,6 +73,7 @@ class Memories:
     successes: dict[tuple[str, str, str], Success] = field(default_factory=dict)
     refusals: dict[Key, Refused] = field(default_factory=dict)
     accepted_as: dict[Key, int] = field(default_factory=dict)
+    perhaps_accepted: set[Key] = field(default_factory=set)
     perhaps: dict[tuple[str, str], set[Identity]] = field(default_factory=dict)
     interrupted_s: dict[str, float] = field(default_factory=dict)
     unsure: dict[Key, Instant] = field(default_factory=dict)
@@ -73,6 +84,7 @@ class Memories:
         self.refusals = {key: one for key, one in self.refusals.items() if key[0] != host}
         self.accepted_as = {key: one for key, one in self.accepted_as.items() if key[0] != host}
         self.unsure = {key: one for key, one in self.unsure.items() if key[0] != host}
+        self.perhaps_accepted = {key for key in self.perhaps_accepted if key[0] != host}
         self.perhaps = {key: one for key, one in self.perhaps.items() if key[0] != host}
 
     def accepted(self, login: Login, version: SecretVersion, number: int, now_s: float) -> None:
@@ -97,10 +109,12 @@ class Memories:
         known = self.remembered(login, version.identity, is_current=is_current)
         is_unsure = self._still_unsure(login, key)
         if known is None:
-            known = Refused(now_of(login), is_current, accepted_as > 0, is_unsure=is_unsure)
+            may_have = accepted_as > 0 or key in self.perhaps_accepted
+            known = Refused(now_of(login), is_current, accepted_as > 0, may_have, is_unsure=is_unsure)
             self.refusals[key] = known
         elif known.again:
             self.accepted_as.pop(key, None)
+            self.perhaps_accepted.discard(key)
         known.logins.append(login)
 
     def interrupted(self, login: Login, now_s: float) -> None:
@@ -110,7 +124,8 @@ class Memories:
         for identity in login.tried:
             key = _key(login, identity)
             self.refusals.pop(key, None)
-            self.accepted_as.pop(key, None)
+            if self.accepted_as.pop(key, None):
+                self.perhaps_accepted.add(key)
             self.unsure[key] = now_of(login)
             success = self.successes.pop((host, login.server, identity[0]), None)
             known = {identity} if success is None else {identity, success.version.identity}
