@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 from urllib.request import Request, urlopen
@@ -25,13 +26,16 @@ from benchmarks.peak import peak_mib
 from benchmarks.results import Part, Parts, Size, counted, ratio
 from benchmarks.storm import AWAY_S, sweep_s
 from keyturn.model.protocols import WRITES_MAX
+from rotation_listener.parallel import SIDE_BY_SIDE
 
 SECRETS: Final[Mapping[Size, int]] = {"full": 10_000, "quick": 1_000}
 SWEEPS: Final = 2
 """The sweep with the least CPU counts: what else runs on the machine can only add to it."""
 
-PLAIN_CALLS: Final = 1_000
+PLAIN_CALLS: Final = 2_000
 """So many times DescribeSecret is called by boto3 alone, to compare."""
+
+PLAIN: Final = f"{PLAIN_CALLS:,} calls in {SIDE_BY_SIDE} threads"
 
 MEMORY_MIB: Final = 256
 LONGEST_S: Final = 120.0
@@ -70,7 +74,7 @@ def measure(size: Size) -> Parts:
         (
             counted("CPU of the sweep", "s", one.cpu_s, note),
             counted("CPU of a call", "ms", 1000 * one.cpu_s / calls(secrets), note),
-            counted("CPU of boto3's DescribeSecret alone", "ms", 1000 * one.plain_s, "in a plain loop"),
+            counted("CPU of boto3's DescribeSecret alone", "ms", 1000 * one.plain_s, PLAIN),
             counted("memory, peak", "MiB", one.peak_mib, note),
             counted("time at 256 MB, estimated", "s", estimated_s, "10,000 secrets"),
         ),
@@ -129,13 +133,17 @@ def main(url: str, secrets: int) -> None:
 
 
 def plain_call_s() -> float:
-    """Return the CPU seconds of one DescribeSecret of boto3's own client, in a plain loop."""
+    """Return the CPU seconds of one DescribeSecret of boto3's own client, in a sweep's number of threads."""
     client = boto3.client("secretsmanager")
-    client.describe_secret(SecretId=NAME)
-    began_s = time.process_time()
-    for _ in range(PLAIN_CALLS):
+
+    def describe(_: int) -> None:
         client.describe_secret(SecretId=NAME)
-    return (time.process_time() - began_s) / PLAIN_CALLS
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        list(threads.map(describe, range(SIDE_BY_SIDE)))
+        began_s = time.process_time()
+        list(threads.map(describe, range(PLAIN_CALLS)))
+        return (time.process_time() - began_s) / PLAIN_CALLS
 
 
 if __name__ == "__main__":

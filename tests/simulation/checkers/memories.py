@@ -22,8 +22,9 @@ class Refused:
 
     By the process's own clock, and by the labels that Secrets Manager told it. `had_succeeded`: whether the
     process must know that it had logged in with it; `may_have_succeeded`: whether it may know that, by a
-    login before one that was interrupted. `logins`: those that were refused it. `is_unsure`: a login with this version was interrupted before, so that the process may count
-    from an earlier refusal than this one. No marker makes it try again.
+    login before one that was interrupted. `logins`: those that were refused it. `is_unsure`: a login with
+    this version was interrupted before, so that the process may count from an earlier refusal than this one.
+    No marker makes it try again.
     """
 
     at: Instant
