@@ -292,20 +292,6 @@ BUGS: Final = (
         seed=8,
     ),
     Bug(
-        "an answer that came late counts as one of the moment of its question",
-        _REFRESH,
-        "asked.begun, held.came or held.confirmed, asked.limits",
-        "asked.begun, held.confirmed, asked.limits",
-        seed=351,
-    ),
-    Bug(
-        "a doubt is counted from the question of the doubtful answer",
-        _REFRESH,
-        "max(doubt.since.monotonic_s, seen.monotonic_s)",
-        "doubt.since.monotonic_s",
-        seed=853,
-    ),
-    Bug(
         "a failed refresh makes the bound of a cover shorter",
         _FRESHNESS,
         "        ttl_s = max(ttl_s, limits.max_stale_s)\n",
@@ -350,13 +336,6 @@ BUGS: Final = (
         _CHECKS,
         "    return since is None or since.age_s(now) >= age_s\n",
         "    return since is None or since.age_s(now) >= 0\n",
-    ),
-    Bug(
-        "a lower counter is ignored for ever",
-        _CACHE_HEADS,
-        "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
-        "        return seen\n",
-        seed=351,
     ),
     Bug(
         "a lower counter is read consistently again and again",
