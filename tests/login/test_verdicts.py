@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from keyturn.login.memory import REFUSED_S, UNKNOWN, VERSIONS_MAX, LastLogin, Memory, OldestOut, Verdict
-from keyturn.login.policy import Policy, TimeLeft, same_host, same_host_and_user
+from keyturn.login.policy import LEAST_PAUSE_S, Policy, TimeLeft, same_host, same_host_and_user
 from keyturn.model.instant import Instant
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.invocation import invocation
@@ -235,6 +235,11 @@ def test_the_last_pause_ends_with_the_budget(passed_s: float, wanted_s: float, p
     time = TimeLeft(Policy(), now)
     now.passed_s = passed_s
     assert pytest.approx(pause_s) == time.pause_s(wanted_s)
+
+
+def test_the_shortest_budget_has_one_pause() -> None:
+    """One that is just long enough for another look."""
+    assert LEAST_PAUSE_S == TimeLeft(Policy(budget_s=LEAST_PAUSE_S), Passing()).pause_s(1.0)
 
 
 @pytest.mark.parametrize(("wanted_s", "pause_s"), [(1.9, 1.9), (2.0, 0.0), (2.1, 0.0)])
