@@ -51,8 +51,8 @@ def measure(size: Size) -> Parts:
         "Clients of botocore, with the time-outs that keyturn gives them, ask servers on this machine that "
         f"hang. A warm cache has {SECRETS} copies, all of which are due to be read again when the hang "
         f"begins, and is asked for {plan.seconds:g} s. A cold cache has `cold_wait_s={plan.cold_wait_s:g}`. "
-        "The figures are the longest `get` of each. A Lambda function with a time-out of "
-        f"{TIMEOUT_S:g} s is invoked once a second through an outage.",
+        "The figures are the longest `get` of each. The three services hang side by side. A "
+        f"Lambda function with a time-out of {TIMEOUT_S:g} s is invoked once a second through an outage.",
         tuple(_rows(longest))
         + tuple(
             counted(f"p99 of `get`, `background=True`, {what}", "µs", one.p99_s * 1e6, f"{one.gets:,} gets")

@@ -101,11 +101,10 @@ class Measurement:
 
     def end(self) -> None:
         """Tell the process to stop its servers and to end. Kill its session if it does not."""
-        with self._process:
+        with self._folder, self._process:
             if self._process.poll() is None:
                 self._process.terminate()
                 try:
                     self._process.wait(STOP_TIMEOUT_S)
                 except subprocess.TimeoutExpired:
                     os.killpg(self._process.pid, signal.SIGKILL)
-        self._folder.cleanup()
