@@ -33,6 +33,7 @@ from keyturn.testing.guard import Task
 from keyturn.testing.rotation import Rotation, StepFunctions
 from tests.docs.checkers import mypy
 from tests.docs.pages import ROOT, python_blocks, spans
+from tests.servers.others import valkey
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -46,7 +47,7 @@ INTERVAL_S: Final = 1.0
 PATIENCE_S: Final = 60.0
 CALLERS: Final = 4
 ENOUGH: Final = 5
-"""So many new answers of each process are looked at. Celery's broker in a file gives a few a second."""
+"""So many new answers of each process are looked at."""
 SOON_S: Final = 30.0
 """A check interval, a check and a read on a busy machine. Without the table the old copy stays for 300 s."""
 FASTAPI, STARLETTE, FLASK, GUNICORN, CELERY = python_blocks("docs/web-services.md")
@@ -90,32 +91,19 @@ def process() -> dict[str, int | str]:
 """What the test adds to a program: in which process it runs, and in which one it was loaded."""
 
 CELERYCONFIG: Final = """
-broker_url = "sqla+sqlite:///{folder}/broker.db"
-broker_transport_options = {{"connect_args": {{"timeout": 30}}}}
-result_backend = "file://{folder}/results"
+broker_url = result_backend = "redis://{host}:{port}/0"
 broker_connection_retry_on_startup = True
 """
 ASKS: Final = """
 import json, time
-from celery.exceptions import TimeoutError
-from kombu.exceptions import OperationalError
 from orders import charge, process
 
-
-def done(task, *arguments):
-    while True:
-        try:
-            return task.delay(*arguments).get(timeout=20, interval=0.02)
-        except (TimeoutError, OperationalError):
-            pass
-
-
-print(done(charge, 3), flush=True)
+print(charge.delay(3).get(timeout={patience_s}), flush=True)
 while True:
     begun_s = time.monotonic()
-    print(json.dumps([begun_s, done(process)]), flush=True)
+    print(json.dumps([begun_s, process.delay().get(timeout={patience_s})]), flush=True)
 """
-"""A process that has tasks done, one after the other. A busy file broker may fail to take a message."""
+"""A process that has tasks done, one after the other."""
 
 
 class Answer(NamedTuple):
@@ -299,18 +287,23 @@ def test_flask_under_gunicorn(arguments: str, aws: EmbeddedAws, secrets: Secrets
         assert version != httpx.get(origin + "/charge", timeout=PATIENCE_S).json()["paid with"]
 
 
+def of_celery(program: str, port: int) -> dict[str, str]:
+    """The files of Celery's worker and of those who ask it, with a broker at this port."""
+    return {
+        "orders.py": program,
+        "celeryconfig.py": CELERYCONFIG.format(host=LOCALHOST, port=port),
+        "asks.py": ASKS.format(patience_s=PATIENCE_S),
+    }
+
+
 def test_celery(aws: EmbeddedAws, secrets: SecretsManagerClient) -> None:
     """The processes of a pool are forked from the one that loaded the module; tasks have the new version."""
     program = CELERY + WHICH_PROCESS + OF_CELERY
-    folder = new_folder("keyturn-broker-")
-    (folder / "results").mkdir()
-    files = {
-        "orders.py": program,
-        "celeryconfig.py": CELERYCONFIG.format(folder=folder),
-        "asks.py": ASKS,
-    }
     answers, first = Answers(), list[str]()
-    with serving(aws, shown("celery"), files, lambda: True) as where:
+    with (
+        valkey() as port,
+        serving(aws, shown("celery"), of_celery(program, port), lambda: True) as where,
+    ):
         environment = {**aws.environment, "PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'src'}:{where}"}
         asks = [
             subprocess.Popen(
