@@ -120,7 +120,7 @@ def test_lines_are_for_people_and_json_lines_for_programs(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("glance", "says"),
     [
-        (Glance(Head("e", 7, 100.0, 400.0), {KEY: MARKER}), "1 markers, counter 7, complete up to 300 s ago"),
+        (Glance(Head("e", 7, 100.0, 400.0), {KEY: MARKER}), "1 marker, counter 7, complete up to 300 s ago"),
         (Glance(Head("e", 7), {}), "never swept"),
         (Glance(None, {}), "no head"),
         (Glance(None, {}, trouble="unreachable"), "unreachable"),

@@ -22,6 +22,7 @@ from keyturn.policies.resources import (
 
 PLACE = Place("eu-west-1", "111122223333")
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+TABLES = "arn:aws:dynamodb:eu-west-1:111122223333"
 PARAMETER = "arn:aws:ssm:eu-west-1:111122223333:parameter"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 
@@ -115,7 +116,10 @@ Make = Callable[[], object]
         (partial(parameter_resource, f"{SECRET}x", PLACE), "not the ARN of a parameter"),
         (partial(path_resource, "prod", PLACE), "begins with a slash"),
         (partial(table_resource, "arn:aws:s3:::x", PLACE), "not the ARN of a table"),
+        (partial(table_resource, f"{TABLES}:backup/x", PLACE), "not the ARN of a table"),
         (partial(table_resource, "x", PLACE), "3 to 255"),
+        (partial(roles.reader, PLACE, secrets=["a"], other_tables=["markers"]), "not the ARN of a table"),
+        (partial(roles.reader, PLACE, secrets=["a"], stages=["AWSCURRENT", ""]), "a staging label is empty"),
         (partial(key_arn, "arn:aws:kms:eu-west-1:111122223333:alias/my-app"), "is an alias"),
         (partial(key_arn, "alias/my-app"), "is an alias"),
         (partial(key_arn, "11111111-2222-3333-4444-555555555555"), "not the ARN of a KMS key"),
@@ -125,6 +129,7 @@ Make = Callable[[], object]
         (partial(roles.announcer, PLACE, secrets=[], marker_table="markers"), "no secret is given"),
         (partial(roles.rotation, PLACE, secrets=[]), "no secret is given"),
         (partial(roles.listener, PLACE, marker_table="markers", queue="failures"), "not the ARN of a queue"),
+        (partial(roles.function, log_group="arn:aws:logs:eu-west-1:111122223333:x"), "not the ARN of a log"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(make: Make, says: str) -> None:

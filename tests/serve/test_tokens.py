@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.serve.tokens import LOOK_S, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, VARIABLES, Token, found_token
 from keyturn.testing.fakes import FakeClock
 
+OPEN = Path("/proc/self/fd")
 ONE, TWO = "one-token-of-this-test", "two-token-of-this-test"
 
 
@@ -82,9 +84,21 @@ def test_without_a_token_it_does_not_begin(tmp_path: Path, content: bytes | None
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path, clock: FakeClock) -> None:
     """A folder, a device without end, and a pipe into which nobody writes."""
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, "/dev/zero", tmp_path / "pipe", "/proc/self/mem\0"):
-        with pytest.raises(ConfigurationError, match="cannot be read as the text of a file"):
+    for path in ("/dev/zero", tmp_path / "pipe", "/proc/self/mem\0"):
+        with pytest.raises(ConfigurationError, match="is not the text of a file"):
             found({"AWS_TOKEN": f"file://{path}"}, clock)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_why_a_file_cannot_be_read_is_said(tmp_path: Path, clock: FakeClock) -> None:
+    """No file and a folder, which Docker makes where a mounted file is missing; no file stays open."""
+    open_files = len(list(OPEN.iterdir()))
+    for path, why in ((tmp_path / "no", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(
+            ConfigurationError, match=f"AWS_TOKEN, which names '{path}', cannot be read: {why}"
+        ):
+            found({"AWS_TOKEN": f"file://{path}"}, clock)
+    assert open_files == len(list(OPEN.iterdir()))
 
 
 def test_a_file_that_anybody_may_write_is_no_token(tmp_path: Path, clock: FakeClock) -> None:

@@ -148,7 +148,7 @@ def table_resource(named: str, place: Place) -> str:
     `${Name}` stands for the table that a template's parameter names, `${Table.Arn}` for one of its resources.
     """
     if named.startswith("arn:") or named.endswith(".Arn}"):
-        return resource_of("dynamodb", named, "table")
+        return table_arn(named)
     if parameter_of_table(named) is not None:
         raise ConfigurationError(
             f"{named!r} names a parameter, which no policy can follow: give the table's own name or ARN, and "
@@ -156,6 +156,11 @@ def table_resource(named: str, place: Place) -> str:
         )
     _must_match(_TABLE_NAME, named, "a table's name has 3 to 255 letters, digits and .-_")
     return place.arn("dynamodb", f"table/{named}", named)
+
+
+def table_arn(named: str) -> str:
+    """Return the ARN of a DynamoDB table, or `${Table.Arn}`. Raises `ConfigurationError` for a name."""
+    return resource_of("dynamodb", "table/", named, "table")
 
 
 def key_arn(named: str) -> Arn:
@@ -182,12 +187,15 @@ def key_alias(alias: str) -> str:
     return alias
 
 
-def resource_of(service: str, named: str, what: str) -> str:
-    """Return `named`. Raises `ConfigurationError` unless it is an ARN of that service or `${…}`."""
+def resource_of(service: str, prefix: str, named: str, what: str) -> str:
+    """Return `named`, an ARN of that service and this kind of its resources, or `${…}`.
+
+    Raises `ConfigurationError` for anything else.
+    """
     arn = Arn.parse(named)
     if _ARN_OF_STACK.fullmatch(named):
         return named
-    if arn is None or arn.service != service:
+    if arn is None or arn.service != service or not arn.resource.startswith(prefix):
         raise ConfigurationError(f"{named!r} is not the ARN of a {what}")
     return named
 

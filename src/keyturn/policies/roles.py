@@ -36,6 +36,7 @@ from keyturn.policies.resources import (
     path_resource,
     resource_of,
     secret_resource,
+    table_arn,
     table_resource,
     unique,
 )
@@ -123,7 +124,7 @@ def reader(
         *_read_parameters(parameter_arns, path_arns),
         *_use_keys(used, ("kms:Decrypt",), secret_arns, parameter_arns),
         *_use_markers("ReadMarkers", READS, marker_table, place, [*_markers(secret_arns), *parameter_arns]),
-        *_use_other_tables(other_tables, place, [*_markers(secret_arns), *parameter_arns]),
+        *_use_other_tables(other_tables, [*_markers(secret_arns), *parameter_arns]),
         *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
         *_use_tables(table_key if marker_table is not None or other_tables else None, place),
@@ -254,7 +255,7 @@ def listener(
     if log_group is not None:
         statements += function(log_group=log_group)
     if queue is not None:
-        arn = resource_of("sqs", queue, "queue")
+        arn = resource_of("sqs", "", queue, "queue")
         statements.append(Statement("SetFailuresAside", ("sqs:SendMessage",), (arn,)))
     return (*statements, *_use_tables(table_key, place, writes=True))
 
@@ -352,7 +353,7 @@ def function(*, log_group: str | None = None, in_vpc: bool = False) -> tuple[Sta
     """
     statements: list[Statement] = []
     if log_group is not None:
-        arn = resource_of("logs", log_group, "log group")
+        arn = resource_of("logs", "log-group:", log_group, "log group")
         statements.append(Statement("WriteItsLog", _on("logs", ("CreateLogStream", "PutLogEvents")), (arn,)))
     if in_vpc:
         attach = _on("ec2", ATTACHES)
@@ -414,7 +415,9 @@ def _on(service: str, actions: Iterable[str]) -> tuple[str, ...]:
 
 
 def _read_secrets(arns: Sequence[str], stages: Sequence[str]) -> Iterator[Statement]:
-    only: Conditions = {"StringEquals": {"secretsmanager:VersionStage": stages}} if stages else {}
+    if "" in stages:
+        raise ConfigurationError("a staging label is empty: give one, such as 'AWSCURRENT', or none for any")
+    only: Conditions = {"StringEquals": {"secretsmanager:VersionStage": [*unique(stages)]}} if stages else {}
     if arns:
         yield Statement("ReadSecrets", ("secretsmanager:GetSecretValue",), arns, only)
 
@@ -481,10 +484,10 @@ def _use_markers(
         yield _by_key(sid, actions, table_resource(table, place), (*HEADS, *unique(markers)))
 
 
-def _use_other_tables(tables: Sequence[str], place: Place, markers: Sequence[str]) -> Iterator[Statement]:
+def _use_other_tables(tables: Sequence[str], markers: Sequence[str]) -> Iterator[Statement]:
     """Yield the statement that allows the reads of markers in tables of other accounts and Regions."""
     if tables:
-        resources = unique(table_resource(table, place) for table in tables)
+        resources = unique(table_arn(table) for table in tables)
         read = _by_key("ReadOtherMarkers", READS, "", (*HEADS, *unique(markers)))
         yield replace(read, resources=resources)
 

@@ -23,9 +23,9 @@ from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.rotation.trust import (
     Account,
+    Address,
+    Addresses,
     Master,
-    Place,
-    Places,
     RotationStepError,
     change_as_master,
     must_agree,
@@ -80,18 +80,18 @@ class SingleUser:
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
-        self._server.places.of(self._server.account(current))
+        self._server.addresses.of(self._server.account(current))
         return with_fields(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Run ALTER ROLE as the user itself, with the first known version that the server accepts."""
         current, wanted = self._server.account(known[0]), self._server.account(pending)
         must_agree(current, wanted, ("username", *_SAME))
-        place = self._server.places.of(current)
-        if self._server.accepts(wanted, place):
+        address = self._server.addresses.of(current)
+        if self._server.accepts(wanted, address):
             return
-        for account in same_account(current, known[1:], self._server.places):
-            connection = self._server.log_in(account, place)
+        for account in same_account(current, known[1:], self._server.addresses):
+            connection = self._server.log_in(account, address)
             if connection is not None:
                 with connection:
                     self._server.alter(connection, wanted)
@@ -129,7 +129,7 @@ class AlternatingUsers:
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the other user and the new password."""
         account = self._server.account(current)
-        self._server.places.of(account)
+        self._server.addresses.of(account)
         return with_fields(current, username=other_user(account, NAME_BYTES_MAX), password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
@@ -145,9 +145,9 @@ class AlternatingUsers:
         if current.masterarn is None:
             raise RotationStepError(f"secret {pending.secret_id!r}: no text in the field masterarn")
         master = self._server.account(self._source.read(current.masterarn, stage=AWSCURRENT))
-        place = must_be_apart(current, master, self._server.places)
-        if not self._server.accepts(wanted, place):
-            change_as_master(self._server, current, wanted, master, place)
+        address = must_be_apart(current, master, self._server.addresses)
+        if not self._server.accepts(wanted, address):
+            change_as_master(self._server, current, wanted, master, address)
 
     def test(self, pending: SecretVersion) -> None:
         """Log in and run a query."""
@@ -171,7 +171,7 @@ class _Server:
         self._options = {name: value for name, value in chosen.items() if value != ""}
         # A list of ports, beside a list of hosts, is for libpq alone.
         host, port = str(options.get("host") or ""), str(options.get("port") or "")
-        self.places = Places(PORT, host or None, int(port) if port.isdecimal() else None)
+        self.addresses = Addresses(PORT, host or None, int(port) if port.isdecimal() else None)
 
     def account(self, version: SecretVersion) -> Account:
         """Return the version's account, for which there is a server. Raises `SecretFormatError`."""
@@ -179,31 +179,31 @@ class _Server:
         must_be_of(account, ENGINES)
         return account
 
-    def log_in(self, account: Account, place: Place) -> psycopg.Connection | None:
+    def log_in(self, account: Account, address: Address) -> psycopg.Connection | None:
         """Return a connection, or None if the server refuses the credentials."""
         try:
-            return without_frames(lambda: self._connect(account, place), account.password)
+            return without_frames(lambda: self._connect(account, address), account.password)
         except psycopg.OperationalError as error:
             if is_refused(error):
                 return None
             raise
 
-    def accepts(self, account: Account, place: Place) -> bool:
+    def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""
-        connection = self.log_in(account, place)
+        connection = self.log_in(account, address)
         if connection is not None:
             connection.close()
         return connection is not None
 
     def must_accept(self, account: Account) -> None:
-        """Log in at the account's own place and run a query. Raises psycopg's error if that fails."""
-        place = self.places.of(account)
-        with without_frames(lambda: self._connect(account, place), account.password) as connection:
+        """Log in at the account's own address and run a query. Raises psycopg's error if that fails."""
+        address = self.addresses.of(account)
+        with without_frames(lambda: self._connect(account, address), account.password) as connection:
             connection.execute("SELECT 1")
 
-    def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
+    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
         """Log in for changes of other users. Return None if the server refuses the credentials."""
-        connection = self.log_in(account, place)
+        connection = self.log_in(account, address)
         return None if connection is None else self._session(connection)
 
     def alter(self, connection: psycopg.Connection, account: Account) -> None:
@@ -227,11 +227,11 @@ class _Server:
             sql.Identifier(account.username), sql.Literal(digest)
         )
 
-    def _connect(self, account: Account, place: Place) -> psycopg.Connection:
+    def _connect(self, account: Account, address: Address) -> psycopg.Connection:
         parameters = {
             "dbname": account.dbname or "postgres",
-            "host": place.host,
-            "port": place.port,
+            "host": address.host,
+            "port": address.port,
             **self._tls(account),
             **self._options,
             "user": account.username,

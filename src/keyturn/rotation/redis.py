@@ -27,9 +27,9 @@ from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.rotation.trust import (
     Account,
+    Address,
+    Addresses,
     Master,
-    Place,
-    Places,
     RotationStepError,
     change_as_master,
     must_agree,
@@ -88,14 +88,14 @@ class TwoPasswords:
         if save not in (None, "acl", "config"):
             raise ConfigurationError("save is one of 'acl', 'config' and None")
         self._source = source
-        self._places = Places(PORT, host, port)
+        self._addresses = Addresses(PORT, host, port)
         self._nodes = [_node(text) for text in nodes]
         self._save: Save | None = save
         self._server = _Server(tls, options)
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
-        self._places.of(_account(current))
+        self._addresses.of(_account(current))
         return with_fields(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
@@ -103,18 +103,18 @@ class TwoPasswords:
         current, wanted = _account(known[0]), _account(pending)
         must_agree(current, wanted, _SAME)
         # AWSCURRENT is accepted also if an earlier try got this far. So nothing is refused in a rotation.
-        proofs = [current, wanted, *same_account(current, known[1:], self._places)[1:]]
+        proofs = [current, wanted, *same_account(current, known[1:], self._addresses)[1:]]
         self._set(proofs, kept=[wanted, current])
 
     def retire(self, known: Sequence[SecretVersion], others: Iterator[SecretVersion]) -> None:
         """Leave the user the password of AWSCURRENT only, on each node."""
-        proofs = same_account(_account(known[0]), others, self._places)
+        proofs = same_account(_account(known[0]), others, self._addresses)
         self._set(proofs, kept=proofs[:1])
 
     def test(self, pending: SecretVersion) -> None:
         """Log in to each node."""
         account = _account(pending)
-        for node in _each(self._places.of(account), self._nodes):
+        for node in _each(self._addresses.of(account), self._nodes):
             if not self._server.accepts(account, node):
                 raise RotationStepError(f"secret {pending.secret_id!r}: a node refuses AWSPENDING")
 
@@ -124,7 +124,7 @@ class TwoPasswords:
         if wanted.masterarn is None:
             raise RotationStepError(f"secret {wanted.secret_id!r}: no text in the field masterarn")
         master = _account(self._source.read(wanted.masterarn, stage=AWSCURRENT))
-        for node in _each(must_be_apart(wanted, master, self._places), self._nodes):
+        for node in _each(must_be_apart(wanted, master, self._addresses), self._nodes):
             shown = next((account for account in proofs if self._server.accepts(account, node)), None)
             if shown is None:
                 raise RotationStepError(
@@ -141,9 +141,9 @@ class _Server:
         self._tls = tls
         self._options = options
 
-    def log_in(self, account: Account, place: Place) -> AbstractConnection | None:
+    def log_in(self, account: Account, address: Address) -> AbstractConnection | None:
         """Return a connection, or None if the server refuses the credentials."""
-        connection = without_frames(lambda: self._connection(account, place), account.password)
+        connection = without_frames(lambda: self._connection(account, address), account.password)
         try:
             without_frames(connection.connect, account.password)
         except Exception as error:
@@ -153,14 +153,14 @@ class _Server:
             raise
         return connection
 
-    def accepts(self, account: Account, place: Place) -> bool:
+    def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""
-        connection = self.log_in(account, place)
+        connection = self.log_in(account, address)
         if connection is not None:
             _close(connection)
         return connection is not None
 
-    def _connection(self, account: Account, place: Place) -> AbstractConnection:
+    def _connection(self, account: Account, address: Address) -> AbstractConnection:
         is_tls = self._tls
         if is_tls is None:
             # What the secret says counts only where the function's owner has said nothing about TLS.
@@ -175,8 +175,8 @@ class _Server:
             # Secrets Manager tries the rotation again.
             "retry": Retry(NoBackoff(), 0),
             **given,
-            "host": place.host,
-            "port": place.port,
+            "host": address.host,
+            "port": address.port,
             "username": account.username,
             "password": account.password,
             # A user need not be allowed to say HELLO.
@@ -193,13 +193,13 @@ class _Node:
         self._kept = kept
         self._save = save
 
-    def accepts(self, account: Account, place: Place) -> bool:
+    def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the node lets this account in."""
-        return self._server.accepts(account, place)
+        return self._server.accepts(account, address)
 
-    def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
+    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
         """Log in for changes of other users. Return None if the node refuses the credentials."""
-        connection = self._server.log_in(account, place)
+        connection = self._server.log_in(account, address)
         return None if connection is None else self._session(connection)
 
     @contextmanager
@@ -250,16 +250,16 @@ def _close(connection: AbstractConnection) -> None:
     connection.disconnect()  # type: ignore[no-untyped-call] # redis-py's
 
 
-def _each(place: Place, others: Sequence[Place]) -> list[Place]:
-    """Return the place and the other nodes, each once."""
-    return list(dict.fromkeys([place, *others]))
+def _each(address: Address, others: Sequence[Address]) -> list[Address]:
+    """Return the address and the other nodes, each once."""
+    return list(dict.fromkeys([address, *others]))
 
 
-def _node(text: str) -> Place:
+def _node(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigurationError(f"a node is given as host:port, not {text!r}")
-    return Place(host.strip("[]").lower(), int(port))
+    return Address(host.strip("[]").lower(), int(port))
 
 
 def _account(version: SecretVersion) -> Account:

@@ -33,14 +33,14 @@ class RotationStepError(KeyturnError):
     """The step cannot be done in the present state of the secret or the server. The message has no value."""
 
 
-class Place(NamedTuple):
+class Address(NamedTuple):
     """The server that a password may be sent to."""
 
     host: str
     port: int
 
     def __repr__(self) -> str:
-        return "Place(...)"
+        return "Address(...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +86,24 @@ class Master(Protocol):
 class Engine(Protocol):
     """One kind of server, as the checks need it."""
 
-    def accepts(self, account: Account, place: Place) -> bool:
+    def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in, and False if it refuses the credentials."""
         ...
 
-    def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
+    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
         """Log in for changes of other users. Return None if the server refuses the credentials."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Addresses:
     """Where the accounts of one function are. `host` and `port` are its options."""
 
     default_port: int
     host: str | None = None
     port: int | None = None
 
-    def of(self, account: Account) -> Place:
+    def of(self, account: Account) -> Address:
         """Return where to connect: as the options say, else as the account's own version.
 
         Raises `SecretFormatError` if neither names a host.
@@ -111,12 +111,12 @@ class Places:
         host = self.host or account.host
         if host is None:
             raise SecretFormatError(account.secret_id, "no text in the field host")
-        return Place(host.lower(), self.port or account.port or self.default_port)
+        return Address(host.lower(), self.port or account.port or self.default_port)
 
-    def told(self, account: Account) -> Place | None:
+    def told(self, account: Account) -> Address | None:
         """Return the server that the account's version names, with the options for what it leaves out."""
         host = account.host or self.host
-        return None if host is None else Place(host.lower(), account.port or self.port or self.default_port)
+        return None if host is None else Address(host.lower(), account.port or self.port or self.default_port)
 
 
 def must_be_configured(described: Mapping[str, object], secret_id: str, invoked: object) -> None:
@@ -162,8 +162,8 @@ def other_user(account: Account, bytes_max: int) -> str:
     return _next(account.username)
 
 
-def same_account(current: Account, versions: Iterable[SecretVersion], places: Places) -> list[Account]:
-    """Return `current` and those of the versions that are of the same user at the same place.
+def same_account(current: Account, versions: Iterable[SecretVersion], addresses: Addresses) -> list[Account]:
+    """Return `current` and those of the versions that are of the same user at the same address.
 
     AWSPREVIOUS may be of another user, or be planted: its password goes nowhere else than it went before.
     """
@@ -171,7 +171,7 @@ def same_account(current: Account, versions: Iterable[SecretVersion], places: Pl
     for version in versions:
         try:
             account = Account.of(version)
-            is_same = account.username == current.username and places.of(account) == places.of(current)
+            is_same = account.username == current.username and addresses.of(account) == addresses.of(current)
         except SecretError:
             continue
         if is_same:
@@ -179,34 +179,34 @@ def same_account(current: Account, versions: Iterable[SecretVersion], places: Pl
     return found
 
 
-def must_be_apart(current: Account, master: Account, places: Places) -> Place:
+def must_be_apart(current: Account, master: Account, addresses: Addresses) -> Address:
     """Return where to connect. Raise `RotationStepError` unless both name one server, and other users.
 
     Call it before anything is sent.
     """
-    told = places.told(master)
+    told = addresses.told(master)
     if told is None:
         # The host that the app's secret names may be anybody's.
         raise RotationStepError(
             f"secret {master.secret_id!r}: it names no host; give the strategy host=... and port=..."
         )
-    if places.told(current) != told:
+    if addresses.told(current) != told:
         raise RotationStepError(
             f"secret {current.secret_id!r}: it and the master's {master.secret_id!r} differ in host or port; "
             "if the master's names none, give the strategy host=... and port=..."
         )
     if _turns(current.username) & _turns(master.username):
         raise RotationStepError(f"secret {current.secret_id!r}: it names the master's own user")
-    return places.of(current)
+    return addresses.of(current)
 
 
-def first_accepted(engine: Engine, accounts: Sequence[Account], place: Place) -> Account:
+def first_accepted(engine: Engine, accounts: Sequence[Account], address: Address) -> Account:
     """Return the first of the accounts of a secret that the server lets in.
 
     Raises `RotationStepError` if it refuses all of them.
     """
     for account in accounts:
-        if engine.accepts(account, place):
+        if engine.accepts(account, address):
             return account
     raise RotationStepError(
         f"secret {accounts[0].secret_id!r}: the server refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
@@ -214,19 +214,19 @@ def first_accepted(engine: Engine, accounts: Sequence[Account], place: Place) ->
 
 
 def change_as_master(
-    engine: Engine, current: Account, pending: Account, master: Account, place: Place
+    engine: Engine, current: Account, pending: Account, master: Account, address: Address
 ) -> None:
     """Let a master change the account of `pending`, once AWSCURRENT has shown that the secret is in use.
 
     A password that was made up for somebody else's account does not pass. Raises `RotationStepError` if the
     server refuses AWSCURRENT or the master, or if the account is one that the secret must not change.
     """
-    if not engine.accepts(current, place):
+    if not engine.accepts(current, address):
         raise RotationStepError(
             f"secret {current.secret_id!r}: the server refuses AWSCURRENT, so its master was not asked; "
             "store the user's password, or set it to the stored one"
         )
-    opened = engine.as_master(master, place)
+    opened = engine.as_master(master, address)
     if opened is None:
         raise RotationStepError(f"secret {master.secret_id!r}: the server refuses AWSCURRENT")
     without_frames(lambda: _changed(opened, current, pending))

@@ -136,20 +136,25 @@ def checked_token(token: str, where: str) -> str:
 def _text(path: str, where: str) -> str:
     """Return the text of a file without the white space around it. It never waits, as for a pipe."""
     try:
-        # Without O_NONBLOCK the opening of a named pipe waits for a writer.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
+        with open(path, "rb", opener=_without_waiting) as file:
+            mode = os.fstat(file.fileno()).st_mode
             content = file.read(TOKEN_BYTES_MAX + 2) if stat.S_ISREG(mode) else None
         text = content.decode() if content is not None else None
-    except (OSError, ValueError):
+    except OSError as error:
+        raise ConfigurationError(f"the token of {where} cannot be read: {error.strerror}") from error
+    except ValueError:
         # A UnicodeDecodeError holds the content, so it is no cause.
         text, mode = None, 0
     if text is None:
-        raise ConfigurationError(f"the token of {where} cannot be read as the text of a file")
+        raise ConfigurationError(f"the token of {where} is not the text of a file")
     if mode & stat.S_IWOTH:
         raise ConfigurationError(f"the token of {where} may be written by every user: chmod o-w")
     return text.strip()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file. Without O_NONBLOCK the opening of a named pipe waits for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _digest(token: bytes) -> bytes:

@@ -127,7 +127,8 @@ def summary(glance: Glance) -> str:
         return "no head, since nothing was ever written or swept here; keyturn doctor says why"
     age_s = glance.head.swept_age_s
     swept = "never swept" if age_s is None else f"complete up to {age_s:.0f} s ago"
-    return f"{len(glance.markers)} markers, counter {glance.head.counter}, {swept}"
+    markers = "1 marker" if len(glance.markers) == 1 else f"{len(glance.markers)} markers"
+    return f"{markers}, counter {glance.head.counter}, {swept}"
 
 
 def row(marker: Marker) -> tuple[str, str, str, str, str]:

@@ -21,9 +21,9 @@ from keyturn.rotation.mysql.hashes import Method
 from keyturn.rotation.mysql.shown import Created, Grant, Version, account, created, grant
 from keyturn.rotation.trust import (
     Account,
+    Address,
+    Addresses,
     Master,
-    Place,
-    Places,
     RotationStepError,
     must_be_of,
     without_frames,
@@ -113,7 +113,7 @@ class Server:
                 "this PyMySQL goes on without TLS where a server has none (it is older than 1.2): install a "
                 "newer one"
             )
-        self.places: Final = Places(PORT, host, port)
+        self.addresses: Final = Addresses(PORT, host, port)
         self._tls = tls
         self._ssl_ca = ssl_ca
         self._options = options
@@ -124,38 +124,40 @@ class Server:
         must_be_of(found, ENGINES)
         return found
 
-    def log_in(self, account: Account, place: Place) -> pymysql.Connection[Cursor] | None:
+    def log_in(self, account: Account, address: Address) -> pymysql.Connection[Cursor] | None:
         """Return a connection, or None if the server refuses the credentials."""
         try:
-            return without_frames(lambda: self._connect(account, place, None), account.password)
+            return without_frames(lambda: self._connect(account, address, None), account.password)
         except pymysql.MySQLError as error:
             if is_refused(error):
                 return None
             raise
 
-    def accepts(self, account: Account, place: Place) -> bool:
+    def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""
-        connection = self.log_in(account, place)
+        connection = self.log_in(account, address)
         if connection is not None:
             connection.close()
         return connection is not None
 
     def must_accept(self, account: Account) -> None:
-        """Log in at the account's own place and run a query. Raises PyMySQL's error if that fails."""
-        place = self.places.of(account)
-        connecting = without_frames(lambda: self._connect(account, place, account.dbname), account.password)
+        """Log in at the account's own address and run a query. Raises PyMySQL's error if that fails."""
+        address = self.addresses.of(account)
+        connecting = without_frames(lambda: self._connect(account, address, account.dbname), account.password)
         with connecting as connection:
             Session(connection).run("SELECT 1")
 
-    def _connect(self, account: Account, place: Place, database: str | None) -> pymysql.Connection[Cursor]:
+    def _connect(
+        self, account: Account, address: Address, database: str | None
+    ) -> pymysql.Connection[Cursor]:
         parameters: dict[str, object] = {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": ANSWER_TIMEOUT_S,
             "write_timeout": ANSWER_TIMEOUT_S,
             **self._security(account),
             **self._options,
-            "host": place.host,
-            "port": place.port,
+            "host": address.host,
+            "port": address.port,
             "database": database,
             "autocommit": True,
             "user": account.username,
@@ -182,13 +184,13 @@ class AsMaster:
         self._server = server
         self._change = change
 
-    def accepts(self, account: Account, place: Place) -> bool:
+    def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""
-        return self._server.accepts(account, place)
+        return self._server.accepts(account, address)
 
-    def as_master(self, account: Account, place: Place) -> AbstractContextManager[Master] | None:
+    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
         """Log in for changes of other users. Return None if the server refuses the credentials."""
-        connection = self._server.log_in(account, place)
+        connection = self._server.log_in(account, address)
         return None if connection is None else self._session(connection)
 
     @contextmanager

@@ -59,7 +59,7 @@ class SingleUser:
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
-        self._server.places.of(self._server.account(current))
+        self._server.addresses.of(self._server.account(current))
         return with_fields(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
@@ -67,16 +67,16 @@ class SingleUser:
         server = self._server
         current, wanted = server.account(known[0]), server.account(pending)
         must_agree(current, wanted, ("username", *_SAME))
-        accounts = same_account(current, known[1:], server.places)
+        accounts = same_account(current, known[1:], server.addresses)
         if self._source is not None and current.masterarn is not None:
             proofs = [current, wanted, *accounts[1:]]
             _as_master(server, self._source, wanted, proofs, lambda session: OnlyPassword(session, proofs))
             return
-        place = server.places.of(current)
-        if server.accepts(wanted, place):
+        address = server.addresses.of(current)
+        if server.accepts(wanted, address):
             return
         for account in accounts:
-            connection = server.log_in(account, place)
+            connection = server.log_in(account, address)
             if connection is not None:
                 with connection:
                     own_change(Session(connection), wanted)
@@ -120,7 +120,7 @@ class AlternatingUsers:
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the other user and the new password."""
         account = self._server.account(current)
-        self._server.places.of(account)
+        self._server.addresses.of(account)
         return with_fields(current, username=other_user(account, NAME_BYTES_MAX), password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
@@ -132,12 +132,12 @@ class AlternatingUsers:
             raise RotationStepError(
                 f"secret {pending.secret_id!r}: AWSPENDING is not for the user whose turn it is"
             )
-        others = same_account(wanted, known[1:], server.places)
+        others = same_account(wanted, known[1:], server.addresses)
         master = _master(server, self._source, current)
-        place = must_be_apart(current, master, server.places)
+        address = must_be_apart(current, master, server.addresses)
         # Also if AWSPENDING is accepted: an earlier try may have stopped before the last host or grant.
         engine = AsMaster(server, lambda session: Clone(session, current, others))
-        change_as_master(engine, current, wanted, master, place)
+        change_as_master(engine, current, wanted, master, address)
 
     def test(self, pending: SecretVersion) -> None:
         """Log in and run a query."""
@@ -174,7 +174,7 @@ class TwoPasswords:
 
     def renew(self, current: SecretVersion, password: str) -> str:
         """Return the same fields with the new password."""
-        self._server.places.of(self._server.account(current))
+        self._server.addresses.of(self._server.account(current))
         return with_fields(current, password=password)
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
@@ -183,7 +183,7 @@ class TwoPasswords:
         current, wanted = server.account(known[0]), server.account(pending)
         must_agree(current, wanted, ("username", *_SAME))
         # AWSCURRENT is accepted also if an earlier try got this far. So nothing is refused in a rotation.
-        proofs = [current, wanted, *same_account(current, known[1:], server.places)[1:]]
+        proofs = [current, wanted, *same_account(current, known[1:], server.addresses)[1:]]
         _as_master(
             server, self._source, wanted, proofs, lambda session: BothPasswords(session, proofs, kept=current)
         )
@@ -194,7 +194,7 @@ class TwoPasswords:
 
     def retire(self, known: Sequence[SecretVersion], others: Iterator[SecretVersion]) -> None:
         """Leave the user the password of AWSCURRENT only."""
-        proofs = same_account(self._server.account(known[0]), others, self._server.places)
+        proofs = same_account(self._server.account(known[0]), others, self._server.addresses)
         _as_master(
             self._server, self._source, proofs[0], proofs, lambda session: OnlyPassword(session, proofs)
         )
@@ -209,9 +209,9 @@ def _as_master(
 ) -> None:
     """Let the master make a change for an account, once the server has accepted one of the `proofs`."""
     master = _master(server, source, wanted)
-    place = must_be_apart(wanted, master, server.places)
+    address = must_be_apart(wanted, master, server.addresses)
     engine = AsMaster(server, change)
-    change_as_master(engine, first_accepted(engine, proofs, place), wanted, master, place)
+    change_as_master(engine, first_accepted(engine, proofs, address), wanted, master, address)
 
 
 def _master(server: Server, source: SecretSource, account: Account) -> Account:
