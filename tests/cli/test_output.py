@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import Literal
 
 import pytest
 from rich.console import Console
 
 from keyturn import ConfigurationError, UnavailableError
-from keyturn.cli.output import echo_json, moment, named, printable, table_of
+from keyturn.cli.output import echo_json, moment, named, patiently, printable, table_of
 from keyturn.cli.root import one_line
 
 
@@ -61,3 +63,26 @@ def test_a_key_is_shown_by_its_name() -> None:
     """Secrets and parameters as their owners call them."""
     assert named("arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db") == "prod/db"
     assert named("arn:aws:ssm:eu-west-1:111122223333:parameter/prod/host") == "parameter/prod/host"
+
+
+def test_who_waits_long_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, so that what a program reads from stdout stays the same."""
+    with patiently("an answer", after_s=0.0):
+        late_s = time.monotonic() + 10
+        told = ""
+        while not told and time.monotonic() < late_s:
+            told = capsys.readouterr().err
+    assert "waiting for an answer; a call that hangs is given up\n" == told
+    with patiently("an answer"):
+        pass
+    assert ("", "") == tuple(capsys.readouterr())
+
+
+def test_a_failure_ends_the_patience() -> None:
+    """No thread is left behind that would speak later."""
+    before = threading.active_count()
+    with pytest.raises(UnavailableError), patiently("an answer", after_s=60.0):
+        raise UnavailableError("prod/db", "no answer")
+    late_s = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < late_s

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
 
 import pytest
 
 from benchmarks.hanging import DURING, HANGS, WITHOUT, measured, quantiles
 from benchmarks.outages import survived
+from keyturn.testing.account import ENVIRONMENT
+from keyturn.testing.embedded import LOCALHOST
 
 WARM_S, COLD_WAIT_S, COLD_MORE_S = 1.2, 3.0, 1.5
 
@@ -47,3 +52,30 @@ def test_gets_stay_as_fast_during_an_outage() -> None:
     """With `background=True` the 99th percentile is at most three times that without an outage."""
     found = quantiles(6.0, rounds=6)
     assert found[DURING].p99_s <= 3 * found[WITHOUT].p99_s
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("command", [["status"], ["sweep"], ["announce", "prod/db"]], ids=" ".join)
+def test_a_command_says_what_it_waits_for(command: list[str]) -> None:
+    """An endpoint accepts and never answers: a line after some 3 s, and an error at the end."""
+    with socket.create_server((LOCALHOST, 0)) as silent:
+        environment = {
+            **{name: value for name, value in ENVIRONMENT.items() if "IGNORE" not in name},
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "AWS_ENDPOINT_URL": f"http://{LOCALHOST}:{silent.getsockname()[1]}",
+            "KEYTURN_MARKER_TABLE": "markers",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "keyturn.cli", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("waiting for ")
+    assert first.endswith("; a call that hangs is given up")
+    assert "Error: " in "".join(rest)
+    assert (3, "") == (done.returncode, done.stdout)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+PATIENCE_S: Final = 3.0
+"""A command that takes longer says what it waits for."""
 
 WIDTH_WITHOUT_TERMINAL = 10_000
 """The width where a program or a file reads the output: nothing is cut or wrapped."""
@@ -31,6 +37,23 @@ def echo_json(document: object) -> None:
 def echo_json_line(document: object) -> None:
     """Write `document` as JSON on one line and flush it, for programs that read a stream."""
     click.echo(json.dumps(document))
+
+
+@contextmanager
+def patiently(what: str, *, after_s: float = PATIENCE_S) -> Iterator[None]:
+    """Say once on stderr that the block still waits for `what`, so that nobody takes it for hung."""
+
+    def tell() -> None:
+        with suppress(OSError):
+            click.echo(f"waiting for {what}; a call that hangs is given up", err=True)
+
+    later = threading.Timer(after_s, tell)
+    later.daemon = True
+    try:
+        later.start()
+        yield
+    finally:
+        later.cancel()
 
 
 def console() -> Console:

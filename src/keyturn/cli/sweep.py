@@ -9,7 +9,7 @@ import click
 
 from keyturn.aws.catalog import Tag
 from keyturn.cli.account import Account, account_options
-from keyturn.cli.output import echo_json, json_option
+from keyturn.cli.output import echo_json, json_option, patiently
 from keyturn.cli.root import EXIT_NO
 from keyturn.markers.sweeper import Swept
 
@@ -41,7 +41,8 @@ def command(
     `keyturn policy listener` prints. The command exits with 1 if it could not look at every secret, and so
     did not renew the lease.
     """
-    swept = account.found().sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
+    with patiently("the comparison of all markers with Secrets Manager"):
+        swept = account.found().sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
     if as_json:
         echo_json(asdict(swept))
     else:

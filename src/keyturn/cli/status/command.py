@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from keyturn.cli.durations import finite
-from keyturn.cli.output import echo_json, json_option, printable
+from keyturn.cli.output import echo_json, json_option, patiently, printable
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.cli.status import documents, shown
 from keyturn.cli.status.gate import Gate, waited
@@ -63,8 +63,9 @@ def command(
     """
     gate = Gate(expect or 1) if wait_s is not None or expect is not None else None
     _check(asked, gate, wait_s or 0.0)
+    looks = _looks(asked, secrets)
     visits = waited(
-        _looks(asked, secrets),
+        lambda: _patient(looks),
         lambda seen: gate is None or gate.is_open(seen),
         wait_s or 0.0,
         clock=SystemClock(),
@@ -112,6 +113,11 @@ def _looks(asked: Asked, secrets: Sequence[str]) -> Callable[[], tuple[Visit, ..
         return lambda: visited([AccountRegion()], lambda _place: sources, looked)
     visitor = Visitor(asked.account, asked.where, asked.names)
     return lambda: visitor.visits(looked)
+
+
+def _patient(looks: Callable[[], tuple[Visit, ...]]) -> tuple[Visit, ...]:
+    with patiently("the marker table and DescribeSecret"):
+        return looks()
 
 
 def _tell(visits: Sequence[Visit], gate: Gate | None) -> None:
