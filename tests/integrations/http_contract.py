@@ -60,6 +60,14 @@ class Scene:
     def requests(self) -> int:
         return len(self.server.sent)
 
+    def with_pending_key(self) -> Client:
+        """A client that has sent the old key; the server takes only the pending one now."""
+        client = self.client()
+        client.get(self.url())
+        self.secrets.put(NAME, "two", "v2", "AWSPENDING")
+        self.server.keys = {"two"}
+        return client
+
 
 class HttpContract:
     """Run by a class for each client, which has the fixture `make`."""
@@ -79,10 +87,7 @@ class HttpContract:
 
     def test_the_pending_key_is_tried(self, scene: Scene) -> None:
         """After setSecret the server takes only the pending key: one request is refused, then none."""
-        client = scene.client()
-        client.get(scene.url())
-        scene.secrets.put(NAME, "two", "v2", "AWSPENDING")
-        scene.server.keys = {"two"}
+        client = scene.with_pending_key()
         assert [200, 200, 200] == [client.get(scene.url())[0] for _ in range(3)]
         assert ["one", "one", "two", "two", "two"] == scene.server.sent
 
@@ -127,10 +132,7 @@ class HttpContract:
     @pytest.mark.parametrize("body", [b"text", "file", b""])
     def test_a_body_that_can_be_sent_again(self, scene: Scene, body: bytes | str) -> None:
         """Bytes and files arrive whole with the second key, too."""
-        client = scene.client()
-        client.get(scene.url())
-        scene.secrets.put(NAME, "two", "v2", "AWSPENDING")
-        scene.server.keys = {"two"}
+        client = scene.with_pending_key()
         sent: object = body
         if body == "file":
             sent = io.BytesIO(b"of a file")
@@ -140,10 +142,7 @@ class HttpContract:
 
     def test_a_body_that_cannot_be_sent_again(self, scene: Scene) -> None:
         """A generator is sent once; the caller gets the refusal, and the next request has the right key."""
-        client = scene.client()
-        client.get(scene.url())
-        scene.secrets.put(NAME, "two", "v2", "AWSPENDING")
-        scene.server.keys = {"two"}
+        client = scene.with_pending_key()
         assert 401 == client.post(scene.url(), iter([b"one", b"two"]))
         assert [b"onetwo"] == scene.server.bodies[1:]
         assert 200 == client.post(scene.url(), iter([b"one", b"two"]))

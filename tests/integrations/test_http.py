@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TypeAlias, cast
 
 import aiohttp
+import aiohttp.abc
 import httpx
 import pytest
 import requests
@@ -29,7 +30,7 @@ from keyturn.integrations.urllib3 import with_key
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.docs.checkers import mypy
 from tests.docs.pages import python_blocks
-from tests.integrations.http_contract import Client, HttpContract, MakeClient
+from tests.integrations.http_contract import Client, HttpContract, MakeClient, Scene
 
 TIMEOUT_S = 10.0
 
@@ -208,10 +209,50 @@ class TestUrllib3(HttpContract):
         yield from making(Urllib3Client)
 
 
+class OncePayload(aiohttp.Payload):
+    """A body that can be written once, and does not say so."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError
+
+    async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
+        for part in cast("Iterator[bytes]", self._value):
+            await writer.write(part)
+
+
+def once() -> OncePayload:
+    """A new one."""
+    return OncePayload(iter([b"one", b"two"]))
+
+
+def form(*parts: object) -> aiohttp.MultipartWriter:
+    """A form with these parts."""
+    made = aiohttp.MultipartWriter("form-data", boundary="line")
+    for part in parts:
+        made.append(part)
+    return made
+
+
 class TestAiohttp(HttpContract):
     @pytest.fixture
     def make(self) -> Iterator[MakeClient]:
         yield from making(AiohttpClient)
+
+    @pytest.mark.parametrize("body", [once, lambda: form(b"first", once()), lambda: form(form(once()))])
+    def test_a_body_that_hides_that_it_is_spent(self, scene: Scene, body: Callable[[], object]) -> None:
+        """Of one that is not known to give the same bytes again, no second and shorter one is sent."""
+        client = scene.with_pending_key()
+        assert 401 == client.post(scene.url(), body())
+        assert b"onetwo" in scene.server.bodies[-1]
+        assert {200: 1, 401: 1} == scene.server.statuses
+
+    def test_a_form_that_can_be_sent_again(self, scene: Scene) -> None:
+        """Texts, bytes and files arrive whole with the second key."""
+        client = scene.with_pending_key()
+        assert 200 == client.post(scene.url(), form("text", b"bytes", io.BytesIO(b"of a file")))
+        first, second = scene.server.bodies[1:]
+        assert first == second
+        assert all(part in second for part in (b"text", b"bytes", b"of a file"))
 
 
 @pytest.mark.e2e

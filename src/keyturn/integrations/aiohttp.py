@@ -3,12 +3,20 @@
     key = Key(cache, "prod/api-key", "https://api.example.com")
     session = aiohttp.ClientSession(middlewares=[key_middleware(key)])
 
-A body that is an asynchronous iterator is sent once only.
+A body that is read from an iterator or a stream is sent once only, and so is a form with such a part.
 """
 
 from __future__ import annotations
 
-from aiohttp import BytesPayload, ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+from aiohttp import (
+    BytesPayload,
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    MultipartWriter,
+)
+from aiohttp.payload import IOBasePayload
 
 from keyturn.integrations.http import Key, Outgoing
 from keyturn.model.versions import SecretVersion
@@ -35,10 +43,22 @@ def key_middleware(key: Key) -> ClientMiddlewareType:
             send,
             lambda response: response.status,
             _drop,
-            lambda: not getattr(request.body, "consumed", False),
+            lambda: _can_repeat(request.body),
         )
 
     return with_key
+
+
+def _can_repeat(body: object) -> bool:
+    """Return True for what is known to give the same bytes again: bytes, texts, files and forms of these.
+
+    Before version 3.14 the payload of an iterator counts as consumed only when all of it has been sent.
+    """
+    if isinstance(body, MultipartWriter):
+        return all(_can_repeat(part) for part, _encoding, _transfer_encoding in body)
+    if isinstance(body, BytesPayload | IOBasePayload):
+        return not getattr(body, "consumed", False)
+    return isinstance(body, bytes)
 
 
 async def _drop(response: ClientResponse) -> None:
