@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
 
 from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
-from keyturn.cache.limits import DEFAULTS, Limits, Reporting
+from keyturn.cache.holdings import selected_key
+from keyturn.cache.limits import DEFAULTS, Limits, Reporting, require_duration
 from keyturn.metrics.hook import Metrics
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
@@ -142,7 +143,7 @@ class SecretCache:
             decrypt: True for the value of a SecureString in clear, False for its ciphertext.
         """
         window, now = self._parameter_holdings[decrypt].window, self._now
-        key = name if version is None and label is None else (name, label or str(version))
+        key = name if version is None and label is None else selected_key(name, version, label)
         parameter = window.versions.get(key)
         if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
@@ -242,17 +243,19 @@ class SecretCache:
 
         A refused version is remembered for 30 s and tried once more in that time at most, whatever the
         number of callers. Threads may share it. Raises `LoginRefusedError` with the versions tried and
-        the last refusal as its cause, or the `SecretError` of reading AWSCURRENT.
+        the last refusal as its cause, the `SecretError` of reading AWSCURRENT, or `ConfigurationError` for a
+        `budget_s` that is no number of seconds.
 
         Args:
             secret_id: name or ARN.
             options: see `LoginOptions`. Only an error for which `is_refused` is True moves on to the
                 next version; every other error, a time-out above all, is raised.
         """
-        from keyturn.login.logins import Policy
+        from keyturn.login.policy import policy_of
 
+        policy = policy_of(**options)
         self._parts.start_poller()
-        return self._parts.logins().attempts(secret_id, Policy(**options))
+        return self._parts.logins().attempts(secret_id, policy)
 
     def logs_in(
         self, secret_id: str, **options: Unpack[LoginOptions]
@@ -315,11 +318,14 @@ class SecretCache:
         """End the background thread, if there is one, waiting at most `timeout_s` seconds for it.
 
         The cache stays usable and checks inline. The convergence table, if there is one, is told that this
-        environment is over.
+        environment is over. Raises `ConfigurationError` for a `timeout_s` that is no number of seconds.
         """
-        if self._parts.poller is not None:
-            self._parts.poller.stop(timeout_s)
-        self._parts.checker.leave()
+        require_duration("timeout_s", timeout_s)
+        try:
+            if self._parts.poller is not None:
+                self._parts.poller.stop(timeout_s)
+        finally:
+            self._parts.checker.leave()
 
     def __enter__(self) -> Self:
         return self

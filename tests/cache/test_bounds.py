@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from keyturn import ConfigurationError, Limits, MarkerTableError, Peers, SecretCache
+from keyturn import (
+    AsyncSecretCache,
+    ConfigurationError,
+    Limits,
+    MarkerTableError,
+    ParameterError,
+    Peers,
+    SecretCache,
+)
 from keyturn.errors import ParameterUnavailableError
 from keyturn.testing.fakes import FakeParameterStore
 from tests.world import NAME, World, held
@@ -127,3 +137,22 @@ def test_a_stage_that_is_no_text_is_named(world: World) -> None:
         world.cache().get(NAME, stage=None)  # type: ignore[arg-type] # the mistake
     with pytest.raises(ConfigurationError, match="marker_table="):
         SecretCache("keyturn-markers")  # type: ignore[arg-type] # the mistake
+
+
+@pytest.mark.parametrize("held", [{"label": "blue"}, {"version": 2}, {}])
+def test_a_version_and_a_label_are_refused_also_beside_a_hit(held: dict[str, object]) -> None:
+    """Neither is chosen in silence, whatever is held by then; an empty label is none."""
+    store = FakeParameterStore()
+    for value in ("one", "two"):
+        store.put("/app/key", value)
+    store.label("/app/key", "blue", 1)
+    cache = SecretCache(peers=Peers(parameter_source=store.source))
+    cache.get_parameter("/app/key", **held)  # type: ignore[arg-type] # one of its options
+    for _ in range(2):
+        for label in ("blue", ""):
+            with pytest.raises(ConfigurationError):
+                cache.get_parameter("/app/key", version=2, label=label)
+            with pytest.raises(ConfigurationError):
+                asyncio.run(AsyncSecretCache(cache).get_parameter("/app/key", version=2, label=label))
+    with pytest.raises(ParameterError):
+        cache.get_parameter("/app/key", label="")

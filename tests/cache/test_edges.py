@@ -8,12 +8,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from math import inf, nan
 
 import pytest
 
 import keyturn
-from keyturn import Limits, Peers, SecretCache, SecretNotFoundError, UnavailableError
+from keyturn import ConfigurationError, Limits, Peers, SecretCache, SecretNotFoundError, UnavailableError
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.fakes import FakeReports
 from tests.world import NAME, World, held
 
 PATIENCE_S = 20
@@ -189,3 +191,16 @@ def test_a_version_knows_its_kind(world: World) -> None:
     """`text` and `blob` give the value of their kind."""
     version: SecretVersion = world.cache().get(NAME)
     assert "one" == version.text()
+
+
+@pytest.mark.parametrize("timeout_s", [nan, -1.0, inf, 1e10, True, "5", None])
+def test_a_cache_is_closed_within_a_time_that_is_one(world: World, timeout_s: float) -> None:
+    """What is no number of seconds is refused before anything ends; the longest wait is no error."""
+    reports = FakeReports()
+    cache = SecretCache(background=True, peers=Peers(source=world.secrets, reports=reports))
+    cache.get(NAME)
+    with pytest.raises(ConfigurationError, match="timeout_s"):
+        cache.close(timeout_s)
+    assert [one for one in threading.enumerate() if one.name == "keyturn-poller"]
+    cache.close(timeout_s=1e9)
+    assert not [one for one in threading.enumerate() if one.name == "keyturn-poller"]

@@ -349,3 +349,24 @@ def test_a_marker_is_followed_by_a_read_of_its_version(world: World, client: Cli
     world.clock.advance(5)
     assert "two" == cache.get_secret_string(NAME)
     assert {"GetSecretValue": 1} == client.calls
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("is_name_first", [True, False])
+def test_an_error_is_the_clients_by_each_id(
+    world: World, client: Client, order: tuple[int, int], *, is_name_first: bool
+) -> None:
+    """Whichever id the call that failed was made with, and whichever was asked for first."""
+    ids = (NAME, world.arn) if is_name_first else (world.arn, NAME)
+    cache = cache_of(world, client)
+    for one in order:
+        cache.get_secret_string(ids[one])
+    client.fail = lambda name: failure("ResourceNotFoundException", name)
+    cache.keyturn.invalidate(NAME)
+    world.clock.advance(1)
+    for one in (*ids, *ids):
+        with pytest.raises(ClientError):
+            cache.get_secret_string(one)
+    client.fail = lambda _: None
+    world.clock.advance(61)
+    assert {"one"} == {cache.get_secret_string(one) for one in ids}

@@ -228,7 +228,8 @@ class HttpContract:
         assert [] == scene.server.sent
 
     @pytest.mark.parametrize(
-        "origin", ["api.example.com", "ftp://api.example.com", "https://", "https://a:b"]
+        "origin",
+        ["api.example.com", "ftp://api.example.com", "https://", "https://a:b", "https://bücher.example"],
     )
     def test_an_origin_that_is_none(self, scene: Scene, origin: str) -> None:
         """It is refused when the key is made."""

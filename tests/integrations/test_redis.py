@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 import redis.asyncio
+from redis.auth.token import TokenInterface
 
 from keyturn import LoginRefusedError
-from keyturn.integrations.redis import async_connection_class, connection_class
+from keyturn.integrations.redis import CurrentCredentials, async_connection_class, connection_class
 from tests.integrations.conftest import Account
 
 
@@ -151,3 +152,68 @@ def test_an_async_connection_in_the_window(server: Server, account: Account) -> 
     assert ["one", "two", "two"] == server.tried[:3]
     assert {"two"} == set(server.tried[1:])
     assert len(server.tried) <= 9
+
+
+class Clients:
+    """Two clients of one secret's credentials; the first one fails as often as it is told to."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.credentials = CurrentCredentials(account.login)
+        self.failures = 0
+        self.told: list[tuple[str, str]] = []
+        self.credentials.get_credentials()
+        self.credentials.on_next(self.first)
+        self.credentials.on_next(lambda token: self.told.append(("second", token.get_value())))
+
+    def first(self, token: TokenInterface) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("closed by the server")
+        self.told.append(("first", token.get_value()))
+
+    def rotate(self) -> None:
+        self.account.finish("v2")
+
+
+@pytest.mark.parametrize("way", ["renew", "async_renew"])
+def test_a_client_that_fails_is_told_again(account: Account, way: str) -> None:
+    """It keeps no other client from the new credentials, and the next call tells all of them once more."""
+    clients = Clients(account)
+
+    def renew() -> None:
+        if way == "renew":
+            clients.credentials.renew()
+        else:
+            asyncio.run(clients.credentials.async_renew())
+
+    clients.rotate()
+    clients.failures = 1
+    with pytest.raises(ConnectionError, match="closed by the server"):
+        renew()
+    assert [("second", "two")] == clients.told
+    renew()
+    renew()
+    assert [("second", "two"), ("first", "two"), ("second", "two")] == clients.told
+
+
+def test_a_cancelled_renewal_is_made_again(account: Account) -> None:
+    """The caller gave up while a client was at it."""
+    clients = Clients(account)
+    told: list[str] = []
+
+    async def slow(token: TokenInterface) -> None:
+        await asyncio.sleep(0 if told else 60)
+        told.append(token.get_value())
+
+    clients.credentials.on_next(slow)
+    clients.rotate()
+
+    async def twice() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(clients.credentials.async_renew(), 0.01)
+        told.append("cancelled")
+        await clients.credentials.async_renew()
+
+    asyncio.run(twice())
+    assert ["cancelled", "two"] == told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from math import inf
 
 import pytest
@@ -261,6 +262,14 @@ def test_the_time_of_an_invocation_counts_unless_the_caller_gives_its_own() -> N
         assert 2.5 == TimeLeft(Policy(), Passing()).seconds()
         assert 4.0 == TimeLeft(Policy(remaining_s=lambda: 4.0), Passing()).seconds()
     assert 10.0 == TimeLeft(Policy(), Passing()).seconds()
+
+
+def test_an_invocation_that_is_over_leaves_no_deadline() -> None:
+    """A task that was made in it, such as a pool's worker, lives on in the next invocations."""
+    with invocation({}, Context()):
+        of_the_task = copy_context()
+        assert 2.5 == of_the_task.run(lambda: TimeLeft(Policy(), Passing()).seconds())
+    assert 10.0 == of_the_task.run(lambda: TimeLeft(Policy(), Passing()).seconds())
 
 
 def test_the_time_of_a_login_can_be_told() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from math import inf, nan
 
 import pytest
 
-from keyturn import AccessDeniedError, LoginRefusedError, SecretError
+from keyturn import AccessDeniedError, AsyncSecretCache, ConfigurationError, LoginRefusedError, SecretError
 from keyturn.model.versions import SecretVersion
 from tests.login.client import Client, RefusedError, Server, is_refused
 from tests.world import NAME, World
@@ -138,3 +139,14 @@ def test_a_lambda_handler_need_not_say_how_long_it_has(world: World) -> None:
     with pytest.raises(LoginRefusedError, match="remaining_s: not given"):
         handler({}, None)
     assert one.slept_s > 5
+
+
+@pytest.mark.parametrize("budget_s", [nan, -1.0, inf, True, "5", None])
+def test_a_budget_that_is_no_time_is_refused_at_once(world: World, budget_s: float) -> None:
+    """Nobody waits for ever, and no server is asked."""
+    one = Client(world)
+    with pytest.raises(ConfigurationError, match="budget_s"):
+        one.login(budget_s=budget_s)
+    with pytest.raises(ConfigurationError, match="budget_s"):
+        AsyncSecretCache(one.cache).login_attempts(NAME, budget_s=budget_s)
+    assert [] == one.server.tried()

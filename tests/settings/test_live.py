@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyturn import (
     AsyncSecretCache,
@@ -570,3 +570,49 @@ def test_a_callback_may_read(world: World, settings: Settings) -> None:
     rotate(world, 3)
     assert "app-3" == settings.user
     assert ["app-3"] == told
+
+
+class Table(LiveSettings):
+    """A validator that looks the value up."""
+
+    port: Annotated[int, FromSecret(NAME, key="password")]
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _known(cls, name: str) -> int:
+        return {"alpha": 1, "beta": 2}[name]
+
+
+def test_an_error_that_pydantic_lets_through_is_one_of_the_value(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A `KeyError` is its key. It is named, not shown, and after a rotation the last values hold."""
+    world.secrets.put(NAME, login("app", CANARY), "v3")
+    with pytest.raises(SecretFieldError, match=r"Table\.port .*a validator raised KeyError") as caught:
+        Table.live(world.cache(table=False))
+    assert NAME == caught.value.secret_id
+    assert CANARY not in shown(caught.value)
+    world.secrets.put(NAME, login("app", "alpha"), "v4")
+    table = Table.live(world.covered())
+    world.rotate("v5", login("app", CANARY))
+    world.clock.advance(5)
+    assert [1, 1] == [table.port, table.port]
+    (said,) = [one.getMessage() for one in caplog.records if "keeps its last values" in one.getMessage()]
+    assert CANARY not in said
+    world.rotate("v6", login("app", "beta"))
+    world.clock.advance(5)
+    assert 2 == table.port
+
+
+def test_an_error_of_another_source_passes_through(world: World) -> None:
+    """Before the cache has filled a field, no secret can be in it."""
+
+    class Broken(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **more: object
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            raise LookupError("no such file")
+
+    with pytest.raises(LookupError, match="no such file"):
+        Broken.live(world.cache(table=False))

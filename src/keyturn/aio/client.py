@@ -12,11 +12,12 @@ from keyturn.aio.keys import AsyncKeys
 from keyturn.aio.logins import AsyncAttempts, Leads
 from keyturn.aio.reading import Reading
 from keyturn.assembly import AWS_ITSELF, Peers
+from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
 from keyturn.cache.status import CacheStatus
 from keyturn.client import HasWindow, SecretCache
 from keyturn.errors import ConfigurationError
-from keyturn.login.logins import LoginOptions, Policy
+from keyturn.login.policy import LoginOptions, policy_of
 from keyturn.metrics.hook import Metrics
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -128,7 +129,7 @@ class AsyncSecretCache:
         Arguments and errors are those of `SecretCache.get_parameter`.
         """
         window, now = self._parameter_holdings[decrypt].window, self._now
-        key = name if version is None and label is None else (name, label or str(version))
+        key = name if version is None and label is None else selected_key(name, version, label)
         parameter = window.versions.get(key)
         if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
@@ -192,7 +193,7 @@ class AsyncSecretCache:
         this process has logged in with needs no thread. Where a version has to be read, or waited for, one
         task of a secret and server has a thread, and the others wait for its outcome.
         """
-        return AsyncAttempts(self._reading, self._leads, secret_id, Policy(**options))
+        return AsyncAttempts(self._reading, self._leads, secret_id, policy_of(**options))
 
     def logs_in(
         self, secret_id: str, **options: Unpack[LoginOptions]

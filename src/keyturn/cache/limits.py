@@ -65,7 +65,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for limit in fields(self):
-            _require_duration(limit.name, getattr(self, limit.name))
+            require_duration(limit.name, getattr(self, limit.name))
         if self.check_interval_s <= 0:
             raise ConfigurationError("check_interval_s must be above 0; 1 is a good smallest value")
         if not (isinstance(self.max_secrets, int) and self.max_secrets >= 1):
@@ -115,14 +115,15 @@ class Reporting:
             raise ConfigurationError(
                 f"report_label must be text of 1 to {REPORT_LABEL_LENGTH_MAX} characters, or None"
             )
-        _require_duration("report_ttl_s", self.ttl_s)
+        require_duration("report_ttl_s", self.ttl_s)
         if not REPORT_TTL_MIN_S <= self.ttl_s <= REPORT_TTL_MAX_S:
             raise ConfigurationError(
                 f"report_ttl_s is {self.ttl_s}; it must be {REPORT_TTL_MIN_S:g} to {REPORT_TTL_MAX_S:g}"
             )
 
 
-def _require_duration(name: str, value: object) -> None:
+def require_duration(name: str, value: object) -> None:
+    """Raise `ConfigurationError` for an argument of this name that is no number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigurationError(f"{name} is a {type(value).__name__}, not a number")
     if not 0 <= value <= LONGEST_S:

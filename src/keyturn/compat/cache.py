@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -111,13 +111,20 @@ class SecretCache(upstream.SecretCache):
         except StageNotFoundError:
             return None
         except SecretError as error:
-            failure = self._source.failure(secret_id)
+            failure = self._source.failure(_ids(error))
             if failure is None:
                 raise
             raise failure from error
 
     def _held(self, secret_id: str) -> list[HeldStatus]:
         return [one for one in self.keyturn.status().secrets if secret_id in one.secret_ids]
+
+
+def _ids(error: BaseException | None) -> Iterator[str]:
+    """Yield the caller's id, and then that of the caller for whom the call that failed was made."""
+    while isinstance(error, SecretError):
+        yield error.secret_id
+        error = error.__cause__
 
 
 def _interval_s(value: object) -> float:

@@ -107,10 +107,10 @@ class DescribedSource:
         )
         self._failures: dict[str, Exception] = {}
 
-    def failure(self, secret_id: str) -> Exception | None:
-        """Return a copy of the last call's error about this secret, or None if the call succeeded."""
-        failure = self._failures.get(secret_id)
-        return _copy(failure) if failure is not None else None
+    def failure(self, secret_ids: Iterable[str]) -> Exception | None:
+        """Return a copy of the last call's error about the secret of these ids, or None if it succeeded."""
+        failures = (self._failures.get(one) for one in secret_ids)
+        return next((_copy(one) for one in failures if one is not None), None)
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> DescribedVersion:
         """Read a version. See `SecretSource.read`. A given version is read without a DescribeSecret."""
@@ -174,7 +174,8 @@ class DescribedSource:
                     self._failures.clear()
                 self._failures[secret_id] = _copy(error.__cause__)
             raise
-        self._failures.pop(secret_id, None)
+        for one in {secret_id, _text(answer, "ARN", secret_id), _text(answer, "Name", secret_id)}:
+            self._failures.pop(one, None)
         return answer
 
 

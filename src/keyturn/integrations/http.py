@@ -126,6 +126,10 @@ class Key:
             raise ConfigurationError(
                 f"origin={origin!r}: give scheme and host, such as https://api.example.com"
             )
+        if not origin.isascii():
+            raise ConfigurationError(
+                f"origin={origin!r}: write the host as clients send it, such as https://xn--bcher-kva.example"
+            )
         self._secret_id = secret_id
         self._authorize = authorize or bearer()
         self._refused = frozenset(refused)

@@ -154,27 +154,45 @@ class CurrentCredentials(StreamingCredentialProvider):
     def renew(self) -> None:
         """Let live connections authenticate anew if AWSCURRENT has moved. Call it now and then.
 
-        Connections in use do so when they are given back. Raises redis-py's error if the server refuses it.
+        Connections in use do so when they are given back. A client that fails keeps no other client from its
+        turn. Raises the first failure, and then the next call hands the credentials on to all once more.
         """
-        for token in self._new(self._login.current()):
+        version = self._login.current()
+        failures: list[Exception] = []
+        for token in self._new(version):
             for callback in self._callbacks:
-                callback(token)
+                try:
+                    callback(token)
+                except Exception as error:  # noqa: BLE001 # raised below, after the others had their turn
+                    failures.append(error)
+        self._end(version, failures)
 
     async def async_renew(self) -> None:
         """Do what `renew` does for clients of `redis.asyncio`."""
-        for token in self._new(await self._login.async_current()):
+        version = await self._login.async_current()
+        failures: list[Exception] = []
+        for token in self._new(version):
             for callback in self._callbacks:
-                done = callback(token)
-                if isawaitable(done):
-                    await done
+                try:
+                    done = callback(token)
+                    if isawaitable(done):
+                        await done
+                except Exception as error:  # noqa: BLE001 # raised below, after the others had their turn
+                    failures.append(error)
+        self._end(version, failures)
 
     def _new(self, version: SecretVersion) -> list[TokenInterface]:
         """Return the credentials to hand on: none while AWSCURRENT is as it was."""
-        known, self._handed_on = self._handed_on, version.identity
-        if known is None or known == version.identity:
+        if self._handed_on is None or self._handed_on == version.identity:
             return []
         *user, password = _words(version)
         return [SimpleToken(password, -1, 0, {"oid": user[0] if user else "default"})]
+
+    def _end(self, version: SecretVersion, failures: list[Exception]) -> None:
+        """Remember that all clients have the version, or raise the first failure."""
+        if failures:
+            raise failures[0]
+        self._handed_on = version.identity
 
 
 def _check(base: type) -> None:

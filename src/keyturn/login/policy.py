@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict, Unpack
 
+from keyturn.cache.limits import require_duration
 from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.login.refusals import is_refused as known_refusal
 from keyturn.model.instant import Instant
@@ -70,6 +71,13 @@ class Policy(NamedTuple):
     budget_s: float = 10.0
     remaining_s: Callable[[], float] | None = None
     server: str = ""
+
+
+def policy_of(**options: Unpack[LoginOptions]) -> Policy:
+    """Return the options with their defaults. Raises `ConfigurationError` for a budget that is none."""
+    policy = Policy(**options)
+    require_duration("budget_s", policy.budget_s)
+    return policy
 
 
 LEAST_PAUSE_S: Final = 0.05

@@ -397,6 +397,14 @@ class _Making(Generic[_T]):
             model = self.kind(**values)
         except ValidationError as error:
             failure = self._failure(error)
+        except KeyturnError:
+            raise
+        except Exception as error:
+            # pydantic lets most errors of validators through. Before the cache has filled a field, none of
+            # them can hold a secret.
+            if not self._filled:
+                raise
+            failure = self._foreign(error)
         else:
             origins = {name: _origin(one) for name, one in self._filled.items()}
             live = {name: (origin, self._versions[origin]) for name, origin in origins.items()}
@@ -444,6 +452,12 @@ class _Making(Generic[_T]):
                 wrong.append(f"{where}: {one['msg'] if name else one['type']}")
         detail = "; ".join(wrong)
         return misfits[0].misfit(detail) if misfits else ConfigurationError(detail)
+
+    def _foreign(self, error: Exception) -> KeyturnError:
+        """Say which error of a validator it was. Its text may be the value: that of a `KeyError` is."""
+        fields = ", ".join(f"{self.kind.__name__}.{name} ({one})" for name, one in self._filled.items())
+        first = next(iter(self._filled.values()))
+        return first.misfit(f"{fields}: a validator raised {type(error).__name__}")
 
 
 _MAKING: ContextVar[_Making[LiveSettings] | None] = ContextVar("keyturn_making", default=None)
