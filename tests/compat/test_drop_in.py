@@ -359,8 +359,8 @@ def test_an_error_is_the_clients_by_each_id(
     """Whichever id the call that failed was made with, and whichever was asked for first."""
     ids = (NAME, world.arn) if is_name_first else (world.arn, NAME)
     cache = cache_of(world, client)
-    for one in order:
-        cache.get_secret_string(ids[one])
+    for place in order:
+        cache.get_secret_string(ids[place])
     client.fail = lambda name: failure("ResourceNotFoundException", name)
     cache.keyturn.invalidate(NAME)
     world.clock.advance(1)
