@@ -23,6 +23,7 @@ from pydantic import (
     SecretBytes,
     SecretStr,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -433,6 +434,10 @@ def test_a_reference_in_the_wrong_place_is_refused_with_the_class() -> None:
 
         class Deep(LiveSettings):
             keys: tuple[Annotated[str, FromParameter("/app/key")], ...] = ()
+
+    for mark in (FromSecret, FromParameter):
+        with pytest.raises(ConfigurationError, match="is without brackets"):
+            create_model("Bare", __base__=LiveSettings, key=(Annotated[str, mark], ""))
 
     class Right(LiveSettings):
         key: Annotated[SecretStr | None, FromSecret("prod/key")] = None

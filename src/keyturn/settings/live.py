@@ -65,7 +65,14 @@ class _Concealing:
 
     __slots__ = ()
 
-    def __get_pydantic_core_schema__(self, kind: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, kind: object, handler: GetCoreSchemaHandler | None = None
+    ) -> CoreSchema:
+        if handler is None:
+            # pydantic calls the class itself where it stands without brackets.
+            raise ConfigurationError(
+                "FromSecret or FromParameter is without brackets: name the secret, as FromSecret('prod/db')"
+            )
         shown = wrap_serializer_function_ser_schema(_dumped, info_arg=True)
         return chain_schema([handler(kind)], serialization=shown)
 
