@@ -97,11 +97,12 @@ resource "aws_dynamodb_table" "convergence" {
   }
 }
 
-# Fetched by curl where terraform runs, when the URL, the hash or the name changes. Nothing but what has the hash is
-# kept. On a runner that begins empty the file is not there any more, and not needed.
+# Fetched by curl where terraform runs, when the URL, the hash or the name changes, and when there is one function more
+# or less. Nothing but what has the hash is kept. On a runner that begins empty the file is not there any more: it is
+# needed only for a function that has to be made anew, and then `terraform apply -replace` of this resource fetches it.
 resource "terraform_data" "listener_zip" {
   count            = local.is_fetched ? 1 : 0
-  triggers_replace = [var.listener_zip_url, var.listener_zip_sha256, var.name]
+  triggers_replace = [var.listener_zip_url, var.listener_zip_sha256, var.name, var.convergence]
 
   provisioner "local-exec" {
     command = <<-EOT

@@ -76,8 +76,8 @@ variable "name_prefixes" {
   default     = []
 
   validation {
-    condition     = length(var.name_prefixes) <= 10 && alltrue([for prefix in var.name_prefixes : can(regex("^[A-Za-z0-9/_+=.@!-]+$", prefix))])
-    error_message = "name_prefixes is at most ten prefixes of letters, digits and / _ + = . @ ! -"
+    condition     = length(var.name_prefixes) <= 10 && length(join(",", var.name_prefixes)) <= 2500 && alltrue([for prefix in var.name_prefixes : can(regex("^[A-Za-z0-9/_+=.@!-]+$", prefix))])
+    error_message = "name_prefixes is at most ten prefixes, of 2500 characters in all, of letters, digits and / _ + = . @ ! -"
   }
 }
 
@@ -98,8 +98,8 @@ variable "parameter_prefixes" {
   default     = []
 
   validation {
-    condition     = length(var.parameter_prefixes) <= 10 && length(join(",", var.parameter_prefixes)) <= 1500 && alltrue([for one in var.parameter_prefixes : can(regex("^[A-Za-z0-9/_.-]+$", one))])
-    error_message = "parameter_prefixes is at most ten prefixes of letters, digits and / _ . -."
+    condition     = length(var.parameter_prefixes) <= 10 && length(join(",", var.parameter_prefixes)) <= 750 && alltrue([for one in var.parameter_prefixes : can(regex("^[A-Za-z0-9/_.-]+$", one))])
+    error_message = "parameter_prefixes is at most ten prefixes, of 750 characters in all, of letters, digits and / _ . -."
   }
 }
 

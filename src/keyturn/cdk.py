@@ -35,6 +35,9 @@ _CONDITIONS: Final = {
 
 _WITHOUT_CONDITION: Final = frozenset({"CodeBucket", "CodeKey"})
 
+_HERE: Final = "keyturn-is-here"
+"""The id of a construct without resources, which marks the stack that has keyturn."""
+
 
 class Keyturn(Construct):
     """The marker table, the listener that keeps it, its rules and its alarms.
@@ -52,7 +55,9 @@ class Keyturn(Construct):
         table_key: the key that encrypts the tables.
         permissions_boundary: the policy that limits the listener's role.
 
-    Raises `ConfigurationError` for a parameter that there is not, and for a value that the template refuses.
+    A stack has one: the names of its exports and its metrics begin with the stack's name. Raises
+    `ConfigurationError` for a second one, for a parameter that there is not, and for a value that the
+    template refuses.
     """
 
     def __init__(
@@ -66,14 +71,23 @@ class Keyturn(Construct):
         permissions_boundary: IManagedPolicy | None = None,
     ) -> None:
         super().__init__(scope, id)
+        stack = Stack.of(self)
+        if stack.node.try_find_child(_HERE) is not None:
+            raise ConfigurationError("this stack has a Keyturn already: put the second one into its own stack")
         given = {name: _text(value) for name, value in (parameters or {}).items()}
         if alarm_topic is not None:
             given["AlarmTopicArn"] = alarm_topic.topic_arn
         if table_key is not None:
+            if hasattr(table_key, "alias_name"):
+                raise ConfigurationError("table_key is an alias, which IAM allows nobody to use: give the key")
             given["TableKeyArn"] = table_key.key_arn
         if permissions_boundary is not None:
             given["PermissionsBoundary"] = permissions_boundary.managed_policy_arn
         _check(given)
+        if "CodeS3ObjectVersion" in given or given.keys() & _WITHOUT_CONDITION:
+            missing = ", ".join(sorted(_WITHOUT_CONDITION - given.keys()))
+            if missing:
+                raise ConfigurationError(f"{missing} is missing: the listener's code has a bucket and a key")
         if not given.keys() & _WITHOUT_CONDITION:
             given |= self._code()
         self._template = CfnInclude(
@@ -83,6 +97,7 @@ class Keyturn(Construct):
             parameters=given,
             preserve_logical_ids=False,
         )
+        Construct(stack, _HERE)
         for name in _CONDITIONS.keys() & given.keys():
             if Token.is_unresolved(given[name]):
                 self._template.get_condition(_CONDITIONS[name]).expression = Fn.condition_equals(1, 1)

@@ -17,6 +17,7 @@ import pytest
 
 from keyturn.testing.embedded import EmbeddedAws
 from tests.infra.cdk import Template, plain_stack, read_stack, run, synthesised
+from tests.infra.test_parameters import VALUES, parameters_of
 from tests.listener.test_deployed import OFTEN, stack_of
 from tests.listener.test_events import at
 from tests.servers.fixtures import use
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.e2e
 
 REFUSED = """
 import json
-from aws_cdk import App, Stack, aws_lambda, aws_sns
+from aws_cdk import App, Stack, aws_kms, aws_lambda, aws_sns
 from keyturn import ConfigurationError
 from keyturn.cdk import Keyturn
 
@@ -50,9 +51,21 @@ for number, parameters in enumerate([
     {"TableKeyArn": "alias/x"},
     {"NamePrefixes": topic.topic_name},
     {"Prefixes": "orders/"},
+    {"LogRetentionDays": 31},
+    {"CodeBucket": "code"},
+    {"CodeS3ObjectVersion": "3"},
 ]):
     refuse(lambda: Keyturn(stack, f"K{number}", parameters))
+for number, alias in enumerate([
+    aws_kms.Alias.from_alias_name(stack, "Known", "alias/x"),
+    aws_kms.Key(stack, "Key").add_alias("alias/y"),
+]):
+    refuse(lambda: Keyturn(stack, f"A{number}", table_key=alias))
+app = App()
+Keyturn(Stack(app, "all"), "Taken", TAKEN)
+app.synth()
 taken = Keyturn(stack, "Taken", {"ReservedConcurrency": 5, "HeadCopies": 32, "Convergence": True})
+refuse(lambda: Keyturn(stack, "Second"))
 arn = "arn:aws:lambda:eu-west-1:111122223333:function:f"
 refuse(lambda: taken.grant_read(aws_lambda.Function.from_function_arn(stack, "F", arn)))
 arns = [stack.resolve(arn) for arn in (taken.marker_table_arn, taken.listener_arn)]
@@ -68,6 +81,12 @@ SAID = (
     "TableKeyArn is 'alias/x': it is the ARN of a KMS key",
     "NamePrefixes is made by the deployment itself",
     "Prefixes: keyturn's template has no such parameter",
+    "LogRetentionDays is '31': it is 1, 3, 5",
+    "CodeKey is missing",
+    "CodeBucket, CodeKey is missing",
+    "table_key is an alias",
+    "table_key is an alias",
+    "this stack has a Keyturn already",
     "the CDK does not know the role of this function",
 )
 
@@ -138,9 +157,27 @@ def test_the_code_is_an_asset_of_this_version(made: Path, orders: Template, tmp_
     assert {"Fn::Equals": [1, 1]} == orders["Conditions"]["HasAlarmTopic"]
 
 
+def taken() -> dict[str, str]:
+    """A value that the template takes for each of its parameters."""
+    values = {"NamePrefixes": "orders/,db", "SecretTag": "team=orders", "Runtime": "python3.13"}
+    values["ConvergenceTableParameter"] = "/keyturn/reports"
+    for name, one in parameters_of("template.yaml").items():
+        match one:
+            case {"AllowedValues": [*_, last]}:
+                values[name] = str(last)
+            case {"MaxValue": highest}:
+                values[name] = str(highest)
+            case _ if name not in values:
+                values[name] = VALUES[name][0][-1]
+    return values
+
+
 def test_what_cannot_work_is_refused_with_its_reason(tmp_path: Path) -> None:
-    """By the constraints of the template, before anything is synthesised. What is made tells its ARNs."""
-    (tmp_path / "refused.py").write_text(REFUSED)
+    """By the constraints of the template, before anything is synthesised. What is made tells its ARNs.
+
+    Every parameter can be given.
+    """
+    (tmp_path / "refused.py").write_text(f"TAKEN = {taken()!r}\n{REFUSED}")
     told = json.loads(run(tmp_path, "python3", "refused.py").splitlines()[-1])
     names = [at(arn, "Fn::GetAtt[0]") for arn in told["arns"]]
     assert all(part in str(name) for part, name in zip(ARNS, names, strict=True))

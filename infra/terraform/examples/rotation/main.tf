@@ -39,6 +39,8 @@ resource "aws_secretsmanager_secret" "database" {
 resource "aws_secretsmanager_secret_rotation" "database" {
   secret_id           = aws_secretsmanager_secret.database.id
   rotation_lambda_arn = module.rotation.function_arn
+  # The secret has no value yet. Put one into it, and then run `aws secretsmanager rotate-secret`.
+  rotate_immediately = false
 
   rotation_rules {
     automatically_after_days = 30

@@ -20,7 +20,7 @@ locals {
 
 resource "aws_lambda_function" "function" {
   function_name     = var.name
-  description       = "Rotates ${var.secret_name}, and announces each step."
+  description       = "Rotates a secret, and announces each step."
   filename          = var.function_zip
   source_code_hash  = var.function_zip == null ? null : filebase64sha256(var.function_zip)
   s3_bucket         = var.code_bucket

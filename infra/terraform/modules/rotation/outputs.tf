@@ -1,6 +1,8 @@
 output "function_arn" {
   description = "The ARN of the rotation function, for rotation_lambda_arn of aws_secretsmanager_secret_rotation."
   value       = aws_lambda_function.function.arn
+  # Whoever tells Secrets Manager of the function makes it invoke the function at once.
+  depends_on = [aws_lambda_permission.rotation]
 }
 
 output "function_log_name" {
