@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import Limits, LoginRefusedError, Peers, SecretCache, SecretNotFoundError
+from keyturn import ConfigurationError, Limits, LoginRefusedError, Peers, SecretCache, SecretNotFoundError
 from keyturn.login import Policy, same_host_and_user
 from keyturn.login.refusals import is_refused
 from keyturn.model.markers import Marker
@@ -40,6 +40,23 @@ def test_a_login_with_the_right_password_is_one_attempt(client: Client) -> None:
         client.login()
     assert ["v1"] * 100 == client.server.tried()
     assert reads == client.world.reads
+
+
+def test_an_async_judge_decides_nothing(client: Client) -> None:
+    """A coroutine is true: no outage becomes a refusal by it, and no version is tried that it leaves out."""
+
+    async def never(*_asked: object) -> bool:
+        raise AssertionError("nobody runs this")
+
+    def breaks(_version: SecretVersion) -> str:
+        raise TimeoutError
+
+    with pytest.raises(ConfigurationError, match="is_refused is async"):
+        client.cache.login(NAME, breaks, is_refused=never)  # type: ignore[arg-type] # on purpose
+    with pytest.raises(ConfigurationError, match="accept is async"):
+        client.login(accept=never)
+    assert [] == client.server.tried()
+    assert "connected with v1" == client.login()
 
 
 def test_the_window_is_bridged_by_the_pending_version(client: Client) -> None:

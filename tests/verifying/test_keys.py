@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Coroutine, Generator
 from contextlib import suppress
 
 import pytest
@@ -131,6 +132,31 @@ def test_the_checks_own_error_is_raised(world: World, verifier: MakeVerifier) ->
 def test_only_false_is_a_mismatch(verifier: MakeVerifier, result: object) -> None:
     """A check may return nothing, or something empty: an empty plain text is a success."""
     assert result == verifier().keys.verify(lambda _: result)
+
+
+def test_an_async_check_verifies_nothing(world: World, verifier: MakeVerifier) -> None:
+    """Its coroutine is true whatever it would return: it is refused, also where every error is a mismatch."""
+
+    async def refuses(_version: SecretVersion) -> bool:
+        raise AssertionError("nobody runs this")
+
+    def of_another_kind(version: SecretVersion) -> object:
+        return Awaited(refuses(version))
+
+    for check in (refuses, of_another_kind):
+        with pytest.raises(ConfigurationError, match="check is async, so it has decided nothing"):
+            verifier().keys.verify(check)
+    assert world.reads <= 2
+
+
+class Awaited:
+    """What is awaited, and is no coroutine itself: a future, say."""
+
+    def __init__(self, coroutine: Coroutine[object, object, object]) -> None:
+        coroutine.close()
+
+    def __await__(self) -> Generator[None]:
+        yield
 
 
 def test_by_id(world: World, verifier: MakeVerifier) -> None:

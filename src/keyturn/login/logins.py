@@ -232,7 +232,7 @@ class _Login:
             return None
         first = [pending] if pending is not None and is_set and self._may_be_first(pending) else []
         for version in (*first, *self._at_hand(current)):
-            if not self._policy.accept(current, version):
+            if not self._policy.accepts(current, version):
                 continue
             if version.identity in self._tried.refused:
                 continue
@@ -285,7 +285,7 @@ class _Login:
         offered: set[Identity] = set()
         postponed: list[SecretVersion] = []
         for version in self._candidates(current):
-            if version.identity in offered or not self._policy.accept(current, version):
+            if version.identity in offered or not self._policy.accepts(current, version):
                 continue
             offered.add(version.identity)
             if self.turns.is_refused(self._policy.server, version):
@@ -353,7 +353,7 @@ class _Login:
 
     def is_refused(self, error: Exception) -> bool:
         """Return True if this error means that the server refused the credentials."""
-        return not is_about_another_login(error) and self._policy.is_refused(error)
+        return not is_about_another_login(error) and self._policy.refuses(error)
 
     def accepted(self, turn: Turn, version: SecretVersion, current: SecretVersion) -> None:
         """Remember that the server took this version, while `current` was AWSCURRENT."""

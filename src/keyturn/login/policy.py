@@ -9,6 +9,7 @@ from keyturn.cache.limits import require_duration
 from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.login.refusals import is_refused as known_refusal
 from keyturn.model.instant import Instant
+from keyturn.model.plain import decided
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.invocation import REMAINING_S
 
@@ -71,6 +72,14 @@ class Policy(NamedTuple):
     budget_s: float = 10.0
     remaining_s: Callable[[], float] | None = None
     server: str = ""
+
+    def accepts(self, current: SecretVersion, version: SecretVersion) -> bool:
+        """Return True if this version may be tried in place of the current one."""
+        return decided(self.accept(current, version), "accept")
+
+    def refuses(self, error: Exception) -> bool:
+        """Return True if this error means that the server refused the credentials."""
+        return decided(self.is_refused(error), "is_refused")
 
 
 def policy_of(**options: Unpack[LoginOptions]) -> Policy:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from keyturn.errors import KeyMismatchError
+from keyturn.model.plain import decided
 from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
@@ -60,7 +61,7 @@ class Trial(Generic[_T]):
                 raise
             self._error = self._error or error
             return False
-        if result is False:
+        if decided(result, "check") is False:
             return False
         self._results.append(result)
         return True
