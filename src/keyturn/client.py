@@ -13,6 +13,7 @@ from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
 from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting, require_duration
 from keyturn.metrics.hook import Metrics
+from keyturn.model.plain import connected
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
@@ -219,12 +220,12 @@ class SecretCache:
     ) -> _T:
         """Return what `connect` returns for the first version of the secret that the server accepts.
 
-        `connect` logs in with one version and returns the connection, or raises. All else is as for
+        `connect` logs in with one version and returns the connection, or raises; it is not async. All else is as for
         `login_attempts`, whose loop this is.
         """
         for attempt in self.login_attempts(secret_id, **options):
             with attempt as version:
-                return connect(version)
+                return connected(connect(version))
         raise AssertionError("login attempts end with a success or an error")
 
     def login_attempts(self, secret_id: str, **options: Unpack[LoginOptions]) -> Iterator[Attempt]:

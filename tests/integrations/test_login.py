@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from keyturn import LoginRefusedError, SecretFormatError, SecretVersion
+from keyturn import AsyncSecretCache, ConfigurationError, LoginRefusedError, SecretFormatError, SecretVersion
 from keyturn.integrations.arguments import ASYNCPG_TLS, LIBPQ, LIBPQ_TLS, PYMYSQL_TLS, Tls, arguments
-from keyturn.integrations.login import Opened
+from keyturn.integrations.login import Login, Opened
 from tests.integrations.conftest import Account
 
 
@@ -185,6 +185,22 @@ def test_a_cancelled_login_leaves_no_attempt(account: Account) -> None:
 
     asyncio.run(asyncio.wait_for(run(), 20))
     assert ["v1"] == attempts
+
+
+def test_an_async_connect_proves_nothing(account: Account) -> None:
+    """Its coroutine says nothing yet: it is an error in every login of threads."""
+
+    async def connect(_version: SecretVersion) -> None:
+        raise AssertionError("nobody runs this")
+
+    shared = Login(AsyncSecretCache(account.cache), "app/db")
+    for login in (
+        lambda: account.login(connect),
+        lambda: shared(connect),
+        lambda: shared.open(connect),
+    ):
+        with pytest.raises(ConfigurationError, match=r"connect is async: use AsyncSecretCache\.login"):
+            login()
 
 
 def test_what_is_superseded(account: Account) -> None:

@@ -42,6 +42,22 @@ def test_a_login_with_the_right_password_is_one_attempt(client: Client) -> None:
     assert reads == client.world.reads
 
 
+def test_an_async_connect_proves_nothing(world: World) -> None:
+    """It is refused, and the version does not count as right: a refusal after it is not waited out."""
+    one = Client(world)
+
+    async def connect(_version: SecretVersion) -> None:
+        raise AssertionError("nobody runs this")
+
+    for login in (lambda: one.cache.login(NAME, connect), one.cache.logs_in(NAME)(connect)):
+        with pytest.raises(ConfigurationError, match=r"connect is async: use AsyncSecretCache\.login"):
+            login()
+    one.server.accepts = set()
+    with pytest.raises(LoginRefusedError):
+        one.login()
+    assert 0 == one.slept_s
+
+
 def test_an_async_judge_decides_nothing(client: Client) -> None:
     """A coroutine is true: no outage becomes a refusal by it, and no version is tried that it leaves out."""
 

@@ -11,6 +11,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import SecretError
 from keyturn.login.logins import Attempt
 from keyturn.login.policy import LoginOptions
+from keyturn.model.plain import connected
 from keyturn.model.versions import SecretVersion
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Login:
         """Return what `connect` returns, and what to remember with it for `is_superseded`."""
         for attempt in self._attempts(server):
             with attempt as version:
-                return connect(version), _opened(attempt)
+                return connected(connect(version)), _opened(attempt)
         raise AssertionError("login attempts end with a success or an error")
 
     async def awaiting(self, connect: Callable[[SecretVersion], Awaitable[_T]], *, server: str = "") -> _T:

@@ -21,6 +21,13 @@ def is_unrun(result: object) -> bool:
     return True
 
 
+def connected(connection: _T) -> _T:
+    """Return what `connect` returned. Raises `ConfigurationError` for the coroutine of an async function."""
+    if is_unrun(connection):
+        raise ConfigurationError("connect is async: use AsyncSecretCache.login, or Login.awaiting")
+    return connection
+
+
 def decided(result: _T, name: str) -> _T:
     """Return what the argument `name` decided. Raises `ConfigurationError` for what is yet to be awaited."""
     if is_unrun(result) or isinstance(result, Awaitable):
