@@ -220,8 +220,8 @@ class SecretCache:
     ) -> _T:
         """Return what `connect` returns for the first version of the secret that the server accepts.
 
-        `connect` logs in with one version and returns the connection, or raises; it is not async. All else is as for
-        `login_attempts`, whose loop this is.
+        `connect` logs in with one version and returns the connection, or raises; it is not async. All else
+        is as for `login_attempts`, whose loop this is.
         """
         for attempt in self.login_attempts(secret_id, **options):
             with attempt as version:

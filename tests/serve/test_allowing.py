@@ -47,6 +47,52 @@ def test_what_is_not_named_is_not_served(pattern: str) -> None:
     assert endpoint.world.reads == 0
 
 
+PLACE = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "asked", "is_looked_at"),
+    [
+        ("prod/db-XyZ123", "prod/db", True),
+        ("prod/db-XyZ123", f"{PLACE}prod/db", True),
+        ("prod/db-XyZ123", f"{PLACE}prod/db-XyZ123", True),
+        ("prod/db-??????", "prod/db", True),
+        ("prod/db-X*", "prod/db", True),
+        ("prod/db-X*3", f"{PLACE}prod/db", True),
+        ("prod/db*", f"{PLACE}prod/db", True),
+        ("prod/*-XyZ123", "prod/db", True),
+        ("*", f"{PLACE}prod/db", True),
+        ("prod/db-XyZ123", "prod/d", False),
+        ("prod/db-XyZ123", "prod/db-Xy", False),
+        ("prod/db-XyZ123", f"{PLACE}prod/db-AbCdEf", False),
+        ("prod/db-XyZ123", f"{PLACE.replace('eu', 'us')}prod/db", False),
+        ("prod/db-?????", "prod/db", False),
+        ("prod/db-???????", "prod/db", False),
+        ("prod/db-*-2", f"{PLACE}prod/db", True),
+        ("prod/dbs*", "prod/db", False),
+        ("prod/db", "prod/db", False),
+    ],
+)
+def test_an_arn_names_a_secret_by_any_suffix(pattern: str, asked: str, is_looked_at: bool) -> None:  # noqa: FBT001
+    """Callers may leave out the suffix: what can be allowed by some suffix is read, and nothing else."""
+    allowed = AllowList([PLACE + pattern])
+    if is_looked_at:
+        allowed.check_secret(asked)
+    else:
+        with pytest.raises(AccessDeniedError):
+            allowed.check_secret(asked)
+
+
+def test_a_secret_is_served_by_its_whole_arn() -> None:
+    """By name and by both forms of the ARN; another secret of that name, with another suffix, is refused."""
+    endpoint = Endpoint()
+    arn = endpoint.world.arn
+    named = Endpoint(allow=(arn,), given_cache=endpoint.world.cache())
+    assert {200} == answers(named, NAME) | answers(named, arn) | answers(named, arn[:-7])
+    other = Endpoint(allow=(f"{arn[:-6]}XyZ123",), given_cache=endpoint.world.cache())
+    assert {400, 403} == answers(other, NAME) | answers(other, arn) | answers(other, arn[:-7])
+
+
 def test_an_arn_that_may_be_allowed_is_looked_at() -> None:
     """Only the answer says where the name in an ARN ends: refused then, and no value is handed out."""
     endpoint = Endpoint(allow=("prod/db-*",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from typing import Final
 
@@ -29,10 +29,16 @@ class AllowList:
         for pattern in patterns:
             if not pattern or not pattern.isprintable():
                 raise ConfigurationError(f"--allow {pattern!r} is no pattern of a name or an ARN")
-        self._of_arns = [_compiled(one) for one in patterns if one.startswith("arn:")]
+        arns = [one for one in patterns if one.startswith("arn:")]
+        self._of_arns = [_compiled(one) for one in arns]
         self._of_names = [_compiled(one) for one in patterns if not one.startswith("arn:")]
         # What an ARN's pattern says of the name alone, for callers that give no ARN.
-        self._of_resources = [_compiled(_resource(one)) for one in patterns if one.startswith("arn:")]
+        resources = [_resource(one) for one in arns]
+        self._of_resources = [_compiled(one) for one in resources]
+        # Callers need not know the suffix of a secret's ARN.
+        self._of_beginnings = [
+            _compiled(beginning) for one in (*arns, *resources) for beginning in _without_suffix(one)
+        ]
         self._allows_all = not patterns
 
     def check_secret(self, secret_id: str) -> None:
@@ -41,13 +47,11 @@ class AllowList:
             return
         arn = Arn.parse(secret_id)
         if arn is None:
-            names = [secret_id]
-            resources = [f"secret:{secret_id}", f"secret:{secret_id}-AbCdEf"]
+            names, beginning = [secret_id], f"secret:{secret_id}-"
         else:
             name = arn.resource.removeprefix("secret:")
-            names = [name, name[:-SUFFIX_LENGTH]]
-            resources = []
-        if not self._may_be(secret_id, names, resources):
+            names, beginning = [name, name[:-SUFFIX_LENGTH]], f"{secret_id}-"
+        if not (self._is(secret_id, names) or _fits(self._of_beginnings, [beginning])):
             raise AccessDeniedError(secret_id, _DETAIL, advice=_ADVICE)
 
     def check_version(self, version: SecretVersion) -> None:
@@ -61,7 +65,7 @@ class AllowList:
             return
         asked = parameter_id(name).name
         resources = [] if asked.startswith("arn:") else [f"parameter/{asked.removeprefix('/')}"]
-        if not self._may_be(asked, _parameter_names(asked), resources):
+        if not (self._is(asked, _parameter_names(asked)) or _fits(self._of_resources, resources)):
             raise ParameterAccessDeniedError(name, _DETAIL, advice=_ADVICE)
 
     def check_parameter(self, parameter: Parameter) -> None:
@@ -69,15 +73,26 @@ class AllowList:
         if not self._allows_all and not self._is(parameter.arn, _parameter_names(parameter.name)):
             raise ParameterAccessDeniedError(parameter.secret_id, _DETAIL, advice=_ADVICE)
 
-    def _may_be(self, asked: str, names: list[str], resources: list[str]) -> bool:
-        if self._is(asked, names):
-            return True
-        return any(pattern.fullmatch(one) for pattern in self._of_resources for one in resources)
-
     def _is(self, arn: str, names: list[str]) -> bool:
-        if any(pattern.fullmatch(arn) for pattern in self._of_arns):
-            return True
-        return any(pattern.fullmatch(one) for pattern in self._of_names for one in names)
+        return _fits(self._of_arns, [arn]) or _fits(self._of_names, names)
+
+
+def _fits(patterns: list[re.Pattern[str]], texts: list[str]) -> bool:
+    return any(pattern.fullmatch(one) for pattern in patterns for one in texts)
+
+
+def _without_suffix(pattern: str) -> Iterator[str]:
+    """Yield what a pattern says of an ARN up to the hyphen of its suffix, however the pattern's end has that.
+
+    The end, which may have wildcards too, has to fit the six characters after the hyphen.
+    """
+    for at in range(len(pattern), -1, -1):
+        beginning, end = pattern[:at], pattern[at:]
+        missing = SUFFIX_LENGTH - 1 - len(end.replace("*", ""))
+        if missing < 0:
+            return
+        if missing == 0 or "*" in beginning[-1:] + end:
+            yield beginning
 
 
 def _resource(pattern: str) -> str:
