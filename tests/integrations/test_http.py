@@ -23,7 +23,7 @@ import urllib3
 from benchmarks.httpkeys import CALLERS, WAYS, replaced
 from keyturn import Peers, SecretCache, SecretFormatError, SecretVersion
 from keyturn.integrations.aiohttp import key_middleware
-from keyturn.integrations.http import Key, Outgoing, header
+from keyturn.integrations.http import Key, Outgoing, bearer, header
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
 from keyturn.integrations.requests import KeyAdapter
 from keyturn.integrations.urllib3 import with_key
@@ -432,6 +432,42 @@ def test_headers_that_cannot_be_sent(made: dict[str, str]) -> None:
     frames = [frame for frame in shown.stack if frame.filename.endswith("integrations/http.py")]
     assert frames
     assert not any("ke-y" in value for frame in frames for value in (frame.locals or {}).values())
+
+
+ANY_OTHERS = '"scopes": ["read"], "note": null, "more": {"port": 0}, "password": "\\u0000"'
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [('"ke-y"', "ke-y"), ("1.50", "1.50"), ("12345678901234567890", None), ("true", "true")],
+)
+def test_only_the_field_of_the_key_is_looked_at(field: str, expected: str | None) -> None:
+    """Whatever else is in the secret; numbers to the last digit, as `fields()` has them."""
+    value = f'{{"value": {field}, {ANY_OTHERS}}}'
+    version = SecretVersion("prod/api-key", "arn", "prod/api-key", "v1", frozenset(), string=value)
+    outgoing = Outgoing("GET", "https://api.example.com", b"")
+    sent = header("X-Api-Key", "value")(version, outgoing)
+    assert {"X-Api-Key": expected or field} == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("scopes", "the field 'scopes' is a list"),
+        ("note", "its JSON has no field 'note'"),
+        ("more", "the field 'more' is an object"),
+        ("password", "the field 'password' has a control character"),
+        ("absent", "its JSON has no field 'absent'"),
+    ],
+)
+def test_a_field_that_is_no_key(name: str, said: str) -> None:
+    """The error names the field, and has no value, nor have its frames."""
+    value = f'{{"value": "ke-y", {ANY_OTHERS}}}'
+    version = SecretVersion("prod/api-key", "arn", "prod/api-key", "v1", frozenset(), string=value)
+    with pytest.raises(SecretFormatError, match=said) as raised:
+        bearer(name)(version, Outgoing("GET", "https://api.example.com", b""))
+    shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert not any("ke-y" in text for frame in shown.stack[1:] for text in (frame.locals or {}).values())
 
 
 def test_a_key_shows_no_value() -> None:

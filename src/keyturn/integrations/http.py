@@ -10,6 +10,7 @@ the last response, as without keyturn. The key leaves this process only in reque
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from base64 import b64encode
@@ -25,7 +26,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
-from keyturn.model.fields import Fault
+from keyturn.model.fields import Fault, flaw, parsed
 from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
@@ -328,10 +329,26 @@ def _key(version: SecretVersion, field: str | None) -> str:
 
 
 def _field(version: SecretVersion, name: str) -> str:
-    value = version.fields().get(name)
+    found = _text_in(version.text(), name)
+    if isinstance(found, Fault):
+        raise found.error(version.secret_id)
+    return found
+
+
+def _text_in(text: str, name: str) -> str | Fault:
+    """Return one field of a JSON object as `SecretVersion.fields` does; the others are not looked at."""
+    document = parsed(text, as_written=True)
+    if isinstance(document, Fault):
+        return document
+    value = document.get(name) if isinstance(document, dict) else None
     if value is None:
-        raise SecretFormatError(version.secret_id, f"its JSON has no field {name!r}")
-    return value
+        return Fault(f"its JSON has no field {name!r}")
+    if isinstance(value, list | dict):
+        return Fault(f"the field {name!r} is {'a list' if isinstance(value, list) else 'an object'}")
+    fault = flaw(value, name)
+    if fault is not None:
+        return Fault(f"the field {name!r} {fault.detail}")
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:
