@@ -263,6 +263,30 @@ def test_a_forced_refresh_reads_at_once(world: World, client: Client) -> None:
     assert "two" == cache.get_secret_string(NAME)
 
 
+class Denying(Client):
+    """Denies the value of the version `denied`."""
+
+    denied = ""
+
+    def get_secret_value(self, *, SecretId: str, VersionId: str) -> Mapping[str, object]:
+        if VersionId == self.denied:
+            raise failure("AccessDeniedException", "GetSecretValue")
+        return super().get_secret_value(SecretId=SecretId, VersionId=VersionId)
+
+
+def test_a_forced_refresh_is_that_of_the_default_stage(world: World) -> None:
+    """A pending version beside it that cannot be read does not make it fail."""
+    client = Denying(world)
+    cache = cache_of(world, client)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    assert ["one", "two"] == [cache.get_secret_string(NAME, one) for one in (None, "AWSPENDING")]
+    world.secrets.put(NAME, "three", "v3", "AWSPENDING")
+    client.denied = "v3"
+    world.clock.advance(3601)
+    cache.get_secret_string(NAME, "AWSPENDING")
+    assert cache.refresh_secret_now(NAME)
+
+
 def test_name_and_arn_are_one_secret(world: World, client: Client) -> None:
     """A refresh under the name is one under the ARN."""
     cache = cache_of(world, client)

@@ -102,7 +102,7 @@ class SecretCache(upstream.SecretCache):
             self._version(secret_id, self._stage)
         except Exception:  # noqa: BLE001 # as upstream: any error means False
             return False
-        return not any(one.last_error for one in self._held(secret_id))
+        return not any(one.last_error for one in self._held(secret_id) if one.stage == self._stage)
 
     def _version(self, secret_id: str, stage: str | None) -> DescribedVersion | None:
         """Return the version. Apart from the `try` this is the hit path: `keyturn.SecretCache.get`."""
