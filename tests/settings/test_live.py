@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from types import MappingProxyType
 from typing import Annotated, assert_type
 
 import pydantic_settings.main
@@ -274,6 +275,20 @@ def test_the_environment_may_give_a_part(world: World, monkeypatch: pytest.Monke
     rotate(world, 3)
     assert ("mine", "word-3") == (shapes.database.username, shapes.database.password.get_secret_value())
     assert "alias" == shapes.renamed
+
+
+def test_an_argument_gives_the_whole(world: World) -> None:
+    """A dict may be a part, which the secret completes; other objects are whole."""
+
+    class Whole(LiveSettings):
+        database: Annotated[Database, FromSecret("prod/missing")]
+        limits: Annotated[dict[str, int], FromSecret("prod/missing")]
+
+    given = Database(username="u", password=SecretStr("p"))
+    whole = Whole.live(world.cache(), database=given, limits=MappingProxyType({"a": 7}))
+    assert (given, {"a": 7}) == (whole.database, whole.limits)
+    with pytest.raises(SecretNotFoundError):
+        Whole.live(world.cache(), database=given, limits={"a": 7})
 
 
 # Changes
