@@ -19,11 +19,14 @@ from typing import Annotated, assert_type
 import pydantic_settings.main
 import pytest
 from pydantic import (
+    AliasChoices,
+    AliasPath,
     BaseModel,
     Field,
     SecretBytes,
     SecretStr,
     ValidationError,
+    computed_field,
     create_model,
     field_validator,
     model_validator,
@@ -316,6 +319,16 @@ def test_a_change_is_told_once(world: World, settings: Settings) -> None:
     assert ["app-3"] == told
 
 
+def test_an_async_callback_is_refused(settings: Settings) -> None:
+    """Nobody would await it, so it would never run."""
+
+    async def reconnect(_new: Settings) -> None:
+        raise AssertionError("nobody runs this")
+
+    with pytest.raises(ConfigurationError, match="on_change takes a plain function"):
+        settings.on_change(reconnect)
+
+
 def test_a_callback_that_fails_is_no_readers_fault(
     world: World, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -468,6 +481,61 @@ def test_a_field_with_two_sources_is_refused_with_the_class() -> None:
 
         class Twice(LiveSettings):
             key: Annotated[SecretStr, FromSecret("a", key="k"), FromParameter("/b")]
+
+
+def test_an_alias_that_is_only_a_path_is_refused_with_the_class(world: World) -> None:
+    """pydantic would look for the value inside of another one; with a name as well, the secret fills it."""
+    path = AliasPath("db", "user")
+    for alias in (path, AliasChoices(path)):
+        with pytest.raises(ConfigurationError, match=r"Nested.user: its alias is a path, which FromSecret"):
+            create_model(
+                "Nested",
+                __base__=LiveSettings,
+                user=(Annotated[str, FromSecret(NAME, key="username")], Field(validation_alias=alias)),
+            )
+
+    class Named(LiveSettings):
+        user: Annotated[str, FromSecret(NAME, key="username")] = Field(
+            validation_alias=AliasChoices(path, "USER_NAME")
+        )
+
+    class ByName(LiveSettings):
+        model_config = SettingsConfigDict(populate_by_name=True)
+
+        user: Annotated[str, FromSecret(NAME, key="username")] = Field(validation_alias=path)
+        other: str = Field(default="", validation_alias=AliasPath("db", "other"))
+
+    for kind in (Named, ByName):
+        assert "app-2" == kind.live(world.cache()).user
+
+
+def test_a_computed_field_is_refused_with_the_class(world: World) -> None:
+    """Also in a subclass: repr and dumps would have what it is made of. A property is in neither."""
+
+    class Plain(LiveSettings):
+        host: str = "db"
+
+        @computed_field  # type: ignore[prop-decorator] # as pydantic says
+        @property
+        def url(self) -> str:
+            return f"postgresql://{self.host}"
+
+    with pytest.raises(ConfigurationError, match=r"Inherits.url: a computed_field would show secrets"):
+
+        class Inherits(Plain):
+            password: Annotated[SecretStr, FromSecret(NAME, key="password")]
+
+    class Right(LiveSettings):
+        password: Annotated[SecretStr, FromSecret(NAME, key="password")]
+
+        @property
+        def url(self) -> str:
+            return f"postgresql://:{self.password.get_secret_value()}@db"
+
+    right = Right.live(world.cache())
+    assert "postgresql://:word-2@db" == right.url
+    for one in (right, right.snapshot()):
+        assert "word-2" not in repr(one) + repr(one.model_dump()) + one.model_dump_json()
 
 
 @pytest.mark.parametrize("cache", [None, "cache", AsyncSecretCache(World().cache())])

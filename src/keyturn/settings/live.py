@@ -12,6 +12,7 @@ pydantic-settings does the work: the cache is one more source, after all the usu
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeAlias, T
 
 from pydantic import (
     AliasChoices,
+    AliasPath,
     GetCoreSchemaHandler,
     PrivateAttr,
     Secret,
@@ -158,7 +160,7 @@ class LiveSettings(BaseSettings):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **values: object) -> None:
-        """Refuse a reference that stands where pydantic does not look for it, and a second one of a field."""
+        """Refuse what would show a secret, and references that cannot fill their field."""
         super().__pydantic_init_subclass__(**values)
         for name, field in cls.model_fields.items():
             marks = [mark for mark in field.metadata if isinstance(mark, Reference)]
@@ -173,6 +175,17 @@ class LiveSettings(BaseSettings):
                     f"{cls.__name__}.{name}: {kind} is in the wrong place: write "
                     f"{name}: Annotated[..., {kind}(...)]; put None inside of the brackets"
                 )
+            if marks and _has_no_key(field) and not _by_name(cls):
+                raise ConfigurationError(
+                    f"{cls.__name__}.{name}: its alias is a path, which {type(marks[0]).__name__} cannot "
+                    "fill: add a name, as AliasChoices('name', AliasPath(...))"
+                )
+        computed = next(iter(cls.__pydantic_decorators__.computed_fields), None)
+        if computed is not None and _concealed(cls):
+            raise ConfigurationError(
+                f"{cls.__name__}.{computed}: a computed_field would show secrets in repr and dumps; "
+                "make it a plain property"
+            )
 
     if not TYPE_CHECKING:  # type checkers make the signature of the fields
 
@@ -232,8 +245,10 @@ class LiveSettings(BaseSettings):
         access returns. While no thread reads, there is no call. After a SnapStart restore there is one call
         in any case. An exception of the callback is not raised. Only its type is logged, since its text may
         quote a secret. After two moves in quick succession, two threads may call at the same time. Without
-        `live` the callback is never called.
+        `live` the callback is never called. Raises `ConfigurationError` for an async one.
         """
+        if inspect.iscoroutinefunction(callback):
+            raise ConfigurationError("on_change takes a plain function: nobody would await an async one")
         bond = self._tied()
         if bond is not None:
             bond.callbacks.append(callback)
@@ -639,6 +654,23 @@ def _names(kind: type[LiveSettings]) -> dict[str, str]:
 
 def _keys(name: str, field: FieldInfo) -> list[str]:
     """Return the keys under which a source may give this field. This source uses the first."""
+    return [*(one for one in _aliases(field) if isinstance(one, str)), name]
+
+
+def _aliases(field: FieldInfo) -> list[str | AliasPath]:
     alias = field.validation_alias
-    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-    return [*(one for one in choices if isinstance(one, str)), name]
+    if isinstance(alias, AliasChoices):
+        return alias.choices
+    return [] if alias is None else [alias]
+
+
+def _has_no_key(field: FieldInfo) -> bool:
+    """Return True if pydantic takes the field only from inside of another value, by an `AliasPath`."""
+    aliases = _aliases(field)
+    return bool(aliases) and all(isinstance(one, AliasPath) for one in aliases)
+
+
+def _by_name(kind: type[LiveSettings]) -> bool:
+    """Return True if a field with an alias can be given by its own name as well."""
+    config = kind.model_config
+    return bool(config.get("populate_by_name") or config.get("validate_by_name"))
