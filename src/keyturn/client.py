@@ -13,7 +13,7 @@ from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
 from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting, require_duration
 from keyturn.metrics.hook import Metrics
-from keyturn.model.plain import connected
+from keyturn.model.plain import connected, handling
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
@@ -291,10 +291,12 @@ class SecretCache:
     def checks_first(self, handler: Callable[_P, _T]) -> Callable[_P, _T]:
         """Decorate a Lambda handler: `check` is called before it, whose errors never reach it.
 
-        Logins inside the handler wait no longer than the invocation has left, by its `context`.
+        Logins inside the handler wait no longer than the invocation has left, by its `context`. That
+        holds in its own thread, and elsewhere in a copy of its `contextvars` context. Raises
+        `ConfigurationError` for an async handler and for a generator.
         """
 
-        @functools.wraps(handler)
+        @functools.wraps(handling(handler))
         def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             self.check()
             with invocation(*args, *kwargs.values()):

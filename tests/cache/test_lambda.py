@@ -6,11 +6,12 @@ import logging
 import os
 import random
 import threading
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn import Peers, SecretCache, SecretError, UnavailableError
+from keyturn import AsyncSecretCache, ConfigurationError, Peers, SecretCache, SecretError, UnavailableError
 from keyturn.model.markers import Head
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.host import system_random
@@ -287,6 +288,32 @@ def test_no_error_of_the_check_reaches_the_handler(
     world.clock.advance(5)
     cache.check()
     assert held(cache).covered
+
+
+async def awaited() -> None:
+    """A coroutine function."""
+
+
+def yielding() -> Iterator[None]:
+    """A generator function."""
+    yield
+
+
+async def yielding_later() -> AsyncIterator[None]:
+    """An asynchronous generator function."""
+    yield
+
+
+def test_a_handler_that_runs_later_is_refused_with_its_decorator(world: World) -> None:
+    """Its body runs after the decorator has ended, so its logins would not know the time that is left."""
+    cache = world.cache()
+    with pytest.raises(ConfigurationError, match="checks_first of an AsyncSecretCache"):
+        cache.checks_first(awaited)
+    for handler in (yielding, yielding_later):
+        with pytest.raises(ConfigurationError, match="checks_first takes no generator"):
+            cache.checks_first(handler)
+        with pytest.raises(ConfigurationError, match="checks_first takes no generator"):
+            AsyncSecretCache(cache).checks_first(handler)  # type: ignore[arg-type] # the mistake
 
 
 def test_the_handlers_own_errors_are_its_own(world: World) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from math import inf, nan
 
 import pytest
@@ -139,6 +141,27 @@ def test_a_lambda_handler_need_not_say_how_long_it_has(world: World) -> None:
     with pytest.raises(LoginRefusedError, match="remaining_s: not given"):
         handler({}, None)
     assert one.slept_s > 5
+
+
+def test_a_pool_knows_the_time_by_the_handlers_context(world: World) -> None:
+    """A thread of a pool has no context of its own; with a copy of the handler's it knows the time."""
+    one = Client(world, table=False)
+    one.login()
+    one.server.accepts = set()
+
+    class Context:
+        def get_remaining_time_in_millis(self) -> int:
+            return 1500
+
+    @one.cache.checks_first
+    def handler(event: object, context: object) -> list[str]:
+        with ThreadPoolExecutor(1) as pool:
+            calls = pool.submit(copy_context().run, one.login), pool.submit(one.login)
+        return [str(call.exception()) for call in calls]
+
+    told, untold = handler({}, Context())
+    assert "remaining_s: 1.5 s" in told
+    assert "remaining_s: not given" in untold
 
 
 @pytest.mark.parametrize("budget_s", [nan, -1.0, inf, True, "5", None])

@@ -20,6 +20,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.login.policy import LoginOptions, policy_of
 from keyturn.metrics.hook import Metrics
 from keyturn.model.parameter import Parameter
+from keyturn.model.plain import handling
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
@@ -230,10 +231,11 @@ class AsyncSecretCache:
     def checks_first(self, handler: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaited[_T]]:
         """Decorate an async handler: `check` is awaited before it, whose errors never reach it.
 
-        Logins inside the handler wait no longer than a Lambda invocation has left, by its `context`.
+        Logins inside the handler wait no longer than a Lambda invocation has left, by its `context`. Raises
+        `ConfigurationError` for a generator.
         """
 
-        @functools.wraps(handler)
+        @functools.wraps(handling(handler, is_awaited=True))
         async def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             await self.check()
             with invocation(*args, *kwargs.values()):

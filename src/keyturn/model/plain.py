@@ -1,10 +1,11 @@
-"""What a plain function of the caller's returned. An async one returns a coroutine, which is no answer yet.
+"""Plain functions of the caller's. An async one returns a coroutine: its body has not run yet.
 
 A coroutine is true, whatever it would return: where nobody awaits it, it would count as yes.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
@@ -19,6 +20,17 @@ def is_unrun(result: object) -> bool:
         return False
     result.close()
     return True
+
+
+def handling(handler: _T, *, is_awaited: bool = False) -> _T:
+    """Return a handler whose body runs while it is called; other kinds raise `ConfigurationError`."""
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise ConfigurationError(
+            "checks_first takes no generator: call check() in the generator, first thing"
+        )
+    if inspect.iscoroutinefunction(handler) and not is_awaited:
+        raise ConfigurationError("the handler is async: decorate it by checks_first of an AsyncSecretCache")
+    return handler
 
 
 def connected(connection: _T) -> _T:
