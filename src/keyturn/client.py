@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Protocol, Sel
 from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
 from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting, require_duration
+from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
 from keyturn.model.plain import connected, handling
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -34,6 +35,13 @@ log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
+
+
+def several(names: Iterable[str], argument: str) -> tuple[str, ...]:
+    """Return the names. Raises `ConfigurationError` for a single one, whose letters would count as names."""
+    if isinstance(names, str):
+        raise ConfigurationError(f"{argument} is a str; give a sequence of names")
+    return tuple(names)
 
 
 class HasWindow(Protocol):
@@ -164,7 +172,7 @@ class SecretCache:
         """
         self._parts.start_poller()
         try:
-            return self._parts.parameters()[decrypt].get_many(names)
+            return self._parts.parameters()[decrypt].get_many(several(names, "names"))
         finally:
             self._parts.measures.deliver()
 
@@ -194,8 +202,9 @@ class SecretCache:
         """
         from keyturn.cache.preloading import each
 
-        reads: list[Callable[[], object]] = [functools.partial(self.get, one) for one in secret_ids]
-        each([*reads, functools.partial(self.get_parameters, tuple(parameters))])
+        secrets, names = several(secret_ids, "secret_ids"), several(parameters, "parameters")
+        reads: list[Callable[[], object]] = [functools.partial(self.get, one) for one in secrets]
+        each([*reads, functools.partial(self.get_parameters, names)])
 
     def keys(self, secret_id: str, *, previous_for_s: float | None = None) -> Keys:
         """Return the keys of a secret, to verify webhooks, tokens or sessions with. Reads nothing yet.

@@ -158,6 +158,22 @@ def test_preloaded_before_the_first_request(world: World, loop: str, kind: str) 
     assert (2, 2) == (world.reads, store.calls["GetParameters"])
 
 
+@pytest.mark.parametrize("argument", ["secret_ids", "parameters", "names"])
+def test_a_single_name_is_no_sequence(world: World, loop: str, argument: str) -> None:
+    """Its letters are names, too: nothing is read, and the error says what to give."""
+    cache = AsyncSecretCache(world.cache())
+    method = "get_parameters" if argument == "names" else "preload"
+
+    async def awaited() -> object:
+        found: object = await getattr(cache, method)(**{argument: NAME})
+        return found
+
+    for call in (lambda: getattr(cache.sync, method)(**{argument: NAME}), lambda: run(loop, awaited)):
+        with pytest.raises(ConfigurationError, match=f"{argument} is a str; give a sequence of names"):
+            call()
+    assert 0 == world.reads
+
+
 @pytest.mark.parametrize("kind", ["threads", "tasks"])
 def test_a_preload_that_fails_says_so(world: World, loop: str, kind: str) -> None:
     """The first error is raised, after all others were read: a start that cannot work fails at the start."""

@@ -15,7 +15,7 @@ from keyturn.assembly import AWS_ITSELF, Peers
 from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
 from keyturn.cache.status import CacheStatus
-from keyturn.client import HasWindow, SecretCache
+from keyturn.client import HasWindow, SecretCache, several
 from keyturn.errors import ConfigurationError
 from keyturn.login.policy import LoginOptions, policy_of
 from keyturn.metrics.hook import Metrics
@@ -144,7 +144,7 @@ class AsyncSecretCache:
 
     async def get_parameters(self, names: Iterable[str], *, decrypt: bool = True) -> dict[str, Parameter]:
         """Return the parameters by the names asked for. See `SecretCache.get_parameters`."""
-        return await self._reading.parameters(names, decrypt=decrypt)
+        return await self._reading.parameters(several(names, "names"), decrypt=decrypt)
 
     async def get_parameters_by_path(
         self, path: str, *, recursive: bool = False, decrypt: bool = True
@@ -157,7 +157,7 @@ class AsyncSecretCache:
 
         See `SecretCache.preload`.
         """
-        secrets, names = tuple(secret_ids), tuple(parameters)
+        secrets, names = several(secret_ids, "secret_ids"), several(parameters, "parameters")
         await self._reading.away(
             ("preload", secrets, names), lambda: self.sync.preload(secrets, parameters=names)
         )
