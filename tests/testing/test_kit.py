@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import boto3
 import pytest
 
-from keyturn import LoginRefusedError, SecretCache
+from keyturn import AsyncSecretCache, LoginRefusedError, SecretCache
 from keyturn.cache.limits import DEFAULTS
 from keyturn.testing import STEPS, Rotation, RotationError
 from keyturn.testing.account import Account, table_definition
@@ -160,6 +160,14 @@ def test_alternating_users_are_never_refused(
         assert_converges(keyturn_cache, secret, within_s=CHECK_INTERVAL_S)
         assert user == credentials(keyturn_cache.get(secret.name).text())[0]
     assert_no_refusals(secret)
+
+
+def test_a_cache_for_tasks_converges(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:
+    """It is judged by the copies that it shares with its `sync`."""
+    secret, cache = keyturn_rotating_secret(), AsyncSecretCache(keyturn_cache)
+    keyturn_cache.get(secret.name)
+    secret.rotate()
+    assert 0 < assert_converges(cache, secret, within_s=CHECK_INTERVAL_S) <= CHECK_INTERVAL_S
 
 
 def test_text_is_a_password(keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache) -> None:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keyturn.client import SecretCache
 from keyturn.testing.parts import parts_of
 
 if TYPE_CHECKING:
-    from keyturn.client import SecretCache
+    from keyturn.aio.client import AsyncSecretCache
     from keyturn.testing.rotating import RotatingSecret
 
 STEP_S: Final = 1.0
 
 
-def assert_converges(cache: SecretCache, secret: RotatingSecret, *, within_s: float) -> float:
+def assert_converges(
+    cache: SecretCache | AsyncSecretCache, secret: RotatingSecret, *, within_s: float
+) -> float:
     """Let time pass, in steps of a second, until `cache` serves the current version.
 
-    Return the seconds it took.
+    Return the seconds it took. An `AsyncSecretCache` is read through its `sync`, which has the same copies.
 
     Raises `AssertionError` with both version ids (never a value) if the cache still serves another version
     after `within_s` seconds, and at once if the cache and the secret have different clocks: the test's time
     never passes for a cache on the real clock. Errors of the cache pass through.
     """
+    if not isinstance(cache, SecretCache):
+        cache = cache.sync
     if parts_of(cache).clock is not secret.clock:
         raise AssertionError(
             f"this cache runs on another clock than the secret {secret.name!r}, so the test's time never "
