@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -49,7 +50,11 @@ def test_an_async_connect_proves_nothing(world: World) -> None:
     async def connect(_version: SecretVersion) -> None:
         raise AssertionError("nobody runs this")
 
-    for login in (lambda: one.cache.login(NAME, connect), one.cache.logs_in(NAME)(connect)):
+    logins: tuple[Callable[[], object], ...] = (
+        lambda: one.cache.login(NAME, connect),
+        one.cache.logs_in(NAME)(connect),
+    )
+    for login in logins:
         with pytest.raises(ConfigurationError, match=r"connect is async: use AsyncSecretCache\.login"):
             login()
     one.server.accepts = set()
