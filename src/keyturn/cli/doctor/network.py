@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -124,9 +125,8 @@ def _shown(proxy: str) -> str:
     """Return what a proxy is called, without the credentials that its URL may have."""
     # A password as it is may have a `/`, `?` or `#`, each of which ends the host for a parser.
     address = proxy.split("//", 1)[-1].rpartition("@")[2]
-    try:
+    with suppress(ValueError):
         parts = urlsplit(f"//{address}")
-        is_whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_whole = False
-    return f"the proxy {parts.netloc}" if is_whole else "a proxy whose URL is malformed"
+        if parts.hostname and parts.port != 0:
+            return f"the proxy {parts.netloc}"
+    return "a proxy whose URL is malformed"
