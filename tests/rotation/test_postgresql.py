@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
+from typing import TYPE_CHECKING
 
 import pytest
 from psycopg import sql
 
 from keyturn import SecretFormatError
 from keyturn.rotation import RotationStepError
+from keyturn.testing.embedded import EmbeddedPostgres
 from tests.rotation.conftest import Stage
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("client", ["moto"], indirect=True)]
 
@@ -31,6 +37,85 @@ def test_the_password_is_in_no_statement(stage: Stage) -> None:
     assert row is not None
     assert f'ALTER ROLE "{stage.user.replace(chr(34), chr(34) * 2)}" PASSWORD' in row[0]
     assert stage.credentials()[1] not in row[0]
+
+
+OWN_SETTINGS = [
+    "default_transaction_read_only = on",
+    "transaction_read_only = on",
+    "role = 'owners'",
+    "session_authorization = 'owners'",
+    "search_path = 'nowhere'",
+    "client_encoding = 'SQL_ASCII'",
+    "standard_conforming_strings = off",
+    "row_security = off",
+]
+"""What a role may set for all of its own sessions."""
+
+
+def create_group(stage: Stage, name: str) -> None:
+    """A role that cannot log in."""
+    with stage.postgres.connect() as connection:
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+
+
+def set_own(stage: Stage, user: str, setting: str) -> None:
+    """Make a setting count in each of the user's sessions."""
+    with stage.postgres.connect() as connection:
+        connection.execute(sql.SQL("GRANT owners TO {}").format(sql.Identifier(user)))
+        text = sql.SQL(f"ALTER ROLE {{}} SET {setting}")  # type: ignore[arg-type] # of the table
+        connection.execute(text.format(sql.Identifier(user)))
+
+
+@pytest.mark.parametrize("setting", OWN_SETTINGS)
+def test_a_users_own_settings_do_not_keep_it_from_its_password(
+    client: SecretsManagerClient, postgres: EmbeddedPostgres, setting: str
+) -> None:
+    """A read-only user, and one that takes its owner's role at each login: its name has odd letters, too."""
+    stage = Stage(client, postgres, user=f'o"rd\u20acrs \\ {uuid.uuid4().hex[:8]}')
+    create_group(stage, "owners")
+    set_own(stage, stage.user, setting)
+    stage.rotation().run()
+    assert stage.accepts(*stage.credentials())
+
+
+@pytest.mark.parametrize("setting", [one for one in OWN_SETTINGS if "'owners'" not in one])
+def test_a_masters_own_settings_do_not_keep_it_from_the_clone(stage: Stage, setting: str) -> None:
+    """Its transactions may be read-only until it says otherwise."""
+    strategy = stage.alternating()
+    create_group(stage, "owners")
+    set_own(stage, master_of(stage), setting)
+    for _ in range(2):
+        stage.rotation(strategy).run()
+        assert stage.accepts(*stage.credentials())
+
+
+def test_a_master_keeps_the_role_that_it_takes_at_each_login(stage: Stage) -> None:
+    """The right to create roles may be of that role only."""
+    strategy = stage.alternating()
+    create_group(stage, "owners")
+    master = sql.Identifier(master_of(stage))
+    for text, names in (
+        ("ALTER ROLE owners CREATEROLE", []),
+        ("GRANT {} TO owners WITH ADMIN OPTION", [sql.Identifier(stage.user)]),
+        ("ALTER ROLE {} NOCREATEROLE", [master]),
+    ):
+        stage.as_superuser(sql.SQL(text).format(*names))
+    set_own(stage, master_of(stage), "role = 'owners'")
+    stage.rotation(strategy).run()
+    assert stage.accepts(*stage.credentials())
+
+
+def master_of(stage: Stage) -> str:
+    """The user that creates other users for this secret."""
+    master: str = read(stage, read(stage, stage.name)["masterarn"])["username"]
+    return master
+
+
+def read(stage: Stage, secret_id: str) -> dict[str, str]:
+    """The fields of a secret."""
+    fields: dict[str, str] = json.loads(stage.client.get_secret_value(SecretId=secret_id)["SecretString"])
+    return fields
 
 
 def test_a_rolled_back_secret_can_be_rotated(stage: Stage) -> None:

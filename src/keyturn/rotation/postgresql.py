@@ -93,7 +93,9 @@ class SingleUser:
         for account in same_account(current, known[1:], self._server.addresses):
             connection = self._server.log_in(account, address)
             if connection is not None:
-                with connection:
+                with self._server.changing(connection):
+                    # A role that the user takes at each login may not change the user.
+                    connection.execute("SET LOCAL ROLE NONE")
                     self._server.alter(connection, wanted)
                 return
         raise RotationStepError(
@@ -211,8 +213,15 @@ class _Server:
         without_frames(lambda: connection.execute(self._altering(connection, account)), account.password)
 
     @contextmanager
-    def _session(self, connection: psycopg.Connection) -> Iterator[Master]:
+    def changing(self, connection: psycopg.Connection) -> Iterator[None]:
+        """Let the block change roles, also if the user's own settings make its transactions read-only."""
         with connection:
+            connection.read_only = False
+            yield
+
+    @contextmanager
+    def _session(self, connection: psycopg.Connection) -> Iterator[Master]:
+        with self.changing(connection):
             # A database may have operators and functions of other users, which a master must not run.
             connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             yield _Roles(connection, self)
@@ -232,6 +241,8 @@ class _Server:
             "dbname": account.dbname or "postgres",
             "host": address.host,
             "port": address.port,
+            # A role's own setting may be one that has no place for the letters of its name.
+            "client_encoding": "utf8",
             **self._tls(account),
             **self._options,
             "user": account.username,
