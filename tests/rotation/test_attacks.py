@@ -373,8 +373,18 @@ def database_of(turns: Turns) -> str:
 
 
 @pytest.mark.parametrize("named_by", ["the app's secret", "the master's"])
-def test_a_database_of_the_users_does_not_decide_what_the_master_sees(turns: Turns, named_by: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"autocommit": True}])
+def test_a_database_of_the_users_does_not_decide_what_the_master_sees(
+    turns: Turns, named_by: str, options: dict[str, int]
+) -> None:
     """Its owner puts a `pg_roles` of his own before that of the server: a master looks at neither."""
+    strategy = AlternatingUsers(
+        SecretsManagerSource(lambda: turns.stage.client),
+        host=LOCALHOST,
+        port=turns.stage.postgres.port,
+        **NO_TLS,
+        **options,
+    )
     dbname = database_of(turns)
     name = clone_of(turns)
     turns.grant(turns.stage.user, name)
@@ -383,7 +393,7 @@ def test_a_database_of_the_users_does_not_decide_what_the_master_sees(turns: Tur
         turns.set_master(host=LOCALHOST, port=turns.stage.postgres.port, dbname=dbname)
     else:
         turns.plant(dbname=dbname)
-    turns.assert_refused("privileged")
+    turns.assert_refused("privileged", strategy)
     assert turns.stage.accepts(name, "somebody's")
 
 

@@ -9,8 +9,11 @@ checks by which a secret's value cannot turn a function against other accounts o
 
 from __future__ import annotations
 
+import math
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Event
 from typing import Final
 
 import psycopg
@@ -36,12 +39,14 @@ from keyturn.rotation.trust import (
     with_fields,
     without_frames,
 )
+from keyturn.runtime.threads import start_thread
 
 NAME_BYTES_MAX: Final = 63
 """PostgreSQL cuts longer names, so that two of them may become the same."""
 
 PORT: Final = 5432
 CONNECT_TIMEOUT_S: Final = 5
+ANSWER_TIMEOUT_S: Final = 10
 LIBPQ_MIN: Final = 160_000
 """The first version of libpq that knows `require_auth`."""
 
@@ -73,9 +78,12 @@ class SingleUser:
     `sslmode="verify-full"`. They come before the secret's `host`, `port`, `dbname` and `ssl`. Without them
     `sslmode` is what `ssl` says, `require` if it says nothing, and `require_auth` is `scram-sha-256`; for a
     server with other methods give its own, or `require_auth=""`.
+
+    With the option `answer_timeout_s`, 10 s by default, a statement ends with an error after that time, also
+    if it waits for another session. After twice that time the connection is closed.
     """
 
-    def __init__(self, **options: str | int) -> None:
+    def __init__(self, **options: str | float) -> None:
         self._server = _Server(options)
 
     def renew(self, current: SecretVersion, password: str) -> str:
@@ -124,7 +132,7 @@ class AlternatingUsers:
     current user cannot.
     """
 
-    def __init__(self, source: SecretSource, **options: str | int) -> None:
+    def __init__(self, source: SecretSource, **options: str | float) -> None:
         self._source = source
         self._server = _Server(options)
 
@@ -159,7 +167,7 @@ class AlternatingUsers:
 class _Server:
     """Connects with one account, or reports that the server refuses it."""
 
-    def __init__(self, options: Mapping[str, str | int]) -> None:
+    def __init__(self, options: Mapping[str, str | float]) -> None:
         self._is_scram = options.get("require_auth") is None
         if self._is_scram and psycopg.pq.version() < LIBPQ_MIN:
             raise ConfigurationError(
@@ -168,6 +176,10 @@ class _Server:
             )
         # An option from a variable that is not set says nothing: it must take neither TLS nor SCRAM away.
         given = {name: value for name, value in options.items() if value is not None}
+        seconds = given.pop("answer_timeout_s", ANSWER_TIMEOUT_S)
+        if isinstance(seconds, str) or not 0 < seconds < math.inf:
+            raise ConfigurationError(f"answer_timeout_s is {seconds!r}; give seconds above 0")
+        self._answer_timeout_s = seconds
         chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **given}
         # An older libpq does not know require_auth; for every option an empty value means the same as none.
         self._options = {name: value for name, value in chosen.items() if value != ""}
@@ -200,7 +212,8 @@ class _Server:
     def must_accept(self, account: Account) -> None:
         """Log in at the account's own address and run a query. Raises psycopg's error if that fails."""
         address = self.addresses.of(account)
-        with without_frames(lambda: self._connect(account, address), account.password) as connection:
+        connection = without_frames(lambda: self._connect(account, address), account.password)
+        with self._in_time(connection), connection:
             connection.execute("SELECT 1")
 
     def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
@@ -214,10 +227,36 @@ class _Server:
 
     @contextmanager
     def changing(self, connection: psycopg.Connection) -> Iterator[None]:
-        """Let the block change roles, also if the user's own settings make its transactions read-only."""
-        with connection:
+        """Let the block change roles, for a short time, whatever the user's own settings say of that."""
+        milliseconds = max(1, round(self._answer_timeout_s * 1000))
+        with self._in_time(connection), connection:
             connection.read_only = False
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
+                connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), milliseconds))
             yield
+
+    @contextmanager
+    def _in_time(self, connection: psycopg.Connection) -> Iterator[None]:
+        """Close the connection to a server that says nothing more: the driver would wait without end."""
+        done, is_late = Event(), Event()
+        limit_s = 2 * self._answer_timeout_s
+        with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line:
+
+            def watch() -> None:
+                if not done.wait(limit_s):
+                    is_late.set()
+                    with suppress(OSError):
+                        line.shutdown(socket.SHUT_RDWR)
+
+            start_thread("keyturn-rotation-deadline", watch)
+            try:
+                yield
+            except psycopg.OperationalError as error:
+                if is_late.is_set():
+                    raise RotationStepError(f"the server did not answer within {limit_s:g} s") from error
+                raise
+            finally:
+                done.set()
 
     @contextmanager
     def _session(self, connection: psycopg.Connection) -> Iterator[Master]:
@@ -245,6 +284,8 @@ class _Server:
             "client_encoding": "utf8",
             **self._tls(account),
             **self._options,
+            # What is set for a transaction would count for one statement only.
+            "autocommit": False,
             "user": account.username,
             "password": account.password,
         }
