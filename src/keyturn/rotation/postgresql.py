@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Event
 from typing import Final
@@ -129,7 +129,7 @@ class AlternatingUsers:
 
     A master is used only after the server has accepted AWSCURRENT, and never for a role that is the master's
     own, is predefined (`pg_…`, `rds_…`), can become a superuser or create roles, or that can become what the
-    current user cannot.
+    current user cannot. A clone with grants or objects of its own must log in by the password of AWSPREVIOUS.
     """
 
     def __init__(self, source: SecretSource, **options: str | float) -> None:
@@ -157,7 +157,8 @@ class AlternatingUsers:
         master = self._server.account(self._source.read(current.masterarn, stage=AWSCURRENT))
         address = must_be_apart(current, master, self._server.addresses)
         if not self._server.accepts(wanted, address):
-            change_as_master(self._server, current, wanted, master, address)
+            others = same_account(wanted, known[1:], self._server.addresses)[1:]
+            change_as_master(_AsMaster(self._server, others), current, wanted, master, address)
 
     def test(self, pending: SecretVersion) -> None:
         """Log in and run a query."""
@@ -216,11 +217,6 @@ class _Server:
         with self._in_time(connection), connection:
             connection.execute("SELECT 1")
 
-    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
-        """Log in for changes of other users. Return None if the server refuses the credentials."""
-        connection = self.log_in(account, address)
-        return None if connection is None else self._session(connection)
-
     def alter(self, connection: psycopg.Connection, account: Account) -> None:
         """Give the account's user its password."""
         without_frames(lambda: connection.execute(self._altering(connection, account)), account.password)
@@ -258,13 +254,6 @@ class _Server:
             finally:
                 done.set()
 
-    @contextmanager
-    def _session(self, connection: psycopg.Connection) -> Iterator[Master]:
-        with self.changing(connection):
-            # A database may have operators and functions of other users, which a master must not run.
-            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-            yield _Roles(connection, self)
-
     def _altering(self, connection: psycopg.Connection, account: Account) -> sql.Composed:
         # Without a method the server's setting counts, and `require_auth` might not let that method in.
         method = b"scram-sha-256" if self._is_scram else None
@@ -297,12 +286,43 @@ class _Server:
         return LIBPQ_TLS.arguments(account.ssl, self._options) or LIBPQ_TLS.on
 
 
-class _Roles:
-    """A master's session: the roles that it may change for a secret, and the change."""
+class _AsMaster:
+    """The server as `keyturn.rotation.trust` asks it. `known` are accounts of the user whose turn it is."""
 
-    def __init__(self, connection: psycopg.Connection, server: _Server) -> None:
+    def __init__(self, server: _Server, known: Sequence[Account]) -> None:
+        self._server = server
+        self._known = known
+
+    def accepts(self, account: Account, address: Address) -> bool:
+        """Return True if the server lets this account in."""
+        return self._server.accepts(account, address)
+
+    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
+        """Log in for changes of other users. Return None if the server refuses the credentials."""
+        connection = self._server.log_in(account, address)
+        return None if connection is None else self._session(connection, address)
+
+    @contextmanager
+    def _session(self, connection: psycopg.Connection, address: Address) -> Iterator[Master]:
+        with self._server.changing(connection):
+            # A database may have operators and functions of other users, which a master must not run.
+            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+            yield _Roles(connection, self._server, lambda: self._is_shown(address))
+
+    def _is_shown(self, address: Address) -> bool:
+        return any(self._server.accepts(account, address) for account in self._known)
+
+
+class _Roles:
+    """A master's session: the roles that it may change for a secret, and the change.
+
+    `is_shown` asks whether the role whose turn it is logs in by a password of the secret.
+    """
+
+    def __init__(self, connection: psycopg.Connection, server: _Server, is_shown: Callable[[], bool]) -> None:
         self._connection = connection
         self._server = server
+        self._is_shown = is_shown
 
     def objection(self, user: str, other: str) -> str | None:
         """Return why the secret of `user` must not change the password of `other`; None if it may."""
@@ -316,6 +336,11 @@ class _Roles:
             return (
                 "the user whose turn it is can become, or do, what the current user cannot; it must be a "
                 "member of the current user, or the current user a member of it"
+            )
+        if ask(_OF_ITS_OWN, {"user": user, "other": other}).fetchone() is not None and not self._is_shown():
+            return (
+                "the user whose turn it is has a grant, an object or an ADMIN OPTION of its own, and does "
+                "not log in by the password of AWSPREVIOUS"
             )
         return None
 
@@ -355,3 +380,24 @@ _UNRELATED: Final = """
         )
 """
 """Finds a row unless the user can become the other already, or the other is no more than the user is."""
+
+_OF_ITS_OWN: Final = """
+    SELECT 1 FROM pg_roles AS mine, pg_roles AS other
+    WHERE mine.rolname = %(user)s AND other.rolname = %(other)s
+        AND NOT pg_has_role(mine.oid, other.oid, 'MEMBER')
+        AND (
+            EXISTS (
+                SELECT 1 FROM pg_shdepend
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid = other.oid
+            )
+            OR EXISTS (
+                SELECT 1 FROM pg_roles AS third
+                WHERE pg_has_role(other.oid, third.oid, 'MEMBER WITH ADMIN OPTION')
+                    AND NOT pg_has_role(mine.oid, third.oid, 'MEMBER WITH ADMIN OPTION')
+            )
+        )
+"""
+"""Finds a row if the user cannot become the other, and that one can do more than by its memberships.
+
+What a role owns and was granted, in any database, stands in pg_shdepend. So do policies for its rows.
+"""
