@@ -83,13 +83,17 @@ class Session:
     def grants(self, grantee: str) -> list[Grant]:
         """Return the grants of an account or a role, which is quoted as in SQL.
 
-        Raises `RotationStepError` for a line that is not understood.
+        Raises `RotationStepError` for a line that is not understood, and if no line is about the grantee.
         """
         found = [grant(_text(row[0])) for row in self.ask(f"SHOW GRANTS FOR {grantee}")]
         known = [one for one in found if one is not None]
         if len(known) < len(found):
             raise RotationStepError("SHOW GRANTS has a line that is not understood")
-        return [one for one in known if one.grantee == grantee]
+        own = [one for one in known if one.grantee == grantee]
+        if not own:
+            # Every account and role has a line, if only USAGE.
+            raise RotationStepError("SHOW GRANTS has no line about the account or role that was asked for")
+        return own
 
     def _rows(self, statement: str, values: tuple[str, ...]) -> tuple[tuple[object, ...], ...]:
         with self._connection.cursor() as cursor:
