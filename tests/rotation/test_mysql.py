@@ -329,6 +329,13 @@ def test_a_clone_with_more_than_the_user(more: str | None) -> None:
     assert change.objection("app", "app_clone") is None
 
 
+def test_a_session_may_write() -> None:
+    """The server's setting for new sessions may be read-only. Tried on MariaDB in tests/servers."""
+    server = FakeMySql()
+    session(server)
+    assert "SET SESSION TRANSACTION READ WRITE" in server.statements
+
+
 @pytest.mark.parametrize("role", ["dba", "'dba'", '"dba"', "`dba`", "dba@%", "'dba'@'%'", "`dba`@`%`"])
 def test_what_a_role_may_do_counts_however_it_is_shown(role: str) -> None:
     """Older servers show the names of roles without quotes, or with others than this program writes."""

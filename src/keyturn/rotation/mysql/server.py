@@ -48,6 +48,8 @@ class Session:
         ((version, comment),) = self.ask("SELECT VERSION(), @@version_comment")
         self.version: Final = Version.of(str(version), str(comment))
         self.run("SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1")
+        # By the server's own setting it may be read-only.
+        self.run("SET SESSION TRANSACTION READ WRITE")
         if self.version.has_hashes_as_hex:
             self.run("SET SESSION print_identified_with_as_hex = ON")
 
