@@ -73,22 +73,11 @@ class Keyturn(Construct):
         super().__init__(scope, id)
         stack = Stack.of(self)
         if stack.node.try_find_child(_HERE) is not None:
-            raise ConfigurationError("this stack has a Keyturn already: put the second one into its own stack")
-        given = {name: _text(value) for name, value in (parameters or {}).items()}
-        if alarm_topic is not None:
-            given["AlarmTopicArn"] = alarm_topic.topic_arn
-        if table_key is not None:
-            if hasattr(table_key, "alias_name"):
-                raise ConfigurationError("table_key is an alias, which IAM allows nobody to use: give the key")
-            given["TableKeyArn"] = table_key.key_arn
-        if permissions_boundary is not None:
-            given["PermissionsBoundary"] = permissions_boundary.managed_policy_arn
+            raise ConfigurationError("a stack has one Keyturn at most: put the second one into another stack")
+        made = _values(alarm_topic, table_key, permissions_boundary)
+        given = {name: _text(value) for name, value in (parameters or {}).items()} | made
         _check(given)
-        if "CodeS3ObjectVersion" in given or given.keys() & _WITHOUT_CONDITION:
-            missing = ", ".join(sorted(_WITHOUT_CONDITION - given.keys()))
-            if missing:
-                raise ConfigurationError(f"{missing} is missing: the listener's code has a bucket and a key")
-        if not given.keys() & _WITHOUT_CONDITION:
+        if not _has_code(given):
             given |= self._code()
         self._template = CfnInclude(
             self,
@@ -150,6 +139,32 @@ class Keyturn(Construct):
             listener.build(package)
             asset = Asset(self, "Code", path=str(package))
         return {"CodeBucket": asset.s3_bucket_name, "CodeKey": asset.s3_object_key}
+
+
+def _values(
+    alarm_topic: ITopic | None, table_key: IKey | None, permissions_boundary: IManagedPolicy | None
+) -> dict[str, str]:
+    """Return the values of the parameters for which the app has things of its own."""
+    values: dict[str, str] = {}
+    if alarm_topic is not None:
+        values["AlarmTopicArn"] = alarm_topic.topic_arn
+    if table_key is not None:
+        if hasattr(table_key, "alias_name"):
+            raise ConfigurationError("table_key is an alias, and IAM allows no key by it: give the key")
+        values["TableKeyArn"] = table_key.key_arn
+    if permissions_boundary is not None:
+        values["PermissionsBoundary"] = permissions_boundary.managed_policy_arn
+    return values
+
+
+def _has_code(given: Mapping[str, str]) -> bool:
+    """Return whether the listener's code is given. Raises `ConfigurationError` if it is given in part."""
+    missing = sorted(_WITHOUT_CONDITION - given.keys())
+    if missing and given.keys() & {*_WITHOUT_CONDITION, "CodeS3ObjectVersion"}:
+        raise ConfigurationError(
+            f"{', '.join(missing)} is missing: the listener's code has a bucket and a key"
+        )
+    return not missing
 
 
 def _text(value: Value) -> str:

@@ -1,4 +1,9 @@
 # The part of the constructs package that keyturn.cdk uses, since mypy would read megabytes of the real one.
 
+class Node:
+    def try_find_child(self, id: str) -> Construct | None: ...
+
 class Construct:
     def __init__(self, scope: Construct, id: str) -> None: ...
+    @property
+    def node(self) -> Node: ...

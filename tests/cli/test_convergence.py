@@ -135,6 +135,13 @@ def test_waiting_without_the_table_is_a_mistake(world: World) -> None:
     assert (2, True) == (result.exit_code, "--wait and --expect need --convergence-table" in result.stderr)
 
 
+def test_an_empty_name_is_no_table(world: World) -> None:
+    """As where a variable is empty: nothing is looked at, and a gate says what it needs."""
+    result = world.run("status", "--convergence-table=", "--expect", "1")
+    assert (2, True) == (result.exit_code, "--wait and --expect need --convergence-table" in result.stderr)
+    assert "convergence" not in world.asked("status", "--convergence-table=")
+
+
 def test_a_table_that_is_not_there_is_one_line(world: World) -> None:
     """Exit code 3, as for any refusal of AWS."""
     result = world.run("status", "--convergence-table", "nothing")
@@ -314,9 +321,10 @@ def test_the_doctor_names_the_right_that_is_missing() -> None:
     assert (Level.UNKNOWN, "this role may not call dynamodb:Scan") == (count.level, count.what)
 
 
-def test_the_doctor_does_not_look_where_no_table_is_named(world: World) -> None:
-    """It is optional, so there is nothing to complain of."""
-    findings = json.loads(world.run("doctor", "--json").stdout)["findings"]
+@pytest.mark.parametrize("given", [(), ("--convergence-table=",)])
+def test_the_doctor_does_not_look_where_no_table_is_named(world: World, given: tuple[str, ...]) -> None:
+    """It is optional, so there is nothing to complain of. An empty name is none."""
+    findings = json.loads(world.run("doctor", "--json", *given).stdout)["findings"]
     assert not {"convergence", "report", "count"}.intersection(one["check"] for one in findings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -91,16 +92,39 @@ def test_a_proxy_is_a_note(environment: Mapping[str, str], said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("http://user:12#canary@proxy:3128", "go through the proxy proxy:3128"),
+        ("http://user:canary/12@proxy:3128", "go through the proxy proxy:3128"),
+        ("user:12?canary//@proxy", "go through the proxy proxy"),
+        ("http://user:can@ary@[::1]:3128/x", "go through the proxy [::1]:3128"),
+        ("http://user:canary@[::1", "go through a proxy whose URL is malformed"),
+        ("http://user:canary@proxy:99999", "go through a proxy whose URL is malformed"),
+        ("http://", "go through a proxy whose URL is malformed"),
+    ],
+)
+def test_no_part_of_a_proxys_password_is_told(proxy: str, said: str) -> None:
+    """Also where it has characters that no URL has, or the URL is none: the finding comes all the same."""
+    finding = found({"HTTPS_PROXY": proxy})
+    assert (Level.NOTE, True) == (finding.level, finding.what.endswith(said))
+    assert not {"canary", "user", "12"} & set(re.findall(r"\w+", repr(finding)))
+
+
+@pytest.mark.parametrize(
     "environment",
     [
         {**PROXY, "NO_PROXY": "localhost, .amazonaws.com"},
         {**PROXY, "no_proxy": "*"},
         {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "169.254.169.254"},
         {"ALL_PROXY": "http://proxy.example"},
+        {**PROXY, "https_proxy": ""},
     ],
 )
 def test_a_proxy_that_is_passed_by_is_not_told(environment: Mapping[str, str]) -> None:
-    """By a suffix, by the star, by the address of the instance metadata; and botocore knows no ALL_PROXY."""
+    """By a suffix, by the star, by the address of the instance metadata; botocore knows no ALL_PROXY.
+
+    A variable in small letters counts before that in capitals, and if it is empty there is no proxy.
+    """
     assert Level.OK == found(environment).level
 
 

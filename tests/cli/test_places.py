@@ -155,7 +155,10 @@ def test_without_accounts_the_organization_is_looked_at() -> None:
 
 @pytest.mark.usefixtures("organization")
 def test_regions_alone_stay_in_the_account() -> None:
-    """And a table's name of the shell, which is that of one place, counts in none of several."""
+    """And a table's name of the shell, which is that of one place, counts in none of several.
+
+    An option with an empty text is as one that was not given.
+    """
     result = run("--regions", ",".join(REGIONS), "--json", KEYTURN_MARKER_TABLE="of-one-place")
     places = json.loads(result.stdout)["places"]
     assert (0, {OWN}, set(REGIONS)) == (
@@ -163,6 +166,8 @@ def test_regions_alone_stay_in_the_account() -> None:
         {one["account"] for one in places},
         {one["region"] for one in places},
     )
+    empty = ("--table-parameter=", "--convergence-parameter=", "--convergence-table=", "--marker-table=")
+    assert 0 == run("--regions", ",".join(REGIONS), "--json", *empty).exit_code
     result = run("--regions", "eu-west-1", "--marker-table", "by-name", "--json")
     assert (3, True) == (result.exit_code, "'by-name'" in result.stdout)
 

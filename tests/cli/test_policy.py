@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -153,6 +154,29 @@ def test_the_partition_follows_the_region(region: str, partition: str) -> None:
     """China, GovCloud and the European Sovereign Cloud have ARNs of their own."""
     told = run("reader", "--secret", "a", "--region", region, "--account", "111122223333")
     assert f"arn:{partition}:secretsmanager:{region}:" in told.stdout
+
+
+@pytest.mark.parametrize("environment", [{"AWS_PROFILE": "nobody"}, {"AWS_CONFIG_FILE": __file__}])
+def test_no_setting_of_the_developer_matters(environment: dict[str, str]) -> None:
+    """No API is called: a profile that is missing, or a configuration that is none, is nothing to read."""
+    told = run("reader", "--secret", "a", *WHERE, environment=environment)
+    assert (0, document(roles.reader(PLACE, secrets=["a"]))) == (told.exit_code, json.loads(told.stdout))
+
+
+def test_regions_of_the_users_own_data_are_known(tmp_path: Path) -> None:
+    """A folder of AWS_DATA_PATH is looked at first, as botocore does."""
+    known = {"partitions": [{"id": "aws-own", "regions": {"own-1": {}}}]}
+    (tmp_path / "partitions.json").write_text(json.dumps(known), "utf-8")
+    line = ("reader", "--secret", "a", "--region", "own-1", "--account", "111122223333")
+    told = run(*line, environment={"AWS_DATA_PATH": str(tmp_path)})
+    assert "arn:aws-own:secretsmanager:own-1:" in told.stdout
+
+
+def test_a_table_may_name_hundreds_of_accounts() -> None:
+    """DynamoDB takes a longer policy than IAM takes of a role."""
+    accounts = [part for number in range(700) for part in ("--reader-account", str(10**11 + number))]
+    assert 0 == run("table", *TABLE.split(), *accounts, *WHERE).exit_code
+    assert 0 == run("table-key", *OF_TABLE.split(), *accounts).exit_code
 
 
 @pytest.mark.parametrize(

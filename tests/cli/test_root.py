@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -60,6 +61,36 @@ def raising(error: Exception) -> click.Command:
         raise error
 
     return command
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_no_text_is_too_much_for_the_locale(encoding: str) -> None:
+    """What its encoding lacks is written as an escape: in a table, and in JSON as one that JSON knows."""
+    program = """
+import sys
+import click
+from keyturn.cli import main, root
+from keyturn.cli.output import console, echo_json, table_of
+
+@click.command
+def command():
+    console().print(table_of("", ("",), [("caf\\udcff \\u20ac",)]))
+    click.echo("caf\\u00e9 \\u20ac")
+    echo_json({"name": "caf\\u00e9 \\u20ac \\U0001f511 \\udcff"})
+
+root.root = command
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert (0, b"") == (done.returncode, done.stderr)
+    # click itself writes UTF-8 where the locale has nothing but ASCII.
+    shown = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
+    assert {"name": "caf\u00e9 \u20ac \U0001f511 \udcff"} == json.loads(shown[shown.index("{") :])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from keyturn.stack.files import terraform_files
 from tools.build_layer import build as build_layer
 from tools.build_listener import ROOT
 from tools.build_listener import build as build_listener
+
+NOT_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 
 
 def ran(*arguments: str, code: int = 0) -> tuple[bytes, str]:
@@ -75,6 +79,65 @@ def test_a_rotation_functions_template_and_package(here: Path) -> None:
     with zipfile.ZipFile(here / "own.zip") as archive:
         assert b"another version" == archive.read("keyturn/__init__.py")
         assert "keyturn/client.py" not in archive.namelist()
+
+
+def test_a_packages_folder_may_have_links(here: Path) -> None:
+    """To files and to folders, also twice to the same: a package has what is there."""
+    (here / "lib" / "deep").mkdir(parents=True)
+    (here / "lib" / "deep" / "driver.py").write_text("")
+    (here / "code").mkdir()
+    (here / "code" / "lib").symlink_to("../lib")
+    (here / "code" / "again").symlink_to("../lib")
+    (here / "code" / "app.py").symlink_to("../lib/deep/driver.py")
+    ran("stack", "--rotation-zip", "--rotation-code", "code")
+    names = set(zipfile.ZipFile(here / "rotation_function.zip").namelist())
+    assert {"app.py", "lib/deep/driver.py", "again/deep/driver.py"} <= names
+
+
+def unreadable(path: Path) -> None:
+    """Make a file that nobody may read."""
+    path.write_text("")
+    path.chmod(0)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("nothing"), "code/odd' cannot be packed: No such file or directory"),
+        (lambda path: path.symlink_to("."), "code/odd' cannot be packed: Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("odd"), "code/odd' cannot be packed: Too many levels of symb"),
+        pytest.param(lambda path: path.mkdir(0), "code/odd' cannot be packed: Permission", marks=NOT_ROOT),
+        pytest.param(unreadable, "code/odd' cannot be packed: Permission denied", marks=NOT_ROOT),
+        (
+            lambda path: Path(os.fsdecode(bytes(path) + b"\xff.py")).touch(),
+            "odd\\udcff.py' cannot be packed: its name is no text",
+        ),
+    ],
+    ids=["nowhere", "above", "itself", "a folder", "a file", "a name"],
+)
+def test_what_cannot_be_packed_is_named(here: Path, make: Callable[[Path], object], said: str) -> None:
+    """A package without a part of the folder would fail at the next rotation, so none is written."""
+    (here / "code").mkdir()
+    make(here / "code" / "odd")
+    _, told = ran("stack", "--rotation-zip", "--rotation-code", "code", code=2)
+    assert f"--rotation-code: '{said}" in told
+    assert ["code"] == [one.name for one in here.iterdir()]
+
+
+def test_no_temporary_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to do about it is said, and no report of a defect."""
+    monkeypatch.setattr(tempfile, "tempdir", str(here / "nothing"))
+    _, told = ran("stack", "--listener-zip", "-", code=2)
+    said = "no temporary folder can be made: No such file or directory. Name a place for it by TMPDIR."
+    assert said in told
+
+
+@pytest.mark.parametrize("other", ["out", "./below/../out"])
+def test_two_files_do_not_fit_into_one(here: Path, other: str) -> None:
+    """The second would replace the first, however its path is written. Nothing is written."""
+    _, told = ran("stack", "--template", "out", "--rotation-template", other, "--force", code=2)
+    assert f"{here / 'out'}: it is named for two files" in told.replace("\n", "")
+    assert [] == list(here.iterdir())
 
 
 @pytest.mark.parametrize("option", ["--rotation-zip", "--rotation-code=."])

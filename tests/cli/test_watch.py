@@ -60,6 +60,14 @@ def test_markers_are_read_only_when_the_head_moved() -> None:
     assert table.calls[3:] == ["head", "markers"]
 
 
+@pytest.mark.parametrize("interval", ["1e10", "inf", "nan", "0"])
+def test_an_interval_that_no_sleep_takes_is_refused(world: World, interval: str) -> None:
+    """As an error of usage, before any call: the system knows no such time."""
+    told = world.run("watch", "--interval", interval)
+    assert (2, "") == (told.exit_code, told.stdout)
+    assert "Invalid value for '--interval'" in told.stderr
+
+
 def test_it_waits_the_interval_between_polls() -> None:
     """Not before the first, and each time as long."""
     naps: list[float] = []

@@ -86,7 +86,7 @@ SAID = (
     "CodeBucket, CodeKey is missing",
     "table_key is an alias",
     "table_key is an alias",
-    "this stack has a Keyturn already",
+    "a stack has one Keyturn at most",
     "the CDK does not know the role of this function",
 )
 

@@ -138,7 +138,10 @@ module "keyturn" {{
 
 
 def test_the_code_may_come_from_a_url(tmp_path: Path) -> None:
-    """Fetched and deployed if it has the hash that was asked for, else not; later it is not needed."""
+    """Fetched and deployed if it has the hash that was asked for, else not.
+
+    Later it is not needed, and it is fetched again where another function is to be made.
+    """
     (tmp_path / "served").mkdir()
     package = build(tmp_path / "served" / "rotation_listener.zip")
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
@@ -152,8 +155,7 @@ def test_the_code_may_come_from_a_url(tmp_path: Path) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://{LOCALHOST}:{server.server_port}/rotation_listener.zip"
         for sha256 in ("0" * 64, hashlib.sha256(package).hexdigest()):
-            text = FROM_A_URL.format(source=MODULE, url=url, sha256=sha256)
-            (tmp_path / "main.tf").write_text(text)
+            (tmp_path / "main.tf").write_text(FROM_A_URL.format(source=MODULE, url=url, sha256=sha256))
             terraform(tmp_path, "init", "-no-color")
             if sha256.startswith("00"):
                 with pytest.raises(AssertionError, match="it is not deployed"):
@@ -163,6 +165,17 @@ def test_the_code_may_come_from_a_url(tmp_path: Path) -> None:
         assert base64.b64encode(hashlib.sha256(package).digest()).decode() == deployed["CodeSha256"]
         shutil.rmtree(tmp_path / ".terraform" / "keyturn")
         assert "No changes." in terraform(tmp_path, "plan", *only)
+        text = (tmp_path / "main.tf").read_text()
+        (tmp_path / "main.tf").write_text(text.replace("{", "{\n  convergence = true", 1))
+        terraform(
+            tmp_path,
+            "apply",
+            "-auto-approve",
+            "-no-color",
+            "-target=module.keyturn.aws_lambda_function.counter",
+        )
+        counter = boto3.client("lambda").get_function_configuration(FunctionName="keyturn-counter")
+        assert deployed["CodeSha256"] == counter["CodeSha256"]
         server.shutdown()
 
 

@@ -24,6 +24,8 @@ PLACE = Place("eu-west-1", "111122223333")
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
 TABLES = "arn:aws:dynamodb:eu-west-1:111122223333"
 PARAMETER = "arn:aws:ssm:eu-west-1:111122223333:parameter"
+LOGS = "arn:aws:logs:eu-west-1:111122223333:log-group:"
+LONG = 512 * "n"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 
 
@@ -40,6 +42,8 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-5555555555
         (f"{SECRET}prod/db-??????", "prod/db-??????"),
         (f"{SECRET}prod/db", "prod/db-??????"),
         (f"{SECRET}prod/*", "prod/*"),
+        (f"{SECRET}{LONG}-AbCdEf", f"{LONG}-AbCdEf"),
+        (f"{SECRET}{LONG}-??????", f"{LONG}-??????"),
     ],
 )
 def test_a_secret_by_name_and_by_arn(named: str, resource: str) -> None:
@@ -108,6 +112,8 @@ Make = Callable[[], object]
         (partial(secret_resource, SECRET, PLACE), "a secret's name has"),
         (partial(secret_resource, f"{SECRET}${{aws:PrincipalTag/x}}", PLACE), "a secret's name has"),
         (partial(secret_resource, f"{SECRET}prod/db\n", PLACE), "a secret's name has"),
+        (partial(secret_resource, f"{SECRET}{LONG}n-AbCdEf", PLACE), "a secret's name has"),
+        (partial(secret_resource, f"{LONG}n", PLACE), "a secret's name has"),
         (partial(parameter_resource, "//my-app/x", PLACE), "two slashes"),
         (partial(parameter_resource, f"{PARAMETER}//my-app/x", PLACE), "two slashes"),
         (partial(parameter_resource, "/my-app//x", PLACE), "single slashes"),
@@ -118,11 +124,16 @@ Make = Callable[[], object]
         (partial(table_resource, "arn:aws:s3:::x", PLACE), "not the ARN of a table"),
         (partial(table_resource, f"{TABLES}:backup/x", PLACE), "not the ARN of a table"),
         (partial(table_resource, "x", PLACE), "3 to 255"),
+        (partial(table_resource, f"{TABLES}:table/", PLACE), "not the ARN of a table"),
+        (partial(table_resource, f"{TABLES}:table/ab", PLACE), "not the ARN of a table, but"),
+        (partial(table_resource, f"{TABLES}:table/markers/index/y", PLACE), "not the ARN of a table, but"),
+        (partial(table_resource, f"{TABLES}:table/markers/stream/2020", PLACE), "belongs to it"),
         (partial(roles.reader, PLACE, secrets=["a"], other_tables=["markers"]), "not the ARN of a table"),
         (partial(roles.reader, PLACE, secrets=["a"], stages=["AWSCURRENT", ""]), "a staging label is empty"),
         (partial(key_arn, "arn:aws:kms:eu-west-1:111122223333:alias/my-app"), "is an alias"),
         (partial(key_arn, "alias/my-app"), "is an alias"),
         (partial(key_arn, "11111111-2222-3333-4444-555555555555"), "not the ARN of a KMS key"),
+        (partial(key_arn, "arn:aws:kms:eu-west-1:111122223333:key/"), "not the ARN of a KMS key"),
         (partial(key_alias, "alias/aws/ssm"), "leave it out"),
         (partial(key_alias, "my-app"), "alias/NAME"),
         (partial(roles.reader, PLACE, keys=[KEY]), "no secret and no parameter"),
@@ -130,6 +141,9 @@ Make = Callable[[], object]
         (partial(roles.rotation, PLACE, secrets=[]), "no secret is given"),
         (partial(roles.listener, PLACE, marker_table="markers", queue="failures"), "not the ARN of a queue"),
         (partial(roles.function, log_group="arn:aws:logs:eu-west-1:111122223333:x"), "not the ARN of a log"),
+        (partial(roles.function, log_group=f"{LOGS}listener"), r"listener': end the ARN in :\*"),
+        (partial(roles.function, log_group=f"{LOGS}${{Name}}"), "end the ARN in"),
+        (partial(roles.listener, PLACE, marker_table="markers", log_group=f"{LOGS}x"), "end the ARN in"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(make: Make, says: str) -> None:

@@ -11,7 +11,7 @@ from keyturn.model.fields import Json
 from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
-from keyturn.policies.statements import Statement, document
+from keyturn.policies.statements import OF_KEY, OF_TABLE, Limit, Statement, document
 
 PLACE = Place("eu-west-1", "111122223333")
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"
@@ -247,6 +247,22 @@ def test_an_empty_policy_and_one_that_is_too_long_are_refused() -> None:
         document(roles.reader(PLACE, marker_table=None))
     with pytest.raises(ConfigurationError, match=r"10240.*name groups"):
         document(roles.reader(PLACE, secrets=[f"prod/{number}" for number in range(200)]))
+
+
+@pytest.mark.parametrize(("limit", "accounts_max"), [(OF_TABLE, 750), (OF_KEY, 1100)])
+def test_the_policy_of_a_resource_has_its_own_limit(limit: Limit, accounts_max: int) -> None:
+    """It is longer than that of a role's, and the advice is about what this policy names."""
+
+    def made(accounts: int) -> object:
+        numbers = [str(10**11 + number) for number in range(accounts)]
+        key = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+        if limit is OF_TABLE:
+            return document(roles.shared_table(PLACE, marker_table="markers", accounts=numbers), limit)
+        return document(roles.shared_table_key(Place(), table_key=key, accounts=numbers), limit)
+
+    assert made(accounts_max)
+    with pytest.raises(ConfigurationError, match=f"at most {limit.length_max}: name the organization"):
+        made(accounts_max + 200)
 
 
 OTHER = "arn:aws:dynamodb:us-east-1:444455556666:table/markers"

@@ -78,7 +78,8 @@ class FakeMySql:
             stored = f"0x{found.first.encode().hex()}"
             return [(f"CREATE USER {named} IDENTIFIED WITH '{found.plugin}' AS {stored} {found.rest}",)]
         if statement.startswith("SHOW GRANTS FOR "):
-            return [(line,) for line in self.accounts[statement.removeprefix("SHOW GRANTS FOR ")].grants]
+            grantee = statement.removeprefix("SHOW GRANTS FOR ")
+            return [(line,) for line in self.accounts[grantee].grants or [f"GRANT USAGE ON *.* TO {grantee}"]]
         if words == "CREATE " and named.startswith("IF NOT EXISTS "):
             self.create(named.removeprefix("IF NOT EXISTS "))
         elif words == "ALTER ":

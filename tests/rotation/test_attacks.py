@@ -305,6 +305,75 @@ def test_an_attribute_that_the_user_lacks_is_more(turns: Turns, attributes: str)
     turns.assert_refused("cannot")
 
 
+OF_ITS_OWN = {
+    "a grant": ["CREATE TABLE {table} (x int)", "GRANT SELECT ON {table} TO {clone}"],
+    "a grant on a column": ["CREATE TABLE {table} (x int)", "GRANT SELECT (x) ON {table} TO {clone}"],
+    "an object": ["CREATE TABLE {table} (x int)", "ALTER TABLE {table} OWNER TO {clone}"],
+    "a schema": ["CREATE SCHEMA {table} AUTHORIZATION {clone}"],
+    "rows": [
+        "CREATE TABLE {table} (x int)",
+        "GRANT SELECT ON {table} TO {user}",
+        "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY all_rows ON {table} TO {clone} USING (true)",
+    ],
+    "later grants": ["ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {clone}"],
+    "another database": ["CREATE DATABASE {table}", "GRANT CREATE ON DATABASE {table} TO {clone}"],
+    "an ADMIN OPTION": [
+        "CREATE ROLE {table}",
+        "GRANT {table} TO {user}",
+        "GRANT {table} TO {clone} WITH ADMIN OPTION",
+    ],
+    "the user's ADMIN OPTION": ["GRANT {user} TO {clone} WITH ADMIN OPTION"],
+}
+"""What a member of the user may have beside what the user has."""
+
+
+def give(turns: Turns, what: str) -> None:
+    """Give the clone more than the user has."""
+    names = {
+        "table": sql.Identifier(f"payroll_{uuid.uuid4().hex[:8]}"),
+        "user": sql.Identifier(turns.stage.user),
+        "clone": sql.Identifier(f"{turns.stage.user}_clone"),
+    }
+    with turns.stage.postgres.connect() as connection:
+        for statement in OF_ITS_OWN[what]:
+            connection.execute(sql.SQL(statement).format(**names))
+
+
+@pytest.mark.parametrize("what", OF_ITS_OWN)
+def test_a_member_with_more_than_the_user_is_refused(turns: Turns, what: str) -> None:
+    """It has the name of the clone and is a member, but its password was never one of the secret's."""
+    name = clone_of(turns)
+    turns.grant(turns.stage.user, name)
+    turns.grant(name, turns.master, "WITH ADMIN OPTION")
+    give(turns, what)
+    turns.assert_refused("of its own")
+    assert turns.stage.accepts(name, "somebody's")
+
+
+@pytest.mark.parametrize("what", OF_ITS_OWN)
+def test_the_secrets_own_clone_may_have_more(turns: Turns, what: str) -> None:
+    """The password of AWSPREVIOUS logs in as it: whoever has the secret has that account already."""
+    for _ in range(2):
+        turns.stage.rotation(turns.strategy).run()
+    give(turns, what)
+    turns.stage.rotation(turns.strategy).run()
+    assert turns.stage.credentials()[0].endswith("_clone")
+    assert turns.stage.accepts(*turns.stage.credentials())
+
+
+@pytest.mark.parametrize("password", [MADE_UP, None])
+def test_a_planted_previous_version_shows_nothing(turns: Turns, password: str | None) -> None:
+    """AWSPREVIOUS is of the clone by its name only, or of the user with the user's password."""
+    name = clone_of(turns)
+    turns.grant(turns.stage.user, name)
+    give(turns, "an object")
+    right = turns.current()
+    turns.plant(**({"username": name, "password": password} if password else {}))
+    put(turns.stage, right)
+    turns.assert_refused("of its own")
+
+
 @pytest.mark.parametrize("who", ["user", "clone"])
 @pytest.mark.parametrize(
     "power", ["SUPERUSER", "CREATEROLE", "pg_execute_server_program", "rds_superuser", "a member"]
@@ -373,8 +442,18 @@ def database_of(turns: Turns) -> str:
 
 
 @pytest.mark.parametrize("named_by", ["the app's secret", "the master's"])
-def test_a_database_of_the_users_does_not_decide_what_the_master_sees(turns: Turns, named_by: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"autocommit": True}])
+def test_a_database_of_the_users_does_not_decide_what_the_master_sees(
+    turns: Turns, named_by: str, options: dict[str, int]
+) -> None:
     """Its owner puts a `pg_roles` of his own before that of the server: a master looks at neither."""
+    strategy = AlternatingUsers(
+        SecretsManagerSource(lambda: turns.stage.client),
+        host=LOCALHOST,
+        port=turns.stage.postgres.port,
+        **NO_TLS,
+        **options,
+    )
     dbname = database_of(turns)
     name = clone_of(turns)
     turns.grant(turns.stage.user, name)
@@ -383,7 +462,7 @@ def test_a_database_of_the_users_does_not_decide_what_the_master_sees(turns: Tur
         turns.set_master(host=LOCALHOST, port=turns.stage.postgres.port, dbname=dbname)
     else:
         turns.plant(dbname=dbname)
-    turns.assert_refused("privileged")
+    turns.assert_refused("privileged", strategy)
     assert turns.stage.accepts(name, "somebody's")
 
 

@@ -179,7 +179,12 @@ def test_grants_are_compared_part_by_part() -> None:
     def lines(*texts: str) -> list[object]:
         return [grant(f"GRANT {text.replace(' TO', f' TO {APP}')}") for text in texts]
 
-    own = [one for one in lines("SELECT, UPDATE (`a`, `b`) ON `d`.* TO", "`r`@`%`,`s`@`%` TO") if one]
+    texts = (
+        "SELECT, UPDATE (`a`, `b`) ON `d`.* TO",
+        "`r`@`%`,`s`@`%` TO",
+        "SELECT ON `g`.* TO WITH GRANT OPTION",
+    )
+    own = [one for one in lines(*texts) if one]
     for text, is_within in [
         ("SELECT ON `d`.* TO", True),
         ("UPDATE (`a`, `b`) ON `d`.* TO", True),
@@ -189,6 +194,8 @@ def test_grants_are_compared_part_by_part() -> None:
         ("`s`@`%` TO", True),
         ("`t`@`%` TO", False),
         ("USAGE ON *.* TO", True),
+        ("USAGE ON `d`.* TO WITH GRANT OPTION", False),
+        ("USAGE ON `g`.* TO WITH GRANT OPTION", True),
     ]:
         found = grant(f"GRANT {text.replace(' TO', f' TO {APP}')}")
         assert found is not None
@@ -252,6 +259,7 @@ def test_a_clone_on_mysql() -> None:
     grants = [
         f"GRANT USAGE ON *.* TO {APP}",
         f"GRANT SELECT ON `shop`.* TO {APP} WITH GRANT OPTION",
+        f"GRANT USAGE ON `till`.* TO {APP} WITH GRANT OPTION",
         f"GRANT `r`@`%` TO {APP}",
         f"REVOKE INSERT ON `x`.* FROM {APP}",
     ]
@@ -271,6 +279,7 @@ def test_a_clone_on_mysql() -> None:
     assert "REQUIRE SSL WITH MAX_USER_CONNECTIONS 3" == clone.rest
     assert [
         "GRANT SELECT ON `shop`.* TO `app_clone`@`%` WITH GRANT OPTION",
+        "GRANT USAGE ON `till`.* TO `app_clone`@`%` WITH GRANT OPTION",
         "GRANT `r`@`%` TO `app_clone`@`%`",
         "REVOKE INSERT ON `x`.* FROM `app_clone`@`%`",
         "SET DEFAULT ROLE `r`@`%` TO `app_clone`@`%`",
@@ -286,8 +295,75 @@ def test_a_user_of_mysql_does_not_change_itself() -> None:
     assert not any(one.startswith(("ALTER", "SET PASSWORD")) for one in server.statements)
 
 
-def test_a_line_that_is_not_understood_is_an_error() -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        "GRANT SELECT ON `payroll`.* TO {clone}",
+        "GRANT USAGE ON `shop`.* TO {clone} WITH GRANT OPTION",
+        "GRANT `r`@`%` TO {clone}",
+        None,
+    ],
+)
+def test_a_clone_with_more_than_the_user(more: str | None) -> None:
+    """Refused, also if it is GRANT OPTION alone or what MySQL revokes from the user: unless it is shown."""
+    own = [
+        "GRANT SELECT ON *.* TO {clone}",
+        *([more] if more else ["REVOKE SELECT ON `payroll`.* FROM {clone}"]),
+    ]
+    clone = "`app_clone`@`%`"
+    theirs = own if more else own[:1]
+    mine = own[:1] if more else own
+    server = FakeMySql(
+        accounts={
+            APP: sha2_account("current", grants=[line.format(clone=APP) for line in mine]),
+            clone: sha2_account("its own", grants=[line.format(clone=clone) for line in theirs]),
+            "`r`@`%`": sha2_account(""),
+        }
+    )
+    change = Clone(session(server), of("current"), [of("new", "app_clone")])
+    assert "a right that the current user does not have" in str(change.objection("app", "app_clone"))
+    shown = Clone(session(server), of("current"), [of("its own", "app_clone")])
+    assert shown.objection("app", "app_clone") is None
+    for account_of in (APP, clone):
+        server.accounts[account_of].grants = [line.format(clone=account_of) for line in own]
+    assert change.objection("app", "app_clone") is None
+
+
+def test_a_session_may_write() -> None:
+    """The server's setting for new sessions may be read-only. Tried on MariaDB in tests/servers."""
+    server = FakeMySql()
+    session(server)
+    assert "SET SESSION TRANSACTION READ WRITE" in server.statements
+
+
+@pytest.mark.parametrize("role", ["dba", "'dba'", '"dba"', "`dba`", "dba@%", "'dba'@'%'", "`dba`@`%`"])
+def test_what_a_role_may_do_counts_however_it_is_shown(role: str) -> None:
+    """Older servers show the names of roles without quotes, or with others than this program writes."""
+    name = "`dba`@`%`" if "@" in role else "`dba`"
+    server = FakeMySql(
+        accounts={
+            APP: sha2_account(
+                "current", grants=["GRANT USAGE ON *.* TO 'app'@'%'", f"GRANT {role} TO 'app'@'%'"]
+            ),
+            name: sha2_account("", grants=[f"GRANT CREATE USER ON *.* TO {role}"]),
+        }
+    )
+    objection = OnlyPassword(session(server), [of("current")]).objection("app", "app")
+    assert "privileged" in str(objection)
+
+
+def test_grants_of_nobody_who_was_asked_for_are_an_error() -> None:
+    """An account without any line would pass as one that may do nothing."""
+    server = FakeMySql(
+        accounts={APP: sha2_account("current", grants=["GRANT CREATE USER ON *.* TO app@other"])}
+    )
+    with pytest.raises(RotationStepError, match="no line about"):
+        OnlyPassword(session(server), [of("current")]).objection("app", "app")
+
+
+@pytest.mark.parametrize("line", ["SOMETHING NEW", "GRANT USAGE ON *.* TO `app`@"])
+def test_a_line_that_is_not_understood_is_an_error(line: str) -> None:
     """What an account may do is not guessed."""
-    server = FakeMySql(accounts={APP: sha2_account("current", grants=["SOMETHING NEW"])})
+    server = FakeMySql(accounts={APP: sha2_account("current", grants=[line])})
     with pytest.raises(RotationStepError, match="not understood"):
         OnlyPassword(session(server), [of("current")]).objection("app", "app")

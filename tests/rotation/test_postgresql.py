@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from psycopg import sql
 
-from keyturn import SecretFormatError
-from keyturn.rotation import RotationStepError
-from tests.rotation.conftest import Stage
+from keyturn import ConfigurationError, SecretFormatError, SecretVersion
+from keyturn.aws.secretsmanager import SecretsManagerSource
+from keyturn.rotation import RotationStepError, Strategy
+from keyturn.rotation.postgresql import AlternatingUsers, SingleUser
+from keyturn.testing import Rotation
+from keyturn.testing.embedded import LOCALHOST, EmbeddedPostgres
+from tests.rotation.conftest import NO_TLS, Stage
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("client", ["moto"], indirect=True)]
 
@@ -31,6 +45,196 @@ def test_the_password_is_in_no_statement(stage: Stage) -> None:
     assert row is not None
     assert f'ALTER ROLE "{stage.user.replace(chr(34), chr(34) * 2)}" PASSWORD' in row[0]
     assert stage.credentials()[1] not in row[0]
+
+
+OWN_SETTINGS = [
+    "default_transaction_read_only = on",
+    "transaction_read_only = on",
+    "role = {group}",
+    "session_authorization = {group}",
+    "search_path = 'nowhere'",
+    "client_encoding = 'SQL_ASCII'",
+    "standard_conforming_strings = off",
+    "row_security = off",
+]
+"""What a role may set for all of its own sessions."""
+
+
+def set_own(stage: Stage, user: str, setting: str) -> sql.Identifier:
+    """Make a setting count in each of the user's sessions. Returns a new group of the user's."""
+    group, name = sql.Identifier(f"owners {uuid.uuid4().hex[:8]}"), sql.Identifier(user)
+    text = f"ALTER ROLE {{name}} SET {setting}"
+    for each in ("CREATE ROLE {group}", "GRANT {group} TO {name}", text):
+        stage.as_superuser(sql.SQL(each).format(group=group, name=name))
+    return group
+
+
+@pytest.mark.parametrize("setting", OWN_SETTINGS)
+def test_a_users_own_settings_do_not_keep_it_from_its_password(
+    client: SecretsManagerClient, postgres: EmbeddedPostgres, setting: str
+) -> None:
+    """A read-only user, and one that takes its owner's role at each login: its name has odd letters, too."""
+    stage = Stage(client, postgres, user=f'o"rd\u20acrs \\ {uuid.uuid4().hex[:8]}')
+    set_own(stage, stage.user, setting)
+    stage.rotation().run()
+    assert stage.accepts(*stage.credentials())
+
+
+@pytest.mark.parametrize("setting", [one for one in OWN_SETTINGS if "group" not in one])
+def test_a_masters_own_settings_do_not_keep_it_from_the_clone(stage: Stage, setting: str) -> None:
+    """Its transactions may be read-only until it says otherwise."""
+    strategy = stage.alternating()
+    set_own(stage, master_of(stage), setting)
+    for _ in range(2):
+        stage.rotation(strategy).run()
+        assert stage.accepts(*stage.credentials())
+
+
+def test_a_master_keeps_the_role_that_it_takes_at_each_login(stage: Stage) -> None:
+    """The right to create roles may be of that role only."""
+    strategy = stage.alternating()
+    master = master_of(stage)
+    group = set_own(stage, master, "role = {group}")
+    for text, names in (
+        ("ALTER ROLE {} CREATEROLE", [group]),
+        ("GRANT {} TO {} WITH ADMIN OPTION", [sql.Identifier(stage.user), group]),
+        ("ALTER ROLE {} NOCREATEROLE", [sql.Identifier(master)]),
+    ):
+        stage.as_superuser(sql.SQL(text).format(*names))
+    stage.rotation(strategy).run()
+    assert stage.accepts(*stage.credentials())
+
+
+def master_of(stage: Stage) -> str:
+    """The user that creates other users for this secret."""
+    master: str = read(stage, read(stage, stage.name)["masterarn"])["username"]
+    return master
+
+
+def read(stage: Stage, secret_id: str) -> dict[str, str]:
+    """The fields of a secret."""
+    fields: dict[str, str] = json.loads(stage.client.get_secret_value(SecretId=secret_id)["SecretString"])
+    return fields
+
+
+@pytest.mark.parametrize("kind", ["single", "alternating"])
+def test_a_role_that_another_session_is_changing_is_not_waited_for_without_end(
+    stage: Stage, kind: str
+) -> None:
+    """The step ends with the server's error, and the next try does it."""
+
+    def strategy(seconds: float) -> Strategy:
+        if kind == "single":
+            return SingleUser(answer_timeout_s=seconds, **NO_TLS)
+        source = SecretsManagerSource(lambda: stage.client)
+        port = stage.postgres.port
+        return AlternatingUsers(source, answer_timeout_s=seconds, host=LOCALHOST, port=port, **NO_TLS)
+
+    if kind == "alternating":
+        stage.rotation(stage.alternating()).run()
+    rotation = stage.rotation(strategy(0.4))
+    with changing(stage), pytest.raises(psycopg.errors.QueryCanceled):
+        rotation.run()
+    Rotation(stage.client, stage.name, stage.function(strategy(10)), version_id=rotation.version_id).run()
+    assert stage.accepts(*stage.credentials())
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_a_users_own_patience_does_not_count(stage: Stage, setting: str) -> None:
+    """It may be meant for queries of an application. Another session holds the role for a while."""
+    set_own(stage, stage.user, f"{setting} = '50ms'")
+    with changing(stage) as end:
+        threading.Timer(0.25, end.set).start()
+        stage.rotation().run()
+    assert stage.accepts(*stage.credentials())
+
+
+@contextmanager
+def changing(stage: Stage) -> Iterator[threading.Event]:
+    """Hold the user's role in another session, until the block or the event ends."""
+    held, end = threading.Event(), threading.Event()
+    text = sql.SQL("ALTER ROLE {} CONNECTION LIMIT 5").format(sql.Identifier(stage.user))
+
+    def hold() -> None:
+        with stage.postgres.connect() as other, other.transaction(force_rollback=True):
+            other.execute(text)
+            held.set()
+            end.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    try:
+        yield end
+    finally:
+        end.set()
+        thread.join()
+
+
+@contextmanager
+def mute_proxy(port: int) -> Iterator[int]:
+    """Pass logins on to the server, and then take what comes without an answer. Yields its port."""
+    listener = socket.create_server((LOCALHOST, 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=relay, args=(listener.accept()[0],), daemon=True).start()
+
+    def relay(client: socket.socket) -> None:
+        with suppress(OSError), client, socket.create_connection((LOCALHOST, port)) as server:
+            while said := client.recv(65536):
+                # A query: what comes before it is part of the login.
+                if said[:1] in (b"Q", b"P"):
+                    while client.recv(65536):
+                        pass
+                    return
+                server.sendall(said)
+                client.sendall(server.recv(65536))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(timeout=5)
+
+
+@pytest.mark.parametrize("what", ["the user changes itself", "a master changes it", "a test"])
+def test_a_server_that_goes_silent_after_the_login_is_given_up(stage: Stage, what: str) -> None:
+    """A proxy that lost its server holds the connection and says nothing: the driver waits without end."""
+    stage.alternating()
+    with mute_proxy(stage.postgres.port) as port:
+        fields = {**read(stage, stage.name), "port": port}
+        current, pending, clone = (
+            SecretVersion("app", "arn", "app", text, frozenset(), string=json.dumps({**fields, **changed}))
+            for text, changed in (
+                ("1", {}),
+                ("2", {"password": "new"}),
+                ("3", {"username": f"{stage.user}_clone"}),
+            )
+        )
+        single = SingleUser(answer_timeout_s=0.1, **NO_TLS)
+        source = SecretsManagerSource(lambda: stage.client)
+        pair = AlternatingUsers(source, answer_timeout_s=0.1, host=LOCALHOST, port=port, **NO_TLS)
+        calls: dict[str, Callable[[], None]] = {
+            "the user changes itself": lambda: single.set(pending, [current]),
+            "a master changes it": lambda: pair.set(clone, [current]),
+            "a test": lambda: single.test(current),
+        }
+        with pytest.raises(RotationStepError, match=r"did not answer within 0\.2 s") as caught:
+            calls[what]()
+    assert stage.password not in str(caught.value)
+    assert stage.accepts(stage.user, stage.password)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "10"])
+def test_a_time_that_is_none_is_refused(client: object, seconds: float | str) -> None:
+    """Before anything is asked of a server."""
+    with pytest.raises(ConfigurationError, match="answer_timeout_s"):
+        SingleUser(answer_timeout_s=seconds)
 
 
 def test_a_rolled_back_secret_can_be_rotated(stage: Stage) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
-from keyturn import SecretVersion
+from keyturn import SecretVersion, StageNotFoundError
 from keyturn.rotation import RotationFunction, RotationStepError, Strategy
 from keyturn.rotation.postgresql import SingleUser
 from keyturn.testing import Rotation
-from keyturn.testing.rotation import STEPS
+from keyturn.testing.rotation import STEPS, Step
 from tests.rotation.conftest import NO_TLS, Stage
 
 pytestmark = pytest.mark.e2e
@@ -140,6 +143,48 @@ def test_each_step_twice(stage: Stage, strategy: str) -> None:
     assert pending == stage.credentials()
     assert stage.accepts(*pending)
     assert stage.accepts(*before) is (strategy == "alternating")
+
+
+@pytest.mark.parametrize(
+    ("step", "call", "code"),
+    [
+        ("createSecret", "PutSecretValue", "ResourceExistsException"),
+        ("finishSecret", "UpdateSecretVersionStage", "InvalidParameterException"),
+    ],
+)
+@pytest.mark.parametrize("is_done", [True, False])
+def test_the_slower_of_two_calls_at_once(
+    stage: Stage,
+    step: Step,
+    call: str,
+    code: str,
+    is_done: bool,  # noqa: FBT001 # a table
+) -> None:
+    """A call that was overtaken in the middle of a step takes it for done if it is, and changes nothing."""
+    rotation, function, left = stage.rotation(), stage.function(), [True]
+    event = {"Step": step, "SecretId": stage.name, "ClientRequestToken": rotation.version_id}
+    if step == "finishSecret":
+        rotation.run(until="testSecret")
+
+    def overtake(**_call: object) -> object:
+        if not (left and left.pop()):
+            return None
+        if is_done:
+            function(event, None)
+            pending.append(stage.credentials("AWSPENDING"))
+        # The answer of AWS; moto would replace the value.
+        refused = {"Code": code, "Message": "already"}
+        return SimpleNamespace(status_code=400), {"Error": refused, "ResponseMetadata": {}}
+
+    pending: list[tuple[str, str]] = []
+    # botocore takes what the hook returns for the answer. Its stubs do not say so.
+    register = stage.client.meta.events.register
+    register(f"before-call.secrets-manager.{call}", overtake)  # type: ignore[arg-type]
+    with nullcontext() if is_done else pytest.raises((ClientError, StageNotFoundError)):
+        function(event, None)
+    rotation.retry()
+    assert stage.accepts(*stage.credentials())
+    assert pending == [stage.credentials()] * is_done
 
 
 @pytest.mark.proof

@@ -110,11 +110,26 @@ def test_of_an_exception_only_type_and_place_are_written() -> None:
     assert VALUE not in written.getvalue()
 
 
-def test_a_record_that_cannot_be_formatted_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """The standard handler would print its arguments."""
-    set_up("debug", io.StringIO(), FakeClock().monotonic)
-    logging.getLogger("keyturn").warning("%d", VALUE)
-    assert "" == "".join(capsys.readouterr())
+class Unsayable:
+    """Something of which no text can be made."""
+
+    def __str__(self) -> str:
+        raise LookupError(VALUE)
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments"),
+    [("%d", VALUE), ("%(a)s", {"b": VALUE}), ("%s", Unsayable()), (Unsayable(), ()), ("%s %s", VALUE)],
+)
+def test_a_record_that_cannot_be_formatted_shows_nothing(
+    template: object, arguments: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The standard handler would print its arguments. Nothing is raised into the library that logs."""
+    written = io.StringIO()
+    set_up("debug", written, FakeClock().monotonic)
+    for name in ("keyturn", "other"):
+        logging.getLogger(name).warning(template, arguments)
+    assert ("", "", "") == (written.getvalue(), *capsys.readouterr())
 
 
 @pytest.mark.proof

@@ -8,6 +8,8 @@ import logging
 import pytest
 
 from keyturn.errors import UnavailableError
+from keyturn.model.versions import SecretVersion
+from keyturn.serve.queries import VersionQuery
 from keyturn.serve.readiness import PAUSE_S, Readiness
 from keyturn.serve.reading import Reader
 from tests.serve.endpoint import AUTHORIZED, Endpoint
@@ -50,6 +52,30 @@ def test_it_is_ready_when_each_secret_was_read_and_stays_so(
     world.secrets.fail = lambda _: UnavailableError(NAME, "as told")
     assert 200 == endpoint.ask("/ready", {}).status_code
     assert 200 == endpoint.ask(f"/secretsmanager/get?secretId={NAME}", AUTHORIZED).status_code
+
+
+def test_no_error_ends_the_tries(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Also an error that is not keyturn's: it is logged without its words, and the secret is read again."""
+
+    class Crowded(Reader):
+        """A reader that at first gets no thread."""
+
+        async def secret(self, secret_id: str, asked: VersionQuery) -> SecretVersion:
+            if not pauses:
+                raise RuntimeError("canary: can't start new thread")
+            return await super().secret(secret_id, asked)
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    pauses: list[float] = []
+    plain = Endpoint(world)
+    readiness = Readiness(Crowded(plain.cache, plain.versions, threads=2), [NAME], pause)
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(readiness.read())
+    assert ([PAUSE_S], True) == (pauses, readiness.is_ready())
+    assert "not ready: RuntimeError in secret:" in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_only_a_get_of_this_host_is_answered() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +120,23 @@ def test_a_dead_socket_makes_room_and_a_living_one_does_not(folder: Path) -> Non
     assert "kept" == path.read_text()
 
 
+def test_a_dead_socket_that_cannot_be_removed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the path and what the system says, as for every other path that cannot be served on."""
+
+    def refuse(_path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), missing_ok)
+
+    path = folder / "sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with (
+        pytest.raises(ConfigurationError, match=f"cannot serve on '{path}': Permission denied"),
+        unix_socket(path, frozenset({OWN})),
+    ):
+        pass
+
+
 def test_the_socket_of_a_successor_is_left_alone(folder: Path) -> None:
     """At its end a server removes its own socket only."""
     path = folder / "sock"
@@ -169,3 +188,17 @@ def test_the_user_of_a_peer_is_known() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert OWN == peer_uid(Transport())
+
+
+def test_a_user_with_a_large_number_is_known() -> None:
+    """Directories give out numbers from 2^31 on: they are not below zero."""
+    large = 2**31 + 5
+
+    class Peer(asyncio.BaseTransport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return self if name == "socket" else default
+
+        def getsockopt(self, *_asked: int) -> bytes:
+            return struct.pack("=iII", 1, large, large)
+
+    assert large == peer_uid(Peer())

@@ -99,6 +99,7 @@ class Stage:
         rest = "REQUIRE SSL WITH MAX_USER_CONNECTIONS 90"
         self.sql(f"CREATE USER {in_format(user, host)} IDENTIFIED BY %s {rest}", password)
         self.sql(f"GRANT INSERT, UPDATE (a) ON shop.lines TO {account(user, host)} WITH GRANT OPTION")
+        self.sql(f"GRANT USAGE ON shop.* TO {account(user, host)} WITH GRANT OPTION")
         self.sql(f"GRANT reader TO {account(user, host)}")
         self.sql(f"SET DEFAULT ROLE reader FOR {account(user, host)}")
 
@@ -241,6 +242,21 @@ def test_the_page_runs(stage: Stage) -> None:
     first = stage.credentials()
     Rotation(stage.client, stage.name, names["lambda_handler"]).run()  # type: ignore[arg-type] # the page's
     assert stage.lets_in(*first)
+    assert stage.lets_in(*stage.credentials())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_servers_settings_for_sessions_do_not_count(stage: Stage, kind: Kind) -> None:
+    """Transactions that are read-only until they say otherwise, and another meaning of quotes."""
+    settings = {"tx_read_only": "ON", "sql_mode": "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"}
+    for name, value in settings.items():
+        stage.sql(f"SET GLOBAL {name} = {value}")
+    try:
+        for _ in range(2):
+            stage.rotation(kind).run()
+    finally:
+        for name in settings:
+            stage.sql(f"SET GLOBAL {name} = DEFAULT")
     assert stage.lets_in(*stage.credentials())
 
 

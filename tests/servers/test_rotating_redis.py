@@ -411,13 +411,6 @@ def test_no_frame_of_an_error_holds_a_password(stage: Stage) -> None:
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("node", ["", "h", "h:", ":1", "h:0", "h:65536", "h:x"])
-def test_a_node_is_a_host_with_a_port(node: str) -> None:
-    """Anything else is refused when the function starts."""
-    with pytest.raises(ConfigurationError, match="host:port"):
-        TwoPasswords(SecretsManagerSource(lambda: boto3.client("secretsmanager")), nodes=[node])
-
-
 def test_a_wrong_way_to_save_is_refused() -> None:
     """There are two."""
     with pytest.raises(ConfigurationError, match="'acl', 'config'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import signal
@@ -27,9 +28,11 @@ from keyturn.testing.embedded import (
     EmbeddedAws,
     EmbeddedPostgres,
     EmbeddedServerError,
+    can_run,
     free_port,
     usable_binaries,
 )
+from keyturn.testing.guard import Guard
 from tests.testing.processes import eventually, heed_interrupts, listening, processes_naming, temporary_folder
 
 pytestmark = pytest.mark.e2e
@@ -207,6 +210,39 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setattr("keyturn.testing.embedded.find_spec", lambda _package: None)
     with pytest.raises(EmbeddedServerError, match=r"pip install 'keyturn\[demo\]'"), server():
         pass
+
+
+@pytest.mark.parametrize("server", [EmbeddedAws, EmbeddedPostgres])
+def test_a_start_that_fails_leaves_nothing_behind(
+    server: Callable[[], AbstractContextManager[object]], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """Neither the folder nor the password of the database in it, whatever step raised."""
+
+    def fail(*_: object) -> Guard:
+        assert list(folder.iterdir())
+        raise OSError(errno.EAGAIN, "no process can be started")
+
+    monkeypatch.setattr(embedded, "Guard", fail)
+    with pytest.raises(OSError, match="no process can be started"), server():
+        pass
+    assert [] == list(folder.iterdir())
+
+
+def test_a_user_that_is_not_there_is_named() -> None:
+    """A small container may lack the user that a server needs under root."""
+    with pytest.raises(EmbeddedServerError, match="cannot run as keyturn-nobody: there is no such user"):
+        can_run(Path(sys.executable), "keyturn-nobody")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+def test_a_program_that_hangs_cannot_be_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up, and a copy is tried."""
+    monkeypatch.setattr(embedded, "START_TIMEOUT_S", 0.05)
+    program = folder / "hangs"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    assert not can_run(program, "root")
+    program.unlink()
 
 
 @pytest.mark.proof

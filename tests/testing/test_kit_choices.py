@@ -14,7 +14,7 @@ import keyturn
 from keyturn import ConfigurationError, Limits, SecretCache
 from keyturn.testing import RecordedMetrics, WrongPasswordError, assert_converges, assert_no_refusals
 from keyturn.testing.plugin import MakeCache, MakeSecret
-from keyturn.testing.rotating import Strategy
+from keyturn.testing.rotating import PasswordServer, Strategy
 from tests.docs.pages import python_blocks
 
 
@@ -119,6 +119,45 @@ class Connection:
 
     def fetchall(self) -> list[tuple[int]]:
         return [(42,)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"user": "mallory"},
+        {"user": "mallory", "password": None},
+        {"user": "mallory", "password": "first"},
+        {"user": "app"},
+        {"user": "app", "password": "wrong"},
+        {"username": "app", "passwd": "wrong"},
+        {"password": "first"},
+        {},
+    ],
+)
+def test_the_stand_in_for_a_driver_refuses_what_a_server_refuses(arguments: dict[str, object]) -> None:
+    """An unknown user, a missing password and a wrong one. The user's own password is accepted."""
+    server = PasswordServer("app", "first")
+    connect = server.driver(Connection)
+    with pytest.raises(WrongPasswordError):
+        connect(**arguments)
+    assert ([], 1) == (server.logins, len(server.refused))
+    assert isinstance(connect("db.example", user="app", password="first"), Connection)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"user": "app"}, {"password": "first"}])
+def test_the_stand_in_for_a_driver_reads_no_connection_string(arguments: dict[str, object]) -> None:
+    """It says so, since what it cannot read is neither right nor wrong."""
+    connect = PasswordServer("app", "first").driver(Connection)
+    with pytest.raises(ConfigurationError, match="pass user and password by name"):
+        connect("host=db user=app password=WRONG", **arguments)
+
+
+def test_a_password_without_a_user_may_stand_beside_an_address() -> None:
+    """A secret that is a bare password is that of no named user."""
+    server = PasswordServer("", "first")
+    assert isinstance(server.driver(Connection)("cache.example", 6379, password="first"), Connection)
+    with pytest.raises(WrongPasswordError):
+        server.driver(Connection)("cache.example", 6379)
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -68,6 +69,8 @@ class Plain:
         self.__dict__.update(parts)
 
 
+DOCUMENT = json.dumps({"pw": PASSWORD})
+
 LEAKS = {
     "a step returns the fields": Result([Operation("read", json.dumps(FIELDS))]),
     "the whole value as text": Result([Operation("read", json.dumps(json.dumps(FIELDS)))]),
@@ -80,6 +83,18 @@ LEAKS = {
     "as a key": {PASSWORD: 1},
     "below a key": {PASSWORD: PASSWORD},
     "as bytes": [PASSWORD.encode()],
+    "in a view of bytes": memoryview(PASSWORD.encode()),
+    "JSON as bytes": DOCUMENT.encode(),
+    "JSON as bytes below a key": {"Payload": bytearray(DOCUMENT.encode())},
+    "JSON in base64": b64encode(DOCUMENT.encode()).decode(),
+    "base64 in base64": b64encode(b64encode(DOCUMENT.encode())),
+    "JSON after white space": f" \n{DOCUMENT}",
+    "in a URL": f"postgresql://app:{quote(PASSWORD)}@db.example",
+    "in a form": f"user=app&password={quote_plus(PASSWORD)}",
+    "base64 in lines": encodebytes(PASSWORD.encode() * 9).decode(),
+    "JSON in base64 in lines": encodebytes(json.dumps([DOCUMENT] * 3).encode()),
+    "base64 of URLs": urlsafe_b64encode(b"~~~???" + PASSWORD.encode()).decode(),
+    "base64 without its padding": urlsafe_b64encode(DOCUMENT.encode()).decode().rstrip("="),
     "a number": {"pin": 1234567},
     "the version itself": Plain(version=DATABASE),
     "an exception": ValueError("refused", PASSWORD),
@@ -108,10 +123,17 @@ def test_what_is_not_secret_may_be_stored() -> None:
     harmless = {name: value for name, value in FIELDS.items() if name in {"username", "host", "port"}}
     stored = Result(
         [Operation("connect", json.dumps(harmless)), Operation(DATABASE.arn, json.dumps("v1"))],
-        json.dumps({"rows": [1, 2.5, None, True, "pa", "12345678", "[no JSON", '"']}),
+        json.dumps({"rows": [1, 2.5, None, True, "pa", "12345678", "[no JSON", '"', "no", "base64 ="]}),
     )
     assert_not_stored(stored, DATABASE, secret("another"), secret(binary=b"\x00\xff"))
     assert_not_stored(Plain(word=PASSWORD), DATABASE, harmless={"password", *FIELDS})
+
+
+def test_a_number_that_python_makes_no_text_of_is_no_secret() -> None:
+    """A result may hold it; what comes after it is still looked at."""
+    assert_not_stored(10**5000, DATABASE)
+    with pytest.raises(AssertionError, match="holds the field 'pin'"):
+        assert_not_stored([10**5000, 1234567], DATABASE)
 
 
 @pytest.mark.parametrize("value", ["key-1234", "x", '["list-of-keys"]'])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 from keyturn.cli.ending import NO_ROOM, ending_at_once
@@ -25,6 +26,9 @@ def main() -> None:
 
     # Python has no stream where the caller has closed it (`>&-`).
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 # open as long as the process
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name may have characters that the encoding of the locale lacks. stderr escapes them by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         root()
     except OSError as error:

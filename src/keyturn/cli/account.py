@@ -115,10 +115,14 @@ class Account:
 
 
 def convergence_option(required_for: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add `--convergence-table`, passed to the command as `convergence`. Its help says what it is for."""
+    """Add `--convergence-table`, passed to the command as `convergence`. Its help says what it is for.
+
+    An empty text is no table, as it is in the variable.
+    """
     return click.option(
         CONVERGENCE_OPTION,
         "convergence",
+        callback=lambda _ctx, _parameter, given: given or None,
         envvar=CONVERGENCE_TABLE_VARIABLE,
         show_envvar=True,
         help=f"Name or ARN of the convergence table: {required_for}",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import click
+
+SECONDS_MAX: Final = 86_400.0
+"""A day. Of a number that is too large for the system's clock, a sleep would raise an `OverflowError`."""
 
 
 def finite(_ctx: click.Context, _parameter: click.Parameter, given_s: float | None) -> float | None:

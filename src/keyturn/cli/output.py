@@ -28,10 +28,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer with 
 def echo_json(document: object) -> None:
     """Write `document` as JSON to stdout, indented, with its keys in the order given.
 
-    A character that could control a terminal is written as an escape, which JSON allows within a text.
+    A character that could control a terminal, or that the encoding of stdout lacks, is written as an escape,
+    which JSON allows within a text.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    click.echo("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
+    click.echo("".join(one if _is_writable(one) or one == "\n" else json.dumps(one)[1:-1] for one in text))
+
+
+def _is_writable(character: str) -> bool:
+    if not character.isprintable():
+        return False
+    try:
+        character.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def echo_json_line(document: object) -> None:

@@ -13,7 +13,8 @@ from keyturn.cli.output import echo_json
 from keyturn.errors import ConfigurationError
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
-from keyturn.policies.statements import Statement, document
+from keyturn.policies.statements import OF_KEY, OF_ROLE, OF_TABLE, Limit, Statement, document
+from keyturn.runtime.host import environment
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -170,7 +171,8 @@ def table(
     _echo(
         roles.shared_table(
             place, marker_table=marker_table, accounts=reader_account, organization=organization
-        )
+        ),
+        OF_TABLE,
     )
 
 
@@ -186,7 +188,8 @@ def table_key_(*, table_key: str, reader_account: Sequence[str], organization: s
     _echo(
         roles.shared_table_key(
             Place(), table_key=table_key, accounts=reader_account, organization=organization
-        )
+        ),
+        OF_KEY,
     )
 
 
@@ -345,11 +348,12 @@ def _place(region: str, account: str) -> Place:
 def _partition(region: str) -> str:
     """Return the partition that a Region is in.
 
-    botocore itself guesses it from the form of the name, so that it takes `eu-west-99` for a Region.
+    botocore itself guesses it from the form of the name, so that it takes `eu-west-99` for a Region. Nothing
+    but its data is read: a profile or a configuration that is not right is no matter here.
     """
-    from botocore.session import get_session
+    from botocore.loaders import create_loader
 
-    data: object = get_session().get_data("partitions")
+    data: object = create_loader(environment().get("AWS_DATA_PATH")).load_data("partitions")
     for one in mappings(mapping(data).get("partitions")):
         if region in mapping(one.get("regions")) and not region.endswith("-global"):
             return str(one.get("id"))
@@ -359,5 +363,5 @@ def _partition(region: str) -> str:
     )
 
 
-def _echo(statements: Sequence[Statement]) -> None:
-    echo_json(document(statements))
+def _echo(statements: Sequence[Statement], limit: Limit = OF_ROLE) -> None:
+    echo_json(document(statements, limit))

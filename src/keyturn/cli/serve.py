@@ -41,7 +41,7 @@ PORT = 2773
     "--allow-uid",
     type=click.IntRange(0),
     multiple=True,
-    help="User id that may call over the unix socket; may be repeated. Default: the user of this process.",
+    help="User id that may call over the unix socket, beside the user of this process; may be repeated.",
 )
 @click.option(
     "--allow",
@@ -139,4 +139,4 @@ def _place(port: int, uds: Path | None, uids: tuple[int, ...]) -> Tcp | Unix:
     token = None
     if environment().get(VARIABLES[0]):
         token = found_token(environment(), SYSTEM_CLOCK.monotonic)
-    return Unix(uds, frozenset(uids or {os.geteuid()}), token)
+    return Unix(uds, frozenset({os.geteuid(), *uids}), token)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import click
 
+from keyturn.cli.ending import NO_ROOM
 from keyturn.stack import files, function, layer, listener
 
 STDOUT: Final = Path("-")
@@ -102,7 +103,7 @@ def command(
         *_made(listener_zip, listener.build),
         *_made(layer_zip, layer.build),
         *_copied(rotation_template, files.rotation_template),
-        *_made(rotation_zip, lambda output: function.build(output, rotation_code or Path())),
+        *_made(rotation_zip, lambda output: _package(output, rotation_code or Path())),
         *_modules(terraform),
     ]
     if not wanted:
@@ -110,6 +111,10 @@ def command(
             "name what to write: --template, --listener-zip, --layer, --rotation-template, --rotation-zip or "
             "--terraform DIR"
         )
+    paths = [one.path.resolve() for one in wanted if one.path != STDOUT]
+    if len(paths) > len(set(paths)):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise click.UsageError(f"{twice}: it is named for two files. Choose another path for one of them.")
     differing = [one.path for one in wanted if _differs(one)]
     if differing and not force:
         raise click.UsageError(
@@ -127,8 +132,34 @@ def _copied(path: Path | None, source: Callable[[], Path]) -> Iterator[Written]:
 
 def _made(path: Path | None, build: Callable[[Path], bytes]) -> Iterator[Written]:
     if path is not None:
-        with tempfile.TemporaryDirectory() as folder:
+        with _temporary() as folder:
             yield Written(path, build(Path(folder, "built.zip")))
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    """Return a new temporary folder, which is removed at the end of a `with` block."""
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise click.UsageError(
+            f"no temporary folder can be made: {error.strerror}. Name a place for it by TMPDIR."
+        ) from error
+
+
+def _package(output: Path, code: Path) -> bytes:
+    """Build a rotation function's package of the caller's files, of which any may be unfit."""
+    try:
+        return function.build(output, code)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        raise click.UsageError(
+            f"--rotation-code: {error.filename!r} cannot be packed: {error.strerror}"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise click.UsageError(
+            f"--rotation-code: {error.object!r} cannot be packed: its name is no text"
+        ) from error
 
 
 def _modules(folder: Path | None) -> Iterator[Written]:

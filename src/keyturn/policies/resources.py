@@ -84,15 +84,16 @@ def secret_resource(named: str, place: Place) -> str:
     arn = _parsed(named)
     if arn is not None and (arn.service != "secretsmanager" or not arn.resource.startswith("secret:")):
         raise ConfigurationError(f"{named!r} is not the ARN of a secret")
-    name = named if arn is None else arn.resource.removeprefix("secret:").removesuffix(ANY_SUFFIX)
+    name = named if arn is None else arn.resource.removeprefix("secret:")
+    has_suffix = arn is not None and _SUFFIX.fullmatch(name[-SUFFIX_LENGTH:]) is not None
     _must_match(
         _SECRET_NAME,
-        name,
+        name[:-SUFFIX_LENGTH] if has_suffix else name,
         "a secret's name has letters, digits and /_+=.@-, and ! if AWS manages the secret",
     )
     if arn is None:
         return _with_suffix(place.arn("secretsmanager", f"secret:{named}", named))
-    return named if _SUFFIX.fullmatch(named[-SUFFIX_LENGTH:]) else _with_suffix(named)
+    return named if has_suffix else _with_suffix(named)
 
 
 def marker_key(resource: str) -> str:
@@ -160,7 +161,18 @@ def table_resource(named: str, place: Place) -> str:
 
 def table_arn(named: str) -> str:
     """Return the ARN of a DynamoDB table, or `${Table.Arn}`. Raises `ConfigurationError` for a name."""
-    return resource_of("dynamodb", "table/", named, "table")
+    arn = Arn.parse(resource_of("dynamodb", "table/", named, "table"))
+    if arn is not None and not _TABLE_NAME.fullmatch(arn.resource.removeprefix("table/")):
+        raise ConfigurationError(f"{named!r} is not the ARN of a table, but of something that belongs to it")
+    return named
+
+
+def log_group_arn(named: str) -> str:
+    """Return the ARN of a log group as CloudFormation gives it, or `${Group.Arn}`: that of its streams."""
+    resource_of("logs", "log-group:", named, "log group")
+    if not named.endswith(":*") and not _ARN_OF_STACK.fullmatch(named):
+        raise ConfigurationError(f"{named!r}: end the ARN in :*, since lines go into the group's streams")
+    return named
 
 
 def key_arn(named: str) -> Arn:
@@ -171,7 +183,7 @@ def key_arn(named: str) -> Arn:
             f"{named!r} is an alias, and IAM allows no key by its alias: give the ARN of the key itself "
             "(aws kms describe-key), or the alias as a key alias"
         )
-    if arn is None or arn.service != "kms" or not arn.resource.startswith("key/"):
+    if arn is None or arn.service != "kms" or not _is_below("key/", arn):
         raise ConfigurationError(f"{named!r} is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID)")
     return arn
 
@@ -195,7 +207,7 @@ def resource_of(service: str, prefix: str, named: str, what: str) -> str:
     arn = Arn.parse(named)
     if _ARN_OF_STACK.fullmatch(named):
         return named
-    if arn is None or arn.service != service or not arn.resource.startswith(prefix):
+    if arn is None or arn.service != service or not _is_below(prefix, arn):
         raise ConfigurationError(f"{named!r} is not the ARN of a {what}")
     return named
 
@@ -211,6 +223,10 @@ def _parsed(named: str) -> Arn | None:
     if arn is None and named.startswith("arn:"):
         raise ConfigurationError(f"{named!r} is not a whole ARN")
     return arn
+
+
+def _is_below(prefix: str, arn: Arn) -> bool:
+    return arn.resource.startswith(prefix) and arn.resource != prefix
 
 
 def _with_suffix(arn: str) -> str:

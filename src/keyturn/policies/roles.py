@@ -31,6 +31,7 @@ from keyturn.policies.resources import (
     is_of_template,
     key_alias,
     key_arn,
+    log_group_arn,
     marker_key,
     parameter_resource,
     path_resource,
@@ -353,7 +354,7 @@ def function(*, log_group: str | None = None, in_vpc: bool = False) -> tuple[Sta
     """
     statements: list[Statement] = []
     if log_group is not None:
-        arn = resource_of("logs", "log-group:", log_group, "log group")
+        arn = log_group_arn(log_group)
         statements.append(Statement("WriteItsLog", _on("logs", ("CreateLogStream", "PutLogEvents")), (arn,)))
     if in_vpc:
         attach = _on("ec2", ATTACHES)

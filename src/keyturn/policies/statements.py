@@ -5,13 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from keyturn.errors import ConfigurationError
 from keyturn.model.fields import Json
 
-INLINE_LENGTH_MAX: Final = 10_240
-"""The limit of all inline policies of one role, in characters without white space (IAM's quotas)."""
+
+class Limit(NamedTuple):
+    """How long policies of a kind may be, and what to do about a longer one.
+
+    `indent`: that of the policy as it is attached, where white space counts; None where it does not.
+    """
+
+    kind: str
+    length_max: int
+    advice: str
+    indent: int | None = None
+
+
+OF_ROLE: Final = Limit("a role's inline policies", 10_240, "name groups (prod/*), or use several roles")
+"""https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+
+OF_TABLE: Final = Limit(
+    "a table's resource policy", 20_480, "name the organization in place of its accounts", indent=2
+)
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/rbac-considerations.html"""
+
+OF_KEY: Final = Limit("a key's policy", 32_768, "name the organization in place of its accounts", indent=2)
+"""https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html"""
 
 Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 """Operator -> condition key -> values."""
@@ -60,10 +81,10 @@ class Statement:
         }
 
 
-def document(statements: Sequence[Statement]) -> dict[str, Json]:
-    """Return the policy document in the form that PutRolePolicy accepts.
+def document(statements: Sequence[Statement], limit: Limit = OF_ROLE) -> dict[str, Json]:
+    """Return the policy document in the form that PutRolePolicy and its like accept.
 
-    Raises `ConfigurationError` if the document allows nothing, or exceeds a role's limit for inline policies.
+    Raises `ConfigurationError` if the document allows nothing, or exceeds the limit.
     """
     if not statements:
         raise ConfigurationError("the policy would allow nothing: name a secret or a parameter")
@@ -71,11 +92,11 @@ def document(statements: Sequence[Statement]) -> dict[str, Json]:
         "Version": "2012-10-17",
         "Statement": [statement.as_json() for statement in statements],
     }
-    length = len(json.dumps(made, separators=(",", ":")))
-    if length > INLINE_LENGTH_MAX:
+    separators = (",", ":") if limit.indent is None else None
+    length = len(json.dumps(made, indent=limit.indent, separators=separators))
+    if length > limit.length_max:
         raise ConfigurationError(
-            f"the policy has {length} characters, and a role's inline policies at most {INLINE_LENGTH_MAX}: "
-            "name groups (prod/*), or use several roles"
+            f"the policy has {length} characters, and {limit.kind} at most {limit.length_max}: {limit.advice}"
         )
     return made
 

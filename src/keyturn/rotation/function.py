@@ -151,8 +151,12 @@ class RotationFunction:
         strategy = self._strategy
         if isinstance(strategy, Issuer):
             self._issue(strategy, current, token)
-        else:
+            return
+        try:
             without_frames(lambda: self._put(secret_id, token, self._renewed(strategy, current)))
+        except self._client().exceptions.ResourceExistsException:
+            # Another call of this step was faster, and stored the password of its own.
+            self._read(secret_id, AWSPENDING, token)
 
     def _renewed(self, strategy: Strategy, current: SecretVersion) -> str:
         """Return the text of the new version. Raises `RotationStepError` if the strategy made no text."""
@@ -197,9 +201,18 @@ class RotationFunction:
         current = _labelled(stages, AWSCURRENT)
         if current is None:
             raise RotationStepError(f"secret {secret_id!r}: no version carries {AWSCURRENT}")
-        self._client().update_secret_version_stage(
-            SecretId=secret_id, VersionStage=AWSCURRENT, MoveToVersionId=token, RemoveFromVersionId=current
-        )
+        try:
+            self._client().update_secret_version_stage(
+                SecretId=secret_id,
+                VersionStage=AWSCURRENT,
+                MoveToVersionId=token,
+                RemoveFromVersionId=current,
+            )
+        except self._client().exceptions.ClientError:
+            # Another call of this step may have been faster.
+            described = self._client().describe_secret(SecretId=secret_id)
+            if AWSCURRENT not in described.get("VersionIdsToStages", {}).get(token, ()):
+                raise
 
     def _retire(
         self, secret_id: str, described: Mapping[str, object], stages: Stages

@@ -9,8 +9,11 @@ checks by which a secret's value cannot turn a function against other accounts o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import math
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Event
 from typing import Final
 
 import psycopg
@@ -36,12 +39,14 @@ from keyturn.rotation.trust import (
     with_fields,
     without_frames,
 )
+from keyturn.runtime.threads import start_thread
 
 NAME_BYTES_MAX: Final = 63
 """PostgreSQL cuts longer names, so that two of them may become the same."""
 
 PORT: Final = 5432
 CONNECT_TIMEOUT_S: Final = 5
+ANSWER_TIMEOUT_S: Final = 10
 LIBPQ_MIN: Final = 160_000
 """The first version of libpq that knows `require_auth`."""
 
@@ -73,9 +78,12 @@ class SingleUser:
     `sslmode="verify-full"`. They come before the secret's `host`, `port`, `dbname` and `ssl`. Without them
     `sslmode` is what `ssl` says, `require` if it says nothing, and `require_auth` is `scram-sha-256`; for a
     server with other methods give its own, or `require_auth=""`.
+
+    With the option `answer_timeout_s`, 10 s by default, a statement ends with an error after that time, also
+    if it waits for another session. After twice that time the connection is closed.
     """
 
-    def __init__(self, **options: str | int) -> None:
+    def __init__(self, **options: str | float) -> None:
         self._server = _Server(options)
 
     def renew(self, current: SecretVersion, password: str) -> str:
@@ -93,7 +101,9 @@ class SingleUser:
         for account in same_account(current, known[1:], self._server.addresses):
             connection = self._server.log_in(account, address)
             if connection is not None:
-                with connection:
+                with self._server.changing(connection):
+                    # A role that the user takes at each login may not change the user.
+                    connection.execute("SET LOCAL ROLE NONE")
                     self._server.alter(connection, wanted)
                 return
         raise RotationStepError(
@@ -119,10 +129,10 @@ class AlternatingUsers:
 
     A master is used only after the server has accepted AWSCURRENT, and never for a role that is the master's
     own, is predefined (`pg_…`, `rds_…`), can become a superuser or create roles, or that can become what the
-    current user cannot.
+    current user cannot. A clone with grants or objects of its own must log in by the password of AWSPREVIOUS.
     """
 
-    def __init__(self, source: SecretSource, **options: str | int) -> None:
+    def __init__(self, source: SecretSource, **options: str | float) -> None:
         self._source = source
         self._server = _Server(options)
 
@@ -147,7 +157,8 @@ class AlternatingUsers:
         master = self._server.account(self._source.read(current.masterarn, stage=AWSCURRENT))
         address = must_be_apart(current, master, self._server.addresses)
         if not self._server.accepts(wanted, address):
-            change_as_master(self._server, current, wanted, master, address)
+            others = same_account(wanted, known[1:], self._server.addresses)[1:]
+            change_as_master(_AsMaster(self._server, others), current, wanted, master, address)
 
     def test(self, pending: SecretVersion) -> None:
         """Log in and run a query."""
@@ -157,7 +168,7 @@ class AlternatingUsers:
 class _Server:
     """Connects with one account, or reports that the server refuses it."""
 
-    def __init__(self, options: Mapping[str, str | int]) -> None:
+    def __init__(self, options: Mapping[str, str | float]) -> None:
         self._is_scram = options.get("require_auth") is None
         if self._is_scram and psycopg.pq.version() < LIBPQ_MIN:
             raise ConfigurationError(
@@ -166,6 +177,10 @@ class _Server:
             )
         # An option from a variable that is not set says nothing: it must take neither TLS nor SCRAM away.
         given = {name: value for name, value in options.items() if value is not None}
+        seconds = given.pop("answer_timeout_s", ANSWER_TIMEOUT_S)
+        if isinstance(seconds, str) or not 0 < seconds < math.inf:
+            raise ConfigurationError(f"answer_timeout_s is {seconds!r}; give seconds above 0")
+        self._answer_timeout_s = seconds
         chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **given}
         # An older libpq does not know require_auth; for every option an empty value means the same as none.
         self._options = {name: value for name, value in chosen.items() if value != ""}
@@ -198,24 +213,46 @@ class _Server:
     def must_accept(self, account: Account) -> None:
         """Log in at the account's own address and run a query. Raises psycopg's error if that fails."""
         address = self.addresses.of(account)
-        with without_frames(lambda: self._connect(account, address), account.password) as connection:
+        connection = without_frames(lambda: self._connect(account, address), account.password)
+        with self._in_time(connection), connection:
             connection.execute("SELECT 1")
-
-    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
-        """Log in for changes of other users. Return None if the server refuses the credentials."""
-        connection = self.log_in(account, address)
-        return None if connection is None else self._session(connection)
 
     def alter(self, connection: psycopg.Connection, account: Account) -> None:
         """Give the account's user its password."""
         without_frames(lambda: connection.execute(self._altering(connection, account)), account.password)
 
     @contextmanager
-    def _session(self, connection: psycopg.Connection) -> Iterator[Master]:
-        with connection:
-            # A database may have operators and functions of other users, which a master must not run.
-            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-            yield _Roles(connection, self)
+    def changing(self, connection: psycopg.Connection) -> Iterator[None]:
+        """Let the block change roles, for a short time, whatever the user's own settings say of that."""
+        milliseconds = max(1, round(self._answer_timeout_s * 1000))
+        with self._in_time(connection), connection:
+            connection.read_only = False
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
+                connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), milliseconds))
+            yield
+
+    @contextmanager
+    def _in_time(self, connection: psycopg.Connection) -> Iterator[None]:
+        """Close the connection to a server that says nothing more: the driver would wait without end."""
+        done, is_late = Event(), Event()
+        limit_s = 2 * self._answer_timeout_s
+        with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line:
+
+            def watch() -> None:
+                if not done.wait(limit_s):
+                    is_late.set()
+                    with suppress(OSError):
+                        line.shutdown(socket.SHUT_RDWR)
+
+            start_thread("keyturn-rotation-deadline", watch)
+            try:
+                yield
+            except psycopg.OperationalError as error:
+                if is_late.is_set():
+                    raise RotationStepError(f"the server did not answer within {limit_s:g} s") from error
+                raise
+            finally:
+                done.set()
 
     def _altering(self, connection: psycopg.Connection, account: Account) -> sql.Composed:
         # Without a method the server's setting counts, and `require_auth` might not let that method in.
@@ -232,8 +269,12 @@ class _Server:
             "dbname": account.dbname or "postgres",
             "host": address.host,
             "port": address.port,
+            # A role's own setting may be one that has no place for the letters of its name.
+            "client_encoding": "utf8",
             **self._tls(account),
             **self._options,
+            # What is set for a transaction would count for one statement only.
+            "autocommit": False,
             "user": account.username,
             "password": account.password,
         }
@@ -245,12 +286,43 @@ class _Server:
         return LIBPQ_TLS.arguments(account.ssl, self._options) or LIBPQ_TLS.on
 
 
-class _Roles:
-    """A master's session: the roles that it may change for a secret, and the change."""
+class _AsMaster:
+    """The server as `keyturn.rotation.trust` asks it. `known` are accounts of the user whose turn it is."""
 
-    def __init__(self, connection: psycopg.Connection, server: _Server) -> None:
+    def __init__(self, server: _Server, known: Sequence[Account]) -> None:
+        self._server = server
+        self._known = known
+
+    def accepts(self, account: Account, address: Address) -> bool:
+        """Return True if the server lets this account in."""
+        return self._server.accepts(account, address)
+
+    def as_master(self, account: Account, address: Address) -> AbstractContextManager[Master] | None:
+        """Log in for changes of other users. Return None if the server refuses the credentials."""
+        connection = self._server.log_in(account, address)
+        return None if connection is None else self._session(connection, address)
+
+    @contextmanager
+    def _session(self, connection: psycopg.Connection, address: Address) -> Iterator[Master]:
+        with self._server.changing(connection):
+            # A database may have operators and functions of other users, which a master must not run.
+            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+            yield _Roles(connection, self._server, lambda: self._is_shown(address))
+
+    def _is_shown(self, address: Address) -> bool:
+        return any(self._server.accepts(account, address) for account in self._known)
+
+
+class _Roles:
+    """A master's session: the roles that it may change for a secret, and the change.
+
+    `is_shown` asks whether the role whose turn it is logs in by a password of the secret.
+    """
+
+    def __init__(self, connection: psycopg.Connection, server: _Server, is_shown: Callable[[], bool]) -> None:
         self._connection = connection
         self._server = server
+        self._is_shown = is_shown
 
     def objection(self, user: str, other: str) -> str | None:
         """Return why the secret of `user` must not change the password of `other`; None if it may."""
@@ -264,6 +336,11 @@ class _Roles:
             return (
                 "the user whose turn it is can become, or do, what the current user cannot; it must be a "
                 "member of the current user, or the current user a member of it"
+            )
+        if ask(_OF_ITS_OWN, {"user": user, "other": other}).fetchone() is not None and not self._is_shown():
+            return (
+                "the user whose turn it is has a grant, an object or an ADMIN OPTION of its own, and does "
+                "not log in by the password of AWSPREVIOUS"
             )
         return None
 
@@ -303,3 +380,24 @@ _UNRELATED: Final = """
         )
 """
 """Finds a row unless the user can become the other already, or the other is no more than the user is."""
+
+_OF_ITS_OWN: Final = """
+    SELECT 1 FROM pg_roles AS mine, pg_roles AS other
+    WHERE mine.rolname = %(user)s AND other.rolname = %(other)s
+        AND NOT pg_has_role(mine.oid, other.oid, 'MEMBER')
+        AND (
+            EXISTS (
+                SELECT 1 FROM pg_shdepend
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid = other.oid
+            )
+            OR EXISTS (
+                SELECT 1 FROM pg_roles AS third
+                WHERE pg_has_role(other.oid, third.oid, 'MEMBER WITH ADMIN OPTION')
+                    AND NOT pg_has_role(mine.oid, third.oid, 'MEMBER WITH ADMIN OPTION')
+            )
+        )
+"""
+"""Finds a row if the user cannot become the other, and that one can do more than by its memberships.
+
+What a role owns and was granted, in any database, stands in pg_shdepend. So do policies for its rows.
+"""

@@ -32,6 +32,7 @@ from keyturn.rotation.trust import (
     Master,
     RotationStepError,
     change_as_master,
+    is_one_host,
     must_agree,
     must_be_apart,
     must_be_of,
@@ -61,7 +62,8 @@ class TwoPasswords:
 
     The secret and the master's must name the same host and port. If the master's names none, `host` must,
     and `port` if it is not 6379. `nodes` are the other nodes of the cluster and the replicas, each as
-    `host:port`; passwords go to them, too. A node that is not among them keeps its passwords.
+    `host:port` or `[2001:db8::1]:port`; passwords go to them, too. A node that is not among them keeps its
+    passwords.
 
     `save` says how each node stores its users, so that a restart does not bring the old passwords back.
 
@@ -256,10 +258,13 @@ def _each(address: Address, others: Sequence[Address]) -> list[Address]:
 
 
 def _node(text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+    host, _, port = text.rpartition(":")
+    name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    # An IPv6 address without brackets might end with the port, or with a part of the address.
+    is_host = is_one_host(name) and (":" in name) == (name != host)
+    if not (is_host and port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigurationError(f"a node is given as host:port, not {text!r}")
-    return Address(host.strip("[]").lower(), int(port))
+    return Address(name.lower(), int(port))
 
 
 def _account(version: SecretVersion) -> Account:

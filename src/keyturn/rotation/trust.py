@@ -61,7 +61,7 @@ class Account:
     def of(cls, version: SecretVersion) -> Account:
         """Return the account of a version. Raises `SecretFormatError` for a field that is not fit for one."""
         fields = login_fields(version, LOGIN)
-        if "host" in fields and not _is_one_host(fields["host"]):
+        if "host" in fields and not is_one_host(fields["host"]):
             raise SecretFormatError(version.secret_id, "the field host is not one name or address")
         return cls(version.secret_id, **fields)  # type: ignore[arg-type] # judged, each of its own type
 
@@ -117,6 +117,16 @@ class Addresses:
         """Return the server that the account's version names, with the options for what it leaves out."""
         host = account.host or self.host
         return None if host is None else Address(host.lower(), account.port or self.port or self.default_port)
+
+
+def is_one_host(host: Value) -> bool:
+    """Return True for one name or address: neither a list, nor a socket, nor an address with a zone."""
+    if not isinstance(host, str):
+        return False
+    try:
+        return IPv6Address(host).scope_id is None
+    except ValueError:
+        return _HOST.fullmatch(host) is not None
 
 
 def must_be_configured(described: Mapping[str, object], secret_id: str, invoked: object) -> None:
@@ -275,15 +285,6 @@ def _next(user: str) -> str:
 def _turns(user: str) -> set[str]:
     """Return the user and those whose turn could follow or come before."""
     return {user, user.removesuffix(CLONE), user + CLONE}
-
-
-def _is_one_host(host: Value) -> bool:
-    if not isinstance(host, str):
-        return False
-    try:
-        return IPv6Address(host).scope_id is None
-    except ValueError:
-        return _HOST.fullmatch(host) is not None
 
 
 def _unqualified(arn: object) -> object:

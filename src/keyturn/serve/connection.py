@@ -20,8 +20,8 @@ log = logging.getLogger("keyturn.serve")
 STATE_KEY: Final = "keyturn.connection"
 """Where a request's state (ASGI's `scope["state"]`) has its connection."""
 
-_CREDENTIALS: Final = struct.Struct("3i")
-"""The process, user and group id of a peer (unix(7), `struct ucred`)."""
+_CREDENTIALS: Final = struct.Struct("iII")
+"""The process, user and group id of a peer (unix(7), `struct ucred`). Only the first has a sign."""
 
 
 class Connection(H11Protocol):

@@ -104,8 +104,12 @@ class Limited(logging.StreamHandler[TextIO]):
         if not is_own and record.levelno < logging.WARNING:
             return
         self.tell()
-        kind = (record.name, record.levelno, str(record.msg))
-        if self._budget.admits(kind, _line(record)):
+        try:
+            kind, line = (record.name, record.levelno, str(record.msg)), record.getMessage()
+        except Exception:  # noqa: BLE001 # its template and arguments do not fit, or cannot be made a text
+            # Nothing is written of them, and whoever logs hears nothing of it.
+            return
+        if self._budget.admits(kind, line):
             super().emit(record)
 
     def tell(self) -> None:
@@ -143,14 +147,6 @@ def printable(text: str) -> str:
 
 def _more(said: Said) -> str:
     return f"{said.count - LINES_MAX} more lines such as: {said.first}"
-
-
-def _line(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except (TypeError, ValueError):
-        # Its arguments do not fit. Nothing is written of them.
-        return str(record.msg)
 
 
 def place_of(error: BaseException) -> str:

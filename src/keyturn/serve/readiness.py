@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from keyturn.errors import KeyturnError
+from keyturn.serve.logs import place_of
 from keyturn.serve.queries import VersionQuery
 from keyturn.serve.reading import Reader
 
@@ -50,5 +51,8 @@ class Readiness:
             await self._reader.secret(secret_id, VersionQuery())
         except KeyturnError as error:
             log.warning("not ready: %s", error)
+        except Exception as error:  # noqa: BLE001 # no thread can be started, say: the next try may have room
+            # Its words may quote anything.
+            log.warning("not ready: %s", place_of(error))
         else:
             self._missing.discard(secret_id)

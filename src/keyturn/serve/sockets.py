@@ -183,10 +183,11 @@ def _make_room(path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1)
         try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+                return
         except OSError as error:
             raise ConfigurationError(f"cannot serve on {str(path)!r}: {error.strerror or error}") from error
     raise ConfigurationError(f"cannot serve on {str(path)!r}: another process serves there")

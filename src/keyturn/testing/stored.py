@@ -6,9 +6,11 @@ import json
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Final, NamedTuple
+from urllib.parse import quote, quote_plus
 
 from keyturn.errors import SecretError
 from keyturn.model.versions import SecretVersion
@@ -24,6 +26,8 @@ HARMLESS: Final = frozenset(
 LENGTH_MIN: Final = 4
 """A shorter text of a secret is found only where it stands alone: `1` is a part of many texts."""
 
+_OF_URLS: Final = str.maketrans("-_", "+/")
+
 
 class _Place(NamedTuple):
     """A text, and the way to it from what was given: `operations[0].result`."""
@@ -35,8 +39,9 @@ class _Place(NamedTuple):
 def assert_not_stored(stored: object, *secrets: SecretVersion, harmless: Collection[str] = HARMLESS) -> None:
     """Check that nothing of these secrets is in `stored`, such as the result of a durable function's test.
 
-    It looks at all texts of data classes, mappings, lists and plain objects, at the JSON in those texts, and
-    at what is base64. A secret's whole value counts, and each text or number in its JSON.
+    It looks at all texts and bytes of data classes, mappings, lists and plain objects, at the JSON and the
+    URLs in those texts, and at what is base64. A secret's whole value counts, and each text or number in its
+    JSON.
 
     Args:
         stored: a test's `DurableFunctionTestResult`, an execution's history, or any values of your own.
@@ -69,12 +74,21 @@ class _Wanted(NamedTuple):
 
 
 def _found(stored: object, secret: SecretVersion, harmless: frozenset[str]) -> Iterator[tuple[str, str]]:
-    wanted = list(_wanted(secret, harmless))
+    wanted = [
+        one._replace(text=spelling, is_part=one.is_part and len(one.text) >= LENGTH_MIN)
+        for one in _wanted(secret, harmless)
+        for spelling in _spellings(one.text)
+    ]
     for way, text in _texts(stored, ""):
         for field, needle, is_part in wanted:
-            if needle == text or (is_part and len(needle) >= LENGTH_MIN and needle in text):
+            if needle == text or (is_part and needle in text):
                 # A key on the way may be the secret itself.
                 yield ("a place below it" if needle in way else way), field
+
+
+def _spellings(text: str) -> set[str]:
+    """Return a text as it is, and as it stands within a URL or a form."""
+    return {text, *(make(text, safe="", errors="surrogateescape") for make in (quote, quote_plus))}
 
 
 def _wanted(secret: SecretVersion, harmless: frozenset[str]) -> Iterator[_Wanted]:
@@ -109,32 +123,36 @@ def _texts(value: object, way: str, above: tuple[int, ...] = ()) -> Iterator[_Pl
     """Yield every text in a value, and what that text has as JSON or base64. `above` has what contains it."""
     if isinstance(value, SecretVersion):
         value = value.binary if value.string is None else value.string
-    if isinstance(value, bytes | bytearray):
-        yield _Place(way, value.decode("utf-8", "surrogateescape"))
-    elif isinstance(value, str):
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = bytes(value).decode("utf-8", "surrogateescape")
+    if isinstance(value, str):
         yield _Place(way, value)
         yield from _within(value, way, above)
     elif isinstance(value, int | float):
-        yield _Place(way, str(value))
+        # Python makes no text of thousands of digits, and reads none from a secret.
+        with suppress(ValueError):
+            yield _Place(way, str(value))
     elif id(value) not in above:
         for name, one in _parts(value):
             yield from _texts(one, f"{way}{name}".removeprefix("."), (*above, id(value)))
 
 
 def _within(text: str, way: str, above: tuple[int, ...]) -> Iterator[_Place]:
-    if text[:1] in {"{", "[", '"'}:
+    if text.lstrip()[:1] in {"{", "[", '"'}:
         try:
             parsed: object = json.loads(text)
         except (ValueError, RecursionError):
             return
         yield from _texts(parsed, way, above)
         return
+    # Lines, the alphabet of URLs, and no padding: all of them are usual.
+    plain = "".join(text.split()).rstrip("=").translate(_OF_URLS)
     try:
-        decoded = b64decode(text, validate=True)
+        decoded = b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (Base64Error, ValueError):
         return
     if decoded:
-        yield _Place(way, decoded.decode("utf-8", "surrogateescape"))
+        yield from _texts(decoded, way, above)
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:

@@ -224,13 +224,14 @@ class Rings:
 
     def of(self, version: SecretVersion) -> Ring:
         """Return the ring of this version's secret. The oldest ring makes room."""
-        ring = self._rings.get(version.arn)
+        rings = self._rings
+        ring = rings.get(version.arn)
         if ring is None:
-            while len(self._rings) >= self._limits.max_secrets:
-                self._rings.pop(next(iter(self._rings)), None)
-            ring = self._rings.setdefault(
-                version.arn, Ring(version.arn, self._secrets, self._limits, self.now)
-            )
+            # There is no lock: threads that evict at the same time each have a list of their own.
+            arns = list(rings)
+            for oldest in arns[: max(0, len(arns) + 1 - self._limits.max_secrets)]:
+                rings.pop(oldest, None)
+            ring = rings.setdefault(version.arn, Ring(version.arn, self._secrets, self._limits, self.now))
         return ring
 
     def begin_look(self, ring: Ring, secret_id: str) -> Flight[None]:

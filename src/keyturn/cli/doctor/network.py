@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -72,12 +73,12 @@ def _by_proxy(environment: Mapping[str, str], urls: Mapping[str, str]) -> Findin
     through = {host: proxy for host, proxy in through.items() if proxy}
     if through:
         shown = " and ".join(dict.fromkeys(map(_shown, through.values())))
-        what = f"calls of {' and '.join(through)} go through the proxy {shown}"
+        what = f"calls of {' and '.join(through)} go through {shown}"
         fix = f"for VPC endpoints name these hosts in NO_PROXY ({_PAGE}); the proxy must pass on Date"
         return Finding(NETWORK, Level.NOTE, what, fix, Cause.BY_PROXY)
     proxy = _proxy(environment, f"http://{INSTANCE_METADATA}")
     if proxy:
-        what = f"the credentials of an EC2 instance are asked for through the proxy {_shown(proxy)}"
+        what = f"the credentials of an EC2 instance are asked for through {_shown(proxy)}"
         fix = f"name {INSTANCE_METADATA} in NO_PROXY, if this is one"
         return Finding(NETWORK, Level.NOTE, what, fix, Cause.BY_PROXY)
     return None
@@ -116,11 +117,16 @@ def _is_passed_by(host: str, no_proxy: str) -> bool:
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:
-    """Return a variable by its name in small letters, which counts first, or in capitals."""
-    return environment.get(name) or environment.get(name.upper(), "")
+    """Return a variable by its name in small letters, which counts even if it is empty, or in capitals."""
+    return environment[name] if name in environment else environment.get(name.upper(), "")
 
 
 def _shown(proxy: str) -> str:
-    """Return a proxy without the credentials that its URL may have."""
-    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    """Return what a proxy is called, without the credentials that its URL may have."""
+    # A password as it is may have a `/`, `?` or `#`, each of which ends the host for a parser.
+    address = proxy.split("//", 1)[-1].rpartition("@")[2]
+    with suppress(ValueError):
+        parts = urlsplit(f"//{address}")
+        if parts.hostname and parts.port != 0:
+            return f"the proxy {parts.netloc}"
+    return "a proxy whose URL is malformed"

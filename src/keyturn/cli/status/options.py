@@ -104,7 +104,12 @@ def asked_options(function: Callable[..., None]) -> Callable[..., None]:
             check_table(marker_table, TABLE_OPTION)
         if convergence:
             check_table(convergence, CONVERGENCE_OPTION)
-        names = Names(marker_table, convergence, table_parameter, convergence_parameter)
+        names = Names(
+            marker_table,
+            convergence,
+            table_parameter or MARKERS_PARAMETER,
+            convergence_parameter or CONVERGENCE_PARAMETER,
+        )
         asked = Asked(Account(marker_table or "", region or None), where, names)
         function(asked=asked, **options)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account, account_options
-from keyturn.cli.durations import finite
+from keyturn.cli.durations import SECONDS_MAX, finite
 from keyturn.cli.output import console, echo_json_line, json_option, moment, named, printable, table_of
 from keyturn.cli.status.overview import event
 from keyturn.cli.watch.following import Follower, Glance
@@ -31,7 +31,7 @@ ROWS_MAX = 20
 @click.option(
     "--interval",
     "interval_s",
-    type=click.FloatRange(0.1),
+    type=click.FloatRange(0.1, SECONDS_MAX),
     callback=finite,
     default=DEFAULTS.check_interval_s,
     show_default=True,

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from keyturn.rotation.mysql.hashes import NATIVE, PLUGINS, hashed
 from keyturn.rotation.mysql.server import Session
-from keyturn.rotation.mysql.shown import Created, Grant, account
+from keyturn.rotation.mysql.shown import Created, Grant, account, are_within
 from keyturn.rotation.trust import Account, RotationStepError
 
 RESERVED: Final = ("mysql.", "mariadb.", "rdsadmin", "rdsrepladmin", "rdsproxyadmin", "rdstopmgr")
@@ -160,7 +160,7 @@ class Clone:
             own = _grants(self._session, entry)
             for clone in clones:
                 is_shown = clone.host != entry.host or clone.has(self._known)
-                if not is_shown and not all(one.is_within(own) for one in _grants(self._session, clone)):
+                if not is_shown and not are_within(_grants(self._session, clone), own):
                     return (
                         "the user whose turn it is has a right that the current user does not have, and "
                         "does not log in by a password of the secret"
@@ -175,7 +175,7 @@ class Clone:
             by = _by(self._session, entry.plugin, pending.password)
             run(f"CREATE USER IF NOT EXISTS {clone} {by} {entry.created.rest}")
             for one in self._session.grants(account(current.username, entry.host)):
-                if one.privileges != {"USAGE"}:
+                if one.privileges != {"USAGE"} or one.options:
                     run(one.to(clone))
             if entry.created.default_roles:
                 run(f"SET DEFAULT ROLE {entry.created.default_roles} TO {clone}")

@@ -48,6 +48,8 @@ class Session:
         ((version, comment),) = self.ask("SELECT VERSION(), @@version_comment")
         self.version: Final = Version.of(str(version), str(comment))
         self.run("SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1")
+        # By the server's own setting it may be read-only.
+        self.run("SET SESSION TRANSACTION READ WRITE")
         if self.version.has_hashes_as_hex:
             self.run("SET SESSION print_identified_with_as_hex = ON")
 
@@ -83,13 +85,17 @@ class Session:
     def grants(self, grantee: str) -> list[Grant]:
         """Return the grants of an account or a role, which is quoted as in SQL.
 
-        Raises `RotationStepError` for a line that is not understood.
+        Raises `RotationStepError` for a line that is not understood, and if no line is about the grantee.
         """
         found = [grant(_text(row[0])) for row in self.ask(f"SHOW GRANTS FOR {grantee}")]
         known = [one for one in found if one is not None]
         if len(known) < len(found):
             raise RotationStepError("SHOW GRANTS has a line that is not understood")
-        return [one for one in known if one.grantee == grantee]
+        own = [one for one in known if one.grantee == grantee]
+        if not own:
+            # Every account and role has a line, if only USAGE.
+            raise RotationStepError("SHOW GRANTS has no line about the account or role that was asked for")
+        return own
 
     def _rows(self, statement: str, values: tuple[str, ...]) -> tuple[tuple[object, ...], ...]:
         with self._connection.cursor() as cursor:

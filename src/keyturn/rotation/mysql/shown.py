@@ -124,8 +124,9 @@ class Grant(NamedTuple):
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that the line grants, quoted as in SQL."""
-        return tuple(_parts(self.what)) if self.verb == "GRANT" and self.level is None else ()
+        """The roles that the line grants, quoted as in SQL, also where the server does not quote them."""
+        is_of_roles = self.verb == "GRANT" and self.level is None
+        return tuple(_requoted(part) for part in _parts(self.what)) if is_of_roles else ()
 
     @property
     def is_powerful(self) -> bool:
@@ -141,12 +142,13 @@ class Grant(NamedTuple):
 
     def is_within(self, others: Iterable[Grant]) -> bool:
         """Return True if one of the others allows all that this one does."""
-        if self.verb != "GRANT" or self.privileges == {"USAGE"}:
+        wanted = self.privileges - {"USAGE"}
+        if self.verb != "GRANT" or not (wanted or self.options):
             return True
         return any(
             other.verb == "GRANT"
             and other.level == self.level
-            and (self.privileges <= other.privileges or other.privileges == {"ALL PRIVILEGES"})
+            and (wanted <= other.privileges or other.privileges == {"ALL PRIVILEGES"})
             and self.options <= other.options
             for other in others
         )
@@ -155,6 +157,12 @@ class Grant(NamedTuple):
         """Return the statement that gives the same to another account, which is quoted already."""
         options = "".join(f" WITH {option}" for option in sorted(self.options))
         return f"{self.verb} {self.what} {self.link} {account}{options}"
+
+
+def are_within(grants: Sequence[Grant], others: Sequence[Grant]) -> bool:
+    """Return True if the others allow all that these do. MySQL shows what it takes from a grant as REVOKE."""
+    taken, taken_here = ({one.what for one in lines if one.verb == "REVOKE"} for lines in (others, grants))
+    return taken <= taken_here and all(one.is_within(others) for one in grants)
 
 
 def quoted(name: str) -> str:
@@ -200,6 +208,8 @@ def grant(text: str) -> Grant | None:
     verb = "SET DEFAULT ROLE" if tokens[0] == "SET" else tokens[0]
     words = [token for token in tokens[link + 1 :] if not token.isspace()]
     has_host = words[1:2] == ["@"]
+    if has_host and len(words) == 2:
+        return None
     tail = words[3 if has_host else 1 :]
     options = {f"{name} OPTION" for name in ("GRANT", "ADMIN") if _has(tail, name, "OPTION")}
     return Grant(
@@ -267,6 +277,12 @@ def _parts(text: str) -> list[str]:
         else:
             parts[-1] += part
     return [part.strip() for part in parts]
+
+
+def _requoted(name: str) -> str:
+    """Return a role's name as `quoted` or `account` would give it."""
+    words = [one for one in _tokens(name) if one != "@" and not one.isspace()]
+    return "@".join(quoted(text_of(word) if word[:1] in "`'\"" else word) for word in words)
 
 
 def _may_be_system(level: str) -> bool:
