@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
 
 from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
-from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting, require_duration
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
@@ -152,8 +151,9 @@ class SecretCache:
             decrypt: True for the value of a SecureString in clear, False for its ciphertext.
         """
         window, now = self._parameter_holdings[decrypt].window, self._now
-        key = name if version is None and label is None else selected_key(name, version, label)
-        parameter = window.versions.get(key)
+        # Nothing is held under the empty selection of a caller who gives both.
+        selected = label if version is None else str(version) if label is None else ""
+        parameter = window.versions.get(name if selected is None else (name, selected))
         if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
         return self._parameter_miss(name, version, label, decrypt=decrypt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import unicodedata
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
@@ -145,7 +146,8 @@ def by_django(login: Login) -> Given:
 def by_rotation(login: Login) -> Given:
     """What psycopg is given in testSecret."""
     version = login(lambda version: version)
-    with mock.patch.object(psycopg, "connect") as connect:
+    with mock.patch.object(psycopg, "connect") as connect, socket.socket() as line:
+        connect.return_value.fileno.return_value = line.fileno()
         SingleUser().test(version)
     return dict(connect.call_args.kwargs)
 

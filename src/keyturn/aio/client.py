@@ -12,7 +12,6 @@ from keyturn.aio.keys import AsyncKeys
 from keyturn.aio.logins import AsyncAttempts, Leads
 from keyturn.aio.reading import Reading
 from keyturn.assembly import AWS_ITSELF, Peers
-from keyturn.cache.holdings import selected_key
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
 from keyturn.cache.status import CacheStatus
 from keyturn.client import HasWindow, SecretCache, several
@@ -130,8 +129,9 @@ class AsyncSecretCache:
         Arguments and errors are those of `SecretCache.get_parameter`.
         """
         window, now = self._parameter_holdings[decrypt].window, self._now
-        key = name if version is None and label is None else selected_key(name, version, label)
-        parameter = window.versions.get(key)
+        # Nothing is held under the empty selection of a caller who gives both.
+        selected = label if version is None else str(version) if label is None else ""
+        parameter = window.versions.get(name if selected is None else (name, selected))
         if parameter is not None and window.opens_at <= now() < window.closes_at:
             return parameter
         return await self._reading.parameter(name, version, label, decrypt=decrypt)

@@ -36,11 +36,6 @@ def hit_key(secret_id: str, stage: str) -> HitKey:
     return secret_id if stage == AWSCURRENT else (secret_id, stage)
 
 
-def selected_key(name: str, version: int | None, label: str | None) -> tuple[str, str]:
-    """How the hit path looks up a selected version of a parameter. Nothing is held under both selections."""
-    return name, str(version) if label is None else (label if version is None else "")
-
-
 def id_of(key: HitKey) -> str:
     """Return the secret id of a hit key."""
     return key if isinstance(key, str) else key[0]

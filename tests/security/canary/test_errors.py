@@ -225,7 +225,10 @@ class Stub:
     """A client of Secrets Manager in the middle of a rotation, as far as a rotation function uses it."""
 
     def __init__(self, *, denied: bool) -> None:
+        from botocore.session import get_session
+
         self._denied = denied
+        self.exceptions = get_session().create_client("secretsmanager", region_name="eu-west-1").exceptions
 
     def describe_secret(self, **_: str) -> Mapping[str, object]:
         return {"RotationEnabled": True, "VersionIdsToStages": {"v1": ["AWSCURRENT"], "v2": ["AWSPENDING"]}}
