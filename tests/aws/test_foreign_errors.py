@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http.client import IncompleteRead, RemoteDisconnected
 
 import botocore.exceptions as boto
 import pytest
+from urllib3.exceptions import ProtocolError
 
 from keyturn import (
     AccessDeniedError,
@@ -21,10 +23,13 @@ from keyturn import (
 )
 from keyturn.aws.catalog import SecretsManagerCatalog
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
+from keyturn.aws.faults import fault_of
+from keyturn.aws.organization import assumed
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import ConvergenceTableError, MarkerTableError
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Report
+from keyturn.runtime.frames import chain_of
 from keyturn.runtime.process import around_snapshot
 from keyturn.testing.fakes import FakeClock
 from keyturn.testing.parts import parts_of
@@ -89,7 +94,7 @@ class Client:
         return {}
 
     get_item = batch_get_item = put_item = update_item = scan = transact_write_items = any_call
-    describe_secret = list_secrets = any_call
+    describe_secret = list_secrets = assume_role = get_caller_identity = any_call
 
     def _parameter(self, name: str) -> Answer:
         return {"Name": name, "ARN": PARAMETER_ARN, "Value": "x", "Version": 1, "Type": "String"}
@@ -289,3 +294,60 @@ def test_a_denied_role_is_no_matter_of_the_secret(client: Client) -> None:
         MarkerTable(client, "markers").read_head()
     with pytest.raises(AccessDeniedError, match="trust policy"):
         SecretsManagerCatalog(client).describe("prod/db")
+
+
+def broken_answer() -> boto.ConnectionClosedError:
+    """What botocore raises for a body in chunks without their lengths."""
+    quoted = ProtocolError(f"Connection broken: {BODY}", IncompleteRead(BODY.encode()))
+    quoted.__context__ = IncompleteRead(BODY.encode())
+    error = boto.ConnectionClosedError(error=quoted, endpoint_url="http://127.0.0.1")
+    error.__context__ = quoted
+    return error
+
+
+BODY = '{"SecretAccessKey": "hunter2"}'
+QUOTING: list[tuple[str, Callable[[Client], object]]] = [
+    ("secret", lambda client: made(client, marker_table=False).get("prod/db")),
+    ("parameter", lambda client: made(client, marker_table=False).get_parameter("/app/a")),
+    ("path", lambda client: made(client, marker_table=False).get_parameters_by_path("/app")),
+    ("catalog", lambda client: SecretsManagerCatalog(client).describe("prod/db")),
+    ("table", lambda client: ConvergenceTable(client, "reports").write(Report("e", {}, 1, 60))),
+    ("role", lambda client: assumed(client, "arn:aws:iam::111122223333:role/a")),
+]
+
+
+@pytest.mark.parametrize("call", [call for _, call in QUOTING], ids=[one[0] for one in QUOTING])
+def test_an_answer_whose_frame_is_broken_is_not_quoted(
+    client: Client, call: Callable[[Client], object]
+) -> None:
+    """Python's HTTP client quotes the body where it looks for its length: neither cause nor context."""
+    client.error = broken_answer()
+    with pytest.raises(KeyturnError) as caught:
+        call(client)
+    assert "ConnectionClosedError" in str(caught.value)
+    assert "hunter2" not in "".join(f"{one!r} {vars(one)}" for one in chain_of(caught.value))
+
+
+def test_a_connection_that_was_closed_is_the_cause(client: Client) -> None:
+    """Where there was no answer nothing is quoted."""
+    client.error = broken_answer()
+    client.error.__context__ = RemoteDisconnected("Remote end closed connection without response")
+    with pytest.raises(UnavailableError) as caught:
+        made(client, marker_table=False).get("prod/db")
+    assert client.error in chain_of(caught.value)
+
+
+def test_an_unknown_error_of_the_http_client_is_named_only() -> None:
+    """botocore's text for it is that of the error itself, which may quote the answer."""
+    assert str(fault_of(boto.HTTPClientError(error=ValueError(BODY)))) == "HTTPClientError"
+
+
+def test_an_error_that_the_caller_handles_does_not_count(client: Client) -> None:
+    """A client's error stays the cause, whatever the caller was handling when it made the call."""
+    client.error = boto.EndpointConnectionError(endpoint_url="http://127.0.0.1")
+    with pytest.raises(UnavailableError) as caught:
+        try:
+            raise IncompleteRead(b"")
+        except IncompleteRead:
+            SecretsManagerCatalog(client).describe("prod/db")
+    assert caught.value.__cause__ is client.error

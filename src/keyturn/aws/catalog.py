@@ -12,9 +12,8 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, mapping, mappings
-from keyturn.aws.faults import FaultKind, fault_of, secret_error
-from keyturn.aws.unseen import Unseen
-from keyturn.errors import AccessDeniedError, ConfigurationError, UnavailableError
+from keyturn.aws.faults import FaultKind, called, fault_of, secret_error
+from keyturn.errors import AccessDeniedError, ConfigurationError, SecretError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, Described
 
 PAGE_SIZE: Final = 100
@@ -174,14 +173,14 @@ class ParameterListing:
 
 def _asked(action: str, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
     """Make a call that needs the permission `action`, and return the answer. Raises `SecretError`."""
-    try:
-        with Unseen():
-            return call(**request)
-    except Exception as error:
-        failure, kind = secret_error(error, secret_id), fault_of(error).kind
-        if kind is FaultKind.DENIED:
-            failure = AccessDeniedError(secret_id, failure.detail, advice=f"allow {action} to this role")
-        raise failure from error
+
+    def failure(error: Exception) -> SecretError:
+        failed = secret_error(error, secret_id)
+        if fault_of(error).kind is FaultKind.DENIED:
+            return AccessDeniedError(secret_id, failed.detail, advice=f"allow {action} to this role")
+        return failed
+
+    return called(lambda: call(**request), failure)
 
 
 def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Described | None:

@@ -7,6 +7,7 @@ botocore's parser puts a body that it cannot parse into the error's message.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,6 +24,7 @@ from keyturn.errors import (
     StageNotFoundError,
     UnavailableError,
 )
+from keyturn.runtime.frames import chain_of
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -156,10 +158,12 @@ def fault_of(error: Exception) -> Fault:
         BotoCoreError,
         ClientError,
         CredentialRetrievalError,
+        HTTPClientError,
         NoAuthTokenError,
         NoCredentialsError,
         ParamValidationError,
         PartialCredentialsError,
+        ResponseStreamingError,
         SSOError,
         TokenRetrievalError,
     )
@@ -180,7 +184,10 @@ def fault_of(error: Exception) -> Fault:
         | SSOError,
     ):
         return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)))
-    if isinstance(error, ResponseParserError | UnicodeDecodeError):
+    if isinstance(error, ResponseParserError | UnicodeDecodeError | ResponseStreamingError):
+        return Fault(FaultKind.UNAVAILABLE, name)
+    if type(error) is HTTPClientError:
+        # Its text is that of any error of the HTTP client's.
         return Fault(FaultKind.UNAVAILABLE, name)
     if isinstance(error, BotoCoreError):
         return Fault(FaultKind.UNAVAILABLE, name, _one_line(str(error)))
@@ -210,16 +217,24 @@ _CREDENTIALS_CALLS: Final[Mapping[object, str]] = {
 }
 
 
-def _quotes_the_body(error: Exception) -> bool:
-    """Return True if the error quotes the answer's body, which may be the secret.
+def _quotes_the_body(error: Exception, around: BaseException | None) -> bool:
+    """Return True if the error, or one that it came from, quotes the answer's body, which may be the secret.
 
-    Such an error must be neither the cause nor the context of another error.
+    Such an error must be neither the cause nor the context of another error. Python's HTTP client and urllib3
+    quote the body where they look for a status line or the length of a chunk. `around` is the error that was
+    being handled when the call began.
     """
     if isinstance(error, CallFailedError):
         return False
+    from http.client import HTTPException, RemoteDisconnected
+
     from botocore.parsers import ResponseParserError
 
-    return isinstance(error, ResponseParserError | UnicodeDecodeError)
+    return any(
+        isinstance(one, ResponseParserError | UnicodeDecodeError | HTTPException)
+        and not isinstance(one, RemoteDisconnected)
+        for one in chain_of(error, around)
+    )
 
 
 def secret_error(error: Exception, secret_id: str) -> SecretError:
@@ -252,18 +267,33 @@ def asked(
 ) -> Mapping[str, object]:
     """Make a call about `secret_id` and return the answer.
 
-    If the call fails, raises the error that `error_of` makes of the fault and the id, with botocore's error
-    as the cause where that is safe.
+    If the call fails, raises the error that `error_of` makes of the fault and the id; see `called`.
     """
+
+    def failure(error: Exception) -> Exception:
+        # keyturn's own: there is no client, or it is one that reads through keyturn itself.
+        return error if isinstance(error, KeyturnError) else error_of(fault_of(error), secret_id)
+
+    return called(call, failure)
+
+
+def called(
+    call: Callable[[], Mapping[str, object]], failure_of: Callable[[Exception], Exception]
+) -> Mapping[str, object]:
+    """Make a call and return the answer.
+
+    If the call fails, raises what `failure_of` makes of the error, with the error as the cause where that is
+    safe.
+    """
+    around = sys.exception()
     try:
         with Unseen():
             return call()
-    except KeyturnError:
-        # There is no client, or it is one that reads through keyturn itself.
-        raise
     except Exception as error:
-        failure = error_of(fault_of(error), secret_id)
-        if not _quotes_the_body(error):
+        failure = failure_of(error)
+        if failure is error:
+            raise
+        if not _quotes_the_body(error, around):
             raise failure from error
     # Raised outside of the `except`, so that botocore's error is neither cause nor context: it quotes the
     # body, which may hold the secret.

@@ -11,8 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, mapping, mappings
 from keyturn.aws.clients import Credentials
-from keyturn.aws.faults import fault_of
-from keyturn.aws.unseen import Unseen
+from keyturn.aws.faults import called, fault_of
 from keyturn.errors import KeyturnError
 from keyturn.model.names import Arn
 
@@ -80,9 +79,8 @@ def assumed(client: IdentityClient, role_arn: str) -> Credentials:
 
 
 def _asked(what: str, call: Call, **request: object) -> Mapping[str, object]:
-    try:
-        with Unseen():
-            return call(**request)
-    except Exception as error:
+    def failure(error: Exception) -> KeyturnError:
         fault = fault_of(error)
-        raise KeyturnError(f"{what} failed: {fault}; {fault.advice or fault.kind.value}") from error
+        return KeyturnError(f"{what} failed: {fault}; {fault.advice or fault.kind.value}")
+
+    return called(lambda: call(**request), failure)

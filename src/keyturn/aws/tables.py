@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from keyturn.aws.answers import Call
-from keyturn.aws.faults import Fault, FaultKind, fault_of
-from keyturn.aws.unseen import Unseen
+from keyturn.aws.faults import Fault, FaultKind, called, fault_of
 from keyturn.errors import ConvergenceTableError, MarkerTableError
 
 
@@ -39,11 +38,7 @@ class TableCalls:
 
     def send(self, call: Call, **request: object) -> Mapping[str, object]:
         """Make `call` with these arguments alone, and return the answer."""
-        try:
-            with Unseen():
-                return call(**request)
-        except Exception as error:
-            raise self.failure(fault_of(error)) from error
+        return called(lambda: call(**request), lambda error: self.failure(fault_of(error)))
 
     def pages(self, scan: Call, **request: object) -> Iterator[Mapping[str, object]]:
         """Scan the whole table, and yield each answer: one page of items."""

@@ -89,6 +89,14 @@ def _json(document: Mapping[str, object]) -> bytes:
     return json.dumps(document).encode()
 
 
+FRAMES = {
+    "no lengths of chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "no status line": b"",
+    "no end of the headers": b"HTTP/1.1 200 OK\r\nno header ",
+}
+"""What stands before the body in an answer whose frame is broken."""
+
+
 @contextmanager
 def serving() -> Iterator[Service]:
     """Serve on a free port of this host."""
@@ -106,6 +114,10 @@ def serving() -> Iterator[Service]:
                 return
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
             status, answer = self.service.answer(operation, json.loads(body))
+            if self.service.mode in FRAMES:
+                self.wfile.write(FRAMES[self.service.mode] + answer)
+                self.close_connection = True
+                return
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(answer)))

@@ -22,7 +22,7 @@ from keyturn.live import FromParameter, FromSecret, LiveSettings
 from keyturn.rotation import RotationFunction
 from keyturn.testing import assert_not_stored
 from keyturn.testing.fakes import FakeClock, FakeParameterStore, FakeSecretsManager
-from tests.security.canary.service import Service
+from tests.security.canary.service import FRAMES, Service
 from tests.security.canary.watched import BYTES, CANARY, SHOWN, assert_unseen, chain_of, frames_of, raised_by
 
 NAME = "prod/db"
@@ -267,6 +267,18 @@ def over_http(call: Callable[[SecretCache], object], mode: str) -> Callable[[Ser
     return lambda service: call(aws(service, mode))
 
 
+def tried_once(call: Callable[[SecretCache], object], mode: str) -> Callable[[Service], object]:
+    """The same, by clients that try each call once."""
+    config = Config(retries={"total_max_attempts": 1})
+
+    def failing(service: Service) -> object:
+        service.mode = mode
+        clients = boto3.client("secretsmanager", config=config), boto3.client("ssm", config=config)
+        return call(SecretCache(clients[0], ssm_client=clients[1], marker_table=False))
+
+    return failing
+
+
 def get(cache: SecretCache) -> object:
     """A read of a secret."""
     return cache.get(NAME)
@@ -298,6 +310,11 @@ PLACES: Mapping[str, Place] = {
     "get, an answer that is no text": Place("UnavailableError", over_http(get, "no text")),
     "get, a web page for an answer": Place("UnavailableError", over_http(get, "a web page")),
     "get, no answer": Place("UnavailableError", over_http(get, "hangs up")),
+    **{f"get, {mode}": Place("UnavailableError", tried_once(get, mode)) for mode in FRAMES},
+    **{
+        f"get_parameter, {mode}": Place("ParameterUnavailableError", tried_once(get_parameter, mode))
+        for mode in FRAMES
+    },
     "get_parameter, denied": Place("ParameterAccessDeniedError", over_http(get_parameter, "denied")),
     "get_parameter, an answer that is cut": Place(
         "ParameterUnavailableError", over_http(get_parameter, "broken")

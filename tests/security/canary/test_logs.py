@@ -97,6 +97,7 @@ OVER_HTTP: Mapping[str, Callable[[Service], object]] = {
     "answers that are no text": lambda service: failing(service, "no text"),
     "a web page for an answer": lambda service: failing(service, "a web page"),
     "no answers": lambda service: failing(service, "hangs up"),
+    "an answer without an end of the headers": lambda service: failing(service, "no end of the headers"),
     "settings that move": moved_settings,
     "announce": announced,
 }
