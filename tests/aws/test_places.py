@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from keyturn import AccessDeniedError, ClientSetupError, ConfigurationError, Limits, Peers, SecretCache
-from keyturn.aws.clients import ClientFactory
-from keyturn.aws.places import CLIENTS_MAX, PlacedClients
+from keyturn.aws.clients import CLIENTS_MAX, SECRETS_TIMEOUTS_S, ClientFactory
+from keyturn.aws.places import PlacedClients
 from keyturn.aws.roles import roles_by_account
 from keyturn.testing.fakes import FakeClock
 from tests.docs.pages import python_blocks
@@ -279,6 +279,34 @@ def test_a_region_that_cannot_be_is_an_error_of_that_secret(aws: Aws) -> None:
     with pytest.raises(ClientSetupError):
         cache.get("arn:aws:secretsmanager:evil.example/:111122223333:secret:prod/db-AbCdEf")
     assert [] == aws.requests
+
+
+@pytest.mark.parametrize("home", ["eu-west-1", ""], ids=["a home Region", "none"])
+def test_a_wrong_region_of_a_role_spoils_no_other_id(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    """The role is assumed in the Region of the environment, or in that of each id: never in a wrong one."""
+    monkeypatch.setenv("AWS_REGION", home)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    cache = SecretCache(marker_table=False, peers=Peers(roles=[ROLE]))
+    with pytest.raises(ClientSetupError):
+        cache.get(CENTRAL.replace("eu-west-1", "eu_west_1"))
+    assert "one" == cache.get_secret_string(CENTRAL)
+    assert "one" == cache.get_secret_string(CENTRAL.replace("eu-west-1", "us-east-1"))
+    regions = ["eu-west-1"] if home else ["eu-west-1", "us-east-1"]
+    assert [(region, "AKIAOWN") for region in regions] == aws.asked("AssumeRole")
+
+
+def test_a_roles_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment names no Region, callers choose in which one a role is assumed."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    factory = ClientFactory()
+    for number in range(CLIENTS_MAX + 2):
+        with pytest.raises(ConfigurationError):
+            factory.make("secretsmanager", SECRETS_TIMEOUTS_S, f"no_{number}", role=ROLE)
+    assert CLIENTS_MAX == len(factory._assumed)  # noqa: SLF001 # what is kept
 
 
 def test_callers_cannot_make_clients_without_end() -> None:

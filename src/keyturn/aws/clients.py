@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from keyturn.errors import ConfigurationError
 from keyturn.runtime.host import environment
@@ -33,6 +33,12 @@ They are short, because a check makes a request wait and a missed check costs li
 TABLE_ATTEMPTS = 2
 """How often a client tries one call on a table in all: after a failed check the next one comes by itself."""
 
+CLIENTS_MAX: Final = 64
+"""So many clients of one service are kept; the one made longest ago makes room. Callers name the Regions."""
+
+_T = TypeVar("_T")
+_Key = TypeVar("_Key", bound=Hashable)
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -52,7 +58,7 @@ class ClientFactory:
     def __init__(self) -> None:
         self._turn = Once(new_lock)
         self._session = Once(_new_session)
-        self._assumed: dict[str, Once[Session]] = {}
+        self._assumed: dict[tuple[str, str | None], Once[Session]] = {}
 
     def make(
         self,
@@ -92,16 +98,22 @@ class ClientFactory:
         return known if isinstance(known, str) and known else None
 
     def _session_of(self, role: str, region: str | None) -> Once[Session]:
-        """Return the session with the credentials of this role, made once for all its clients."""
+        """Return the session with the credentials of this role, made once for all its clients.
+
+        STS is asked in the Region of the environment, which no caller can misspell. Where that names none, it
+        is asked in the Region of the clients, which then share a session with each other only.
+        """
         from keyturn.aws.roles import assuming
+
+        asked_in = self.region() or region
 
         def make() -> Session:
             session = _new_session()
             session.register_component("credential_provider", assuming(role, client))
             return session
 
-        client = Once(lambda: cast("SecurityTokenClient", self.make("sts", SECRETS_TIMEOUTS_S, region)))
-        return self._assumed.get(role) or self._assumed.setdefault(role, Once(make))
+        client = Once(lambda: cast("SecurityTokenClient", self.make("sts", SECRETS_TIMEOUTS_S, asked_in)))
+        return kept(self._assumed, (role, asked_in), make)
 
     def _made(
         self,
@@ -126,6 +138,16 @@ class ClientFactory:
                 aws_session_token=credentials.token if credentials is not None else None,
             )
         return client
+
+
+def kept(known: dict[_Key, Once[_T]], key: _Key, make: Callable[[], _T]) -> Once[_T]:
+    """Return what is known under this key, or make it known; beyond `CLIENTS_MAX` the oldest makes room."""
+    one = known.get(key)
+    if one is None:
+        one = known.setdefault(key, Once(make))
+        for oldest in tuple(known)[: max(0, len(known) - CLIENTS_MAX)]:
+            known.pop(oldest, None)
+    return one
 
 
 def _config(timeouts_s: tuple[float, float], attempts: int, agent: str, *, validates: bool) -> Config:

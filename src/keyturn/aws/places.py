@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from keyturn.aws.clients import (
     SECRETS_ATTEMPTS,
@@ -12,13 +12,11 @@ from keyturn.aws.clients import (
     TABLE_ATTEMPTS,
     TABLE_TIMEOUTS_S,
     ClientFactory,
+    kept,
     region_of,
 )
 from keyturn.model.names import Place
 from keyturn.runtime.process import Once
-
-CLIENTS_MAX: Final = 64
-"""So many clients of one service are kept; the one made longest ago makes room. Callers name the Regions."""
 
 
 class CallPolicy(NamedTuple):
@@ -65,12 +63,7 @@ class PlacedClients:
         return self._of(place.region if place is not None else self._home(), role)
 
     def _of(self, region: str | None, role: str | None) -> object:
-        made = self._made.get((region, role))
-        if made is None:
-            made = self._made.setdefault((region, role), Once(partial(self._make, region, role)))
-            for oldest in tuple(self._made)[: max(0, len(self._made) - CLIENTS_MAX)]:
-                self._made.pop(oldest, None)
-        return made()
+        return kept(self._made, (region, role), partial(self._make, region, role))()
 
 
 def secrets_clients(given: object, factory: ClientFactory, roles: Mapping[str, str]) -> PlacedClients:
