@@ -13,8 +13,11 @@ from botocore.exceptions import ClientError
 
 from keyturn import (
     ConfigurationError,
+    InvalidParameterNameError,
     Parameter,
     ParameterAccessDeniedError,
+    ParameterDecryptionError,
+    ParameterError,
     ParameterNotFoundError,
     ParameterUnavailableError,
     Peers,
@@ -333,34 +336,40 @@ class Denying:
         )
         self.cache = SecretCache(peers=peers)
 
-    def deny(self) -> None:
-        self.store.fail = lambda name: ParameterAccessDeniedError(name) if name == "/b" else None
+    def deny(self, error: type[ParameterError] = ParameterAccessDeniedError) -> None:
+        self.store.fail = lambda name: error(name) if name == "/b" else None
 
 
+@pytest.mark.parametrize(
+    "error", [ParameterAccessDeniedError, ParameterDecryptionError, InvalidParameterNameError]
+)
 @pytest.mark.parametrize("names", [["/a", "/b"], ["/b", "/a"]])
-def test_one_denied_name_is_the_only_one_that_is_denied(names: list[str]) -> None:
-    """A denied batch does not name the parameter: each is read by itself, once."""
+def test_one_denied_name_is_the_only_one_that_is_denied(
+    names: list[str], error: type[ParameterError]
+) -> None:
+    """A denied batch does not name the parameter, or its key that is disabled: each is read by itself, once."""
     scene = Denying()
-    scene.deny()
-    with pytest.raises(ParameterAccessDeniedError, match="'/b'"):
+    scene.deny(error)
+    with pytest.raises(error, match="'/b'"):
         scene.cache.get_parameters(names)
     assert {"GetParameters": 3} == scene.store.calls
     assert "one" == scene.cache.get_parameter("/a").value
     assert {"GetParameters": 3} == scene.store.calls
-    with pytest.raises(ParameterAccessDeniedError, match="'/b'"):
+    with pytest.raises(error, match="'/b'"):
         scene.cache.get_parameter("/b")
 
 
-def test_a_copy_beside_a_denied_one_is_refreshed_and_stays() -> None:
+@pytest.mark.parametrize("error", [ParameterAccessDeniedError, ParameterDecryptionError])
+def test_a_copy_beside_a_denied_one_is_refreshed_and_stays(error: type[ParameterError]) -> None:
     """Both are held, then one is denied: that one is served for `max_denied_s`, the other as ever."""
     scene = Denying()
     scene.cache.get_parameters(["/a", "/b"])
-    scene.deny()
+    scene.deny(error)
     scene.store.put("/a", "two")
     scene.clock.advance(301)
     assert "two" == scene.cache.get_parameters(["/a", "/b"])["/a"].value
     scene.clock.advance(301)
     assert "two" == scene.cache.get_parameter("/a").value
-    with pytest.raises(ParameterAccessDeniedError, match="'/b'"):
+    with pytest.raises(error, match="'/b'"):
         scene.cache.get_parameters(["/a", "/b"])
     assert [None] == [one.last_error for one in scene.cache.status().parameters if one.name == "/a"]

@@ -7,7 +7,13 @@ from typing import TypeAlias, cast
 
 from keyturn.cache.cache import Cache
 from keyturn.cache.reads import ForgottenError
-from keyturn.errors import AccessDeniedError, ParameterNotFoundError, SecretError
+from keyturn.errors import (
+    AccessDeniedError,
+    DecryptionError,
+    InvalidSecretIdError,
+    ParameterNotFoundError,
+    SecretError,
+)
 from keyturn.model.names import Place
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import NAMES_MAX, ParameterSource
@@ -15,6 +21,9 @@ from keyturn.model.versions import AWSCURRENT
 
 Outcomes: TypeAlias = dict[str, Parameter | SecretError]
 """What is served by each name after a batch, or why that cannot be served."""
+
+OF_ONE = (AccessDeniedError, DecryptionError, InvalidSecretIdError)
+"""What Parameter Store answers to a whole request although it is about one of the names."""
 
 
 class Batches:
@@ -62,8 +71,8 @@ class Batches:
             # What was answered is void.
             self._read_singly(names, outcomes)
             return
-        except AccessDeniedError as error:
-            # The denial is of one of them, and the answer does not say of which: each by itself, once.
+        except OF_ONE as error:
+            # It is about one of them, and the answer does not say about which: each by itself, once.
             if len(names) == 1:
                 self._excuse(names[0], error, outcomes)
             else:
