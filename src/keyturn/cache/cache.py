@@ -387,12 +387,14 @@ def _pace(
 
 
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:
-    """Return what a read brought, or raise its error anew: each caller raises an error of its own."""
-    try:
-        return flight.outcome()
-    except SecretError as error:
-        again = error.about(secret_id)
-        raise again from error.__cause__ or error
+    """Return what a read brought, or raise its error anew: each caller raises an error of its own.
+
+    The read's own error is not raised here. It would hold the caller's frames for as long as it is remembered.
+    """
+    error = flight.failure
+    if isinstance(error, SecretError):
+        raise error.about(secret_id) from error.__cause__ or error
+    return flight.outcome()
 
 
 def _give_up(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> NoReturn:

@@ -33,13 +33,16 @@ class RecentFailures:
         return len(self._failures)
 
     def add(self, key: HitKey, error: SecretError, now: Instant) -> None:
-        """Remember the error. The pause doubles with each failure that may pass, up to `PAUSE_MAX_S`."""
+        """Remember the error. The pause doubles with each failure that may pass, up to `PAUSE_MAX_S`.
+
+        An error of its own is kept: the traceback of the one that was raised holds the frames of its callers.
+        """
         before = self._failures.pop(key, None)
         failures = before.failures + 1 if before is not None else 1
         pause_s = self._first_pause_s
         if isinstance(error, UnavailableError):
             pause_s = min(max(PAUSE_MAX_S, pause_s), pause_s * 2.0 ** min(failures - 1, 16))
-        self._failures[key] = RecentFailure(error, now, failures, pause_s)
+        self._failures[key] = RecentFailure(error.about(error.secret_id), now, failures, pause_s)
         while len(self._failures) > self._size:
             self._failures.pop(next(iter(self._failures)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from keyturn.runtime.locks import new_lock
@@ -45,10 +46,10 @@ class Flight(Generic[_T]):
 
     def begin(self) -> None:
         """Begin the job; where no thread can be had, carry it out in the caller's."""
-        # In a copy of the caller's context, as its own code would run.
-        context = copy_context()
+        # In a copy of the caller's context, as its own code would run. No frame refers to it, since an error
+        # that the job raises keeps its frames for as long as it is remembered.
         try:
-            start_thread(self._name, lambda: context.run(self._run))
+            start_thread(self._name, partial(copy_context().run, self._run))
         except RuntimeError:
             # At the interpreter's end, or at the limit of threads.
             self._run()
@@ -75,6 +76,11 @@ class Flight(Generic[_T]):
     def leave(self, waiter: Waiter) -> None:
         """Forget a waiter that has joined and waits no more."""
         self._waiters.pop(waiter, None)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the job raised, or None."""
+        return self._error
 
     def outcome(self) -> _T:
         """Return what the job returned, or raise what it raised. To be called after its end."""
