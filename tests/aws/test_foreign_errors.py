@@ -277,6 +277,22 @@ def test_the_region_of_the_other_sdks_will_do(variables: pytest.MonkeyPatch) -> 
     assert "eu-west-2" == make_client("ssm", SECRETS_TIMEOUTS_S).meta.region_name  # type: ignore[attr-defined]
 
 
+def test_a_copy_outlives_a_role_that_is_not_there(client: Client) -> None:
+    """The provider of the credentials is refused: the copy is served, and a parameter's too."""
+    clock = FakeClock()
+    cache = made(client, clock)
+    cache.get("prod/db")
+    cache.get_parameter("/app/a")
+    client.error = boto.ClientError(
+        {"Error": {"Code": "ResourceNotFoundException", "Message": "It doesn't exist."}}, "GetRoleCredentials"
+    )
+    clock.advance(301)
+    assert "x" == cache.get_secret_string("prod/db")
+    assert "x" == cache.get_parameter("/app/a").value
+    with pytest.raises(AccessDeniedError, match="GetRoleCredentials"):
+        cache.get("another")
+
+
 def test_a_denied_role_is_no_matter_of_the_secret(client: Client) -> None:
     """AccessDenied of AssumeRoleWithWebIdentity: the advice is about the role's trust."""
     client.error = boto.ClientError(

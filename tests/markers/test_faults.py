@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.aws.faults import FaultKind, fault_of, secret_error
+from keyturn.aws.tables import TableCalls
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,
     InvalidSecretIdError,
+    MarkerTableError,
     SecretDeletedError,
     SecretError,
     SecretNotFoundError,
@@ -25,6 +27,7 @@ from keyturn.errors import (
 )
 
 ID = "prod/db"
+SKEW = "20261201T020000Z is now earlier than 20261201T021500Z (20261201T022000Z - 5 min.)"
 
 
 def client_error(code: object, message: object = "", status: object = 400) -> ClientError:
@@ -72,6 +75,10 @@ def client_error(code: object, message: object = "", status: object = 400) -> Cl
         (client_error("AccessDeniedException", "Access to KMS is not allowed"), AccessDeniedError),
         (client_error("UnrecognizedClientException"), AccessDeniedError),
         (client_error("InvalidSignatureException"), AccessDeniedError),
+        (client_error("InvalidSignatureException", "The request signature we calculated"), AccessDeniedError),
+        (client_error("InvalidSignatureException", f"Signature expired: {SKEW}"), UnavailableError),
+        (client_error("InvalidSignatureException", f"Signature not yet current: {SKEW}"), UnavailableError),
+        (client_error("SignatureDoesNotMatch", f"Signature expired: {SKEW}"), UnavailableError),
         (client_error("ExpiredTokenException"), UnavailableError),
         (client_error("DecryptionFailure"), DecryptionError),
         (client_error("InvalidParameterException"), InvalidSecretIdError),
@@ -113,6 +120,32 @@ def test_every_modelled_error_has_a_type(operation: str) -> None:
         "ResourceNotFoundException",
     }
     assert set(codes) <= known
+
+
+def test_a_wrong_clock_is_named() -> None:
+    """A signature of another time is no revocation: the copy is served on, and the advice is about the clock."""
+    found = secret_error(client_error("InvalidSignatureException", f"Signature expired: {SKEW}"), ID)
+    assert "NTP" in found.advice
+
+
+CREDENTIALS_CALLS = {
+    "GetRoleCredentials": ("ResourceNotFoundException", AccessDeniedError),
+    "CreateOAuth2Token": ("ValidationException", AccessDeniedError),
+    "AssumeRole": ("ValidationError", AccessDeniedError),
+    "AssumeRoleWithWebIdentity": ("IDPCommunicationError", UnavailableError),
+}
+
+
+@pytest.mark.parametrize("operation", CREDENTIALS_CALLS)
+def test_a_refusal_of_the_call_for_credentials_says_nothing_of_the_secret(operation: str) -> None:
+    """No role, no session: that is not the secret that is missing, nor its id that is wrong."""
+    code, kind = CREDENTIALS_CALLS[operation]
+    error = ClientError({"Error": {"Code": code, "Message": "It doesn't exist."}}, operation)
+    found = secret_error(error, ID)
+    assert type(found) is kind
+    assert "GetSecretValue" not in found.advice or kind is UnavailableError
+    calls = TableCalls("markers", MarkerTableError, if_denied="denied", if_missing="missing")
+    assert "missing" not in str(calls.failure(fault_of(error)))
 
 
 def test_advice_tells_the_key_from_the_secret_from_the_credentials() -> None:

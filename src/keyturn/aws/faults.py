@@ -127,12 +127,23 @@ _KIND_BY_CODE: Final = {
     **dict.fromkeys(_DENIALS, FaultKind.DENIED),
     **dict.fromkeys(_EXPIRED, FaultKind.CREDENTIALS_EXPIRED),
     **dict.fromkeys(_INVALID_CREDENTIALS, FaultKind.CREDENTIALS_WRONG),
+    # STS could not ask the identity provider.
+    "IDPCommunicationError": FaultKind.UNAVAILABLE,
 }
 _KIND_BY_STATUS: Final = {
     403: FaultKind.DENIED,
     408: FaultKind.UNAVAILABLE,
     429: FaultKind.THROTTLED,
 }
+_SIGNATURES: Final = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
+_SKEWED: Final = ("Signature expired: ", "Signature not yet current: ")
+"""How the message of such an error begins if a clock is wrong, and not a key.
+
+AWS's user guide of IAM ("Troubleshoot Signature Version 4 signing for AWS API requests") is the source of
+these words. They were not tried on AWS.
+"""
+
+_ADVICE_CLOCK: Final = "set this host's clock (NTP): AWS takes a signature for some minutes only"
 ADVICE_CREDENTIALS: Final = (
     "check the role or the credentials of the client (missing, expired or revoked), and the host's clock"
 )
@@ -199,20 +210,26 @@ def _of_credentials(error: ClientError) -> Fault | None:
     operation: object = getattr(error, "operation_name", None)
     if operation not in _CREDENTIALS_CALLS:
         return None
-    fault = _answered(error.response)
-    if fault.kind is not FaultKind.DENIED:
-        return fault
-    advice = (
-        f"let the trust policy of the client's role allow {_CREDENTIALS_CALLS[operation]} to this caller, "
-        "and check the role's ARN (AWS_ROLE_ARN, the service account, the profile)"
-    )
-    return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
+    fault, call = _answered(error.response), _CREDENTIALS_CALLS[operation]
+    match fault.kind:
+        case FaultKind.DENIED:
+            advice = (
+                f"let the trust policy of the client's role allow {call} to this caller, "
+                "and check the role's ARN (AWS_ROLE_ARN, the service account, the profile)"
+            )
+            return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
+        case FaultKind.REFUSED:
+            # Of a role, a token or a session, never of the secret: else its copy would be dropped.
+            advice = f"look at the call {call}, by which the client gets its credentials: its service refuses it"
+            return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
+    return fault
 
 
 _CREDENTIALS_CALLS: Final[Mapping[object, str]] = {
     "AssumeRole": "sts:AssumeRole",
     "AssumeRoleWithSAML": "sts:AssumeRoleWithSAML",
     "AssumeRoleWithWebIdentity": "sts:AssumeRoleWithWebIdentity",
+    "CreateOAuth2Token": "signin:CreateOAuth2Token",
     "GetRoleCredentials": "sso:GetRoleCredentials",
 }
 
@@ -320,6 +337,8 @@ def _refused(fault: Fault, secret_id: str) -> SecretError:
 
 def answered_fault(code: str, message: str, status: int) -> Fault:
     """Make the fault of an answer that has AWS's error code and message, and an HTTP status."""
+    if code in _SIGNATURES and message.startswith(_SKEWED):
+        return Fault(FaultKind.CREDENTIALS_EXPIRED, code, _one_line(message), status, _ADVICE_CLOCK)
     return Fault(_kind(code, status), code, _one_line(message), status)
 
 

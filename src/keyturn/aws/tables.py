@@ -58,7 +58,7 @@ class TableCalls:
     def _advice(self, fault: Fault) -> str:
         if fault.kind is FaultKind.DENIED:
             return self._if_denied
-        if fault.code == "ResourceNotFoundException":
+        if fault.kind is FaultKind.REFUSED and fault.code == "ResourceNotFoundException":
             return self._if_missing
         return _table_advice(fault)
 
