@@ -356,7 +356,11 @@ def test_a_clock_that_was_set_back_does_not_end_a_doubtful_copy(wall_s: float, c
 @pytest.mark.parametrize("denial", [AccessDeniedError, DecryptionError])
 def test_a_denial_counts_from_the_first_of_them(denial: type[SecretError]) -> None:
     """No other failure ends or prolongs it; each failure counts and brings a pause."""
-    errors = [UnavailableError(NAME, "no answer"), denial(NAME, "not yours"), denial(NAME, "still not yours")]
+    errors = [
+        UnavailableError(NAME, "no answer"),
+        denial(NAME, "not yours", advice="ask the owner"),
+        denial(NAME, "still not yours"),
+    ]
     held = HELD
     found = []
     for second, error in enumerate([*errors, errors[0]], start=1):
@@ -364,10 +368,10 @@ def test_a_denial_counts_from_the_first_of_them(denial: type[SecretError]) -> No
         assert (later(second), 7.0) == (held.paused, held.pause_s)
         found.append(held.trouble)
     assert [
-        Trouble(UnavailableError, errors[0].detail, 1, None),
-        Trouble(denial, errors[1].detail, 2, later(2)),
-        Trouble(denial, errors[2].detail, 3, later(2)),
-        Trouble(UnavailableError, errors[0].detail, 4, later(2)),
+        Trouble(UnavailableError, errors[0].detail, 1, None, UnavailableError.default_advice),
+        Trouble(denial, errors[1].detail, 2, later(2), "ask the owner"),
+        Trouble(denial, errors[2].detail, 3, later(2), denial.default_advice),
+        Trouble(UnavailableError, errors[0].detail, 4, later(2), UnavailableError.default_advice),
     ] == found
     assert HELD == held._replace(trouble=None, paused=None, pause_s=0.0)
 

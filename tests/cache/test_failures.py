@@ -213,16 +213,16 @@ def _unread(keys: Collection[str]) -> MarkersRead:
 
 
 def test_a_revocation_is_told_also_between_two_tries(world: World) -> None:
-    """While the next try waits, callers get the same error without a call."""
+    """While the next try waits, callers get the same error without a call: the same advice, too."""
     cache = world.cache(table=False)
     cache.get(NAME)
-    world.secrets.fail = AccessDeniedError
+    world.secrets.fail = lambda secret_id: AccessDeniedError(secret_id, "no trust", advice="trust the role")
     world.clock.advance(300)
     assert "one" == cache.get_secret_string(NAME)
     world.random = 1.0  # the longest pauses
     world.clock.advance(301)
     for _ in range(3):
-        with pytest.raises(AccessDeniedError, match="prod/db"):
+        with pytest.raises(AccessDeniedError, match="prod/db.*no trust.*trust the role"):
             cache.get(NAME)
     assert 3 == world.reads
 

@@ -339,7 +339,7 @@ class Copies:
         trouble = held.trouble
         if trouble is None:
             raise self.unavailable(secret_id, "its copy is too old")
-        raise trouble.error(secret_id, trouble.detail)
+        raise trouble.about(secret_id)
 
     def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
         """Return the error of a cold read that failed a moment ago, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from keyturn.errors import SecretError
 from keyturn.model.instant import Instant
 from keyturn.model.markers import LEFT_MAX, Marker
 from keyturn.model.versions import AWSPENDING, SecretVersion
@@ -30,12 +31,20 @@ class Dispute(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """Why the last refreshes failed. `denied_since`: the first denial that no success followed."""
+    """Why the last refreshes failed. `denied_since`: the first denial that no success followed.
 
-    error: type[Exception]
+    `advice` is that of the last error; None for what its class says.
+    """
+
+    error: type[SecretError]
     detail: str
     failures: int
     denied_since: Instant | None
+    advice: str | None = None
+
+    def about(self, secret_id: str) -> SecretError:
+        """Return the last error anew, for the id by which the caller named the secret."""
+        return self.error(secret_id, self.detail, advice=self.advice)
 
 
 class HeldStage(NamedTuple):

@@ -116,7 +116,7 @@ def failed(held: HeldStage, error: SecretError, now: Instant, pause_s: float) ->
     if denied_since is None and isinstance(error, DENIED):
         denied_since = now
     failures = before.failures + 1 if before else 1
-    trouble = Trouble(type(error), error.detail, failures, denied_since)
+    trouble = Trouble(type(error), error.detail, failures, denied_since, error.advice)
     return held._replace(trouble=trouble).paused_for(pause_s, now)
 
 
