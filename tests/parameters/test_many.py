@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from keyturn import (
     ConfigurationError,
@@ -211,6 +211,31 @@ def test_a_throttled_parameter_store_degrades_to_known_values(world: World) -> N
     world.fail = lambda _: None
     world.clock.advance(120)
     assert {"new"} == {one.value for one in cache.get_parameters(names).values()}
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_a_path_that_answers_again_has_failed_for_the_first_time(
+    world: World,
+    recursive: bool,  # noqa: FBT001 # a parameter of the test
+) -> None:
+    """The pause after a failure doubles with each in a row; a success ends the row."""
+    fill(world, 1)
+    cache = world.cache(max_stale_s=600.0)
+    world.fail = lambda _: NoCredentialsError()
+    for _ in range(4):
+        world.clock.advance(1000)
+        with pytest.raises(ParameterUnavailableError):
+            cache.get_parameters_by_path("/app", recursive=recursive)
+    world.fail = lambda _: None
+    world.clock.advance(10)
+    cache.get_parameters_by_path("/app", recursive=recursive)
+    world.fail = lambda _: NoCredentialsError()
+    world.clock.advance(1000)
+    with pytest.raises(ParameterUnavailableError):
+        cache.get_parameters_by_path("/app", recursive=recursive)
+    world.fail = lambda _: None
+    world.clock.advance(1.1)
+    cache.get_parameters_by_path("/app", recursive=recursive)
 
 
 def test_a_cold_throttle_is_an_error_that_says_so(world: World) -> None:

@@ -10,6 +10,7 @@ from keyturn.cache.batches import Batches, Outcomes
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.flights import SingleFlight
+from keyturn.cache.holdings import hit_key
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import ForgottenError
 from keyturn.cache.waiting import Waiting
@@ -282,6 +283,9 @@ class Parameters:
         except SecretError as error:
             self._cache.copies.remember_failure(path_key(path), _stage_of(recursive), error)
             return
+        copies = self._cache.copies
+        with copies.lock:
+            copies.failures.drop(hit_key(path_key(path), _stage_of(recursive)))
         for parameter in parameters:
             self._cache.offer(parameter.name, AWSCURRENT, parameter, begun)
         paths = self._paths
