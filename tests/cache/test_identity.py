@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from enum import Enum
 
 import pytest
 
-from keyturn import SecretCache, SecretNotFoundError, StageNotFoundError
+from keyturn import (
+    InvalidParameterNameError,
+    Parameter,
+    Peers,
+    SecretCache,
+    SecretNotFoundError,
+    StageNotFoundError,
+)
+from keyturn.testing.fakes import FakeClock
 from tests.world import NAME, World, held
 
 
@@ -184,3 +193,43 @@ def test_an_invalidation_during_the_read_that_finds_another_secret_counts(world:
     assert before + 1 == world.reads
     cache.get(NAME)
     assert before + 1 == world.reads
+
+
+class Named(str, Enum):
+    """Ids and labels as an application may keep them. `str()` and f-strings write `Named.DB`."""
+
+    DB = NAME
+    PENDING = "AWSPENDING"
+    PARAMETER = "/prod/host"
+    LABEL = "blue"
+    WRONG = "/prod/host:blue:green"
+
+
+class Noting:
+    """A source that notes what it was asked for, and the types of that."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.kinds: set[type] = set()
+
+    def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> Parameter:
+        self.asked.append(f"{secret_id}:{stage}")
+        self.kinds |= {type(secret_id), type(stage)}
+        return Parameter(secret_id, f"arn of {secret_id}", secret_id, "1", frozenset({stage}), string="one")
+
+
+def test_an_id_and_a_label_may_be_members_of_an_enum() -> None:
+    """They are texts: asked for, held and told by their characters, as everybody else's are."""
+    source = Noting()
+    cache = SecretCache(
+        marker_table=False, peers=Peers(source=source, parameter_source=lambda _: source, clock=FakeClock())
+    )
+    cache.get(Named.DB, stage=Named.PENDING)
+    cache.get_parameter(Named.PARAMETER, label=Named.LABEL)
+    cache.get_parameters([Named.PARAMETER])
+    assert [f"{NAME}:AWSPENDING", "/prod/host:blue", "/prod/host:AWSCURRENT"] == source.asked
+    assert {str} == source.kinds
+    assert cache.peek_parameter("/prod/host", label="blue") is not None
+    assert cache.invalidate(Named.DB)
+    with pytest.raises(InvalidParameterNameError, match="'/prod/host:blue:green'"):
+        cache.get_parameter(Named.WRONG)

@@ -22,7 +22,7 @@ from keyturn.errors import (
     SecretError,
 )
 from keyturn.model.instant import Instant
-from keyturn.model.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path
+from keyturn.model.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path, plain
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import ParameterSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -44,7 +44,9 @@ PATHS_MAX = 1024
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
     """Return the parameter that the caller means. Raises `ConfigurationError` if it is selected twice."""
     asked = parameter_id(name)
-    selectors = [str(one) for one in (version, label) if one is not None]
+    selectors = [
+        plain(one) if isinstance(one, str) else str(one) for one in (version, label) if one is not None
+    ]
     if len(selectors) + (asked.selector != AWSCURRENT) > 1:
         raise ConfigurationError(f"parameter {asked.name!r}: give a version or a label, once")
     return parameter_id(f"{asked.name}:{selectors[0]}") if selectors else asked
@@ -96,7 +98,8 @@ class Parameters:
         Raises `ParameterNotFoundError` for all that are not there, else the `SecretError` of the first
         that cannot be served.
         """
-        asked = {name: parameter_id(name) for name in names}
+        pairs = [(name, parameter_id(name)) for name in names]
+        asked = {plain(name): one for name, one in pairs}
         waiting = self._checker.waiting()
         self._checker.check_if_due(waiting)
         found, absent = self._checker.telling(lambda patience: self._found(asked, patience), waiting)

@@ -74,6 +74,11 @@ class Place(NamedTuple):
         return place if all(place) else None
 
 
+def plain(text: str) -> str:
+    """Return the characters of a text of any class: `str()` and f-strings write a member of an Enum by name."""
+    return str.__str__(text)
+
+
 def checked_secret_id(secret_id: object) -> str:
     """Return `secret_id` if it can be the id of a secret; else raise `InvalidSecretIdError`."""
     if not isinstance(secret_id, str):
@@ -82,7 +87,7 @@ def checked_secret_id(secret_id: object) -> str:
         raise InvalidSecretIdError(secret_id[:80], f"{len(secret_id)} characters long")
     if not secret_id.isprintable():
         raise InvalidSecretIdError(secret_id[:80], "it has a character that cannot be printed")
-    return secret_id
+    return plain(secret_id)
 
 
 def is_secret_arn(text: str) -> bool:
@@ -150,6 +155,7 @@ def parameter_id(asked: object) -> ParameterId:
     """
     if not isinstance(asked, str):
         raise InvalidParameterNameError(repr(asked)[:80], f"a {type(asked).__name__}, not text")
+    asked = plain(asked)
     if not 1 <= len(asked) <= SECRET_ID_LENGTH_MAX:
         raise InvalidParameterNameError(asked[:80], f"{len(asked)} characters long")
     arn = Arn.parse(asked)
