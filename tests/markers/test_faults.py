@@ -27,6 +27,7 @@ from keyturn.errors import (
 )
 
 ID = "prod/db"
+TOO_LONG = "failed to satisfy constraint: Member must have length less than or equal to 256"
 SKEW = "20261201T020000Z is now earlier than 20261201T021500Z (20261201T022000Z - 5 min.)"
 
 
@@ -83,6 +84,9 @@ def client_error(code: object, message: object = "", status: object = 400) -> Cl
         (client_error("DecryptionFailure"), DecryptionError),
         (client_error("InvalidParameterException"), InvalidSecretIdError),
         (client_error("ValidationException"), InvalidSecretIdError),
+        (client_error("ValidationException", f"Value at 'secretId' {TOO_LONG}"), InvalidSecretIdError),
+        (client_error("ValidationException", f"Value at 'versionStage' {TOO_LONG}"), StageNotFoundError),
+        (client_error("ValidationException", f"Value 'x' at 'versionId' {TOO_LONG}"), StageNotFoundError),
         (client_error("InternalServiceError", status=500), UnavailableError),
         (client_error("ThrottlingException"), UnavailableError),
         (client_error("SomethingNew", status=503), UnavailableError),

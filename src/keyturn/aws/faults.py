@@ -7,6 +7,7 @@ botocore's parser puts a body that it cannot parse into the error's message.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -330,9 +331,15 @@ def _refused(fault: Fault, secret_id: str) -> SecretError:
         return StageNotFoundError(secret_id, detail)
     if fault.code == "DecryptionFailure":
         return DecryptionError(secret_id, detail)
+    if fault.code == "ValidationException" and _OF_VERSION.search(said):
+        return StageNotFoundError(secret_id, detail)
     if fault.code in ("InvalidParameterException", "ValidationException"):
         return InvalidSecretIdError(secret_id, detail)
     return UnavailableError(secret_id, detail, advice=fault.advice)
+
+
+_OF_VERSION: Final = re.compile(r"at 'version(stage|id)' failed")
+"""What a ValidationException says of a label or a version that cannot be, in small letters."""
 
 
 def answered_fault(code: str, message: str, status: int) -> Fault:
