@@ -384,3 +384,53 @@ def test_a_moved_head_covers_nothing_while_its_markers_cannot_be_read(world: Wor
     world.table.fail = lambda: next(failures, None)
     world.clock.advance(5)
     assert "v2" == cache.get(NAME).version_id
+
+
+class VaultError(UnavailableError):
+    """A source's own error, which takes other arguments than keyturn's."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "the vault is sealed", advice="unseal it")
+
+
+class BareError(SecretDeletedError):
+    """One that has not even the attributes."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
+
+
+class SealedError(UnavailableError):
+    """One that is made as keyturn's are."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (VaultError("kv/db"), UnavailableError, "'prod/db' could not be read now: the vault is sealed. "),
+        (BareError(), SecretDeletedError, "'prod/db' is scheduled for deletion: BareError. "),
+        (SealedError("kv/db"), SealedError, "'prod/db' could not be read now. "),
+    ],
+    ids=["other arguments", "no attributes", "the same arguments"],
+)
+def test_a_sources_own_error_is_one_of_a_secret(
+    world: World, raised: SecretError, kind: type[SecretError], said: str
+) -> None:
+    """The nearest class of keyturn's, with the source's words; a copy is served or dropped by that."""
+    world.secrets.fail = lambda _: raised
+    cache = world.cache(table=False)
+    for _ in range(2):
+        with pytest.raises(kind) as caught:
+            cache.get(NAME)
+        assert type(caught.value) is kind
+        assert said in str(caught.value)
+    world.secrets.fail = lambda _: None
+    world.clock.advance(60)
+    cache.get(NAME)
+    world.secrets.fail = lambda _: raised
+    world.clock.advance(300)
+    if kind is SecretDeletedError:
+        with pytest.raises(kind):
+            cache.get(NAME)
+    else:
+        assert "one" == cache.get_secret_string(NAME)

@@ -176,7 +176,7 @@ class Reads:
     def as_failed_read(self, error: Exception, secret_id: str) -> SecretError:
         """Return the error as that of one secret: whatever a source raises is a failed read, of any class."""
         if isinstance(error, SecretError):
-            return error
+            return error if type(error).__init__ is SecretError.__init__ else own_error(error, secret_id)
         unavailable = self._copies.unavailable
         if isinstance(error, ConfigurationError):
             is_parameter = issubclass(unavailable, ParameterUnavailableError)
@@ -193,6 +193,17 @@ class Reads:
         own = (version.arn, self._key_of(version.arn, version.name))
         if secret_id.startswith("arn:") and secret_id not in own:
             raise SecretNotFoundError(secret_id, f"the answer was about {version.arn}")
+
+
+def own_error(error: SecretError, secret_id: str) -> SecretError:
+    """Return an error of a source's own class as one of the nearest class here.
+
+    Its class may take any arguments, so that no second error of it can be made.
+    """
+    kinds = (one for one in type(error).__mro__ if issubclass(one, SecretError))
+    kind = next(one for one in kinds if one.__module__ == SecretError.__module__)
+    detail, advice = getattr(error, "detail", ""), getattr(error, "advice", None)
+    return kind(secret_id, detail or type(error).__name__, advice=advice)
 
 
 def said_of(error: Exception) -> str:
