@@ -29,25 +29,31 @@ class ProcessBound(Protocol):
         ...
 
 
-_living: weakref.WeakSet[ProcessBound] = weakref.WeakSet()
+_living: set[weakref.ref[ProcessBound]] = set()
+"""The objects that are watched. No `WeakSet`, since that cannot be gone through while a thread adds to it."""
 
 
 def watch_process(one: ProcessBound) -> None:
     """Call `after_fork` and `forget` of this object for as long as it lives."""
     _register_hooks()
-    _living.add(one)
+    _living.add(weakref.ref(one, _living.discard))
 
 
 def after_fork_in_child() -> None:
     """Tell every watched object that this process is a forked child."""
-    for one in tuple(_living):
+    for one in _watched():
         _guarded(one, one.after_fork)
 
 
 def around_snapshot() -> None:
     """Tell every watched object that a snapshot is about to be taken, or was just restored."""
-    for one in tuple(_living):
+    for one in _watched():
         _guarded(one, one.forget)
+
+
+def _watched() -> list[ProcessBound]:
+    """Return the objects that live now. The set is copied in one step, whatever other threads do."""
+    return [one for known in _living.copy() if (one := known()) is not None]
 
 
 def _guarded(one: ProcessBound, call: Callable[[], None]) -> None:
