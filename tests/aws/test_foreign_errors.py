@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import IncompleteRead, RemoteDisconnected
 
 import botocore.exceptions as boto
@@ -361,9 +362,15 @@ def test_an_unknown_error_of_the_http_client_is_named_only() -> None:
 def test_an_error_that_the_caller_handles_does_not_count(client: Client) -> None:
     """A client's error stays the cause, whatever the caller was handling when it made the call."""
     client.error = boto.EndpointConnectionError(endpoint_url="http://127.0.0.1")
-    with pytest.raises(UnavailableError) as caught:
-        try:
-            raise IncompleteRead(b"")
-        except IncompleteRead:
-            SecretsManagerCatalog(client).describe("prod/db")
+    with pytest.raises(UnavailableError) as caught, _handling(IncompleteRead(b"")):
+        SecretsManagerCatalog(client).describe("prod/db")
     assert caught.value.__cause__ is client.error
+
+
+@contextmanager
+def _handling(error: Exception) -> Iterator[None]:
+    """Run the block as a caller that handles this error."""
+    try:
+        raise error
+    except type(error):
+        yield

@@ -222,7 +222,7 @@ def test_a_revocation_is_told_also_between_two_tries(world: World) -> None:
     world.random = 1.0  # the longest pauses
     world.clock.advance(301)
     for _ in range(3):
-        with pytest.raises(AccessDeniedError, match="prod/db.*no trust.*trust the role"):
+        with pytest.raises(AccessDeniedError, match=r"prod/db.*no trust.*trust the role"):
             cache.get(NAME)
     assert 3 == world.reads
 

@@ -195,7 +195,7 @@ def test_an_invalidation_during_the_read_that_finds_another_secret_counts(world:
     assert before + 1 == world.reads
 
 
-class Named(str, Enum):
+class Named(str, Enum):  # noqa: UP042 # a StrEnum is written by its value
     """Ids and labels as an application may keep them. `str()` and f-strings write `Named.DB`."""
 
     DB = NAME

@@ -121,7 +121,7 @@ class Failing:
 
 
 def caller(cache: SecretCache, *, tells: bool) -> weakref.ref[Request]:
-    """A caller whose read fails; return whether what it had is still alive. Perhaps the context has it, too."""
+    """A caller whose reads fail; return whether what it had, perhaps in its context, is still alive."""
     request = Request()
     if tells:
         REQUEST.set(request)

@@ -127,7 +127,7 @@ def test_every_modelled_error_has_a_type(operation: str) -> None:
 
 
 def test_a_wrong_clock_is_named() -> None:
-    """A signature of another time is no revocation: the copy is served on, and the advice is about the clock."""
+    """A signature of another time is no revocation, and the advice is about the clock."""
     found = secret_error(client_error("InvalidSignatureException", f"Signature expired: {SKEW}"), ID)
     assert "NTP" in found.advice
 

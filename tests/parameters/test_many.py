@@ -372,7 +372,7 @@ class Denying:
 def test_one_denied_name_is_the_only_one_that_is_denied(
     names: list[str], error: type[ParameterError]
 ) -> None:
-    """A denied batch does not name the parameter, or its key that is disabled: each is read by itself, once."""
+    """A batch that is refused names no parameter: each is read by itself, once."""
     scene = Denying()
     scene.deny(error)
     with pytest.raises(error, match="'/b'"):

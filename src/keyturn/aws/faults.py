@@ -221,7 +221,9 @@ def _of_credentials(error: ClientError) -> Fault | None:
             return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
         case FaultKind.REFUSED:
             # Of a role, a token or a session, never of the secret: else its copy would be dropped.
-            advice = f"look at the call {call}, by which the client gets its credentials: its service refuses it"
+            advice = (
+                f"look at the call {call}, by which the client gets its credentials: its service refuses it"
+            )
             return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
     return fault
 

@@ -390,7 +390,7 @@ def _pace(
 def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:
     """Return what a read brought, or raise its error anew: each caller raises an error of its own.
 
-    The read's own error is not raised here. It would hold the caller's frames for as long as it is remembered.
+    The read's own error is not raised here: it would hold the caller's frames for as long as it is kept.
     """
     error = flight.failure
     if isinstance(error, SecretError):

@@ -75,7 +75,7 @@ class Place(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """Return the characters of a text of any class: `str()` and f-strings write a member of an Enum by name."""
+    """Return the characters of a text of any class. `str()` writes the name of a member of an Enum."""
     return str.__str__(text)
 
 
