@@ -273,9 +273,7 @@ class Cache:
         """Return what is known of a rotation of this secret that may be under way; no I/O."""
         with self.copies.lock:
             secret = self.holdings.secret(secret_id)
-            return (
-                evidence_of(secret.stages, self.copies.marker(secret)) if secret is not None else Evidence()
-            )
+            return Evidence() if secret is None else evidence_of(secret.stages, self.copies.marker(secret))
 
     # The background's part
 
