@@ -13,7 +13,7 @@ from keyturn.assembly import AWS_ITSELF, Clients, Peers, assemble, reporting_of
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting, require_duration
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
-from keyturn.model.plain import connected, handling
+from keyturn.model.plain import connected, handled, handling
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
@@ -309,7 +309,7 @@ class SecretCache:
         def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             self.check()
             with invocation(*args, *kwargs.values()):
-                return handler(*args, **kwargs)
+                return handled(handler(*args, **kwargs))
 
         return checked
 

@@ -316,6 +316,28 @@ def test_a_handler_that_runs_later_is_refused_with_its_decorator(world: World) -
             AsyncSecretCache(cache).checks_first(handler)  # type: ignore[arg-type] # the mistake
 
 
+class Later:
+    """An object that is called, and whose body runs later."""
+
+    async def __call__(self) -> str:
+        raise AssertionError("nobody runs this")
+
+
+def test_what_hides_that_it_is_async_is_refused_too(world: World) -> None:
+    """An object is judged by its class; any other way by what it returns, and its body does not run."""
+    cache = world.cache()
+    with pytest.raises(ConfigurationError, match="checks_first of an AsyncSecretCache"):
+        cache.checks_first(Later())
+    AsyncSecretCache(cache).checks_first(Later())
+
+    @cache.checks_first
+    def hidden() -> object:
+        return Later()()
+
+    with pytest.raises(ConfigurationError, match="checks_first of an AsyncSecretCache"):
+        hidden()
+
+
 def test_the_handlers_own_errors_are_its_own(world: World) -> None:
     """What the handler raises is raised, as it is."""
     mine = KeyError("mine")

@@ -125,7 +125,6 @@ Make = Callable[[], object]
         (partial(table_resource, f"{TABLES}:backup/x", PLACE), "not the ARN of a table"),
         (partial(table_resource, "x", PLACE), "3 to 255"),
         (partial(table_resource, f"{TABLES}:table/", PLACE), "not the ARN of a table"),
-        (partial(table_resource, f"{TABLES}:table/ab", PLACE), "not the ARN of a table, but"),
         (partial(table_resource, f"{TABLES}:table/markers/index/y", PLACE), "not the ARN of a table, but"),
         (partial(table_resource, f"{TABLES}:table/markers/stream/2020", PLACE), "belongs to it"),
         (partial(roles.reader, PLACE, secrets=["a"], other_tables=["markers"]), "not the ARN of a table"),
@@ -150,3 +149,16 @@ def test_what_cannot_be_meant_is_refused(make: Make, says: str) -> None:
     """A policy that would be silently without effect is an error that says what is wrong."""
     with pytest.raises(ConfigurationError, match=says):
         make()
+
+
+@pytest.mark.parametrize("named", ["keyturn-*", "*", "keyturn-marker?", "a${Name}", "markers"])
+def test_a_tables_arn_may_stand_for_several(named: str) -> None:
+    """A wildcard or a template's value in the name is the caller's choice, as in the ARN of a secret."""
+    assert f"{TABLES}:table/{named}" == table_resource(f"{TABLES}:table/{named}", PLACE)
+
+
+@pytest.mark.parametrize("named", ["x:*", "x*", "*", "x:log-stream:y", "x:log-stream:*"])
+def test_a_log_groups_arn_that_names_streams_is_taken(named: str) -> None:
+    """IAM's `*` stands for `:log-stream:` and what follows, too."""
+    (statement,) = roles.function(log_group=LOGS + named)
+    assert [LOGS + named] == list(statement.resources)

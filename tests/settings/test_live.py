@@ -329,6 +329,24 @@ def test_an_async_callback_is_refused(settings: Settings) -> None:
         settings.on_change(reconnect)
 
 
+def test_a_callback_that_hides_that_it_is_async_is_in_the_log(
+    world: World, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has not run, and the log says that it failed."""
+
+    async def reconnect(_new: Settings) -> None:
+        raise AssertionError("nobody runs this")
+
+    @settings.on_change
+    def hidden(new: Settings) -> object:
+        return reconnect(new)
+
+    rotate(world, 3)
+    assert "app-3" == settings.user
+    (said,) = [one.getMessage() for one in caplog.records if "on_change callback" in one.getMessage()]
+    assert "raised ConfigurationError" in said
+
+
 def test_a_callback_that_fails_is_no_readers_fault(
     world: World, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -520,7 +538,7 @@ def test_a_computed_field_is_refused_with_the_class(world: World) -> None:
         def url(self) -> str:
             return f"postgresql://{self.host}"
 
-    with pytest.raises(ConfigurationError, match=r"Inherits.url: a computed_field would show secrets"):
+    with pytest.raises(ConfigurationError, match=r"Inherits.url: a computed_field could show secrets"):
 
         class Inherits(Plain):
             password: Annotated[SecretStr, FromSecret(NAME, key="password")]

@@ -150,3 +150,13 @@ def test_a_binary_secret_is_found() -> None:
     for stored in (json.dumps({"key": b64encode(b"\x00\xffkey").decode()}), b"\x00\xffkey"):
         with pytest.raises(AssertionError):
             assert_not_stored(stored, secret(binary=b"\x00\xffkey"))
+
+
+@pytest.mark.parametrize("half", [0xD800, 0xDCFF])
+def test_a_value_that_is_no_unicode_is_found(half: int) -> None:
+    """JSON may hold half of a character: that is no error, and hides nothing."""
+    value = f"ab{chr(half)}cd-and-more"
+    version = secret(value)
+    assert_not_stored({"a": "x"}, version)
+    with pytest.raises(AssertionError, match="value"):
+        assert_not_stored({"a": f"<{value}>"}, version)

@@ -26,7 +26,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
-from keyturn.model.fields import Fault, flaw, parsed
+from keyturn.model.fields import ADVICE_FIELDS, Fault, flaw, parsed
 from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
@@ -340,14 +340,17 @@ def _text_in(text: str, name: str) -> str | Fault:
     document = parsed(text, as_written=True)
     if isinstance(document, Fault):
         return document
-    value = document.get(name) if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return Fault("its JSON is no object", ADVICE_FIELDS)
+    value = document.get(name)
     if value is None:
-        return Fault(f"its JSON has no field {name!r}")
+        return Fault(f"its JSON has no field {name!r}", ADVICE_FIELDS)
     if isinstance(value, list | dict):
-        return Fault(f"the field {name!r} is {'a list' if isinstance(value, list) else 'an object'}")
+        kind = "a list" if isinstance(value, list) else "an object"
+        return Fault(f"the field {name!r} is {kind}", ADVICE_FIELDS)
     fault = flaw(value, name)
     if fault is not None:
-        return Fault(f"the field {name!r} {fault.detail}")
+        return Fault(f"the field {name!r} {fault.detail}", ADVICE_FIELDS)
     return value if isinstance(value, str) else json.dumps(value)
 
 

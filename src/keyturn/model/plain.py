@@ -6,12 +6,13 @@ A coroutine is true, whatever it would return: where nobody awaits it, it would 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from keyturn.errors import ConfigurationError
 
 _T = TypeVar("_T")
+_Handler = TypeVar("_Handler", bound=Callable[..., object])
 
 
 def is_unrun(result: object) -> bool:
@@ -22,15 +23,27 @@ def is_unrun(result: object) -> bool:
     return True
 
 
-def handling(handler: _T, *, is_awaited: bool = False) -> _T:
+def handling(handler: _Handler, *, is_awaited: bool = False) -> _Handler:
     """Return a handler whose body runs while it is called; other kinds raise `ConfigurationError`."""
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+    # Of an object, what a call runs is its class's.
+    bodies = handler, type(handler).__call__
+    if any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in bodies):
         raise ConfigurationError(
             "checks_first takes no generator: call check() in the generator, first thing"
         )
-    if inspect.iscoroutinefunction(handler) and not is_awaited:
-        raise ConfigurationError("the handler is async: decorate it by checks_first of an AsyncSecretCache")
+    _check_handler(is_async=any(map(inspect.iscoroutinefunction, bodies)) and not is_awaited)
     return handler
+
+
+def handled(result: _T) -> _T:
+    """Return a handler's result. Raises `ConfigurationError` for a coroutine, whose body has not run."""
+    _check_handler(is_async=is_unrun(result))
+    return result
+
+
+def _check_handler(*, is_async: bool) -> None:
+    if is_async:
+        raise ConfigurationError("the handler is async: decorate it by checks_first of an AsyncSecretCache")
 
 
 def connected(connection: _T) -> _T:

@@ -162,7 +162,7 @@ def table_resource(named: str, place: Place) -> str:
 def table_arn(named: str) -> str:
     """Return the ARN of a DynamoDB table, or `${Table.Arn}`. Raises `ConfigurationError` for a name."""
     arn = Arn.parse(resource_of("dynamodb", "table/", named, "table"))
-    if arn is not None and not _TABLE_NAME.fullmatch(arn.resource.removeprefix("table/")):
+    if arn is not None and "/" in arn.resource.removeprefix("table/"):
         raise ConfigurationError(f"{named!r} is not the ARN of a table, but of something that belongs to it")
     return named
 
@@ -170,7 +170,8 @@ def table_arn(named: str) -> str:
 def log_group_arn(named: str) -> str:
     """Return the ARN of a log group as CloudFormation gives it, or `${Group.Arn}`: that of its streams."""
     resource_of("logs", "log-group:", named, "log group")
-    if not named.endswith(":*") and not _ARN_OF_STACK.fullmatch(named):
+    has_streams = named.endswith("*") or ":log-stream:" in named or _ARN_OF_STACK.fullmatch(named)
+    if not has_streams:
         raise ConfigurationError(f"{named!r}: end the ARN in :*, since lines go into the group's streams")
     return named
 

@@ -48,6 +48,7 @@ from keyturn.errors import (
 from keyturn.model.fields import Fault, Json, Unshown, flaw
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
+from keyturn.model.plain import is_unrun
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.frames import unseen
 from keyturn.runtime.locks import new_lock
@@ -183,7 +184,7 @@ class LiveSettings(BaseSettings):
         computed = next(iter(cls.__pydantic_decorators__.computed_fields), None)
         if computed is not None and _concealed(cls):
             raise ConfigurationError(
-                f"{cls.__name__}.{computed}: a computed_field would show secrets in repr and dumps; "
+                f"{cls.__name__}.{computed}: a computed_field could show secrets in repr and dumps; "
                 "make it a plain property"
             )
 
@@ -247,8 +248,7 @@ class LiveSettings(BaseSettings):
         quote a secret. After two moves in quick succession, two threads may call at the same time. Without
         `live` the callback is never called. Raises `ConfigurationError` for an async one.
         """
-        if inspect.iscoroutinefunction(callback):
-            raise ConfigurationError("on_change takes a plain function: nobody would await an async one")
+        _check_callback(is_async=inspect.iscoroutinefunction(callback))
         bond = self._tied()
         if bond is not None:
             bond.callbacks.append(callback)
@@ -386,7 +386,7 @@ class _Bond(Generic[_T]):
     def _tell(self, snapshot: _T) -> None:
         for callback in tuple(self.callbacks):
             try:
-                callback(snapshot)
+                _check_callback(is_async=is_unrun(callback(snapshot)))
             except Exception as error:  # noqa: BLE001 # a callback's fault must not end the read
                 # The log has neither the error's text nor the callback's repr, since both may quote a secret.
                 name = getattr(callback, "__qualname__", type(callback).__name__)
@@ -540,6 +540,11 @@ class _Source(PydanticBaseSettingsSource):
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
+
+
+def _check_callback(*, is_async: bool) -> None:
+    if is_async:
+        raise ConfigurationError("on_change takes a plain function: nobody would await an async one")
 
 
 def _concealed(kind: type[LiveSettings]) -> frozenset[str]:

@@ -88,7 +88,10 @@ def _found(stored: object, secret: SecretVersion, harmless: frozenset[str]) -> I
 
 def _spellings(text: str) -> set[str]:
     """Return a text as it is, and as it stands within a URL or a form."""
-    return {text, *(make(text, safe="", errors="surrogateescape") for make in (quote, quote_plus))}
+    # Bytes that were no UTF-8 are single surrogates of one kind; JSON may have others.
+    is_of_bytes = all(one < "\ud800" or one > "\udfff" or "\udc80" <= one <= "\udcff" for one in text)
+    errors = "surrogateescape" if is_of_bytes else "surrogatepass"
+    return {text, *(make(text, safe="", errors=errors) for make in (quote, quote_plus))}
 
 
 def _wanted(secret: SecretVersion, harmless: frozenset[str]) -> Iterator[_Wanted]:
