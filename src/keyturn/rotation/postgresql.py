@@ -30,6 +30,7 @@ from keyturn.rotation.trust import (
     Addresses,
     Master,
     RotationStepError,
+    Unshown,
     change_as_master,
     must_agree,
     must_be_apart,
@@ -129,7 +130,7 @@ class AlternatingUsers:
 
     A master is used only after the server has accepted AWSCURRENT, and never for a role that is the master's
     own, is predefined (`pg_…`, `rds_…`), can become a superuser or create roles, or that can become what the
-    current user cannot. A clone with grants or objects of its own must log in by the password of AWSPREVIOUS.
+    current user cannot. A clone with grants or objects of its own must log in by a password of the secret.
     """
 
     def __init__(self, source: SecretSource, **options: str | float) -> None:
@@ -338,9 +339,9 @@ class _Roles:
                 "member of the current user, or the current user a member of it"
             )
         if ask(_OF_ITS_OWN, {"user": user, "other": other}).fetchone() is not None and not self._is_shown():
-            return (
+            return Unshown(
                 "the user whose turn it is has a grant, an object or an ADMIN OPTION of its own, and does "
-                "not log in by the password of AWSPREVIOUS"
+                "not log in by a password of the secret"
             )
         return None
 
