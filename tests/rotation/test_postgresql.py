@@ -139,7 +139,7 @@ def test_a_role_that_another_session_is_changing_is_not_waited_for_without_end(
     assert stage.accepts(*stage.credentials())
 
 
-@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout", "transaction_timeout"])
 def test_a_users_own_patience_does_not_count(stage: Stage, setting: str) -> None:
     """It may be meant for queries of an application. Another session holds the role for a while."""
     set_own(stage, stage.user, f"{setting} = '50ms'")

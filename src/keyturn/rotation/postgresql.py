@@ -225,11 +225,10 @@ class _Server:
     @contextmanager
     def changing(self, connection: psycopg.Connection) -> Iterator[None]:
         """Let the block change roles, for a short time, whatever the user's own settings say of that."""
+        begin = _BEGIN_SINCE_17 if connection.info.server_version >= 170_000 else _BEGIN
         milliseconds = max(1, round(self._answer_timeout_s * 1000))
         with self._in_time(connection), connection:
-            connection.read_only = False
-            for name in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
-                connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), milliseconds))
+            connection.execute(sql.SQL(begin + _LIMITS).format(limit=milliseconds))
             yield
 
     @contextmanager
@@ -274,8 +273,8 @@ class _Server:
             "client_encoding": "utf8",
             **self._tls(account),
             **self._options,
-            # What is set for a transaction would count for one statement only.
-            "autocommit": False,
+            # `changing` begins a transaction itself; a query alone needs none.
+            "autocommit": True,
             "user": account.username,
             "password": account.password,
         }
@@ -353,6 +352,16 @@ class _Roles:
             self._connection.execute(sql.SQL("GRANT {} TO {}").format(user, clone))
         self._server.alter(self._connection, pending)
 
+
+_BEGIN: Final = "BEGIN READ WRITE;"
+_BEGIN_SINCE_17: Final = f"{_BEGIN} SET LOCAL transaction_timeout = 0;"
+"""The user's own limit counts from BEGIN on, and could end a transaction before another message comes."""
+
+_LIMITS: Final = """
+    SET LOCAL statement_timeout = {limit};
+    SET LOCAL idle_in_transaction_session_timeout = {limit};
+    SET LOCAL lock_timeout = {limit};
+"""
 
 _EXISTS: Final = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 
