@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("client", ["moto"], indirect=True)]
 
 
+TOO_LARGE = 1 << 60
+"""The stack of a thread that no system can give."""
+
+
 def put_pending(stage: Stage, version_id: str, **fields: str) -> None:
     """A pending version that somebody else wrote."""
     text = json.dumps({**stage.fields(), "password": "another", **fields})
@@ -200,6 +204,31 @@ def mute_proxy(port: int) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(timeout=5)
+
+
+@pytest.mark.parametrize("step", ["set", "test"])
+def test_no_session_stays_open_where_no_thread_can_be_had(stage: Stage, step: str) -> None:
+    """A function that is kept for its next invocation would collect sessions, at the limit of threads."""
+    current, pending = (
+        SecretVersion(
+            "app", "arn", "app", text, frozenset(), string=json.dumps({**stage.fields(), **changed})
+        )
+        for text, changed in (("1", {}), ("2", {"password": "new"}))
+    )
+    strategy = SingleUser(**NO_TLS)
+    before = threading.stack_size(TOO_LARGE)
+    try:
+        with pytest.raises(RuntimeError, match="thread") as caught:
+            strategy.set(pending, [current]) if step == "set" else strategy.test(current)
+    finally:
+        threading.stack_size(before)
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
+    with stage.postgres.connect() as connection:
+        # The server needs a moment to end a session that was closed.
+        counts = (connection.execute(asked, [stage.user]).fetchone() for _ in range(2000))
+        assert (0,) in counts
+    # Until here the error's frames hold what was not closed.
+    del caught
 
 
 @pytest.mark.parametrize("what", ["the user changes itself", "a master changes it", "a test"])

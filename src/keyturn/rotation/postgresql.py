@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from threading import Event
 from typing import Final
 
@@ -215,7 +215,7 @@ class _Server:
         """Log in at the account's own address and run a query. Raises psycopg's error if that fails."""
         address = self.addresses.of(account)
         connection = without_frames(lambda: self._connect(account, address), account.password)
-        with self._in_time(connection), connection:
+        with self.changing(connection):
             connection.execute("SELECT 1")
 
     def alter(self, connection: psycopg.Connection, account: Account) -> None:
@@ -227,7 +227,7 @@ class _Server:
         """Let the block change roles, for a short time, whatever the user's own settings say of that."""
         begin = _BEGIN_SINCE_17 if connection.info.server_version >= 170_000 else _BEGIN
         milliseconds = max(1, round(self._answer_timeout_s * 1000))
-        with self._in_time(connection), connection:
+        with closing(connection), self._in_time(connection), connection:
             connection.execute(sql.SQL(begin + _LIMITS).format(limit=milliseconds))
             yield
 
@@ -273,7 +273,7 @@ class _Server:
             "client_encoding": "utf8",
             **self._tls(account),
             **self._options,
-            # `changing` begins a transaction itself; a query alone needs none.
+            # `changing` begins the transaction itself.
             "autocommit": True,
             "user": account.username,
             "password": account.password,
