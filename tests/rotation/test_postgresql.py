@@ -259,11 +259,18 @@ def test_a_server_that_goes_silent_after_the_login_is_given_up(stage: Stage, wha
     assert stage.accepts(stage.user, stage.password)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "10"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 86_401, 1e10, "soon", "0", "nan"])
 def test_a_time_that_is_none_is_refused(client: object, seconds: float | str) -> None:
     """Before anything is asked of a server."""
     with pytest.raises(ConfigurationError, match="answer_timeout_s"):
         SingleUser(answer_timeout_s=seconds)
+
+
+@pytest.mark.parametrize("seconds", ["", "0.5", 86_400])
+def test_a_time_may_be_a_text_or_empty_or_a_day(stage: Stage, seconds: float | str) -> None:
+    """It is an option as the others, which may come from variables; the server takes the longest, too."""
+    stage.rotation(SingleUser(answer_timeout_s=seconds, **NO_TLS)).run()
+    assert stage.accepts(*stage.credentials())
 
 
 def test_a_rolled_back_secret_can_be_rotated(stage: Stage) -> None:

@@ -9,7 +9,6 @@ checks by which a secret's value cannot turn a function against other accounts o
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -48,6 +47,7 @@ NAME_BYTES_MAX: Final = 63
 PORT: Final = 5432
 CONNECT_TIMEOUT_S: Final = 5
 ANSWER_TIMEOUT_S: Final = 10
+ANSWER_TIMEOUT_MAX_S: Final = 86_400
 LIBPQ_MIN: Final = 160_000
 """The first version of libpq that knows `require_auth`."""
 
@@ -80,8 +80,8 @@ class SingleUser:
     `sslmode` is what `ssl` says, `require` if it says nothing, and `require_auth` is `scram-sha-256`; for a
     server with other methods give its own, or `require_auth=""`.
 
-    With the option `answer_timeout_s`, 10 s by default, a statement ends with an error after that time, also
-    if it waits for another session. After twice that time the connection is closed.
+    With the option `answer_timeout_s`, 10 s by default and a day at most, a statement ends with an error
+    after that time, also if it waits for another session. After twice that time the connection is closed.
     """
 
     def __init__(self, **options: str | float) -> None:
@@ -178,10 +178,7 @@ class _Server:
             )
         # An option from a variable that is not set says nothing: it must take neither TLS nor SCRAM away.
         given = {name: value for name, value in options.items() if value is not None}
-        seconds = given.pop("answer_timeout_s", ANSWER_TIMEOUT_S)
-        if isinstance(seconds, str) or not 0 < seconds < math.inf:
-            raise ConfigurationError(f"answer_timeout_s is {seconds!r}; give seconds above 0")
-        self._answer_timeout_s = seconds
+        self._answer_timeout_s = _seconds(given.pop("answer_timeout_s", ""))
         chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **given}
         # An older libpq does not know require_auth; for every option an empty value means the same as none.
         self._options = {name: value for name, value in chosen.items() if value != ""}
@@ -351,6 +348,17 @@ class _Roles:
             self._connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(clone))
             self._connection.execute(sql.SQL("GRANT {} TO {}").format(user, clone))
         self._server.alter(self._connection, pending)
+
+
+def _seconds(given: str | float) -> float:
+    """Return the option `answer_timeout_s`, which may be a text, as libpq's options may."""
+    try:
+        seconds = ANSWER_TIMEOUT_S if given == "" else float(given)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= ANSWER_TIMEOUT_MAX_S:
+        raise ConfigurationError(f"answer_timeout_s is {given!r}; give seconds above 0, at most a day")
+    return seconds
 
 
 _BEGIN: Final = "BEGIN READ WRITE;"
