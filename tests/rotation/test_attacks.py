@@ -9,10 +9,10 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import sql
 
 from keyturn import SecretFormatError, SecretVersion
@@ -366,8 +366,8 @@ def test_the_secrets_own_clone_may_have_more(turns: Turns, what: str) -> None:
 def deny_listing(stage: Stage) -> None:
     """The policy of a function that was deployed earlier."""
 
-    def denied(**_call: object) -> tuple[SimpleNamespace, dict[str, dict[str, str]]]:
-        return SimpleNamespace(status_code=400), {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
+    def denied(**_call: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "ListSecretVersionIds")
 
     stage.client.meta.events.register("before-call.secrets-manager.ListSecretVersionIds", denied)
 
