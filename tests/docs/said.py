@@ -54,6 +54,8 @@ def _sayings(module: Module) -> Iterator[ast.expr]:
                 yield from _arguments(call)
             case ast.Call(func=ast.Name(id="Fault")) if module.name in FAULTS_RETURNED:
                 yield from node.args[:1]
+            case ast.Call(func=ast.Name(id="Unshown")):
+                yield from node.args
             case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
                 yield from node.args[:1]
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as text) if name in ELSEWHERE.get(

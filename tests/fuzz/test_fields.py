@@ -148,6 +148,7 @@ def by_rotation(login: Login) -> Given:
     version = login(lambda version: version)
     with mock.patch.object(psycopg, "connect") as connect, socket.socket() as line:
         connect.return_value.fileno.return_value = line.fileno()
+        connect.return_value.info.server_version = 180_000
         SingleUser().test(version)
     return dict(connect.call_args.kwargs)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import sql
 
 from keyturn import SecretFormatError, SecretVersion
@@ -362,15 +363,57 @@ def test_the_secrets_own_clone_may_have_more(turns: Turns, what: str) -> None:
     assert turns.stage.accepts(*turns.stage.credentials())
 
 
+def deny_listing(stage: Stage) -> None:
+    """The policy of a function that was deployed earlier."""
+
+    def denied(**_call: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "ListSecretVersionIds")
+
+    stage.client.meta.events.register("before-call.secrets-manager.ListSecretVersionIds", denied)
+
+
+@pytest.mark.parametrize("what", ["an object", "the user's ADMIN OPTION"])
+@pytest.mark.parametrize("event", ["a value stored by hand", "a cancelled rotation"])
+def test_a_version_without_a_label_shows_whose_the_clone_is(turns: Turns, event: str, what: str) -> None:
+    """AWSPREVIOUS is of the other user, or older than what the server was told."""
+    for _ in range(2):
+        turns.stage.rotation(turns.strategy).run()
+    give(turns, what)
+    if event == "a cancelled rotation":
+        rotation = turns.stage.rotation(turns.strategy)
+        rotation.run(until="setSecret")
+        rotation.abandon()
+    else:
+        turns.plant(owner="orders")
+    turns.stage.rotation(turns.strategy).run()
+    assert turns.stage.credentials()[0].endswith("_clone")
+    assert turns.stage.accepts(*turns.stage.credentials())
+
+
+def test_a_clone_that_is_no_more_than_the_user_needs_no_list(turns: Turns) -> None:
+    """The permission to list versions is needed only where AWSPREVIOUS does not suffice."""
+    deny_listing(turns.stage)
+    for _ in range(2):
+        turns.stage.rotation(turns.strategy).run()
+    turns.plant(owner="orders")
+    for _ in range(2):
+        turns.stage.rotation(turns.strategy).run()
+    give(turns, "an object")
+    turns.plant(owner="payments")
+    turns.assert_refused("does not log in by a password of the secret")
+
+
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("password", [MADE_UP, None])
-def test_a_planted_previous_version_shows_nothing(turns: Turns, password: str | None) -> None:
-    """AWSPREVIOUS is of the clone by its name only, or of the user with the user's password."""
+def test_a_planted_previous_version_shows_nothing(turns: Turns, password: str | None, times: int) -> None:
+    """It is, or was, of the clone by its name only, or of the user with the user's password."""
     name = clone_of(turns)
     turns.grant(turns.stage.user, name)
     give(turns, "an object")
     right = turns.current()
     turns.plant(**({"username": name, "password": password} if password else {}))
-    put(turns.stage, right)
+    for _ in range(times):
+        put(turns.stage, right)
     turns.assert_refused("of its own")
 
 

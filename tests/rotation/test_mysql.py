@@ -18,8 +18,8 @@ from keyturn.rotation import RotationStepError
 from keyturn.rotation.mysql.changes import Clone, OnlyPassword, TwoPasswords, own_change
 from keyturn.rotation.mysql.hashes import NATIVE, SHA2, Method, hashed, sha_crypt
 from keyturn.rotation.mysql.server import Session
-from keyturn.rotation.mysql.shown import Version, account, created, grant, quoted
-from keyturn.rotation.trust import Account
+from keyturn.rotation.mysql.shown import Version, account, are_within, created, grant, quoted
+from keyturn.rotation.trust import Account, Unshown
 from tests.rotation.fake_mysql import FakeAccount, FakeMySql, sha2_account
 
 APP, OTHER = "`app`@`%`", "`app`@`10.%`"
@@ -321,12 +321,47 @@ def test_a_clone_with_more_than_the_user(more: str | None) -> None:
         }
     )
     change = Clone(session(server), of("current"), [of("new", "app_clone")])
-    assert "a right that the current user does not have" in str(change.objection("app", "app_clone"))
+    objection = change.objection("app", "app_clone")
+    assert "a right that the current user does not have" in str(objection)
+    # The function asks again with older versions of the secret.
+    assert isinstance(objection, Unshown)
     shown = Clone(session(server), of("current"), [of("its own", "app_clone")])
     assert shown.objection("app", "app_clone") is None
     for account_of in (APP, clone):
         server.accounts[account_of].grants = [line.format(clone=account_of) for line in own]
     assert change.objection("app", "app_clone") is None
+
+
+READ_ALL_BUT = ["GRANT SELECT, INSERT ON *.* TO {}", "REVOKE SELECT ON `payroll`.* FROM {}"]
+EVERYTHING_BUT = ["GRANT ALL PRIVILEGES ON *.* TO {}", "REVOKE SELECT ON `payroll`.* FROM {}"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "is_within"),
+    [
+        (READ_ALL_BUT, ["GRANT USAGE ON *.* TO {}"], True),
+        (READ_ALL_BUT, [READ_ALL_BUT[0], "REVOKE SELECT, INSERT ON `payroll`.* FROM {}"], True),
+        (READ_ALL_BUT, ["GRANT INSERT ON *.* TO {}"], True),
+        (READ_ALL_BUT, [READ_ALL_BUT[0], "REVOKE INSERT ON `payroll`.* FROM {}"], False),
+        (READ_ALL_BUT, [READ_ALL_BUT[0], "REVOKE SELECT ON `shop`.* FROM {}"], False),
+        (READ_ALL_BUT, ["GRANT SELECT ON *.* TO {}"], False),
+        (EVERYTHING_BUT, ["GRANT INSERT ON *.* TO {}"], True),
+        (EVERYTHING_BUT, ["GRANT ALL PRIVILEGES ON *.* TO {}"], False),
+        (EVERYTHING_BUT, [EVERYTHING_BUT[0], "REVOKE ALL PRIVILEGES ON `payroll`.* FROM {}"], True),
+        ([EVERYTHING_BUT[0], "REVOKE ALL PRIVILEGES ON `payroll`.* FROM {}"], EVERYTHING_BUT, False),
+    ],
+)
+def test_what_mysql_revokes_counts_where_the_clone_has_it(
+    mine: list[str],
+    theirs: list[str],
+    is_within: bool,  # noqa: FBT001 # a table
+) -> None:
+    """A clone that may do less than the user is its clone, whatever the user lacks in a database."""
+    own, clones = (
+        [one for line in lines if (one := grant(line.format(name))) is not None]
+        for lines, name in ((mine, APP), (theirs, "`app_clone`@`%`"))
+    )
+    assert is_within == are_within(clones, own)
 
 
 def test_a_session_may_write() -> None:

@@ -23,7 +23,7 @@ from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVe
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, Announcements, parsed
 from keyturn.rotation.issuing import Issuer, retire, unlabelled, withdraw
 from keyturn.rotation.retirement import RETIRE, Decision, Retirement, Retires, decision_of, say
-from keyturn.rotation.trust import RotationStepError, must_be_configured, without_frames
+from keyturn.rotation.trust import RotationStepError, UnshownError, must_be_configured, without_frames
 from keyturn.runtime.process import Once
 from keyturn.runtime.quotes import without_values
 
@@ -77,6 +77,7 @@ class RotationFunction:
 
     It needs `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue` and
     `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and the permissions that `announce` needs.
+    With two users in turn `ListSecretVersionIds` helps: a version without a label may show whose a user is.
     """
 
     def __init__(
@@ -132,8 +133,7 @@ class RotationFunction:
                 known = [self._read(secret_id, AWSCURRENT)]
                 with suppress(SecretError):
                     known.append(self._read(secret_id, AWSPREVIOUS))
-                pending = self._read(secret_id, AWSPENDING, token)
-                _without_values([pending, *known], lambda: self._strategy.set(pending, known))
+                self._set(self._read(secret_id, AWSPENDING, token), known)
             case "testSecret":
                 pending = self._read(secret_id, AWSPENDING, token)
                 _without_values([pending], lambda: self._strategy.test(pending))
@@ -141,6 +141,33 @@ class RotationFunction:
                 self._finish(secret_id, token, stages)
             case _:
                 raise RotationStepError(f"secret {secret_id!r}: {step!r} is not a step of a rotation")
+
+    def _set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
+        """Let the strategy do its part, if need be by versions without a label that show whose an account is.
+
+        The last password of a second user has none after a cancelled rotation, or a value stored by hand.
+        """
+        try:
+            _without_values([pending, *known], lambda: self._strategy.set(pending, known))
+        except UnshownError:
+            older = self._older(pending.secret_id)
+            if not older:
+                raise
+            known = [*known, *older]
+            _without_values([pending, *known], lambda: self._strategy.set(pending, known))
+
+    def _older(self, secret_id: str) -> list[SecretVersion]:
+        """Return the newest versions without a label; none if this function may not list them."""
+        found = list[SecretVersion]()
+        try:
+            found.extend(unlabelled(self._client(), secret_id))
+        except SecretError:
+            # What cannot be read shows nothing, as with AWSPREVIOUS.
+            pass
+        except self._client().exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+        return found
 
     def _create(self, secret_id: str, token: str) -> None:
         """Store the new version, unless an earlier try did: the server may have that password already."""

@@ -9,10 +9,9 @@ checks by which a secret's value cannot turn a function against other accounts o
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from threading import Event
 from typing import Final
 
@@ -30,6 +29,7 @@ from keyturn.rotation.trust import (
     Addresses,
     Master,
     RotationStepError,
+    Unshown,
     change_as_master,
     must_agree,
     must_be_apart,
@@ -47,6 +47,7 @@ NAME_BYTES_MAX: Final = 63
 PORT: Final = 5432
 CONNECT_TIMEOUT_S: Final = 5
 ANSWER_TIMEOUT_S: Final = 10
+ANSWER_TIMEOUT_MAX_S: Final = 86_400
 LIBPQ_MIN: Final = 160_000
 """The first version of libpq that knows `require_auth`."""
 
@@ -79,8 +80,8 @@ class SingleUser:
     `sslmode` is what `ssl` says, `require` if it says nothing, and `require_auth` is `scram-sha-256`; for a
     server with other methods give its own, or `require_auth=""`.
 
-    With the option `answer_timeout_s`, 10 s by default, a statement ends with an error after that time, also
-    if it waits for another session. After twice that time the connection is closed.
+    With the option `answer_timeout_s`, 10 s by default and a day at most, a statement ends with an error
+    after that time, also if it waits for another session. After twice that time the connection is closed.
     """
 
     def __init__(self, **options: str | float) -> None:
@@ -129,7 +130,7 @@ class AlternatingUsers:
 
     A master is used only after the server has accepted AWSCURRENT, and never for a role that is the master's
     own, is predefined (`pg_…`, `rds_…`), can become a superuser or create roles, or that can become what the
-    current user cannot. A clone with grants or objects of its own must log in by the password of AWSPREVIOUS.
+    current user cannot. A clone with grants or objects of its own must log in by a password of the secret.
     """
 
     def __init__(self, source: SecretSource, **options: str | float) -> None:
@@ -177,10 +178,7 @@ class _Server:
             )
         # An option from a variable that is not set says nothing: it must take neither TLS nor SCRAM away.
         given = {name: value for name, value in options.items() if value is not None}
-        seconds = given.pop("answer_timeout_s", ANSWER_TIMEOUT_S)
-        if isinstance(seconds, str) or not 0 < seconds < math.inf:
-            raise ConfigurationError(f"answer_timeout_s is {seconds!r}; give seconds above 0")
-        self._answer_timeout_s = seconds
+        self._answer_timeout_s = _seconds(given.pop("answer_timeout_s", ""))
         chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **given}
         # An older libpq does not know require_auth; for every option an empty value means the same as none.
         self._options = {name: value for name, value in chosen.items() if value != ""}
@@ -214,7 +212,7 @@ class _Server:
         """Log in at the account's own address and run a query. Raises psycopg's error if that fails."""
         address = self.addresses.of(account)
         connection = without_frames(lambda: self._connect(account, address), account.password)
-        with self._in_time(connection), connection:
+        with self.changing(connection):
             connection.execute("SELECT 1")
 
     def alter(self, connection: psycopg.Connection, account: Account) -> None:
@@ -224,11 +222,10 @@ class _Server:
     @contextmanager
     def changing(self, connection: psycopg.Connection) -> Iterator[None]:
         """Let the block change roles, for a short time, whatever the user's own settings say of that."""
+        begin = _BEGIN_SINCE_17 if connection.info.server_version >= 170_000 else _BEGIN
         milliseconds = max(1, round(self._answer_timeout_s * 1000))
-        with self._in_time(connection), connection:
-            connection.read_only = False
-            for name in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
-                connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), milliseconds))
+        with closing(connection), self._in_time(connection), connection:
+            connection.execute(sql.SQL(begin + _LIMITS).format(limit=milliseconds))
             yield
 
     @contextmanager
@@ -273,8 +270,8 @@ class _Server:
             "client_encoding": "utf8",
             **self._tls(account),
             **self._options,
-            # What is set for a transaction would count for one statement only.
-            "autocommit": False,
+            # `changing` begins the transaction itself.
+            "autocommit": True,
             "user": account.username,
             "password": account.password,
         }
@@ -338,9 +335,9 @@ class _Roles:
                 "member of the current user, or the current user a member of it"
             )
         if ask(_OF_ITS_OWN, {"user": user, "other": other}).fetchone() is not None and not self._is_shown():
-            return (
+            return Unshown(
                 "the user whose turn it is has a grant, an object or an ADMIN OPTION of its own, and does "
-                "not log in by the password of AWSPREVIOUS"
+                "not log in by a password of the secret"
             )
         return None
 
@@ -352,6 +349,27 @@ class _Roles:
             self._connection.execute(sql.SQL("GRANT {} TO {}").format(user, clone))
         self._server.alter(self._connection, pending)
 
+
+def _seconds(given: str | float) -> float:
+    """Return the option `answer_timeout_s`, which may be a text, as libpq's options may."""
+    try:
+        seconds = ANSWER_TIMEOUT_S if given == "" else float(given)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= ANSWER_TIMEOUT_MAX_S:
+        raise ConfigurationError(f"answer_timeout_s is {given!r}; give seconds above 0, at most a day")
+    return seconds
+
+
+_BEGIN: Final = "BEGIN READ WRITE;"
+_BEGIN_SINCE_17: Final = f"{_BEGIN} SET LOCAL transaction_timeout = 0;"
+"""The user's own limit counts from BEGIN on, and could end a transaction before another message comes."""
+
+_LIMITS: Final = """
+    SET LOCAL statement_timeout = {limit};
+    SET LOCAL idle_in_transaction_session_timeout = {limit};
+    SET LOCAL lock_timeout = {limit};
+"""
 
 _EXISTS: Final = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 

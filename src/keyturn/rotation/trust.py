@@ -33,6 +33,16 @@ class RotationStepError(KeyturnError):
     """The step cannot be done in the present state of the secret or the server. The message has no value."""
 
 
+class UnshownError(RotationStepError):
+    """No version that was given shows that the account is the secret's. An older one may."""
+
+
+class Unshown(str):
+    """An objection that does not hold if a version of the secret shows that the account is the secret's."""
+
+    __slots__ = ()
+
+
 class Address(NamedTuple):
     """The server that a password may be sent to."""
 
@@ -75,7 +85,10 @@ class Master(Protocol):
     """A session that may change the accounts of other users."""
 
     def objection(self, user: str, other: str) -> str | None:
-        """Return why the secret of `user` must not change the password of `other`; None if it may."""
+        """Return why the secret of `user` must not change the password of `other`; None if it may.
+
+        An `Unshown` text says that the versions of the secret which are known do not suffice.
+        """
         ...
 
     def change(self, current: Account, pending: Account) -> None:
@@ -274,7 +287,8 @@ def _changed(opened: AbstractContextManager[Master], current: Account, pending: 
     with opened as session:
         objection = session.objection(current.username, pending.username)
         if objection is not None:
-            raise RotationStepError(f"secret {current.secret_id!r}: {objection}")
+            kind = UnshownError if isinstance(objection, Unshown) else RotationStepError
+            raise kind(f"secret {current.secret_id!r}: {objection}")
         session.change(current, pending)
 
 

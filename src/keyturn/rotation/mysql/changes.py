@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from keyturn.rotation.mysql.hashes import NATIVE, PLUGINS, hashed
 from keyturn.rotation.mysql.server import Session
 from keyturn.rotation.mysql.shown import Created, Grant, account, are_within
-from keyturn.rotation.trust import Account, RotationStepError
+from keyturn.rotation.trust import Account, RotationStepError, Unshown
 
 RESERVED: Final = ("mysql.", "mariadb.", "rdsadmin", "rdsrepladmin", "rdsproxyadmin", "rdstopmgr")
 """How the names of the servers' own accounts begin, and those of RDS."""
@@ -161,7 +161,7 @@ class Clone:
             for clone in clones:
                 is_shown = clone.host != entry.host or clone.has(self._known)
                 if not is_shown and not are_within(_grants(self._session, clone), own):
-                    return (
+                    return Unshown(
                         "the user whose turn it is has a right that the current user does not have, and "
                         "does not log in by a password of the secret"
                     )

@@ -41,6 +41,8 @@ _READING: Final = frozenset(
 )
 """What an account may be allowed on every database without being able to change accounts."""
 
+_ALL: Final = frozenset({"ALL PRIVILEGES"})
+
 _SYSTEM: Final = "mysql"
 """The database that has the accounts."""
 
@@ -148,7 +150,7 @@ class Grant(NamedTuple):
         return any(
             other.verb == "GRANT"
             and other.level == self.level
-            and (wanted <= other.privileges or other.privileges == {"ALL PRIVILEGES"})
+            and _has_all(other.privileges, wanted)
             and self.options <= other.options
             for other in others
         )
@@ -161,8 +163,13 @@ class Grant(NamedTuple):
 
 def are_within(grants: Sequence[Grant], others: Sequence[Grant]) -> bool:
     """Return True if the others allow all that these do. MySQL shows what it takes from a grant as REVOKE."""
-    taken, taken_here = ({one.what for one in lines if one.verb == "REVOKE"} for lines in (others, grants))
-    return taken <= taken_here and all(one.is_within(others) for one in grants)
+    taken, taken_here = _by_level(others, "REVOKE"), _by_level(grants, "REVOKE")
+    everywhere = _by_level(grants, "GRANT").get("*.*", frozenset()) - {"USAGE"}
+    return all(one.is_within(others) for one in grants) and all(
+        # What the others lack at a level matters where these have it, by a grant on every level.
+        _has_all(taken_here.get(level, frozenset()), _common(lacking, everywhere))
+        for level, lacking in taken.items()
+    )
 
 
 def quoted(name: str) -> str:
@@ -253,6 +260,26 @@ def _method(words: Sequence[str], place: int) -> tuple[Method, int]:
     if words[place : place + 1] in (["USING"], ["AS"]):
         return Method(plugin, text_of("".join(words[place + 1 : place + 2]))), place + 2
     return Method(plugin, ""), place
+
+
+def _by_level(lines: Iterable[Grant], verb: str) -> dict[str, frozenset[str]]:
+    """Return the privileges of the lines with this verb, for each level."""
+    found: dict[str, frozenset[str]] = {}
+    for one in lines:
+        if one.verb == verb and one.level is not None:
+            found[one.level] = found.get(one.level, frozenset()) | one.privileges
+    return found
+
+
+def _common(first: frozenset[str], second: frozenset[str]) -> frozenset[str]:
+    """Return the privileges that are in both."""
+    if first >= _ALL:
+        return second
+    return first if second >= _ALL else first & second
+
+
+def _has_all(privileges: frozenset[str], wanted: frozenset[str]) -> bool:
+    return privileges >= wanted or privileges >= _ALL
 
 
 def _has(words: Sequence[str], *wanted: str) -> bool:
