@@ -135,7 +135,7 @@ variable "secret_key_arns" {
 }
 
 variable "lists_versions" {
-  description = "Whether the function lists the secret's versions, as keyturn.rotation.apikeys does."
+  description = "Whether the function lists the secret's versions, as ApiKeys and AlternatingUsers of keyturn.rotation do."
   type        = bool
   default     = false
 }
