@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from keyturn.cache.at_once import at_once
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
 from keyturn.cache.limits import Limits
 from keyturn.cache.tables import Tables
 from keyturn.errors import UnavailableError
 from keyturn.model.versions import SecretVersion
-from tests.world import NAME, World
+from tests.world import NAME, AtWork, World
 
 INTERVAL_S = 5.0
 WINDOW_S = 2 * INTERVAL_S
@@ -203,3 +204,43 @@ def test_an_unforeseen_error_leaves_nobody_waiting(server: Server) -> None:
     assert ["RuntimeError" in (one.last_error or "") for one in server.cache.status()] == [True, False]
     assert "v1" == server.get(NAME)
     assert "v1" == server.get(OTHER)
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_who_comes_back_after_long_is_given_no_copy_that_nobody_tended(
+    server: Server, *, is_awaited: bool
+) -> None:
+    """The thread leaves out a copy that nobody asks for, so its next caller does not rely on the thread."""
+    server.cache.background = AtWork()
+    server.turn(after_s=3000)
+    server.turn(after_s=1000)
+    assert [NAME] == server.source.asked
+    server.world.rotate("v2", "two")
+    for _ in range(3):
+        server.turn()
+    assert [NAME] == server.source.asked
+    if is_awaited:
+        # The task has it read, and waits.
+        assert at_once(server.cache, NAME, "AWSCURRENT") is None
+    else:
+        assert "v2" == server.get()
+        # From now on the thread tends it again.
+        server.world.rotate("v3", "three")
+        server.turn()
+        assert "v3" == server.get()
+        assert 3 == len(server.source.asked)
+
+
+def test_a_secret_that_was_created_anew_is_tended_as_the_one_before(server: Server) -> None:
+    """Its callers are those of its name."""
+    server.cache.background = AtWork()
+    server.world.clock.advance(4000)
+    server.get()
+    server.world.secrets.purge(NAME)
+    server.world.secrets.create(NAME, "anew", "v1")
+    server.world.mark()
+    server.turn()
+    server.source.asked.clear()
+    server.world.rotate("v2", "two")
+    server.turn()
+    assert [NAME] == server.source.asked

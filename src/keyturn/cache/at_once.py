@@ -17,7 +17,7 @@ def at_once(cache: Cache, secret_id: str, stage: str) -> SecretVersion | None:
     look = cache.copies.look(secret_id, stage)
     if look.version is not None or look.spare is None:
         return look.version
-    if not look.is_forced and stage != AWSPENDING and cache.background.is_at_work():
+    if look.is_tended and stage != AWSPENDING and cache.background.is_at_work():
         cache.copies.spare_hit(secret_id, stage)
         return look.spare
     # While the service rests, a read that hangs does not keep the next probe from being made.

@@ -159,7 +159,7 @@ class Cache:
 
     def is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
         """Return True if the background thread refreshes this copy, so that no caller need wait for it."""
-        if look.is_forced or stage == AWSPENDING or waiting.is_needed:
+        if not look.is_tended or stage == AWSPENDING or waiting.is_needed:
             return False
         return self.background.is_at_work()
 
@@ -287,7 +287,7 @@ class Cache:
         for secret, held in self.holdings.held():
             # AWSPENDING never stays fresh: it would be read for ever, used or not.
             is_wanted = held.stage != AWSPENDING and not held.pauses(now)
-            is_used = now.monotonic_s - secret.asked_s <= copies.limits.max_unused_s
+            is_used = secret.is_in_use(now, copies.limits.max_unused_s)
             if is_wanted and is_used and copies.fresh_for_s(secret, held, now) <= within_s:
                 yield secret, held
 

@@ -35,14 +35,14 @@ class Look(NamedTuple):
     """What one look at the copies says to a caller.
 
     `version` may be served as it is. Else `spare` may be served while it is refreshed, and neither is there
-    for a cold read. `key` is that of the read that would bring a new copy; `is_forced` says that an
-    invalidation asks for it.
+    for a cold read. `key` is that of the read that would bring a new copy; `is_tended` says that a
+    background thread, where there is one, refreshes the copy by itself.
     """
 
     key: HitKey
     version: SecretVersion | None = None
     spare: SecretVersion | None = None
-    is_forced: bool = False
+    is_tended: bool = False
 
 
 class Basis(NamedTuple):
@@ -119,13 +119,15 @@ class Copies:
                     raise error.about(secret_id) from error.__cause__
                 return Look(hit_key(secret_id, stage))
             secret, held = found
+            is_in_use = secret.is_in_use(now, self.limits.max_unused_s)
             secret.use(secret_id, now)
             key = hit_key(secret.arn, stage)
             if not self.is_due(secret, held, now):
                 self._must_be_fit(secret_id, secret, held, now)
                 return Look(key, version=self._serve(secret_id, secret, held, now))
             spare = as_asked(held.version, secret_id) if self._is_servable(secret, held, now) else None
-            return Look(key, spare=spare, is_forced=held.generation != secret.generation)
+            is_tended = is_in_use and held.generation == secret.generation
+            return Look(key, spare=spare, is_tended=is_tended)
 
     def key_of(self, secret_id: str, stage: str) -> HitKey:
         """Return the key of the read that brings this stage, under whichever id it is asked for."""
@@ -230,6 +232,7 @@ class Copies:
             if name == secret.arn:
                 continue
             successor = self.holdings.claim(held.version, name)
+            successor.asked_s = max(successor.asked_s, secret.asked_s)
             held = held._replace(generation=successor.generation - is_outdated)
             landed = self.land(name, successor, held, None)
         if secret_id == secret.arn:

@@ -140,6 +140,10 @@ class HeldSecret:
         # A fork or a signal may have come between the two lines that name an owner for an id.
         self.aliases = with_id(self.aliases, secret_id)
 
+    def is_in_use(self, now: Instant, within_s: float) -> bool:
+        """Return True if a caller has asked for it within so many seconds."""
+        return now.monotonic_s - self.asked_s <= within_s
+
     def asks_by(self) -> str:
         """Return the id to read by: a name finds a secret that was re-created, its old ARN does not."""
         return min(self.names, default=self.arn)
