@@ -126,8 +126,7 @@ class Copies:
                 self._must_be_fit(secret_id, secret, held, now)
                 return Look(key, version=self._serve(secret_id, secret, held, now))
             spare = as_asked(held.version, secret_id) if self._is_servable(secret, held, now) else None
-            is_tended = is_in_use and held.generation == secret.generation
-            return Look(key, spare=spare, is_tended=is_tended)
+            return Look(key, spare=spare, is_tended=is_in_use and held.generation == secret.generation)
 
     def key_of(self, secret_id: str, stage: str) -> HitKey:
         """Return the key of the read that brings this stage, under whichever id it is asked for."""
@@ -139,10 +138,9 @@ class Copies:
     def spare_hit(self, secret_id: str, stage: str) -> None:
         """Let the hit path serve a copy that the background refreshes, unless it ends within the window."""
         with self.lock:
-            found, window = self.holdings.find(secret_id, stage), self.holdings.window
+            found, window, now = self.holdings.find(secret_id, stage), self.holdings.window, self.now()
             if found is None:
                 return
-            now = self.now()
             at_end = Instant(window.closes_at, now.monotonic_s + max(0.0, window.closes_at - now.wall_s))
             if now.wall_s < window.closes_at and self._is_servable(*found, at_end):
                 window.add(as_asked(found[1].version, secret_id), stage)
@@ -231,8 +229,7 @@ class Copies:
         for name in dict.fromkeys((*secret.names, secret_id)):
             if name == secret.arn:
                 continue
-            successor = self.holdings.claim(held.version, name)
-            successor.asked_s = max(successor.asked_s, secret.asked_s)
+            successor = self.holdings.claim(held.version, name, asked_s=secret.asked_s)
             held = held._replace(generation=successor.generation - is_outdated)
             landed = self.land(name, successor, held, None)
         if secret_id == secret.arn:

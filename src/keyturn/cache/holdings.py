@@ -112,16 +112,18 @@ class Holdings:
         """Return True if this very record is still held."""
         return self._secrets.get(secret.arn) is secret
 
-    def claim(self, version: SecretVersion, asked_by: str) -> HeldSecret:
+    def claim(self, version: SecretVersion, asked_by: str, *, asked_s: float = 0.0) -> HeldSecret:
         """Return the secret of an answer, made if need be, with the ids that the answer proves to be its own.
 
-        A bare name is proved only by having been used: it means another secret in another account.
+        A bare name is proved only by having been used: it means another secret in another account. `asked_s`
+        is when a caller last asked for it, if that is known.
         """
         secret = self._secrets.get(version.arn)
         if secret is None:
             key = self._key_of(version.arn, version.name)
             secret = HeldSecret(version.arn, version.name, key)
             self._secrets[secret.arn] = secret
+        secret.asked_s = max(secret.asked_s, asked_s)
         secret.use_name(asked_by)
         for alias in (secret.arn, secret.key, asked_by):
             before = self.secret(alias)
