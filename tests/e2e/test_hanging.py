@@ -57,7 +57,7 @@ def test_gets_stay_as_fast_during_an_outage() -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("command", [["status"], ["sweep"], ["announce", "prod/db"]], ids=" ".join)
 def test_a_command_says_what_it_waits_for(command: list[str]) -> None:
-    """An endpoint accepts and never answers: a line after some 3 s, and an error at the end."""
+    """An endpoint accepts and never answers: a line after some 10 s, and an error at the end."""
     with socket.create_server((LOCALHOST, 0)) as silent:
         environment = {
             **{name: value for name, value in ENVIRONMENT.items() if "IGNORE" not in name},

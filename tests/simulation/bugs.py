@@ -491,7 +491,7 @@ BUGS: Final = (
         _FLIGHTS,
         "            flight.begin()\n            self._flights[key] = flight\n",
         "            self._flights[key] = flight\n            flight.begin()\n",
-        seed=170,
+        seed=184,
     ),
     Bug(
         "a lock is taken outside of what leaves it",

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PATIENCE_S: Final = 3.0
-"""A command that takes longer says what it waits for."""
+PATIENCE_S: Final = 10.0
+"""A command that takes longer says what it waits for. A sweep or an announcement may wait 6 s for AWS."""
 
 WIDTH_WITHOUT_TERMINAL = 10_000
 """The width where a program or a file reads the output: nothing is cut or wrapped."""
