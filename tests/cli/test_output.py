@@ -78,6 +78,19 @@ def test_who_waits_long_is_told_once(capsys: pytest.CaptureFixture[str]) -> None
     assert ("", "") == tuple(capsys.readouterr())
 
 
+def test_where_no_thread_can_be_had_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command goes on without the note."""
+
+    def refuse(_timer: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    done = False
+    with patiently("an answer"):
+        done = True
+    assert done
+
+
 def test_a_failure_ends_the_patience() -> None:
     """No thread is left behind that would speak later."""
     before = threading.active_count()

@@ -61,7 +61,9 @@ def patiently(what: str, *, after_s: float = PATIENCE_S) -> Iterator[None]:
     later = threading.Timer(after_s, tell)
     later.daemon = True
     try:
-        later.start()
+        # At the limit of threads nothing is said: the command itself needs none.
+        with suppress(RuntimeError):
+            later.start()
         yield
     finally:
         later.cancel()
