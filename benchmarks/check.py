@@ -55,7 +55,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(checks=300, background_s=2, background_rounds=7),
+    "full": Plan(checks=300, background_s=2, background_rounds=5),
     "quick": Plan(checks=40, background_s=1.6, background_rounds=1),
 }
 

@@ -106,7 +106,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(processes=25, inits=25, imports=5),
+    "full": Plan(processes=20, inits=20, imports=5),
     "quick": Plan(processes=1, inits=1, imports=1),
 }
 

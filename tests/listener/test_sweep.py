@@ -17,7 +17,9 @@ from keyturn.aws.catalog import SecretsManagerCatalog, Tag
 from keyturn.errors import AccessDeniedError, MarkerTableError, SecretError, UnavailableError
 from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
 from keyturn.markers.recorder import Outcome, Recorded
+from keyturn.markers.schema import item_of, marker_of
 from keyturn.markers.sweeper import Sweeper, Swept
+from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, Described
 from rotation_listener.listener import Listener, Settings
 from tests.listener.conftest import NAME, SETTLE_S, TABLE, World
@@ -47,6 +49,14 @@ def swept_as_of_s(world: World) -> float | None:
 def failing(arn: str, kind: type[SecretError]) -> Callable[[str], Exception | None]:
     """A Secrets Manager that fails for one secret."""
     return lambda secret_id: kind(secret_id) if secret_id == arn else None
+
+
+def forge(world: World, marker: Marker) -> Marker:
+    """Put a marker that no writer of the library makes."""
+    item = item_of(marker, epoch="forged", sequence=1)
+    assert marker_of(item) is not None
+    world.client.put_item(TableName=TABLE, Item=item)  # type: ignore[arg-type] # as the library types items
+    return marker
 
 
 @pytest.mark.proof
@@ -161,6 +171,28 @@ def test_a_marker_of_another_account_is_buried(world: World) -> None:
     buried = world.table.look(key).marker
     assert buried is not None
     assert (True, False) == (buried.deleted, world.found().deleted)
+
+
+@pytest.mark.parametrize("left", [(), ("v1",)], ids=["", "with a version that it would go back to"])
+def test_a_marker_under_the_key_of_no_secret_is_buried(world: World, left: tuple[str, ...]) -> None:
+    """Who may write markers can forge one that names an existing secret under another key: it ends."""
+    sweep(world)
+    forged = forge(world, Marker(key=world.arn, arn=world.arn, stages={AWSCURRENT: "forged"}, left=left))
+    assert Swept(listed=1, corrected=1, renewed=True) == sweep(world)
+    buried = world.table.look(forged.key).marker
+    assert buried is not None
+    assert (True, False) == (buried.deleted, world.found().deleted)
+    assert Swept(listed=1, renewed=True) == sweep(world)
+
+
+def test_a_marker_that_names_another_secret_is_put_right(world: World) -> None:
+    """A name that ends like an ARN lets a marker of one secret name another one."""
+    world.secrets.create("prod/db-master", "value", "v9")
+    sweep(world)
+    forge(world, world.found()._replace(arn=world.key + "-master"))
+    assert 1 == sweep(world).corrected
+    assert (world.arn, "v1", False) == (world.found().arn, world.current, world.found().deleted)
+    assert Swept(listed=2, renewed=True) == sweep(world)
 
 
 def test_a_marked_secret_that_cannot_be_looked_at_keeps_the_lease_from_renewal(world: World) -> None:

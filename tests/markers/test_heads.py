@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.markers.schema import is_overgrown
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Head
+from keyturn.model.slots import ENTRY_MAX, SLOTS
 from tests.markers.conftest import TABLE, World
 from tests.markers.marker_contract import ONE, OTHER, write
 
@@ -126,3 +128,30 @@ def test_two_sweeps_that_end_together_keep_the_later_moment_of_each(world: World
     of(world, copies=2).renew(2000.0)
     of(world, copies=2).renew(1000.0)
     assert [2000.0] * 2 == [one.swept_as_of_s for one in heads(world) if one is not None]
+
+
+@pytest.mark.parametrize("key", ["head", "head#1"])
+@pytest.mark.parametrize(
+    "grown",
+    [{"e6": "x" * 380_000}, {f"a{number}": "none of ours" for number in range(900)}],
+    ids=["one long entry", "many other attributes"],
+)
+def test_a_sweep_replaces_a_head_that_has_grown(world: World, key: str, grown: dict[str, str]) -> None:
+    """Each check of each process would pay for its bytes. There are as many copies as before."""
+    of(world, copies=2).renew(1000.0)
+    item = world.client.get_item(TableName=TABLE, Key={"pk": {"S": key}})["Item"]
+    long = {name: {"B": text.encode()} for name, text in grown.items()}
+    world.client.put_item(TableName=TABLE, Item={**item, **long})
+    write(world.table(), ONE)
+    assert is_overgrown(world.client.get_item(TableName=TABLE, Key={"pk": {"S": key}})["Item"])
+    of(world, copies=2).renew(2000.0)
+    for one in ("head", "head#1"):
+        assert not is_overgrown(world.client.get_item(TableName=TABLE, Key={"pk": {"S": one}})["Item"])
+    assert [(2, 2000.0)] * 2 == [(one.copies, one.swept_as_of_s) for one in heads(world) if one is not None]
+
+
+def test_a_head_with_all_slots_full_has_not_grown() -> None:
+    """With the longest counts and entries that a writer makes."""
+    counts = {f"n{slot}": {"N": str(2**53)} for slot in range(SLOTS)}
+    entries = {f"e{slot}": {"B": b"\xff" * ENTRY_MAX} for slot in range(SLOTS)}
+    assert not is_overgrown({"pk": {"S": "head#31"}, "epoch": {"S": "e" * 64}, **counts, **entries})

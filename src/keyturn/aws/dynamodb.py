@@ -117,3 +117,13 @@ def text_or_none(attribute: object) -> str | None:
     """Return the text of an attribute of type S; None for any other value."""
     text = attribute.get("S") if isinstance(attribute, Mapping) else None
     return text if isinstance(text, str) else None
+
+
+def size_of(item: Item) -> int:
+    """Return about how many bytes an item takes with its names."""
+    return sum(len(name) + _length(attribute) for name, attribute in item.items())
+
+
+def _length(attribute: object) -> int:
+    content = next(iter(attribute.values()), None) if isinstance(attribute, Mapping) else attribute
+    return len(content) if isinstance(content, (str, bytes)) else len(repr(content))

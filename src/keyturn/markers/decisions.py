@@ -111,6 +111,21 @@ def marker_after(before: Marker | None, described: Described, hint: Hint, now_s:
     )
 
 
+def corrected(before: Marker, described: Described, now_s: float) -> Marker:
+    """Make the marker that follows `before` by the sweep's answer about the secret that `before` names.
+
+    If that secret has another key, no secret has this one, so the marker is one of a secret that is gone.
+    """
+    if is_misplaced(before, described):
+        return before._replace(deleted=True, step=None, reason="sweep", changed_at_s=now_s)
+    return marker_after(before, described, Hint(before.arn, reason="sweep"), now_s)
+
+
+def is_misplaced(marker: Marker, described: Described | None) -> bool:
+    """Return True for a marker under a key that is not its secret's: only a forgery is."""
+    return described is not None and secret_key(described.arn, described.name) != marker.key
+
+
 def let_go(before: Marker, now_s: float) -> Marker | None:
     """Make the marker of a secret that is no longer watched: without labels, so that it covers no copy.
 

@@ -8,7 +8,7 @@ from keyturn.aws.dynamodb import number_attribute
 from keyturn.errors import MarkerConflictError
 from keyturn.markers.calls import MarkerCalls
 from keyturn.markers.head import ATTEMPTS_MAX, HeadItem
-from keyturn.markers.schema import COPIES_MAX
+from keyturn.markers.schema import COPIES_MAX, is_overgrown
 from keyturn.model.markers import Head
 from keyturn.model.slots import Change, entries
 
@@ -44,9 +44,10 @@ class Heads:
     def renew(self, swept_as_of_s: float) -> None:
         """Give every head the lease of a sweep; see `Lease.renew`.
 
-        Makes heads that are not there, and replaces those that break the schema. If the number of copies is
-        another than before, no reader trusts a copy that was not told of every write: the copies that are
-        given up say so before writers leave them out, and new ones begin after writers tell them.
+        Makes heads that are not there, and replaces those that break the schema or are overgrown. If the
+        number of copies is another than before, no reader trusts a copy that was not told of every write:
+        the copies that are given up say so before writers leave them out, and new ones begin after writers
+        tell them.
         """
         before = self.first.parsed(self.first.get())
         known = before.copies if before is not None else 1
@@ -67,7 +68,7 @@ class Heads:
             self._calls.back_off(attempt)
             got = item.get()
             head = item.parsed(got)
-            if head is None or anew:
+            if head is None or anew or is_overgrown(got.item):
                 renewed = item.replace(got.item, lease)
             else:
                 lease = {**lease, **_others(head, got.answered_at_s)}

@@ -53,7 +53,8 @@ can be restored.
 
 A reader ignores an item that breaks any of these rules or has another `schema`, as if there were no item. A
 writer replaces such a marker, and the sweep such a head, by an item with a new epoch. Other attributes are
-ignored, and lost at the next write. An item holds ids and labels, never the value of a secret.
+ignored, and lost at the next write. The sweep also replaces a head that has become too large. An item holds
+ids and labels, never the value of a secret.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ from keyturn.aws.dynamodb import (
     number_attribute,
     parsed,
     require,
+    size_of,
     text_of,
     texts_attribute,
     texts_of,
@@ -85,6 +87,8 @@ from keyturn.model.slots import ENTRY_MAX, SLOTS
 SCHEMA: Final = 1
 HEAD_KEY: Final = "head"
 COPIES_MAX: Final = 32
+HEAD_SIZE_MAX: Final = 8192
+"""A larger head holds what no writer of this library writes: with all slots full it has half of that."""
 PACE_MAX_S: Final = 600.0
 STAGES_MAX: Final = 100
 EXPIRES: Final = "expires_at_s"
@@ -111,6 +115,11 @@ def head_key(copy: int) -> str:
 def is_head_key(key: str) -> bool:
     """Return True if this is the `pk` of the head or of a copy of it."""
     return key == HEAD_KEY or key.startswith(HEAD_KEY + "#")
+
+
+def is_overgrown(item: Item | None) -> bool:
+    """Return True for a head that is far too large: each check of each process pays for its bytes."""
+    return item is not None and size_of(item) > HEAD_SIZE_MAX
 
 
 def count_name(slot: int) -> str:

@@ -17,6 +17,8 @@ from keyturn.markers.decisions import (
     LIST_LAG_S,
     Hint,
     agrees_with_description,
+    corrected,
+    is_misplaced,
     let_go,
     marker_after,
     move_of,
@@ -95,7 +97,9 @@ class Contradicted(NamedTuple):
     @property
     def needs_second_answer(self) -> bool:
         """True if the answer may be from before the marker: DescribeSecret is eventually consistent."""
-        return self.described is None or moves_back(self.marker, self.described)
+        if self.described is None:
+            return True
+        return moves_back(self.marker, self.described) and not is_misplaced(self.marker, self.described)
 
 
 class Fresh(NamedTuple):
@@ -215,17 +219,18 @@ class Sweeper:
             return "late"
         try:
             described = find_secret(self._catalog, marker.arn, marker.key)
+            if is_misplaced(marker, described):
+                described = find_secret(self._catalog, name_in(marker.key), None) or described
         except SecretError:
             return "failed"
-        return (
-            "agrees" if agrees_with_description(marker, described) else Contradicted(seen, marker, described)
-        )
+        is_right = agrees_with_description(marker, described) and not is_misplaced(marker, described)
+        return "agrees" if is_right else Contradicted(seen, marker, described)
 
     def _correct_many(self, found: Sequence[Contradicted]) -> Swept:
         """Write what the one answer says, all together, if no marker has changed since the scan."""
         now_s = self._host.wall()
         changes = [
-            (one.seen, marker_after(one.marker, one.described, Hint(one.marker.arn, reason="sweep"), now_s))
+            (one.seen, corrected(one.marker, one.described, now_s))
             for one in found
             if one.described is not None
         ]
