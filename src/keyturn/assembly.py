@@ -79,6 +79,11 @@ SETTLE_S: Final = DEFAULTS.settle_s
 HURRIED_SETTLE_S: Final = 0.5
 """The same for a rotation function, which must not wait: half of what its announcement may take."""
 
+KeyOf: TypeAlias = Callable[[str, str], str]
+"""Returns the marker key of an ARN and a name."""
+
+UnavailableKind: TypeAlias = type[UnavailableError]
+
 ParameterSourceMaker: TypeAlias = Callable[[bool], SecretSource]
 """Makes the source of parameters: True for one that decrypts SecureStrings, False for one that does not."""
 
@@ -157,7 +162,7 @@ class Assembled(NamedTuple):
 
     def after_fork(self) -> None:
         """Start anew in a forked child: new locks, no thread, nothing fresh."""
-        self.checker.reset_locks()
+        self.checker.after_fork()
         self.parameters.after_fork()
         self.logins.after_fork()
         self.keys.after_fork()
@@ -202,8 +207,7 @@ def assemble(
     background = is_managed_instance() if background is None else background
     window_s = limits.check_interval_s * (2 if background else 1)
 
-    def cache_of(source: SecretSource, key_of: Callable[[str, str], str], asked: Services) -> Cache:
-        is_secrets = key_of is secret_key
+    def cache_of(source: SecretSource, key_of: KeyOf, asked: Services, error: UnavailableKind) -> Cache:
         own = replace(limits, source_ttl_s=source.ttl_s) if isinstance(source, CachedSource) else limits
         return Cache(
             source,
@@ -215,19 +219,20 @@ def assemble(
             key_of=key_of,
             services=asked,
             metrics=told,
-            unavailable=UnavailableError if is_secrets else ParameterUnavailableError,
+            unavailable=error,
         )
 
     parameter_source = peers.parameter_source or parameter_store(
         parameter_clients(clients.ssm, region, factory, roles)
     )
-    parameter_store_service = _services("Parameter Store", tables, limits, peers)
+    secrets_service = _services("Secrets Manager", tables, limits, peers)
+    parameters_service = _services("Parameter Store", tables, limits, peers)
     secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory, roles)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
     caches = (
-        cache_of(secrets_source, secret_key, _services("Secrets Manager", tables, limits, peers)),
-        cache_of(ciphertexts, parameter_key_of, parameter_store_service),
-        cache_of(clear, parameter_key_of, parameter_store_service),
+        cache_of(secrets_source, secret_key, secrets_service, UnavailableError),
+        cache_of(ciphertexts, parameter_key_of, parameters_service, ParameterUnavailableError),
+        cache_of(clear, parameter_key_of, parameters_service, ParameterUnavailableError),
     )
     reporter = _reporter(caches, reporting, in_places, limits, peers)
     checker = Checker(

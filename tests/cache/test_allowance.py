@@ -12,6 +12,7 @@ from keyturn.cache.allowance import (
     SECRET_READS_MAX,
     SECRET_READS_PER_S,
     Allowance,
+    Judged,
     Spent,
 )
 from keyturn.cache.held import HeldStage
@@ -49,7 +50,7 @@ def allowance() -> Allowance:
 )
 def test_what_is_spent_comes_back_with_time(now_s: float, left: float) -> None:
     """Never more than was spent, and nothing by a clock that goes back."""
-    assert left == Spent(10.0, START_S).left(now_s, 0.5)
+    assert left == Spent(10.0, START_S).outstanding(now_s, 0.5)
 
 
 def test_a_secret_is_followed_until_its_share_is_used_up(allowance: Allowance) -> None:
@@ -102,7 +103,8 @@ def test_a_true_rotation_costs_nothing(allowance: Allowance) -> None:
     """The reads before it were on the way to it, so they come back, those of other secrets do not."""
     allowance.spend(OTHER, 5, START_S)
     allowance.spend(KEY, WHOLE, START_S)
-    assert not allowance.judge(KEY, FORGED, held("v1"), held("v2"), reads=1, now_s=START_S + 1)
+    judged = allowance.judge(KEY, FORGED, held("v1"), held("v2"), reads=1, now_s=START_S + 1)
+    assert Judged() == judged
     assert allowance.allows(KEY, START_S + 1)
     assert PROCESS_READS_MAX - 5 + PROCESS_READS_PER_S == allowance.left(START_S + 1)
     allowance.give_back("never spent anything", START_S + 1)
@@ -157,14 +159,16 @@ def test_only_a_marker_that_was_followed_pays(
     allowance: Allowance, marker: Marker | None, spent: int
 ) -> None:
     """A read that had another cause is not spent."""
-    assert not allowance.judge(KEY, marker, held("v1"), held("v1"), reads=2, now_s=START_S)
+    judged = allowance.judge(KEY, marker, held("v1"), held("v1"), reads=2, now_s=START_S)
+    assert Judged(spent) == judged
     assert (spent, PROCESS_READS_MAX - spent) == (allowance.in_vain, allowance.left(START_S))
 
 
 def test_the_judgement_tells_that_a_marker_is_now_held_off(allowance: Allowance) -> None:
     """It is told with the read that uses up the share."""
-    assert not allowance.judge(KEY, FORGED, held("v1"), held("v1"), reads=WHOLE - 1, now_s=START_S)
-    assert allowance.judge(KEY, FORGED, held("v1"), held("v1"), reads=1, now_s=START_S)
+    before = allowance.judge(KEY, FORGED, held("v1"), held("v1"), reads=WHOLE - 1, now_s=START_S)
+    after = allowance.judge(KEY, FORGED, held("v1"), held("v1"), reads=1, now_s=START_S)
+    assert (False, True) == (before.is_held_off, after.is_held_off)
     assert (KEY,) == allowance.held_off(START_S)
 
 

@@ -319,7 +319,7 @@ def test_a_cover_lasts_as_long_as_its_proof(age_s: float | None, now_s: float, f
 def test_the_word_of_the_sweep_ends(age_s: float | None, since_check_s: float, lasts_s: float) -> None:
     """With its lease by the table's clock, or a short TTL after the last check that the table answered."""
     assert pytest.approx(lasts_s) == swept(age_s).lasts_s(later(10 + since_check_s), LIMITS)
-    assert age_s == swept(age_s).swept_s()
+    assert age_s == swept(age_s).head.swept_age_s
 
 
 def test_a_covered_copy_is_confirmed_after_its_long_ttl() -> None:

@@ -437,7 +437,7 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent(process: Process) -> N
     """It keeps the memory."""
     process.accepted(V1)
     first = taken_elsewhere(process)
-    process.turns.reset_locks()
+    process.turns.after_fork()
     assert isinstance(process.at_once(), Turn)
     assert Verdict(accepted=1) == process.said(V1)
     assert not first.is_over

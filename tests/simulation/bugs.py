@@ -242,8 +242,8 @@ BUGS: Final = (
     Bug(
         "the lease never ends",
         _FRESHNESS,
-        "        lease_left_s = limits.lease_s * limits.spread - swept_s",
-        "        lease_left_s = 1e9 * limits.lease_s - swept_s",
+        "        lease_left_s = limits.lease_s * limits.spread - swept_age_s",
+        "        lease_left_s = 1e9 * limits.lease_s - swept_age_s",
         weather="nothing announces: events, listener, sweeps off",
         seed=64,
     ),
@@ -431,7 +431,7 @@ BUGS: Final = (
     Bug(
         "callers wait although a background thread is at work",
         _CACHE,
-        "        return self.background.is_at_work()\n",
+        "        return look.is_tended and stage != AWSPENDING and self.background.is_at_work()\n",
         "        return False\n",
         weather="Secrets Manager hangs",
         seed=7,
@@ -489,8 +489,8 @@ BUGS: Final = (
     Bug(
         "a flight is registered before anything carries it out",
         _FLIGHTS,
-        "            flight.begin()\n            self._flights[key] = flight\n",
-        "            self._flights[key] = flight\n            flight.begin()\n",
+        "            has_begun = flight.has_thread()\n            self._flights[key] = flight\n",
+        "            self._flights[key] = flight\n            has_begun = flight.has_thread()\n",
         seed=184,
     ),
     Bug(
@@ -950,8 +950,8 @@ BUGS: Final = (
     Bug(
         "a failed check of one table makes all others pause",
         _CHECKS,
-        "if table.watch.is_awake(now)]",
-        "if all([one.watch.is_awake(now) for one in self._tables])]",
+        "if not table.watch.pauses(now)]",
+        "if not any([one.watch.pauses(now) for one in self._tables])]",
         weather=SEVERAL_TABLES,
         seed=12,
     ),

@@ -7,7 +7,7 @@ others wait for its outcome, since that is mostly theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from types import TracebackType
@@ -287,7 +287,7 @@ class Leads:
 class _Steps:
     """Takes the slow steps of one login for a task: each in a thread, and none after the task has left."""
 
-    def __init__(self, attempts: Iterator[Attempt], errands: Errands) -> None:
+    def __init__(self, attempts: Generator[Attempt, None, None], errands: Errands) -> None:
         self._attempts = attempts
         self._errands = errands
         self._caller = LoopCaller()
@@ -301,10 +301,9 @@ class _Steps:
     def close(self) -> None:
         """End the login and its turn; while a step is under way, its thread does that when it is done."""
         self._caller.is_gone = True
-        close = getattr(self._attempts, "close", None)
-        if close is not None:
-            with suppress(ValueError):
-                close()
+        # A generator that runs in another thread says so by a ValueError.
+        with suppress(ValueError):
+            self._attempts.close()
 
     def _step(self) -> Attempt | None:
         attempt = next(self._attempts, None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from keyturn.errors import ConfigurationError
+from keyturn.model.bounded import make_room
 from keyturn.runtime.host import environment
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.process import Once
@@ -145,8 +146,7 @@ def kept(known: dict[_Key, Once[_T]], key: _Key, make: Callable[[], _T]) -> Once
     one = known.get(key)
     if one is None:
         one = known.setdefault(key, Once(make))
-        for oldest in tuple(known)[: max(0, len(known) - CLIENTS_MAX)]:
-            known.pop(oldest, None)
+        make_room(known, CLIENTS_MAX)
     return one
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from keyturn.cache.freshness import disputed
 from keyturn.cache.held import HeldStage
+from keyturn.model.bounded import make_room
 from keyturn.model.markers import Marker
 from keyturn.runtime.locks import new_lock
 
@@ -43,9 +44,16 @@ class Spent(NamedTuple):
     at_s: float = 0.0
     in_vain: float = 0.0
 
-    def left(self, now_s: float, per_s: float) -> float:
+    def outstanding(self, now_s: float, per_s: float) -> float:
         """Return how many of the reads have not come back yet."""
         return max(0.0, self.reads - per_s * max(0.0, now_s - self.at_s))
+
+
+class Judged(NamedTuple):
+    """How many of some reads were in vain, and whether their marker is now held off because of them."""
+
+    in_vain: int = 0
+    is_held_off: bool = False
 
 
 class Allowance:
@@ -68,17 +76,17 @@ class Allowance:
         if self.left(now_s) < 1:
             return False
         spent = self._secrets.get(key)
-        return spent is None or SECRET_READS_MAX - spent.left(now_s, SECRET_READS_PER_S) >= 1
+        return spent is None or SECRET_READS_MAX - spent.outstanding(now_s, SECRET_READS_PER_S) >= 1
 
     def left(self, now_s: float) -> float:
         """Return how many reads in vain all markers together can cause at this moment."""
-        return max(0.0, PROCESS_READS_MAX - self._process.left(now_s, PROCESS_READS_PER_S))
+        return max(0.0, PROCESS_READS_MAX - self._process.outstanding(now_s, PROCESS_READS_PER_S))
 
     def held_off(self, now_s: float) -> tuple[str, ...]:
         """Return the keys whose markers are not followed now, because of what they themselves have caused."""
         spent = tuple(self._secrets.items())
         used_up = SECRET_READS_MAX - 1
-        return tuple(key for key, one in spent if one.left(now_s, SECRET_READS_PER_S) > used_up)
+        return tuple(key for key, one in spent if one.outstanding(now_s, SECRET_READS_PER_S) > used_up)
 
     def judge(
         self,
@@ -89,15 +97,17 @@ class Allowance:
         *,
         reads: int,
         now_s: float,
-    ) -> bool:
-        """Judge so many reads by what they made of a copy. Return True if the marker is now held off.
+    ) -> Judged:
+        """Judge so many reads by what they made of a copy.
 
         `before` is the copy that they began from, and `marker` the marker of this key if it was followed.
         """
         if after.version.identity != before.version.identity:
             self.give_back(key, now_s)
-            return False
-        return disputed(marker, before) and self.spend(key, reads, now_s)
+            return Judged()
+        if not disputed(marker, before):
+            return Judged()
+        return Judged(reads, is_held_off=self.spend(key, reads, now_s))
 
     def spend(self, key: str, reads: int, now_s: float) -> bool:
         """Note that the marker of this key has caused reads in vain. Return True if it is now held off."""
@@ -108,16 +118,15 @@ class Allowance:
     def _spend(self, key: str, reads: int, now_s: float) -> None:
         self.in_vain += reads
         before = self._secrets.pop(key, Spent())
-        left = before.left(now_s, SECRET_READS_PER_S)
+        left = before.outstanding(now_s, SECRET_READS_PER_S)
         # Bounded: else a secret that logins read again and again would not be followed for long after.
         spent = min(SECRET_READS_MAX + OVERDRAFT, left + reads)
         in_vain = (before.in_vain if left else 0.0) + spent - left
         self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))
-        total = self._process.left(now_s, PROCESS_READS_PER_S) + spent - left
+        total = self._process.outstanding(now_s, PROCESS_READS_PER_S) + spent - left
         self._process = Spent(min(PROCESS_READS_MAX + OVERDRAFT, total), now_s)
-        while len(self._secrets) > self._secrets_max:
-            # Written longest ago, so it is the one of which most has come back.
-            self._secrets.pop(next(iter(self._secrets)))
+        # Of the one that was written longest ago most has come back.
+        make_room(self._secrets, self._secrets_max)
 
     def give_back(self, key: str, now_s: float) -> None:
         """Note that the marker of this key has brought a change: the reads before it were not in vain."""
@@ -125,9 +134,9 @@ class Allowance:
             before = self._secrets.pop(key, None)
             if before is None:
                 return
-            left = before.left(now_s, SECRET_READS_PER_S) - before.in_vain
+            left = before.outstanding(now_s, SECRET_READS_PER_S) - before.in_vain
             if left > 0:
                 self._secrets[key] = Spent(left, now_s)
             # All of it, although some has come back: many shares grow faster than that of the process.
-            total = self._process.left(now_s, PROCESS_READS_PER_S) - before.in_vain
+            total = self._process.outstanding(now_s, PROCESS_READS_PER_S) - before.in_vain
             self._process = Spent(max(0.0, total), now_s)

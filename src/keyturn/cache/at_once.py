@@ -6,7 +6,7 @@ The decisions are those of `Cache.get`. Nothing in here makes a request.
 from __future__ import annotations
 
 from keyturn.cache.cache import Cache
-from keyturn.model.versions import AWSPENDING, SecretVersion
+from keyturn.model.versions import SecretVersion
 
 
 def at_once(cache: Cache, secret_id: str, stage: str) -> SecretVersion | None:
@@ -17,7 +17,7 @@ def at_once(cache: Cache, secret_id: str, stage: str) -> SecretVersion | None:
     look = cache.copies.look(secret_id, stage)
     if look.version is not None or look.spare is None:
         return look.version
-    if look.is_tended and stage != AWSPENDING and cache.background.is_at_work():
+    if cache.is_refreshed_ahead(stage, look):
         cache.copies.spare_hit(secret_id, stage)
         return look.spare
     # While the service rests, a read that hangs does not keep the next probe from being made.

@@ -17,7 +17,7 @@ from keyturn.cache.copies import Basis, Copies, Look
 from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.freshness import Evidence, disputed, evidence_of, predates
 from keyturn.cache.held import Dispute, HeldSecret, HeldStage
-from keyturn.cache.holdings import HitKey
+from keyturn.cache.holdings import HitKey, warn_of_evictions
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import Reads
 from keyturn.cache.refresh import Asked, after_answer, paced
@@ -112,7 +112,7 @@ class Cache:
         """Where the values come from."""
         return self.reads.source
 
-    def reset_locks(self) -> None:
+    def after_fork(self) -> None:
         """Start anew in a forked child: new locks, no reads under way, the window closed."""
         self.copies.after_fork()
         self.services.after_fork()
@@ -141,7 +141,7 @@ class Cache:
         self, secret_id: str, stage: str, look: Look, spare: SecretVersion, waiting: Waiting
     ) -> SecretVersion:
         """Have the copy refreshed, and return what that brings in a moment, else the copy."""
-        if self.is_refreshed_ahead(stage, look, waiting):
+        if not waiting.is_needed and self.is_refreshed_ahead(stage, look):
             self.copies.spare_hit(secret_id, stage)
             return spare
         service = self.service_of(secret_id)
@@ -157,11 +157,9 @@ class Cache:
         service.waited_in_vain(patience_s)
         return spare
 
-    def is_refreshed_ahead(self, stage: str, look: Look, waiting: Waiting) -> bool:
+    def is_refreshed_ahead(self, stage: str, look: Look) -> bool:
         """Return True if the background thread refreshes this copy, so that no caller need wait for it."""
-        if not look.is_tended or stage == AWSPENDING or waiting.is_needed:
-            return False
-        return self.background.is_at_work()
+        return look.is_tended and stage != AWSPENDING and self.background.is_at_work()
 
     def _loaded(self, secret_id: str, stage: str, look: Look, waiting: Waiting) -> SecretVersion | None:
         """Return what a cold read brings, or None if another caller's read has ended: then look again."""
@@ -259,7 +257,9 @@ class Cache:
             if held is not None:
                 basis = Basis(secret, held, copies.marker(secret), secret_id, asked)
                 self.reads.judge(basis, found, reads=1)
-            return copies.land(secret_id, secret, found, held)
+            landed = copies.land(secret_id, secret, found, held)
+        warn_of_evictions(copies.holdings)
+        return landed
 
     def excuse(self, secret_id: str, stage: str, error: SecretError) -> SecretVersion:
         """Return what is served since the caller's read failed with `error`, or raise the error."""

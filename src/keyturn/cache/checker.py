@@ -89,10 +89,10 @@ class Checker:
         self._window_s = window_s
         self._metrics = metrics
         self.checks = Checks(caches, tables, clock=clock, metrics=metrics)
-        self.flights: SingleFlight[str, bool] = SingleFlight("keyturn-check")
-        self.reset_locks()
+        self.flights: SingleFlight[str, bool] = SingleFlight("keyturn-report")
+        self.after_fork()
 
-    def reset_locks(self) -> None:
+    def after_fork(self) -> None:
         """Start anew in a forked child: new locks, no check under way, every window closed."""
         # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self._checking = new_lock()
@@ -101,7 +101,7 @@ class Checker:
         self.flights.after_fork()
         self.checks.after_fork()
         for cache in self.caches:
-            cache.reset_locks()
+            cache.after_fork()
         if self._reporter is not None:
             self._reporter.reset()
 

@@ -54,8 +54,10 @@ class Checks:
 
     def due(self, keys: Iterable[str]) -> list[WatchedTable]:
         """Return the tables to ask: those that cover a key held, and do not pause after a failure."""
-        now = self._now()
-        return [table for table in self._tables.holding(keys) if table.watch.is_awake(now)]
+        now, tables = self._now(), self._tables.holding(keys)
+        for table in tables:
+            table.watch.note_call(now)
+        return [table for table in tables if not table.watch.pauses(now)]
 
     def begin(
         self, tables: Sequence[WatchedTable], age_s: float, opens: Callable[[Instant], None] | None
@@ -136,7 +138,7 @@ class Checks:
     def _measure(self, view: TableView, begun: Instant) -> None:
         """Record the check that has left this view."""
         self._metrics.record(Metric.CHECK_S, self._clock.monotonic() - begun.monotonic_s, error=view.error)
-        swept_age_s = view.assurance.swept_s() if view.assurance is not None else None
+        swept_age_s = view.assurance.head.swept_age_s if view.assurance is not None else None
         if view.trouble is not None:
             self._metrics.record(Metric.CHECKS_FAILED, 1, error=view.error)
         elif swept_age_s is not None:

@@ -1,6 +1,7 @@
 """The copies that this process holds: which may be served, and what becomes of them after a read.
 
-No I/O. Every method takes the lock for its own length; no caller's code runs under it.
+No I/O. A method that changes what is held takes the reentrant lock itself. `land`, and the methods under
+"Judging", are called under it. No caller's code runs under the lock, a handler of the log included.
 """
 
 from __future__ import annotations

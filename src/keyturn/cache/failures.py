@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from keyturn.cache.holdings import HitKey, id_of
 from keyturn.errors import SecretError, UnavailableError
+from keyturn.model.bounded import make_room
 from keyturn.model.instant import Instant
 
 PAUSE_MAX_S = 10.0
@@ -43,8 +44,7 @@ class RecentFailures:
         if isinstance(error, UnavailableError):
             pause_s = min(max(PAUSE_MAX_S, pause_s), pause_s * 2.0 ** min(failures - 1, 16))
         self._failures[key] = RecentFailure(error.about(error.secret_id), now, failures, pause_s)
-        while len(self._failures) > self._size:
-            self._failures.pop(next(iter(self._failures)))
+        make_room(self._failures, self._size)
 
     def find(self, key: HitKey, now: Instant, answered: Instant | None) -> SecretError | None:
         """Return the error that the next caller gets without a request, or None.

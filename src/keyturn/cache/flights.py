@@ -46,13 +46,19 @@ class Flight(Generic[_T]):
 
     def begin(self) -> None:
         """Begin the job; where no thread can be had, carry it out in the caller's."""
+        if not self.has_thread():
+            self.run()
+
+    def has_thread(self) -> bool:
+        """Begin the job in a thread. Return False where none can be had: then the caller has to `run` it."""
         # In a copy of the caller's context, as its own code would run. No frame refers to it, since an error
         # that the job raises keeps its frames for as long as it is remembered.
         try:
-            start_thread(self._name, partial(copy_context().run, self._run))
+            start_thread(self._name, partial(copy_context().run, self.run))
         except RuntimeError:
             # At the interpreter's end, or at the limit of threads.
-            self._run()
+            return False
+        return True
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end, at most so many seconds. Return True if the job has ended."""
@@ -88,7 +94,8 @@ class Flight(Generic[_T]):
             raise self._error
         return self._result[0]
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Carry the job out, and let the waiters go on."""
         try:
             self._result.append(self._job())
         except BaseException as error:
@@ -139,13 +146,16 @@ class SingleFlight(Generic[_Key, _T]):
             if known is not None and now_s - known.begun_s < patience_s:
                 return known, False
             flight = Flight(self._name, job, now_s, lambda ended: self._forget(key, ended))
-            flight.begin()
+            has_begun = flight.has_thread()
             self._flights[key] = flight
             if flight.is_over:
                 self._forget(key, flight)
+        if not has_begun:
+            # Without the lock: the job is I/O, and reads with other keys go on.
+            flight.run()
         return flight, True
 
     def _forget(self, key: _Key, flight: Flight[_T]) -> None:
-        # Without the lock, which the thread that began this flight may hold while it runs the job itself.
+        # Without the lock, so that no end of a flight waits for another thread.
         if self._flights.get(key) is flight:
             self._flights.pop(key, None)

@@ -28,21 +28,17 @@ class Assurance(NamedTuple):
     head: Head
     checked: Instant
 
-    def swept_s(self) -> float | None:
-        """Return how old the sweep's last statement was at that check, by the table's clock, or None."""
-        return self.head.swept_age_s
-
     def lasts_s(self, now: Instant, limits: Limits) -> float:
         """Return how long from `now` a marker that agrees still covers a copy; 0 or less: not at all.
 
         The sweep's lease runs out by the table's own clock. If the table stops answering, the last good
         check counts for one short TTL.
         """
-        swept_s = self.swept_s()
-        if swept_s is None or swept_s < 0:
+        swept_age_s = self.head.swept_age_s
+        if swept_age_s is None or swept_age_s < 0:
             return 0.0
         since_check_s = self.checked.age_s(now)
-        lease_left_s = limits.lease_s * limits.spread - swept_s - HTTP_DATE_RESOLUTION_S - since_check_s
+        lease_left_s = limits.lease_s * limits.spread - swept_age_s - HTTP_DATE_RESOLUTION_S - since_check_s
         return min(lease_left_s, limits.uncovered_ttl_s * limits.spread - since_check_s)
 
 

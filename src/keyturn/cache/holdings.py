@@ -67,6 +67,18 @@ class Window(Generic[Version]):
         self.versions[hit_key(version.secret_id, stage)] = version
 
 
+def warn_of_evictions(holdings: Holdings) -> None:
+    """Log once that more secrets are used than fit. To be called while no lock is held."""
+    if holdings.is_crowded:
+        holdings.is_crowded = False
+        log.warning(
+            "more secrets are used than fit: %d were forgotten to make room; raise max_secrets (%d)",
+            holdings.evictions,
+            holdings.max_secrets,
+            extra=about("evicting"),
+        )
+
+
 class Holdings:
     """At most `max_secrets` secrets. Beyond that, secrets make room by second chance.
 
@@ -76,7 +88,7 @@ class Holdings:
     """
 
     def __init__(self, max_secrets: int, key_of: Callable[[str, str], str] = secret_key) -> None:
-        self._max_secrets = max_secrets
+        self.max_secrets = max_secrets
         self._key_of = key_of
         self._secrets: dict[str, HeldSecret] = {}
         self._arns: dict[str, str] = {}
@@ -85,6 +97,8 @@ class Holdings:
         """Grows whenever what is held under AWSCURRENT becomes another version, or none."""
         self.evictions = 0
         """How many secrets were forgotten to make room."""
+        self.is_crowded = False
+        """True once as many were forgotten as fit, until `warn_of_evictions` has said so."""
 
     def secret(self, secret_id: str) -> HeldSecret | None:
         """Return the secret that this id names, as far as answers have shown."""
@@ -140,12 +154,12 @@ class Holdings:
     @property
     def is_full(self) -> bool:
         """True if the next secret makes another one go."""
-        return len(self._secrets) >= self._max_secrets
+        return len(self._secrets) >= self.max_secrets
 
     def _make_room(self, kept: HeldSecret) -> None:
         """Forget secrets until `max_secrets` are left, but never `kept`."""
         chances = len(self._secrets)
-        while len(self._secrets) > self._max_secrets:
+        while len(self._secrets) > self.max_secrets:
             oldest = next(iter(self._secrets.values()))
             if oldest is kept or (oldest.is_used and chances > 0):
                 chances -= 1
@@ -155,13 +169,7 @@ class Holdings:
                 self._secrets[oldest.arn] = self._secrets.pop(oldest.arn)
                 continue
             self.evictions += 1
-            if self.evictions == self._max_secrets:
-                log.warning(
-                    "more secrets are used than fit: %d were forgotten to make room; raise max_secrets (%d)",
-                    self.evictions,
-                    self._max_secrets,
-                    extra=about("evicting"),
-                )
+            self.is_crowded = self.is_crowded or self.evictions == self.max_secrets
             self.forget(oldest)
 
     def put(self, secret: HeldSecret, held: HeldStage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, NoReturn, cast
 
 from keyturn.cache.batches import Batches, Outcomes
 from keyturn.cache.cache import Cache
@@ -21,6 +21,7 @@ from keyturn.errors import (
     ParameterUnavailableError,
     SecretError,
 )
+from keyturn.model.bounded import make_room
 from keyturn.model.instant import Instant
 from keyturn.model.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path, plain
 from keyturn.model.parameter import Parameter
@@ -186,7 +187,7 @@ class Parameters:
             return False, None
         return True, flight.outcome() if is_mine else None
 
-    def _given_up(self, name: str, error: SecretError | None, waiting: Waiting) -> Parameter:
+    def _given_up(self, name: str, error: SecretError | None, waiting: Waiting) -> NoReturn:
         """Raise why this was not read: nothing is held that may be served."""
         if error is None:
             error = ParameterUnavailableError(name, f"no answer within {waiting.cold_s:g} s")
@@ -211,7 +212,7 @@ class Parameters:
                 look = self._cache.copies.look(one.name, one.selector)
                 if look.version is not None:
                     ready[name] = cast("Parameter", look.version)
-                elif look.spare is not None and self._cache.is_refreshed_ahead(one.selector, look, waiting):
+                elif look.spare is not None and self._cache.is_refreshed_ahead(one.selector, look):
                     self._cache.copies.spare_hit(one.name, one.selector)
                     ready[name] = cast("Parameter", look.spare)
                 elif look.spare is not None:
@@ -293,10 +294,8 @@ class Parameters:
             self._cache.offer(parameter.name, AWSCURRENT, parameter, begun)
         paths = self._paths
         paths.pop((path, recursive), None)
-        # A copy of the keys, since other threads may read other paths.
-        for oldest in tuple(paths)[: max(0, len(paths) + 1 - PATHS_MAX)]:
-            paths.pop(oldest, None)
         paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
+        make_room(paths, PATHS_MAX)
 
 
 BATCHES_AWAITED_MAX: Final = 3

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from keyturn.cache.copies import Basis, Copies
 from keyturn.cache.held import HeldStage
+from keyturn.cache.holdings import warn_of_evictions
 from keyturn.cache.refresh import GONE, after_answer, after_pinned, version_to_pin
 from keyturn.cache.service import Services
 from keyturn.errors import (
@@ -93,7 +94,9 @@ class Reads:
         if self._copies.invalidations != invalidations:
             # Perhaps of this id: then the answer is from before it, and the next use asks again.
             generation -= 1
-        return self._copies.land_first(secret_id, HeldStage(stage, version, begun, generation))
+        landed = self._copies.land_first(secret_id, HeldStage(stage, version, begun, generation))
+        warn_of_evictions(self._copies.holdings)
+        return landed
 
     def _refresh(self, secret_id: str, stage: str, basis: Basis) -> SecretVersion:
         """Ask about a held stage: the marker's version if there is a reason to, and then the stage."""
@@ -108,18 +111,20 @@ class Reads:
         except SecretError as error:
             return self._copies.serve_despite(secret_id, basis.secret, held, error)
         self.judge(basis, found, reads=1 if wanted is None else 2)
-        return self._copies.land_refresh(secret_id, basis, found)
+        landed = self._copies.land_refresh(secret_id, basis, found)
+        warn_of_evictions(self._copies.holdings)
+        return landed
 
     def judge(self, basis: Basis, found: HeldStage, *, reads: int) -> None:
         """Count so many reads of a secret if its marker has caused them and they changed nothing."""
         allowance = self._copies.tables.allowance(basis.secret.key)
-        before, now_s = allowance.in_vain, self._clock.monotonic()
+        now_s = self._clock.monotonic()
         # One read may have used up the allowance under which several stages of a secret were found due.
         marker = basis.marker or self._copies.marker(basis.secret)
-        is_held_off = allowance.judge(basis.secret.key, marker, basis.held, found, reads=reads, now_s=now_s)
-        for _ in range(allowance.in_vain - before):
+        judged = allowance.judge(basis.secret.key, marker, basis.held, found, reads=reads, now_s=now_s)
+        for _ in range(judged.in_vain):
             self._metrics.record(Metric.READS_IN_VAIN, 1, secret=basis.secret.name)
-        if is_held_off:
+        if judged.is_held_off:
             self._metrics.record(Metric.MARKERS_HELD_OFF, 1, secret=basis.secret.name)
 
     def _read_pinned(self, secret_id: str, stage: str, version_id: str) -> SecretVersion | None:
@@ -154,16 +159,20 @@ class Reads:
             error = self.as_failed_read(raised, secret_id)
             answered = is_answer(error)
             self._measure(begun, self._name_of(secret_id), error)
+            self._must_be_of(life)
             if error is raised:
                 raise
             raise error from raised
-        else:
-            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")
-            return answer
         finally:
             service.end(token, answered=answered)
-            if self._copies.life != life:
-                raise ForgottenError
+        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")
+        self._must_be_of(life)
+        return answer
+
+    def _must_be_of(self, life: int) -> None:
+        """Raise `ForgottenError` if everything was forgotten since a read was begun in that life."""
+        if self._copies.life != life:
+            raise ForgottenError
 
     def _measure(self, begun: Instant, secret: str = "", error: SecretError | None = None) -> None:
         """Record a request that was begun then and has just ended, with this error if it failed."""

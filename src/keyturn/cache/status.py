@@ -151,7 +151,7 @@ def _table_status(table: WatchedTable, now: Instant) -> TableStatus:
     return TableStatus(
         used=True,
         checked_age_s=assurance.checked.age_s(now) if assurance is not None else None,
-        swept_age_s=assurance.swept_s() if assurance is not None else None,
+        swept_age_s=assurance.head.swept_age_s if assurance is not None else None,
         trouble=view.trouble,
         name=table.name,
     )

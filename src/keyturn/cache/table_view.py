@@ -157,7 +157,7 @@ class TableWatch:
         self._heads = HeadChoice(markers, random)
         self._life = 0
         self._failures = 0
-        self._rest: tuple[Instant, float] | None = None
+        self._pause: tuple[Instant, float] | None = None
         self._asked: Instant | None = None
         self._in_use_since: Instant | None = None
         self.view = UNSEEN
@@ -166,16 +166,19 @@ class TableWatch:
     def forget(self) -> None:
         """Forget everything, as before the first check."""
         self._life += 1
-        self._failures, self._rest, self.view = 0, None, UNSEEN
+        self._failures, self._pause, self.view = 0, None, UNSEEN
         self._asked = self._in_use_since = None
         self._heads.forget()
 
-    def is_awake(self, begun: Instant) -> bool:
-        """Note that the table was to be checked. Return False while it rests after a failure."""
-        if self._asked is None or self._asked.age_s(begun) > IDLE_INTERVALS * self._limits.check_interval_s:
-            self._in_use_since = begun
-        self._asked = begun
-        return self._rest is None or self._rest[0].age_s(begun) >= self._rest[1]
+    def note_call(self, now: Instant) -> None:
+        """Note that a call came for which the table was to be checked: the process is in use."""
+        if self._asked is None or self._asked.age_s(now) > IDLE_INTERVALS * self._limits.check_interval_s:
+            self._in_use_since = now
+        self._asked = now
+
+    def pauses(self, now: Instant) -> bool:
+        """Return True while the table is not to be checked, because the last check failed."""
+        return self._pause is not None and self._pause[0].age_s(now) < self._pause[1]
 
     def check(self, keys: Mapping[str, str], begun: Instant) -> bool:
         """Read the head once, and the markers of `keys` only if it moved or they are not known.
@@ -298,11 +301,11 @@ class TableWatch:
             random=self._random,
         )
         self._failures += 1
-        self._rest = (begun, pause_s)
+        self._pause = (begun, pause_s)
         self.view = self.view._replace(trouble=trouble, error=kind)
 
     def _answered(self) -> None:
         if self.view.trouble is not None:
             log.info("the marker table%s answers again", self._which, extra=about("table_answers"))
-        self._failures, self._rest = 0, None
+        self._failures, self._pause = 0, None
         self.view = self.view._replace(trouble=None, error="")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol
 
@@ -147,7 +147,7 @@ class Logins:
 
     def after_fork(self) -> None:
         """For a forked child, whose parent's threads are gone."""
-        self.turns.reset_locks()
+        self.turns.after_fork()
 
     def forget(self) -> None:
         """Drop the versions and refusals remembered."""
@@ -202,7 +202,7 @@ class _Login:
         """Whether the login failed because its time was over: with more of it, it would have looked again."""
         self.time = TimeLeft(policy, logins.now)
 
-    def attempts(self) -> Iterator[Attempt]:
+    def attempts(self) -> Generator[Attempt, None, None]:
         """Yield attempts, look after look, until one succeeds."""
         time, pauses = self.time, _pauses_s(self._logins.random)
         # Attempts run outside of the context in which the task's threads take the steps.

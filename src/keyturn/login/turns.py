@@ -91,9 +91,9 @@ class Turns:
         self._settle_s = settle_s
         self._now = now
         self._accepted = 0
-        self.reset_locks()
+        self.after_fork()
 
-    def reset_locks(self) -> None:
+    def after_fork(self) -> None:
         """Make the lock anew and end all turns: for a forked child, whose parent's threads are gone."""
         # Reentrant, since a signal handler may log in on a thread that is in here.
         self._lock = new_lock()

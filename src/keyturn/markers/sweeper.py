@@ -159,7 +159,7 @@ class Sweeper:
         known = {marker.key for marker in markers}
         fresh = [Fresh(key, secret, seen.get(key)) for key, secret in listed.items() if key not in known]
         doubtful = [
-            seen[marker.key]
+            (seen[marker.key], marker)
             for marker in markers
             if is_secret_arn(marker.key)
             and self._watches(name_in(marker.key))
@@ -185,46 +185,36 @@ class Sweeper:
 
     # Markers that differ from the list
 
-    def _correct_all(self, doubtful: Sequence[Seen], time_is_up: Callable[[], bool]) -> Swept:
+    def _correct_all(self, doubtful: Sequence[Change], time_is_up: Callable[[], bool]) -> Swept:
         """Correct the markers that DescribeSecret contradicts, after a settle time.
 
         An event that was under way has arrived by then: the marker has changed since the scan, so it is not
         written over, and the event does not count as lost. A marker whose AWSCURRENT would go back, or whose
         secret seems to be gone, is corrected only if a second answer says the same.
         """
-        asked = list(self._parallel(lambda seen: self._question(seen, time_is_up), doubtful))
-        swept = Swept(failed=asked.count("failed"), in_time="late" not in asked)
+        asked = list(self._parallel(lambda one: self._question(*one, time_is_up), doubtful))
+        swept = sum((one for one in asked if isinstance(one, Swept)), start=Swept())
         found = [one for one in asked if isinstance(one, Contradicted)]
         if found:
             self._host.sleep(self._settle_s)
         plain = [one for one in found if not one.needs_second_answer]
-        for at in range(0, len(plain), WRITES_MAX):
-            if time_is_up():
-                return replace(swept, in_time=False)
-            swept += self._correct_many(plain[at : at + WRITES_MAX])
-        for one in found:
-            if not one.needs_second_answer:
-                continue
-            if time_is_up():
-                return replace(swept, in_time=False)
-            swept += self._correct(one)
-        return swept
+        swept += _in_batches(plain, self._correct_many, time_is_up)
+        doubted = [one for one in found if one.needs_second_answer]
+        return swept + _in_batches(doubted, lambda some: self._correct(some[0]), time_is_up, size=1)
 
-    def _question(self, seen: Seen, time_is_up: Callable[[], bool]) -> Contradicted | str:
+    def _question(self, seen: Seen, marker: Marker, time_is_up: Callable[[], bool]) -> Contradicted | Swept:
         """Ask DescribeSecret about a marker that differs from the list."""
-        marker = seen.marker
-        if marker is None:
-            return "agrees"
         if time_is_up():
-            return "late"
+            return Swept(in_time=False)
         try:
             described = find_secret(self._catalog, marker.arn, marker.key)
             if is_misplaced(marker, described):
                 described = find_secret(self._catalog, name_in(marker.key), None) or described
         except SecretError:
-            return "failed"
-        is_right = agrees_with_description(marker, described) and not is_misplaced(marker, described)
-        return "agrees" if is_right else Contradicted(seen, marker, described)
+            return Swept(failed=1)
+        if agrees_with_description(marker, described) and not is_misplaced(marker, described):
+            return Swept()
+        return Contradicted(seen, marker, described)
 
     def _correct_many(self, found: Sequence[Contradicted]) -> Swept:
         """Write what the one answer says, all together, if no marker has changed since the scan."""
@@ -263,12 +253,7 @@ class Sweeper:
 
     def _begin(self, fresh: Sequence[Fresh], time_is_up: Callable[[], bool]) -> Swept:
         """Make the markers of secrets that have no usable one, many in one write."""
-        swept = Swept()
-        for at in range(0, len(fresh), WRITES_MAX):
-            if time_is_up():
-                return replace(swept, in_time=False)
-            swept += self._begin_batch(fresh[at : at + WRITES_MAX])
-        return swept
+        return _in_batches(fresh, self._begin_batch, time_is_up)
 
     def _begin_batch(self, batch: Sequence[Fresh]) -> Swept:
         first = list(self._parallel(self._first, batch))
@@ -318,12 +303,7 @@ class Sweeper:
             and not self._watches(name_in(found.key))
             and (after := let_go(found.marker, now_s)) is not None
         ]
-        swept = Swept()
-        for at in range(0, len(changes), WRITES_MAX):
-            if time_is_up():
-                return replace(swept, in_time=False)
-            swept += self._write_let_go(changes[at : at + WRITES_MAX])
-        return swept
+        return _in_batches(changes, self._write_let_go, time_is_up)
 
     def _write_let_go(self, changes: Sequence[Change]) -> Swept:
         try:
@@ -343,12 +323,7 @@ class Sweeper:
         listed = {parameter.arn: parameter for parameter in listing}
         now_s = self._host.wall()
         changes = list(parameter_changes(seen, listed, self._table.absent, now_s=now_s, lag_s=LIST_LAG_S))
-        swept = Swept(listed=len(listed))
-        for at in range(0, len(changes), WRITES_MAX):
-            if time_is_up():
-                return replace(swept, in_time=False)
-            swept += self._write_parameters(changes[at : at + WRITES_MAX])
-        return swept
+        return Swept(listed=len(listed)) + _in_batches(changes, self._write_parameters, time_is_up)
 
     def _write_parameters(self, changes: Sequence[Change]) -> Swept:
         try:
@@ -360,3 +335,18 @@ class Sweeper:
         first = sum(seen.marker is None for seen, _ in changes)
         missed = sum(was_missed(seen.marker, after) for seen, after in changes)
         return Swept(first=first, corrected=len(changes) - first, found_by_sweep=missed)
+
+
+def _in_batches(
+    items: Sequence[_T],
+    write: Callable[[Sequence[_T]], Swept],
+    time_is_up: Callable[[], bool],
+    size: int = WRITES_MAX,
+) -> Swept:
+    """Write the items, so many at a time, until the time is up. Return what all writes count together."""
+    swept = Swept()
+    for at in range(0, len(items), size):
+        if time_is_up():
+            return replace(swept, in_time=False)
+        swept += write(items[at : at + size])
+    return swept

@@ -1,7 +1,9 @@
 """Writes a cache's metrics in CloudWatch's embedded metric format: log lines that become metrics.
 
-metrics = EmfMetrics()
-cache = SecretCache(marker_table="keyturn-markers", metrics=metrics)
+Give them to the cache as its hook:
+
+    metrics = EmfMetrics()
+    cache = SecretCache(marker_table="keyturn-markers", metrics=metrics)
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.integrations.arguments import LIBPQ_TLS
 from keyturn.login.refusals import is_refused
 from keyturn.model.protocols import SecretSource
-from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.model.versions import SecretVersion
 from keyturn.rotation.trust import (
     Account,
     Address,
@@ -31,9 +31,9 @@ from keyturn.rotation.trust import (
     RotationStepError,
     Unshown,
     change_as_master,
+    master_of,
     must_agree,
     must_be_apart,
-    must_be_of,
     other_user,
     same_account,
     with_fields,
@@ -153,9 +153,7 @@ class AlternatingUsers:
             )
         if any(name.startswith(RESERVED) for name in (current.username, wanted.username)):
             raise RotationStepError(f"secret {pending.secret_id!r}: it names a predefined role")
-        if current.masterarn is None:
-            raise RotationStepError(f"secret {pending.secret_id!r}: no text in the field masterarn")
-        master = self._server.account(self._source.read(current.masterarn, stage=AWSCURRENT))
+        master = master_of(self._source, current, ENGINES)
         address = must_be_apart(current, master, self._server.addresses)
         if not self._server.accepts(wanted, address):
             others = same_account(wanted, known[1:], self._server.addresses)[1:]
@@ -188,9 +186,7 @@ class _Server:
 
     def account(self, version: SecretVersion) -> Account:
         """Return the version's account, for which there is a server. Raises `SecretFormatError`."""
-        account = Account.of(version)
-        must_be_of(account, ENGINES)
-        return account
+        return Account.of(version, ENGINES)
 
     def log_in(self, account: Account, address: Address) -> psycopg.Connection | None:
         """Return a connection, or None if the server refuses the credentials."""

@@ -24,7 +24,7 @@ from redis.retry import Retry
 from keyturn.errors import ConfigurationError
 from keyturn.login.refusals import is_refused
 from keyturn.model.protocols import SecretSource
-from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.model.versions import SecretVersion
 from keyturn.rotation.trust import (
     Account,
     Address,
@@ -33,9 +33,9 @@ from keyturn.rotation.trust import (
     RotationStepError,
     change_as_master,
     is_one_host,
+    master_of,
     must_agree,
     must_be_apart,
-    must_be_of,
     same_account,
     with_fields,
     without_frames,
@@ -123,9 +123,7 @@ class TwoPasswords:
     def _set(self, proofs: Sequence[Account], kept: Sequence[Account]) -> None:
         """Leave the user the passwords of `kept`, where the node accepts one of the `proofs`."""
         wanted = kept[0]
-        if wanted.masterarn is None:
-            raise RotationStepError(f"secret {wanted.secret_id!r}: no text in the field masterarn")
-        master = _account(self._source.read(wanted.masterarn, stage=AWSCURRENT))
+        master = master_of(self._source, wanted, ENGINES)
         for node in _each(must_be_apart(wanted, master, self._addresses), self._nodes):
             shown = next((account for account in proofs if self._server.accepts(account, node)), None)
             if shown is None:
@@ -268,6 +266,4 @@ def _node(text: str) -> Address:
 
 
 def _account(version: SecretVersion) -> Account:
-    account = Account.of(version)
-    must_be_of(account, ENGINES)
-    return account
+    return Account.of(version, ENGINES)

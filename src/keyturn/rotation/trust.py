@@ -18,7 +18,9 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from keyturn.errors import KeyturnError, SecretError, SecretFormatError
 from keyturn.integrations.arguments import login_fields
 from keyturn.model.fields import LOGIN, Value
-from keyturn.model.versions import SecretVersion
+from keyturn.model.protocols import SecretSource
+from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.runtime.frames import drop_attributes
 from keyturn.runtime.quotes import without_values
 
 CLONE: Final = "_clone"
@@ -68,12 +70,20 @@ class Account:
     masterarn: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, version: SecretVersion) -> Account:
-        """Return the account of a version. Raises `SecretFormatError` for a field that is not fit for one."""
+    def of(cls, version: SecretVersion, engines: Collection[str] = ()) -> Account:
+        """Return the account of a version. Raises `SecretFormatError` for a field that is not fit for one.
+
+        Raises `RotationStepError` if the secret says that it is for another kind of server than `engines`.
+        """
         fields = login_fields(version, LOGIN)
         if "host" in fields and not is_one_host(fields["host"]):
             raise SecretFormatError(version.secret_id, "the field host is not one name or address")
-        return cls(version.secret_id, **fields)  # type: ignore[arg-type] # judged, each of its own type
+        account = cls(version.secret_id, **fields)  # type: ignore[arg-type] # judged, each of its own type
+        if engines and account.engine is not None and account.engine.lower() not in engines:
+            raise RotationStepError(
+                f"secret {account.secret_id!r}: its engine is none of {', '.join(engines)}"
+            )
+        return account
 
     def value(self, name: str) -> Value | None:
         """Return the field of this name."""
@@ -166,10 +176,11 @@ def must_agree(current: Account, pending: Account, names: Collection[str]) -> No
         raise RotationStepError(f"secret {current.secret_id!r}: its versions differ in {names_text}")
 
 
-def must_be_of(account: Account, engines: Collection[str]) -> None:
-    """Raise `RotationStepError` if the secret says that it is for another kind of server."""
-    if account.engine is not None and account.engine.lower() not in engines:
-        raise RotationStepError(f"secret {account.secret_id!r}: its engine is none of {', '.join(engines)}")
+def master_of(source: SecretSource, account: Account, engines: Collection[str]) -> Account:
+    """Return the account of the secret that `masterarn` names. Raises `RotationStepError` without one."""
+    if account.masterarn is None:
+        raise RotationStepError(f"secret {account.secret_id!r}: no text in the field masterarn")
+    return Account.of(source.read(account.masterarn, stage=AWSCURRENT), engines)
 
 
 def other_user(account: Account, bytes_max: int) -> str:
@@ -273,10 +284,7 @@ def without_frames(call: Callable[[], _T], *values: str) -> _T:
     except Exception as error:  # noqa: BLE001 # raised below
         failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
-        # psycopg keeps the parameters of a connection that failed, with the password.
-        kept: object = getattr(failure, "pgconn", None)
-        if type(kept).__name__ == "FinishedPGconn":
-            vars(kept).update(password=b"", info=[])
+        drop_attributes(failure)
     without_values(failure, values)
     # The traceback has this frame.
     del values

@@ -30,7 +30,7 @@ def without_locals(error: BaseException, around: BaseException | None = None) ->
     """
     for one in chain_of(error, around):
         _clear(one.__traceback__)
-        _drop_attributes(one)
+        drop_attributes(one)
 
 
 def chain_of(error: BaseException, around: BaseException | None = None) -> Iterator[BaseException]:
@@ -75,7 +75,7 @@ def _clear(trace: TracebackType | None) -> None:
         trace = trace.tb_next
 
 
-def _drop_attributes(error: BaseException) -> None:
+def drop_attributes(error: BaseException) -> None:
     """Drop what drivers' errors keep beside their text.
 
     psycopg keeps the connection's parameters with the password, botocore the request with the session token.

@@ -126,8 +126,8 @@ def unix_socket(path: Path, uids: frozenset[int]) -> Iterator[socket.socket]:
         finally:
             os.umask(before)
         own = where.lstat().st_ino
-        made.listen(QUEUE)
         try:
+            made.listen(QUEUE)
             yield made
         finally:
             with suppress(OSError):

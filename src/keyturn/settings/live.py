@@ -62,6 +62,9 @@ _T = TypeVar("_T", bound="LiveSettings")
 CONCEALED: Final = "**********"
 """What a dump in JSON shows of a value, as pydantic's secrets do."""
 
+MAKING_S: Final = 5.0
+"""How long a thread waits for another one that makes the model, by validators and sources of the caller's."""
+
 
 class _Concealing:
     """A mark that keeps its field's value out of dumps."""
@@ -360,28 +363,42 @@ class _Bond(Generic[_T]):
         self._made = None
 
     def _remade(self) -> _Made[_T]:
-        with self._lock:
+        """Make the model anew. Wait for another thread that does so, and then go on with the last model."""
+        last, lock, acquired = self._made, self._lock, list[bool]()
+        try:
+            # A signal handler may raise right after a call. Then the list says whether the lock is ours.
+            acquired.extend(map(lock.acquire, (True,), (MAKING_S,)))
+            if acquired == [False] and last is not None:
+                return last
             before = self._made
             if before is not None and not before.is_outdated(self._cache):
                 return before
-            making = _Making(self._kind, self._cache)
-            try:
-                self._made = after = making.made(self._values)
-            except (ConfigurationError, SecretFieldError) as error:
-                if before is None:
-                    raise
-                # Until the next move: none of these versions is looked at again.
-                self._made = making.instead(before)
-                log.warning(
-                    "%s keeps its last values, since what it has now does not fit: %s",
-                    self._kind.__name__,
-                    error,
-                    extra=about("settings_unfit", error=error),
-                )
-                return before
-        if before is None or before.model != after.model:
+            after, misfit = self._made_now(before)
+            self._made = after
+        finally:
+            if acquired == [True]:
+                lock.release()
+        if misfit is not None:
+            log.warning(
+                "%s keeps its last values, since what it has now does not fit: %s",
+                self._kind.__name__,
+                misfit,
+                extra=about("settings_unfit", error=misfit),
+            )
+        elif before is None or before.model != after.model:
             self._tell(after.model)
         return after
+
+    def _made_now(self, before: _Made[_T] | None) -> tuple[_Made[_T], KeyturnError | None]:
+        """Return the model of what the cache has now; else the earlier one, and what does not fit."""
+        making = _Making(self._kind, self._cache)
+        try:
+            return making.made(self._values), None
+        except (ConfigurationError, SecretFieldError) as error:
+            if before is None:
+                raise
+            # Until the next move: none of these versions is looked at again.
+            return making.instead(before), error
 
     def _tell(self, snapshot: _T) -> None:
         for callback in tuple(self.callbacks):

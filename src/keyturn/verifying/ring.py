@@ -18,6 +18,7 @@ from keyturn.cache.holdings import hit_key
 from keyturn.cache.limits import Limits
 from keyturn.errors import SecretError
 from keyturn.metrics.hook import Measures
+from keyturn.model.bounded import make_room
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 
@@ -227,11 +228,8 @@ class Rings:
         rings = self._rings
         ring = rings.get(version.arn)
         if ring is None:
-            # There is no lock: threads that evict at the same time each have a list of their own.
-            arns = list(rings)
-            for oldest in arns[: max(0, len(arns) + 1 - self._limits.max_secrets)]:
-                rings.pop(oldest, None)
             ring = rings.setdefault(version.arn, Ring(version.arn, self._secrets, self._limits, self.now))
+            make_room(rings, self._limits.max_secrets)
         return ring
 
     def begin_look(self, ring: Ring, secret_id: str) -> Flight[None]:

@@ -25,7 +25,6 @@ from keyturn.rotation.trust import (
     Addresses,
     Master,
     RotationStepError,
-    must_be_of,
     without_frames,
 )
 
@@ -126,9 +125,7 @@ class Server:
 
     def account(self, version: SecretVersion) -> Account:
         """Return the version's account, for which there is a server. Raises `SecretFormatError`."""
-        found = Account.of(version)
-        must_be_of(found, ENGINES)
-        return found
+        return Account.of(version, ENGINES)
 
     def log_in(self, account: Account, address: Address) -> pymysql.Connection[Cursor] | None:
         """Return a connection, or None if the server refuses the credentials."""

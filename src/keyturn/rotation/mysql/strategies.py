@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from keyturn.model.protocols import SecretSource
-from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.model.versions import SecretVersion
 from keyturn.rotation.mysql.changes import Clone, OnlyPassword, own_change
 from keyturn.rotation.mysql.changes import TwoPasswords as BothPasswords
-from keyturn.rotation.mysql.server import AsMaster, Server, Session
+from keyturn.rotation.mysql.server import ENGINES, AsMaster, Server, Session
 from keyturn.rotation.trust import (
     Account,
     Master,
     RotationStepError,
     change_as_master,
     first_accepted,
+    master_of,
     must_agree,
     must_be_apart,
     other_user,
@@ -133,7 +134,7 @@ class AlternatingUsers:
                 f"secret {pending.secret_id!r}: AWSPENDING is not for the user whose turn it is"
             )
         others = same_account(wanted, known[1:], server.addresses)
-        master = _master(server, self._source, current)
+        master = master_of(self._source, current, ENGINES)
         address = must_be_apart(current, master, server.addresses)
         # Also if AWSPENDING is accepted: an earlier try may have stopped before the last host or grant.
         engine = AsMaster(server, lambda session: Clone(session, current, others))
@@ -208,13 +209,7 @@ def _as_master(
     change: Callable[[Session], Master],
 ) -> None:
     """Let the master make a change for an account, once the server has accepted one of the `proofs`."""
-    master = _master(server, source, wanted)
+    master = master_of(source, wanted, ENGINES)
     address = must_be_apart(wanted, master, server.addresses)
     engine = AsMaster(server, change)
     change_as_master(engine, first_accepted(engine, proofs, address), wanted, master, address)
-
-
-def _master(server: Server, source: SecretSource, account: Account) -> Account:
-    if account.masterarn is None:
-        raise RotationStepError(f"secret {account.secret_id!r}: no text in the field masterarn")
-    return server.account(source.read(account.masterarn, stage=AWSCURRENT))
