@@ -24,6 +24,7 @@ from keyturn import (
     UnavailableError,
 )
 from keyturn.testing.fakes import FakeClock, FakeParameterStore, FakeReports
+from keyturn.testing.parts import parts_of
 from tests.aio.loops import (
     PATIENCE_S,
     Gate,
@@ -35,7 +36,7 @@ from tests.aio.loops import (
     together,
 )
 from tests.testing.processes import eventually
-from tests.world import NAME, World
+from tests.world import NAME, AtWork, World
 
 TASKS = 1000
 
@@ -89,6 +90,38 @@ def test_a_look_that_needs_no_wait_needs_no_thread(world: World) -> None:
         found = [at_the_first_step(cache.get(name)) for name in names]
     assert names == [one.text() for one in found if isinstance(one, SecretVersion)]
     assert [] == started
+
+
+@pytest.mark.parametrize("what", ["secret", "parameter"])
+def test_who_comes_back_after_long_is_given_no_copy_that_nobody_tended(
+    world: World, loop: str, what: str
+) -> None:
+    """The background thread leaves out a copy that nobody asks for, so its next task waits for a read."""
+    store = FakeParameterStore(world.clock)
+    store.put("/a", "one")
+    peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock, random=lambda: 0.0)
+    limits = Limits(max_unused_s=250, refresh_wait_s=20)
+    cache = AsyncSecretCache(marker_table=False, peers=peers, limits=limits)
+    parts = parts_of(cache.sync)
+    for one in parts.caches:
+        one.background = AtWork()
+
+    def read() -> str:
+        if what == "secret":
+            return str(run(loop, lambda: cache.get_secret_string(NAME)))
+        return run(loop, lambda: cache.get_parameter("/a")).value
+
+    def turn(times: int) -> None:
+        for _ in range(times):
+            world.clock.advance(5)
+            parts.checker.check_ahead()
+
+    assert "one" == read()
+    turn(53)
+    store.put("/a", "two")
+    world.rotate("v2", "two", mark=False)
+    turn(9)
+    assert "two" == read()
 
 
 def test_a_thousand_tasks_on_a_cold_secret(world: World, loop: str) -> None:

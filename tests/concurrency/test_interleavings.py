@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
-from keyturn import Limits, LoginRefusedError, Peers, SecretCache
+import keyturn.cache.flights
+from keyturn import Limits, LoginRefusedError, Peers, SecretCache, UnavailableError
+from keyturn.cache.flights import SingleFlight
 from keyturn.model.markers import Head, MarkersRead
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.parts import parts_of
@@ -147,6 +150,81 @@ def test_no_lock_is_held_during_io(world: World) -> None:
         cache.invalidate(NAME)
     assert len(calls) >= 12
     assert not any(calls)
+
+
+def test_no_lock_is_held_while_the_log_is_written(world: World) -> None:
+    """A handler may need a secret of this cache, and another thread may hold the handler's own lock."""
+    cache, held = world.cache(table=False, max_secrets=2), dict[str, bool]()
+    lock = parts_of(cache).caches[0].copies.lock
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            with ThreadPoolExecutor(1) as pool:
+                held[record.getMessage()] = pool.submit(is_held, lock).result(PATIENCE_S)
+
+    handler, log = Handler(), logging.getLogger("keyturn")
+    log.addHandler(handler)
+    try:
+        for number in range(9):
+            world.secrets.create(f"s{number}", "x")
+            cache.get(f"s{number}")
+        world.secrets.fail = lambda _id: UnavailableError(NAME, "throttled")
+        cache.invalidate("s8")
+        cache.get("s8")
+    finally:
+        log.removeHandler(handler)
+    assert any("raise max_secrets (2)" in said for said in held)
+    assert 2 == len(held)
+    assert not any(held.values())
+
+
+def test_where_no_thread_can_be_had_one_read_holds_up_no_other(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callers read for themselves: other secrets at the same time, and one secret once."""
+    gated.world.secrets.create(KEPT, "x")
+    flights = SingleFlight[str, int]("a test")
+
+    def none(_name: str, _run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def gated_job() -> int:
+        gated.reading.passed()
+        return 1
+
+    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
+    gated.reading.close()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(flights.join_or_begin, "one", gated_job, PATIENCE_S)
+        assert gated.reading.somebody_waits()
+        other, is_mine = flights.join_or_begin("other", lambda: 2, PATIENCE_S)
+        assert (2, True) == (other.outcome(), is_mine)
+        flight, is_mine = flights.join_or_begin("one", lambda: 3, PATIENCE_S)
+        assert not is_mine
+        gated.reading.open()
+        assert slow.result(PATIENCE_S)[0] is flight
+    assert (1, 0) == (flight.outcome(), len(flights))
+
+
+def test_an_interruption_is_raised_although_all_was_forgotten_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in a read that the caller carries out itself, while another thread forgets."""
+
+    def none(_name: str, _run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
+    cache = world.cache(table=False)
+
+    def interrupted(_secret_id: str) -> Exception | None:
+        cache.forget()
+        raise KeyboardInterrupt
+
+    world.secrets.fail = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        cache.get(NAME)
+    assert 1 == world.reads
 
 
 def test_a_secret_evicted_while_it_is_refreshed_leaves_nothing_behind(gated: Gated) -> None:

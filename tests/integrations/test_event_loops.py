@@ -243,6 +243,28 @@ def test_twelve_tasks_prove_a_version_once(account: Account) -> None:
     assert ["v1"] == tried
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_a_read_at_the_interpreters_end_waits_for_no_thread(*, background: bool) -> None:
+    """An object may read in its `__del__`: Python 3.11 begins threads there that never run."""
+    script = f"""
+import builtins
+from keyturn import Peers, SecretCache
+from keyturn.testing.fakes import FakeSecretsManager
+
+source = FakeSecretsManager()
+source.create("a", "one", "v1")
+cache = SecretCache(peers=Peers(source=source), marker_table=False, background={background})
+class Last:
+    def __del__(self):
+        print("read", cache.get("a").version_id, flush=True)
+builtins.last = Last()
+"""
+    ran = subprocess.run(  # our own script
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert "read v1" in ran.stdout, ran.stderr
+
+
 def test_the_interpreter_ends_while_a_login_reads() -> None:
     """A process whose login hangs in a read, with its loop stopped, is not held up by the thread."""
     script = """

@@ -34,6 +34,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+import keyturn.settings.live
 from keyturn import (
     AsyncSecretCache,
     ConfigurationError,
@@ -107,6 +108,30 @@ def test_reading_costs_hits_only(world: World, settings: Settings) -> None:
         assert settings.user
         assert settings.snapshot().user
     assert calls == world.secrets.calls.total()
+
+
+def test_a_validator_that_waits_for_a_reader_holds_nobody_up_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's code makes the model: a thread that reads it meanwhile goes on with the last one."""
+    monkeypatch.setattr(keyturn.settings.live, "MAKING_S", 0.05)
+    found = list[str]()
+
+    class Trying(LiveSettings):
+        user: Annotated[str, FromSecret(NAME, key="username")]
+
+        @field_validator("user")
+        @classmethod
+        def works(cls, user: str) -> str:
+            if user == "app-3":
+                with ThreadPoolExecutor(1) as pool:
+                    found.append(pool.submit(lambda: live.user).result(10))
+            return user
+
+    live = Trying.live(world.covered())
+    rotate(world, 3)
+    assert "app-3" == live.user
+    assert ["app-2"] == found
 
 
 def test_one_secret_is_read_once_for_all_its_fields(world: World) -> None:

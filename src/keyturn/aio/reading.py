@@ -127,7 +127,9 @@ class Reading:
 
     async def _fetched(self, cache: Cache, asked: str, stage: str, waiting: Waiting) -> SecretVersion:
         """Return what a read brings; to a task that did not begin it the copy, where there is one."""
-        read = self._told(lambda: cache.get(asked, stage, waiting))
+        # What `at_once` has decided must not be decided again: it has noted that the copy is in use.
+        needed = waiting._replace(is_needed=True)
+        read = self._told(lambda: cache.get(asked, stage, needed))
         flight, is_mine = self.errands.begin((id(cache), asked, stage), read)
         copy = None if is_mine else meanwhile(cache, asked, stage)
         if copy is not None:

@@ -3,8 +3,8 @@
 At level DEBUG botocore logs each request with its session token, and each answer with its body, which may be
 a secret. hpack, by which HTTP clients speak HTTP/2, logs each header, which may be a key. An application that
 sets the root logger to DEBUG would have them in its log. So these records are withheld while keyturn makes a
-call or lets a client send a key. Those of the application's own calls pass, and so do those of other levels,
-except a warning that quotes a broken answer.
+call or lets a client send a key. Those of the application's own calls pass, and so do those of other levels.
+A warning passes without the error that it was to show, since that may quote a broken answer.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _OF_BOTOCORE: Final = (
     "utils",
 )
 
-_OF_HEADERS: Final = "urllib3.connection"
-"""urllib3 warns of headers that it cannot parse, and quotes all that follows them."""
+_OF_HEADERS: Final = ("urllib3.connection", "urllib3.connectionpool")
+"""urllib3 warns of headers that it cannot parse, and quotes all that follows. The second is of version 1."""
 
 LOGGERS: Final = (
     *(f"botocore.{name}" for name in _OF_BOTOCORE),
     "hpack.hpack",
     "hpack.table",
-    _OF_HEADERS,
+    *_OF_HEADERS,
 )
 """The loggers that log a request, an answer, credentials, a header, or an error with such frames."""
 
@@ -83,8 +83,14 @@ def unseen(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def _passes(record: logging.LogRecord) -> bool:
-    is_of_headers = record.name == _OF_HEADERS and record.exc_info is not None
-    return not _IS_UNSEEN.get() or (record.levelno > logging.DEBUG and not is_of_headers)
+    """Return False for a record to withhold. Take from any other the error that it was to show."""
+    if not _IS_UNSEEN.get():
+        return True
+    if record.name in _OF_HEADERS:
+        # Its text quotes the error. Without one it tells of connections only.
+        return not record.exc_info
+    record.exc_info = record.exc_text = None
+    return record.levelno > logging.DEBUG
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import weakref
 
@@ -38,7 +39,7 @@ class Poller:
 
     def start(self) -> None:
         """Start the thread if it does not run: at the first use, and after a fork."""
-        if self._is_alive() or self._stopping.is_set():
+        if self._is_alive() or self._stopping.is_set() or sys.is_finalizing():
             return
         with self._lock:
             if self._is_alive() or self._stopping.is_set():
@@ -47,7 +48,7 @@ class Poller:
             try:
                 thread.start()
             except RuntimeError:
-                # At the interpreter's end, or at the limit of threads: callers check inline.
+                # At the limit of threads: callers check inline.
                 return
             self._thread = thread
 

@@ -11,8 +11,8 @@ class Waiting(NamedTuple):
     """The patience of one call, which everything that it waits for shares.
 
     `copy_s`: seconds in all while there is a copy that may be served; `cold_s`: seconds in all where there
-    is none. Both count from `begun_s` by the monotonic clock. `is_needed`: a copy was refused, so even the
-    caller of a cache with a background thread waits for a read.
+    is none. Both count from `begun_s` by the monotonic clock. `is_needed`: a copy was refused, or nobody
+    tended it, so even the caller of a cache with a background thread waits for a read.
     """
 
     clock: Clock

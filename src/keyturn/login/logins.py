@@ -114,6 +114,11 @@ class Attempt:
                 self._login.refused(self._turn, self.version, error)
             else:
                 self._login.turns.unanswered(self._turn)
+        except BaseException as wrong:
+            # A judge may quote what it was to judge.
+            without_locals(wrong)
+            without_values(wrong, values_of(self.version))
+            raise
         finally:
             if error is not None:
                 # A server may quote the password in what it says.

@@ -10,8 +10,11 @@ from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.login.refusals import is_refused as known_refusal
 from keyturn.model.instant import Instant
 from keyturn.model.plain import decided
+from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
+from keyturn.runtime.frames import without_locals
 from keyturn.runtime.invocation import REMAINING_S
+from keyturn.runtime.quotes import without_values
 
 Accept = Callable[[SecretVersion, SecretVersion], bool]
 """Whether a candidate (second) may be tried in place of the current version (first)."""
@@ -75,7 +78,13 @@ class Policy(NamedTuple):
 
     def accepts(self, current: SecretVersion, version: SecretVersion) -> bool:
         """Return True if this version may be tried in place of the current one."""
-        return decided(self.accept(current, version), "accept")
+        try:
+            return decided(self.accept(current, version), "accept")
+        except BaseException as wrong:
+            # The function of the caller's may quote what it compares.
+            without_locals(wrong)
+            without_values(wrong, (*values_of(current), *values_of(version)))
+            raise
 
     def refuses(self, error: Exception) -> bool:
         """Return True if this error means that the server refused the credentials."""

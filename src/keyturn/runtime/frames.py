@@ -58,7 +58,7 @@ def unseen(function: Callable[_P, _T]) -> Callable[_P, _T]:
         around = sys.exception()
         try:
             return function(*args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
             without_locals(error, around)
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ def start_thread(name: str, run: Callable[[], None]) -> None:
     a lock held, on which the new thread then waits for ever. So another thread starts it, since Python calls
     signal handlers in the main thread only.
     """
+    if sys.is_finalizing():
+        # Python 3.11 makes one that never runs, for which its caller would wait.
+        raise RuntimeError("the interpreter ends")
     thread = threading.Thread(target=run, name=name, daemon=True)
     _thread.start_new_thread(_start, (thread,))
 

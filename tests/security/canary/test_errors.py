@@ -6,6 +6,7 @@ Each line of `PLACES` is one place where an error comes from; each is shown in a
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Annotated, NamedTuple
 
@@ -20,6 +21,7 @@ from keyturn import Limits, Peers, SecretCache, SecretVersion, compat
 from keyturn.integrations.login import Login
 from keyturn.live import FromParameter, FromSecret, LiveSettings
 from keyturn.rotation import RotationFunction
+from keyturn.runtime.frames import unseen
 from keyturn.testing import assert_not_stored
 from keyturn.testing.fakes import FakeClock, FakeParameterStore, FakeSecretsManager
 from tests.security.canary.service import FRAMES, Service
@@ -399,6 +401,29 @@ def test_frames_stay_in_the_traceback() -> None:
     """Only their locals go: file, line and function of the code that connects are still there."""
     error = raised_by(lambda: log_in(wrapped))
     assert {"refusing", "wrapped", "login"} <= {frame.f_code.co_name for frame in frames_of(error)}
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, TimeoutError])
+def test_an_interruption_shows_no_value_either(kind: type[BaseException]) -> None:
+    """A signal handler may raise while a secret is parsed, in any frame that holds its text."""
+
+    class Interrupting(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise kind
+
+    @unseen
+    def parse() -> int:
+        text = Interrupting(CANARY)
+        return len(text)
+
+    with pytest.raises(kind) as raised:
+        parse()
+    shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    frames = [frame for frame in shown.stack if frame.name in ("parse", "__len__")]
+    assert ["parse", "__len__"] == [frame.name for frame in frames]
+    assert not any(frame.locals for frame in frames)
 
 
 def test_the_error_around_a_call_is_left_alone() -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import boto3
@@ -218,6 +222,65 @@ def test_botocores_warnings_pass(service: Service) -> None:
         logging.getLogger("botocore.endpoint").debug("a request")
     assert "something to know" in seen.getvalue()
     assert "a request" not in seen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [("botocore.credentials", True), ("urllib3.connection", False), ("urllib3.connectionpool", False)],
+)
+def test_no_warning_shows_the_error_of_an_answer(name: str, *, passes: bool) -> None:
+    """botocore's text is its own. urllib3's quotes the error. It comes from another module in version 1."""
+    logger = logging.getLogger(name)
+    with everything_logged() as seen, unseen.Unseen():
+        logger.debug("a connection")
+        try:
+            int(CANARY)
+        except ValueError as error:
+            logger.warning("it failed%s", "" if passes else f": {error}", exc_info=True)
+    assert ("it failed" in seen.getvalue()) is passes
+    assert ("a connection" in seen.getvalue()) is not passes
+    assert CANARY not in seen.getvalue()
+
+
+@contextmanager
+def cut_sts() -> Iterator[str]:
+    """An STS that hands credentials out and breaks off: its URL."""
+    answer = f"<AssumeRoleWithWebIdentityResponse><SecretAccessKey>{CANARY}</SecretAccessKey><Sess".encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 # the base class's name
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def test_no_log_has_the_credentials_of_a_broken_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """botocore warns of credentials that it could not refresh, with the whole answer in the error."""
+    (tmp_path / "token").write_text("a.web.token")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/app")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with cut_sts() as url, everything_logged() as seen:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+        log.debug("the witness")
+        with pytest.raises(KeyturnError):
+            SecretCache(marker_table=False).get(NAME)
+    assert "Refreshing temporary credentials failed" in seen.getvalue()
+    assert_unseen(seen.getvalue(), "the witness")
 
 
 def test_logging_may_be_configured_later(service: Service) -> None:

@@ -187,6 +187,26 @@ def test_a_refusal_is_judged_by_the_servers_own_words() -> None:
     assert str(error.__cause__) == "password <concealed>"
 
 
+def test_a_judge_that_fails_quotes_nothing() -> None:
+    """What `is_refused` and `accept` raise themselves may be made of a server's text, or of the values."""
+
+    def connect(version: SecretVersion) -> None:
+        raise SaidError(f"ERR with args beginning with: {version.text()}")
+
+    def is_refused(error: Exception) -> bool:
+        return int(str(error).rpartition(": ")[2]) == 1045
+
+    def accept(current: SecretVersion, _version: SecretVersion) -> bool:
+        raise SaidError(current.text())
+
+    error = raised_by(lambda: cached(CANARY).login(NAME, connect, is_refused=is_refused))
+    assert type(error) is ValueError
+    assert "<concealed>" in str(error)
+    assert CANARY not in str(error)
+    error = raised_by(lambda: cached(CANARY).login(NAME, connect, accept=accept))
+    assert error.args == ("<concealed>",)
+
+
 def test_an_error_around_a_login_is_left_alone() -> None:
     """What the caller handles meanwhile is the caller's."""
     around = SaidError(CANARY)
