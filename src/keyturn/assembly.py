@@ -22,7 +22,7 @@ from keyturn.aws.places import (
     secrets_clients,
     table_clients,
 )
-from keyturn.cache.cache import Cache
+from keyturn.cache.cache import Cache, Caches
 from keyturn.cache.checker import Checker, Secrets
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
 from keyturn.cache.service import Service, Services
@@ -140,12 +140,9 @@ def _require_client(argument: str, client: object, operation: str, service: str)
 
 
 class Assembled(NamedTuple):
-    """The parts of one cache. `parameters` and `logins` are loaded when they are first used.
+    """The parts of one cache. `parameters` and `logins` are loaded when they are first used."""
 
-    `caches` are those of secrets, of parameters as ciphertexts and of decrypted parameters.
-    """
-
-    caches: tuple[Cache, Cache, Cache]
+    caches: Caches
     checker: Checker
     secrets: Secrets
     measures: Measures
@@ -229,7 +226,7 @@ def assemble(
     parameters_service = _services("Parameter Store", tables, limits, peers)
     secrets_source = peers.source or secrets_manager(clients.secrets_manager, factory, roles)
     ciphertexts, clear = (parameter_source(decrypt) for decrypt in (False, True))
-    caches = (
+    caches = Caches(
         cache_of(secrets_source, secret_key, secrets_service, UnavailableError),
         cache_of(ciphertexts, parameter_key_of, parameters_service, ParameterUnavailableError),
         cache_of(clear, parameter_key_of, parameters_service, ParameterUnavailableError),
@@ -244,7 +241,7 @@ def assemble(
         metrics=told,
         reporter=reporter,
     )
-    secrets = Secrets(caches[0], checker, limits.min_refresh_interval_s)
+    secrets = Secrets(caches.secrets, checker, limits.min_refresh_interval_s)
     return Assembled(
         caches=caches,
         checker=checker,
@@ -318,15 +315,12 @@ def reporting_of(asked: str | Reporting | Literal[False] | None) -> Reporting | 
     return Reporting(table) if table is not None else None
 
 
-def _parameters(
-    caches: tuple[Cache, Cache, Cache], secrets: Secrets, limits: Limits
-) -> tuple[Parameters, Parameters]:
+def _parameters(caches: Caches, secrets: Secrets, limits: Limits) -> tuple[Parameters, Parameters]:
     from keyturn.cache.parameters import Parameters
 
-    _, ciphertexts, clear = caches
     return (
-        Parameters(ciphertexts, None, secrets.checker, limits),
-        Parameters(clear, secrets, secrets.checker, limits),
+        Parameters(caches.ciphertexts, None, secrets.checker, limits),
+        Parameters(caches.clear, secrets, secrets.checker, limits),
     )
 
 

@@ -434,6 +434,7 @@ def test_a_use_shows_when_and_by_which_id() -> None:
     for second, secret_id in enumerate((NAME, ARN)):
         secret.use(secret_id, later(second))
     assert ((ARN, NAME), later(1).monotonic_s, True) == (secret.aliases, secret.asked_s, secret.is_used)
+    assert [True, True, False] == [secret.is_in_use(later(1 + age_s), 5.0) for age_s in (0, 5, 5.5)]
 
 
 def test_an_id_stands_once_among_the_ids() -> None:

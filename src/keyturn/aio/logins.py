@@ -182,7 +182,7 @@ class AsyncAttempts:
 
     def _pending(self) -> SecretVersion | None:
         with suppress(SecretError):
-            return at_once(self._reading.parts.caches[0], self._secret_id, AWSPENDING)
+            return at_once(self._reading.parts.caches.secrets, self._secret_id, AWSPENDING)
         return None
 
     def _end_lead(self) -> None:

@@ -42,11 +42,11 @@ class Reading:
         waiting = self.parts.checker.waiting()
         if within_s is not None:
             waiting = waiting.within(within_s)
-        return await self._read(self.parts.caches[0], secret_id, stage, waiting)
+        return await self._read(self.parts.caches.secrets, secret_id, stage, waiting)
 
     async def current(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
         """Return AWSCURRENT: a hit, or what `secret` returns."""
-        holdings, now_s = self.parts.caches[0].holdings, self.parts.clock.wall()
+        holdings, now_s = self.parts.caches.secrets.holdings, self.parts.clock.wall()
         hit = holdings.window.hit(secret_id, AWSCURRENT, now_s)
         return hit or await self.secret(secret_id, AWSCURRENT, within_s)
 
@@ -63,7 +63,7 @@ class Reading:
             key = ("reference", asked, decrypt)
             return await self.away(key, lambda: parameters.get(name, version, label))
         waiting = self.parts.checker.waiting()
-        cache = self.parts.caches[1 + decrypt]
+        cache = self.parts.caches.parameters(decrypt=decrypt)
         return cast("Parameter", await self._read(cache, asked.name, asked.selector, waiting))
 
     async def parameters(self, names: Iterable[str], *, decrypt: bool) -> dict[str, Parameter]:

@@ -365,6 +365,18 @@ class Cache:
         return status_of(self.copies)
 
 
+class Caches(NamedTuple):
+    """The caches of one `SecretCache`: of secrets, and of parameters as ciphertexts and decrypted."""
+
+    secrets: Cache
+    ciphertexts: Cache
+    clear: Cache
+
+    def parameters(self, *, decrypt: bool) -> Cache:
+        """Return the cache of parameters that are decrypted, or of those that are not."""
+        return self.clear if decrypt else self.ciphertexts
+
+
 def _pace(
     copies: Copies,
     random: Callable[[], float],

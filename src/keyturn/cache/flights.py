@@ -19,7 +19,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 class Waiter(Protocol):
-    """Who waits for the end of something: a lock that a thread has acquired, or a task of an event loop."""
+    """A thread's acquired lock, or a task of an event loop, that waits for an end."""
 
     def release(self) -> None:
         """Let the waiter go on. May be called from any thread, and more than once where it is no lock."""

@@ -19,6 +19,7 @@ def each(reads: Sequence[Callable[[], object]]) -> None:
         together = [Flight("keyturn-preload", read, 0.0, _end) for read in reads[at : at + TOGETHER_MAX]]
         for flight in together:
             flight.begin()
+        # Each read ends by the cache's own deadlines.
         for flight in together:
             flight.wait(TIMEOUT_MAX)
         flights += together

@@ -1,6 +1,7 @@
 """Logging in through a rotation: which version to try next, and which errors mean "wrong credentials".
 
-It imports `errors`, `model`, `metrics`, `runtime.logs` and, for its limits and evidence, `cache`.
+It imports `errors`, `model` and `metrics`, of `cache` the limits, the evidence and the waiters, and of
+`runtime` the locks, log fields, frames, quotes and the invocation.
 """
 
 from keyturn.login.logins import Attempt

@@ -151,7 +151,7 @@ class Logins:
         self.turns = Turns(secrets_max=limits.max_secrets, settle_s=limits.settle_s, now=self.now)
 
     def after_fork(self) -> None:
-        """For a forked child, whose parent's threads are gone."""
+        """End all turns in a forked child: the threads that they belong to are the parent's."""
         self.turns.after_fork()
 
     def forget(self) -> None:

@@ -17,7 +17,7 @@ def start_thread(name: str, run: Callable[[], None]) -> None:
     """
     if sys.is_finalizing():
         # Python 3.11 makes one that never runs, for which its caller would wait.
-        raise RuntimeError("the interpreter ends")
+        raise RuntimeError
     thread = threading.Thread(target=run, name=name, daemon=True)
     _thread.start_new_thread(_start, (thread,))
 

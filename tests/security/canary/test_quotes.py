@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from urllib.parse import quote
@@ -197,7 +198,8 @@ def test_a_judge_that_fails_quotes_nothing() -> None:
         return int(str(error).rpartition(": ")[2]) == 1045
 
     def accept(current: SecretVersion, _version: SecretVersion) -> bool:
-        raise SaidError(current.text())
+        text = current.text()
+        raise SaidError(text)
 
     error = raised_by(lambda: cached(CANARY).login(NAME, connect, is_refused=is_refused))
     assert type(error) is ValueError
@@ -205,6 +207,8 @@ def test_a_judge_that_fails_quotes_nothing() -> None:
     assert CANARY not in str(error)
     error = raised_by(lambda: cached(CANARY).login(NAME, connect, accept=accept))
     assert error.args == ("<concealed>",)
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert [None] == [frame.locals for frame in shown.stack if frame.name == "accept"]
 
 
 def test_an_error_around_a_login_is_left_alone() -> None:
