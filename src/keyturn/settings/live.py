@@ -16,134 +16,51 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import KW_ONLY, dataclass, replace
 from types import NoneType
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar, cast, get_args
 
-from pydantic import (
-    AliasChoices,
-    AliasPath,
-    GetCoreSchemaHandler,
-    PrivateAttr,
-    Secret,
-    SecretBytes,
-    SecretStr,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-)
+from pydantic import PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema
-from pydantic_core.core_schema import chain_schema, wrap_serializer_function_ser_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyturn.client import SecretCache
-from keyturn.errors import (
-    ConfigurationError,
-    KeyturnError,
-    ParameterFieldError,
-    SecretError,
-    SecretFieldError,
-)
-from keyturn.model.fields import Fault, Json, Unshown, flaw
-from keyturn.model.names import parameter_id
-from keyturn.model.parameter import Parameter
+from keyturn.errors import ConfigurationError, KeyturnError, SecretError, SecretFieldError
+from keyturn.model.fields import Fault, Unshown
 from keyturn.model.plain import is_unrun
-from keyturn.model.versions import AWSCURRENT, SecretVersion
+from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import unseen
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
+from keyturn.settings.fields import (
+    concealed_fields,
+    has_no_key,
+    keys_of,
+    kinds_of,
+    may_be_named,
+    misplaced,
+    missing_fields,
+    names_of,
+    takes_text,
+)
+from keyturn.settings.references import (
+    FromParameter,
+    FromSecret,
+    Reference,
+    has_moved,
+    origin_of,
+    part_of,
+    shown,
+)
+
+__all__ = ["FromParameter", "FromSecret", "LiveSettings"]
 
 log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T", bound="LiveSettings")
 
-CONCEALED: Final = "**********"
-"""What a dump in JSON shows of a value, as pydantic's secrets do."""
-
 MAKING_S: Final = 5.0
 """How long a thread waits for another one that makes the model, by validators and sources of the caller's."""
-
-
-class _Concealing:
-    """A mark that keeps its field's value out of dumps."""
-
-    __slots__ = ()
-
-    def __get_pydantic_core_schema__(
-        self, kind: object, handler: GetCoreSchemaHandler | None = None
-    ) -> CoreSchema:
-        if handler is None:
-            # pydantic calls the class itself where it stands without brackets.
-            raise ConfigurationError(
-                "FromSecret or FromParameter is without brackets: name the secret, as FromSecret('prod/db')"
-            )
-        shown = wrap_serializer_function_ser_schema(_dumped, info_arg=True)
-        return chain_schema([handler(kind)], serialization=shown)
-
-
-@dataclass(frozen=True, slots=True)
-class FromSecret(_Concealing):
-    """Fills the field from this secret, given by name or ARN.
-
-    `key` names the value under this key of the secret's JSON object, or under these keys, each inside the one
-    before. Without a key the field gets the whole value: as JSON for models, dicts and lists, otherwise as
-    text or bytes.
-    """
-
-    secret_id: str
-    key: str | tuple[str, ...] | None = None
-    _: KW_ONLY
-    stage: str = AWSCURRENT
-
-    def __str__(self) -> str:
-        return f"secret {self.secret_id!r}{_of_key(self.key)}"
-
-    @property
-    def variant(self) -> object:
-        """Return what distinguishes versions of one ARN that are held at the same time."""
-        return self.stage
-
-    def read(self, cache: SecretCache) -> SecretVersion:
-        """Return the version under the stage."""
-        return cache.get(self.secret_id, stage=self.stage)
-
-    def misfit(self, detail: str) -> SecretFieldError:
-        """Return the error for a value that does not fit the field."""
-        return SecretFieldError(self.secret_id, detail)
-
-
-@dataclass(frozen=True, slots=True)
-class FromParameter(_Concealing):
-    """Fills the field from this parameter of Parameter Store, given by name or ARN.
-
-    `key` is as for a secret. Without a key the items of a StringList can fill a list, too.
-    """
-
-    name: str
-    key: str | tuple[str, ...] | None = None
-    _: KW_ONLY
-    decrypt: bool = True
-
-    def __str__(self) -> str:
-        return f"parameter {self.name!r}{_of_key(self.key)}"
-
-    @property
-    def variant(self) -> object:
-        """Return what distinguishes versions of one ARN. See `FromSecret.variant`."""
-        return parameter_id(self.name).selector, self.decrypt
-
-    def read(self, cache: SecretCache) -> SecretVersion:
-        """Return the latest version, or the version that the name ends in."""
-        return cache.get_parameter(self.name, decrypt=self.decrypt)
-
-    def misfit(self, detail: str) -> SecretFieldError:
-        """Return the error for a value that does not fit the field."""
-        return ParameterFieldError(self.name, detail)
-
-
-Reference: TypeAlias = FromSecret | FromParameter
 
 
 class LiveSettings(BaseSettings):
@@ -172,20 +89,20 @@ class LiveSettings(BaseSettings):
                 raise ConfigurationError(
                     f"{cls.__name__}.{name}: {' and '.join(map(str, marks))}: a field has one source"
                 )
-            misplaced = next(_misplaced(field), None)
-            if misplaced is not None:
-                kind = type(misplaced).__name__
+            stray = next(misplaced(field), None)
+            if stray is not None:
+                kind = type(stray).__name__
                 raise ConfigurationError(
                     f"{cls.__name__}.{name}: {kind} is in the wrong place: write "
                     f"{name}: Annotated[..., {kind}(...)]; put None inside of the brackets"
                 )
-            if marks and _has_no_key(field) and not _by_name(cls):
+            if marks and has_no_key(field) and not may_be_named(cls):
                 raise ConfigurationError(
                     f"{cls.__name__}.{name}: its alias is a path, which {type(marks[0]).__name__} cannot "
                     "fill: add a name, as AliasChoices('name', AliasPath(...))"
                 )
         computed = next(iter(cls.__pydantic_decorators__.computed_fields), None)
-        if computed is not None and _concealed(cls):
+        if computed is not None and concealed_fields(cls):
             raise ConfigurationError(
                 f"{cls.__name__}.{computed}: a computed_field could show secrets in repr and dumps; "
                 "make it a plain property"
@@ -197,10 +114,10 @@ class LiveSettings(BaseSettings):
             try:
                 super().__init__(*arguments, **values)
             except ValidationError as error:
-                missing = _missing(type(self), error) & _concealed(type(self))
+                missing = missing_fields(type(self), error) & concealed_fields(type(self))
                 if missing and _MAKING.get() is None:
                     kind, first = type(self).__name__, min(missing)
-                    given_by = _keys(first, type(self).model_fields[first])[0]
+                    given_by = keys_of(first, type(self).model_fields[first])[0]
                     error.add_note(
                         f"{', '.join(sorted(missing))}: filled from a cache by {kind}.live(cache). Without a "
                         f"cache, in a test say, give the values: {kind}({given_by}=...)."
@@ -258,12 +175,12 @@ class LiveSettings(BaseSettings):
         return callback
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        concealed = _concealed(type(self))
+        concealed = concealed_fields(type(self))
         for name, value in super().__repr_args__():
-            yield name, _shown(value) if name in concealed else value
+            yield name, shown(value) if name in concealed else value
 
     def __getstate__(self) -> dict[object, object]:
-        held = _concealed(type(self)) & vars(self).keys()
+        held = concealed_fields(type(self)) & vars(self).keys()
         if held:
             raise TypeError(
                 f"{type(self).__name__} cannot be pickled: {', '.join(sorted(held))} would be in it"
@@ -317,7 +234,7 @@ class _Made(NamedTuple, Generic[_T]):
 
     def is_outdated(self, cache: SecretCache) -> bool:
         """Return True if one of the model's secrets has moved."""
-        return any(_has_moved(*one, cache) for one in self.versions.items())
+        return any(has_moved(*one, cache) for one in self.versions.items())
 
 
 class _Bond(Generic[_T]):
@@ -345,7 +262,7 @@ class _Bond(Generic[_T]):
     def read(self, name: str) -> object:
         """Return the field's value as it is now."""
         made = self._made
-        if made is None or (name in made.live and _has_moved(*made.live[name], self._cache)):
+        if made is None or (name in made.live and has_moved(*made.live[name], self._cache)):
             made = self._remade()
         return vars(made.model)[name]
 
@@ -445,7 +362,7 @@ class _Making(Generic[_T]):
                 raise
             failure = self._foreign(error)
         else:
-            origins = {name: _origin(one) for name, one in self._filled.items()}
+            origins = {name: origin_of(one) for name, one in self._filled.items()}
             live = {name: (origin, self._versions[origin]) for name, origin in origins.items()}
             return _Made(model, self._versions, live)
         finally:
@@ -462,22 +379,22 @@ class _Making(Generic[_T]):
 
     def values(self, wanted: Mapping[str, Reference]) -> dict[str, SecretVersion]:
         """Return the version for each of these fields. Every secret is read once."""
-        for origin in dict.fromkeys(map(_origin, wanted.values())):
+        for origin in dict.fromkeys(map(origin_of, wanted.values())):
             try:
                 self._versions[origin] = origin.read(self._cache)
             except SecretError as error:
-                needed = ", ".join(name for name, one in wanted.items() if _origin(one) == origin)
+                needed = ", ".join(name for name, one in wanted.items() if origin_of(one) == origin)
                 error.add_note(f"It is for {self.kind.__name__}: {needed}.")
                 raise
         # Two ids of one secret may have been read before and after it moved; the later read counts.
         latest = {(one.arn, origin.variant): one for origin, one in self._versions.items()}
         self._versions = {origin: latest[one.arn, origin.variant] for origin, one in self._versions.items()}
         self._filled = dict(wanted)
-        return {name: self._versions[_origin(one)] for name, one in wanted.items()}
+        return {name: self._versions[origin_of(one)] for name, one in wanted.items()}
 
     def _failure(self, error: ValidationError) -> KeyturnError:
         """Say what is wrong with which fields, without a value: a validator's message may quote one."""
-        name_of = _names(self.kind)
+        name_of = names_of(self.kind)
         wrong: list[str] = []
         misfits: list[Reference] = []
         for one in error.errors(include_url=False, include_context=False, include_input=False):
@@ -521,7 +438,7 @@ class _Source(PydanticBaseSettingsSource):
         }
         versions = self._making.values(wanted)
         return Unshown(
-            (_keys(name, fields[name])[0], self._value(name, wanted[name], version))
+            (keys_of(name, fields[name])[0], self._value(name, wanted[name], version))
             for name, version in versions.items()
         )
 
@@ -534,14 +451,14 @@ class _Source(PydanticBaseSettingsSource):
 
         A dict may be a part only: pydantic-settings merges it with the cache's.
         """
-        return any(not isinstance(self.current_state.get(key, {}), dict) for key in _keys(name, field))
+        return any(not isinstance(self.current_state.get(key, {}), dict) for key in keys_of(name, field))
 
     def _value(self, name: str, reference: Reference, version: SecretVersion) -> object:
         field = self.settings_cls.model_fields[name]
         where = f"{self.settings_cls.__name__}.{name}"
         is_structured = self._is_structured(field)
         try:
-            found = _part(version, reference, where, is_structured=is_structured, is_text=_takes_text(field))
+            found = part_of(version, reference, where, is_structured=is_structured, is_text=takes_text(field))
         except SecretError as error:
             raise reference.misfit(f"{where}: {error.detail}") from error
         if isinstance(found, Fault):
@@ -553,7 +470,7 @@ class _Source(PydanticBaseSettingsSource):
 
         An optional field counts as its other type.
         """
-        kinds = _kinds(field)
+        kinds = kinds_of(field)
         if NoneType in get_args(field.annotation) and len(kinds) == 1:
             field = FieldInfo.from_annotation(kinds[0])
         return self.field_is_complex(field)
@@ -562,137 +479,3 @@ class _Source(PydanticBaseSettingsSource):
 def _check_callback(*, is_async: bool) -> None:
     if is_async:
         raise ConfigurationError("on_change takes a plain function: nobody would await an async one")
-
-
-def _concealed(kind: type[LiveSettings]) -> frozenset[str]:
-    """Return the fields that are marked with a secret or a parameter."""
-    fields = kind.model_fields.items()
-    return frozenset(name for name, field in fields if any(isinstance(m, Reference) for m in field.metadata))
-
-
-def _shown(value: object) -> object:
-    """Return what is shown of a concealed value: a secret of pydantic's own."""
-    return value if value is None or isinstance(value, Secret | SecretStr | SecretBytes) else Secret(value)
-
-
-def _dumped(value: object, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> object:
-    """Return what a dump shows of a concealed value; only a round trip needs the value itself."""
-    if info.round_trip:
-        dumped: object = serialize(value)
-        return dumped
-    return CONCEALED if info.mode == "json" and value is not None else _shown(value)
-
-
-def _kinds(field: FieldInfo) -> list[type]:
-    """Return the types that a union names, without None."""
-    return [one for one in get_args(field.annotation) if one is not NoneType]
-
-
-def _takes_text(field: FieldInfo) -> bool:
-    """Return True if the field takes text, and no bytes."""
-    kinds = [one for one in (field.annotation, *_kinds(field)) if isinstance(one, type)]
-    takes_bytes = any(issubclass(one, bytes | bytearray | SecretBytes) for one in kinds)
-    return not takes_bytes and any(issubclass(one, str | SecretStr) for one in kinds)
-
-
-def _misplaced(field: FieldInfo) -> Iterator[Reference]:
-    """Yield references that are a field's default, or inside a part of its annotation."""
-    if isinstance(field.default, Reference):
-        yield field.default
-    inner: list[object] = list(get_args(field.annotation))
-    while inner:
-        one = inner.pop()
-        yield from (mark for mark in getattr(one, "__metadata__", ()) if isinstance(mark, Reference))
-        inner.extend(get_args(one))
-
-
-def _part(
-    version: SecretVersion, reference: Reference, where: str, *, is_structured: bool, is_text: bool
-) -> object:
-    """Return the part of a version that the reference names, or a `Fault` about the field `where`.
-
-    A part that is text has been judged: `keyturn.model.fields` says what a text may be. Raises a
-    `SecretError` if the version has no JSON.
-    """
-    document: Json | list[str]
-    keys = (reference.key,) if isinstance(reference.key, str) else reference.key or ()
-    if reference.key is None and not is_structured:
-        value = version.string if version.string is not None else _decoded(version.blob(), is_text)
-        if not isinstance(value, str):
-            return Fault(f"{where}: its bytes are no UTF-8") if value is None else value
-        document = value
-    elif reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
-        document = list(version.values)
-    else:
-        document = version.json()
-        for key in keys:
-            if not isinstance(document, dict) or key not in document:
-                return Fault(f"{where}: there is no key {key!r}")
-            document = document[key]
-    fault = flaw(document, keys[-1] if keys else None)
-    return document if fault is None else Fault(f"{where} ({reference}): {fault.detail}")
-
-
-def _decoded(value: bytes, is_text: bool) -> str | bytes | None:  # noqa: FBT001 # of the field
-    """Return binary as it is; for a field that takes text as UTF-8, or None if it is not."""
-    if not is_text:
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _origin(reference: Reference) -> Reference:
-    """Return the reference to the whole value, without a key."""
-    return replace(reference, key=None)
-
-
-def _has_moved(origin: Reference, known: SecretVersion, cache: SecretCache) -> bool:
-    version = origin.read(cache)
-    return version is not known and version.identity != known.identity
-
-
-def _of_key(key: str | tuple[str, ...] | None) -> str:
-    return "" if key is None else f", key {key if isinstance(key, str) else '.'.join(key)!r}"
-
-
-def _missing(kind: type[LiveSettings], error: ValidationError) -> frozenset[str]:
-    """Return the fields that got no value."""
-    name_of = _names(kind)
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return frozenset(
-        # A validator of the whole model has no place.
-        name_of.get(str(one["loc"][0]), "")
-        for one in found
-        if one["type"] == "missing" and one["loc"]
-    )
-
-
-def _names(kind: type[LiveSettings]) -> dict[str, str]:
-    """Return key under which a source may give a field -> the field's name."""
-    return {key: name for name, field in kind.model_fields.items() for key in _keys(name, field)}
-
-
-def _keys(name: str, field: FieldInfo) -> list[str]:
-    """Return the keys under which a source may give this field. This source uses the first."""
-    return [*(one for one in _aliases(field) if isinstance(one, str)), name]
-
-
-def _aliases(field: FieldInfo) -> list[str | AliasPath]:
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return alias.choices
-    return [] if alias is None else [alias]
-
-
-def _has_no_key(field: FieldInfo) -> bool:
-    """Return True if pydantic takes the field only from inside of another value, by an `AliasPath`."""
-    aliases = _aliases(field)
-    return bool(aliases) and all(isinstance(one, AliasPath) for one in aliases)
-
-
-def _by_name(kind: type[LiveSettings]) -> bool:
-    """Return True if a field with an alias can be given by its own name as well."""
-    config = kind.model_config
-    return bool(config.get("populate_by_name") or config.get("validate_by_name"))
