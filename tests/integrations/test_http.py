@@ -202,6 +202,13 @@ class TestRequests(HttpContract):
     def make(self) -> Iterator[MakeClient]:
         yield from making(RequestsClient)
 
+    @pytest.mark.parametrize("kind", [bytearray, memoryview])
+    def test_bytes_of_other_kinds_are_sent_again(self, scene: Scene, kind: Callable[[bytes], object]) -> None:
+        """As urllib3 below takes them."""
+        client = scene.with_pending_key()
+        assert 200 == client.post(scene.url(), kind(b"bytes"))
+        assert [b"bytes", b"bytes"] == scene.server.bodies[1:]
+
 
 class TestUrllib3(HttpContract):
     @pytest.fixture
