@@ -5,15 +5,26 @@ from __future__ import annotations
 import gc
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
+from unittest.mock import Mock
 
 import anyio
 import pytest
 
-from keyturn import AsyncSecretCache, Limits, LoginRefusedError, Metric, Peers, SecretCache, SecretVersion
+from keyturn import (
+    AsyncSecretCache,
+    ConfigurationError,
+    Limits,
+    LoginRefusedError,
+    Metric,
+    Peers,
+    SecretCache,
+    SecretVersion,
+)
 from keyturn.aio.logins import AsyncAttempt
+from keyturn.integrations.login import Login
 from tests.aio.loops import PATIENCE_S, counted_threads, keyturns_threads, reached, run, together
 from tests.testing.processes import eventually
 from tests.world import NAME, World
@@ -196,6 +207,47 @@ def test_another_error_is_raised_as_it_is(world: World, loop: str) -> None:
 
     run(loop, main)
     assert "v1" == logged_in_by_a_thread(cache)
+
+
+def test_a_plain_connect_is_told(world: World, loop: str) -> None:
+    """Each connection that it opens is closed, and the version does not count as right."""
+    cache, opened = cache_of(world), list[Mock]()
+
+    def connect(_version: SecretVersion) -> Awaitable[None]:
+        opened.append(Mock(spec_set=["close"]))
+        return opened[-1]
+
+    def text(_version: SecretVersion) -> Awaitable[None]:
+        return "nothing to close"  # type: ignore[return-value] # the mistake
+
+    logins: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: cache.login(NAME, connect),
+        cache.logs_in(NAME)(connect),
+        lambda: Login(cache, NAME).awaiting(connect),
+        lambda: cache.login(NAME, text),
+    )
+    for login in logins:
+        with pytest.raises(ConfigurationError, match=r"connect is not async: use SecretCache\.login"):
+            run(loop, login)
+    assert [1] * 3 == [one.close.call_count for one in opened]
+
+
+def test_a_plain_handler_is_told(world: World, loop: str) -> None:
+    """Its result cannot be awaited; what a plain function returns from an async one can."""
+    cache = cache_of(world)
+
+    async def later() -> str:
+        return "done"
+
+    def handler() -> Awaitable[str]:
+        return later()
+
+    def plain() -> Awaitable[str]:
+        return "done"  # type: ignore[return-value] # the mistake
+
+    assert "done" == run(loop, cache.checks_first(handler))
+    with pytest.raises(ConfigurationError, match="the handler is not async"):
+        run(loop, cache.checks_first(plain))
 
 
 def test_attempts_run_in_the_task(world: World, loop: str) -> None:

@@ -18,9 +18,10 @@ from typing import ClassVar
 import aws_secretsmanager_caching as upstream
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 
-from keyturn import ConfigurationError, Peers
+from keyturn import ConfigurationError, Peers, UnavailableError
 from keyturn.compat import (
     InjectKeywordedSecretString,
     InjectSecretString,
@@ -38,7 +39,7 @@ class Client:
     def __init__(self, world: World) -> None:
         self._secrets = world.secrets
         self.calls: Counter[str] = Counter()
-        self.fail: Callable[[str], ClientError | None] = lambda _: None
+        self.fail: Callable[[str], Exception | None] = lambda _: None
 
     def describe_secret(self, *, SecretId: str) -> Mapping[str, object]:
         self._called("DescribeSecret")
@@ -230,6 +231,23 @@ def test_a_deleted_secret_is_not_served(world: World, client: Client) -> None:
     world.clock.advance(61)
     with pytest.raises(ClientError, match="InvalidRequestException"):
         cache.get_secret_string(NAME)
+
+
+def test_an_error_is_the_one_that_happened(world: World, client: Client) -> None:
+    """An answer that quotes a value is no error of the client's to hand on, and neither is an older one."""
+    cache = cache_of(world, client)
+    client.fail = lambda operation: failure("AccessDeniedException", operation)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        cache.get_secret_string(NAME)
+    client.fail = lambda _: ResponseParserError(f"Unable to parse {CANARY}")
+    world.clock.advance(61)
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="ResponseParserError") as caught:
+            cache.get_secret_string(NAME)
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
+    client.fail = lambda _: None
+    world.clock.advance(61)
+    assert "one" == cache.get_secret_string(NAME)
 
 
 def test_an_error_is_of_the_clients_own_class(world: World, client: Client) -> None:

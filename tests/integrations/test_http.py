@@ -31,6 +31,7 @@ from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.docs.checkers import mypy
 from tests.docs.pages import python_blocks
 from tests.integrations.http_contract import Client, HttpContract, MakeClient, Scene
+from tests.integrations.http_server import KeyServer
 
 TIMEOUT_S = 10.0
 
@@ -201,6 +202,13 @@ class TestRequests(HttpContract):
     @pytest.fixture
     def make(self) -> Iterator[MakeClient]:
         yield from making(RequestsClient)
+
+    @pytest.mark.parametrize("kind", [bytearray, memoryview])
+    def test_bytes_of_other_kinds_are_sent_again(self, scene: Scene, kind: Callable[[bytes], object]) -> None:
+        """As urllib3 below takes them."""
+        client = scene.with_pending_key()
+        assert 200 == client.post(scene.url(), kind(b"bytes"))
+        assert [b"bytes", b"bytes"] == scene.server.bodies[1:]
 
 
 class TestUrllib3(HttpContract):
@@ -379,6 +387,22 @@ def example_key() -> Iterator[Key]:
     secrets.create("prod/api-key", "one", "v1")
     with SecretCache(peers=Peers(source=secrets)) as cache:
         yield Key(cache, "prod/api-key", "https://api.example.com", header("X-Api-Key"))
+
+
+def test_a_proxy_of_httpx_belongs_below() -> None:
+    """With `proxy=` a client goes past the transport and sends no key, so the page says where it belongs."""
+    secrets = FakeSecretsManager(FakeClock())
+    secrets.create("prod/api-key", "one", "v1")
+    with SecretCache(peers=Peers(source=secrets)) as cache, KeyServer().running() as proxy:
+        key = Key(cache, "prod/api-key", "http://api.example.com")
+        below = httpx.HTTPTransport(proxy=proxy.origin)
+        for client in (
+            httpx.Client(proxy=proxy.origin, transport=KeyTransport(key)),
+            httpx.Client(transport=KeyTransport(key, below)),
+        ):
+            with client:
+                client.get("http://api.example.com/a")
+    assert [None, "one"] == proxy.sent
 
 
 def test_threads_may_send_one_request_of_httpx(example_key: Key) -> None:

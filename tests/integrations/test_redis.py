@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socketserver
 import threading
 from collections.abc import Iterator
+from weakref import WeakSet
 
 import pytest
 import redis
@@ -152,6 +154,32 @@ def test_an_async_connection_in_the_window(server: Server, account: Account) -> 
     assert ["one", "two", "two"] == server.tried[:3]
     assert {"two"} == set(server.tried[1:])
     assert len(server.tried) <= 9
+
+
+@pytest.mark.parametrize("kind", [redis.Redis, redis.asyncio.Redis])
+def test_credentials_keep_no_client(account: Account, kind: type[redis.Redis]) -> None:
+    """A function that makes a client at each call: nothing grows, and a renewal calls no dead one."""
+    credentials = CurrentCredentials(account.login)
+    clients = WeakSet(kind(credential_provider=credentials) for _ in range(100))
+    gc.collect()
+    assert 0 == len(clients)
+    held: list[object] = list(vars(credentials)["_callbacks"])
+    assert [] == held
+
+
+def test_a_live_client_is_renewed(server: Server, account: Account) -> None:
+    """Its open connection authenticates anew, whatever is collected meanwhile."""
+    server.password = "one"
+    credentials = CurrentCredentials(account.login)
+    client = redis.Redis(host="127.0.0.1", port=server.port, credential_provider=credentials, protocol=3)
+    assert client.ping()
+    account.finish("v2")
+    server.password = "two"
+    gc.collect()
+    credentials.renew()
+    assert client.ping()
+    assert ["one", "two"] == server.tried
+    client.close()
 
 
 class Clients:

@@ -112,6 +112,23 @@ def test_a_pool_of_the_manager_has_the_key(server: KeyServer, cache: SecretCache
     assert [b"", b"", b"body", b""] == server.bodies
 
 
+def test_what_urlopen_takes_by_position(server: KeyServer, cache: SecretCache) -> None:
+    """A wrapper that hands on urllib3's own arguments works, and a wrong one is a TypeError as there."""
+    with urllib3.PoolManager() as manager:
+        pool = with_key(manager, Key(cache, NAME, server.origin)).connection_from_url(server.origin)
+        retries = urllib3.Retry(1, status_forcelist=[429], raise_on_status=False)
+        answer = pool.urlopen("GET", "/busy", None, {}, retries, preload_content=False)
+        assert 429 == answer.status
+        assert answer.retries is not None
+        assert 0 == answer.retries.total
+        assert "429 for /busy" == answer.read().decode()
+        with pytest.raises(TypeError, match="multiple values for argument 'retries'"):
+            pool.urlopen("GET", "/", None, {}, retries, retries=retries)  # type: ignore[misc] # the mistake
+        with pytest.raises(TypeError, match="too many positional arguments"):
+            pool.urlopen("GET", "/", None, {}, *[None] * 20)  # type: ignore[arg-type] # the mistake
+    assert ["one", "two", "two"] == server.sent
+
+
 def test_a_retry_has_the_key(server: KeyServer, cache: SecretCache) -> None:
     """urllib3 retries 429 by itself, within one attempt, with the headers of the caller and the key."""
     retries = urllib3.Retry(2, status_forcelist=[429], allowed_methods=None, raise_on_status=False)

@@ -80,6 +80,17 @@ def test_an_async_judge_decides_nothing(client: Client) -> None:
     assert "connected with v1" == client.login()
 
 
+def test_an_async_remaining_s_tells_nothing(client: Client) -> None:
+    """What nobody awaits is no number of seconds."""
+
+    async def left_s() -> float:
+        raise AssertionError("nobody runs this")
+
+    client.server.accepts = set()
+    with pytest.raises(ConfigurationError, match="remaining_s is async"):
+        client.login(remaining_s=left_s)
+
+
 def test_the_window_is_bridged_by_the_pending_version(client: Client) -> None:
     """From setSecret to finishSecret: one refusal, then every login goes straight to AWSPENDING."""
     client.world.secrets.put(NAME, "two", "v2", "AWSPENDING")

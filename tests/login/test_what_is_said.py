@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from math import inf, nan
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -13,6 +14,15 @@ from keyturn import AccessDeniedError, AsyncSecretCache, ConfigurationError, Log
 from keyturn.model.versions import SecretVersion
 from tests.login.client import Client, RefusedError, Server, is_refused
 from tests.world import NAME, World
+
+
+class Hostile:
+    """An object of a framework's, whose attributes cannot be read here."""
+
+    def __getattr__(self, name: str) -> object:
+        if name == "get_remaining_time_in_millis":
+            raise RuntimeError(name)
+        raise AttributeError(name)
 
 
 def failing(world: World, stage: str, error: type[SecretError]) -> None:
@@ -141,6 +151,27 @@ def test_a_lambda_handler_need_not_say_how_long_it_has(world: World) -> None:
     with pytest.raises(LoginRefusedError, match="remaining_s: not given"):
         handler({}, None)
     assert one.slept_s > 5
+
+
+@pytest.mark.parametrize(
+    "mock", [Mock(), MagicMock(), Mock(spec=["get_remaining_time_in_millis"]), Hostile()]
+)
+def test_a_mock_of_a_context_tells_no_time(world: World, mock: object) -> None:
+    """The unit test of a handler runs, and a real context beside a mock of an event is found."""
+    one = Client(world, table=False)
+    one.login()
+    one.server.accepts = set()
+
+    @one.cache.checks_first
+    def handler(event: object, context: object) -> str:
+        return one.login()
+
+    with pytest.raises(LoginRefusedError, match="remaining_s: not given"):
+        handler({}, mock)
+    real = Mock()
+    real.get_remaining_time_in_millis.return_value = 1500
+    with pytest.raises(LoginRefusedError, match=r"remaining_s: 1\.5 s"):
+        handler(mock, real)
 
 
 def test_a_pool_knows_the_time_by_the_handlers_context(world: World) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import botocore.exceptions as boto
 import pytest
 from botocore.exceptions import ClientError
+from botocore.model import StructureShape
 from botocore.parsers import ResponseParserError
 from botocore.session import get_session
+from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +37,27 @@ def client_error(code: object, message: object = "", status: object = 400) -> Cl
     """An error as botocore raises it for an answer."""
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, "GetSecretValue")  # type: ignore[arg-type] # shapes of other servers, too
+
+
+def input_of(service: str, operation: str) -> StructureShape:
+    """The arguments of an operation, by AWS's model."""
+    shape = get_session().get_service_model(service).operation_model(operation).input_shape
+    assert shape is not None
+    return shape
+
+
+def unsent(service: str, operation: str, **arguments: object) -> boto.ParamValidationError:
+    """An error as botocore raises it for arguments that it does not send."""
+    report = ParamValidator().validate(arguments, input_of(service, operation)).generate_report()
+    assert report
+    return boto.ParamValidationError(report=report)
+
+
+TOKEN_FILE = {
+    "RoleArn": "arn:aws:iam::111122223333:role/app",
+    "RoleSessionName": "session",
+    "WebIdentityToken": "header.body.signature",
+}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +110,11 @@ def client_error(code: object, message: object = "", status: object = 400) -> Cl
         (client_error("ValidationException", f"Value at 'secretId' {TOO_LONG}"), InvalidSecretIdError),
         (client_error("ValidationException", f"Value at 'versionStage' {TOO_LONG}"), StageNotFoundError),
         (client_error("ValidationException", f"Value 'x' at 'versionId' {TOO_LONG}"), StageNotFoundError),
+        (client_error("ValidationException", "Invalid length of VersionStage"), StageNotFoundError),
+        (
+            client_error("InvalidParameterException", "Invalid length for parameter VersionId"),
+            StageNotFoundError,
+        ),
         (client_error("InternalServiceError", status=500), UnavailableError),
         (client_error("ThrottlingException"), UnavailableError),
         (client_error("SomethingNew", status=503), UnavailableError),
@@ -97,7 +125,23 @@ def client_error(code: object, message: object = "", status: object = 400) -> Cl
         (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1"), UnavailableError),
         (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), UnavailableError),
         (boto.ConnectTimeoutError(endpoint_url="http://127.0.0.1"), UnavailableError),
-        (boto.ParamValidationError(report="Invalid length for parameter SecretId"), InvalidSecretIdError),
+        (unsent("secretsmanager", "GetSecretValue", SecretId=""), InvalidSecretIdError),
+        (unsent("secretsmanager", "GetSecretValue", SecretId="x", VersionId="short"), StageNotFoundError),
+        (unsent("secretsmanager", "GetSecretValue", SecretId="x", VersionStage=""), StageNotFoundError),
+        (unsent("secretsmanager", "GetSecretValue", SecretId="", VersionId="short"), InvalidSecretIdError),
+        (
+            unsent("sts", "AssumeRoleWithWebIdentity", **TOKEN_FILE | {"WebIdentityToken": ""}),
+            AccessDeniedError,
+        ),
+        (
+            unsent("sts", "AssumeRoleWithWebIdentity", **TOKEN_FILE | {"RoleArn": "my-role"}),
+            AccessDeniedError,
+        ),
+        (unsent("sts", "AssumeRole", RoleSessionName="name"), AccessDeniedError),
+        (
+            unsent("sso", "GetRoleCredentials", roleName=None, accountId="1", accessToken="t"),
+            AccessDeniedError,
+        ),
         (ResponseParserError("unreadable"), UnavailableError),
     ],
     ids=str,
@@ -132,6 +176,7 @@ def test_a_wrong_clock_is_named() -> None:
     assert "NTP" in found.advice
 
 
+CREDENTIALS_OF_STS = ["AssumeRole", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"]
 CREDENTIALS_CALLS = {
     "GetRoleCredentials": ("ResourceNotFoundException", AccessDeniedError),
     "CreateOAuth2Token": ("ValidationException", AccessDeniedError),
@@ -150,6 +195,30 @@ def test_a_refusal_of_the_call_for_credentials_says_nothing_of_the_secret(operat
     assert "GetSecretValue" not in found.advice or kind is UnavailableError
     calls = TableCalls("markers", MarkerTableError, if_denied="denied", if_missing="missing")
     assert "missing" not in str(calls.failure(fault_of(error)))
+
+
+def test_each_argument_of_a_call_for_credentials_is_known() -> None:
+    """A client that cannot be given credentials is told of its role, whichever that it needs is refused."""
+    calls = {"sts": CREDENTIALS_OF_STS, "sso": ["GetRoleCredentials"], "signin": ["CreateOAuth2Token"]}
+    for service, operations in calls.items():
+        for operation in operations:
+            for name in input_of(service, operation).required_members:
+                error = boto.ParamValidationError(report=f"Invalid length for parameter {name}, value: 0")
+                assert "AWS_ROLE_ARN" in secret_error(error, ID).advice, name
+
+
+def test_an_argument_of_keyturns_own_calls_is_none_of_the_credentials() -> None:
+    """A wrong name of a table, a parameter or a secret does not blame the role."""
+    own = {
+        "secretsmanager": ["GetSecretValue", "DescribeSecret"],
+        "ssm": ["GetParameter", "GetParameters", "GetParametersByPath"],
+        "dynamodb": ["GetItem", "BatchGetItem", "PutItem", "UpdateItem", "TransactWriteItems", "Scan"],
+    }
+    for service, operations in own.items():
+        for operation in operations:
+            for name in input_of(service, operation).members:
+                error = boto.ParamValidationError(report=f"Invalid length for parameter {name}, value: 0")
+                assert fault_of(error).kind is FaultKind.ARGUMENT, name
 
 
 def test_advice_tells_the_key_from_the_secret_from_the_credentials() -> None:

@@ -114,6 +114,22 @@ def test_a_failing_hook_breaks_nothing_and_is_reported_once(
     assert CANARY not in caplog.text
 
 
+def test_an_async_hook_is_told_once(measured: Measured, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody awaits what its `record` returns, so nothing is recorded; callers go on."""
+
+    class Later:
+        async def record(self, *_given: object, **_named: object) -> None:
+            raise AssertionError("nobody runs this")
+
+    cache = measured.made(Later())  # type: ignore[arg-type] # the mistake
+    assert "v1" == cache.get(NAME).version_id
+    cache.invalidate(NAME)
+    cache.check()
+    complaints = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert ["metrics_failed"] == [vars(one)["keyturn_event"] for one in complaints]
+    assert "Later is async" in caplog.text
+
+
 def test_no_value_is_ever_handed_to_a_hook(measured: Measured) -> None:
     """A life with a rotation, a bridge, a refusal and a failure: the canary is in nothing that was told."""
     world = measured.world

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
 
 from keyturn import (
     ConfigurationError,
@@ -318,6 +318,27 @@ def test_what_was_answered_before_a_snapshot_and_not_kept_yet_is_read_again(worl
         peers=Peers(source=world.secrets, parameter_source=lambda _: source, clock=world.clock)
     )
     assert "new" == cache.get_parameters(["/app/0"])["/app/0"].value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ParamValidationError(report="Invalid length for parameter WebIdentityToken, value: 0"),
+        ClientError({"Error": {"Code": "UnrecognizedClientException", "Message": "no"}}, "GetParameters"),
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole"),
+    ],
+    ids=str,
+)
+def test_credentials_that_are_refused_cost_a_batch_one_call(world: World, error: Exception) -> None:
+    """They are about none of its names: no call for each of them, and each name has its error."""
+    names, cache = fill(world, 10), world.cache()
+    batches = Batches(parts_of(cache).caches[2])
+    world.fail = lambda _: error
+    outcomes = batches.read(names)
+    assert {"GetParameters": 1} == world.calls
+    assert names == [
+        one.secret_id for one in outcomes.values() if isinstance(one, ParameterAccessDeniedError)
+    ]
 
 
 def test_a_batch_asks_for_nothing_that_another_one_has_just_brought(world: World) -> None:

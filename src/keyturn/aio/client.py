@@ -19,7 +19,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.login.policy import LoginOptions, policy_of
 from keyturn.metrics.hook import Metrics
 from keyturn.model.parameter import Parameter
-from keyturn.model.plain import handling
+from keyturn.model.plain import handling, yet_to_be_connected, yet_to_be_handled
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
 from keyturn.runtime.logs import about
@@ -179,7 +179,7 @@ class AsyncSecretCache:
         """
         async for attempt in self.login_attempts(secret_id, **options):
             async with attempt as version:
-                return await connect(version)
+                return await yet_to_be_connected(connect(version))
         raise AssertionError("login attempts end with a success or an error")
 
     def login_attempts(self, secret_id: str, **options: Unpack[LoginOptions]) -> AsyncAttempts:
@@ -232,14 +232,14 @@ class AsyncSecretCache:
         """Decorate an async handler: `check` is awaited before it, whose errors never reach it.
 
         Logins inside the handler wait no longer than a Lambda invocation has left, by its `context`. Raises
-        `ConfigurationError` for a generator.
+        `ConfigurationError` for a generator, and in the call for a handler whose result cannot be awaited.
         """
 
         @functools.wraps(handling(handler, is_awaited=True))
         async def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             await self.check()
             with invocation(*args, *kwargs.values()):
-                return await handler(*args, **kwargs)
+                return await yet_to_be_handled(handler(*args, **kwargs))
 
         return checked
 

@@ -185,7 +185,7 @@ def fault_of(error: Exception) -> Fault:
     if isinstance(error, ClientError):
         return _of_credentials(error) or _answered(error.response)
     if isinstance(error, ParamValidationError):
-        return Fault(FaultKind.ARGUMENT, name, _one_line(str(error)))
+        return _unsent(name, _one_line(str(error)))
     if isinstance(
         error,
         NoCredentialsError
@@ -227,6 +227,27 @@ def _of_credentials(error: ClientError) -> Fault | None:
             return fault._replace(kind=FaultKind.CREDENTIALS_WRONG, advice=advice)
     return fault
 
+
+def _unsent(name: str, report: str) -> Fault:
+    """Return the fault of a call whose arguments botocore refuses: keyturn's, or the one for credentials."""
+    if _CREDENTIALS_ARGUMENT.search(report):
+        return Fault(FaultKind.CREDENTIALS_WRONG, name, report, advice=_ADVICE_ROLE)
+    return Fault(FaultKind.ARGUMENT, name, report)
+
+
+_CREDENTIALS_ARGUMENT: Final = re.compile(
+    r"parameter (?:in input: \")?(?:RoleArn|RoleSessionName|WebIdentityToken|ExternalId|DurationSeconds|"
+    r"SerialNumber|TokenCode|PrincipalArn|SAMLAssertion|roleName|accountId|accessToken|tokenInput)\b"
+)
+"""How botocore names an argument of a call by which the client gets its credentials.
+
+No call of keyturn's has an argument of such a name.
+"""
+
+_ADVICE_ROLE: Final = (
+    "correct what the client gets its credentials with: AWS_ROLE_ARN takes a role's ARN, and the file "
+    "AWS_WEB_IDENTITY_TOKEN_FILE may not be empty; or the same in the profile"
+)
 
 _CREDENTIALS_CALLS: Final[Mapping[object, str]] = {
     "AssumeRole": "sts:AssumeRole",
@@ -273,7 +294,7 @@ def _secret_error(fault: Fault, secret_id: str) -> SecretError:
         case FaultKind.CREDENTIALS_EXPIRED:
             return UnavailableError(secret_id, detail, advice=advice or ADVICE_CREDENTIALS)
         case FaultKind.ARGUMENT:
-            return InvalidSecretIdError(secret_id, detail)
+            return _impossible(fault, secret_id)
         case FaultKind.REFUSED:
             return _refused(fault, secret_id)
         case FaultKind.THROTTLED | FaultKind.UNAVAILABLE | FaultKind.FOREIGN:
@@ -333,15 +354,23 @@ def _refused(fault: Fault, secret_id: str) -> SecretError:
         return StageNotFoundError(secret_id, detail)
     if fault.code == "DecryptionFailure":
         return DecryptionError(secret_id, detail)
-    if fault.code == "ValidationException" and _OF_VERSION.search(said):
-        return StageNotFoundError(secret_id, detail)
     if fault.code in ("InvalidParameterException", "ValidationException"):
-        return InvalidSecretIdError(secret_id, detail)
+        return _impossible(fault, secret_id)
     return UnavailableError(secret_id, detail, advice=fault.advice)
 
 
-_OF_VERSION: Final = re.compile(r"at 'version(stage|id)' failed")
-"""What a ValidationException says of a label or a version that cannot be, in small letters."""
+def _impossible(fault: Fault, secret_id: str) -> SecretError:
+    """Make the error of arguments that AWS, or botocore before it, takes for no secret's."""
+    said = fault.message.lower()
+    of_version = _OF_VERSION.search(said) and not _OF_ID.search(said)
+    return (StageNotFoundError if of_version else InvalidSecretIdError)(secret_id, str(fault))
+
+
+_OF_VERSION: Final = re.compile(r"at 'version(stage|id)' failed|(parameter|length of) version(stage|id)\b")
+"""What AWS and botocore say of a label or a version that cannot be, in small letters."""
+
+_OF_ID: Final = re.compile(r"at 'secretid' failed|(parameter|length of) secretid\b")
+"""What they say of such an id."""
 
 
 def answered_fault(code: str, message: str, status: int) -> Fault:

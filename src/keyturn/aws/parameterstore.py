@@ -162,7 +162,9 @@ def _failure(fault: Fault, name: str) -> ParameterError:
                 name, detail, advice="allow kms:Decrypt on the parameter's KMS key"
             )
         case FaultKind.CREDENTIALS_WRONG:
-            return ParameterAccessDeniedError(name, detail, advice=advice or ADVICE_CREDENTIALS)
+            error = ParameterAccessDeniedError(name, detail, advice=advice or ADVICE_CREDENTIALS)
+            error.of_credentials = True
+            return error
         case FaultKind.CREDENTIALS_EXPIRED:
             return ParameterUnavailableError(name, detail, advice=advice or ADVICE_CREDENTIALS)
         case FaultKind.ARGUMENT:

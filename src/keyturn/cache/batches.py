@@ -73,15 +73,14 @@ class Batches:
             return
         except OF_ONE as error:
             # It is about one of them, and the answer does not say about which: each by itself, once.
-            if len(names) == 1:
-                self._excuse(names[0], error, outcomes)
+            if len(names) == 1 or (isinstance(error, AccessDeniedError) and error.of_credentials):
+                self._excuse_all(names, error, outcomes)
             else:
                 for name in names:
                     self._read_batch(source, [name], outcomes)
             return
         except SecretError as error:
-            for name in names:
-                self._excuse(name, error, outcomes)
+            self._excuse_all(names, error, outcomes)
             return
         for name in names:
             if name not in answers:
@@ -92,6 +91,10 @@ class Batches:
                 outcomes[name] = cast("Parameter", kept)
             else:
                 self._read_singly([name], outcomes)
+
+    def _excuse_all(self, names: Sequence[str], error: SecretError, outcomes: Outcomes) -> None:
+        for name in names:
+            self._excuse(name, error, outcomes)
 
     def _excuse(self, name: str, error: SecretError, outcomes: Outcomes) -> None:
         """Note that the read of this failed: from now on the copy is served, or the error is raised."""

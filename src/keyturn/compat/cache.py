@@ -111,7 +111,7 @@ class SecretCache(upstream.SecretCache):
         except StageNotFoundError:
             return None
         except SecretError as error:
-            failure = self._source.failure(_ids(error))
+            failure = self._source.failure(_ids(error), error.detail)
             if failure is None:
                 raise
             raise failure from error

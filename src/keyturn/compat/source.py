@@ -105,12 +105,15 @@ class DescribedSource:
         self._held: weakref.WeakValueDictionary[tuple[str, str], DescribedVersion] = (
             weakref.WeakValueDictionary()
         )
-        self._failures: dict[str, Exception] = {}
+        self._failures: dict[str, tuple[str, Exception]] = {}
 
-    def failure(self, secret_ids: Iterable[str]) -> Exception | None:
-        """Return a copy of the last call's error about the secret of these ids, or None if it succeeded."""
+    def failure(self, secret_ids: Iterable[str], detail: str) -> Exception | None:
+        """Return a copy of the client's error that became an error with this detail, for one of these ids.
+
+        None for another error: of an answer that may not be shown, or of a wait in vain.
+        """
         failures = (self._failures.get(one) for one in secret_ids)
-        return next((_copy(one) for one in failures if one is not None), None)
+        return next((_copy(one[1]) for one in failures if one is not None and one[0] == detail), None)
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> DescribedVersion:
         """Read a version. See `SecretSource.read`. A given version is read without a DescribeSecret."""
@@ -172,7 +175,7 @@ class DescribedSource:
             if isinstance(error.__cause__, Exception):
                 if len(self._failures) >= FAILURES_MAX:
                     self._failures.clear()
-                self._failures[secret_id] = _copy(error.__cause__)
+                self._failures[secret_id] = error.detail, _copy(error.__cause__)
             raise
         for one in {secret_id, _text(answer, "ARN", secret_id), _text(answer, "Name", secret_id)}:
             self._failures.pop(one, None)

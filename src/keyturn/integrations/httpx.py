@@ -3,6 +3,13 @@
     key = Key(cache, "prod/api-key", "https://api.example.com")
     client = httpx.Client(transport=KeyTransport(key))
 
+By httpx's rule a client with `transport=` ignores `verify`, `cert`, `http2`, `limits` and the proxies of the
+environment, and with `proxy=` it goes past the transport, without a key. So give these to the transport
+below:
+
+    below = httpx.HTTPTransport(proxy="http://proxy.internal:3128", verify=context)
+    client = httpx.Client(transport=KeyTransport(key, below))
+
 A body that is an iterator is sent once only; a file is rewound where that can be.
 """
 

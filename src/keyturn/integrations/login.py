@@ -11,7 +11,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import SecretError
 from keyturn.login.logins import Attempt
 from keyturn.login.policy import LoginOptions
-from keyturn.model.plain import connected
+from keyturn.model.plain import connected, yet_to_be_connected
 from keyturn.model.versions import SecretVersion
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Login:
         attempts = self._for_tasks().login_attempts(self._secret_id, **self._options_for(server))
         async for attempt in attempts:
             async with attempt as version:
-                return await connect(version), _opened(attempt)
+                return await yet_to_be_connected(connect(version)), _opened(attempt)
         raise AssertionError("login attempts end with a success or an error")
 
     def current(self) -> SecretVersion:

@@ -14,9 +14,11 @@ that of `requirepass`, or ElastiCache's AUTH token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from inspect import isawaitable
+from types import MethodType
 from typing import Literal, TypeAlias
+from weakref import WeakMethod
 
 from redis.asyncio import connection as aio
 from redis.auth.token import SimpleToken, TokenInterface
@@ -34,6 +36,8 @@ Superseded: TypeAlias = Literal["keep", "reconnect", "reauthenticate"]
 `keep`: nothing, since it works on. `reconnect`: it is closed, and opened by a new login. `reauthenticate`: it
 stays open and logs in anew by AUTH; only if the server refuses that is it closed and opened.
 """
+
+_Callback: TypeAlias = Callable[[TokenInterface], object]
 
 
 def connection_class(
@@ -117,12 +121,14 @@ class CurrentCredentials(StreamingCredentialProvider):
     redis-py asks at each new connection, and does not tell of a refusal. So a login cannot go on to the next
     version: let the server accept two passwords during a rotation (ACL SETUSER adds the new one before
     AWSCURRENT moves). `renew` makes live connections authenticate anew, and drops none. Threads may share it.
+    It keeps no client: the connections of a client that is dropped are no longer renewed.
     """
 
     def __init__(self, login: Login) -> None:
         self._login = login
         self._handed_on: tuple[str, str] | None = None
-        self._callbacks: list[Callable[[TokenInterface], object]] = []
+        # What returns a callback, or None once its object is gone: redis-py makes a listener for each client.
+        self._callbacks: dict[Callable[[], _Callback | None], None] = {}
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Return what AUTH is given: the password, or user name and password.
@@ -140,9 +146,23 @@ class CurrentCredentials(StreamingCredentialProvider):
             self._handed_on = version.identity
         return _words(version)
 
-    def on_next(self, callback: Callable[[TokenInterface], object]) -> None:
-        """Remember what is to be done with new credentials: each client's pool registers itself."""
-        self._callbacks.append(callback)
+    def on_next(self, callback: _Callback) -> None:
+        """Remember what is to be done with new credentials: each client's pool registers itself.
+
+        A method is remembered as long as its object lives, and any other function for good.
+        """
+        is_method = isinstance(callback, MethodType)
+        self._callbacks[WeakMethod(callback, self._forget) if is_method else lambda: callback] = None
+
+    def _forget(self, held: Callable[[], _Callback | None]) -> None:
+        self._callbacks.pop(held, None)
+
+    def _live(self) -> Iterator[_Callback]:
+        """Yield the callbacks of all clients that there are. One may be made or dropped meanwhile."""
+        for held in tuple(self._callbacks):
+            callback = held()
+            if callback is not None:
+                yield callback
 
     def on_error(self, callback: Callable[[Exception], object]) -> None:
         """Ignore it: `renew` raises its errors where it is called."""
@@ -160,7 +180,7 @@ class CurrentCredentials(StreamingCredentialProvider):
         version = self._login.current()
         failures: list[Exception] = []
         for token in self._new(version):
-            for callback in self._callbacks:
+            for callback in self._live():
                 try:
                     callback(token)
                 except Exception as error:  # noqa: BLE001 # raised below, after the others had their turn
@@ -172,7 +192,7 @@ class CurrentCredentials(StreamingCredentialProvider):
         version = await self._login.async_current()
         failures: list[Exception] = []
         for token in self._new(version):
-            for callback in self._callbacks:
+            for callback in self._live():
                 try:
                     done = callback(token)
                     if isawaitable(done):

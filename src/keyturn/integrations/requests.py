@@ -86,4 +86,4 @@ def _whole(request: requests.PreparedRequest) -> bytes | None:
     body = request.body or b""
     if isinstance(body, str):
         return body.encode()
-    return body if isinstance(body, bytes) else None
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None

@@ -9,6 +9,7 @@ A body that is an iterator is sent once only; a file is rewound where that can b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import Signature, signature
 from typing import Protocol, Self, TypeVar, cast
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPHeaderDict, PoolManager
@@ -21,6 +22,9 @@ from keyturn.model.versions import SecretVersion
 __all__ = ["Key", "with_key"]
 
 _Manager = TypeVar("_Manager", bound=PoolManager)
+
+_MORE = Signature([*signature(HTTPConnectionPool.urlopen).parameters.values()][5:])
+"""What `urlopen` takes by position or name after `self`, method, url, body and headers."""
 
 
 class _Pool(Protocol):
@@ -87,9 +91,14 @@ class _KeyPool:
         url: str,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        *more: object,
         **options: object,
     ) -> BaseHTTPResponse:
         """Send the request with the version that the server takes."""
+        if more:
+            # By their names, which a pool of any class takes.
+            options = dict(_MORE.bind(*more, **options).arguments)
+            options.update(cast("dict[str, object]", options.pop("response_kw", {})))
         given = self._pool.headers if headers is None else headers
         target = self._absolute(url)
         if not self._key.is_for(target):

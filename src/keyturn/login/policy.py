@@ -117,7 +117,7 @@ class TimeLeft:
 
     def callers_s(self) -> float:
         """Return how many seconds the caller itself has left."""
-        return float("inf") if self._remaining_s is None else self._remaining_s()
+        return float("inf") if self._remaining_s is None else decided(self._remaining_s(), "remaining_s")
 
     def pause_s(self, wanted_s: float) -> float:
         """Return for how many seconds to pause before another look: 0 if there is no time for one.

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from keyturn.metrics.hook import Metric, Metrics
+from keyturn.model.plain import is_unrun
 from keyturn.runtime.logs import about
 
 log = logging.getLogger("keyturn")
@@ -110,19 +111,33 @@ class Outbox:
             delivered += 1
             metric, value, secret, stage, kind = waiting.popleft()
             try:
-                self._hook.record(metric, value, secret=secret, stage=stage, error=kind)
+                # A protocol's None, or what an async hook of the caller's returns.
+                result: object = self._hook.record(metric, value, secret=secret, stage=stage, error=kind)  # type: ignore[func-returns-value]
+                if is_unrun(result):
+                    self._complain(None)
             except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
                 self._complain(error)
         return delivered
 
-    def _complain(self, error: Exception) -> None:
-        """Log the type of the error, once. Its text is not logged, because it may quote anything."""
+    def _complain(self, error: Exception | None) -> None:
+        """Log the type of the error, once. Its text is not logged, because it may quote anything.
+
+        None stands for a hook whose `record` nobody awaits.
+        """
         if self._has_complained:
             return
         self._has_complained = True
+        name = type(self._hook).__name__
+        if error is None:
+            log.error(
+                "the metrics hook %s is async, so it records nothing: make its record a plain function",
+                name,
+                extra=about("metrics_failed"),
+            )
+            return
         log.error(
             "the metrics hook %s raised %s; this is logged once, and the hook is still called",
-            type(self._hook).__name__,
+            name,
             type(error).__name__,
             extra=about("metrics_failed", error=error),
         )

@@ -1,12 +1,14 @@
-"""Plain functions of the caller's. An async one returns a coroutine: its body has not run yet.
+"""Plain and async functions of the caller's, each where the other kind is wanted.
 
-A coroutine is true, whatever it would return: where nobody awaits it, it would count as yes.
+An async one returns a coroutine: its body has not run yet. A coroutine is true, whatever it would return:
+where nobody awaits it, it would count as yes. What a plain one returns cannot be awaited.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TypeVar
 
 from keyturn.errors import ConfigurationError
@@ -51,6 +53,25 @@ def connected(connection: _T) -> _T:
     if is_unrun(connection):
         raise ConfigurationError("connect is async: use AsyncSecretCache.login, or Login.awaiting")
     return connection
+
+
+def yet_to_be_handled(result: _T) -> _T:
+    """Return what an async handler returned. Raises `ConfigurationError` for the result of a plain one."""
+    if not inspect.isawaitable(result):
+        raise ConfigurationError("the handler is not async: decorate it by checks_first of a SecretCache")
+    return result
+
+
+def yet_to_be_connected(connection: _T) -> _T:
+    """Return what an async `connect` returned. Closes a connection and raises `ConfigurationError` for it."""
+    if inspect.isawaitable(connection):
+        return connection
+    close: object = getattr(connection, "close", None)
+    if callable(close):
+        # Nobody else has it.
+        with suppress(Exception):
+            is_unrun(close())
+    raise ConfigurationError("connect is not async: use SecretCache.login, or call the Login itself")
 
 
 def decided(result: _T, name: str) -> _T:
