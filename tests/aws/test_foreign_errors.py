@@ -20,6 +20,7 @@ from keyturn import (
     ParameterUnavailableError,
     Peers,
     SecretCache,
+    SecretVersion,
     UnavailableError,
 )
 from keyturn.aws.catalog import SecretsManagerCatalog
@@ -374,3 +375,18 @@ def _handling(error: Exception) -> Iterator[None]:
         raise error
     except type(error):
         yield
+
+
+def test_an_async_source_is_told_as_such() -> None:
+    """Nobody awaits it: a secret and a parameter each fail with what to do."""
+
+    class Source:
+        async def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> SecretVersion:
+            raise AssertionError("nobody runs this")
+
+    peers = Peers(source=Source(), parameter_source=lambda _decrypt: Source())  # type: ignore[arg-type, return-value] # on purpose
+    cache = SecretCache(marker_table=False, peers=peers)
+    with pytest.raises(ConfigurationError, match="the source is async"):
+        cache.get("prod/db")
+    with pytest.raises(ConfigurationError, match="the source is async"):
+        cache.get_parameter("/app/a")

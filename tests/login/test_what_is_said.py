@@ -199,8 +199,8 @@ def test_a_pool_knows_the_time_by_the_handlers_context(world: World) -> None:
 def test_a_budget_that_is_no_time_is_refused_at_once(world: World, budget_s: float) -> None:
     """Nobody waits for ever, and no server is asked."""
     one = Client(world)
-    with pytest.raises(ConfigurationError, match="^budget_s "):
+    with pytest.raises(ConfigurationError, match=r"^budget_s "):
         one.login(budget_s=budget_s)
-    with pytest.raises(ConfigurationError, match="^budget_s "):
+    with pytest.raises(ConfigurationError, match=r"^budget_s "):
         AsyncSecretCache(one.cache).login_attempts(NAME, budget_s=budget_s)
     assert [] == one.server.tried()

@@ -22,6 +22,7 @@ from keyturn.errors import (
 )
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
+from keyturn.model.plain import answered
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
@@ -150,21 +151,21 @@ class Reads:
         """Make one request, about this secret or about several, and measure it."""
         service = self._services.of(secret_id)
         life, begun, token = self._copies.life, self._copies.now(), service.begin()
-        answered = False
+        has_answered = False
         try:
-            answer = ask()
-            answered = True
+            answer = answered(ask())
+            has_answered = True
         except Exception as raised:
             without_locals(raised)
             error = self.as_failed_read(raised, secret_id)
-            answered = is_answer(error)
+            has_answered = is_answer(error)
             self._measure(begun, self._name_of(secret_id), error)
             self._must_be_of(life)
             if error is raised:
                 raise
             raise error from raised
         finally:
-            service.end(token, answered=answered)
+            service.end(token, answered=has_answered)
         self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")
         self._must_be_of(life)
         return answer
