@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 from click.testing import Result
@@ -20,7 +21,7 @@ from keyturn.errors import ConfigurationError, KeyturnError, MarkerTableError
 from keyturn.model.markers import Head, Marker, Report
 from keyturn.model.versions import Described
 from keyturn.testing.fakes import FakeClock
-from tests.cli.conftest import World
+from tests.cli.conftest import TABLE, World
 
 FLEET, NOW_S = "fleet", 10_000.0
 DB = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db"
@@ -221,6 +222,51 @@ def test_it_ends_by_its_own_limit_and_answers_in_json(
     told = {"kind": "KeyturnError", "message": str(throttled), "exit_code": 3}
     assert (3, {"error": told}, [5.0, 5.0, 2.0]) == (result.exit_code, answer, naps_s)
     assert str(throttled) in result.stderr
+
+
+def test_a_table_that_a_parameter_names_is_looked_up_within_a_look(
+    world: World, fleet: ConvergenceTable, naps_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two failed GetParameter end two looks, not the gate. A name that is known is not asked for again."""
+    throttled = MarkerTableError("ssm:/markers", "its name was not read: throttled")
+    fails, entered = [throttled, throttled], list[str]()
+
+    def found(*_: object) -> str:
+        assert entered, "GetParameter may hang as well: what the command waits for has to be said"
+        if fails:
+            raise fails.pop()
+        return TABLE
+
+    @contextmanager
+    def patiently(what: str) -> Iterator[None]:
+        entered.append(what)
+        yield
+        entered.clear()
+
+    monkeypatch.setattr("keyturn.cli.account.named_table", found)
+    monkeypatch.setattr(status, "patiently", patiently)
+    opened = list[object]()
+
+    def table(*_: object) -> Table:
+        opened.append(table)
+        return shut
+
+    shut = Table(fleet, {1: KeyturnError("throttled")})
+    monkeypatch.setattr("keyturn.cli.account.convergence_table", table)
+    result, answer = gate(world, "--expect", "2", "--wait", "60")
+    assert 1 == len(opened)
+    assert (0, True, [5.0] * 3) == (result.exit_code, answer["well"], naps_s)
+    assert 2 == result.stderr.count("the look failed: marker table 'ssm:/markers': its name was not read")
+
+
+def test_a_parameter_that_is_never_read_ends_it_by_its_own_limit(world: World, naps_s: list[float]) -> None:
+    """Looks at 0, 5, 10 and 12 s, then the error of the last as the one document; without --wait at once."""
+    named = {"KEYTURN_MARKER_TABLE": "ssm:/not/there", "AWS_DEFAULT_REGION": "eu-west-1"}
+    for wait, naps in ((("--wait", "12"), [5.0, 5.0, 2.0]), (("--expect", "1"), [])):
+        naps_s.clear()
+        result = world.run("status", "--convergence-table", FLEET, *wait, "--json", environment=named)
+        error = json.loads(result.stdout)["error"]
+        assert (3, "MarkerTableError", naps) == (result.exit_code, error["kind"], naps_s)
 
 
 def test_what_can_never_work_ends_it_at_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import click
@@ -106,11 +106,15 @@ def _check(asked: Asked, gate: Gate | None, wait_s: float) -> None:
 
 
 def _looks(asked: Asked, secrets: Sequence[str]) -> Callable[[], tuple[Visit, ...]]:
-    """Return a function that looks once at all places. Its clients are made once."""
+    """Return a function that looks once at all places.
+
+    Each place is opened by the first look that succeeds in it: where a parameter names the table, a failed
+    GetParameter is a failed look.
+    """
     looked = partial(look, secrets=secrets)
     if asked.where.is_here:
-        sources = sources_of(asked.account, asked.names.convergence)
-        return lambda: visited([AccountRegion()], lambda _place: sources, looked)
+        opened = cache(lambda _place: sources_of(asked.account, asked.names.convergence))
+        return lambda: visited([AccountRegion()], opened, looked)
     visitor = Visitor(asked.account, asked.where, asked.names)
     return lambda: visitor.visits(looked)
 
