@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import string
+import time
 from base64 import b64encode, encodebytes, urlsafe_b64encode
+from collections import UserList, UserString, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum
+from html import escape
+from pathlib import PurePosixPath
 from urllib.parse import quote, quote_plus
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from keyturn.model.versions import SecretVersion
 from keyturn.testing import assert_not_stored
@@ -69,6 +79,56 @@ class Plain:
         self.__dict__.update(parts)
 
 
+class Slotted:
+    """An object without a dictionary."""
+
+    __slots__ = ("empty", "password")
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+
+
+class Deeper(Slotted):
+    """Its slots are those of the class above."""
+
+    __slots__ = ()
+
+
+class Hidden:
+    """An object whose slot has another name than the one it is written by."""
+
+    __slots__ = ("__password",)
+
+    def __init__(self, password: str) -> None:
+        self.__password = password
+
+
+class Loose(BaseModel):
+    """A model that keeps what it has no field for."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def extended() -> Error:
+    """A data class with an attribute more than its fields."""
+    error = Error("refused")
+    error.__dict__["more"] = PASSWORD
+    return error
+
+
+def chained(first: Exception, *, is_cause: bool) -> Exception:
+    """An exception that was raised from another, or while another was handled."""
+    try:
+        try:
+            raise first
+        except ValueError as error:
+            if is_cause:
+                raise KeyError("later") from error
+            raise KeyError("later")  # noqa: B904 # its context is what the test is about
+    except KeyError as error:
+        return error
+
+
 DOCUMENT = json.dumps({"pw": PASSWORD})
 
 LEAKS = {
@@ -98,6 +158,37 @@ LEAKS = {
     "a number": {"pin": 1234567},
     "the version itself": Plain(version=DATABASE),
     "an exception": ValueError("refused", PASSWORD),
+    "in a URL with small letters": "x?" + re.sub("%..", lambda one: one[0].lower(), quote(PASSWORD)),
+    "in lines of JSON": f'{{"n": 1}}\n{DOCUMENT}\n',
+    "a number in lines of JSON": '{"n": 1}\r\n{"pin": 1234567}',
+    "in JSON within a text": f"result: {DOCUMENT}",
+    "in JSON in JSON within a text": f"result: {json.dumps(DOCUMENT)}",
+    "JSON of another kind": 'result: "pa\\u0022ss\\\\w\\u00F6rd"',
+    "in a list's words": f"no login with {['app', PASSWORD]}",
+    "JSON after a mark of the byte order": f"\ufeff{DOCUMENT}",
+    "JSON with a name twice": f'{{"a": {json.dumps(PASSWORD)}, "a": 1}}',
+    "JSON in a URL": f"https://api/?state={quote(DOCUMENT)}",
+    "in HTML": f"<b>{escape(PASSWORD)}</b>",
+    "in HTML by numbers": "<b>pa&#34;ss&#x5c;w&#246;rd</b>",
+    "in a header": "Basic " + b64encode(f"app:{PASSWORD}".encode()).decode(),
+    "in a token": f"Bearer aGk.{urlsafe_b64encode(DOCUMENT.encode()).decode()}.Z28",
+    "in base64 in a URL": f"/a/b?{quote(b64encode(b'~~~' + PASSWORD.encode()).decode())}",
+    "in base64 in lines in a text": f"-----\n{encodebytes(b'-' * 55 + PASSWORD.encode()).decode()}-----",
+    "in slots": Slotted(PASSWORD),
+    "in slots of a class above": Deeper(PASSWORD),
+    "in a private slot": Hidden(PASSWORD),
+    "in an attribute of a data class that is no field": extended(),
+    "in a deque": deque([PASSWORD]),
+    "in values": {"a": PASSWORD}.values(),
+    "in keys": {PASSWORD: 1}.keys(),
+    "in items": {"a": PASSWORD}.items(),
+    "in a sequence of the user's own": UserList([PASSWORD]),
+    "in a text of the user's own": UserString(PASSWORD),
+    "in a path": PurePosixPath("/run", PASSWORD),
+    "as a Decimal": Decimal(1234567),
+    "in what a model has beside its fields": Loose.model_validate({"more": PASSWORD}),
+    "in the cause of an exception": chained(ValueError(PASSWORD), is_cause=True),
+    "in what an exception came after": chained(ValueError(PASSWORD), is_cause=False),
 }
 
 
@@ -160,3 +251,74 @@ def test_a_value_that_is_no_unicode_is_found(half: int) -> None:
     assert_not_stored({"a": "x"}, version)
     with pytest.raises(AssertionError, match="value"):
         assert_not_stored({"a": f"<{value}>"}, version)
+
+
+USUAL = ("kL+9(x)#Qw", "kL/9xQw&w", 'kL"9xQw', "kL9xQw", "a b+c%41d", "\N{KEY}-kéy's", "new\nline\tand\\n")
+
+
+@pytest.mark.parametrize("password", USUAL)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda password: f"postgresql://app:{quote(password, safe=' +')}@db.example",
+        lambda password: "https://api/?key=" + quote(password),
+        quote_plus,
+        lambda password: json.dumps({"a": password}, ensure_ascii=False) + "\n{}",
+        lambda password: "result: " + json.dumps(password),
+        lambda password: f"result: {[password]}",
+        lambda password: f"<td>{escape(password)}</td>",
+        lambda password: "Basic " + b64encode(f"app:{password}".encode()).decode(),
+        lambda password: "Token " + b64encode(json.dumps([password]).encode()).decode(),
+    ],
+)
+def test_a_password_is_found_as_it_is_usually_written(password: str, write: Callable[[str], str]) -> None:
+    """Whatever characters it has."""
+    database = secret(json.dumps({"username": "app", "password": password}))
+    with pytest.raises(AssertionError, match="holds the field 'password' of secret 'prod/db'"):
+        assert_not_stored([write(password)], database)
+
+
+def test_a_key_that_is_a_secret_is_never_shown() -> None:
+    """Neither where another secret is below it, nor as it is written there."""
+    others = secret(json.dumps({"a": "first-word", "b": PASSWORD, "c": "xyz", "d": "last-word"}))
+    for key in ("first-word", PASSWORD, quote(PASSWORD), "xyz", b64encode(b"-first-word").decode()):
+        with pytest.raises(AssertionError, match="a place below it holds the field 'd'") as caught:
+            assert_not_stored({key: "last-word"}, others)
+        assert key not in str(caught.value)
+        assert repr(key) not in str(caught.value)
+
+
+def test_what_an_exception_hides_is_not_looked_at() -> None:
+    """`from None` takes it out of every traceback."""
+    hidden = chained(ValueError(PASSWORD), is_cause=False)
+    hidden.__suppress_context__ = True
+    assert_not_stored(hidden, DATABASE)
+
+
+def test_random_text_is_no_secret() -> None:
+    """Short values and common ones are not found in it, whichever way it is read, nor in a range."""
+    chance = random.Random(7)
+    text = "".join(chance.choices(string.printable, k=20_000))
+    short = secret(json.dumps({"a": "x", "b": "12", "c": "abc", "d": 7, "e": "Zq3!", "f": "", "g": "+"}))
+    assert_not_stored([text, text.encode(), b64encode(text.encode()), range(10**12)], short)
+
+
+def test_the_time_grows_with_the_size() -> None:
+    """Objects at many places, layers of escapes and what only begins like JSON take no longer than others."""
+    shared: list[object] = ["x"]
+    for _ in range(60):
+        shared = [shared, shared]
+    deep: object = "x"
+    for _ in range(5_000):
+        deep = [deep]
+    escapes = [
+        "%25" * 20_000,
+        "\\" * 60_000,
+        "&amp;" * 20_000,
+        '{"a":' * 20_000,
+        "[\n" * 20_000,
+        "a+%5c" * 9_999,
+    ]
+    begin_s = time.perf_counter()
+    assert_not_stored([shared, deep, escapes, "&#" + "9" * 5_000], DATABASE)
+    assert time.perf_counter() - begin_s < 10
