@@ -176,6 +176,29 @@ def test_a_place_that_cannot_be_written(here: Path) -> None:
     assert "file/template.yaml cannot be written: File exists (file). Choose another path." in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--template", "a"],
+        ["--template", "a/x"],
+        ["--terraform", "a"],
+        ["--terraform", "a/x"],
+        ["--rotation-zip", "a", "--rotation-code", "code"],
+        ["--rotation-zip", "code/in", "--rotation-code", "code"],
+    ],
+)
+def test_links_in_a_circle_are_no_place(here: Path, arguments: list[str]) -> None:
+    """The path and what the system says, before a file is written."""
+    (here / "a").symlink_to("b")
+    (here / "b").symlink_to("a")
+    (here / "code").symlink_to("deep", target_is_directory=True)
+    (here / "deep").mkdir()
+    _, said = ran("stack", "--listener-zip", "new.zip", *arguments, code=2)
+    inside = "code/in: it would be inside of code, and so a part of the next package. Choose another path."
+    assert "Too many levels of symbolic links (a" in said or inside in said
+    assert {"a", "b", "code", "deep"} == {one.name for one in here.iterdir()}
+
+
 def test_a_package_is_no_part_of_the_next_one(here: Path) -> None:
     """A package inside of the folder that it is made of would grow at each build."""
     (here / "app.py").write_text("handler = print\n")

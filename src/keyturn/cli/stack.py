@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,7 +112,7 @@ def command(
             "name what to write: --template, --listener-zip, --layer, --rotation-template, --rotation-zip or "
             "--terraform DIR"
         )
-    paths = [one.path.resolve() for one in wanted if one.path != STDOUT]
+    paths = [os.path.realpath(one.path) for one in wanted if one.path != STDOUT]
     if len(paths) > len(set(paths)):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise click.UsageError(f"{twice}: it is named for two files. Choose another path for one of them.")
@@ -172,12 +173,16 @@ def _differs(one: Written) -> bool:
     if one.path == STDOUT:
         return False
     with _usable(one.path):
-        found = one.path.read_bytes() if one.path.exists() else one.content
-    return found != one.content
+        try:
+            one.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return one.path.read_bytes() != one.content
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    return path != STDOUT and path.resolve().is_relative_to(folder.resolve())
+    # Unlike `resolve`, it raises nothing for links in a circle.
+    return path != STDOUT and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 @contextmanager
