@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,74 @@ def test_links_in_a_circle_are_no_place(here: Path, arguments: list[str]) -> Non
     inside = "code/in: it would be inside of code, and so a part of the next package. Choose another path."
     assert "Too many levels of symbolic links (a" in said or inside in said
     assert {"a", "b", "code", "deep"} == {one.name for one in here.iterdir()}
+
+
+def finished(here: Path, path: str, *, keeps: Sequence[int] = ()) -> tuple[int, str]:
+    """The exit code and stderr of `keyturn stack --template path`, which may have 2 GB of memory."""
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31)); "
+        "from keyturn.cli import main; sys.argv[0] = 'keyturn'; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "stack", "--template", path],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        pass_fds=keeps,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_pipe_gets_the_file(here: Path) -> None:
+    """Nothing is read from it, as it is with a shell's `>(program)`."""
+    os.mkfifo(here / "pipe")
+    with ThreadPoolExecutor(1) as thread:
+        reading = thread.submit((here / "pipe").read_bytes)
+        try:
+            code, told = finished(here, "pipe")
+        finally:
+            # Ends the reader if nobody has written.
+            if not reading.done():
+                os.close(os.open(here / "pipe", os.O_RDWR))
+        assert (0, True) == (code, told.startswith("pipe: "))
+        assert (ROOT / "infra/template.yaml").read_bytes() == reading.result(timeout=60)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no such device")
+@pytest.mark.parametrize(
+    ("device", "code", "said"),
+    [("/dev/null", 0, "/dev/null: "), ("/dev/zero", 0, "/dev/zero: "), ("/dev/full", 1, "Error: the output")],
+)
+def test_a_device_is_not_read(here: Path, device: str, code: int, said: str) -> None:
+    """Not one that never ends either. One that is full ends the command as a full disk does."""
+    ended, told = finished(here, device)
+    assert (code, True) == (ended, told.startswith(said)), told
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system has no such folder")
+def test_a_reader_that_has_gone_is_no_fault_of_the_path(here: Path) -> None:
+    """Exit code 1 without a word, as with stdout."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        assert (1, "") == finished(here, f"/dev/fd/{writes}", keeps=[writes])
+    finally:
+        os.close(writes)
+
+
+def test_what_is_no_file_is_not_replaced(here: Path) -> None:
+    """A folder is found before anything is written, and a file of another size is not read."""
+    (here / "module" / "main.tf").mkdir(parents=True)
+    _, said = ran("stack", "--listener-zip", "--terraform", "module", code=2)
+    assert "main.tf cannot be written: Is a directory" in said.replace("\n", "")
+    assert ["module"] == [one.name for one in here.iterdir()]
+    with (here / "large").open("wb") as file:
+        file.truncate(2**40)
+    _, said = ran("stack", "--template", "large", code=2)
+    assert "large: exists and differs" in said
 
 
 def test_a_package_is_no_part_of_the_next_one(here: Path) -> None:

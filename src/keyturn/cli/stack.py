@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,7 +90,8 @@ def command(
     """Write the files to deploy: templates or Terraform modules, deployment packages, the layer.
 
     At the same version the project's make targets write the same bytes. FILE may be - for stdout. Without
-    --force the command does not replace a file that exists and differs.
+    --force the command does not replace a file that exists and differs. It writes to a pipe or a device as it
+    does to stdout.
     """
     if (rotation_zip is None) != (rotation_code is None):
         raise click.UsageError(
@@ -174,10 +177,17 @@ def _differs(one: Written) -> bool:
         return False
     with _usable(one.path):
         try:
-            one.path.stat()
+            found = one.path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return one.path.read_bytes() != one.content
+        if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode):
+            # A pipe or a device such as /dev/null holds nothing that could be lost, and may never end.
+            return False
+        if stat.S_ISREG(found.st_mode) and found.st_size == len(one.content):
+            return one.path.read_bytes() != one.content
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(one.path))
+        return True
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
@@ -187,10 +197,15 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Turn an error of the system about a file that the caller named into one of usage."""
+    """Turn an error of the system about a file that the caller named into one of usage.
+
+    A full disk and a reader that has gone are none, and end the command as they do with stdout.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in (*NO_ROOM, errno.EPIPE):
+            raise
         why = f"{error.strerror} ({error.filename})"
         raise click.UsageError(f"{path} cannot be written: {why}. Choose another path.") from error
 
