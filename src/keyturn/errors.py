@@ -91,32 +91,41 @@ class MarkerConflictError(MarkerTableError):
 
 
 class SecretError(KeyturnError):
-    """The base of all errors about a single secret. `advice` says what to do."""
+    """The base of all errors about a single secret. `advice` says what to do.
+
+    `noun` says what `secret_id` is the name of. It is "the list of" where "secrets" could not be listed.
+    """
 
     noun = "secret"
     summary = "cannot be used"
     default_advice = "see the cause"
 
-    def __init__(self, secret_id: str, detail: str = "", *, advice: str | None = None) -> None:
+    def __init__(
+        self, secret_id: str, detail: str = "", *, advice: str | None = None, noun: str | None = None
+    ) -> None:
         self.secret_id = secret_id
         self.detail = detail
         self.advice = advice or self.default_advice
+        if noun is not None and noun != self.noun:
+            self.noun = noun
         what = f"{self.summary}: {detail}" if detail else self.summary
         super().__init__(f"{self.noun} {secret_id!r} {what}. What to do: {self.advice}.")
 
     def about(self, secret_id: str) -> SecretError:
         """Return the same error, with the same cause, for the id by which the caller named the secret."""
-        error = type(self)(secret_id, self.detail, advice=self.advice)
+        error = type(self)(secret_id, self.detail, advice=self.advice, noun=self.noun)
         error.__cause__ = self.__cause__
         return error
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.secret_id, self.detail, self.advice)
+        return _rebuild, (type(self), self.secret_id, self.detail, self.advice, self.noun)
 
 
-def _rebuild(kind: type[SecretError], secret_id: str, detail: str, advice: str) -> SecretError:
+def _rebuild(
+    kind: type[SecretError], secret_id: str, detail: str, advice: str, noun: str | None = None
+) -> SecretError:
     """Unpickle an error. The rendered message is not an argument of `SecretError.__init__`."""
-    return kind(secret_id, detail, advice=advice)
+    return kind(secret_id, detail, advice=advice, noun=noun)
 
 
 class InvalidSecretIdError(SecretError, ValueError):

@@ -100,3 +100,10 @@ def test_without_a_table_it_says_which_option(world: World) -> None:
     """The table has no default."""
     result = world.run("sweep", environment={"KEYTURN_MARKER_TABLE": ""})
     assert (2, True) == (result.exit_code, "--marker-table" in result.stderr)
+
+
+@pytest.mark.parametrize("prefix", ["", " "])
+def test_an_empty_prefix_of_parameters_is_refused(world: World, prefix: str) -> None:
+    """The option is named, before a request is made: it is no id of a secret that is wrong."""
+    result = world.run("sweep", "--parameter-prefix", "/prod/", "--parameter-prefix", prefix)
+    assert (2, True) == (result.exit_code, "'--parameter-prefix': it is empty" in result.stderr)

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, mapping, mappings
-from keyturn.aws.faults import FaultKind, called, fault_of, secret_error
-from keyturn.errors import AccessDeniedError, ConfigurationError, SecretError, UnavailableError
+from keyturn.aws.faults import ADVICE_CREDENTIALS, Fault, FaultKind, called, fault_of, secret_error
+from keyturn.errors import AccessDeniedError, ConfigurationError, KeyturnError, SecretError, UnavailableError
 from keyturn.model.versions import AWSCURRENT, Described
 
 PAGE_SIZE: Final = 100
@@ -30,6 +30,17 @@ PARAMETERS_PAGE_SIZE: Final = 50
 
 PARAMETERS_ATTEMPTS: Final = 10
 """How often a client should try one DescribeParameters: an account may make three such calls a second."""
+
+LIST_OF: Final = "the list of"
+"""What the errors of a list are about, in the place of "secret"."""
+
+_REFUSED_FILTERS: Final = frozenset(
+    {
+        *("InvalidParameterException", "ValidationException"),
+        *("InvalidFilterKey", "InvalidFilterOption", "InvalidFilterValue"),
+    }
+)
+"""The codes of a filter that cannot be (API reference, ListSecrets and DescribeParameters)."""
 
 
 class CatalogClient(Protocol):
@@ -100,8 +111,9 @@ class SecretsManagerCatalog:
 
         Raises `SecretError`.
         """
-        answer = _asked(
-            "secretsmanager:DescribeSecret", self._client.describe_secret, secret_id, SecretId=secret_id
+        answer = called(
+            lambda: self._client.describe_secret(SecretId=secret_id),
+            lambda error: _described_error(error, secret_id),
         )
         described = _described(answer, stages=_labels(answer.get("VersionIdsToStages")))
         if described is None:
@@ -111,14 +123,15 @@ class SecretsManagerCatalog:
     def list(self) -> Iterator[Described]:
         """Yield the secrets by ListSecrets, whose answer may be five minutes old.
 
-        Secrets that are scheduled for deletion are among them. Raises `SecretError`.
+        Secrets that are scheduled for deletion are among them. Raises `SecretError`, or `ConfigurationError`
+        if ListSecrets refuses the prefixes or the tag.
         """
         request: dict[str, object] = {"MaxResults": PAGE_SIZE, "IncludePlannedDeletion": True}
         filters = list(self._filters())
         if filters:
             request["Filters"] = filters
         while True:
-            answer = _asked("secretsmanager:ListSecrets", self._client.list_secrets, "*", **request)
+            answer = _listed("secrets", "secretsmanager:ListSecrets", self._client.list_secrets, request)
             for entry in mappings(answer.get("SecretList")):
                 described = _described(entry, stages=_labels(entry.get("SecretVersionsToStages")))
                 # The filters of ListSecrets let too much through: they ignore the case of names, and take a
@@ -156,11 +169,16 @@ class ParameterListing:
         self._prefixes = tuple(prefixes)
 
     def list(self) -> Iterator[Described]:
-        """Yield every parameter with its latest version. Raises `SecretError`."""
+        """Yield every parameter with its latest version.
+
+        Raises `SecretError`, or `ConfigurationError` if DescribeParameters refuses the prefixes.
+        """
         chosen = {"Key": "Name", "Option": "BeginsWith", "Values": list(self._prefixes)}
         request: dict[str, object] = {"MaxResults": PARAMETERS_PAGE_SIZE, "ParameterFilters": [chosen]}
         while True:
-            answer = _asked("ssm:DescribeParameters", self._client.describe_parameters, "*", **request)
+            answer = _listed(
+                "parameters", "ssm:DescribeParameters", self._client.describe_parameters, request
+            )
             for entry in mappings(answer.get("Parameters")):
                 version = entry.get("Version")
                 described = _described(entry, stages={AWSCURRENT: str(version)})
@@ -171,16 +189,50 @@ class ParameterListing:
             request["NextToken"] = answer["NextToken"]
 
 
-def _asked(action: str, call: Call, secret_id: str, **request: object) -> Mapping[str, object]:
-    """Make a call that needs the permission `action`, and return the answer. Raises `SecretError`."""
+def _listed(what: str, action: str, call: Call, request: Mapping[str, object]) -> Mapping[str, object]:
+    """Return one page of the list of `what`. Raises `SecretError`, or `ConfigurationError` for a filter."""
 
-    def failure(error: Exception) -> SecretError:
-        failed = secret_error(error, secret_id)
-        if fault_of(error).kind is FaultKind.DENIED:
-            return AccessDeniedError(secret_id, failed.detail, advice=f"allow {action} to this role")
-        return failed
+    def failure(error: Exception) -> KeyturnError:
+        fault = fault_of(error)
+        match fault.kind:
+            case FaultKind.DENIED:
+                return AccessDeniedError(what, str(fault), advice=_allowing(action), noun=LIST_OF)
+            case FaultKind.CREDENTIALS_WRONG:
+                advice = fault.advice or ADVICE_CREDENTIALS
+                return AccessDeniedError(what, str(fault), advice=advice, noun=LIST_OF)
+            case FaultKind.CREDENTIALS_EXPIRED:
+                advice = fault.advice or ADVICE_CREDENTIALS
+                return UnavailableError(what, str(fault), advice=advice, noun=LIST_OF)
+        if fault.kind is FaultKind.ARGUMENT or fault.code in _REFUSED_FILTERS:
+            return ConfigurationError(_wrong_filter(what, action, fault))
+        return UnavailableError(what, str(fault), advice=fault.advice or _later(action), noun=LIST_OF)
 
     return called(lambda: call(**request), failure)
+
+
+def _described_error(error: Exception, secret_id: str) -> SecretError:
+    """Make the error of a failed DescribeSecret, whose advice is not that of a read."""
+    failed, action = secret_error(error, secret_id), "secretsmanager:DescribeSecret"
+    if fault_of(error).kind is FaultKind.DENIED:
+        return AccessDeniedError(secret_id, failed.detail, advice=_allowing(action))
+    if isinstance(failed, UnavailableError) and failed.advice == UnavailableError.default_advice:
+        return UnavailableError(secret_id, failed.detail, advice=_later(action))
+    return failed
+
+
+def _wrong_filter(what: str, action: str, fault: Fault) -> str:
+    return f"{action} refused the filter of the list of {what} ({fault}); correct the prefixes or the tag"
+
+
+def _allowing(action: str) -> str:
+    return f"allow {action} to this role"
+
+
+def _later(action: str) -> str:
+    return (
+        "try again; if it lasts, check the network path (VPC endpoint, DNS), the credentials and the quota "
+        f"of {action}"
+    )
 
 
 def _described(entry: Mapping[str, object], *, stages: Mapping[str, str]) -> Described | None:

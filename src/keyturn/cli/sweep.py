@@ -14,12 +14,20 @@ from keyturn.cli.root import EXIT_NO
 from keyturn.markers.sweeper import Swept
 
 
+def _filled(_ctx: click.Context, _parameter: click.Parameter, given: Sequence[str]) -> Sequence[str]:
+    """Refuse an empty prefix, as a click callback: DescribeParameters takes none."""
+    if not all(prefix.strip() for prefix in given):
+        raise click.BadParameter("it is empty; / begins every name of a hierarchy")
+    return given
+
+
 @click.command
 @click.option("--prefix", multiple=True, help="Prefix of secrets' names. Default: all names. Repeatable.")
 @click.option("--tag", default="", help="Tag of the secrets, KEY or KEY=VALUE. Default: any tag.")
 @click.option(
     "--parameter-prefix",
     multiple=True,
+    callback=_filled,
     help="Prefix of parameters' names. Repeatable. Give the listener's prefixes: without them readers do not "
     "trust markers of parameters until the listener's next sweep.",
 )

@@ -149,8 +149,8 @@ class Sweeper:
         """Sweep once. The lease is renewed only if every secret with a marker was looked at.
 
         `time_is_up` is called before each secret. Once it returns True the sweep stops, and the next sweep
-        does the rest. Raises `SecretError` if secrets or parameters cannot be listed, and `MarkerTableError`
-        if the table fails.
+        does the rest. Raises `SecretError` if secrets or parameters cannot be listed (`ConfigurationError` if
+        the catalog's prefixes or tag are refused), and `MarkerTableError` if the table fails.
         """
         started_s = self._table.now_s()
         seen = {found.key: found for found in self._table.scan()}
