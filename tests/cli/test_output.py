@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from keyturn import ConfigurationError, UnavailableError
 from keyturn.cli.output import echo_json, moment, named, patiently, printable, table_of
 from keyturn.cli.root import one_line
+from tests.cli.conftest import World
 
 
 @pytest.mark.parametrize(("is_terminal", "coloured"), [(True, True), (False, False)])
@@ -99,3 +101,27 @@ def test_a_failure_ends_the_patience() -> None:
     late_s = time.monotonic() + 10
     while threading.active_count() > before:
         assert time.monotonic() < late_s
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("keyturn.cli.status.command", ["status"]),
+        ("keyturn.cli.announce", ["announce", "prod/db"]),
+        ("keyturn.cli.sweep", ["sweep"]),
+    ],
+)
+def test_what_is_waited_for_holds_for_each_call(
+    world: World, monkeypatch: pytest.MonkeyPatch, module: str, arguments: list[str]
+) -> None:
+    """Calls of several services are made within it, and any of them may hang."""
+    told = list[str]()
+
+    def patiently(what: str) -> AbstractContextManager[None]:
+        told.append(what)
+        return nullcontext()
+
+    monkeypatch.setattr(f"{module}.patiently", patiently)
+    world.run(*arguments)
+    (what,) = told
+    assert what.endswith("answers of AWS")

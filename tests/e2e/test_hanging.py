@@ -55,8 +55,9 @@ def test_gets_stay_as_fast_during_an_outage() -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.parametrize("table", ["markers", "ssm:/keyturn/marker-table"])
 @pytest.mark.parametrize("command", [["status"], ["sweep"], ["announce", "prod/db"]], ids=" ".join)
-def test_a_command_says_what_it_waits_for(command: list[str]) -> None:
+def test_a_command_says_what_it_waits_for(command: list[str], table: str) -> None:
     """An endpoint accepts and never answers: a line after some 10 s, and an error at the end."""
     with socket.create_server((LOCALHOST, 0)) as silent:
         environment = {
@@ -64,7 +65,7 @@ def test_a_command_says_what_it_waits_for(command: list[str]) -> None:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "AWS_ENDPOINT_URL": f"http://{LOCALHOST}:{silent.getsockname()[1]}",
-            "KEYTURN_MARKER_TABLE": "markers",
+            "KEYTURN_MARKER_TABLE": table,
         }
         done = subprocess.run(
             [sys.executable, "-m", "keyturn.cli", *command],

@@ -8,7 +8,7 @@ import click
 
 from keyturn.cli.account import TABLE_HELP, TABLE_OPTION, Account, region_option
 from keyturn.cli.covering import covering
-from keyturn.cli.output import echo_json, json_option, patiently, printable
+from keyturn.cli.output import ANSWERS, echo_json, json_option, patiently, printable
 from keyturn.cli.root import EXIT_NO
 from keyturn.markers.decisions import STEPS, announcement
 from keyturn.markers.recorder import Outcome, Recorded
@@ -55,7 +55,7 @@ def command(
     tables = tables or known_marker_tables()
     if not tables:
         raise click.UsageError(f"Missing option '{TABLE_OPTION}' (env var: '{MARKER_TABLE_VARIABLE}').")
-    with patiently("DescribeSecret and the marker table"):
+    with patiently(ANSWERS):
         account = covering(secret_id, tables, Account("", region or None))
         recorded = account.recorder().record(hint)
     if as_json:

@@ -18,6 +18,9 @@ from rich.text import Text
 PATIENCE_S: Final = 10.0
 """A command that takes longer says what it waits for. A sweep or an announcement may wait 6 s for AWS."""
 
+ANSWERS: Final = "answers of AWS"
+"""What a command waits for that calls several services: any of their calls may be the one that hangs."""
+
 WIDTH_WITHOUT_TERMINAL = 10_000
 """The width where a program or a file reads the output: nothing is cut or wrapped."""
 

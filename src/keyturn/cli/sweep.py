@@ -49,7 +49,7 @@ def command(
     `keyturn policy listener` prints. The command exits with 1 if it could not look at every secret, and so
     did not renew the lease.
     """
-    with patiently("the comparison of all markers with Secrets Manager"):
+    with patiently("the sweep, and so for answers of AWS"):
         swept = account.found().sweeper(prefix, Tag.of(tag), parameter_prefix).run(lambda: False)
     if as_json:
         echo_json(asdict(swept))

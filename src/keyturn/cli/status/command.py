@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from keyturn.cli.durations import finite
-from keyturn.cli.output import echo_json, json_option, patiently, printable
+from keyturn.cli.output import ANSWERS, echo_json, json_option, patiently, printable
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.cli.status import documents, shown
 from keyturn.cli.status.gate import Gate, waited
@@ -120,7 +120,7 @@ def _looks(asked: Asked, secrets: Sequence[str]) -> Callable[[], tuple[Visit, ..
 
 
 def _patient(looks: Callable[[], tuple[Visit, ...]]) -> tuple[Visit, ...]:
-    with patiently("the marker table and DescribeSecret"):
+    with patiently(ANSWERS):
         return looks()
 
 
