@@ -17,13 +17,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.names import SUFFIX_LENGTH, Arn
+from keyturn.model.names import PUBLIC_PREFIX, SUFFIX_LENGTH, Arn
 from keyturn.model.tables import parameter_of_table
 
 ANY_SUFFIX: Final = "-??????"
-
-PUBLIC_PREFIX: Final = "/aws/service/"
-"""Parameters that AWS publishes have names with this prefix, and belong to no account."""
 
 # A template may give the beginning of a name, a table's name or an ARN: `${Name}`, `${Resource.Arn}`.
 _SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}|\$\{\w+\}[\w/+=.@!*-]{0,512}", re.ASCII)

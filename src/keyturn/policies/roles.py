@@ -23,10 +23,9 @@ from typing import Final
 from keyturn.aws.roles import roles_by_account
 from keyturn.errors import ConfigurationError
 from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
-from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, REFERENCE_PREFIX
+from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, PUBLIC_PREFIX, REFERENCE_PREFIX
 from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
-    PUBLIC_PREFIX,
     Place,
     is_of_template,
     key_alias,
