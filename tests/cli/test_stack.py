@@ -154,6 +154,14 @@ def test_two_files_do_not_fit_into_one(here: Path, other: str) -> None:
     assert [] == list(here.iterdir())
 
 
+def test_two_files_do_not_fit_into_stdout(here: Path) -> None:
+    """Nobody could tell where the first ends. Nothing is written, not even what has a path of its own."""
+    line = ("stack", "--template", "-", "--listener-zip", "-", "--rotation-template", "rotation.yaml")
+    written, told = ran(*line, code=2)
+    assert (b"", True) == (written, "-: it is named for two files" in told)
+    assert [] == list(here.iterdir())
+
+
 @pytest.mark.parametrize("option", ["--rotation-zip", "--rotation-code=."])
 def test_a_package_is_made_of_a_folder(here: Path, option: str) -> None:
     """The one option without the other is refused."""
