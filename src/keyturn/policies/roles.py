@@ -119,6 +119,10 @@ def reader(
     below = [arn.rstrip("/") + "/*" for arn in path_arns]
     parameter_arns = unique([*(parameter_resource(name, place) for name in own), *below])
     used = _keys(keys, key_aliases, place)
+    if stages and not secret_arns:
+        raise ConfigurationError("a staging label is given, but no secret that has it")
+    reads = marker_table is not None or bool(other_tables)
+    _must_encrypt(table_key, has_table=reads or convergence_table is not None)
     return (
         *_read_secrets(secret_arns, stages),
         *_read_parameters(parameter_arns, path_arns),
@@ -127,7 +131,7 @@ def reader(
         *_use_other_tables(other_tables, [*_markers(secret_arns), *parameter_arns]),
         *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
-        *_use_tables(table_key if marker_table is not None or other_tables else None, place),
+        *_use_tables(table_key if reads else None, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
         *_assume(assumed),
     )
@@ -328,7 +332,7 @@ def rotation(
     arns = _some_secrets(secrets, place)
     admins = unique(secret_resource(name, place) for name in admin_secrets)
     used = _keys(keys, key_aliases, place)
-    has_table = marker_table is not None or convergence_table is not None
+    _must_encrypt(table_key, has_table=marker_table is not None or convergence_table is not None)
     return (
         Statement("RotateSecrets", _on("secretsmanager", ROTATES), arns),
         *([Statement("ListVersions", LISTS, arns)] if lists_versions else ()),
@@ -338,7 +342,7 @@ def rotation(
         *(_use_keys(used, ("kms:Decrypt",), admins, (), "UseAdmin") if admins else ()),
         *_announce(marker_table, place, _markers(arns)),
         *_count(convergence_table, place),
-        *_use_tables(table_key if has_table else None, place, writes=marker_table is not None),
+        *_use_tables(table_key, place, writes=marker_table is not None),
     )
 
 
@@ -553,6 +557,11 @@ def _count(table: str | None, place: Place) -> Iterator[Statement]:
     """Yield the statement that allows to read all reports of the convergence table, which needs a Scan."""
     if table is not None:
         yield Statement("CountReports", ("dynamodb:Scan",), (table_resource(table, place),))
+
+
+def _must_encrypt(key: str | None, *, has_table: bool) -> None:
+    if key is not None and not has_table:
+        raise ConfigurationError("the key of the tables is given, but no table that it encrypts")
 
 
 def _use_tables(key: str | None, place: Place, *, writes: bool = False) -> Iterator[Statement]:
