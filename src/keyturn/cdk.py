@@ -33,6 +33,13 @@ _CONDITIONS: Final = {
 }
 """Parameter -> the condition that it is given. CloudFormation compares nothing that it has yet to make."""
 
+_LEFT_OUT: Final = {"CodeS3ObjectVersion": "", "ReservedConcurrency": "-1"}
+"""Parameter -> the default with which the template leaves the property out.
+
+The CDK's own rules judge a default as if it were the property, whatever the condition says. A value that is
+given, the same though it be, decides the condition.
+"""
+
 _WITHOUT_CONDITION: Final = frozenset({"CodeBucket", "CodeKey"})
 
 _HERE: Final = "keyturn-is-here"
@@ -83,7 +90,7 @@ class Keyturn(Construct):
             self,
             "Template",
             template_file=str(files.template()),
-            parameters=given,
+            parameters={**_LEFT_OUT, **given},
             preserve_logical_ids=False,
         )
         Construct(stack, _HERE)

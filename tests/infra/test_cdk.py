@@ -61,8 +61,10 @@ for number, alias in enumerate([
     aws_kms.Key(stack, "Key").add_alias("alias/y"),
 ]):
     refuse(lambda: Keyturn(stack, f"A{number}", table_key=alias))
-app = App()
+app = App(context={"@aws-cdk/core:validateAgainstDefaultRules": True})
 Keyturn(Stack(app, "all"), "Taken", TAKEN)
+Keyturn(Stack(app, "defaults"), "Defaults", DEFAULTS)
+Keyturn(Stack(app, "none"), "None")
 app.synth()
 taken = Keyturn(stack, "Taken", {"ReservedConcurrency": 5, "HeadCopies": 32, "Convergence": True})
 refuse(lambda: Keyturn(stack, "Second"))
@@ -127,9 +129,13 @@ def without_metadata(resources: Mapping[str, Mapping[str, object]]) -> dict[str,
 
 
 def test_the_construct_is_the_template(tmp_path: Path) -> None:
-    """Every resource, condition, output and parameter, but for those parameters that were given."""
+    """Every resource, condition, output and parameter, but for those parameters that were given.
+
+    The construct gives the defaults of two, which the CDK's rules would misunderstand.
+    """
     plain = plain_stack(tmp_path)
     given = {"CodeBucket": "code", "CodeKey": "key.zip"}
+    given |= {"CodeS3ObjectVersion": "", "ReservedConcurrency": "-1"}
     template = cast("Template", filled(read_template(ROOT / "infra" / "template.yaml"), given))
     assert without_metadata(plain["Resources"]) == template["Resources"]
     for part in ("Conditions", "Outputs"):
@@ -172,12 +178,20 @@ def taken() -> dict[str, str]:
     return values
 
 
+def defaults() -> dict[str, str]:
+    """The default of each parameter, as a text."""
+    known = parameters_of("template.yaml").items()
+    return {name: str(one["Default"]) for name, one in known if "Default" in one}
+
+
 def test_what_cannot_work_is_refused_with_its_reason(tmp_path: Path) -> None:
     """By the constraints of the template, before anything is synthesised. What is made tells its ARNs.
 
-    Every parameter can be given.
+    Every parameter can be given, also with the value that is its default, and the CDK's rules have no error.
     """
-    (tmp_path / "refused.py").write_text(f"TAKEN = {taken()!r}\n{REFUSED}")
+    code = {name: taken()[name] for name in ("CodeBucket", "CodeKey")}
+    values = f"TAKEN = {taken()!r}\nDEFAULTS = {defaults() | code!r}\n"
+    (tmp_path / "refused.py").write_text(values + REFUSED)
     told = json.loads(run(tmp_path, "python3", "refused.py").splitlines()[-1])
     names = [at(arn, "Fn::GetAtt[0]") for arn in told["arns"]]
     assert all(part in str(name) for part, name in zip(ARNS, names, strict=True))
