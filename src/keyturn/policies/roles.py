@@ -22,7 +22,7 @@ from typing import Final
 
 from keyturn.aws.roles import roles_by_account
 from keyturn.errors import ConfigurationError
-from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
+from keyturn.markers.schema import COPIES_MAX, HEAD_KEY, count_name, entry_name, head_key
 from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, PUBLIC_PREFIX, REFERENCE_PREFIX
 from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
@@ -53,7 +53,10 @@ ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 _ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}|\$\{\w+\}", re.ASCII)
 
 HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
-"""The keys of the head and of its copies."""
+"""The keys of the head and of its copies, for who reads them."""
+
+WRITTEN_HEADS: Final = tuple(map(head_key, range(COPIES_MAX)))
+"""The same for who writes them: with a pattern a role could fill the table with items of such keys."""
 
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 LISTS: Final = ("secretsmanager:ListSecretVersionIds",)
@@ -517,14 +520,14 @@ def _announce(table: str | None, place: Place, markers: Sequence[str]) -> Iterat
 
     A role that announces one secret must not speak for others. So it may change of the heads what `announce`
     changes: the counter, and the slots of its markers. It can neither make nor replace a head, nor change its
-    lease, its epoch, its pace or how many copies there are.
+    lease, its epoch, its pace or how many copies there are. Nor can it make items beyond the keys of copies.
     """
     if table is None:
         return
     resource = table_resource(table, place)
     yield _by_key("LookAtMarkers", ("GetItem",), resource, (*HEADS, *markers))
     yield _by_key("AnnounceSteps", WRITES, resource, markers)
-    told = _by_key("TellHeads", ("UpdateItem",), resource, HEADS)
+    told = _by_key("TellHeads", ("UpdateItem",), resource, WRITTEN_HEADS)
     named = {"dynamodb:Attributes": _told_attributes(markers)}
     yield replace(told, conditions={**told.conditions, "ForAllValues:StringEquals": named})
 
