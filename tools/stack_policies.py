@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from keyturn.aws.catalog import FILTER_VALUES_MAX
+from keyturn.markers.schema import HEAD_KEY
+from keyturn.policies.roles import WRITTEN_HEADS
 from keyturn.policies.stack import KEY, NAME_PREFIX, RULE, Clause, policies, rotation_policies
 from keyturn.policies.statements import Conditions
 from tools.generated import ROOT, write_or_check
@@ -225,6 +227,9 @@ REFERENCES: Final[Mapping[str, str]] = {
 }
 """What the templates' names are in Terraform."""
 
+COPIES: Final = WRITTEN_HEADS[1:]
+"""The keys of all copies of the head, which Terraform makes of their numbers."""
+
 HEAD: Final = """\
 # Every policy of the module. Made by `python -m tools.stack_policies` from keyturn.policies.stack, as those
 # of infra/{template} are; `keyturn policy` prints the same statements. Change them there.
@@ -300,13 +305,22 @@ def _key(text: str) -> str:
 def _list(values: Iterable[str]) -> str:
     """Return an expression for these values: one as it is, some as a list."""
     parts: list[str] = []
-    for several, group in groupby(values, lambda text: NAME_PREFIX in text or text == RULE):
-        texts = list(group)
-        parts += map(_each, texts) if several else [f"[{', '.join(map(_expression, texts))}]"]
+    for kind, group in groupby(values, _kind):
+        texts = tuple(group)
+        if kind == "copies" and texts == COPIES:
+            parts.append(f'[for copy in range(1, {len(COPIES) + 1}) : "{HEAD_KEY}#${{copy}}"]')
+        else:
+            parts += map(_each, texts) if kind == "several" else [f"[{', '.join(map(_expression, texts))}]"]
     if len(parts) > 1:
         return f"concat({', '.join(parts)})"
     alone = parts[0]
     return alone[1:-1] if not alone.startswith("[for ") and ", " not in alone else alone
+
+
+def _kind(text: str) -> str:
+    if NAME_PREFIX in text or text == RULE:
+        return "several"
+    return "copies" if text in COPIES else "one"
 
 
 def _each(text: str) -> str:

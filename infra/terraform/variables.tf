@@ -2,6 +2,7 @@ variable "name" {
   description = "The beginning of the names of all resources. Two installations in one Region need two names. A change makes all resources anew, also the tables."
   type        = string
   default     = "keyturn"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,30}$", var.name))
@@ -74,6 +75,7 @@ variable "name_prefixes" {
   description = "Prefixes of secret names to keep markers for. Empty means every secret. The listener may describe these secrets and no others, and readers may read their markers."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.name_prefixes) <= 10 && length(join(",", var.name_prefixes)) <= 2500 && alltrue([for prefix in var.name_prefixes : can(regex("^[A-Za-z0-9/_+=.@!-]+$", prefix))])
@@ -85,6 +87,7 @@ variable "secret_tag" {
   description = "Only secrets with this tag get markers, KEY or KEY=VALUE. Empty means every secret."
   type        = string
   default     = ""
+  nullable    = false
 
   validation {
     condition     = can(regex("^([A-Za-z0-9_ :/@+.-]+(=[A-Za-z0-9_ :/@+.=-]*)?)?$", var.secret_tag))
@@ -96,6 +99,7 @@ variable "parameter_prefixes" {
   description = "Prefixes of parameters. Only the events of these parameters reach the listener, and the sweep puts their versions into markers. If it is empty, parameter_events decides."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.parameter_prefixes) <= 10 && length(join(",", var.parameter_prefixes)) <= 750 && alltrue([for one in var.parameter_prefixes : can(regex("^[A-Za-z0-9/_.-]+$", one))])
@@ -107,12 +111,14 @@ variable "parameter_events" {
   description = "Whether the events of all parameters reach the listener if parameter_prefixes is empty. Set it to false if no process reads parameters through keyturn."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "cloudtrail_events" {
   description = "Whether the listener also gets CloudTrail's events: of a trail that the Region already has, or of a trail that the module makes."
   type        = string
   default     = "of-your-trail"
+  nullable    = false
 
   validation {
     condition     = contains(["ignored", "of-your-trail", "of-own-trail"], var.cloudtrail_events)
@@ -124,6 +130,7 @@ variable "settle_seconds" {
   description = "How long the listener waits until DescribeSecret shows the change that an event reported."
   type        = number
   default     = 6
+  nullable    = false
 
   validation {
     condition     = var.settle_seconds >= 0 && var.settle_seconds <= 60
@@ -135,6 +142,7 @@ variable "head_copies" {
   description = "How many copies of the head the marker table has. One serves 30,000 processes that check every 5 seconds. Update all functions that announce before you raise it."
   type        = number
   default     = 1
+  nullable    = false
 
   validation {
     condition     = contains(range(1, 33), var.head_copies)
@@ -146,6 +154,7 @@ variable "pace_seconds" {
   description = "Over how many seconds processes spread their reads of a secret that has rotated: their number divided by 9,000, and 5 seconds more. 0 for fewer than 10,000."
   type        = number
   default     = 0
+  nullable    = false
 
   validation {
     condition     = var.pace_seconds >= 0 && var.pace_seconds <= 600
@@ -157,6 +166,7 @@ variable "create_table_parameter" {
   description = "Whether a parameter of Parameter Store holds the marker table's name, where every program of the account finds it."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "table_parameter" {
@@ -175,6 +185,7 @@ variable "deletion_protection" {
   description = "Whether DynamoDB refuses to delete the marker table. Set it to false before you destroy the module."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "table_key_arn" {
@@ -221,12 +232,14 @@ variable "convergence" {
   description = "Whether there is a table to which environments report the versions that they hold, and whether readers may write it. A function then counts every five minutes how many environments are behind."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "create_convergence_table_parameter" {
   description = "Whether a parameter of Parameter Store holds the convergence table's name."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "convergence_table_parameter" {
@@ -245,6 +258,7 @@ variable "behind_seconds" {
   description = "How long after a rotation an environment may hold the old version before the alarm. An environment that is gone counts for 900 seconds after its last report."
   type        = number
   default     = 1800
+  nullable    = false
 
   validation {
     condition     = var.behind_seconds >= 900 && var.behind_seconds <= 86400
@@ -256,6 +270,7 @@ variable "dashboard" {
   description = "Whether there is a dashboard of listener, markers, fleet and readers. CloudWatch bills it beyond three in an account."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "alarm_topic_arn" {
@@ -284,6 +299,7 @@ variable "log_retention_days" {
   description = "Days the listener's log is kept."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 180, 365], var.log_retention_days)
@@ -295,6 +311,7 @@ variable "runtime" {
   description = "The Python that Lambda runs the listener with. The AWS provider knows python3.14 from 6.20 on."
   type        = string
   default     = "python3.13"
+  nullable    = false
 
   validation {
     condition     = contains(["python3.11", "python3.12", "python3.13", "python3.14"], var.runtime)
@@ -306,6 +323,7 @@ variable "reserved_concurrency" {
   description = "The concurrency that is reserved for the listener, which is also its limit. -1 reserves and limits nothing."
   type        = number
   default     = -1
+  nullable    = false
 
   validation {
     condition     = var.reserved_concurrency == -1 || (var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency)
@@ -317,4 +335,5 @@ variable "tags" {
   description = "Tags of all resources, beside application = keyturn."
   type        = map(string)
   default     = {}
+  nullable    = false
 }

@@ -33,6 +33,13 @@ _CONDITIONS: Final = {
 }
 """Parameter -> the condition that it is given. CloudFormation compares nothing that it has yet to make."""
 
+_LEFT_OUT: Final = {"CodeS3ObjectVersion": "", "ReservedConcurrency": "-1"}
+"""Parameter -> the default with which the template leaves the property out.
+
+The CDK's own rules judge a default as if it were the property, whatever the condition says. A value that is
+given, the same though it be, decides the condition.
+"""
+
 _WITHOUT_CONDITION: Final = frozenset({"CodeBucket", "CodeKey"})
 
 _HERE: Final = "keyturn-is-here"
@@ -49,8 +56,8 @@ class Keyturn(Construct):
         scope: the stack, or a construct in it.
         id: the construct's id.
         parameters: values of the template's parameters, by their names in docs/operations.md. The rest have
-            their defaults. With `CodeBucket` and `CodeKey` the listener's code is that object, and otherwise
-            an asset that is built from this version of keyturn.
+            their defaults, and so have those that are None. With `CodeBucket` and `CodeKey` the listener's
+            code is that object, and otherwise an asset that is built from this version of keyturn.
         alarm_topic: the topic that the alarms tell.
         table_key: the key that encrypts the tables.
         permissions_boundary: the policy that limits the listener's role.
@@ -64,7 +71,7 @@ class Keyturn(Construct):
         self,
         scope: Construct,
         id: str,  # noqa: A002 # as every construct has it
-        parameters: Mapping[str, Value] | None = None,
+        parameters: Mapping[str, Value | None] | None = None,
         *,
         alarm_topic: ITopic | None = None,
         table_key: IKey | None = None,
@@ -75,7 +82,7 @@ class Keyturn(Construct):
         if stack.node.try_find_child(_HERE) is not None:
             raise ConfigurationError("a stack has one Keyturn at most: put the second one into another stack")
         made = _values(alarm_topic, table_key, permissions_boundary)
-        given = {name: _text(value) for name, value in (parameters or {}).items()} | made
+        given = _texts(parameters or {}) | made
         _check(given)
         if not _has_code(given):
             given |= self._code()
@@ -83,7 +90,7 @@ class Keyturn(Construct):
             self,
             "Template",
             template_file=str(files.template()),
-            parameters=given,
+            parameters={**_LEFT_OUT, **given},
             preserve_logical_ids=False,
         )
         Construct(stack, _HERE)
@@ -118,12 +125,19 @@ class Keyturn(Construct):
         """Let a function read the markers, and tell it the table's name.
 
         The right to read a secret itself comes by `secret.grant_read(function)`. Raises `ConfigurationError`
-        for a function whose role the CDK does not know.
+        for a function whose role the CDK does not know, or whose environment it cannot change: an imported
+        one, an alias or a version. Then nothing is attached.
         """
         role = function.role
         if role is None:
             raise ConfigurationError(
                 "the CDK does not know the role of this function: attach reader_policy to the role, and set "
+                "KEYTURN_MARKER_TABLE of the function to marker_table_name"
+            )
+        if not hasattr(function, "add_environment"):
+            raise ConfigurationError(
+                "the CDK cannot change the environment of this function: give the function itself, not its "
+                "alias or version. For an imported one attach reader_policy to the role, and set "
                 "KEYTURN_MARKER_TABLE of the function to marker_table_name"
             )
         role.add_managed_policy(self._reader_policy)
@@ -167,9 +181,26 @@ def _has_code(given: Mapping[str, str]) -> bool:
     return not missing
 
 
-def _text(value: Value) -> str:
-    """Return a value as CloudFormation takes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _texts(parameters: Mapping[str, object]) -> dict[str, str]:
+    """Return those values that are given, as CloudFormation takes them."""
+    return {name: _text(name, value) for name, value in parameters.items() if value is not None}
+
+
+def _text(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            # Of a member of an Enum, too.
+            return str.__str__(value)
+        case int():
+            return str(int(value))
+        case float() if Token.is_unresolved(value):
+            return Token.as_string(value)
+        case _ if hasattr(type(value), "creation_stack"):
+            # What the CDK calls resolvable, such as a reference. Asked for itself, it may fail.
+            return Token.as_string(value)
+    raise ConfigurationError(f"{name} is a {type(value).__name__}: give a text, a whole number or a bool")
 
 
 def _check(given: Mapping[str, str]) -> None:

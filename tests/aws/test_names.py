@@ -235,6 +235,9 @@ def test_what_is_no_path_is_told(asked: str) -> None:
         ("arn:aws:ssm:eu-west-1:111122223333:parameter/flat", True),
         ("arn:aws:ssm:eu-west-1:111122223333:parameter/app/host:3", False),
         ("arn:aws:ssm:eu-west-1:111122223333:parameter/app//host", False),
+        ("arn:aws:ssm:eu-west-1::parameter/aws/service/x/latest", True),
+        ("arn:aws:ssm:eu-west-1::parameter/app/host", False),
+        ("arn:aws:ssm:eu-west-1::parameter/aws/service", False),
         ("arn:aws:s3:::bucket", False),
         ("/app/host", False),
         ("flat", False),
@@ -242,5 +245,5 @@ def test_what_is_no_path_is_told(asked: str) -> None:
     ],
 )
 def test_only_the_arn_of_a_parameter_is_its_key(key: str, expected: bool) -> None:  # noqa: FBT001 # a parameter of the test
-    """With no selector, and of a name that a parameter can have."""
+    """With no selector, and of a name that a parameter can have. What AWS publishes has no account."""
     assert expected is is_parameter_key(key)

@@ -473,9 +473,14 @@ def test_tables_that_cannot_work_are_refused_at_once(tables: object, said: str) 
     assert said in str(raised.value)
 
 
-@pytest.mark.parametrize("tables", [(A,), [A, B], ("keyturn-markers", A), (A, A.replace("aws:", "aws-cn:"))])
+NEW = A.replace("us-east-1", "us-esat-1")
+
+
+@pytest.mark.parametrize(
+    "tables", [(A,), [A, B], ("keyturn-markers", A), (A, A.replace("aws:", "aws-cn:")), (A, NEW)]
+)
 def test_tables_of_different_places_are_accepted(tables: tuple[str, ...]) -> None:
-    """A partition is part of the place."""
+    """A partition is part of the place. A Region that is not known may be a new one, or misspelt."""
     assert SecretCache(marker_table=tables).status().table.used
 
 

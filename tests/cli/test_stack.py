@@ -95,6 +95,20 @@ def test_a_packages_folder_may_have_links(here: Path) -> None:
     assert {"app.py", "lib/deep/driver.py", "again/deep/driver.py"} <= names
 
 
+def test_what_may_be_run_may_be_run_from_the_package(here: Path) -> None:
+    """A program that a driver brings, and no other file. Who may run it is the same on every host."""
+    (here / "code").mkdir()
+    modes = {"app.py": 0o600, "program": 0o700, "tool": 0o775}
+    for name, mode in modes.items():
+        (here / "code" / name).write_text("")
+        (here / "code" / name).chmod(mode)
+    ran("stack", "--rotation-zip", "--rotation-code", "code")
+    with zipfile.ZipFile(here / "rotation_function.zip") as archive:
+        packed = {one.filename: one.external_attr >> 16 for one in archive.infolist()}
+    assert {"app.py": 0o644, "program": 0o755, "tool": 0o755} == {name: packed[name] for name in modes}
+    assert {0o644} == {mode for name, mode in packed.items() if name.startswith("keyturn/")}
+
+
 def unreadable(path: Path) -> None:
     """Make a file that nobody may read."""
     path.write_text("")
@@ -138,6 +152,14 @@ def test_two_files_do_not_fit_into_one(here: Path, other: str) -> None:
     """The second would replace the first, however its path is written. Nothing is written."""
     _, told = ran("stack", "--template", "out", "--rotation-template", other, "--force", code=2)
     assert f"{here / 'out'}: it is named for two files" in told.replace("\n", "")
+    assert [] == list(here.iterdir())
+
+
+def test_two_files_do_not_fit_into_stdout(here: Path) -> None:
+    """Nobody could tell where the first ends. Nothing is written, not even what has a path of its own."""
+    line = ("stack", "--template", "-", "--listener-zip", "-", "--rotation-template", "rotation.yaml")
+    written, told = ran(*line, code=2)
+    assert (b"", True) == (written, "-: it is named for two files" in told)
     assert [] == list(here.iterdir())
 
 

@@ -226,3 +226,15 @@ def test_a_command_that_does_not_exist_is_seen(line: str) -> None:
     """A target, variable, sub-command, option, module and extra that there is not."""
     words = shlex.split(line)
     assert TROUBLE[words[0]](words) is not None
+
+
+def test_a_right_of_a_rotation_function_is_told_for_its_stack_too() -> None:
+    """Whoever deployed the template changes its parameter, and prints no policy. It is for two strategies."""
+    texts = ((ROOT / page).read_text("utf-8") for page in pages() if page.startswith("docs/"))
+    parts = [part for text in texts for part in re.split(r"\n\n|\n(?=[-|] ?)", text)]
+    asking = [part for part in parts if "ListSecretVersionIds" in part and "| `ListVersions` |" not in part]
+    assert len(asking) >= 5
+    assert [] == [part for part in asking if "`ListsVersions=true`" not in part]
+    (explained,) = (part for part in parts if part.startswith("| `ListsVersions=true`"))
+    assert "`ApiKeys`" in explained
+    assert "`AlternatingUsers`" in explained

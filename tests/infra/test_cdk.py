@@ -27,7 +27,7 @@ from tools.build_listener import ROOT, build
 pytestmark = pytest.mark.e2e
 
 REFUSED = """
-import json
+import enum, json
 from aws_cdk import App, Stack, aws_kms, aws_lambda, aws_sns
 from keyturn import ConfigurationError
 from keyturn.cdk import Keyturn
@@ -35,6 +35,9 @@ from keyturn.cdk import Keyturn
 stack = Stack(App(), "refused")
 topic = aws_sns.Topic(stack, "Topic")
 said = []
+
+class Days(str, enum.Enum):
+    MONTH = "30"
 
 def refuse(does):
     try:
@@ -54,6 +57,10 @@ for number, parameters in enumerate([
     {"LogRetentionDays": 31},
     {"CodeBucket": "code"},
     {"CodeS3ObjectVersion": "3"},
+    {"NamePrefixes": ["orders/"]},
+    {"NamePrefixes": b"orders/"},
+    {"BehindSeconds": 1800.5},
+    {"CodeBucket": "code", "CodeKey": None},
 ]):
     refuse(lambda: Keyturn(stack, f"K{number}", parameters))
 for number, alias in enumerate([
@@ -61,15 +68,31 @@ for number, alias in enumerate([
     aws_kms.Key(stack, "Key").add_alias("alias/y"),
 ]):
     refuse(lambda: Keyturn(stack, f"A{number}", table_key=alias))
-app = App()
+app = App(context={"@aws-cdk/core:validateAgainstDefaultRules": True})
 Keyturn(Stack(app, "all"), "Taken", TAKEN)
-app.synth()
+Keyturn(Stack(app, "defaults"), "Defaults", DEFAULTS)
+Keyturn(Stack(app, "none"), "None", {"NamePrefixes": None, "HeadCopies": None, "CodeKey": None})
+plain = {"CodeBucket": "code", "CodeKey": "key"}
+own = Stack(app, "references")
+Keyturn(own, "References", plain | {
+    "AlarmTopicArn": aws_sns.CfnTopic(own, "Topic").get_att("TopicArn"), "LogRetentionDays": Days.MONTH,
+})
+references = app.synth().get_stack_by_name("references").template["Resources"].values()
 taken = Keyturn(stack, "Taken", {"ReservedConcurrency": 5, "HeadCopies": 32, "Convergence": True})
 refuse(lambda: Keyturn(stack, "Second"))
 arn = "arn:aws:lambda:eu-west-1:111122223333:function:f"
 refuse(lambda: taken.grant_read(aws_lambda.Function.from_function_arn(stack, "F", arn)))
+made = aws_lambda.Function(
+    stack, "Made", runtime=aws_lambda.Runtime.PYTHON_3_13, handler="a.b",
+    code=aws_lambda.Code.from_inline("pass"),
+)
+alias = aws_lambda.Alias(stack, "Alias", alias_name="live", version=made.current_version)
+imported = aws_lambda.Function.from_function_attributes(stack, "I", function_arn=arn, role=made.role)
+for one in (alias, made.current_version, imported):
+    refuse(lambda: taken.grant_read(one))
+attached = len(stack.resolve(made.role.node.default_child.managed_policy_arns))
 arns = [stack.resolve(arn) for arn in (taken.marker_table_arn, taken.listener_arn)]
-print(json.dumps({"said": said, "arns": arns}))
+print(json.dumps({"said": said, "arns": arns, "attached": attached, "references": [*references]}))
 """
 
 ARNS = ("MarkerTable", "Listener")
@@ -84,10 +107,15 @@ SAID = (
     "LogRetentionDays is '31': it is 1, 3, 5",
     "CodeKey is missing",
     "CodeBucket, CodeKey is missing",
+    "NamePrefixes is a list: give a text, a whole number or a bool",
+    "NamePrefixes is a bytes: give",
+    "BehindSeconds is a float: give",
+    "CodeKey is missing",
     "table_key is an alias",
     "table_key is an alias",
     "a stack has one Keyturn at most",
     "the CDK does not know the role of this function",
+    *["the CDK cannot change the environment of this function"] * 3,
 )
 
 
@@ -127,9 +155,13 @@ def without_metadata(resources: Mapping[str, Mapping[str, object]]) -> dict[str,
 
 
 def test_the_construct_is_the_template(tmp_path: Path) -> None:
-    """Every resource, condition, output and parameter, but for those parameters that were given."""
+    """Every resource, condition, output and parameter, but for those parameters that were given.
+
+    The construct gives the defaults of two, which the CDK's rules would misunderstand.
+    """
     plain = plain_stack(tmp_path)
     given = {"CodeBucket": "code", "CodeKey": "key.zip"}
+    given |= {"CodeS3ObjectVersion": "", "ReservedConcurrency": "-1"}
     template = cast("Template", filled(read_template(ROOT / "infra" / "template.yaml"), given))
     assert without_metadata(plain["Resources"]) == template["Resources"]
     for part in ("Conditions", "Outputs"):
@@ -172,16 +204,30 @@ def taken() -> dict[str, str]:
     return values
 
 
+def defaults() -> dict[str, str]:
+    """The default of each parameter, as a text."""
+    known = parameters_of("template.yaml").items()
+    return {name: str(one["Default"]) for name, one in known if "Default" in one}
+
+
 def test_what_cannot_work_is_refused_with_its_reason(tmp_path: Path) -> None:
     """By the constraints of the template, before anything is synthesised. What is made tells its ARNs.
 
-    Every parameter can be given.
+    Every parameter can be given, also with the value that is its default or with None, and the CDK's rules
+    have no error. A function that cannot be told the table gets no policy.
     """
-    (tmp_path / "refused.py").write_text(f"TAKEN = {taken()!r}\n{REFUSED}")
+    code = {name: taken()[name] for name in ("CodeBucket", "CodeKey")}
+    values = f"TAKEN = {taken()!r}\nDEFAULTS = {defaults() | code!r}\n"
+    (tmp_path / "refused.py").write_text(values + REFUSED)
     told = json.loads(run(tmp_path, "python3", "refused.py").splitlines()[-1])
     names = [at(arn, "Fn::GetAtt[0]") for arn in told["arns"]]
     assert all(part in str(name) for part, name in zip(ARNS, names, strict=True))
     assert {"Arn"} == {at(arn, "Fn::GetAtt[1]") for arn in told["arns"]}
+    # A function's own policy for its log, and nothing else.
+    assert 1 == told["attached"]
+    made = json.dumps(told["references"])
+    assert '"Fn::GetAtt": ["Topic", "TopicArn"]' in made
+    assert '"RetentionInDays": 30' in made
     said = told["said"]
     assert len(SAID) == len(said)
     assert [] == [one for one, begins in zip(said, SAID, strict=True) if not one.startswith(begins)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.generated import ROOT
-from tools.terraform_docs import MODULES, main, tables, with_tables
+from tools.terraform_docs import MODULES, blocks, main, tables, value, with_tables
 
 MODULE = ROOT / "infra" / "terraform"
 
@@ -40,6 +40,15 @@ def test_a_module_is_laid_out_as_usual(module: Path) -> None:
     names = {"main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md"}
     assert names <= {file.name for file in module.iterdir()}
     assert (module / "README.md").read_text("utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_null_means_the_default(module: Path) -> None:
+    """Of every variable that has one. Otherwise null would take away the protection of the table, too."""
+    variables = blocks((module / "variables.tf").read_text("utf-8"), "variable")
+    with_default = [(name, body) for name, body in variables if value(body, "default") not in (None, "null")]
+    assert len(with_default) > 10
+    assert [] == [name for name, body in with_default if value(body, "nullable") != "false"]
 
 
 def test_the_folder_stands_alone() -> None:

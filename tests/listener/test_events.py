@@ -233,6 +233,15 @@ def test_an_id_is_found_wherever_it_was_seen(detail: Mapping[str, object], secre
             {"detail-type": "Parameter Store Policy Action", "detail": {"policy-type": "Expiration"}},
             "names no parameter",
         ),
+        (
+            {
+                "id": "1",
+                "detail-type": "Parameter Store Change",
+                "resources": ["arn:aws:ssm:us-east-1::parameter/aws/service/x"],
+                "detail": {"operation": "Update", "name": "/prod/app/db"},
+            },
+            "names no parameter",
+        ),
         ({"keyturn": "announce"}, "names no secret"),
         ({"keyturn": "announce", "secret_id": ""}, "no secret can have"),
         ({"keyturn": "announce", "secret_id": "db", "step": "dance"}, "createSecret"),

@@ -26,6 +26,7 @@ TABLES = "arn:aws:dynamodb:eu-west-1:111122223333"
 PARAMETER = "arn:aws:ssm:eu-west-1:111122223333:parameter"
 LOGS = "arn:aws:logs:eu-west-1:111122223333:log-group:"
 LONG = 512 * "n"
+NO_PLACE = "is not a whole ARN: it needs a Region and an account of 12 digits"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 
 
@@ -108,6 +109,24 @@ Make = Callable[[], object]
         (partial(secret_resource, "prod db", PLACE), "letters, digits"),
         (partial(secret_resource, "", PLACE), "letters, digits"),
         (partial(secret_resource, "arn:aws:secretsmanager", PLACE), "not a whole ARN"),
+        *(
+            (partial(secret_resource, f"arn:aws:secretsmanager:{where}:secret:x-AbCdEf", PLACE), NO_PLACE)
+            for where in (":", "eu-west-1:", ":111122223333", "eu-west-1:1111", "eu-west-1:me*")
+        ),
+        (partial(parameter_resource, "arn:aws:ssm:eu-west-1::parameter/prod/db", PLACE), NO_PLACE),
+        (partial(parameter_resource, "arn:aws:ssm:eu-west-1::parameter/prod/*", PLACE), NO_PLACE),
+        (partial(parameter_resource, "arn:aws:ssm:::parameter/aws/service/x", PLACE), NO_PLACE),
+        (partial(table_resource, "arn:aws:dynamodb:::table/abc", PLACE), NO_PLACE),
+        (
+            partial(roles.reader, PLACE, secrets=["a"], other_tables=["arn:aws:dynamodb:::table/abc"]),
+            NO_PLACE,
+        ),
+        (partial(key_arn, "arn:aws:kms:eu-west-1::key/1"), NO_PLACE),
+        (partial(roles.function, log_group="arn:aws:logs:eu-west-1::log-group:x:*"), NO_PLACE),
+        (partial(roles.listener, PLACE, marker_table="markers", queue="arn:aws:sqs:::x"), NO_PLACE),
+        (partial(roles.reader, PLACE, secrets=["a"], table_key=KEY), "no table that it encrypts"),
+        (partial(roles.rotation, PLACE, secrets=["a"], table_key=KEY), "no table that it encrypts"),
+        (partial(roles.reader, PLACE, parameters=["/p"], stages=["AWSCURRENT"]), "no secret that has it"),
         (partial(secret_resource, f"{PARAMETER}/x", PLACE), "not the ARN of a secret"),
         (partial(secret_resource, SECRET, PLACE), "a secret's name has"),
         (partial(secret_resource, f"{SECRET}${{aws:PrincipalTag/x}}", PLACE), "a secret's name has"),
@@ -155,6 +174,20 @@ def test_what_cannot_be_meant_is_refused(make: Make, says: str) -> None:
 def test_a_tables_arn_may_stand_for_several(named: str) -> None:
     """A wildcard or a template's value in the name is the caller's choice, as in the ARN of a secret."""
     assert f"{TABLES}:table/{named}" == table_resource(f"{TABLES}:table/{named}", PLACE)
+
+
+@pytest.mark.parametrize("where", ["*:111122223333", "eu-west-1:*", "eu-*:1111*", "*:11112222333?"])
+def test_an_arn_may_stand_for_several_places(where: str) -> None:
+    """IAM takes wildcards there, and they match something."""
+    arn = f"arn:aws:secretsmanager:{where}:secret:prod/db-AbCdEf"
+    assert arn == secret_resource(arn, PLACE)
+
+
+@pytest.mark.parametrize("name", ["aws/service/x/latest", "aws/service/*", "aws/*", "*"])
+def test_what_aws_publishes_has_an_arn_without_account(name: str) -> None:
+    """Also where `*` stands for it."""
+    arn = f"arn:aws:ssm:eu-west-1::parameter/{name}"
+    assert arn == parameter_resource(arn, PLACE)
 
 
 @pytest.mark.parametrize("named", ["x:*", "x*", "*", "x:log-stream:y", "x:log-stream:*"])

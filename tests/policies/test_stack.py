@@ -105,7 +105,9 @@ class Deployed:
 
 def is_unused(value: object) -> bool:
     """Whether this stands for a prefix that was not given."""
-    return value == {"prefix": UNUSED} or (isinstance(value, str) and UNUSED in value and value != "head#*")
+    if isinstance(value, str):
+        return UNUSED in value and not value.startswith("head#")
+    return value == {"prefix": UNUSED}
 
 
 def normalised(policy: object) -> object:

@@ -17,7 +17,7 @@ from moto import mock_aws
 from keyturn.errors import MarkerTableError
 from keyturn.markers.decisions import announcement
 from keyturn.markers.recorder import Recorder
-from keyturn.markers.schema import count_name, entry_name
+from keyturn.markers.schema import COPIES_MAX, count_name, entry_name, head_key
 from keyturn.markers.table import MarkerTable
 from keyturn.model.names import secret_key
 from keyturn.model.slots import SLOTS, key_hash, slot_of
@@ -109,6 +109,19 @@ def test_the_policy_allows_nothing_that_speaks_for_others(role: str) -> None:
             assert not allows(policy, Request("dynamodb:UpdateItem", key, frozenset({"pk", name}))), name
         for action in ("PutItem", "DeleteItem"):
             assert not allows(policy, Request(f"dynamodb:{action}", key, frozenset({"pk"})))
+
+
+@pytest.mark.parametrize("role", POLICIES)
+def test_the_policy_allows_no_item_beyond_the_copies_that_there_can_be(role: str) -> None:
+    """Or the role could fill the table, one item for each text after `head#`."""
+    asked = frozenset({"pk", "counter", count_name(OWN), entry_name(OWN)})
+    keys = [head_key(copy) for copy in range(COPIES_MAX)]
+    assert [] == [
+        key for key in keys if not allows(POLICIES[role], Request("dynamodb:UpdateItem", key, asked))
+    ]
+    for key in (head_key(COPIES_MAX), "head#", "head#01", "head#a", "head#1x", "header"):
+        for action in ("PutItem", "UpdateItem"):
+            assert not allows(POLICIES[role], Request(f"dynamodb:{action}", key, asked)), key
 
 
 @pytest.mark.parametrize("role", POLICIES)

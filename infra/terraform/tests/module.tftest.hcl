@@ -81,6 +81,29 @@ run "by_default" {
   }
 }
 
+run "null_is_the_default" {
+  command = plan
+
+  variables {
+    deletion_protection    = null
+    create_table_parameter = null
+    parameter_events       = null
+    name_prefixes          = null
+    reserved_concurrency   = null
+    runtime                = null
+    tags                   = null
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.markers.deletion_protection_enabled
+    error_message = "The table is protected."
+  }
+  assert {
+    condition     = length(aws_ssm_parameter.marker_table) == 1 && length(aws_cloudwatch_event_rule.listener) == 4
+    error_message = "The parameter and all rules are there."
+  }
+}
+
 run "read_by_accounts" {
   command = plan
 

@@ -115,7 +115,7 @@ def command(
             "name what to write: --template, --listener-zip, --layer, --rotation-template, --rotation-zip or "
             "--terraform DIR"
         )
-    paths = [os.path.realpath(one.path) for one in wanted if one.path != STDOUT]
+    paths = [str(one.path) if one.path == STDOUT else os.path.realpath(one.path) for one in wanted]
     if len(paths) > len(set(paths)):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise click.UsageError(f"{twice}: it is named for two files. Choose another path for one of them.")

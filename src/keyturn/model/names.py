@@ -27,6 +27,9 @@ PARAMETER_LEVELS_MAX = 15
 REFERENCE_PREFIX = "/aws/reference/secretsmanager/"
 """Parameter Store passes a read of a name with this prefix on to Secrets Manager."""
 
+PUBLIC_PREFIX = "/aws/service/"
+"""Parameters that AWS publishes have names with this prefix, and belong to no account."""
+
 MARKERS_PARAMETER = "/keyturn/marker-table"
 CONVERGENCE_PARAMETER = "/keyturn/convergence-table"
 """The parameters in which the stack puts the names of its tables, unless it was told other parameters."""
@@ -130,9 +133,15 @@ def parameter_key_of(arn: str, _name: str) -> str:
 
 
 def is_parameter_key(key: str) -> bool:
-    """Return True if `key` is the ARN of a parameter, without a selector, and of a name that one can have."""
+    """Return True if `key` is the ARN of a parameter, without a selector, and of a name that one can have.
+
+    Only what AWS publishes belongs to no account.
+    """
+    arn = Arn.parse(key)
+    if arn is None or not (arn.account or arn.resource.startswith("parameter" + PUBLIC_PREFIX)):
+        return False
     try:
-        return key.startswith("arn:") and parameter_id(key) == ParameterId(key)
+        return parameter_id(key) == ParameterId(key)
     except InvalidParameterNameError:
         return False
 

@@ -26,8 +26,8 @@ def parameter_of_table(table: str) -> str | None:
 def place_of_table(table: str) -> Place | None:
     """Return the account and Region in the ARN of a DynamoDB table, or of the parameter that names a table.
 
-    Return None for any other text. No secret is where a misspelt account or Region is, so a table of such a
-    place would cover none.
+    Return None for any other text. No secret is in an account or Region of a form that none has, so a table
+    of such a place would cover none. Which Regions there are is not looked up: there may be new ones.
     """
     parameter = parameter_of_table(table)
     arn = Arn.parse(table if parameter is None else parameter)

@@ -17,13 +17,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.names import SUFFIX_LENGTH, Arn
+from keyturn.model.names import PUBLIC_PREFIX, SUFFIX_LENGTH, Arn
 from keyturn.model.tables import parameter_of_table
 
 ANY_SUFFIX: Final = "-??????"
-
-PUBLIC_PREFIX: Final = "/aws/service/"
-"""Parameters that AWS publishes have names with this prefix, and belong to no account."""
 
 # A template may give the beginning of a name, a table's name or an ARN: `${Name}`, `${Resource.Arn}`.
 _SECRET_NAME = re.compile(r"[\w/+=.@!*-]{1,512}|\$\{\w+\}[\w/+=.@!*-]{0,512}", re.ASCII)
@@ -32,6 +29,7 @@ _SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})")
 _TABLE_NAME = re.compile(r"[\w.-]{3,255}|\$\{\w+\}", re.ASCII)
 _OF_TEMPLATE = re.compile(r"\$\{\w+\}", re.ASCII)
 _ACCOUNT = re.compile(r"[0-9]{12}|\$\{AWS::AccountId\}")
+_ACCOUNTS = re.compile(r"[0-9?]{12}|[0-9?]*\*[0-9?*]*")
 _ARN_OF_STACK = re.compile(r"\$\{\w+(\.Arn)?\}", re.ASCII)
 _ALIAS = re.compile(r"alias/[\w/-]+", re.ASCII)
 
@@ -84,6 +82,8 @@ def secret_resource(named: str, place: Place) -> str:
     arn = _parsed(named)
     if arn is not None and (arn.service != "secretsmanager" or not arn.resource.startswith("secret:")):
         raise ConfigurationError(f"{named!r} is not the ARN of a secret")
+    if arn is not None:
+        _must_have_a_place(named, arn)
     name = named if arn is None else arn.resource.removeprefix("secret:")
     has_suffix = arn is not None and _SUFFIX.fullmatch(name[-SUFFIX_LENGTH:]) is not None
     _must_match(
@@ -128,6 +128,7 @@ def parameter_resource(named: str, place: Place) -> str:
     if "/" in name and not name.startswith("/"):
         raise ConfigurationError(f"{named!r}: a name with slashes begins with a slash")
     if arn is not None:
+        _must_have_a_place(named, arn, of_account=not (arn.account == "" and _is_public(name)))
         return named
     resource = "parameter/" + name.removeprefix("/")
     make = place.public_arn if name.startswith(PUBLIC_PREFIX) else place.arn
@@ -186,6 +187,7 @@ def key_arn(named: str) -> Arn:
         )
     if arn is None or arn.service != "kms" or not _is_below("key/", arn):
         raise ConfigurationError(f"{named!r} is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID)")
+    _must_have_a_place(named, arn)
     return arn
 
 
@@ -210,6 +212,7 @@ def resource_of(service: str, prefix: str, named: str, what: str) -> str:
         return named
     if arn is None or arn.service != service or not _is_below(prefix, arn):
         raise ConfigurationError(f"{named!r} is not the ARN of a {what}")
+    _must_have_a_place(named, arn)
     return named
 
 
@@ -224,6 +227,20 @@ def _parsed(named: str) -> Arn | None:
     if arn is None and named.startswith("arn:"):
         raise ConfigurationError(f"{named!r} is not a whole ARN")
     return arn
+
+
+def _must_have_a_place(named: str, arn: Arn, *, of_account: bool = True) -> None:
+    """Raise `ConfigurationError` for an ARN that matches nothing. `*` may stand for Regions and accounts."""
+    if not arn.region or (of_account and not _ACCOUNTS.fullmatch(arn.account)):
+        raise ConfigurationError(
+            f"{named!r} is not a whole ARN: it needs a Region and an account of 12 digits"
+        )
+
+
+def _is_public(name: str) -> bool:
+    """Return whether a name, in which `*` stands for any characters, can be that of what AWS publishes."""
+    begins, star, _ = name.partition("*")
+    return begins.startswith(PUBLIC_PREFIX) or (bool(star) and PUBLIC_PREFIX.startswith(begins))
 
 
 def _is_below(prefix: str, arn: Arn) -> bool:

@@ -22,11 +22,10 @@ from typing import Final
 
 from keyturn.aws.roles import roles_by_account
 from keyturn.errors import ConfigurationError
-from keyturn.markers.schema import HEAD_KEY, count_name, entry_name
-from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, REFERENCE_PREFIX
+from keyturn.markers.schema import COPIES_MAX, HEAD_KEY, count_name, entry_name, head_key
+from keyturn.model.names import CONVERGENCE_PARAMETER, MARKERS_PARAMETER, PUBLIC_PREFIX, REFERENCE_PREFIX
 from keyturn.model.slots import SLOTS, key_hash, slot_of
 from keyturn.policies.resources import (
-    PUBLIC_PREFIX,
     Place,
     is_of_template,
     key_alias,
@@ -54,7 +53,10 @@ ENCRYPTS: Final = ("Encrypt", "GenerateDataKey*", "ReEncrypt*")
 _ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}|\$\{\w+\}", re.ASCII)
 
 HEADS: Final = (HEAD_KEY, f"{HEAD_KEY}#*")
-"""The keys of the head and of its copies."""
+"""The keys of the head and of its copies, for who reads them."""
+
+WRITTEN_HEADS: Final = tuple(map(head_key, range(COPIES_MAX)))
+"""The same for who writes them: with a pattern a role could fill the table with items of such keys."""
 
 ROTATES: Final = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 LISTS: Final = ("secretsmanager:ListSecretVersionIds",)
@@ -120,6 +122,10 @@ def reader(
     below = [arn.rstrip("/") + "/*" for arn in path_arns]
     parameter_arns = unique([*(parameter_resource(name, place) for name in own), *below])
     used = _keys(keys, key_aliases, place)
+    if stages and not secret_arns:
+        raise ConfigurationError("a staging label is given, but no secret that has it")
+    reads = marker_table is not None or bool(other_tables)
+    _must_encrypt(table_key, has_table=reads or convergence_table is not None)
     return (
         *_read_secrets(secret_arns, stages),
         *_read_parameters(parameter_arns, path_arns),
@@ -128,7 +134,7 @@ def reader(
         *_use_other_tables(other_tables, [*_markers(secret_arns), *parameter_arns]),
         *_find_tables(table_parameters, place),
         *_report(convergence_table, place),
-        *_use_tables(table_key if marker_table is not None or other_tables else None, place),
+        *_use_tables(table_key if reads else None, place),
         *_use_table_to_report(table_key if convergence_table is not None else None, place),
         *_assume(assumed),
     )
@@ -329,7 +335,7 @@ def rotation(
     arns = _some_secrets(secrets, place)
     admins = unique(secret_resource(name, place) for name in admin_secrets)
     used = _keys(keys, key_aliases, place)
-    has_table = marker_table is not None or convergence_table is not None
+    _must_encrypt(table_key, has_table=marker_table is not None or convergence_table is not None)
     return (
         Statement("RotateSecrets", _on("secretsmanager", ROTATES), arns),
         *([Statement("ListVersions", LISTS, arns)] if lists_versions else ()),
@@ -339,7 +345,7 @@ def rotation(
         *(_use_keys(used, ("kms:Decrypt",), admins, (), "UseAdmin") if admins else ()),
         *_announce(marker_table, place, _markers(arns)),
         *_count(convergence_table, place),
-        *_use_tables(table_key if has_table else None, place, writes=marker_table is not None),
+        *_use_tables(table_key, place, writes=marker_table is not None),
     )
 
 
@@ -514,14 +520,14 @@ def _announce(table: str | None, place: Place, markers: Sequence[str]) -> Iterat
 
     A role that announces one secret must not speak for others. So it may change of the heads what `announce`
     changes: the counter, and the slots of its markers. It can neither make nor replace a head, nor change its
-    lease, its epoch, its pace or how many copies there are.
+    lease, its epoch, its pace or how many copies there are. Nor can it make items beyond the keys of copies.
     """
     if table is None:
         return
     resource = table_resource(table, place)
     yield _by_key("LookAtMarkers", ("GetItem",), resource, (*HEADS, *markers))
     yield _by_key("AnnounceSteps", WRITES, resource, markers)
-    told = _by_key("TellHeads", ("UpdateItem",), resource, HEADS)
+    told = _by_key("TellHeads", ("UpdateItem",), resource, WRITTEN_HEADS)
     named = {"dynamodb:Attributes": _told_attributes(markers)}
     yield replace(told, conditions={**told.conditions, "ForAllValues:StringEquals": named})
 
@@ -554,6 +560,11 @@ def _count(table: str | None, place: Place) -> Iterator[Statement]:
     """Yield the statement that allows to read all reports of the convergence table, which needs a Scan."""
     if table is not None:
         yield Statement("CountReports", ("dynamodb:Scan",), (table_resource(table, place),))
+
+
+def _must_encrypt(key: str | None, *, has_table: bool) -> None:
+    if key is not None and not has_table:
+        raise ConfigurationError("the key of the tables is given, but no table that it encrypts")
 
 
 def _use_tables(key: str | None, place: Place, *, writes: bool = False) -> Iterator[Statement]:

@@ -12,21 +12,26 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from keyturn.stack.archives import write_zip
 from keyturn.stack.layer import library
+
+RUNS: Final = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def build(output: Path, code: Path) -> bytes:
     """Write the package of the folder `code` to `output` and return its bytes.
 
-    Links are followed. Raises `OSError` for a file or folder that cannot be read, a link that leads nowhere
-    or to a folder above it, and `UnicodeEncodeError` for a name that is no text.
+    Links are followed. A file that anybody may run here may be run by everybody there. Raises `OSError` for
+    a file or folder that cannot be read, a link that leads nowhere or to a folder above it, and
+    `UnicodeEncodeError` for a name that is no text.
     """
     files = {file.relative_to(code).as_posix(): file for file in _files(code)}
+    executable = {name for name, file in files.items() if file.stat().st_mode & RUNS}
     if not any(name.startswith("keyturn/") for name in files):
         files |= library()
-    return write_zip(output, {name: file.read_bytes() for name, file in files.items()})
+    return write_zip(output, {name: file.read_bytes() for name, file in files.items()}, executable)
 
 
 def _files(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:

@@ -51,6 +51,7 @@ variable "handler" {
   description = "The function in the zip that does the steps, as MODULE.NAME; keyturn.rotation.wrapper.handler for a function that is not keyturn's."
   type        = string
   default     = "app.handler"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_/-]+([.][A-Za-z0-9_/-]+)+$", var.handler))
@@ -62,6 +63,7 @@ variable "wrapped_handler" {
   description = "If handler is the wrapper, the function that does the steps (lambda_function.lambda_handler). Otherwise empty."
   type        = string
   default     = ""
+  nullable    = false
 
   validation {
     condition     = can(regex("^([A-Za-z0-9_/-]+([.][A-Za-z0-9_/-]+)+)?$", var.wrapped_handler))
@@ -73,6 +75,7 @@ variable "layers" {
   description = "ARNs of layer versions, such as one of keyturn_layer.zip."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.layers) <= 5 && alltrue([for one in var.layers : can(regex("^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+$", one))])
@@ -84,6 +87,7 @@ variable "runtime" {
   description = "The Python that Lambda runs the function with. The packages in the zip must be built for it. The AWS provider knows python3.14 from 6.20 on."
   type        = string
   default     = "python3.13"
+  nullable    = false
 
   validation {
     condition     = contains(["python3.11", "python3.12", "python3.13", "python3.14"], var.runtime)
@@ -95,6 +99,7 @@ variable "architecture" {
   description = "The processor that the packages in the zip are built for."
   type        = string
   default     = "arm64"
+  nullable    = false
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)
@@ -116,6 +121,7 @@ variable "admin_secret_name" {
   description = "The name of the secret that masterarn names, of a user that changes other users' passwords. It is only read. Empty means none."
   type        = string
   default     = ""
+  nullable    = false
 
   validation {
     condition     = can(regex("^[A-Za-z0-9/_+=.@!*-]*$", var.admin_secret_name))
@@ -127,6 +133,7 @@ variable "secret_key_arns" {
   description = "ARNs of KMS keys of yours that encrypt these secrets. Empty means aws/secretsmanager."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for one in var.secret_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", one))])
@@ -138,6 +145,7 @@ variable "lists_versions" {
   description = "Whether the function lists the secret's versions, as ApiKeys and AlternatingUsers of keyturn.rotation do."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "marker_table" {
@@ -154,6 +162,7 @@ variable "convergence_table" {
   description = "The name of the convergence table, if the function counts the environments that still hold a version. Empty means none."
   type        = string
   default     = ""
+  nullable    = false
 
   validation {
     condition     = can(regex("^([A-Za-z0-9_.-]{3,255})?$", var.convergence_table))
@@ -176,6 +185,7 @@ variable "subnet_ids" {
   description = "Subnets from which the server can be reached, and the endpoints of Secrets Manager and DynamoDB. Empty means no VPC."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for one in var.subnet_ids : can(regex("^subnet-[0-9a-z]+$", one))])
@@ -187,6 +197,7 @@ variable "security_group_ids" {
   description = "Security groups of the function, in the subnets' VPC. The server's security group must let them in."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for one in var.security_group_ids : can(regex("^sg-[0-9a-z]+$", one))])
@@ -198,12 +209,14 @@ variable "environment" {
   description = "More environment variables of the function."
   type        = map(string)
   default     = {}
+  nullable    = false
 }
 
 variable "timeout_seconds" {
   description = "How long one step may take. An announcement takes at most about 1 second of it."
   type        = number
   default     = 60
+  nullable    = false
 
   validation {
     condition     = var.timeout_seconds >= 15 && var.timeout_seconds <= 900
@@ -237,6 +250,7 @@ variable "log_retention_days" {
   description = "Days the function's log is kept."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 180, 365], var.log_retention_days)
@@ -248,4 +262,5 @@ variable "tags" {
   description = "Tags of all resources, beside application = keyturn."
   type        = map(string)
   default     = {}
+  nullable    = false
 }
