@@ -20,6 +20,7 @@ from typing import Protocol
 
 from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
 from keyturn.model.fields import Json
+from keyturn.model.plain import plain_methods, ran
 from keyturn.model.versions import SecretVersion
 from keyturn.rotation.trust import RotationStepError, without_frames
 
@@ -36,7 +37,8 @@ class KeyApi(Protocol):
     """An API that issues keys, with an account that may do that.
 
     Any error of a method ends the step, and Secrets Manager tries the rotation again. In createSecret
-    `revoke`, and a `test` before it, may fail without that. An error must not have a key in it.
+    `revoke`, and a `test` before it, may fail without that. An error must not have a key in it. No method may
+    be async: nobody would await it.
     """
 
     def issue(self, token: str) -> IssuedKey:
@@ -74,6 +76,7 @@ class ApiKeys:
     def __init__(self, api: KeyApi, *, id_field: str = "id", value_field: str = "value") -> None:
         if id_field == value_field:
             raise ConfigurationError("id_field and value_field are the same")
+        plain_methods(api, ("issue", "test", "revoke"))
         self._api = api
         self._id_field = id_field
         self._value_field = value_field
@@ -101,7 +104,7 @@ class ApiKeys:
     def issue(self, current: SecretVersion, token: str) -> str:
         """Issue a key, and return the fields of `current` with it."""
         self._found(current)
-        issued = without_frames(lambda: self._api.issue(token))
+        issued = without_frames(lambda: ran(self._api.issue(token), "issue"))
         if not (_is_text(issued.id) and _is_text(issued.value)):
             raise RotationStepError(
                 f"secret {current.secret_id!r}: issue() returned an id or a value that is no text"
@@ -113,7 +116,7 @@ class ApiKeys:
         """Revoke the key that was issued for `made`, unless it is the one that is stored."""
         key = self._key(made)
         if key.id != self._found(stored).id:
-            self._api.revoke(key.id)
+            ran(self._api.revoke(key.id), "revoke")
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Change nothing: the key works. Raise `RotationStepError` if `issue` did not make AWSPENDING."""
@@ -126,7 +129,7 @@ class ApiKeys:
     def test(self, pending: SecretVersion) -> None:
         """Use the key. Raise `RotationStepError` if the API refuses it, or says that it has another id."""
         key = self._key(pending)
-        told = without_frames(lambda: self._api.test(key.value), key.value)
+        told = self._told(key)
         if told is None:
             raise RotationStepError(f"secret {pending.secret_id!r}: the API refuses the key of AWSPENDING")
         if told != key.id:
@@ -136,13 +139,17 @@ class ApiKeys:
 
     def _is_known(self, key: IssuedKey) -> bool:
         """Return True if the API says that the value is the key of this id."""
-        return without_frames(lambda: self._api.test(key.value), key.value) == key.id
+        return self._told(key) == key.id
+
+    def _told(self, key: IssuedKey) -> str | None:
+        """Return the id that the API says the value has."""
+        return without_frames(lambda: ran(self._api.test(key.value), "test"), key.value)
 
     def _revoke(self, key: IssuedKey) -> Exception | None:
         """Revoke a key if it still works. Return the error if that fails."""
         try:
             if self._is_known(key):
-                without_frames(lambda: self._api.revoke(key.id), key.value)
+                without_frames(lambda: ran(self._api.revoke(key.id), "revoke"), key.value)
         except Exception as error:  # noqa: BLE001 # raised once the other keys are revoked
             return error
         return None
