@@ -386,6 +386,55 @@ def test_no_password_is_in_a_log(stage: Stage, kind: Kind) -> None:
         assert password.encode() not in logged
 
 
+def expire(stage: Stage, user: str, how: str) -> None:
+    """Let the password of a user's accounts expire: by its lifetime, by an administrator, or by both."""
+    for host in stage.hosts:
+        if how != "administrator":
+            stage.sql(f"ALTER USER {account(user, host)} PASSWORD EXPIRE INTERVAL 30 DAY")
+            stage.sql(
+                "UPDATE mysql.global_priv SET priv = "
+                "JSON_SET(priv, '$.password_last_changed', UNIX_TIMESTAMP() - 86400 * 31) WHERE user = %s",
+                user,
+            )
+        if how != "lifetime":
+            stage.sql(f"ALTER USER {account(user, host)} PASSWORD EXPIRE")
+    stage.sql("FLUSH PRIVILEGES")
+
+
+@pytest.mark.parametrize("is_let_in", [True, False])
+@pytest.mark.parametrize("how", ["lifetime", "administrator"])
+def test_an_expired_password_is_told_of(stage: Stage, how: str, is_let_in: bool) -> None:  # noqa: FBT001 # a table
+    """The user can no longer change it. A master can, if the server lets the user in at all."""
+    expire(stage, stage.user, how)
+    stage.sql(f"SET GLOBAL disconnect_on_expired_password = {0 if is_let_in else 1}")
+    try:
+        rotation = stage.rotation("single")
+        with pytest.raises(RotationStepError, match="has expired"):
+            rotation.run()
+        if is_let_in:
+            by_master = RotationFunction(stage.strategy("by master"), stage.client, announce=unheard)
+            Rotation(stage.client, stage.name, by_master, version_id=rotation.version_id).run()
+            assert stage.lets_in(*stage.credentials())
+    finally:
+        stage.sql("SET GLOBAL disconnect_on_expired_password = 0")
+
+
+@pytest.mark.parametrize("how", ["lifetime", "administrator", "both"])
+def test_a_clone_of_a_user_with_an_expired_password(stage: Stage, how: str) -> None:
+    """It gets the lifetime, and a password that has not expired; so do clones of before, in a retry."""
+    expire(stage, stage.user, how)
+    rotation = stage.rotation("alternating")
+    rotation.run(until="setSecret")
+    assert ("INTERVAL 30 DAY" in stage.shown(f"{stage.user}_clone", "%")) is (how != "administrator")
+    rotation.test()
+    expire(stage, f"{stage.user}_clone", "administrator")
+    with pytest.raises(RotationStepError, match="has expired"):
+        rotation.test()
+    rotation.retry()
+    stage.rotation("alternating").run()
+    assert stage.lets_in(*stage.credentials())
+
+
 def test_a_user_of_the_method_ed25519(stage: Stage) -> None:
     """The method stays; two passwords of it are refused, since drivers fail at the second."""
     pytest.importorskip("nacl")
