@@ -88,7 +88,9 @@ def basic(username: str = "username", password: str = "password") -> Authorize: 
     def authorize(version: SecretVersion, _outgoing: Outgoing) -> Mapping[str, str]:
         if ":" in _field(version, username):
             raise SecretFormatError(
-                version.secret_id, f"the field {username!r} has a colon, where HTTP Basic begins the password"
+                version.secret_id,
+                f"the field {username!r} has a colon, where HTTP Basic begins the password",
+                advice="store another user name",
             )
         pair = ":".join(_field(version, name) for name in (username, password))
         return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
@@ -313,7 +315,10 @@ def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
     for name, value in headers.items():
         if not (_fits(name) and name and _fits(value)):
             named = name if _fits(name) else "name"
-            return Fault(f"the header {named} would have a character that no header may have")
+            return Fault(
+                f"the header {named} would have a character that no header may have",
+                "store the key again, without that character",
+            )
     return headers
 
 

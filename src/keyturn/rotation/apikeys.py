@@ -16,13 +16,15 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
 from keyturn.model.fields import Json
 from keyturn.model.plain import plain_methods, ran
 from keyturn.model.versions import SecretVersion
 from keyturn.rotation.trust import RotationStepError, without_frames
+
+ADVICE_KEY: Final = "store an object with the id and the value of a key, both as texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +163,15 @@ class ApiKeys:
             name for name, text in ((self._id_field, key.id), (self._value_field, key.value)) if not text
         ]
         if missing:
-            raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
+            raise _lacking(version, missing)
         return key
 
     def _found(self, version: SecretVersion) -> IssuedKey:
         """Return the key of a version, with an empty text for what it has not. Raises `SecretFormatError`."""
         if not isinstance(version.json(), dict):
-            raise SecretFormatError(version.secret_id, "the value is no JSON object with the id of a key")
+            raise SecretFormatError(
+                version.secret_id, "the value is no JSON object with the id of a key", advice=ADVICE_KEY
+            )
         document = _document(version)
         found = document.get(self._id_field), document.get(self._value_field)
         key_id, value = (str(text) if _is_text(text) else "" for text in found)
@@ -181,6 +185,12 @@ class ApiKeys:
             for version in (current, pending)
         )
         return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _lacking(version: SecretVersion, names: Sequence[str]) -> SecretFormatError:
+    return SecretFormatError(
+        version.secret_id, f"no text in the field {' and '.join(names)}", advice=ADVICE_KEY
+    )
 
 
 def _document(version: SecretVersion) -> dict[str, Json]:
