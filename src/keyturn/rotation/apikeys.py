@@ -22,6 +22,7 @@ from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
 from keyturn.model.fields import Json
 from keyturn.model.plain import plain_methods, ran
 from keyturn.model.versions import SecretVersion
+from keyturn.rotation.issuing import not_revoked
 from keyturn.rotation.trust import RotationStepError, without_frames
 
 ADVICE_KEY: Final = "store an object with the id and the value of a key, both as texts"
@@ -90,8 +91,13 @@ class ApiKeys:
         `RotationStepError` if the API refuses the key of AWSCURRENT: then these may be all that work.
         """
         kept, over = {self._found(version).id for version in known}, list[IssuedKey]()
+        unknown = list[Exception]()
         for version in unlabelled:
+            # What is no object, or has no key, is nothing to revoke.
             with suppress(SecretError):
+                lack = self._lack(version)
+                if lack is not None:
+                    unknown.append(lack)
                 over.append(self._key(version))
         over = [key for key in over if key.id not in kept]
         if over and not self._is_known(self._key(known[0])):
@@ -100,18 +106,28 @@ class ApiKeys:
                 "no other key was revoked; store a key that works"
             )
         failures = [error for error in map(self._revoke, over) if error is not None]
+        failures += unknown
         if failures:
             raise failures[0]
 
     def issue(self, current: SecretVersion, token: str) -> str:
-        """Issue a key, and return the fields of `current` with it."""
-        self._found(current)
-        issued = without_frames(lambda: ran(self._api.issue(token), "issue"))
-        if not (_is_text(issued.id) and _is_text(issued.value)):
+        """Issue a key, and return the fields of `current` with it.
+
+        Raises `SecretFormatError` before that for a key of AWSCURRENT that could never be revoked.
+        """
+        lack = self._lack(current)
+        if lack is not None:
+            raise lack
+        issued: object = without_frames(lambda: ran(self._api.issue(token), "issue"))
+        key_id = getattr(issued, "id", None)
+        if not (_is_text(key_id) and _is_text(getattr(issued, "value", None))):
+            # A traceback shows the variables of this frame.
+            del issued
+            self._take_back(current, key_id)
             raise RotationStepError(
                 f"secret {current.secret_id!r}: issue() returned an id or a value that is no text"
             )
-        key = {self._id_field: issued.id, self._value_field: issued.value}
+        key = {self._id_field: key_id, self._value_field: getattr(issued, "value", None)}
         return json.dumps({**_document(current), **key})
 
     def withdraw(self, made: SecretVersion, stored: SecretVersion) -> None:
@@ -138,6 +154,30 @@ class ApiKeys:
             raise RotationStepError(
                 f"secret {pending.secret_id!r}: the API knows the key of AWSPENDING by another id"
             )
+
+    def _lack(self, version: SecretVersion) -> SecretFormatError | None:
+        """Return the error for a key without an id, and for an id or a value that is no text; else None.
+
+        None also for a secret that has no key yet. It gets its first.
+        """
+        found, document = self._found(version), _document(version)
+        parts = ((self._id_field, found.id), (self._value_field, found.value))
+        lacking = [name for name, text in parts if not text and document.get(name) not in (None, "")]
+        if found.value and not found.id:
+            lacking = [self._id_field]
+        return _lacking(version, lacking) if lacking else None
+
+    def _take_back(self, current: SecretVersion, key_id: object) -> None:
+        """Revoke a key that cannot be stored: each try would leave another one. A failure is only logged."""
+        # The type that is wrong most often.
+        told = str(key_id) if isinstance(key_id, int) and not isinstance(key_id, bool) else key_id
+        if not isinstance(told, str) or not told:
+            not_revoked(current.secret_id, TypeError())
+        elif told != self._found(current).id:
+            try:
+                without_frames(lambda: ran(self._api.revoke(told), "revoke"))
+            except Exception as failure:  # noqa: BLE001 # the step fails by its own error
+                not_revoked(current.secret_id, failure)
 
     def _is_known(self, key: IssuedKey) -> bool:
         """Return True if the API says that the value is the key of this id."""
