@@ -39,6 +39,10 @@ Stages = Mapping[str, frozenset[str]]
 METHODS: Final = ("renew", "set", "test", "issue", "withdraw", "retire")
 """The methods of all kinds of strategies."""
 
+TOKEN_LENGTH_MIN: Final = 32
+TOKEN_LENGTH_MAX: Final = 64
+"""What Secrets Manager takes as the id of a version."""
+
 
 class Strategy(Protocol):
     """The changes that a rotation makes.
@@ -157,26 +161,39 @@ class RotationFunction:
         try:
             self._set_by(pending, known)
         except UnshownError:
-            older = self._older(pending.secret_id)
-            if not older:
-                raise
-            self._set_by(pending, [*known, *older])
+            older, why_no_more = self._older(pending.secret_id)
+            try:
+                if not older:
+                    raise
+                self._set_by(pending, [*known, *older])
+            except UnshownError as unshown:
+                if why_no_more is None:
+                    raise
+                raise UnshownError(
+                    f"{unshown}; the versions without a label, which may show it, could not be read: "
+                    f"{why_no_more}"
+                ) from unshown
 
     def _set_by(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         _without_values([pending, *known], lambda: ran(self._strategy.set(pending, known), "set"))
 
-    def _older(self, secret_id: str) -> list[SecretVersion]:
-        """Return the newest versions without a label; none if this function may not list them."""
+    def _older(self, secret_id: str) -> tuple[list[SecretVersion], str | None]:
+        """Return the newest versions without a label, and why there may be more that could not be read.
+
+        That is AWS's code or the class of the error; None if all were read.
+        """
         found = list[SecretVersion]()
         try:
             found.extend(unlabelled(self._client(), secret_id))
-        except SecretError:
+        except SecretError as error:
             # What cannot be read shows nothing, as with AWSPREVIOUS.
-            pass
+            return found, type(error).__name__
         except self._client().exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "AccessDeniedException":
+            code = error.response["Error"]["Code"]
+            if code != "AccessDeniedException":
                 raise
-        return found
+            return found, code
+        return found, None
 
     def _create(self, secret_id: str, token: str) -> None:
         """Store the new version, unless an earlier try did: the server may have that password already."""
@@ -306,6 +323,11 @@ def _parsed(event: Mapping[str, object]) -> tuple[str, str, str]:
     if step is None or secret_id is None or token is None:
         missing = next(name for name, value in zip(FIELDS, parsed(event), strict=True) if value is None)
         raise RotationStepError(f"not an event of a rotation: it has no {missing!r}")
+    if step != RETIRE and not TOKEN_LENGTH_MIN <= len(token) <= TOKEN_LENGTH_MAX:
+        raise RotationStepError(
+            f"secret {secret_id!r}: {token!r} is no version id: it has not {TOKEN_LENGTH_MIN} to "
+            f"{TOKEN_LENGTH_MAX} characters"
+        )
     return step, secret_id, token
 
 
