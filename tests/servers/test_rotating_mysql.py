@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +27,7 @@ from tests.docs.pages import python_blocks
 from tests.servers import databases
 from tests.servers.databases import MariaDb
 from tests.servers.process import LOCALHOST, answering
+from tests.stories.relay import relaying
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -384,6 +385,38 @@ def test_no_password_is_in_a_log(stage: Stage, kind: Kind) -> None:
     assert b"PASSWORD = '*" in logged if kind == "single" else b"ALTER USER" in logged
     for password in passwords:
         assert password.encode() not in logged
+
+
+@dataclass
+class Ports(Sequence[int]):
+    """The port behind a relay. Another call of setSecret ends right before the second connection."""
+
+    stage: Stage
+    user: str
+    password: str
+    asked: int = 0
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, _place: object) -> int:  # type: ignore[override] # a relay asks by number
+        self.asked += 1
+        if self.asked == 2:
+            for host in self.stage.hosts:
+                self.stage.sql(f"ALTER USER {in_format(self.user, host)} IDENTIFIED BY %s", self.password)
+        return self.stage.server.port
+
+
+def test_a_faster_call_has_changed_the_password(stage: Stage) -> None:
+    """The slower call of setSecret finds AWSCURRENT refused, and AWSPENDING let in by then."""
+    first = stage.rotation("single")
+    first.create()
+    ports = Ports(stage, *stage.credentials("AWSPENDING"))
+    with relaying(ports) as relay:
+        function = RotationFunction(stage.strategy("single", port=relay.port), stage.client, announce=unheard)
+        Rotation(stage.client, stage.name, function, version_id=first.version_id).set()
+    assert ports.asked > 2
+    assert stage.lets_in(*stage.credentials("AWSPENDING"))
 
 
 def expire(stage: Stage, user: str, how: str) -> None:
