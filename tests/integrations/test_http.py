@@ -21,7 +21,7 @@ import requests
 import urllib3
 
 from benchmarks.httpkeys import CALLERS, WAYS, replaced
-from keyturn import Peers, SecretCache, SecretFormatError, SecretVersion
+from keyturn import ConfigurationError, Peers, SecretCache, SecretFormatError, SecretVersion
 from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key, Outgoing, bearer, header
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
@@ -403,6 +403,25 @@ def test_a_proxy_of_httpx_belongs_below() -> None:
             with client:
                 client.get("http://api.example.com/a")
     assert [None, "one"] == proxy.sent
+
+
+def test_an_async_authorize_makes_no_headers() -> None:
+    """It is refused when the key is made, or where only its call shows it, before a request is sent."""
+
+    async def authorize(_version: SecretVersion, _outgoing: Outgoing) -> dict[str, str]:
+        raise AssertionError("nobody runs this")
+
+    def hidden(version: SecretVersion, outgoing: Outgoing) -> object:
+        return authorize(version, outgoing)
+
+    secrets = FakeSecretsManager(FakeClock())
+    secrets.create("prod/api-key", "one", "v1")
+    with SecretCache(peers=Peers(source=secrets)) as cache:
+        for one in (authorize, hidden):
+            with pytest.raises(ConfigurationError, match="authorize is async"):
+                Key(cache, "prod/api-key", "https://api.example.com", one).headers(  # type: ignore[arg-type] # tried
+                    cache.get("prod/api-key"), Outgoing("GET", "https://api.example.com/", None)
+                )
 
 
 def test_threads_may_send_one_request_of_httpx(example_key: Key) -> None:

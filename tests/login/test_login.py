@@ -80,15 +80,21 @@ def test_an_async_judge_decides_nothing(client: Client) -> None:
     assert "connected with v1" == client.login()
 
 
-def test_an_async_remaining_s_tells_nothing(client: Client) -> None:
-    """What nobody awaits is no number of seconds."""
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_an_async_clock_of_the_caller_tells_nothing(client: Client, is_hidden: bool) -> None:  # noqa: FBT001 # a table
+    """It is refused before anything is tried, also where only its call shows it."""
 
-    async def left_s() -> float:
+    async def remaining_s() -> float:
         raise AssertionError("nobody runs this")
+
+    def hidden() -> object:
+        return remaining_s()
 
     client.server.accepts = set()
     with pytest.raises(ConfigurationError, match="remaining_s is async"):
-        client.login(remaining_s=left_s)
+        client.login(remaining_s=hidden if is_hidden else remaining_s)
+    assert [] == client.server.tried()
+    assert 0 == client.slept_s
 
 
 def test_the_window_is_bridged_by_the_pending_version(client: Client) -> None:

@@ -343,17 +343,44 @@ def test_a_planted_pending_version_is_not_finished(stage: Stage) -> None:
         rotation.abandon()
 
 
-@pytest.mark.parametrize("value", ['"text"', "text", "[]", '{"id": "x"}', '{"id": 1, "value": "x"}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *('"text"', "text", "[]", '{"id": 1, "value": "x"}', '{"id": "x", "value": 1}', '{"value": "x"}'),
+        *('{"id": "x"}', "{}", '{"id": "", "value": null}'),
+    ],
+)
 def test_a_value_without_a_key_is_an_error_or_the_first(stage: Stage, value: str) -> None:
-    """What is no object is refused before a key is issued. An object without a key gets its first."""
+    """An object without a key gets its first. All else is refused before a key is issued.
+
+    A key whose id is a number, or is missing, would never be revoked.
+    """
     stage.client.put_secret_value(SecretId=NAME, SecretString=value)
-    if value.startswith("{"):
+    if '"value": "x"' not in value and '"value": 1' not in value and value.startswith("{"):
         stage.rotation().run()
         assert stage.accepts(stage.key()[1])
     else:
         with pytest.raises(SecretFormatError):
             stage.rotation().run()
         assert 0 == stage.service.calls["POST"]
+
+
+def test_no_frame_holds_a_key_of_a_wrong_type(stage: Stage) -> None:
+    """The variables of keyturn's frames, where what `issue` returned cannot be stored."""
+
+    class Api:
+        def issue(self, token: str) -> SimpleNamespace:
+            return SimpleNamespace(id=5, value="the new key")
+
+        def test(self, value: str) -> str | None:
+            return None
+
+        def revoke(self, key_id: str) -> None:
+            raise ConnectionError
+
+    with pytest.raises(RotationStepError, match="no text") as caught:
+        stage.rotation(RotationFunction(ApiKeys(Api()), stage.client, announce=unheard)).run()  # type: ignore[arg-type] # tried
+    assert not shown(caught.value, "the new key")
 
 
 def test_no_frame_of_an_error_holds_a_key(stage: Stage) -> None:
@@ -403,6 +430,36 @@ def test_an_issued_key_has_two_texts(stage: Stage, issued: IssuedKey) -> None:
     with pytest.raises(RotationStepError, match="no text"):
         stage.rotation(RotationFunction(ApiKeys(Api()), stage.client, announce=unheard)).run()
     assert before == stage.key()
+
+
+@pytest.mark.parametrize("trouble", [None, "no id", "revoke"])
+def test_an_issued_key_of_a_wrong_type_does_not_live_on(
+    stage: Stage, trouble: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is revoked, or the log says that it is not."""
+    live, names = set[str](), iter(range(101, 110))
+
+    class Api:
+        def issue(self, token: str) -> IssuedKey:
+            name = next(names)
+            live.add(str(name))
+            return IssuedKey(None if trouble == "no id" else name, f"value of {name}")  # type: ignore[arg-type] # tried
+
+        def test(self, value: str) -> str | None:
+            return None
+
+        def revoke(self, key_id: str) -> None:
+            if trouble == "revoke":
+                raise ConnectionError
+            live.remove(key_id)
+
+    rotation = stage.rotation(RotationFunction(ApiKeys(Api()), stage.client, announce=unheard))
+    for number in (1, 2):
+        with pytest.raises(RotationStepError, match="no text"):
+            rotation.create()
+        assert (0 if trouble is None else number) == len(live)
+    said = {"no id": "was not revoked: TypeError", "revoke": "was not revoked: ConnectionError"}
+    assert (said[trouble] in caplog.text) if trouble else not caplog.text
 
 
 def test_the_fields_have_names_of_their_own(stage: Stage) -> None:
@@ -481,6 +538,24 @@ def test_no_key_is_revoked_for_a_current_one_that_does_not_work(stage: Stage, la
         retiring(stage, clock)({"Step": "retireSecret", "SecretId": NAME})
     stage.rotation().create()
     assert stage.accepts(works[1])
+
+
+@pytest.mark.parametrize("id_field", [{"id": 5}, {}])
+def test_an_old_key_without_a_text_as_its_id_is_told_of(
+    stage: Stage, id_field: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its version was stored by hand. Nobody knows which key it is, so it is not said to be taken away."""
+    key_id, value = stage.key()
+    fields: dict[str, object] = {**id_field, "value": stage.service.new_key()[1]}
+    stage.put("AWSCURRENT", token=None, **fields)
+    stage.put(id=key_id, value=value, team="orders")
+    clock = FakeClock(time.time() + 5000)
+    with pytest.raises(SecretFormatError, match="no text in the field id"):
+        retiring(stage, clock)({"Step": "retireSecret", "SecretId": NAME})
+    stage.rotation().run()
+    assert "was not revoked" not in caplog.text
+    stage.rotation().run()
+    assert "a key of prod/api that nobody uses was not revoked: SecretFormatError" in caplog.text
 
 
 @pytest.mark.parametrize("failing", ["DELETE", "GET"])

@@ -115,6 +115,15 @@ def test_outside_of_lambda_no_function_is_compared(context: object) -> None:
     assert ["update_secret_version_stage"] == finished(CONFIGURED, context).calls
 
 
+@pytest.mark.parametrize("token", ["", "short", "t" * 31, "t" * 65])
+@pytest.mark.parametrize("step", ["createSecret", "finishSecret"])
+def test_a_token_that_is_no_version_id_is_told_of(step: str, token: str) -> None:
+    """The token is what is wrong, and not the secret. Nothing is asked for."""
+    event = {"Step": step, "SecretId": "app/db", "ClientRequestToken": token}
+    with pytest.raises(RotationStepError, match="is no version id: it has not 32 to 64 characters"):
+        RotationFunction(Nothing(), Client(CONFIGURED))(event, Context())
+
+
 @pytest.mark.parametrize("name", ["Step", "SecretId", "ClientRequestToken"])
 @pytest.mark.parametrize("value", [None, 7, ["createSecret"], {}])
 def test_an_event_has_three_texts(name: str, value: object) -> None:

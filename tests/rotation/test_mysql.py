@@ -135,6 +135,26 @@ def test_what_is_shown_of_an_account_with_more_than_a_password() -> None:
         assert not shown.has_only([NATIVE, SHA2])
 
 
+@pytest.mark.parametrize(
+    ("rest", "lasting"),
+    [
+        ("REQUIRE NONE PASSWORD EXPIRE ACCOUNT LOCK", "REQUIRE NONE ACCOUNT LOCK"),
+        ("REQUIRE NONE PASSWORD EXPIRE PASSWORD HISTORY DEFAULT", "REQUIRE NONE PASSWORD HISTORY DEFAULT"),
+        ("PASSWORD EXPIRE", ""),
+        ("REQUIRE SSL PASSWORD EXPIRE INTERVAL 30 DAY", None),
+        ("PASSWORD EXPIRE NEVER ACCOUNT LOCK", None),
+        ("REQUIRE NONE PASSWORD EXPIRE DEFAULT ACCOUNT UNLOCK", None),
+        ("REQUIRE SUBJECT 'PASSWORD EXPIRE' WITH MAX_USER_CONNECTIONS 3", None),
+        ("", None),
+    ],
+)
+def test_what_a_clone_does_not_get(rest: str, lasting: str | None) -> None:
+    """The expiry of the user's present password. The lifetime of its passwords stays."""
+    shown = created(f"CREATE USER `a`@`%` IDENTIFIED BY PASSWORD '*00' {rest}")
+    assert (lasting is not None) is shown.is_expired
+    assert (rest if lasting is None else lasting) == shown.lasting
+
+
 def test_default_roles_of_mysql_stand_apart() -> None:
     """CREATE USER would have to have the roles granted before, so that they are set afterwards."""
     shown = created(

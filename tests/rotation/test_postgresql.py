@@ -7,6 +7,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,35 @@ def test_a_role_that_another_session_is_changing_is_not_waited_for_without_end(
         rotation.run()
     Rotation(stage.client, stage.name, stage.function(strategy(10)), version_id=rotation.version_id).run()
     assert stage.accepts(*stage.credentials())
+
+
+@pytest.mark.parametrize("what", ["single", "first clone", "clone"])
+def test_two_calls_that_change_a_role_at_once(stage: Stage, what: str) -> None:
+    """Both wait for the same row. The slower one finds the role changed, and its step is done."""
+    strategy = SingleUser(**NO_TLS) if what == "single" else stage.alternating()
+    if what == "clone":
+        for _ in range(2):
+            stage.rotation(strategy).run()
+    rotation = stage.rotation(strategy)
+    rotation.create()
+    role = sql.Identifier(stage.credentials("AWSPENDING")[0])
+    text = "CREATE ROLE {}" if what == "first clone" else "ALTER ROLE {} CONNECTION LIMIT 5"
+    with ThreadPoolExecutor(2) as threads, stage.postgres.connect() as other:
+        with other.transaction(force_rollback=True):
+            other.execute(sql.SQL(text).format(role))
+            steps = [threads.submit(rotation.repeat, "setSecret") for _ in range(2)]
+            while waiting(stage) < 2:
+                assert not any(step.done() for step in steps)
+        assert [None, None] == [step.result(30) for step in steps]
+    assert stage.accepts(*stage.credentials("AWSPENDING"))
+
+
+def waiting(stage: Stage) -> int:
+    """How many sessions wait for a transaction that holds a role."""
+    with stage.postgres.connect() as connection:
+        row = connection.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout", "transaction_timeout"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +27,7 @@ from tests.docs.pages import python_blocks
 from tests.servers import databases
 from tests.servers.databases import MariaDb
 from tests.servers.process import LOCALHOST, answering
+from tests.stories.relay import relaying
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -384,6 +385,87 @@ def test_no_password_is_in_a_log(stage: Stage, kind: Kind) -> None:
     assert b"PASSWORD = '*" in logged if kind == "single" else b"ALTER USER" in logged
     for password in passwords:
         assert password.encode() not in logged
+
+
+@dataclass
+class Ports(Sequence[int]):
+    """The port behind a relay. Another call of setSecret ends right before the second connection."""
+
+    stage: Stage
+    user: str
+    password: str
+    asked: int = 0
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, _place: object) -> int:  # type: ignore[override] # a relay asks by number
+        self.asked += 1
+        if self.asked == 2:
+            for host in self.stage.hosts:
+                self.stage.sql(f"ALTER USER {in_format(self.user, host)} IDENTIFIED BY %s", self.password)
+        return self.stage.server.port
+
+
+def test_a_faster_call_has_changed_the_password(stage: Stage) -> None:
+    """The slower call of setSecret finds AWSCURRENT refused, and AWSPENDING let in by then."""
+    first = stage.rotation("single")
+    first.create()
+    ports = Ports(stage, *stage.credentials("AWSPENDING"))
+    with relaying(ports) as relay:
+        function = RotationFunction(stage.strategy("single", port=relay.port), stage.client, announce=unheard)
+        Rotation(stage.client, stage.name, function, version_id=first.version_id).set()
+    assert ports.asked > 2
+    assert stage.lets_in(*stage.credentials("AWSPENDING"))
+
+
+def expire(stage: Stage, user: str, how: str) -> None:
+    """Let the password of a user's accounts expire: by its lifetime, by an administrator, or by both."""
+    for host in stage.hosts:
+        if how != "administrator":
+            stage.sql(f"ALTER USER {account(user, host)} PASSWORD EXPIRE INTERVAL 30 DAY")
+            stage.sql(
+                "UPDATE mysql.global_priv SET priv = "
+                "JSON_SET(priv, '$.password_last_changed', UNIX_TIMESTAMP() - 86400 * 31) WHERE user = %s",
+                user,
+            )
+        if how != "lifetime":
+            stage.sql(f"ALTER USER {account(user, host)} PASSWORD EXPIRE")
+    stage.sql("FLUSH PRIVILEGES")
+
+
+@pytest.mark.parametrize("is_let_in", [True, False])
+@pytest.mark.parametrize("how", ["lifetime", "administrator"])
+def test_an_expired_password_is_told_of(stage: Stage, how: str, is_let_in: bool) -> None:  # noqa: FBT001 # a table
+    """The user can no longer change it. A master can, if the server lets the user in at all."""
+    expire(stage, stage.user, how)
+    stage.sql(f"SET GLOBAL disconnect_on_expired_password = {0 if is_let_in else 1}")
+    try:
+        rotation = stage.rotation("single")
+        with pytest.raises(RotationStepError, match="has expired"):
+            rotation.run()
+        if is_let_in:
+            by_master = RotationFunction(stage.strategy("by master"), stage.client, announce=unheard)
+            Rotation(stage.client, stage.name, by_master, version_id=rotation.version_id).run()
+            assert stage.lets_in(*stage.credentials())
+    finally:
+        stage.sql("SET GLOBAL disconnect_on_expired_password = 0")
+
+
+@pytest.mark.parametrize("how", ["lifetime", "administrator", "both"])
+def test_a_clone_of_a_user_with_an_expired_password(stage: Stage, how: str) -> None:
+    """It gets the lifetime, and a password that has not expired; so do clones of before, in a retry."""
+    expire(stage, stage.user, how)
+    rotation = stage.rotation("alternating")
+    rotation.run(until="setSecret")
+    assert ("INTERVAL 30 DAY" in stage.shown(f"{stage.user}_clone", "%")) is (how != "administrator")
+    rotation.test()
+    expire(stage, f"{stage.user}_clone", "administrator")
+    with pytest.raises(RotationStepError, match="has expired"):
+        rotation.test()
+    rotation.retry()
+    stage.rotation("alternating").run()
+    assert stage.lets_in(*stage.credentials())
 
 
 def test_a_user_of_the_method_ed25519(stage: Stage) -> None:

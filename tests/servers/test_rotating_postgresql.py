@@ -188,6 +188,39 @@ def test_cancelled_and_rolled_back(stage: Stage, kind: Kind) -> None:
     assert stage.lets_in(*stage.credentials())
 
 
+@pytest.fixture(scope="module")
+def strict_server() -> Iterator[Postgres]:
+    """A server that admits the members of a group only: for a role that there is not it has no entry."""
+    with databases.postgresql() as server:
+        server.run("CREATE ROLE logins")
+        yield server
+
+
+def test_a_server_that_admits_by_group(client: SecretsManagerClient, strict_server: Postgres) -> None:
+    """The first clone is made although the server has no entry for it yet."""
+    stage = Stage(client, strict_server)
+    before = stage.credentials()
+    for _ in range(3):
+        stage.rotation("alternating").run()
+        for user, password in (before, stage.credentials()):
+            strict_server.connect(user, password).close()
+        before = stage.credentials()
+
+
+def test_a_server_that_does_not_admit_the_clone(
+    client: SecretsManagerClient, strict_server: Postgres
+) -> None:
+    """testSecret says so, with the server's own words, and AWSCURRENT stays."""
+    stage = Stage(client, strict_server, user="app")
+    before = stage.credentials()
+    strict_server.run('REVOKE logins FROM "app"')
+    rotation = stage.rotation("alternating")
+    with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf"):
+        rotation.run()
+    assert ("createSecret", "setSecret") == rotation.done
+    assert before == stage.credentials()
+
+
 def test_no_password_is_in_the_log(stage: Stage) -> None:
     """The log has every statement and the refusals in German, and no password."""
     passwords = [stage.password, ADMIN]

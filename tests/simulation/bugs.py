@@ -889,9 +889,9 @@ BUGS: Final = (
     Bug(
         "a read is measured twice",
         _READS,
-        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
-        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n'
-        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
+        '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
+        '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n'
+        '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
     ),
     Bug(
         "how late a version is is told without the marker's own date",
@@ -902,8 +902,8 @@ BUGS: Final = (
     Bug(
         "a metric is told of a value",
         _READS,
-        '            self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
-        '            self._measure(begun, getattr(answer, "string", None) or "")\n',
+        '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
+        '        self._measure(begun, getattr(answer, "string", None) or "")\n',
     ),
     # What leaves
     Bug(

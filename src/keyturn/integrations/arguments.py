@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from keyturn.errors import SecretFormatError
-from keyturn.model.fields import Fault, Value, login
+from keyturn.model.fields import ADVICE_LOGIN, Fault, Value, login
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.host import environment
 
@@ -139,7 +139,9 @@ def login_fields(version: SecretVersion, wanted: Collection[str]) -> Mapping[str
         raise fields.error(version.secret_id)
     missing = [name for name in CREDENTIALS if name not in fields]
     if missing:
-        raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
+        raise SecretFormatError(
+            version.secret_id, f"no text in the field {' and '.join(missing)}", advice=ADVICE_LOGIN
+        )
     return fields
 
 
@@ -161,7 +163,7 @@ def _user_and_password(version: SecretVersion) -> tuple[str | None, str] | Fault
     if isinstance(fields, Fault):
         return fields
     if "password" not in fields:
-        return Fault("no text in the field password")
+        return Fault("no text in the field password", ADVICE_LOGIN)
     user = fields.get("username")
     return (None if user is None else str(user)), str(fields["password"])
 

@@ -27,6 +27,7 @@ from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatEr
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
 from keyturn.model.fields import ADVICE_FIELDS, Fault, flaw, parsed
+from keyturn.model.plain import plain, ran
 from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
@@ -87,7 +88,9 @@ def basic(username: str = "username", password: str = "password") -> Authorize: 
     def authorize(version: SecretVersion, _outgoing: Outgoing) -> Mapping[str, str]:
         if ":" in _field(version, username):
             raise SecretFormatError(
-                version.secret_id, f"the field {username!r} has a colon, where HTTP Basic begins the password"
+                version.secret_id,
+                f"the field {username!r} has a colon, where HTTP Basic begins the password",
+                advice="store another user name",
             )
         pair = ":".join(_field(version, name) for name in (username, password))
         return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
@@ -109,7 +112,8 @@ class Key:
         options: `LoginOptions`. `budget_s` is 1.2 by default: a refused request waits for so many seconds at
             most, while a rotation seems to be under way.
 
-    Threads and tasks may share it. Raises `ConfigurationError` for an origin that is none.
+    Threads and tasks may share it. Raises `ConfigurationError` for an origin that is none, and for an
+    `authorize` that is async.
     """
 
     def __init__(
@@ -132,7 +136,7 @@ class Key:
                 f"origin={origin!r}: write the host as clients send it, such as https://xn--bcher-kva.example"
             )
         self._secret_id = secret_id
-        self._authorize = authorize or bearer()
+        self._authorize = plain(authorize or bearer(), "authorize")
         self._refused = frozenset(refused)
         chosen: LoginOptions = {"budget_s": BUDGET_S, "server": origin, **options, "is_refused": _is_refusal}
         self._login = Login(cache, secret_id, **chosen)
@@ -167,7 +171,7 @@ class Key:
 
     def headers(self, version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
         """Return the headers that authorize a request. Raises `SecretFormatError` if one cannot be sent."""
-        made = _judged(self._authorize(version, outgoing))
+        made = _judged(ran(self._authorize(version, outgoing), "authorize"))
         if isinstance(made, Fault):
             raise made.error(version.secret_id)
         return made
@@ -311,7 +315,10 @@ def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
     for name, value in headers.items():
         if not (_fits(name) and name and _fits(value)):
             named = name if _fits(name) else "name"
-            return Fault(f"the header {named} would have a character that no header may have")
+            return Fault(
+                f"the header {named} would have a character that no header may have",
+                "store the key again, without that character",
+            )
     return headers
 
 

@@ -9,7 +9,7 @@ from keyturn.cache.limits import require_duration
 from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.login.refusals import is_refused as known_refusal
 from keyturn.model.instant import Instant
-from keyturn.model.plain import decided
+from keyturn.model.plain import decided, plain, ran
 from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
@@ -92,9 +92,11 @@ class Policy(NamedTuple):
 
 
 def policy_of(**options: Unpack[LoginOptions]) -> Policy:
-    """Return the options with their defaults. Raises `ConfigurationError` for a budget that is none."""
+    """Return the options with their defaults. Raises `ConfigurationError` for what cannot work."""
     policy = Policy(**options)
     require_duration("budget_s", policy.budget_s)
+    if policy.remaining_s is not None:
+        plain(policy.remaining_s, "remaining_s")
     return policy
 
 
@@ -117,7 +119,7 @@ class TimeLeft:
 
     def callers_s(self) -> float:
         """Return how many seconds the caller itself has left."""
-        return float("inf") if self._remaining_s is None else decided(self._remaining_s(), "remaining_s")
+        return float("inf") if self._remaining_s is None else ran(self._remaining_s(), "remaining_s")
 
     def pause_s(self, wanted_s: float) -> float:
         """Return for how many seconds to pause before another look: 0 if there is no time for one.

@@ -7,7 +7,7 @@ where nobody awaits it, it would count as yes. What a plain one returns cannot b
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from keyturn.errors import ConfigurationError
 
 _T = TypeVar("_T")
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def is_unrun(result: object) -> bool:
@@ -86,3 +87,36 @@ def decided(result: _T, name: str) -> _T:
     if is_unrun(result) or isinstance(result, Awaitable):
         raise ConfigurationError(f"{name} is async, so it has decided nothing: give a plain function")
     return result
+
+
+def plain(function: _Function, name: str) -> _Function:
+    """Return a function whose body runs while it is called; others raise `ConfigurationError`, by their name.
+
+    Where only a call shows that it is another one, `ran` finds it.
+    """
+    # Of an object, what a call runs is its class's.
+    bodies = (function, type(function).__call__) if callable(function) else ()
+    kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+    _check_ran(name, is_unrun=any(kind(body) for kind in kinds for body in bodies))
+    return function
+
+
+def plain_methods(one: object, names: Iterable[str]) -> None:
+    """Raise `ConfigurationError` if a method of these names is not plain. Each may be missing."""
+    for name in names:
+        method: object = getattr(one, name, None)
+        if callable(method):
+            plain(method, name)
+
+
+def ran(result: _T, name: str) -> _T:
+    """Return what the function `name` returned. Raises `ConfigurationError` if its body has not run."""
+    _check_ran(name, is_unrun=is_unrun(result) or isinstance(result, Awaitable | Generator))
+    return result
+
+
+def _check_ran(name: str, *, is_unrun: bool) -> None:
+    if is_unrun:
+        raise ConfigurationError(
+            f"{name} is async or a generator, so its body has not run: give a plain function"
+        )

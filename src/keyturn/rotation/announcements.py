@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar
 from keyturn.announcing import announce
 from keyturn.errors import ConfigurationError
 from keyturn.model.instant import Clock, Instant
+from keyturn.model.plain import plain, ran
 from keyturn.runtime.host import SYSTEM_CLOCK
 from keyturn.runtime.logs import about
 
@@ -55,17 +56,18 @@ def announcing(handler: Callable[[_E, _C], _R], *, announce: Announce = announce
         announce: `keyturn.announce` reads the table's name from the environment variable
             `KEYTURN_MARKER_TABLE`.
 
-    Raises `ConfigurationError` if `handler` cannot be called.
+    Raises `ConfigurationError` if `handler` cannot be called, or if one of the two is async.
     """
     if not callable(handler):
         raise ConfigurationError(f"announcing() takes a handler, not {type(handler).__name__}")
+    plain(handler, "handler")
     announcements = Announcements(announce)
 
     @wraps(handler)
     def announcing_handler(event: _E, context: _C) -> _R:
         # The handler may change the event.
         step, secret_id, token = parsed(event)
-        returned = handler(event, context)
+        returned = ran(handler(event, context), "handler")
         if secret_id is not None and token is not None and step in ANNOUNCED:
             announcements.tell(secret_id, token, step)
         return returned
@@ -89,7 +91,7 @@ class Announcements:
     """
 
     def __init__(self, announce: Announce, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._announce = announce
+        self._announce = plain(announce, "announce")
         self._clock = clock
         self._failed: Instant | None = None
 
@@ -101,7 +103,7 @@ class Announcements:
         if self._failed is not None and self._failed.age_s(Instant.now(self._clock)) < SILENCE_S:
             return
         try:
-            self._announce(secret_id, version_id=token, step=step)
+            ran(self._announce(secret_id, version_id=token, step=step), "announce")
         except Exception as error:  # noqa: BLE001 # the step is done: a marker only saves time
             self._failed = Instant.now(self._clock)
             log.warning(

@@ -16,12 +16,16 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
 from keyturn.model.fields import Json
+from keyturn.model.plain import plain_methods, ran
 from keyturn.model.versions import SecretVersion
+from keyturn.rotation.issuing import not_revoked
 from keyturn.rotation.trust import RotationStepError, without_frames
+
+ADVICE_KEY: Final = "store an object with the id and the value of a key, both as texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class KeyApi(Protocol):
     """An API that issues keys, with an account that may do that.
 
     Any error of a method ends the step, and Secrets Manager tries the rotation again. In createSecret
-    `revoke`, and a `test` before it, may fail without that. An error must not have a key in it.
+    `revoke`, and a `test` before it, may fail without that. An error must not have a key in it. No method may
+    be async: nobody would await it.
     """
 
     def issue(self, token: str) -> IssuedKey:
@@ -74,6 +79,7 @@ class ApiKeys:
     def __init__(self, api: KeyApi, *, id_field: str = "id", value_field: str = "value") -> None:
         if id_field == value_field:
             raise ConfigurationError("id_field and value_field are the same")
+        plain_methods(api, ("issue", "test", "revoke"))
         self._api = api
         self._id_field = id_field
         self._value_field = value_field
@@ -85,8 +91,13 @@ class ApiKeys:
         `RotationStepError` if the API refuses the key of AWSCURRENT: then these may be all that work.
         """
         kept, over = {self._found(version).id for version in known}, list[IssuedKey]()
+        unknown = list[Exception]()
         for version in unlabelled:
+            # What is no object, or has no key, is nothing to revoke.
             with suppress(SecretError):
+                lack = self._lack(version)
+                if lack is not None:
+                    unknown.append(lack)
                 over.append(self._key(version))
         over = [key for key in over if key.id not in kept]
         if over and not self._is_known(self._key(known[0])):
@@ -95,25 +106,35 @@ class ApiKeys:
                 "no other key was revoked; store a key that works"
             )
         failures = [error for error in map(self._revoke, over) if error is not None]
+        failures += unknown
         if failures:
             raise failures[0]
 
     def issue(self, current: SecretVersion, token: str) -> str:
-        """Issue a key, and return the fields of `current` with it."""
-        self._found(current)
-        issued = without_frames(lambda: self._api.issue(token))
-        if not (_is_text(issued.id) and _is_text(issued.value)):
+        """Issue a key, and return the fields of `current` with it.
+
+        Raises `SecretFormatError` before that for a key of AWSCURRENT that could never be revoked.
+        """
+        lack = self._lack(current)
+        if lack is not None:
+            raise lack
+        issued: object = without_frames(lambda: ran(self._api.issue(token), "issue"))
+        key_id = getattr(issued, "id", None)
+        if not (_is_text(key_id) and _is_text(getattr(issued, "value", None))):
+            # A traceback shows the variables of this frame.
+            del issued
+            self._take_back(current, key_id)
             raise RotationStepError(
                 f"secret {current.secret_id!r}: issue() returned an id or a value that is no text"
             )
-        key = {self._id_field: issued.id, self._value_field: issued.value}
+        key = {self._id_field: key_id, self._value_field: getattr(issued, "value", None)}
         return json.dumps({**_document(current), **key})
 
     def withdraw(self, made: SecretVersion, stored: SecretVersion) -> None:
         """Revoke the key that was issued for `made`, unless it is the one that is stored."""
         key = self._key(made)
         if key.id != self._found(stored).id:
-            self._api.revoke(key.id)
+            ran(self._api.revoke(key.id), "revoke")
 
     def set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
         """Change nothing: the key works. Raise `RotationStepError` if `issue` did not make AWSPENDING."""
@@ -126,7 +147,7 @@ class ApiKeys:
     def test(self, pending: SecretVersion) -> None:
         """Use the key. Raise `RotationStepError` if the API refuses it, or says that it has another id."""
         key = self._key(pending)
-        told = without_frames(lambda: self._api.test(key.value), key.value)
+        told = self._told(key)
         if told is None:
             raise RotationStepError(f"secret {pending.secret_id!r}: the API refuses the key of AWSPENDING")
         if told != key.id:
@@ -134,15 +155,43 @@ class ApiKeys:
                 f"secret {pending.secret_id!r}: the API knows the key of AWSPENDING by another id"
             )
 
+    def _lack(self, version: SecretVersion) -> SecretFormatError | None:
+        """Return the error for a key without an id, and for an id or a value that is no text; else None.
+
+        None also for a secret that has no key yet. It gets its first.
+        """
+        found, document = self._found(version), _document(version)
+        parts = ((self._id_field, found.id), (self._value_field, found.value))
+        lacking = [name for name, text in parts if not text and document.get(name) not in (None, "")]
+        if found.value and not found.id:
+            lacking = [self._id_field]
+        return _lacking(version, lacking) if lacking else None
+
+    def _take_back(self, current: SecretVersion, key_id: object) -> None:
+        """Revoke a key that cannot be stored: each try would leave another one. A failure is only logged."""
+        # The type that is wrong most often.
+        told = str(key_id) if isinstance(key_id, int) and not isinstance(key_id, bool) else key_id
+        if not isinstance(told, str) or not told:
+            not_revoked(current.secret_id, TypeError())
+        elif told != self._found(current).id:
+            try:
+                without_frames(lambda: ran(self._api.revoke(told), "revoke"))
+            except Exception as failure:  # noqa: BLE001 # the step fails by its own error
+                not_revoked(current.secret_id, failure)
+
     def _is_known(self, key: IssuedKey) -> bool:
         """Return True if the API says that the value is the key of this id."""
-        return without_frames(lambda: self._api.test(key.value), key.value) == key.id
+        return self._told(key) == key.id
+
+    def _told(self, key: IssuedKey) -> str | None:
+        """Return the id that the API says the value has."""
+        return without_frames(lambda: ran(self._api.test(key.value), "test"), key.value)
 
     def _revoke(self, key: IssuedKey) -> Exception | None:
         """Revoke a key if it still works. Return the error if that fails."""
         try:
             if self._is_known(key):
-                without_frames(lambda: self._api.revoke(key.id), key.value)
+                without_frames(lambda: ran(self._api.revoke(key.id), "revoke"), key.value)
         except Exception as error:  # noqa: BLE001 # raised once the other keys are revoked
             return error
         return None
@@ -154,13 +203,15 @@ class ApiKeys:
             name for name, text in ((self._id_field, key.id), (self._value_field, key.value)) if not text
         ]
         if missing:
-            raise SecretFormatError(version.secret_id, f"no text in the field {' and '.join(missing)}")
+            raise _lacking(version, missing)
         return key
 
     def _found(self, version: SecretVersion) -> IssuedKey:
         """Return the key of a version, with an empty text for what it has not. Raises `SecretFormatError`."""
         if not isinstance(version.json(), dict):
-            raise SecretFormatError(version.secret_id, "the value is no JSON object with the id of a key")
+            raise SecretFormatError(
+                version.secret_id, "the value is no JSON object with the id of a key", advice=ADVICE_KEY
+            )
         document = _document(version)
         found = document.get(self._id_field), document.get(self._value_field)
         key_id, value = (str(text) if _is_text(text) else "" for text in found)
@@ -174,6 +225,12 @@ class ApiKeys:
             for version in (current, pending)
         )
         return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _lacking(version: SecretVersion, names: Sequence[str]) -> SecretFormatError:
+    return SecretFormatError(
+        version.secret_id, f"no text in the field {' and '.join(names)}", advice=ADVICE_KEY
+    )
 
 
 def _document(version: SecretVersion) -> dict[str, Json]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from keyturn.announcing import announce
 from keyturn.aws.clients import SECRETS_TIMEOUTS_S, make_client
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.aws.unseen import unseen
 from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.model.plain import plain_methods, ran
 from keyturn.model.values import values_of
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.rotation.announcements import ANNOUNCED, FIELDS, Announce, Announcements, parsed
@@ -35,6 +36,13 @@ _T = TypeVar("_T")
 Stages = Mapping[str, frozenset[str]]
 """Version id -> its staging labels, from DescribeSecret."""
 
+METHODS: Final = ("renew", "set", "test", "issue", "withdraw", "retire")
+"""The methods of all kinds of strategies."""
+
+TOKEN_LENGTH_MIN: Final = 32
+TOKEN_LENGTH_MAX: Final = 64
+"""What Secrets Manager takes as the id of a version."""
+
 
 class Strategy(Protocol):
     """The changes that a rotation makes.
@@ -42,7 +50,7 @@ class Strategy(Protocol):
     Each method may be called again after it succeeded or failed half way.
 
     An error of a method ends the step, and Secrets Manager tries the rotation again. The error must not have
-    a secret value in it.
+    a secret value in it. No method may be async: nobody would await it.
     """
 
     def renew(self, current: SecretVersion, password: str) -> str:
@@ -78,6 +86,8 @@ class RotationFunction:
     It needs `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue` and
     `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and the permissions that `announce` needs.
     With two users in turn `ListSecretVersionIds` helps: a version without a label may show whose a user is.
+
+    Raises `ConfigurationError` for a strategy or an `announce` that is async.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class RotationFunction:
         exclude_characters: str = "/@\"'\\:?#[]%&+ ",
         retirement: Retirement | None = None,
     ) -> None:
+        plain_methods(strategy, METHODS)
         self._strategy = strategy
         self._made = Once(lambda: client or make_client("secretsmanager", SECRETS_TIMEOUTS_S))
         self._source = SecretsManagerSource(self._client)
@@ -136,7 +147,7 @@ class RotationFunction:
                 self._set(self._read(secret_id, AWSPENDING, token), known)
             case "testSecret":
                 pending = self._read(secret_id, AWSPENDING, token)
-                _without_values([pending], lambda: self._strategy.test(pending))
+                _without_values([pending], lambda: ran(self._strategy.test(pending), "test"))
             case "finishSecret":
                 self._finish(secret_id, token, stages)
             case _:
@@ -148,26 +159,41 @@ class RotationFunction:
         The last password of a second user has none after a cancelled rotation, or a value stored by hand.
         """
         try:
-            _without_values([pending, *known], lambda: self._strategy.set(pending, known))
+            self._set_by(pending, known)
         except UnshownError:
-            older = self._older(pending.secret_id)
-            if not older:
-                raise
-            known = [*known, *older]
-            _without_values([pending, *known], lambda: self._strategy.set(pending, known))
+            older, why_no_more = self._older(pending.secret_id)
+            try:
+                if not older:
+                    raise
+                self._set_by(pending, [*known, *older])
+            except UnshownError as unshown:
+                if why_no_more is None:
+                    raise
+                raise UnshownError(
+                    f"{unshown}; the versions without a label, which may show it, could not be read: "
+                    f"{why_no_more}"
+                ) from unshown
 
-    def _older(self, secret_id: str) -> list[SecretVersion]:
-        """Return the newest versions without a label; none if this function may not list them."""
+    def _set_by(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
+        _without_values([pending, *known], lambda: ran(self._strategy.set(pending, known), "set"))
+
+    def _older(self, secret_id: str) -> tuple[list[SecretVersion], str | None]:
+        """Return the newest versions without a label, and why there may be more that could not be read.
+
+        That is AWS's code or the class of the error; None if all were read.
+        """
         found = list[SecretVersion]()
         try:
             found.extend(unlabelled(self._client(), secret_id))
-        except SecretError:
+        except SecretError as error:
             # What cannot be read shows nothing, as with AWSPREVIOUS.
-            pass
+            return found, type(error).__name__
         except self._client().exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "AccessDeniedException":
+            code = error.response["Error"]["Code"]
+            if code != "AccessDeniedException":
                 raise
-        return found
+            return found, code
+        return found, None
 
     def _create(self, secret_id: str, token: str) -> None:
         """Store the new version, unless an earlier try did: the server may have that password already."""
@@ -189,7 +215,8 @@ class RotationFunction:
         """Return the text of the new version. Raises `RotationStepError` if the strategy made no text."""
         password = self._new_password()
         text: object = _without_values(
-            [current], lambda: without_frames(lambda: strategy.renew(current, password), password)
+            [current],
+            lambda: without_frames(lambda: ran(strategy.renew(current, password), "renew"), password),
         )
         if isinstance(text, str) and text:
             return text
@@ -207,7 +234,7 @@ class RotationFunction:
             current.name,
             token,
             frozenset({AWSPENDING}),
-            string=_without_values([current], lambda: issuer.issue(current, token)),
+            string=_without_values([current], lambda: ran(issuer.issue(current, token), "issue")),
         )
         try:
             without_frames(lambda: self._put(secret_id, token, made.text()))
@@ -266,7 +293,8 @@ class RotationFunction:
                 decision = Decision(is_due=False, why="a label has moved meanwhile")
             else:
                 older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
-                _without_values([known, other], lambda: strategy.retire([known], chain([other], older)))
+                others = chain([other], older)
+                _without_values([known, other], lambda: ran(strategy.retire([known], others), "retire"))
                 self._set_again(secret_id, known)
         say(retirement, secret_id, decision)
         return {"retired": decision.is_due, "why": decision.why}
@@ -278,7 +306,7 @@ class RotationFunction:
         for label in (AWSPENDING, AWSCURRENT):
             if _labelled(stages, label) not in (None, known.version_id):
                 with suppress(StageNotFoundError):
-                    self._strategy.set(self._read(secret_id, label), [known])
+                    self._set_by(self._read(secret_id, label), [known])
                 return
 
     def _read(self, secret_id: str, stage: str, version_id: str | None = None) -> SecretVersion:
@@ -295,6 +323,11 @@ def _parsed(event: Mapping[str, object]) -> tuple[str, str, str]:
     if step is None or secret_id is None or token is None:
         missing = next(name for name, value in zip(FIELDS, parsed(event), strict=True) if value is None)
         raise RotationStepError(f"not an event of a rotation: it has no {missing!r}")
+    if step != RETIRE and not TOKEN_LENGTH_MIN <= len(token) <= TOKEN_LENGTH_MAX:
+        raise RotationStepError(
+            f"secret {secret_id!r}: {token!r} is no version id: it has not {TOKEN_LENGTH_MIN} to "
+            f"{TOKEN_LENGTH_MAX} characters"
+        )
     return step, secret_id, token
 
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from keyturn.aws.secretsmanager import VersionSource
-from keyturn.errors import SecretNotFoundError, StageNotFoundError
+from keyturn.errors import ConfigurationError, SecretNotFoundError, StageNotFoundError
+from keyturn.model.plain import ran
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSPREVIOUS, SecretVersion
 from keyturn.runtime.logs import about
@@ -30,7 +31,7 @@ UNLABELLED_MAX: Final = 5
 class Issuer(Protocol):
     """A strategy whose new values are made by a server. `set` and `test` are as those of `Strategy`."""
 
-    def retire(self, known: Sequence[SecretVersion], unlabelled: Iterator[SecretVersion]) -> None:
+    def retire(self, known: Sequence[SecretVersion], unlabelled: Iterator[SecretVersion]) -> object:
         """Take away what versions without a label name, and none of the `known` does."""
         ...
 
@@ -38,7 +39,7 @@ class Issuer(Protocol):
         """Return the text of the new version. `token` is the same if createSecret is repeated."""
         ...
 
-    def withdraw(self, made: SecretVersion, stored: SecretVersion) -> None:
+    def withdraw(self, made: SecretVersion, stored: SecretVersion) -> object:
         """Take away what `issue` made for `made`, unless `stored` has the same."""
         ...
 
@@ -50,20 +51,30 @@ class Issuer(Protocol):
 def retire(
     issuer: Issuer, client: SecretsManagerClient, source: SecretSource, current: SecretVersion
 ) -> None:
-    """Let the issuer take away what no version with a label names. A failure is only logged."""
+    """Let the issuer take away what no version with a label names. A failure is only logged.
+
+    Raises `ConfigurationError` for a method that is async.
+    """
     try:
         known = [current]
         with suppress(StageNotFoundError):
             known.append(source.read(current.secret_id, stage=AWSPREVIOUS))
-        issuer.retire(known, unlabelled(client, current.secret_id))
+        ran(issuer.retire(known, unlabelled(client, current.secret_id)), "retire")
+    except ConfigurationError:
+        raise
     except Exception as error:  # noqa: BLE001 # the next rotation tries again
         not_revoked(current.secret_id, error)
 
 
 def withdraw(issuer: Issuer, made: SecretVersion, stored: SecretVersion) -> None:
-    """Let the issuer take away what was made twice. A failure is only logged."""
+    """Let the issuer take away what was made twice. A failure is only logged.
+
+    Raises `ConfigurationError` for a method that is async.
+    """
     try:
-        issuer.withdraw(made, stored)
+        ran(issuer.withdraw(made, stored), "withdraw")
+    except ConfigurationError:
+        raise
     except Exception as error:  # noqa: BLE001 # the other try has done the step
         not_revoked(made.secret_id, error)
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from keyturn.errors import KeyturnError, SecretError, SecretFormatError
 from keyturn.integrations.arguments import login_fields
-from keyturn.model.fields import LOGIN, Value
+from keyturn.model.fields import ADVICE_LOGIN, LOGIN, Value
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.frames import drop_attributes
@@ -77,7 +77,9 @@ class Account:
         """
         fields = login_fields(version, LOGIN)
         if "host" in fields and not is_one_host(fields["host"]):
-            raise SecretFormatError(version.secret_id, "the field host is not one name or address")
+            raise SecretFormatError(
+                version.secret_id, "the field host is not one name or address", advice=ADVICE_LOGIN
+            )
         account = cls(version.secret_id, **fields)  # type: ignore[arg-type] # judged, each of its own type
         if engines and account.engine is not None and account.engine.lower() not in engines:
             raise RotationStepError(
@@ -133,7 +135,7 @@ class Addresses:
         """
         host = self.host or account.host
         if host is None:
-            raise SecretFormatError(account.secret_id, "no text in the field host")
+            raise SecretFormatError(account.secret_id, "no text in the field host", advice=ADVICE_LOGIN)
         return Address(host.lower(), self.port or account.port or self.default_port)
 
     def told(self, account: Account) -> Address | None:

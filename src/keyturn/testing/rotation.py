@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from keyturn.errors import KeyturnError
+from keyturn.model.plain import plain, plain_methods, ran
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Rotation:
     """One rotation of one secret. `version_id` is the id that the new version has or will have.
 
     A step that raises leaves the secret as it is, as in AWS: AWSPENDING stays, and `run` or `retry` goes on.
-    Errors of the rotation function pass through. Not thread-safe.
+    Errors of the rotation function pass through; an async one raises `ConfigurationError`. Not thread-safe.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Rotation:
         self.version_id: Final = version_id or str(uuid.uuid4())
         self.done: tuple[Step, ...] = ()
         self._client = client
-        self._function = function
+        self._function = plain(function, "function")
         self._context = context
         self._events = events
 
@@ -173,7 +174,7 @@ class Rotation:
 
         An event that was delivered twice does that. Neither `done` nor the labels are changed here.
         """
-        self._function(self._event(step), self._context)
+        self._call(step)
 
     def abandon(self) -> None:
         """Give up the rotation, as an operator does who cancels it: the new version loses AWSPENDING."""
@@ -193,11 +194,14 @@ class Rotation:
     def _step(self, step: Step) -> None:
         try:
             with self._events.telling():
-                self._function(self._event(step), self._context)
+                self._call(step)
         except Exception:
             self._events.tell("RotationFailed")
             raise
         self.done = STEPS[: STEPS.index(step) + 1]
+
+    def _call(self, step: Step) -> None:
+        ran(self._function(self._event(step), self._context), "function")
 
     def _event(self, step: Step) -> dict[str, str]:
         return {"Step": step, "SecretId": self.secret_id, "ClientRequestToken": self.version_id}
@@ -234,7 +238,7 @@ class StepFunctions:
 
     `new_value` makes the new value from the current one. `set_value` takes (current, pending) and makes the
     server accept the pending value. `test_value` takes the pending value and raises if it does not work. For
-    secrets that are text.
+    secrets that are text. Raises `ConfigurationError` for an async callable.
     """
 
     client: SecretsManagerClient = field(repr=False)
@@ -242,15 +246,19 @@ class StepFunctions:
     set_value: Callable[[str, str], object] = field(repr=False, default=_nothing)
     test_value: Callable[[str], object] = field(repr=False, default=_nothing)
 
+    def __post_init__(self) -> None:
+        plain_methods(self, ("new_value", "set_value", "test_value"))
+
     def __call__(self, event: dict[str, str], _context: object = None) -> None:
         secret_id, version_id = event["SecretId"], event["ClientRequestToken"]
         match event["Step"]:
             case "createSecret":
                 self._create(secret_id, version_id)
             case "setSecret":
-                self.set_value(self._current(secret_id), self._pending(secret_id, version_id))
+                values = self._current(secret_id), self._pending(secret_id, version_id)
+                ran(self.set_value(*values), "set_value")
             case "testSecret":
-                self.test_value(self._pending(secret_id, version_id))
+                ran(self.test_value(self._pending(secret_id, version_id)), "test_value")
             case "finishSecret":
                 self._stage_of(secret_id, version_id)
                 move_current(self.client, secret_id, version_id)
@@ -263,7 +271,7 @@ class StepFunctions:
         self.client.put_secret_value(
             SecretId=secret_id,
             ClientRequestToken=version_id,
-            SecretString=self.new_value(self._current(secret_id)),
+            SecretString=ran(self.new_value(self._current(secret_id)), "new_value"),
             VersionStages=[AWSPENDING],
         )
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from keyturn.model.plain import decided
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from keyturn.testing.callers import at_once, twice
 from keyturn.testing.rotation import STEPS, Rotation, RotationFunction, Step, labelled, version_stages
@@ -59,7 +60,7 @@ class RotationSubject:
     def lets_in(self, stage: str) -> bool:
         """Return True if the server takes the version with this label; False also if no version has it."""
         version_id = self.labelled(stage)
-        return version_id is not None and self.accepts(self._text(version_id, stage))
+        return version_id is not None and decided(self.accepts(self._text(version_id, stage)), "accepts")
 
     def labelled(self, stage: str) -> str | None:
         """Return the id of the version with this label, or None."""

@@ -28,6 +28,7 @@ from tests.security.canary.service import FRAMES, Service
 from tests.security.canary.watched import BYTES, CANARY, SHOWN, assert_unseen, chain_of, frames_of, raised_by
 
 NAME = "prod/db"
+TOKEN = "2" * 32
 FIELDS = json.dumps({"username": "app", "password": CANARY, "port": CANARY})
 
 
@@ -233,7 +234,7 @@ class Stub:
         self.exceptions = get_session().create_client("secretsmanager", region_name="eu-west-1").exceptions
 
     def describe_secret(self, **_: str) -> Mapping[str, object]:
-        return {"RotationEnabled": True, "VersionIdsToStages": {"v1": ["AWSCURRENT"], "v2": ["AWSPENDING"]}}
+        return {"RotationEnabled": True, "VersionIdsToStages": {"v1": ["AWSCURRENT"], TOKEN: ["AWSPENDING"]}}
 
     def get_secret_value(self, **request: str) -> Mapping[str, object]:
         from botocore.exceptions import ClientError
@@ -254,7 +255,7 @@ class Stub:
 def rotate(step: str, *, denied: bool = False, strategy: type[Strategy | Quoting] = Strategy) -> None:
     """A step of a rotation that fails."""
     function = RotationFunction(strategy(), Stub(denied=denied), announce=lambda *_, **__: None)
-    function({"Step": step, "SecretId": NAME, "ClientRequestToken": "v2"})
+    function({"Step": step, "SecretId": NAME, "ClientRequestToken": TOKEN})
 
 
 class Place(NamedTuple):

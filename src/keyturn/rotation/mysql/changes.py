@@ -173,13 +173,16 @@ class Clone:
         for entry in entries:
             clone = account(pending.username, entry.host)
             by = _by(self._session, entry.plugin, pending.password)
-            run(f"CREATE USER IF NOT EXISTS {clone} {by} {entry.created.rest}")
+            run(f"CREATE USER IF NOT EXISTS {clone} {by} {entry.created.lasting}")
             for one in self._session.grants(account(current.username, entry.host)):
                 if one.privileges != {"USAGE"} or one.options:
                     run(one.to(clone))
             if entry.created.default_roles:
                 run(f"SET DEFAULT ROLE {entry.created.default_roles} TO {clone}")
-        set_only(self._session, self._clones(pending.username, entries), pending.password)
+        clones = self._clones(pending.username, entries)
+        set_only(
+            self._session, clones, pending.password, anew=[one for one in clones if one.created.is_expired]
+        )
 
     def _of_current(self) -> list[Entry]:
         return _entries(self._session, self._current.username, [self._current])
@@ -190,9 +193,13 @@ class Clone:
         return [one for one in _all_entries(self._session, user) if one.host in hosts]
 
 
-def set_only(session: Session, entries: Sequence[Entry], password: str) -> None:
-    """Make a password the only one of these accounts."""
-    others = [one for one in entries if not (one.created.methods and one.created.methods[0].fits(password))]
+def set_only(session: Session, entries: Sequence[Entry], password: str, anew: Sequence[Entry] = ()) -> None:
+    """Make a password the only one of these accounts. Those of `anew` are given it also if they have it."""
+    others = [
+        one
+        for one in entries
+        if one in anew or not (one.created.methods and one.created.methods[0].fits(password))
+    ]
     if session.version.is_mariadb:
         others += [one for one in entries if len(one.created.methods) > 1 and one not in others]
     _alter(session, [f"{one.account} {_by(session, _plugin_of(one), password)}" for one in others])

@@ -39,6 +39,10 @@ ENGINES: Final = ("mysql", "mariadb", "aurora-mysql")
 """The field `engine` of a secret that a strategy of this package rotates, if the secret has the field."""
 
 
+EXPIRED: Final = (1820, 1862)
+"""The server takes no statement of a user whose password has expired, or does not let him in."""
+
+
 class Session:
     """A user's session, and what the server shows in it. Its `sql_mode` is empty."""
 
@@ -53,8 +57,9 @@ class Session:
             self.run("SET SESSION print_identified_with_as_hex = ON")
 
     def ask(self, statement: str, *values: str) -> tuple[tuple[object, ...], ...]:
-        """Return the rows of a query."""
-        return without_frames(lambda: self._rows(statement, values))
+        """Return the rows of a query. Raises `RotationStepError` if the user's password has expired."""
+        with _telling_of_expiry():
+            return without_frames(lambda: self._rows(statement, values))
 
     def run(self, statement: str) -> None:
         """Run a statement."""
@@ -67,8 +72,11 @@ class Session:
 
     def shown(self, user: str, host: str) -> Created:
         """Return an account with its methods: the first one, and the second password if it has two."""
-        ((line,),) = self.ask(f"SHOW CREATE USER {account(user, host)}")
-        found = created(_text(line))
+        first, *more = (
+            created(_text(line)) for (line,) in self.ask(f"SHOW CREATE USER {account(user, host)}")
+        )
+        # MariaDB shows the lifetime of a password that was expired by hand in a second line, as ALTER USER.
+        found = first._replace(rest=" ".join([first.rest, *(one.rest for one in more)]))
         if self.version.is_mariadb or not self.version.has_two_passwords:
             return found
         second = self.ask(
@@ -130,7 +138,8 @@ class Server:
     def log_in(self, account: Account, address: Address) -> pymysql.Connection[Cursor] | None:
         """Return a connection, or None if the server refuses the credentials."""
         try:
-            return without_frames(lambda: self._connect(account, address, None), account.password)
+            with _telling_of_expiry():
+                return without_frames(lambda: self._connect(account, address, None), account.password)
         except pymysql.MySQLError as error:
             if is_refused(error):
                 return None
@@ -146,7 +155,10 @@ class Server:
     def must_accept(self, account: Account) -> None:
         """Log in at the account's own address and run a query. Raises PyMySQL's error if that fails."""
         address = self.addresses.of(account)
-        connecting = without_frames(lambda: self._connect(account, address, account.dbname), account.password)
+        with _telling_of_expiry():
+            connecting = without_frames(
+                lambda: self._connect(account, address, account.dbname), account.password
+            )
         with connecting as connection:
             Session(connection).run("SELECT 1")
 
@@ -200,6 +212,19 @@ class AsMaster:
     def _session(self, connection: pymysql.Connection[Cursor]) -> Iterator[Master]:
         with connection:
             yield self._change(Session(connection))
+
+
+@contextmanager
+def _telling_of_expiry() -> Iterator[None]:
+    try:
+        yield
+    except pymysql.MySQLError as error:
+        if error.args[:1] not in [(code,) for code in EXPIRED]:
+            raise
+        raise RotationStepError(
+            "the user's password has expired, so the server takes no statement of this user: let an "
+            "administrator set it to the stored one"
+        ) from error
 
 
 def _text(value: object) -> str:

@@ -90,6 +90,17 @@ class Created(NamedTuple):
     default_roles: str
     is_known: bool
 
+    @property
+    def is_expired(self) -> bool:
+        """Whether an administrator has expired the password, so that its user can only change it."""
+        return _expiry(self.rest) is not None
+
+    @property
+    def lasting(self) -> str:
+        """The `rest` without that expiry, which is about the present password. Lifetimes stay."""
+        expiry = _expiry(self.rest)
+        return self.rest if expiry is None else self.rest[: expiry.start].rstrip() + self.rest[expiry.stop :]
+
     def has_only(self, plugins: Collection[str]) -> bool:
         """Return True if a password is all that a login takes, by one of these methods."""
         return self.is_known and bool(self.methods) and all(one.plugin in plugins for one in self.methods)
@@ -260,6 +271,17 @@ def _method(words: Sequence[str], place: int) -> tuple[Method, int]:
     if words[place : place + 1] in (["USING"], ["AS"]):
         return Method(plugin, text_of("".join(words[place + 1 : place + 2]))), place + 2
     return Method(plugin, ""), place
+
+
+def _expiry(rest: str) -> slice | None:
+    """Return where a bare PASSWORD EXPIRE stands, without DEFAULT, NEVER or INTERVAL behind it."""
+    found = [one for one in _TOKEN.finditer(rest) if not one[0].isspace()]
+    words = [one[0] for one in found]
+    for place in range(len(words) - 1):
+        is_expiry = words[place : place + 2] == ["PASSWORD", "EXPIRE"]
+        if is_expiry and words[place + 2 : place + 3] not in (["DEFAULT"], ["NEVER"], ["INTERVAL"]):
+            return slice(found[place].start(), found[place + 1].end())
+    return None
 
 
 def _by_level(lines: Iterable[Grant], verb: str) -> dict[str, frozenset[str]]:
