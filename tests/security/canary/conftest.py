@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from tests.security.canary.service import Service, serving
@@ -16,4 +17,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     with serving() as one:
         monkeypatch.setenv("AWS_ENDPOINT_URL", one.url)
         monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+        # One that an earlier test made would go on with the credentials of before.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         yield one
