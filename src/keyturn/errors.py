@@ -113,7 +113,7 @@ class SecretError(KeyturnError):
 
     def about(self, secret_id: str) -> SecretError:
         """Return the same error, with the same cause, for the id by which the caller named the secret."""
-        error = type(self)(secret_id, self.detail, advice=self.advice, noun=self.noun)
+        error = _rebuild(type(self), secret_id, self.detail, self.advice, self.noun)
         error.__cause__ = self.__cause__
         return error
 
@@ -124,7 +124,12 @@ class SecretError(KeyturnError):
 def _rebuild(
     kind: type[SecretError], secret_id: str, detail: str, advice: str, noun: str | None = None
 ) -> SecretError:
-    """Unpickle an error. The rendered message is not an argument of `SecretError.__init__`."""
+    """Make an error of its parts. The rendered message is not an argument of `SecretError.__init__`.
+
+    A class of a caller's own may not take a noun.
+    """
+    if noun is None or noun == kind.noun:
+        return kind(secret_id, detail, advice=advice)
     return kind(secret_id, detail, advice=advice, noun=noun)
 
 

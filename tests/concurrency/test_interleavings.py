@@ -181,7 +181,7 @@ def test_no_lock_is_held_while_the_log_is_written(world: World) -> None:
 def test_where_no_thread_can_be_had_one_read_holds_up_no_other(
     gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The callers read for themselves: other secrets at the same time, and one secret once."""
+    """Each caller reads for itself, outside of the lock, and nobody waits for a flight of another thread."""
     gated.world.secrets.create(KEPT, "x")
     flights = SingleFlight[str, int]("a test")
 
@@ -199,11 +199,32 @@ def test_where_no_thread_can_be_had_one_read_holds_up_no_other(
         assert gated.reading.somebody_waits()
         other, is_mine = flights.join_or_begin("other", lambda: 2, PATIENCE_S)
         assert (2, True) == (other.outcome(), is_mine)
-        flight, is_mine = flights.join_or_begin("one", lambda: 3, PATIENCE_S)
-        assert not is_mine
+        again, is_mine = flights.join_or_begin("one", lambda: 3, PATIENCE_S)
+        assert (3, True) == (again.outcome(), is_mine)
         gated.reading.open()
-        assert slow.result(PATIENCE_S)[0] is flight
-    assert (1, 0) == (flight.outcome(), len(flights))
+        assert 1 == slow.result(PATIENCE_S)[0].outcome()
+    assert 0 == len(flights)
+
+
+def test_an_interruption_where_no_thread_can_be_had_leaves_no_flight(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler of a signal that reads the same secret in the middle of its own thread's read is served."""
+
+    def none(_name: str, _run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
+    cache, found = world.cache(table=False), list[str]()
+
+    def handler(_secret_id: str) -> Exception | None:
+        world.secrets.fail = lambda _id: None
+        found.append(cache.get_secret_string(NAME))
+        return None
+
+    world.secrets.fail = handler
+    assert "one" == cache.get_secret_string(NAME)
+    assert ["one"] == found
 
 
 def test_an_interruption_is_raised_although_all_was_forgotten_meanwhile(

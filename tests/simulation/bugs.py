@@ -489,9 +489,9 @@ BUGS: Final = (
     Bug(
         "a flight is registered before anything carries it out",
         _FLIGHTS,
-        "            has_begun = flight.has_thread()\n            self._flights[key] = flight\n",
+        "            has_begun = flight.has_thread()\n",
         "            self._flights[key] = flight\n            has_begun = flight.has_thread()\n",
-        seed=184,
+        seed=49,
     ),
     Bug(
         "a lock is taken outside of what leaves it",

@@ -20,8 +20,8 @@ import keyturn.login.turns
 import keyturn.runtime.locks
 from tests.simulation.scheduler import NEVER_S, Actor, Scheduler, Waiting
 
-FLIGHTS = ("keyturn-read", "keyturn-check")
-"""Threads that carry out one read or one check for their callers."""
+FLIGHTS = ("keyturn-read", "keyturn-check", "keyturn-report")
+"""Threads that carry out one read, one check or one report for their callers."""
 
 
 class Lock:

@@ -147,11 +147,13 @@ class SingleFlight(Generic[_Key, _T]):
                 return known, False
             flight = Flight(self._name, job, now_s, lambda ended: self._forget(key, ended))
             has_begun = flight.has_thread()
-            self._flights[key] = flight
-            if flight.is_over:
-                self._forget(key, flight)
+            if has_begun:
+                self._flights[key] = flight
+                if flight.is_over:
+                    self._forget(key, flight)
         if not has_begun:
-            # Without the lock: the job is I/O, and reads with other keys go on.
+            # Outside of the lock, for the sake of other keys. Nobody joins it: a signal handler would wait
+            # for the thread that it has interrupted.
             flight.run()
         return flight, True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from keyturn.cache.copies import Basis, Copies
 from keyturn.cache.held import HeldStage
@@ -22,12 +22,14 @@ from keyturn.errors import (
 )
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.instant import Clock, Instant
-from keyturn.model.plain import answered
+from keyturn.model.plain import is_unrun
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
 
 _T = TypeVar("_T")
+
+ADVICE_ASYNC: Final = "make its read a plain function"
 
 ADVICE_FOREIGN = "look at the cause: it came out of the client, its credentials or the source"
 
@@ -153,7 +155,11 @@ class Reads:
         life, begun, token = self._copies.life, self._copies.now(), service.begin()
         has_answered = False
         try:
-            answer = answered(ask())
+            answer = ask()
+            if is_unrun(answer):
+                raise self._setup_error(  # noqa: TRY301 # it is measured as any failed read
+                    secret_id, "the source is async, and nobody awaits it", ADVICE_ASYNC
+                )
             has_answered = True
         except Exception as raised:
             without_locals(raised)
@@ -187,11 +193,14 @@ class Reads:
         """Return the error as that of one secret: whatever a source raises is a failed read, of any class."""
         if isinstance(error, SecretError):
             return error if type(error).__init__ is SecretError.__init__ else own_error(error, secret_id)
-        unavailable = self._copies.unavailable
         if isinstance(error, ConfigurationError):
-            is_parameter = issubclass(unavailable, ParameterUnavailableError)
-            return (ParameterClientSetupError if is_parameter else ClientSetupError)(secret_id, str(error))
-        return unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)
+            return self._setup_error(secret_id, str(error))
+        return self._copies.unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)
+
+    def _setup_error(self, secret_id: str, detail: str, advice: str | None = None) -> SecretError:
+        is_parameter = issubclass(self._copies.unavailable, ParameterUnavailableError)
+        kind = ParameterClientSetupError if is_parameter else ClientSetupError
+        return kind(secret_id, detail, advice=advice)
 
     def _name_of(self, secret_id: str) -> str:
         """Return the secret's own name, or nothing as long as no answer has told it."""

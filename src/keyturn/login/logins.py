@@ -9,6 +9,7 @@ try which version, and remembers for some seconds which versions were refused.
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
@@ -85,9 +86,12 @@ class Attempt:
         self.has_succeeded = False
         self._turn = turn
         self._login = login
+        self._around: BaseException | None = None
 
     def __enter__(self) -> SecretVersion:
         self._login.turns.begin(self._turn)
+        # What the caller handles meanwhile is the caller's own, and is left alone.
+        self._around = sys.exception()
         return self.version
 
     def __exit__(
@@ -95,7 +99,7 @@ class Attempt:
     ) -> bool:
         if error is not None:
             # Below this block are the frames of a driver, which hold the password.
-            without_locals(error)
+            without_locals(error, self._around)
         try:
             self._judge(error)
         finally:
@@ -116,13 +120,13 @@ class Attempt:
                 self._login.turns.unanswered(self._turn)
         except BaseException as wrong:
             # A judge may quote what it was to judge.
-            without_locals(wrong)
-            without_values(wrong, values_of(self.version))
+            without_locals(wrong, self._around)
+            without_values(wrong, values_of(self.version), self._around)
             raise
         finally:
             if error is not None:
                 # A server may quote the password in what it says.
-                without_values(error, values_of(self.version))
+                without_values(error, values_of(self.version), self._around)
 
 
 class Logins:

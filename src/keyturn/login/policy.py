@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypedDict, Unpack
 
@@ -78,12 +79,13 @@ class Policy(NamedTuple):
 
     def accepts(self, current: SecretVersion, version: SecretVersion) -> bool:
         """Return True if this version may be tried in place of the current one."""
+        around = sys.exception()
         try:
             return decided(self.accept(current, version), "accept")
         except BaseException as wrong:
             # The function of the caller's may quote what it compares.
-            without_locals(wrong)
-            without_values(wrong, (*values_of(current), *values_of(version)))
+            without_locals(wrong, around)
+            without_values(wrong, (*values_of(current), *values_of(version)), around)
             raise
 
     def refuses(self, error: Exception) -> bool:

@@ -56,13 +56,6 @@ def connected(connection: _T) -> _T:
     return connection
 
 
-def answered(answer: _T) -> _T:
-    """Return what a source answered. Raises `ConfigurationError` for the coroutine of an async one."""
-    if is_unrun(answer):
-        raise ConfigurationError("the source is async, and nobody awaits it: make its read a plain function")
-    return answer
-
-
 def yet_to_be_handled(result: _T) -> _T:
     """Return what an async handler returned. Raises `ConfigurationError` for the result of a plain one."""
     if not inspect.isawaitable(result):

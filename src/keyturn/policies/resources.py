@@ -29,7 +29,7 @@ _SUFFIX = re.compile(r"-([A-Za-z0-9]{6}|\?{6})")
 _TABLE_NAME = re.compile(r"[\w.-]{3,255}|\$\{\w+\}", re.ASCII)
 _OF_TEMPLATE = re.compile(r"\$\{\w+\}", re.ASCII)
 _ACCOUNT = re.compile(r"[0-9]{12}|\$\{AWS::AccountId\}")
-_ACCOUNTS = re.compile(r"[0-9?]{12}|[0-9?]*\*[0-9?*]*")
+_ACCOUNTS = re.compile(r"[0-9?]{12}|[0-9?]*\*[0-9?*]*|\$\{[\w:]+\}", re.ASCII)
 _ARN_OF_STACK = re.compile(r"\$\{\w+(\.Arn)?\}", re.ASCII)
 _ALIAS = re.compile(r"alias/[\w/-]+", re.ASCII)
 

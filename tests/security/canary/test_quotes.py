@@ -188,6 +188,35 @@ def test_a_refusal_is_judged_by_the_servers_own_words() -> None:
     assert str(error.__cause__) == "password <concealed>"
 
 
+def test_an_error_that_the_caller_handles_is_its_own() -> None:
+    """A login inside of an `except` block changes neither its text nor its frames, whoever fails."""
+
+    def connect(_version: SecretVersion) -> None:
+        raise SaidError("refused")
+
+    def fails(*_given: object) -> bool:
+        raise SaidError("a judge")
+
+    def raising(word: str) -> None:
+        raise SaidError(word)
+
+    logins: tuple[Callable[[], object], ...] = (
+        lambda: cached(CANARY).login(NAME, connect),
+        lambda: cached(CANARY).login(NAME, connect, is_refused=fails),
+        lambda: cached(CANARY).login(NAME, connect, accept=fails),
+    )
+    for login in logins:
+        try:
+            raising(CANARY)
+        except SaidError as error:
+            own = error
+            with pytest.raises(SaidError):
+                login()
+        assert own.args == (CANARY,)
+        shown = traceback.TracebackException.from_exception(own, capture_locals=True)
+        assert [{"word": repr(CANARY)}] == [one.locals for one in shown.stack if one.name == "raising"]
+
+
 def test_a_judge_that_fails_quotes_nothing() -> None:
     """What `is_refused` and `accept` raise themselves may be made of a server's text, or of the values."""
 

@@ -11,7 +11,7 @@ from tests.simulation.checkers.broken import require
 from tests.simulation.hosts import Host
 from tests.simulation.scheduler import Actor
 
-READS, CHECKS = "keyturn-read", "keyturn-check"
+READS, CHECKS, REPORTS = "keyturn-read", "keyturn-check", "keyturn-report"
 """The names of the threads that carry out flights."""
 
 
@@ -20,7 +20,12 @@ def sound(cache: SecretCache, host: Host, actor: Actor) -> None:
     require(actor.holds == 0, "interruptions", f"{host.name}: {actor.holds} locks stay taken")
     parts = parts_of(cache)
     made = parts.parameters.made or ()
-    for kind, owners in ((READS, (*parts.caches, *made)), (CHECKS, (parts.checker,))):
+    kinds = (
+        (READS, (*parts.caches, *made)),
+        (CHECKS, (parts.checker.checks,)),
+        (REPORTS, (parts.checker,)),
+    )
+    for kind, owners in kinds:
         flights = sum(len(one) for owner in owners for one in _flights_of(owner))
         carried_out = host.machine.carry_out(kind)
         what = f"{host.name}: of {flights} flights of {kind} {carried_out} are carried out"
