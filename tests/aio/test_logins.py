@@ -23,8 +23,9 @@ from keyturn import (
     SecretCache,
     SecretVersion,
 )
-from keyturn.aio.logins import AsyncAttempt
+from keyturn.aio.logins import AsyncAttempt, are_alike
 from keyturn.integrations.login import Login
+from keyturn.login.policy import LoginOptions
 from tests.aio.loops import PATIENCE_S, counted_threads, keyturns_threads, reached, run, together
 from tests.testing.processes import eventually
 from tests.world import NAME, World
@@ -179,6 +180,65 @@ def test_the_attempts_of_a_loop(world: World, loop: str) -> None:
     run(loop, main)
     assert [("v1", False, False), ("v2", True, True)] == seen
     assert isinstance(kept[0].refusal, RefusedError)
+
+
+def lambdas(kind: type[Exception]) -> LoginOptions:
+    """A lambda that refers to what is given."""
+    return {"is_refused": lambda error: isinstance(error, kind)}
+
+
+def inner_functions_with_a_default(kind: type[Exception]) -> LoginOptions:
+    """A function that has it as a default."""
+
+    def accept(_current: SecretVersion, _version: SecretVersion, allowed: object = kind) -> bool:
+        return allowed is kind
+
+    return {"accept": accept}
+
+
+def partials(kind: type[Exception]) -> LoginOptions:
+    """A partial of a lambda."""
+    return {"is_refused": partial(lambda kind, error: isinstance(error, kind), kind)}
+
+
+@pytest.mark.parametrize("made", [lambdas, inner_functions_with_a_default, partials])
+def test_functions_that_are_made_for_each_login_judge_alike(
+    world: World, loop: str, made: Callable[[type[Exception]], LoginOptions]
+) -> None:
+    """A hundred logins with a wrong password are a few steps in threads, as with one function for all."""
+    cache, server = cache_of(world), Server("another")
+
+    async def one() -> None:
+        with pytest.raises(LoginRefusedError):
+            await cache.login(NAME, server.connect, **made(RefusedError))
+
+    with counted_threads() as started:
+        run(loop, lambda: together([one] * 100))
+    assert len(started) <= 8
+
+
+def test_functions_that_judge_otherwise_are_not_alike() -> None:
+    """By their code, or by the values that they refer to; a value that is gone is like no other."""
+
+    def made(kind: object) -> Callable[[Exception], bool]:
+        return lambda error: error is kind
+
+    def gone() -> Callable[[], object]:
+        value: object = object()
+
+        def judge() -> object:
+            return value  # noqa: F821 # that is the point
+
+        del value
+        return judge
+
+    assert are_alike(made(TASKS), made(TASKS))
+    assert not are_alike(made(TASKS), made(PATIENCE_S))
+    assert not are_alike(made(TASKS), lambda error: error is TASKS)
+    assert not are_alike(partial(made, 1), partial(made, "1"))
+    assert not are_alike(gone(), gone())
+    assert are_alike(world_of := World(), world_of)
+    assert not are_alike(World(), World())
 
 
 def test_all_refused(world: World, loop: str) -> None:

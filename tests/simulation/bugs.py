@@ -424,7 +424,7 @@ BUGS: Final = (
     Bug(
         "a foreign exception counts as the word that the secret is gone",
         _READS,
-        "        return unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)\n",
+        "        return self._copies.unavailable(secret_id, said_of(error), advice=ADVICE_FOREIGN)\n",
         "        return SecretNotFoundError(secret_id, said_of(error))\n",
         weather="clients raise foreign exceptions",
     ),

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
-from types import TracebackType
+from functools import partial
+from operator import is_
+from types import CellType, FunctionType, MethodType, TracebackType
 from typing import NamedTuple, Self
 
 from keyturn.aio.bells import new_bell
@@ -234,7 +236,8 @@ class Lead:
 
     def failure_by(self, judge: tuple[object, ...]) -> Failure | None:
         """Return how that login failed, if it judged versions and errors in this way."""
-        return self.failure if self.failure is not None and self.failure.judge == judge else None
+        failure = self.failure
+        return failure if failure is not None and all(map(are_alike, failure.judge, judge)) else None
 
     def end(self) -> None:
         """Let the others go on."""
@@ -259,6 +262,43 @@ class Lead:
             tried_s = tried_s + SLICE_S if attempt is not None and attempt is self.attempt else 0.0
             attempt = self.attempt
         return True
+
+
+def are_alike(one: object, other: object) -> bool:
+    """Return True if these two judge alike: one function, or one that is made anew at each call.
+
+    A lambda, an inner function and a `partial` are other objects each time, of the same code and values.
+    """
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        is_same_code = one.__code__ is other.__code__ and one.__globals__ is other.__globals__
+        return is_same_code and _are_same(_values(one), _values(other))
+    if isinstance(one, partial) and isinstance(other, partial):
+        values, others = ((*each.args, *each.keywords, *each.keywords.values()) for each in (one, other))
+        return are_alike(one.func, other.func) and _are_same(values, others)
+    return one is other or (isinstance(one, MethodType) and one == other)
+
+
+def _values(function: FunctionType) -> tuple[object, ...]:
+    """Return what a function refers to beside its code and its module."""
+    by_name = function.__kwdefaults__ or {}
+    return (
+        *map(_content, function.__closure__ or ()),
+        *(function.__defaults__ or ()),
+        *by_name.values(),
+    )
+
+
+def _content(cell: CellType) -> object:
+    try:
+        content: object = cell.cell_contents
+    except ValueError:
+        # It is empty, as after `del`.
+        return cell
+    return content
+
+
+def _are_same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return len(values) == len(others) and all(map(is_, values, others))
 
 
 class Leads:

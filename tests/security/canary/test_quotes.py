@@ -206,6 +206,7 @@ def test_an_error_that_the_caller_handles_is_its_own() -> None:
         lambda: cached(CANARY).login(NAME, connect, accept=fails),
     )
     for login in logins:
+        own = SaidError()
         try:
             raising(CANARY)
         except SaidError as error:
