@@ -15,7 +15,9 @@ from keyturn.markers.decisions import (
     Hint,
     agrees_with_description,
     announcement,
+    corrected,
     hinted_key,
+    is_misplaced,
     let_go,
     marker_after,
     move_of,
@@ -156,6 +158,21 @@ def test_another_secrets_step_is_not_kept() -> None:
     """The secret was created again, so the announcement was of the secret before."""
     before = BEFORE._replace(arn=AGAIN, stages=ROTATING, step="setSecret")
     assert marker_after(before, described(ROTATING), Hint(ARN), NOW_S).step is None
+
+
+def test_a_marker_under_the_key_of_no_secret_is_that_of_a_secret_that_is_gone() -> None:
+    """Only a forged one names a secret that has another key. Any other follows the answer."""
+    hint, before = Hint(ARN, step="testSecret", reason="sweep"), BEFORE._replace(step="setSecret")
+    forged = before._replace(key=ARN)
+    assert [True, False, False] == [
+        is_misplaced(*one)
+        for one in ((forged, described(CURRENT)), (before, described(CURRENT)), (forged, None))
+    ]
+    buried = forged._replace(deleted=True, step=None, reason="sweep", changed_at_s=NOW_S)
+    assert buried == corrected(forged, described(ROTATING), hint, NOW_S)
+    assert marker_after(before, described(ROTATING), hint, NOW_S) == corrected(
+        before, described(ROTATING), hint, NOW_S
+    )
 
 
 def test_a_marker_that_is_let_go_covers_nothing() -> None:

@@ -111,14 +111,14 @@ def marker_after(before: Marker | None, described: Described, hint: Hint, now_s:
     )
 
 
-def corrected(before: Marker, described: Described, now_s: float) -> Marker:
-    """Make the marker that follows `before` by the sweep's answer about the secret that `before` names.
+def corrected(before: Marker, described: Described, hint: Hint, now_s: float) -> Marker:
+    """Make the marker that follows `before` by an answer about the secret that `before` names.
 
     If that secret has another key, no secret has this one, so the marker is one of a secret that is gone.
     """
     if is_misplaced(before, described):
-        return before._replace(deleted=True, step=None, reason="sweep", changed_at_s=now_s)
-    return marker_after(before, described, Hint(before.arn, reason="sweep"), now_s)
+        return before._replace(deleted=True, step=None, reason=hint.reason, changed_at_s=now_s)
+    return marker_after(before, described, hint, now_s)
 
 
 def is_misplaced(marker: Marker, described: Described | None) -> bool:

@@ -220,7 +220,7 @@ class Sweeper:
         """Write what the one answer says, all together, if no marker has changed since the scan."""
         now_s = self._host.wall()
         changes = [
-            (one.seen, corrected(one.marker, one.described, now_s))
+            (one.seen, corrected(one.marker, one.described, Hint(one.marker.arn, reason="sweep"), now_s))
             for one in found
             if one.described is not None
         ]
