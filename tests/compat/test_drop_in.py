@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import aws_secretsmanager_caching as upstream
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 
@@ -261,6 +261,52 @@ def test_an_error_is_of_the_clients_own_class(world: World, client: Client) -> N
             cache.get_secret_string("nothing")
         assert "DescribeSecret" == caught.value.operation_name
         assert {"Code": "ResourceNotFoundException"} == caught.value.response["Error"]
+
+
+def test_an_error_of_each_stage_is_the_clients(world: World, client: Client) -> None:
+    """An outage as it is: a time-out, then refused connections. Until the next try each stage has its own."""
+    cache = cache_of(world, client)
+    errors = [ReadTimeoutError(endpoint_url="https://a"), EndpointConnectionError(endpoint_url="https://a")]
+    stages = [None, "AWSPREVIOUS"]
+    for stage, error in zip(stages, errors, strict=True):
+        client.fail = {"DescribeSecret": error}.get
+        with pytest.raises(type(error)):
+            cache.get_secret_string(NAME, stage)
+    calls = client.calls.total()
+    for stage, error in zip(stages * 2, errors * 2, strict=True):
+        with pytest.raises(type(error)):
+            cache.get_secret_string(NAME, stage)
+    assert calls == client.calls.total()
+
+
+def test_an_error_of_a_stage_outlives_the_success_of_another(world: World) -> None:
+    """The value of one version is denied, and the secret's other one is read after that."""
+    client = Denying(world)
+    cache = cache_of(world, client)
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    client.denied = "v2"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        cache.get_secret_string(NAME, "AWSPENDING")
+    assert "one" == cache.get_secret_string(NAME)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        cache.get_secret_string(NAME, "AWSPENDING")
+
+
+def test_the_failures_that_are_kept_are_bounded(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS's messages may have the id of the request in them. The last failures stay, by each secret."""
+    monkeypatch.setattr("keyturn.compat.source.FAILURES_MAX", 3)
+    cache = cache_of(world, client)
+    for number in range(9):
+        error = failure("InternalServiceError", "DescribeSecret", f"request {number}")
+        client.fail = {"DescribeSecret": error}.get
+        for secret_id in ("prod/one", f"prod/{number}", "prod/one"):
+            with pytest.raises(ClientError, match=f"request {number}"):
+                cache.get_secret_string(secret_id)
+        world.clock.advance(61)
+    kept: dict[object, Exception] = vars(vars(cache)["_source"])["_failures"]
+    assert 3 == len(kept)
 
 
 def test_a_forced_refresh_reads_at_once(world: World, client: Client) -> None:

@@ -182,6 +182,85 @@ def test_a_live_client_is_renewed(server: Server, account: Account) -> None:
     client.close()
 
 
+def test_a_pool_that_outlives_its_client_is_renewed(server: Server, account: Account) -> None:
+    """Its client's object is gone, and another one has the pool. Nothing is kept once the pool is gone."""
+    server.password = "one"
+    credentials = CurrentCredentials(account.login)
+    pool = redis.Redis(
+        host="127.0.0.1", port=server.port, credential_provider=credentials, protocol=3
+    ).connection_pool
+    gc.collect()
+    client = redis.Redis(connection_pool=pool)
+    assert client.ping()
+    account.finish("v2")
+    server.password = "two"
+    credentials.renew()
+    assert client.ping()
+    assert ["one", "two"] == server.tried
+    pool.disconnect()
+    del pool, client
+    gc.collect()
+    assert {} == vars(credentials)["_callbacks"]
+
+
+def test_an_async_pool_that_outlives_its_client_is_renewed(server: Server, account: Account) -> None:
+    """The same on an event loop."""
+    server.password = "one"
+    credentials = CurrentCredentials(account.login)
+
+    async def run() -> None:
+        pool = redis.asyncio.Redis(
+            host="127.0.0.1", port=server.port, credential_provider=credentials, protocol=3
+        ).connection_pool
+        gc.collect()
+        client = redis.asyncio.Redis(connection_pool=pool)
+        assert await client.ping()
+        account.finish("v2")
+        server.password = "two"
+        await credentials.async_renew()
+        assert await client.ping()
+        await pool.disconnect()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert ["one", "two"] == server.tried
+    gc.collect()
+    assert {} == vars(credentials)["_callbacks"]
+
+
+class Slotted:
+    """An object of which there is no weak reference, and that is equal to any other."""
+
+    __slots__ = ("told",)
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment] # as Python has it for such a class
+
+    def hear(self, token: TokenInterface) -> None:
+        self.told.append(token.get_value())
+
+
+class Equal(Slotted):
+    """An object of which there is one."""
+
+
+@pytest.mark.parametrize("kind", [Slotted, Equal])
+def test_a_method_of_any_object_is_called(account: Account, kind: type[Slotted]) -> None:
+    """Once, however often it was given; and that of each object, even of equal ones."""
+    credentials = CurrentCredentials(account.login)
+    credentials.get_credentials()
+    objects = [kind(), kind()]
+    for one in objects * 2:
+        credentials.on_next(one.hear)
+    account.finish("v2")
+    credentials.renew()
+    assert [["two"], ["two"]] == [one.told for one in objects]
+
+
 class Clients:
     """Two clients of one secret's credentials; the first one fails as often as it is told to."""
 

@@ -558,6 +558,58 @@ def test_an_old_key_without_a_text_as_its_id_is_told_of(
     assert "a key of prod/api that nobody uses was not revoked: SecretFormatError" in caplog.text
 
 
+@pytest.mark.parametrize("number", [None, 5], ids=["no id", "a number"])
+def test_an_old_key_whose_version_was_mended_is_revoked_as_others(
+    stage: Stage, number: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its first version had no id as a text. The second one has the same key, so nobody needs to be told."""
+    key_id, value = stage.service.new_key()
+    stage.put(id=number, value=value, team="orders")
+    stage.put(id=key_id, value=value, team="orders")
+    function = retiring(stage, FakeClock(time.time() + 5000))
+    for _ in range(3):
+        stage.rotation(function).run()
+        said = function({"Step": "retireSecret", "SecretId": NAME})
+        assert said is not None
+        assert said["retired"]
+        assert not stage.accepts(value)
+        assert stage.accepts(stage.key()[1])
+    assert "was not revoked" not in caplog.text
+
+
+def test_an_older_key_without_a_text_as_its_id_ends_no_retirement(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It works, and nobody knows which key it is: it is told of each time, and AWSPREVIOUS's is revoked."""
+    key_id, value = stage.key()
+    stray = stage.service.new_key()[1]
+    stage.put(id=5, value=stray, team="orders")
+    stage.put(id=key_id, value=value, team="orders")
+    function = retiring(stage, FakeClock(time.time() + 5000))
+    stage.rotation(function).run()
+    previous = stage.key("AWSPREVIOUS")[1]
+    with caplog.at_level(logging.INFO, "keyturn"):
+        said = function({"Step": "retireSecret", "SecretId": NAME})
+    assert said is not None
+    assert said["retired"]
+    assert not stage.accepts(previous)
+    assert stage.accepts(stray)
+    told = "\n".join(record.getMessage() for record in caplog.records)
+    assert re.search(r"a key of \S+ that nobody uses was not revoked: SecretFormatError\n", told)
+    assert "was taken away" in told
+
+
+def test_a_key_that_awsprevious_has_too_is_not_revoked(stage: Stage) -> None:
+    """An operator stored its id as a number there. The rotation sees that it is the same key."""
+    key_id, value = stage.key()
+    stage.put(id=5, value=value, team="orders")
+    current = stage.service.new_key()
+    stage.put(id=current[0], value=current[1], team="orders")
+    assert key_id in stage.service.keys
+    stage.rotation().create()
+    assert stage.accepts(value)
+
+
 @pytest.mark.parametrize("failing", ["DELETE", "GET"])
 def test_a_key_that_is_not_revoked_is_not_said_to_be(
     stage: Stage, failing: str, caplog: pytest.LogCaptureFixture

@@ -265,6 +265,23 @@ def test_a_rotation_that_begins_meanwhile_keeps_its_password(scene: Scene) -> No
     assert scene.password() in scene.server.accepted
 
 
+def test_a_rotation_that_begins_meanwhile_keeps_its_password_after_a_failure(scene: Scene) -> None:
+    """The retirement failed after it had taken away what setSecret had just set."""
+    scene.clock.advance(LATEST_S + 10)
+    rotation, retire = scene.rotation(), scene.server.retire
+
+    def half(known: Sequence[SecretVersion], others: Iterator[SecretVersion]) -> None:
+        rotation.run(until="setSecret")
+        retire(known, others)
+        raise TimeoutError("no answer")
+
+    scene.server.retire = half  # type: ignore[method-assign] # a rotation in between
+    with pytest.raises(TimeoutError, match="no answer"):
+        scene.retire()
+    rotation.run()
+    assert scene.password() in scene.server.accepted
+
+
 def test_a_rotation_that_has_ended_meanwhile_keeps_both_passwords(scene: Scene) -> None:
     """What is AWSPREVIOUS by then was AWSCURRENT when the time was judged: everybody may hold it."""
     scene.clock.advance(LATEST_S + 10)

@@ -322,3 +322,35 @@ def test_the_time_grows_with_the_size() -> None:
     begin_s = time.perf_counter()
     assert_not_stored([shared, deep, escapes, "&#" + "9" * 5_000], DATABASE)
     assert time.perf_counter() - begin_s < 10
+
+
+def test_the_time_grows_with_the_size_of_logs() -> None:
+    """Lines of JSON that have lines of JSON in them, and many lines, each with more than one reading."""
+    inner = "GET /a%20b?q=1+2 <p>a &amp; b</p> \\u0041\n"
+    nested = inner
+    for _ in range(9):
+        nested = inner + json.dumps({"message": nested}) + "\n"
+    lines = "\n".join(
+        json.dumps({"at": at, "level": "INFO", "message": f"{inner}{at}"}) for at in range(1000)
+    )
+    begin_s = time.process_time()
+    assert_not_stored([nested, lines], DATABASE)
+    assert time.process_time() - begin_s < 10
+    for stored in (nested + quote(PASSWORD), f"{lines}\n{DOCUMENT}", nested.replace("q=1", quote(DOCUMENT))):
+        with pytest.raises(AssertionError, match="holds the field"):
+            assert_not_stored(stored, DATABASE)
+
+
+def test_each_place_is_named() -> None:
+    """Also where two places have the same text, or one place has it in several ways."""
+    text = f"x?{quote(DOCUMENT)}&amp;\n{DOCUMENT}"
+    with pytest.raises(AssertionError) as caught:
+        assert_not_stored({"first": text, "second": text}, DATABASE)
+    for place in ("['first']", "['first']['pw']", "['second']", "['second']['pw']"):
+        assert 1 == str(caught.value).count(f"{place} holds the field 'password'")
+
+
+def test_json_over_lines_in_a_url_is_read() -> None:
+    """A number in it, which counts only where it stands alone."""
+    with pytest.raises(AssertionError, match="holds the field 'pin'"):
+        assert_not_stored(quote(json.dumps({"pin": 1234567}, indent=1)), DATABASE)

@@ -14,11 +14,12 @@ from typing import Protocol, Self
 
 from keyturn.aws.faults import asked
 from keyturn.errors import SecretError, StageNotFoundError
+from keyturn.model.bounded import make_room
 from keyturn.model.concealed import Concealed
 from keyturn.model.versions import SecretVersion
 
-FAILURES_MAX = 1024
-"""The number of secrets whose last failure is kept."""
+FAILURES_MAX = 2048
+"""So many of the last failures are kept."""
 
 
 class DescribingClient(Protocol):
@@ -105,15 +106,16 @@ class DescribedSource:
         self._held: weakref.WeakValueDictionary[tuple[str, str], DescribedVersion] = (
             weakref.WeakValueDictionary()
         )
-        self._failures: dict[str, tuple[str, Exception]] = {}
+        # Of an id several: each of its stages may have failed in another way.
+        self._failures: dict[tuple[str, str], Exception] = {}
 
     def failure(self, secret_ids: Iterable[str], detail: str) -> Exception | None:
         """Return a copy of the client's error that became an error with this detail, for one of these ids.
 
         None for another error: of an answer that may not be shown, or of a wait in vain.
         """
-        failures = (self._failures.get(one) for one in secret_ids)
-        return next((_copy(one[1]) for one in failures if one is not None and one[0] == detail), None)
+        failures = (self._failures.get((one, detail)) for one in secret_ids)
+        return next((_copy(one) for one in failures if one is not None), None)
 
     def read(self, secret_id: str, *, stage: str, version_id: str | None = None) -> DescribedVersion:
         """Read a version. See `SecretSource.read`. A given version is read without a DescribeSecret."""
@@ -168,18 +170,19 @@ class DescribedSource:
         return version
 
     def _asked(self, secret_id: str, call: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
-        """Return the answer of a call. Remember its failure and raise it as a `SecretError`."""
+        """Return the answer of a call. Remember its failure and raise it as a `SecretError`.
+
+        A success forgets nothing: another stage of the secret may still be answered by its own failure.
+        """
         try:
-            answer = asked(secret_id, call)
+            return asked(secret_id, call)
         except SecretError as error:
+            # An older one of this detail must go, whether this one may be handed on or not.
+            self._failures.pop((secret_id, error.detail), None)
             if isinstance(error.__cause__, Exception):
-                if len(self._failures) >= FAILURES_MAX:
-                    self._failures.clear()
-                self._failures[secret_id] = error.detail, _copy(error.__cause__)
+                self._failures[secret_id, error.detail] = _copy(error.__cause__)
+                make_room(self._failures, FAILURES_MAX)
             raise
-        for one in {secret_id, _text(answer, "ARN", secret_id), _text(answer, "Name", secret_id)}:
-            self._failures.pop(one, None)
-        return answer
 
 
 def _copy(error: Exception) -> Exception:

@@ -121,14 +121,14 @@ class CurrentCredentials(StreamingCredentialProvider):
     redis-py asks at each new connection, and does not tell of a refusal. So a login cannot go on to the next
     version: let the server accept two passwords during a rotation (ACL SETUSER adds the new one before
     AWSCURRENT moves). `renew` makes live connections authenticate anew, and drops none. Threads may share it.
-    It keeps no client: the connections of a client that is dropped are no longer renewed.
+    It keeps no client and no pool. A pool is renewed as long as it lives, whatever became of its client.
     """
 
     def __init__(self, login: Login) -> None:
         self._login = login
         self._handed_on: tuple[str, str] | None = None
-        # What returns a callback, or None once its object is gone: redis-py makes a listener for each client.
-        self._callbacks: dict[Callable[[], _Callback | None], None] = {}
+        # What returns a callback, or None once its object is gone, by the ids of its object and function.
+        self._callbacks: dict[tuple[int, int], Callable[[], _Callback | None]] = {}
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Return what AUTH is given: the password, or user name and password.
@@ -151,15 +151,30 @@ class CurrentCredentials(StreamingCredentialProvider):
 
         A method is remembered as long as its object lives, and any other function for good.
         """
-        is_method = isinstance(callback, MethodType)
-        self._callbacks[WeakMethod(callback, self._forget) if is_method else lambda: callback] = None
+        of_pools = _of_pools(callback)
+        for one in [callback] if of_pools is None else of_pools:
+            self._remember(one)
 
-    def _forget(self, held: Callable[[], _Callback | None]) -> None:
-        self._callbacks.pop(held, None)
+    def _remember(self, callback: _Callback) -> None:
+        if not isinstance(callback, MethodType):
+            self._callbacks[id(callback), 0] = lambda: callback
+            return
+        key = id(callback.__self__), id(callback.__func__)
+
+        def forget(gone: object) -> None:
+            # The id may be another object's by now.
+            if self._callbacks.get(key) is gone:
+                self._callbacks.pop(key, None)
+
+        try:
+            self._callbacks[key] = WeakMethod(callback, forget)
+        except TypeError:
+            # An object with slots, of which there is no weak reference.
+            self._callbacks[key] = lambda: callback
 
     def _live(self) -> Iterator[_Callback]:
         """Yield the callbacks of all clients that there are. One may be made or dropped meanwhile."""
-        for held in tuple(self._callbacks):
+        for held in tuple(self._callbacks.values()):
             callback = held()
             if callback is not None:
                 yield callback
@@ -213,6 +228,20 @@ class CurrentCredentials(StreamingCredentialProvider):
         if failures:
             raise failures[0]
         self._handed_on = version.identity
+
+
+def _of_pools(callback: _Callback) -> list[_Callback] | None:
+    """Return what a listener of redis-py's calls, a method of each of its pools; None for other callbacks.
+
+    The listener is its client's, and a pool may outlive that: another client, or a pipeline, has it as well.
+    """
+    event = getattr(getattr(callback, "__self__", None), "_event", None)
+    pools: list[object] | None = getattr(event, "connection_pools", None)
+    if not isinstance(pools, list):
+        return None
+    methods = [getattr(pool, "re_auth_callback", None) for pool in pools]
+    found: list[_Callback] = [method for method in methods if isinstance(method, MethodType)]
+    return found if len(found) == len(pools) else None
 
 
 def _check(base: type) -> None:

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from keyturn.errors import ConfigurationError, SecretError, SecretFormatError
 from keyturn.model.fields import Json
 from keyturn.model.plain import plain_methods, ran
-from keyturn.model.versions import SecretVersion
+from keyturn.model.versions import AWSPREVIOUS, SecretVersion
 from keyturn.rotation.issuing import not_revoked
 from keyturn.rotation.trust import RotationStepError, without_frames
 
@@ -68,9 +68,9 @@ class ApiKeys:
     """A strategy with an API that issues keys.
 
     A key is revoked only if its version has no label any more, if neither AWSCURRENT nor AWSPREVIOUS has its
-    id, and if the API says that the version's value is the key of that id. A retirement revokes the key of
-    AWSPREVIOUS as well. Nothing is revoked unless the API lets in the key of AWSCURRENT. So somebody who may
-    only put values of the secret, and has no key of the API, can have no key revoked.
+    id or its value, and if the API says that the version's value is the key of that id. A retirement revokes
+    the key of AWSPREVIOUS as well. Nothing is revoked unless the API lets in the key of AWSCURRENT. So
+    somebody who may only put values of the secret, and has no key of the API, can have no key revoked.
 
     `id_field` and `value_field` name the two fields of the secret. The function needs
     `secretsmanager:ListSecretVersionIds` beside the permissions of `RotationFunction`.
@@ -88,25 +88,33 @@ class ApiKeys:
         """Revoke the keys that none of the `known` has. An error is raised after the other keys are revoked.
 
         `unlabelled` are versions without a label, and in a retirement AWSPREVIOUS. Raises
-        `RotationStepError` if the API refuses the key of AWSCURRENT: then these may be all that work.
+        `RotationStepError` if the API refuses the key of AWSCURRENT: then these may be all that work. A key
+        that works, of a version whose id is no text, is logged; raises `SecretFormatError` if it is
+        AWSPREVIOUS's.
         """
-        kept, over = {self._found(version).id for version in known}, list[IssuedKey]()
-        unknown = list[Exception]()
+        kept, over = [self._found(version) for version in known], list[IssuedKey]()
+        unknown = list[tuple[SecretVersion, SecretFormatError]]()
         for version in unlabelled:
             # What is no object, or has no key, is nothing to revoke.
             with suppress(SecretError):
                 lack = self._lack(version)
                 if lack is not None:
-                    unknown.append(lack)
+                    unknown.append((version, lack))
                 over.append(self._key(version))
-        over = [key for key in over if key.id not in kept]
+        over = [key for key in over if not _is_one_of(key, kept)]
         if over and not self._is_known(self._key(known[0])):
             raise RotationStepError(
                 f"secret {known[0].secret_id!r}: the API does not know the key of AWSCURRENT by its id, so "
                 "no other key was revoked; store a key that works"
             )
         failures = [error for error in map(self._revoke, over) if error is not None]
-        failures += unknown
+        for version, lack in unknown:
+            failure = self._unknown([*kept, *over], version, lack)
+            if failure is lack and AWSPREVIOUS not in version.stages:
+                # Somebody may have to look at it, but it must not make every retirement fail.
+                not_revoked(version.secret_id, lack)
+            elif failure is not None:
+                failures.append(failure)
         if failures:
             raise failures[0]
 
@@ -166,6 +174,24 @@ class ApiKeys:
         if found.value and not found.id:
             lacking = [self._id_field]
         return _lacking(version, lacking) if lacking else None
+
+    def _unknown(
+        self, known: Sequence[IssuedKey], version: SecretVersion, lack: SecretFormatError
+    ) -> Exception | None:
+        """Return what is wrong with a version that has no id or no value.
+
+        None if its key is one of the `known`, or if the API refuses it: then nothing is left to revoke.
+        """
+        key = self._found(version)
+        if _is_one_of(key, known):
+            return None
+        if not key.value:
+            return lack
+        try:
+            told = self._told(key)
+        except Exception as error:  # noqa: BLE001 # raised once the other keys are revoked
+            return error
+        return None if told is None or any(told == one.id for one in known) else lack
 
     def _take_back(self, current: SecretVersion, key_id: object) -> None:
         """Revoke a key that cannot be stored: each try would leave another one. A failure is only logged."""
@@ -231,6 +257,11 @@ def _lacking(version: SecretVersion, names: Sequence[str]) -> SecretFormatError:
     return SecretFormatError(
         version.secret_id, f"no text in the field {' and '.join(names)}", advice=ADVICE_KEY
     )
+
+
+def _is_one_of(key: IssuedKey, keys: Sequence[IssuedKey]) -> bool:
+    """Return True if one of the keys has the same id or the same value. An empty text is neither."""
+    return any((one.id and one.id == key.id) or (one.value and one.value == key.value) for one in keys)
 
 
 def _document(version: SecretVersion) -> dict[str, Json]:

@@ -294,8 +294,11 @@ class RotationFunction:
             else:
                 older = unlabelled(self._client(), secret_id) if isinstance(strategy, Issuer) else ()
                 others = chain([other], older)
-                _without_values([known, other], lambda: ran(strategy.retire([known], others), "retire"))
-                self._set_again(secret_id, known)
+                try:
+                    _without_values([known, other], lambda: ran(strategy.retire([known], others), "retire"))
+                finally:
+                    # It may have taken something away before it failed.
+                    self._set_again(secret_id, known)
         say(retirement, secret_id, decision)
         return {"retired": decision.is_due, "why": decision.why}
 

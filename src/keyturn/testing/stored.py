@@ -15,6 +15,7 @@ from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from html import unescape
+from itertools import chain
 from types import MemberDescriptorType
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -111,7 +112,7 @@ def _found(
 
 def _shows(way: str, wanted: Sequence[_Wanted]) -> bool:
     return any(
-        one.is_in(text, _bare(text)) or repr(one.text) in text for text in _readings(way) for one in wanted
+        one.is_in(text, _bare(text)) or repr(one.text) in text for text in _readings(way)[0] for one in wanted
     )
 
 
@@ -175,9 +176,10 @@ def _leaves(value: object, way: str, harmless: frozenset[str]) -> Iterator[tuple
 def _texts(stored: object) -> Iterator[_Place]:
     """Yield every text in a value, as it is and as it can be read, and the texts of the documents in it.
 
-    An object at several places is looked at once.
+    An object at several places is looked at once, and so is a text that one place has in several ways.
     """
     seen: dict[int, object] = {}
+    read: set[tuple[str, str]] = set()
     left: list[tuple[str, object]] = [("", stored)]
     while left:
         way, value = left.pop()
@@ -187,11 +189,15 @@ def _texts(stored: object) -> Iterator[_Place]:
             # Kept, since the id of what is gone is given to another object.
             seen[id(value)] = value
             below = [(f"{way}{name}".removeprefix("."), one) for name, one in parts]
+        elif (way, text) in read:
+            continue
         else:
             documents = _json(text)
-            readings = [text] if documents else _readings(text)
+            readings, is_all = ([text], True) if documents else _readings(text)
             yield from (_Place(way, reading) for reading in readings)
-            documents = documents or [one for reading in readings for one in _documents(reading)]
+            documents = documents or list(_documents(readings))
+            # Another reading of all of them has no other readings than these.
+            read.update((way, one) for one in (readings if is_all else [text]))
             below = [(way, one) for one in documents]
         left.extend(reversed(below))
 
@@ -213,15 +219,22 @@ def _text(value: object) -> str | None:
     return None
 
 
-def _readings(text: str) -> list[str]:
-    """Return a text as it is, and as it reads in a URL, a form, HTML or between quotation marks."""
-    readings = [text]
+def _readings(text: str) -> tuple[list[str], bool]:
+    """Return a text as it is, and as it reads in a URL, a form, HTML or between quotation marks.
+
+    The second value says whether these are all readings.
+    """
+    readings, is_all = [text], True
     for reading in readings:
         for read in _READ_AS:
             another = read(reading)
-            if another not in readings and len(readings) < READINGS_MAX:
+            if another in readings:
+                continue
+            if len(readings) >= READINGS_MAX:
+                is_all = False
+            else:
                 readings.append(another)
-    return readings
+    return readings, is_all
 
 
 def _of_html(text: str) -> str:
@@ -253,16 +266,18 @@ _READ_AS: Final[tuple[Callable[[str], str], ...]] = (
 """The ways to read a text. Each returns the text as it is if nothing in it is written in that way."""
 
 
-def _documents(text: str) -> Iterator[object]:
-    """Yield the values in a text that has a value of JSON in some of its lines, or is base64."""
-    for line in text.split("\n"):
-        if line.lstrip()[:1] in {"{", "["}:
-            yield from _json(line)
-    bare = _bare(text)
-    with suppress(Base64Error, ValueError):
-        decoded = b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-        if decoded:
-            yield decoded
+def _documents(readings: Sequence[str]) -> Iterator[object]:
+    """Yield the values in readings of a text: of JSON, of the lines that are JSON, and of base64."""
+    every = chain.from_iterable(reading.split("\n") for reading in readings)
+    lines = (line for line in every if line.lstrip()[:1] in {"{", "["})
+    for text in dict.fromkeys(chain(readings, lines)):
+        yield from _json(text)
+    for reading in readings:
+        bare = _bare(reading)
+        with suppress(Base64Error, ValueError):
+            decoded = b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+            if decoded:
+                yield decoded
 
 
 def _json(text: str) -> list[object]:
@@ -270,7 +285,7 @@ def _json(text: str) -> list[object]:
     text = text.lstrip("\ufeff \t\r\n")
     if text[:1] in {"{", "[", '"'}:
         with suppress(ValueError, RecursionError):
-            return [json.loads(text, object_pairs_hook=_object)]
+            return [_DECODER.decode(text)]
     return []
 
 
@@ -278,6 +293,9 @@ def _object(pairs: list[tuple[str, object]]) -> object:
     """Return an object of JSON; as a list if a name is there twice, of which a mapping keeps one."""
     found = dict(pairs)
     return found if len(found) == len(pairs) else [{name: one} for name, one in pairs]
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
