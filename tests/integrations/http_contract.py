@@ -205,6 +205,22 @@ class HttpContract:
         assert 200 == scene.client(authorize=sign).post(scene.url("/a?b=c"), b"body")
         assert [Outgoing("POST", scene.url("/a?b=c"), b"body")] * 2 == seen
 
+    def test_a_redirected_body_is_signed_and_sent_again(self, scene: Scene) -> None:
+        """After 307 a client sends the body once more: a signer sees it, and a refusal has it repeated."""
+        bodies = []
+
+        def sign(version: SecretVersion, outgoing: Outgoing) -> dict[str, str]:
+            bodies.append(outgoing.body)
+            if not outgoing.url.endswith("/moved"):
+                scene.server.keys = {"two"}
+            return {"Authorization": "Bearer " + version.text()}
+
+        scene.secrets.put(NAME, "two", "v2", "AWSPENDING")
+        scene.server.redirect_to = scene.url("/there")
+        assert 200 == scene.client(authorize=sign).post(scene.url("/moved"), b"body")
+        assert [b"body"] * 3 == bodies == scene.server.bodies
+        assert {307: 1, 401: 1, 200: 1} == scene.server.statuses
+
     @pytest.mark.parametrize("key", ["one\r\nX-Evil: 1", "one\0", "\u00e9", "on\x1be"])
     def test_a_key_that_no_header_may_hold(self, scene: Scene, key: str) -> None:
         """It is refused before anything is sent, and the error has no character of it."""
