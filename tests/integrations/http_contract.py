@@ -245,9 +245,41 @@ class HttpContract:
 
     @pytest.mark.parametrize(
         "origin",
-        ["api.example.com", "ftp://api.example.com", "https://", "https://a:b", "https://bücher.example"],
+        [
+            *(
+                "api.example.com",
+                "ftp://api.example.com",
+                "https://",
+                "https://a:b",
+                "https://bücher.example",
+            ),
+            *("https://api.example.com:0", "https://api.example.com:00/", None),
+        ],
     )
     def test_an_origin_that_is_none(self, scene: Scene, origin: str) -> None:
         """It is refused when the key is made."""
         with pytest.raises(ConfigurationError, match="origin="):
             Key(scene.cache, NAME, origin)
+
+    @pytest.mark.parametrize(
+        ("origin", "beside"),
+        [
+            ("https://api.example.com/word", "a path"),
+            ("https://api.example.com//", "a path"),
+            ("https://api.example.com/?key=word", "a query"),
+            ("https://api.example.com?", "a query"),
+            ("https://api.example.com#word", "a fragment"),
+            ("https://app:word@api.example.com", "user info"),
+            ("app:word@api.example.com", "user info"),
+            ("https://app:word@api.example.com:x", "user info"),
+        ],
+    )
+    def test_an_origin_with_more_than_that(self, scene: Scene, origin: str, beside: str) -> None:
+        """The key is for the whole host; what stands beside it may be a password, and is not shown."""
+        with pytest.raises(ConfigurationError, match=f"^origin= has {beside}: ") as failed:
+            Key(scene.cache, NAME, origin)
+        assert "word" not in str(failed.value)
+
+    def test_an_origin_with_a_slash(self, scene: Scene) -> None:
+        """As browsers show it."""
+        assert Key(scene.cache, NAME, "https://api.example.com/").is_for("https://api.example.com/v1")
