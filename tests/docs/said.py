@@ -28,7 +28,12 @@ ELSEWHERE: Final = {
 """Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""
 
 FAULTS_RETURNED: Final = frozenset(
-    {"keyturn.integrations.http", "keyturn.model.fields", "keyturn.settings.references"}
+    {
+        "keyturn.integrations.arguments",
+        "keyturn.integrations.http",
+        "keyturn.model.fields",
+        "keyturn.settings.references",
+    }
 )
 """Modules that return a `Fault`, which another one raises."""
 

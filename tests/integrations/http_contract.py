@@ -205,6 +205,22 @@ class HttpContract:
         assert 200 == scene.client(authorize=sign).post(scene.url("/a?b=c"), b"body")
         assert [Outgoing("POST", scene.url("/a?b=c"), b"body")] * 2 == seen
 
+    def test_a_redirected_body_is_signed_and_sent_again(self, scene: Scene) -> None:
+        """After 307 a client sends the body once more: a signer sees it, and a refusal has it repeated."""
+        bodies = []
+
+        def sign(version: SecretVersion, outgoing: Outgoing) -> dict[str, str]:
+            bodies.append(outgoing.body)
+            if not outgoing.url.endswith("/moved"):
+                scene.server.keys = {"two"}
+            return {"Authorization": "Bearer " + version.text()}
+
+        scene.secrets.put(NAME, "two", "v2", "AWSPENDING")
+        scene.server.redirect_to = scene.url("/there")
+        assert 200 == scene.client(authorize=sign).post(scene.url("/moved"), b"body")
+        assert [b"body"] * 3 == bodies == scene.server.bodies
+        assert {307: 1, 401: 1, 200: 1} == scene.server.statuses
+
     @pytest.mark.parametrize("key", ["one\r\nX-Evil: 1", "one\0", "\u00e9", "on\x1be"])
     def test_a_key_that_no_header_may_hold(self, scene: Scene, key: str) -> None:
         """It is refused before anything is sent, and the error has no character of it."""
@@ -229,9 +245,41 @@ class HttpContract:
 
     @pytest.mark.parametrize(
         "origin",
-        ["api.example.com", "ftp://api.example.com", "https://", "https://a:b", "https://bücher.example"],
+        [
+            *(
+                "api.example.com",
+                "ftp://api.example.com",
+                "https://",
+                "https://a:b",
+                "https://bücher.example",
+            ),
+            *("https://api.example.com:0", "https://api.example.com:00/", None),
+        ],
     )
     def test_an_origin_that_is_none(self, scene: Scene, origin: str) -> None:
         """It is refused when the key is made."""
         with pytest.raises(ConfigurationError, match="origin="):
             Key(scene.cache, NAME, origin)
+
+    @pytest.mark.parametrize(
+        ("origin", "beside"),
+        [
+            ("https://api.example.com/word", "a path"),
+            ("https://api.example.com//", "a path"),
+            ("https://api.example.com/?key=word", "a query"),
+            ("https://api.example.com?", "a query"),
+            ("https://api.example.com#word", "a fragment"),
+            ("https://app:word@api.example.com", "user info"),
+            ("app:word@api.example.com", "user info"),
+            ("https://app:word@api.example.com:x", "user info"),
+        ],
+    )
+    def test_an_origin_with_more_than_that(self, scene: Scene, origin: str, beside: str) -> None:
+        """The key is for the whole host; what stands beside it may be a password, and is not shown."""
+        with pytest.raises(ConfigurationError, match=f"^origin= has {beside}: ") as failed:
+            Key(scene.cache, NAME, origin)
+        assert "word" not in str(failed.value)
+
+    def test_an_origin_with_a_slash(self, scene: Scene) -> None:
+        """As browsers show it."""
+        assert Key(scene.cache, NAME, "https://api.example.com/").is_for("https://api.example.com/v1")

@@ -25,7 +25,8 @@ class Quiet(ThreadingHTTPServer):
 class KeyServer:
     """What the server takes and what it was sent.
 
-    `/forbidden` answers a right key with 403, `/busy` with 429, `/away` with a redirect.
+    `/forbidden` answers a right key with 403, `/busy` with 429, `/away` and `/moved` with a redirect,
+    after which the second has the body sent again.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class KeyServer:
                 state.sent.append(key)
                 state.bodies.append(body)
                 self.send_response(status)
-                if status == 302:
+                if status in {302, 307}:
                     self.send_header("Location", state.redirect_to)
                 said = f"{status} for {self.path}".encode()
                 self.send_header("Content-Length", str(len(said)))
@@ -97,4 +98,4 @@ class KeyServer:
         """The status for a path, or a URL as a proxy gets it, and a key."""
         if key not in self.keys:
             return 401
-        return {"/forbidden": 403, "/busy": 429, "/away": 302}.get(urlsplit(path).path, 200)
+        return {"/forbidden": 403, "/busy": 429, "/away": 302, "/moved": 307}.get(urlsplit(path).path, 200)

@@ -327,6 +327,7 @@ def test_the_page_passes_a_strict_check(tmp_path: Path) -> None:
         "https:/api.example.com/",
         "https:api.example.com/",
         "//api.example.com/",
+        "https://api.example.com:0/",
         "https://api.example.com:80/",
         "https://api.example.com:x/",
         "https://api.example.com:99999/",

@@ -108,8 +108,12 @@ def test_a_transform_that_fails_shows_no_value(scene: Scene) -> None:
     """Neither the error, nor what it came from, nor a frame that it went through has the text."""
     canary = "canary-7Kq2 is no JSON"
     scene.secrets.create("prod/key", canary, "v1")
+    scene.secrets.create("prod/binary", b"\xff" + canary.encode(), "v1")
     scene.store.put("/prod/app/key", canary)
     for fails in (
+        lambda: parameters.get_secret("prod/binary", transform="json"),
+        lambda: parameters.get_secret("prod/binary", transform="binary"),
+        lambda: parameters.get_secret("prod/binary", transform="auto"),
         lambda: parameters.get_secret("prod/key", transform="json"),
         lambda: parameters.get_parameter("/prod/app/key", transform="json", decrypt=True),
         lambda: parameters.get_parameters(

@@ -81,6 +81,12 @@ REFUSED = {
         "FATAL:  The password that was provided for the role app is wrong."
     ),
     "PyMySQL": pymysql.err.OperationalError(1045, "Access denied for user 'app'@'10.0.0.1'"),
+    "PyMySQL, RDS Proxy": pymysql.err.OperationalError(
+        1045, "Access denied for user 'app'@'%' (using password: YES)"
+    ),
+    "PyMySQL, an address with a zone": pymysql.err.OperationalError(
+        1045, "Access denied for user 'app'@'fe80::1%eth0' (using password: YES)"
+    ),
     "mysqlclient": shaped("MySQLdb", 1045, "Access denied for user"),
     "MySQL Connector": shaped("mysql", "1045 (28000): Access denied", errno=1045),
     "MariaDB Connector": shaped("mariadb", "Access denied", errno=1045),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -65,3 +66,14 @@ def test_the_advice_fits(call: Callable[[SecretVersion], object], value: object,
     with pytest.raises(SecretFormatError) as caught:
         call(version)
     assert advice == caught.value.advice
+
+
+@pytest.mark.parametrize("text", ['{"username": "app", "password": "a word"}', "a word"])
+def test_a_mark_of_the_byte_order_begins_no_password(text: str) -> None:
+    """Neither a document behind it nor the bare password is sent to a server as the default user's."""
+    version = SecretVersion("app", "arn", "app", "v1", frozenset({"AWSCURRENT"}), string="\ufeff" + text)
+    with pytest.raises(SecretFormatError, match=re.escape("U+FEFF")) as caught:
+        user_and_password(version)
+    assert "a word" not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert "store the text without that mark" == caught.value.advice

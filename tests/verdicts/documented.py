@@ -453,6 +453,13 @@ CASES: Final[dict[str, tuple[tuple[str, str, Make, bool, str], ...]]] = {
         ),
         ("psycopg", "TLS", partial(_libpq, "This RDS Proxy requires TLS connections"), False, RDS_PROXY),
         (
+            "PyMySQL",
+            "wrong password",
+            partial(_mysql, 1045, "Access denied for user 'app'@'%' (using password: YES)"),
+            True,
+            RDS_PROXY,
+        ),
+        (
             "psycopg",
             "too many connections",
             partial(_libpq, "Timed-out waiting to acquire database connection"),

@@ -176,8 +176,8 @@ def _situations(server: MariaDb, port_of_silence: int) -> Iterator[Situation]:
     yield Situation(
         "no right",
         door(command="LOAD DATA INFILE 'x' INTO TABLE app.one"),
-        refused=False,
-        why="LOAD DATA without FILE: the code and text of a wrong password, but the host of the account",
+        refused=True,
+        why="LOAD DATA without FILE: RDS Proxy says the same for a wrong password",
     )
     yield Situation("down", Door(1), refused=False)
     yield Situation("no answer", Door(port_of_silence), refused=False)

@@ -19,6 +19,9 @@ Names: TypeAlias = Mapping[str, str]
 
 CREDENTIALS: Final = ("username", "password")
 
+_BYTE_ORDER_MARK: Final = "\ufeff"
+"""Some programs on Windows begin a file with it. JSON does not, and a password behind it is a wrong one."""
+
 LIBPQ: Final = {
     "username": "user",
     "password": "password",
@@ -158,8 +161,11 @@ def user_and_password(version: SecretVersion) -> tuple[str | None, str]:
 
 
 def _user_and_password(version: SecretVersion) -> tuple[str | None, str] | Fault:
-    is_object = version.text().lstrip().startswith("{")
-    fields = login(version.json() if is_object else {"password": version.text()}, CREDENTIALS)
+    text = version.text()
+    if text.startswith(_BYTE_ORDER_MARK):
+        return Fault("begins with U+FEFF, a mark of the byte order", "store the text without that mark")
+    is_object = text.lstrip().startswith("{")
+    fields = login(version.json() if is_object else {"password": text}, CREDENTIALS)
     if isinstance(fields, Fault):
         return fields
     if "password" not in fields:

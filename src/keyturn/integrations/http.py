@@ -104,8 +104,8 @@ class Key:
     Args:
         cache: the cache that holds the secret, a `SecretCache` or an `AsyncSecretCache`.
         secret_id: the secret.
-        origin: scheme, host and port, such as `https://api.example.com`. Requests to other origins are sent
-            without the key, those of a redirect included.
+        origin: scheme, host and port, such as `https://api.example.com`; a slash may follow, but no path.
+            Requests to other origins are sent without the key, those of a redirect included.
         authorize: makes the headers of a request; `bearer()` by default.
         refused: the statuses by which the server refuses the key; 401 by default. Add 403 only if the server
             answers a wrong key with it: a right key without a right is answered with 403 by most servers.
@@ -126,6 +126,11 @@ class Key:
         refused: Iterable[int] = (UNAUTHORIZED,),
         **options: Unpack[LoginOptions],
     ) -> None:
+        beside = _beside(str(origin))
+        if beside:
+            raise ConfigurationError(
+                f"origin= has {beside}: give scheme, host and port alone, such as https://api.example.com"
+            )
         self._origin = _origin(origin)
         if self._origin is None:
             raise ConfigurationError(
@@ -361,8 +366,19 @@ def _text_in(text: str, name: str) -> str | Fault:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _beside(origin: str) -> str:
+    """Name what a URL has beside an origin, each of which may be a secret; empty for nothing.
+
+    One slash at its end is none: that is how browsers show an origin.
+    """
+    path = origin.partition("://")[2].partition("/")[2]
+    named = {"user info": "@" in origin, "a query": "?" in origin, "a fragment": "#" in origin}
+    found = [name for name, is_there in named.items() if is_there]
+    return found[0] if found else "a path" if path else ""
+
+
 def _origin(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP.
+    """Return scheme, host and port of a URL; None for a text that is no URL of HTTP, or that has port 0.
 
     None also where two parsers see two hosts: one of them ends the host at a backslash, another one leaves
     out tabs and line breaks.
@@ -372,6 +388,6 @@ def _origin(url: str) -> tuple[str, str, int] | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not host or _AMBIGUOUS.search(url):
+    if parts.scheme not in ("http", "https") or not host or port == 0 or _AMBIGUOUS.search(url):
         return None
     return parts.scheme, host.rstrip("."), port or {"http": 80, "https": 443}[parts.scheme]

@@ -132,6 +132,9 @@ class _Body:
 
 
 def _whole(request: httpx.Request) -> bytes | None:
+    # httpx makes the request after a redirect of the stream alone, as `_with` does for a transport below.
+    if isinstance(request.stream, httpx.ByteStream):
+        return b"".join(request.stream)
     try:
         return request.content
     except httpx.RequestNotRead:

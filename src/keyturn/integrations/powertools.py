@@ -148,8 +148,9 @@ def _transformed(
         made: str | bytes | dict[str, object] | None = transform_value(
             key=name, value=value, transform=transform, raise_on_transform_error=True
         )
-    except TransformParameterError:
-        # Powertools' own error comes from a JSONDecodeError, which has the whole document.
+    except (TransformParameterError, ValueError):
+        # Powertools' own error comes from a JSONDecodeError, which has the whole document. So has the
+        # UnicodeDecodeError that it passes on of a binary secret.
         del value
     else:
         return made

@@ -67,13 +67,12 @@ REFUSALS: Final[tuple[Refusal, ...]] = (
         says=("args.0.M",),
     ),
     Refusal(
-        # LOAD DATA without the right to it has the same code. Its message names the account's host, such as
-        # `%`, and that of a login the client's.
-        "MySQL, MariaDB",
+        # LOAD DATA without the right to it has the same code and text. The host of the text tells nothing:
+        # RDS Proxy says `%` of a wrong password, and an address of IPv6 may have a zone (`fe80::1%eth0`).
+        "MySQL, MariaDB, RDS Proxy",
         ("errno", "args.0"),
         (1045,),
         _MYSQL,
-        unless=r"@'[^']*%[^']*'",
     ),
     Refusal(
         # A database that cannot be opened has this code beside its own, 4060.
