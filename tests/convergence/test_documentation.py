@@ -41,6 +41,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "None None None\n" == capsys.readouterr().out
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_templates_of_sink_and_link_are_valid(number: int, tmp_path: Path) -> None:
     """By cfn-lint: types, properties and their patterns."""

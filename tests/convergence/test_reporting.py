@@ -179,6 +179,7 @@ def test_parameters_are_reported_with_the_number_of_their_version(scene: Scene) 
     assert {scene.store.arn("/prod/key"): "1"} == scene.report.held
 
 
+@pytest.mark.proof
 def test_what_does_not_fit_an_item_is_counted(scene: Scene) -> None:
     """1,000 names of the longest kind make more than DynamoDB's 400 KB: the same first ones are kept."""
     cache = scene.process()

@@ -97,7 +97,8 @@ def test_a_rotation_of_the_very_secret_is_noticed() -> None:
         one.forged_anew_for(60, name)
 
 
-@pytest.mark.parametrize("lag_s", [0, pytest.param(5, marks=pytest.mark.proof)])
+@pytest.mark.proof
+@pytest.mark.parametrize("lag_s", [0, 5])
 def test_rotations_at_awss_highest_rate_are_followed_at_once(lag_s: float) -> None:
     """25 secrets a second for a minute, each answered `lag_s` after its marker: in use a check and 4 s later.
 

@@ -214,7 +214,7 @@ def test_a_suppressed_notice_is_late_by_the_long_ttl_at_most(world: World) -> No
     assert late_s <= bound_s
 
 
-@pytest.mark.parametrize("hidden_s", [0, 3000, 3590])
+@pytest.mark.parametrize("hidden_s", [0, 3000, pytest.param(3590, marks=pytest.mark.proof)])
 def test_a_forged_pace_delays_nothing_beyond_the_bound(world: World, hidden_s: float) -> None:
     """A move that is hidden, and then told of with a pace of ten minutes: within what `status()` had said."""
     world.random = 0.999

@@ -665,6 +665,7 @@ def test_a_request_that_fails_late_does_not_make_the_service_rest_again() -> Non
     assert {False} == {one.rests for one in got if one.at_s > 15.0}
 
 
+@pytest.mark.proof
 def test_requests_that_are_stuck_are_few_and_never_the_last() -> None:
     """In an hour of silence at most sixteen hang in ten minutes, and they are at most a minute apart."""
     source, got = stuck(10.0, 3600.0, 3700.0)

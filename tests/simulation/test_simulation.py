@@ -62,6 +62,7 @@ def test_what_a_judge_had_wrong_stays_right(arguments: tuple[str, ...]) -> None:
     assert (0, "") == (ran.returncode, ran.stderr)
 
 
+@pytest.mark.proof
 def test_a_seed_repeats_itself_step_by_step() -> None:
     """One seed gives one trace, in every process, interruptions and all: what was broken can be looked at."""
     first, again = (simulation("--seed", "5", "--trace").stdout for _ in range(2))

@@ -381,7 +381,13 @@ PLACES: Mapping[str, Place] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+SLOW = {"get, no answer", "get_parameters, no answer", "get, a web page for an answer"}
+"""What botocore tries again, after pauses."""
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(one, marks=pytest.mark.proof) if one in SLOW else one for one in PLACES]
+)
 def test_no_error_holds_a_value(place: str, service: Service) -> None:
     """In tracebacks with locals, Rich's, Sentry's events, attributes and pickles: the error, and no value."""
     error = raised_by(lambda: PLACES[place].call(service))
