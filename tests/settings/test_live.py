@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
-from typing import Annotated, Generic, Literal, NamedTuple, Required, TypeVar, assert_type
+from typing import Annotated, Generic, Literal, NamedTuple, Optional, Required, TypeVar, Union, assert_type
 
 import pydantic_settings.main
 import pytest
@@ -24,6 +24,7 @@ from pydantic import (
     AliasPath,
     BaseModel,
     Field,
+    Json,
     SecretBytes,
     SecretStr,
     ValidationError,
@@ -487,6 +488,57 @@ def test_after_a_version_that_does_not_fit_the_last_values_hold(
     world.rotate("v5", login("app", "2"))
     world.clock.advance(5)
     assert (2, 2) == (port.port, port.snapshot().port)
+
+
+class Postgres(BaseModel):
+    """One of two documents."""
+
+    engine: Literal["postgres"]
+    password: SecretStr
+
+
+class Maria(BaseModel):
+    """The other one."""
+
+    engine: Literal["mariadb"]
+    password: SecretStr
+
+
+AnyServer = TypeAliasType("AnyServer", Postgres | Maria)
+JSON_TEXT = Annotated[Postgres | Maria, Json()]
+JSON_ALIAS = Annotated[AnyServer, Json()]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Postgres | Maria,
+        Annotated[Postgres | Maria, Field(discriminator="engine")],
+        Postgres | Maria | None,
+        Annotated[Postgres | Maria, Field(discriminator="engine")] | None,
+        Maria | list[str],
+        Optional[Union[Postgres, Maria]],  # noqa: UP007, UP045 # the older way to write it
+        AnyServer,
+        AnyServer | None,
+    ],
+    ids=str,
+)
+def test_a_union_of_documents_is_filled_from_json(world: World, kind: object) -> None:
+    """As a field of one of them is: with a discriminator, optional, or behind an alias."""
+    world.rotate("v2", json.dumps({"engine": "mariadb", "password": CANARY}))
+    made = create_model("Made", __base__=LiveSettings, db=(Annotated[kind, FromSecret(NAME)], ...))
+    server = made.live(world.cache()).snapshot().db  # type: ignore[attr-defined] # made here
+    assert isinstance(server, Maria)
+    assert CANARY == server.password.get_secret_value()
+
+
+@pytest.mark.parametrize("kind", [Maria | str, dict[str, str] | SecretStr, JSON_TEXT, JSON_ALIAS], ids=str)
+def test_a_union_that_takes_text_gets_the_text(world: World, kind: object) -> None:
+    """As it did: a password may look like JSON. `Json` takes the text apart by itself."""
+    world.rotate("v2", json.dumps({"engine": "mariadb", "password": CANARY}))
+    made = create_model("Made", __base__=LiveSettings, db=(Annotated[kind, FromSecret(NAME)], ...))
+    found = made.live(world.cache()).snapshot().db  # type: ignore[attr-defined] # made here
+    assert isinstance(found, Maria if kind in (JSON_TEXT, JSON_ALIAS) else str | SecretStr)
 
 
 def test_a_reference_in_the_wrong_place_is_refused_with_the_class() -> None:

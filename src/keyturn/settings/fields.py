@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from inspect import get_annotations
-from types import NoneType
-from typing import Annotated, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import AliasChoices, AliasPath, BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,6 +24,21 @@ def concealed_fields(kind: type[BaseSettings]) -> frozenset[str]:
 def kinds_of(field: FieldInfo) -> list[type]:
     """Return the types that a union names, without None."""
     return [one for one in get_args(field.annotation) if one is not NoneType]
+
+
+def members_of(field: FieldInfo) -> list[type]:
+    """Return the types of which the field takes one, without None; none if it is no union."""
+    return kinds_of(field) if get_origin(field.annotation) in {Union, UnionType} else []
+
+
+def unaliased(field: FieldInfo) -> FieldInfo:
+    """Return the field with what an alias stands for, in place of the alias."""
+    while is_alias(field.annotation):
+        value = aliased(field.annotation)
+        if value is None:
+            break
+        field = FieldInfo.from_annotation(cast("type", value))
+    return field
 
 
 def takes_text(field: FieldInfo) -> bool:
