@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from keyturn import ConfigurationError, KeyturnSettings, Reporting, SecretCache
 from keyturn.assembly import SETTLE_S
 from keyturn.cache.limits import Limits
+from keyturn.compat import SecretCache as CompatibleCache
 from rotation_listener import listener
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
@@ -108,6 +109,23 @@ def test_a_cache_names_the_variable_whose_tables_cannot_work(monkeypatch: pytest
     monkeypatch.setenv("KEYTURN_MARKER_TABLES", "first,second")
     with pytest.raises(ConfigurationError, match="KEYTURN_MARKER_TABLES: 'second' is not the ARN"):
         SecretCache()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SecretCache, CompatibleCache, lambda: KeyturnSettings().cache()],
+    ids=["cache", "compat", "settings"],
+)
+@pytest.mark.parametrize(
+    "variable", ["KEYTURN_MARKER_TABLE", "KEYTURN_MARKER_TABLES", "KEYTURN_CONVERGENCE_TABLE"]
+)
+def test_every_way_to_a_cache_names_the_variable_that_gave_the_table(
+    variable: str, make: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the variable beside it, and no argument."""
+    monkeypatch.setenv(variable, "ab")
+    with pytest.raises(ConfigurationError, match=f"^{variable}: 'ab' is neither the name nor the ARN"):
+        make()
 
 
 @pytest.mark.parametrize(
