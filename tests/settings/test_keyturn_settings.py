@@ -154,6 +154,27 @@ def test_an_error_names_the_variable(variable: str, text: str, monkeypatch: pyte
         KeyturnSettings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        (
+            "KEYTURN_CHECK_INTERVAL_S",
+            " is out of range: it must be above 0, at most 1e+09; 1 is a good smallest value",
+        ),
+        ("KEYTURN_MAX_SECRETS", "; it must be a whole number above 0, at most 1e+09"),
+    ],
+)
+def test_what_must_be_above_0_is_told_in_one_way(
+    variable: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that it may be 0, to be refused as 0 after that."""
+    for text in ("0", "-1", "2000000000", *(["nan", "inf"] if variable.endswith("_S") else [])):
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(ConfigurationError) as raised:
+            KeyturnSettings()
+        assert str(raised.value).endswith(said)
+
+
 def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two mistakes are told at once, and an argument that does not exist is one."""
     monkeypatch.setenv("KEYTURN_LEASE_S", "long")
