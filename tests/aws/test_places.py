@@ -254,6 +254,16 @@ def test_a_role_that_may_not_be_assumed_is_a_denial_of_that_secret(aws: Aws) -> 
         (["keyturn-reader"], "roles: 'keyturn-reader' is not the ARN of an IAM role"),
         ([ROLE.replace("role/", "user/")], "is not the ARN of an IAM role"),
         ([ROLE.replace("444455556666", "")], "is not the ARN of an IAM role"),
+        ([f"{ROLE};arn:aws:iam::555566667777:role/reader"], "is not the ARN of an IAM role"),
+        ([f"{ROLE} arn:aws:iam::555566667777:role/reader"], "is not the ARN of an IAM role"),
+        ([f"{ROLE}|arn:aws:iam::555566667777:role/reader"], "is not the ARN of an IAM role"),
+        ([f"{ROLE}\n"], "is not the ARN of an IAM role"),
+        ([f"{ROLE} b"], "is not the ARN of an IAM role"),
+        ([f"{ROLE}/"], "is not the ARN of an IAM role"),
+        (["arn:aws:iam::444455556666:role/"], "is not the ARN of an IAM role"),
+        (["arn:aws:iam::444455556666:role//reader"], "is not the ARN of an IAM role"),
+        ([ROLE.replace("arn:aws:", "arn:foo:")], "is not the ARN of an IAM role"),
+        ([ROLE.replace("iam::", "iam:eu-west-1:")], "is not the ARN of an IAM role"),
         ([ROLE, ROLE + "-2"], f"{ROLE!r} and {ROLE + '-2'!r} are of the same account; give one"),
         ([7], "roles: 7 is not the ARN"),
         (ROLE, "roles is a str; give a sequence of ARNs of roles"),
@@ -264,6 +274,20 @@ def test_roles_that_cannot_work_are_refused_at_once(roles: object, said: str) ->
     with pytest.raises(ConfigurationError) as raised:
         SecretCache(marker_table=False, peers=Peers(roles=roles))  # type: ignore[arg-type] # wrong on purpose
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        "arn:aws-us-gov:iam::444455556666:role/reader",
+        "arn:aws-eusc:iam::444455556666:role/reader",
+        "arn:aws:iam::444455556666:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Ops_0a1b",
+        "arn:aws:iam::444455556666:role/a+b=c,d.e@f_g-h",
+    ],
+)
+def test_a_role_may_have_a_path_and_be_of_any_partition(role: str) -> None:
+    """Its name has the characters that IAM allows."""
+    assert {"444455556666": role} == roles_by_account([role], "roles")
 
 
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,9 @@ SUFFIX_LENGTH = len("-AbCdEf")
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 """The number of an account."""
 
+PARTITION = re.compile(r"aws(-[a-z-]+)?")
+"""The name of a partition: which there are is not looked up, since there may be new ones."""
+
 PARAMETER_LEVELS_MAX = 15
 """A parameter's path has at most so many levels (Parameter Store's user guide, requirements for names)."""
 
