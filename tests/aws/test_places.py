@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 import pytest
 
-from keyturn import AccessDeniedError, ClientSetupError, ConfigurationError, Limits, Peers, SecretCache
+from keyturn import (
+    AccessDeniedError,
+    ConfigurationError,
+    InvalidSecretIdError,
+    Limits,
+    Peers,
+    SecretCache,
+)
 from keyturn.aws.clients import CLIENTS_MAX, SECRETS_TIMEOUTS_S, ClientFactory
 from keyturn.aws.places import PlacedClients
 from keyturn.aws.roles import roles_by_account
@@ -300,8 +307,9 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_region_that_cannot_be_is_an_error_of_that_secret(aws: Aws) -> None:
     """An ARN's Region is never sent anywhere unless it can be the name of a Region."""
     cache = SecretCache(marker_table=False)
-    with pytest.raises(ClientSetupError):
+    with pytest.raises(InvalidSecretIdError, match="the Region in its ARN") as raised:
         cache.get("arn:aws:secretsmanager:evil.example/:111122223333:secret:prod/db-AbCdEf")
+    assert "AWS_REGION" not in str(raised.value)
     assert [] == aws.requests
 
 
@@ -313,7 +321,7 @@ def test_a_wrong_region_of_a_role_spoils_no_other_id(
     monkeypatch.setenv("AWS_REGION", home)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     cache = SecretCache(marker_table=False, peers=Peers(roles=[ROLE]))
-    with pytest.raises(ClientSetupError):
+    with pytest.raises(InvalidSecretIdError):
         cache.get(CENTRAL.replace("eu-west-1", "eu_west_1"))
     assert "one" == cache.get_secret_string(CENTRAL)
     assert "one" == cache.get_secret_string(CENTRAL.replace("eu-west-1", "us-east-1"))
