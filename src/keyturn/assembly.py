@@ -39,8 +39,10 @@ from keyturn.model.protocols import (
     Reports,
     SecretSource,
 )
-from keyturn.model.tables import by_place, check_tables, parameter_of_table
+from keyturn.model.tables import by_place, check_table, check_tables, parameter_of_table
 from keyturn.runtime.host import (
+    CONVERGENCE_TABLE_VARIABLE,
+    MARKER_TABLE_VARIABLE,
     MARKER_TABLES_VARIABLE,
     ROLES_VARIABLE,
     SYSTEM_CLOCK,
@@ -48,6 +50,7 @@ from keyturn.runtime.host import (
     environment_label,
     is_managed_instance,
     known_convergence_table,
+    known_marker_table,
     known_marker_tables,
     known_roles,
     new_environment,
@@ -294,6 +297,9 @@ def marker_tables_of(asked: str | Sequence[str] | Literal[False] | None) -> tupl
         return ()
     if asked is None:
         tables, argument = known_marker_tables(), MARKER_TABLES_VARIABLE
+        own = known_marker_table(None)
+        if own is not None:
+            check_table(own, MARKER_TABLE_VARIABLE)
     else:
         tables, argument = _given_tables(asked), "marker_table"
     check_tables(tables, argument)
@@ -311,8 +317,13 @@ def reporting_of(asked: str | Reporting | Literal[False] | None) -> Reporting | 
     """Return where to report: as asked (False: nowhere), else by `KEYTURN_CONVERGENCE_TABLE`, else None."""
     if asked is False or isinstance(asked, Reporting):
         return asked or None
-    table = asked if asked is not None else known_convergence_table()
-    return Reporting(table) if table is not None else None
+    if asked is not None:
+        return Reporting(asked)
+    table = known_convergence_table()
+    if table is None:
+        return None
+    check_table(table, CONVERGENCE_TABLE_VARIABLE)
+    return Reporting(table)
 
 
 def _parameters(caches: Caches, secrets: Secrets, limits: Limits) -> tuple[Parameters, Parameters]:

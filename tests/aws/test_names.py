@@ -92,6 +92,27 @@ def test_what_cannot_be_an_id_is_told_in_short(secret_id: object, shown: str, de
     assert (shown, detail) == (caught.value.secret_id, caught.value.detail)
 
 
+@pytest.mark.parametrize("region", ["eu_west_1", "EU-WEST-1", "eu-west-1 ", "-", "7", "evil.example/"])
+def test_a_region_that_none_can_be_is_told_of_the_id(region: str) -> None:
+    """And of no variable: that in the ARN counts."""
+    secret, parameter = (one.replace("eu-west-1", region) for one in (f"{SECRET}-AbCdEf", PARAMETER))
+    for judge, asked in ((checked_secret_id, secret), (parameter_id, parameter)):
+        with pytest.raises(InvalidSecretIdError) as caught:
+            judge(asked)
+        assert (asked, "the Region in its ARN is no Region's name") == (
+            caught.value.secret_id,
+            caught.value.detail,
+        )
+
+
+@pytest.mark.parametrize("region", ["xx-nowhere-9", "eusc-de-east-1", ""])
+def test_a_region_that_is_new_or_missing_is_not_refused(region: str) -> None:
+    """Which Regions there are is AWS's to say."""
+    secret, parameter = (one.replace("eu-west-1", region) for one in (SECRET, PARAMETER))
+    assert secret == checked_secret_id(secret)
+    assert parameter == parameter_id(parameter).name
+
+
 @pytest.mark.parametrize(
     ("text", "is_one"),
     [

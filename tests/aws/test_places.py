@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 import pytest
 
-from keyturn import AccessDeniedError, ClientSetupError, ConfigurationError, Limits, Peers, SecretCache
+from keyturn import (
+    AccessDeniedError,
+    ConfigurationError,
+    InvalidSecretIdError,
+    Limits,
+    Peers,
+    SecretCache,
+)
 from keyturn.aws.clients import CLIENTS_MAX, SECRETS_TIMEOUTS_S, ClientFactory
 from keyturn.aws.places import PlacedClients
 from keyturn.aws.roles import roles_by_account
@@ -254,6 +261,16 @@ def test_a_role_that_may_not_be_assumed_is_a_denial_of_that_secret(aws: Aws) -> 
         (["keyturn-reader"], "roles: 'keyturn-reader' is not the ARN of an IAM role"),
         ([ROLE.replace("role/", "user/")], "is not the ARN of an IAM role"),
         ([ROLE.replace("444455556666", "")], "is not the ARN of an IAM role"),
+        ([f"{ROLE};arn:aws:iam::555566667777:role/reader"], "is not the ARN of an IAM role"),
+        ([f"{ROLE} arn:aws:iam::555566667777:role/reader"], "is not the ARN of an IAM role"),
+        ([f"{ROLE}|arn:aws:iam::555566667777:role/reader"], "is not the ARN of an IAM role"),
+        ([f"{ROLE}\n"], "is not the ARN of an IAM role"),
+        ([f"{ROLE} b"], "is not the ARN of an IAM role"),
+        ([f"{ROLE}/"], "is not the ARN of an IAM role"),
+        (["arn:aws:iam::444455556666:role/"], "is not the ARN of an IAM role"),
+        (["arn:aws:iam::444455556666:role//reader"], "is not the ARN of an IAM role"),
+        ([ROLE.replace("arn:aws:", "arn:foo:")], "is not the ARN of an IAM role"),
+        ([ROLE.replace("iam::", "iam:eu-west-1:")], "is not the ARN of an IAM role"),
         ([ROLE, ROLE + "-2"], f"{ROLE!r} and {ROLE + '-2'!r} are of the same account; give one"),
         ([7], "roles: 7 is not the ARN"),
         (ROLE, "roles is a str; give a sequence of ARNs of roles"),
@@ -266,6 +283,20 @@ def test_roles_that_cannot_work_are_refused_at_once(roles: object, said: str) ->
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "role",
+    [
+        "arn:aws-us-gov:iam::444455556666:role/reader",
+        "arn:aws-eusc:iam::444455556666:role/reader",
+        "arn:aws:iam::444455556666:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Ops_0a1b",
+        "arn:aws:iam::444455556666:role/a+b=c,d.e@f_g-h",
+    ],
+)
+def test_a_role_may_have_a_path_and_be_of_any_partition(role: str) -> None:
+    """Its name has the characters that IAM allows."""
+    assert {"444455556666": role} == roles_by_account([role], "roles")
+
+
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The argument that was not given is not blamed."""
     monkeypatch.setenv("KEYTURN_ROLES", "reader")
@@ -276,8 +307,9 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_region_that_cannot_be_is_an_error_of_that_secret(aws: Aws) -> None:
     """An ARN's Region is never sent anywhere unless it can be the name of a Region."""
     cache = SecretCache(marker_table=False)
-    with pytest.raises(ClientSetupError):
+    with pytest.raises(InvalidSecretIdError, match="the Region in its ARN") as raised:
         cache.get("arn:aws:secretsmanager:evil.example/:111122223333:secret:prod/db-AbCdEf")
+    assert "AWS_REGION" not in str(raised.value)
     assert [] == aws.requests
 
 
@@ -289,7 +321,7 @@ def test_a_wrong_region_of_a_role_spoils_no_other_id(
     monkeypatch.setenv("AWS_REGION", home)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     cache = SecretCache(marker_table=False, peers=Peers(roles=[ROLE]))
-    with pytest.raises(ClientSetupError):
+    with pytest.raises(InvalidSecretIdError):
         cache.get(CENTRAL.replace("eu-west-1", "eu_west_1"))
     assert "one" == cache.get_secret_string(CENTRAL)
     assert "one" == cache.get_secret_string(CENTRAL.replace("eu-west-1", "us-east-1"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from keyturn import ConfigurationError, KeyturnSettings, Reporting, SecretCache
 from keyturn.assembly import SETTLE_S
 from keyturn.cache.limits import Limits
+from keyturn.compat import SecretCache as CompatibleCache
 from rotation_listener import listener
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
@@ -111,6 +112,23 @@ def test_a_cache_names_the_variable_whose_tables_cannot_work(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
+    "make",
+    [SecretCache, CompatibleCache, lambda: KeyturnSettings().cache()],
+    ids=["cache", "compat", "settings"],
+)
+@pytest.mark.parametrize(
+    "variable", ["KEYTURN_MARKER_TABLE", "KEYTURN_MARKER_TABLES", "KEYTURN_CONVERGENCE_TABLE"]
+)
+def test_every_way_to_a_cache_names_the_variable_that_gave_the_table(
+    variable: str, make: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the variable beside it, and no argument."""
+    monkeypatch.setenv(variable, "ab")
+    with pytest.raises(ConfigurationError, match=f"^{variable}: 'ab' is neither the name nor the ARN"):
+        make()
+
+
+@pytest.mark.parametrize(
     ("variable", "text"),
     [
         ("KEYTURN_CHECK_INTERVAL_S", "five"),
@@ -134,6 +152,27 @@ def test_an_error_names_the_variable(variable: str, text: str, monkeypatch: pyte
     monkeypatch.setenv(variable, text)
     with pytest.raises(ConfigurationError, match=f"^{variable}"):
         KeyturnSettings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        (
+            "KEYTURN_CHECK_INTERVAL_S",
+            " is out of range: it must be above 0, at most 1e+09; 1 is a good smallest value",
+        ),
+        ("KEYTURN_MAX_SECRETS", "; it must be a whole number above 0, at most 1e+09"),
+    ],
+)
+def test_what_must_be_above_0_is_told_in_one_way(
+    variable: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that it may be 0, to be refused as 0 after that."""
+    for text in ("0", "-1", "2000000000", *(["nan", "inf"] if variable.endswith("_S") else [])):
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(ConfigurationError) as raised:
+            KeyturnSettings()
+        assert str(raised.value).endswith(said)
 
 
 def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
-from typing import Annotated, assert_type
+from typing import Annotated, Generic, Literal, NamedTuple, Optional, Required, TypeVar, Union, assert_type
 
 import pydantic_settings.main
 import pytest
@@ -23,6 +24,7 @@ from pydantic import (
     AliasPath,
     BaseModel,
     Field,
+    Json,
     SecretBytes,
     SecretStr,
     ValidationError,
@@ -33,6 +35,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import TypeAliasType, TypedDict
 
 import keyturn.settings.live
 from keyturn import (
@@ -487,6 +490,57 @@ def test_after_a_version_that_does_not_fit_the_last_values_hold(
     assert (2, 2) == (port.port, port.snapshot().port)
 
 
+class Postgres(BaseModel):
+    """One of two documents."""
+
+    engine: Literal["postgres"]
+    password: SecretStr
+
+
+class Maria(BaseModel):
+    """The other one."""
+
+    engine: Literal["mariadb"]
+    password: SecretStr
+
+
+AnyServer = TypeAliasType("AnyServer", Postgres | Maria)
+JSON_TEXT = Annotated[Postgres | Maria, Json()]
+JSON_ALIAS = Annotated[AnyServer, Json()]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Postgres | Maria,
+        Annotated[Postgres | Maria, Field(discriminator="engine")],
+        Postgres | Maria | None,
+        Annotated[Postgres | Maria, Field(discriminator="engine")] | None,
+        Maria | list[str],
+        Optional[Union[Postgres, Maria]],  # noqa: UP007, UP045 # the older way to write it
+        AnyServer,
+        AnyServer | None,
+    ],
+    ids=str,
+)
+def test_a_union_of_documents_is_filled_from_json(world: World, kind: object) -> None:
+    """As a field of one of them is: with a discriminator, optional, or behind an alias."""
+    world.rotate("v2", json.dumps({"engine": "mariadb", "password": CANARY}))
+    made = create_model("Made", __base__=LiveSettings, db=(Annotated[kind, FromSecret(NAME)], ...))
+    server = made.live(world.cache()).snapshot().db  # type: ignore[attr-defined] # made here
+    assert isinstance(server, Maria)
+    assert CANARY == server.password.get_secret_value()
+
+
+@pytest.mark.parametrize("kind", [Maria | str, dict[str, str] | SecretStr, JSON_TEXT, JSON_ALIAS], ids=str)
+def test_a_union_that_takes_text_gets_the_text(world: World, kind: object) -> None:
+    """As it did: a password may look like JSON. `Json` takes the text apart by itself."""
+    world.rotate("v2", json.dumps({"engine": "mariadb", "password": CANARY}))
+    made = create_model("Made", __base__=LiveSettings, db=(Annotated[kind, FromSecret(NAME)], ...))
+    found = made.live(world.cache()).snapshot().db  # type: ignore[attr-defined] # made here
+    assert isinstance(found, Maria if kind in (JSON_TEXT, JSON_ALIAS) else str | SecretStr)
+
+
 def test_a_reference_in_the_wrong_place_is_refused_with_the_class() -> None:
     """As a default, or inside of an optional: pydantic would give None, or want text, in silence."""
     with pytest.raises(
@@ -514,6 +568,119 @@ def test_a_reference_in_the_wrong_place_is_refused_with_the_class() -> None:
         key: Annotated[SecretStr | None, FromSecret("prod/key")] = None
 
     assert Right().key is None
+
+
+class InModel(BaseModel):
+    """Of a library, say, which nobody fills."""
+
+    password: Annotated[SecretStr, FromSecret("prod/db", key="password")] = SecretStr("dev")
+
+
+class InSettings(LiveSettings):
+    """Filled by its own `live`, and by no other."""
+
+    password: Annotated[SecretStr, FromSecret("prod/db", key="password")] = SecretStr("dev")
+
+
+class Around(BaseModel):
+    """Has it two levels down, and itself."""
+
+    around: Around | None = None
+    inside: list[InModel] = []
+
+
+@dataclass
+class InDataclass:
+    """By an annotation that is text."""
+
+    password: Annotated[str, FromSecret("prod/db", key="password")] = "dev"
+
+
+@dataclass
+class AsItsDefault:
+    """Instead of a password."""
+
+    password: str = FromSecret("prod/db")  # type: ignore[assignment] # the mistake
+
+
+class InTypedDict(TypedDict, total=False):
+    """Under a qualifier."""
+
+    password: Required[Annotated[str, FromSecret("prod/db", key="password")]]
+
+
+class InNamedTuple(NamedTuple):
+    """By the name of its field."""
+
+    password: Annotated[str, FromSecret("prod/db", key="password")] = "dev"
+
+
+class Heir(InDataclass):
+    """Inherits it."""
+
+
+_Item = TypeVar("_Item")
+
+
+@dataclass
+class Box(Generic[_Item]):
+    """Of anything."""
+
+    item: _Item
+
+
+Alias = TypeAliasType("Alias", Annotated[str, FromSecret("prod/db", key="password")])
+GenericAlias = TypeAliasType(
+    "GenericAlias", Annotated[_Item, FromSecret("prod/db", key="password")], type_params=(_Item,)
+)
+
+
+class Innocent(BaseModel):
+    """Names what is not there yet, and itself."""
+
+    later: Later | None = None  # type: ignore[name-defined] # noqa: F821 # what is not there
+    own: Innocent | None = None
+
+
+@dataclass
+class InnocentData:
+    """Names what is not there yet, beside what is."""
+
+    later: Later | None = None  # type: ignore[name-defined] # noqa: F821 # what is not there
+    other: Innocent | None = None
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        InModel,
+        InSettings,
+        Around,
+        InDataclass,
+        AsItsDefault,
+        InTypedDict,
+        InNamedTuple,
+        Heir,
+        Box[InModel],
+        InModel | None,
+        dict[str, tuple[InModel, ...]],
+        Alias,
+        GenericAlias[str],
+        list[Alias],
+    ],
+    ids=str,
+)
+def test_a_reference_inside_of_another_class_or_alias_is_refused_with_the_class(kind: object) -> None:
+    """Else the default of the other class would be the password, in silence."""
+    with pytest.raises(ConfigurationError, match=r"Outer.db: FromSecret is in the wrong place"):
+        create_model("Outer", __base__=LiveSettings, db=(kind, None))
+
+
+@pytest.mark.parametrize("kind", [Innocent, InnocentData, Box[int], Literal["a"], type[int]], ids=str)
+def test_a_class_without_a_reference_may_be_inside(kind: object) -> None:
+    """Whatever else it names: a forward reference fails no settings class."""
+    made = create_model("Outer", __base__=LiveSettings, db=(kind, None))
+    assert ["db"] == list(made.model_fields)
 
 
 def test_a_field_with_two_sources_is_refused_with_the_class() -> None:

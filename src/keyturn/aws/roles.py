@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from keyturn.aws.answers import Call, mapping
 from keyturn.errors import ConfigurationError
-from keyturn.model.names import ACCOUNT_ID, Arn
+from keyturn.model.names import ACCOUNT_ID, PARTITION, Arn
 
 if TYPE_CHECKING:
     from botocore.credentials import CredentialResolver
 
 SESSION_NAME: Final = "keyturn"
 """The name of the role's session, which the trail of the role's account shows."""
+
+_ROLE: Final = re.compile(r"role/(?:[!-9<-~]+/)?[A-Za-z0-9_+=,.@-]+")
+"""A role may have a path before its name. A colon in it would be that of another ARN."""
 
 
 class SecurityTokenClient(Protocol):
@@ -33,8 +37,7 @@ def roles_by_account(roles: Iterable[str], argument: str) -> dict[str, str]:
     found = dict[str, str]()
     for role in roles:
         arn = Arn.parse(role) if isinstance(role, str) else None
-        is_role = arn is not None and arn.service == "iam" and arn.resource.startswith("role/")
-        if arn is None or not is_role or not ACCOUNT_ID.fullmatch(arn.account):
+        if arn is None or not _is_role(arn):
             raise ConfigurationError(f"{argument}: {role!r} is not the ARN of an IAM role")
         if arn.account in found:
             raise ConfigurationError(
@@ -42,6 +45,16 @@ def roles_by_account(roles: Iterable[str], argument: str) -> dict[str, str]:
             )
         found[arn.account] = role
     return found
+
+
+def _is_role(arn: Arn) -> bool:
+    # IAM is in no Region. A list whose separator is no comma is one text, and no role's name.
+    return (
+        PARTITION.fullmatch(arn.partition) is not None
+        and (arn.service, arn.region) == ("iam", "")
+        and ACCOUNT_ID.fullmatch(arn.account) is not None
+        and _ROLE.fullmatch(arn.resource) is not None
+    )
 
 
 def assuming(role: str, client: Callable[[], SecurityTokenClient]) -> CredentialResolver:

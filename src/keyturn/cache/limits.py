@@ -64,14 +64,20 @@ class Limits:
     spread: float = 1.0
 
     def __post_init__(self) -> None:
+        _require_number("check_interval_s", self.check_interval_s)
+        if not 0 < self.check_interval_s <= LONGEST_S:
+            raise ConfigurationError(
+                f"check_interval_s is out of range: it must be above 0, at most {LONGEST_S:g}; 1 is a good "
+                "smallest value"
+            )
+        _require_number("max_secrets", self.max_secrets)
+        if not (isinstance(self.max_secrets, int) and 1 <= self.max_secrets <= LONGEST_S):
+            raise ConfigurationError(
+                f"max_secrets is {self.max_secrets!r}; it must be a whole number above 0, at most "
+                f"{LONGEST_S:g}"
+            )
         for limit in fields(self):
             require_duration(limit.name, getattr(self, limit.name))
-        if self.check_interval_s <= 0:
-            raise ConfigurationError("check_interval_s must be above 0; 1 is a good smallest value")
-        if not (isinstance(self.max_secrets, int) and self.max_secrets >= 1):
-            raise ConfigurationError(
-                f"max_secrets is {self.max_secrets!r}; it must be a whole number above 0"
-            )
         if self.covered_ttl_s < self.uncovered_ttl_s:
             raise ConfigurationError(
                 f"covered_ttl_s ({self.covered_ttl_s}) is below uncovered_ttl_s ({self.uncovered_ttl_s}): "
@@ -124,10 +130,14 @@ class Reporting:
 
 def require_duration(name: str, value: object) -> None:
     """Raise `ConfigurationError` for an argument of this name that is no number of seconds, 0 or more."""
+    if not 0 <= _require_number(name, value) <= LONGEST_S:
+        raise ConfigurationError(f"{name} is out of range: it must be 0 to {LONGEST_S:g}")
+
+
+def _require_number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigurationError(f"{name} is a {type(value).__name__}, not a number")
-    if not 0 <= value <= LONGEST_S:
-        raise ConfigurationError(f"{name} is out of range: it must be 0 to {LONGEST_S:g}")
+    return value
 
 
 DEFAULTS: Final = Limits()

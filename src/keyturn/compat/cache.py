@@ -59,12 +59,11 @@ class SecretCache(upstream.SecretCache):
         self._stage = str(options["default_version_stage"])
         self._hook = cast("Hook | None", options["secret_cache_hook"])
         self._source = DescribedSource(cast("DescribingClient", self._client), self._hook)
-        tables = marker_table or known_marker_tables() or None
-        has_table = tables is not None or peers.markers is not None
+        has_table = bool(marker_table or known_marker_tables()) or peers.markers is not None
         short_s = min(self._interval_s, DEFAULTS.uncovered_ttl_s) if has_table else self._interval_s
         self.keyturn = rotating.SecretCache(
             dynamodb_client=dynamodb_client,
-            marker_table=tables,
+            marker_table=marker_table or None,
             metrics=metrics,
             limits=Limits(
                 covered_ttl_s=self._interval_s,

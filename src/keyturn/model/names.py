@@ -21,6 +21,12 @@ SUFFIX_LENGTH = len("-AbCdEf")
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 """The number of an account."""
 
+REGION = re.compile(r"(?![0-9]+$)(?!-)[a-z0-9-]{1,63}(?<!-)")
+"""The name of a Region, part of a host's name. Which there are is not looked up: there may be new ones."""
+
+PARTITION = re.compile(r"aws(-[a-z-]+)?")
+"""The name of a partition: which there are is not looked up, since there may be new ones."""
+
 PARAMETER_LEVELS_MAX = 15
 """A parameter's path has at most so many levels (Parameter Store's user guide, requirements for names)."""
 
@@ -90,7 +96,14 @@ def checked_secret_id(secret_id: object) -> str:
         raise InvalidSecretIdError(secret_id[:80], f"{len(secret_id)} characters long")
     if not secret_id.isprintable():
         raise InvalidSecretIdError(secret_id[:80], "it has a character that cannot be printed")
+    if not _has_place(Arn.parse(secret_id)):
+        raise InvalidSecretIdError(secret_id, "the Region in its ARN is no Region's name")
     return plain(secret_id)
+
+
+def _has_place(arn: Arn | None) -> bool:
+    """Return False for an ARN of a Region that none can be. What is in no Region is asked for at home."""
+    return arn is None or not arn.region or REGION.fullmatch(arn.region) is not None
 
 
 def is_secret_arn(text: str) -> bool:
@@ -170,6 +183,8 @@ def parameter_id(asked: object) -> ParameterId:
     arn = Arn.parse(asked)
     if asked.startswith("arn:") and (arn is None or arn.service != "ssm"):
         raise InvalidParameterNameError(asked, "not the ARN of a parameter")
+    if not _has_place(arn):
+        raise InvalidParameterNameError(asked, "the Region in its ARN is no Region's name")
     path, colon, selector = (asked if arn is None else arn.resource).partition(":")
     if colon and not _SELECTOR.fullmatch(selector):
         raise InvalidParameterNameError(asked, "what follows the colon is neither a label nor a version")

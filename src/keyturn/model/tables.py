@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from keyturn.errors import ConfigurationError, InvalidParameterNameError
-from keyturn.model.names import ACCOUNT_ID, Arn, Place, parameter_id
+from keyturn.model.names import ACCOUNT_ID, REGION, Arn, Place, parameter_id
 
 T = TypeVar("T")
 
-_REGION: Final = re.compile(r"[a-z0-9-]+")
 _TABLE: Final = re.compile(r"table/[A-Za-z0-9_.-]{3,255}")
 
 PARAMETER_PREFIX: Final = "ssm:"
@@ -33,7 +32,7 @@ def place_of_table(table: str) -> Place | None:
     arn = Arn.parse(table if parameter is None else parameter)
     if arn is None or (parameter is None and not _is_table(arn)):
         return None
-    is_place = ACCOUNT_ID.fullmatch(arn.account) and _REGION.fullmatch(arn.region)
+    is_place = ACCOUNT_ID.fullmatch(arn.account) and REGION.fullmatch(arn.region)
     return Place.of(str(arn)) if is_place else None
 
 

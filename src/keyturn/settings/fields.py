@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import NoneType
-from typing import get_args
+from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
+from inspect import get_annotations
+from types import NoneType, UnionType
+from typing import Annotated, Union, cast, get_args, get_origin, get_type_hints
 
-from pydantic import AliasChoices, AliasPath, SecretBytes, SecretStr, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -24,6 +26,21 @@ def kinds_of(field: FieldInfo) -> list[type]:
     return [one for one in get_args(field.annotation) if one is not NoneType]
 
 
+def members_of(field: FieldInfo) -> list[type]:
+    """Return the types of which the field takes one, without None; none if it is no union."""
+    return kinds_of(field) if get_origin(field.annotation) in {Union, UnionType} else []
+
+
+def unaliased(field: FieldInfo) -> FieldInfo:
+    """Return the field with what an alias stands for, in place of the alias."""
+    while is_alias(field.annotation):
+        value = aliased(field.annotation)
+        if value is None:
+            break
+        field = FieldInfo.from_annotation(cast("type", value))
+    return field
+
+
 def takes_text(field: FieldInfo) -> bool:
     """Return True if the field takes text, and no bytes."""
     kinds = [one for one in (field.annotation, *kinds_of(field)) if isinstance(one, type)]
@@ -32,14 +49,74 @@ def takes_text(field: FieldInfo) -> bool:
 
 
 def misplaced(field: FieldInfo) -> Iterator[Reference]:
-    """Yield references that are a field's default, or inside a part of its annotation."""
+    """Yield references that are a field's default, or inside a part of its annotation.
+
+    A part may be the field of another class: of a model, a dataclass, a TypedDict or a NamedTuple.
+    """
     if isinstance(field.default, Reference):
         yield field.default
-    inner: list[object] = list(get_args(field.annotation))
+    inner = _parts_of(field.annotation)
+    # A class may have a field of its own kind. Held here, since an id is of what exists.
+    seen = dict[int, object]()
     while inner:
         one = inner.pop()
-        yield from (mark for mark in getattr(one, "__metadata__", ()) if isinstance(mark, Reference))
-        inner.extend(get_args(one))
+        if isinstance(one, Reference):
+            yield one
+        elif id(one) not in seen:
+            seen[id(one)] = one
+            inner.extend(_parts_of(one))
+
+
+def _parts_of(annotation: object) -> list[object]:
+    """Return what an annotation is made of: its arguments, its references, its alias's value, its fields."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        kind, *marks = get_args(annotation)
+        return [kind, *_references(marks)]
+    parts: list[object] = [*get_args(annotation), origin]
+    if is_alias(annotation):
+        parts.append(aliased(annotation))
+    elif isinstance(annotation, type) and origin is None:
+        parts.extend(_parts_of_class(annotation))
+    return parts
+
+
+def _references(marks: Iterable[object]) -> Iterator[Reference]:
+    return (mark for mark in marks if isinstance(mark, Reference))
+
+
+def is_alias(annotation: object) -> bool:
+    """Return True for what a `type` statement makes, or `TypeAliasType` of typing_extensions."""
+    return type(annotation).__name__ == "TypeAliasType"
+
+
+def aliased(alias: object) -> object:
+    """Return what an alias stands for; None if it names what is not there yet."""
+    try:
+        return getattr(alias, "__value__", None)
+    except NameError:
+        return None
+
+
+def _parts_of_class(kind: type) -> Iterator[object]:
+    if issubclass(kind, BaseModel):
+        for field in kind.model_fields.values():
+            yield field.annotation
+            yield from _references([field.default, *field.metadata])
+    elif is_dataclass(kind) or issubclass(kind, tuple) or hasattr(kind, "__required_keys__"):
+        for owner in kind.__mro__:
+            for name, hint in get_annotations(owner).items():
+                yield _resolved(hint, owner)
+                yield from _references([vars(owner).get(name)])
+
+
+def _resolved(hint: object, owner: type) -> object:
+    """Return an annotation that may be text; None if it names what is not there (yet)."""
+    alone = type(owner.__name__, (), {"__annotations__": {"one": hint}, "__module__": owner.__module__})
+    try:
+        return get_type_hints(alone, include_extras=True)["one"]
+    except Exception:  # noqa: BLE001 # what is written there is the class's own matter
+        return None
 
 
 def missing_fields(kind: type[BaseSettings], error: ValidationError) -> frozenset[str]:

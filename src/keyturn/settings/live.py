@@ -16,9 +16,9 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from types import NoneType
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar, cast
 
+from pydantic import Json as JsonText
 from pydantic import PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -36,12 +36,13 @@ from keyturn.settings.fields import (
     concealed_fields,
     has_no_key,
     keys_of,
-    kinds_of,
     may_be_named,
+    members_of,
     misplaced,
     missing_fields,
     names_of,
     takes_text,
+    unaliased,
 )
 from keyturn.settings.references import (
     FromParameter,
@@ -466,14 +467,18 @@ class _Source(PydanticBaseSettingsSource):
         return found
 
     def _is_structured(self, field: FieldInfo) -> bool:
-        """Return True if the field takes JSON rather than text.
+        """Return True if the field takes JSON rather than text: a union, if each of its types does.
 
-        An optional field counts as its other type.
+        None does not count.
         """
-        kinds = kinds_of(field)
-        if NoneType in get_args(field.annotation) and len(kinds) == 1:
-            field = FieldInfo.from_annotation(kinds[0])
-        return self.field_is_complex(field)
+        one = unaliased(field)
+        marks = [*field.metadata, *one.metadata]
+        if any(isinstance(mark, JsonText) for mark in marks):  # type: ignore[misc] # a class, not a type
+            return False
+        members = members_of(one)
+        if not members:
+            return self.field_is_complex(one)
+        return all(map(self._is_structured, map(FieldInfo.from_annotation, members)))
 
 
 def _check_callback(*, is_async: bool) -> None:
