@@ -12,7 +12,7 @@ from keyturn.markers.recorder import Recorded
 from keyturn.runtime.host import SYSTEM_CLOCK, marker_table_name
 
 DEADLINE_S: Final = 1.0
-"""How many seconds a caller of `announce` waits, names and connections included: its own work is done."""
+"""How many seconds a caller of `announce` waits for all, from the clients on: its own work is done."""
 
 
 def announce(
@@ -30,8 +30,8 @@ def announce(
     event's `SecretId` and `ClientRequestToken`. What is written is what DescribeSecret says, so a
     wrong, doubled or late call does no harm. It takes four DynamoDB requests, one more for each further
     copy of the head, and one DescribeSecret when that already shows the change; else it asks again, for half
-    a second. It ends after 1 s in any case, also if a name is not resolved or a server does not answer: the
-    listener finds the change, too. Only the making of clients, at the first call, comes on top.
+    a second. It ends after 1 s in any case, also if a name is not resolved, or if a server or the source of
+    the credentials does not answer: the listener finds the change, too.
 
     Args:
         secret_id: name or ARN.
@@ -48,17 +48,15 @@ def announce(
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     table = marker_table_name(marker_table)
-    if client is None and dynamodb_client is None:
-        announcer = default_announcer(table)
-    else:
-        announcer = hurried(table, client, dynamodb_client)
-    # In a thread, since no client can put a bound on the resolution of a name.
-    flight = Flight(
-        "keyturn-announcement",
-        lambda: announcer(hint),
-        SYSTEM_CLOCK.monotonic(),
-        lambda _: None,
-    )
+
+    def record() -> Recorded:
+        is_default = client is None and dynamodb_client is None
+        announcer = default_announcer(table)() if is_default else hurried(table, client, dynamodb_client)
+        return announcer(hint)
+
+    # In a thread, since nothing else puts a bound on the resolution of a name, or on that of the credentials,
+    # which botocore looks for while it makes a client.
+    flight = Flight("keyturn-announcement", record, SYSTEM_CLOCK.monotonic(), lambda _: None)
     flight.begin()
     if not flight.wait(DEADLINE_S):
         raise MarkerTableError(table, f"the announcement got no answer within {DEADLINE_S:.0f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 import threading
 import time
@@ -128,6 +129,25 @@ def test_an_endpoint_that_hangs_holds_a_rotation_up_for_a_second(monkeypatch: py
         with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
             announce(NAME, step="setSecret", marker_table=TABLE)
         assert 5 > time.monotonic() - begun_s
+
+
+@pytest.mark.proof
+def test_credentials_that_hang_hold_a_rotation_up_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore asks for them while it makes a client, at each call anew. It was 9 s each time."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        monkeypatch.setattr("keyturn.announcing.DEADLINE_S", DEADLINE_S)
+        for client in (None, object(), None):
+            begun_s = time.monotonic()
+            with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
+                announce(NAME, marker_table="no-credentials", dynamodb_client=client)
+            # A margin for a busy machine, and for the import of botocore at the first call.
+            assert 5 > time.monotonic() - begun_s
 
 
 @pytest.mark.proof

@@ -111,13 +111,14 @@ def test_every_command_takes_the_parameter_that_names_the_table(
 
 @pytest.mark.usefixtures("abroad")
 def test_the_doctor_looks_at_the_table_that_the_parameter_names(world: World) -> None:
-    """Once, and not again as a table of another place. A parameter that is missing is its only finding."""
+    """Once, and not again as a table of another place. Without the parameter, what needs it is unknown."""
     named = {"KEYTURN_MARKER_TABLE": "ssm:/keyturn/marker-table", "AWS_DEFAULT_REGION": HOME}
     told = world.run("doctor", "--json", environment=named)
     checks = {one["check"]: one["level"] for one in json.loads(told.stdout)["findings"]}
-    assert "ok" == checks["table"]
+    assert ("ok", "ok") == (checks["parameter"], checks["table"])
     assert not [check for check in checks if check.startswith("table ")]
     missing = named | {"KEYTURN_MARKER_TABLE": "ssm:/keyturn/none"}
     told = world.run("doctor", "--json", environment=missing)
-    assert ["parameter"] == [one["check"] for one in json.loads(told.stdout)["findings"]]
+    levels = {one["check"]: one["level"] for one in json.loads(told.stdout)["findings"]}
+    assert ("wrong", "unknown", "ok") == (levels["parameter"], levels["table"], levels["secrets"])
     assert 1 == told.exit_code

@@ -275,6 +275,41 @@ def test_what_hangs_is_unknown_after_the_deadline(clinic: Clinic) -> None:
         assert (Cause.NOT_LOOKED_AT, True) == (one.cause, "events:ListRules had no answer" in one.what)
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_parameter_that_has_no_answer_is_unknown(clinic: Clinic, *, hangs: bool) -> None:
+    """It names the table, so what is about the table is unknown too. The rest is looked at. It was wrong."""
+    end = threading.Event()
+    asked: list[str] = []
+
+    class Hanging:
+        def call(self, service: str, operation: str, **request: object) -> Mapping[str, object]:
+            if service == "ssm":
+                asked.append(operation)
+                if hangs:
+                    end.wait()
+                raise RefusedCallError("ssm:GetParameter", UNREACHABLE, "https://ssm.test")
+            return clinic.call(service, operation, **request)
+
+    subject = Subject(Hanging(), "ssm:/keyturn/marker-table", REGION, clinic.clock.wall, ("prod/db",))
+    findings = {one.check: one for one in diagnose(subject, within_s=0.5)}
+    end.set()
+    assert ["GetParameter"] == asked
+    assert {"secrets", "secret prod/db"} == {name for name, one in findings.items() if one.level is Level.OK}
+    assert {Level.OK, Level.UNKNOWN} == {one.level for one in findings.values()}
+    assert "parameter" == next(iter(findings))
+    says = "ssm:GetParameter had no answer" if hangs else "https://ssm.test does not answer"
+    assert says in findings["parameter"].what
+
+
+def test_a_parameter_that_names_no_table_is_wrong(clinic: Clinic) -> None:
+    """Missing, or denied: a reader would not get the name either."""
+    for fault, cause in ((NOT_FOUND, Cause.FAILED), (DENIED, Cause.DENIED)):
+        clinic.answers["GetParameter"] = fault
+        found = clinic.findings(table="ssm:/keyturn/marker-table")
+        assert (Level.WRONG, cause) == (found["parameter"].level, found["parameter"].cause)
+        assert (Level.UNKNOWN, Level.OK) == (found["table"].level, found["secrets"].level)
+
+
 def test_a_defect_of_a_check_is_raised(clinic: Clinic) -> None:
     """In the thread that asked, as it would be without threads."""
     del clinic.answers["ListSecrets"]
@@ -579,3 +614,33 @@ def test_an_endpoint_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch, wh
     findings = {one["check"]: one["cause"] for one in json.loads(result.stdout)["findings"]}
     looked = {findings[name] for name in ("table", "head", "clock", "secrets", "rule", "trail")}
     assert looked <= {"no-answer", "not-looked-at"}, findings
+
+
+@pytest.mark.proof
+def test_a_parameter_store_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parameter that names the table is asked for once, beside all else. It was 20 s, and wrong."""
+    begun_s = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        environment = {"KEYTURN_MARKER_TABLE": "ssm:/keyturn/marker-table"}
+        result = CliRunner().invoke(root, ["doctor", "--json"], env=environment)
+    assert time.monotonic() - begun_s < WITHIN_S + 5.0
+    findings = {one["check"]: one["level"] for one in json.loads(result.stdout)["findings"]}
+    assert ("unknown", "unknown") == (findings["parameter"], findings["table"])
+
+
+def test_credentials_that_hang_are_unknown_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore asks for them while it makes a client. The command ended when the source did, if ever."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("keyturn.cli.doctor.command.WITHIN_S", 1.0)
+    begun_s = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        result = CliRunner().invoke(root, ["doctor", "--json"], env={"KEYTURN_MARKER_TABLE": TABLE})
+        assert time.monotonic() - begun_s < 5.0
+    (found,) = json.loads(result.stdout)["findings"]
+    assert ("clients", "unknown", "not-looked-at") == (found["check"], found["level"], found["cause"])
+    assert "the source of the credentials had no answer within 1 s" in found["what"]
+    assert 3 == result.exit_code

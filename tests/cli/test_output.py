@@ -74,7 +74,7 @@ def test_who_waits_long_is_told_once(capsys: pytest.CaptureFixture[str]) -> None
         told = ""
         while not told and time.monotonic() < late_s:
             told = capsys.readouterr().err
-    assert "waiting for an answer; a call that hangs is given up\n" == told
+    assert "waiting for an answer; calls have time-outs, a credential_process has none\n" == told
     with patiently("an answer"):
         pass
     assert ("", "") == tuple(capsys.readouterr())

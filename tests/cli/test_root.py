@@ -252,7 +252,7 @@ def test_every_command_answers_a_program() -> None:
 
 
 def test_the_command_starts_without_an_aws_client() -> None:
-    """`python -m keyturn.cli --version` answers, and loads no AWS client and no server."""
+    """`python -m keyturn --version` and that of keyturn.cli answer, and load no AWS client and no server."""
     probe = (
         "import sys; from click.testing import CliRunner; from keyturn.cli.root import root; "
         "print(CliRunner().invoke(root, ['--help']).exit_code, 'botocore' in sys.modules, "
@@ -260,9 +260,10 @@ def test_the_command_starts_without_an_aws_client() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["0", "False", "False"]
-    version = [sys.executable, "-m", "keyturn.cli", "--version"]
-    shown = subprocess.run(version, capture_output=True, text=True, check=True)
-    assert shown.stdout == f"keyturn, version {__version__}\n"
+    for package in ("keyturn", "keyturn.cli"):
+        version = [sys.executable, "-m", package, "--version"]
+        shown = subprocess.run(version, capture_output=True, text=True, check=True)
+        assert shown.stdout == f"keyturn, version {__version__}\n"
 
 
 def first_cells(heading: str) -> list[str]:

@@ -77,6 +77,6 @@ def test_a_command_says_what_it_waits_for(command: list[str], table: str) -> Non
         )
     first, *rest = done.stderr.splitlines()
     assert first.startswith("waiting for ")
-    assert first.endswith("; a call that hangs is given up")
+    assert first.endswith("; calls have time-outs, a credential_process has none")
     assert "Error: " in "".join(rest)
     assert (3, "") == (done.returncode, done.stdout)

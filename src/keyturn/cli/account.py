@@ -32,7 +32,7 @@ CONVERGENCE_OPTION: Final = "--convergence-table"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account and Region with its marker table. `given` is the table as it was given before `found`.
+    """One account and Region with its marker table.
 
     Every method makes its own clients: with the credentials of an assumed role, with those of `role` (an
     ARN), or else from the environment. It raises `ConfigurationError` if the environment has no Region, or
@@ -43,7 +43,6 @@ class Account:
     region: str | None = None
     credentials: Credentials | None = None
     role: str | None = None
-    given: str = ""
     clients: ClientFactory = field(default_factory=ClientFactory, compare=False, repr=False)
 
     def found(self) -> Account:
@@ -55,7 +54,7 @@ class Account:
         place = place_of_table(self.table)
         there = replace(self, region=place.region) if place is not None else self
         found = named_table(self.table, lambda: cast("ParameterClient", there.client("ssm")))
-        return replace(self, table=found, given=self.table)
+        return replace(self, table=found)
 
     def client(self, service: str, *, attempts: int = 3) -> object:
         """Return a new client of this AWS service."""

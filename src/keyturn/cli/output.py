@@ -59,7 +59,7 @@ def patiently(what: str, *, after_s: float = PATIENCE_S) -> Iterator[None]:
 
     def tell() -> None:
         with suppress(OSError):
-            click.echo(f"waiting for {what}; a call that hangs is given up", err=True)
+            click.echo(f"waiting for {what}; calls have time-outs, a credential_process has none", err=True)
 
     later = threading.Timer(after_s, tell)
     later.daemon = True

@@ -15,8 +15,8 @@ from keyturn.stack.archives import write_zip
 from keyturn.stack.bytecode import compiled
 from keyturn.stack.files import packages
 
-NOT_FOR_FUNCTIONS: Final = ("cli", "demo", "policies", "serve", "stack", "testing")
-"""The folders that are used on a developer's machine or a server."""
+NOT_FOR_FUNCTIONS: Final = ("__main__.py", "cli", "demo", "policies", "serve", "stack", "testing")
+"""What is used on a developer's machine or a server: folders, and a module."""
 
 SIZE_MAX: Final = 1280 * 1024
 """The size limit in bytes: a cold start fetches the layer. Python 3.14 makes the largest bytecode."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import click
 
@@ -12,15 +13,16 @@ from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, region_of
 from keyturn.aws.faults import Fault, FaultKind, fault_of
 from keyturn.aws.places import naming_clients, table_clients
 from keyturn.aws.unseen import Unseen
+from keyturn.cache.flights import Flight
 from keyturn.cli.account import CONVERGENCE_OPTION, Account, account_options, convergence_option
 from keyturn.cli.doctor import convergence as reports
-from keyturn.cli.doctor import events, network, others, reading, table
+from keyturn.cli.doctor import events, naming, network, others, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
-from keyturn.cli.doctor.running import WITHIN_S, side_by_side
+from keyturn.cli.doctor.running import WITHIN_S, late, side_by_side
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
-from keyturn.errors import ConfigurationError, MarkerTableError
-from keyturn.model.tables import check_table
+from keyturn.errors import ConfigurationError
+from keyturn.model.tables import check_table, place_of_table
 from keyturn.runtime.host import SystemClock, environment, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}
@@ -59,26 +61,36 @@ def _others(account: Account) -> Mapping[str, Check]:
     """Return a check of each table of other accounts and Regions that the environment names."""
     factory, roles = ClientFactory(), roles_of(None)
     clients, naming = (make(None, account.region, factory, roles) for make in (table_clients, naming_clients))
-    tables = [table for table in known_marker_tables() if table not in (account.table, account.given)]
+    tables = [table for table in known_marker_tables() if table != account.table]
     return others.checks_of({table: placed_table(table, clients, naming) for table in tables})
 
 
 def examine(account: Account, secrets: Sequence[str], convergence: str | None) -> list[Finding]:
-    """Return the finding of each check; the only finding if no client can be made, or no table found."""
-    aws = Clients(account.region)
+    """Return the finding of each check; the only finding if no client can be made, or not in time."""
+    place = place_of_table(account.table)
+    # Only a parameter that names the table is read in Systems Manager, where its ARN says that it is.
+    aws = Clients(account.region, {"ssm": place.region} if place is not None else {})
+    begun_s = SystemClock.monotonic()
+    # In a thread, since botocore asks for the credentials meanwhile, and their source may not answer.
+    first = Flight("keyturn-doctor-clients", lambda: aws.client("dynamodb"), begun_s, lambda _: None)
+    first.begin()
+    if not first.wait(WITHIN_S):
+        return [late("clients", "the source of the credentials", WITHIN_S, _CHECK_CREDENTIALS)]
     try:
-        region = region_of(aws.client("dynamodb")) or ""
+        region = region_of(first.outcome()) or ""
     except ConfigurationError as error:
         what, _, fix = str(error).partition("; ")
         return [wrong("clients", Cause.NO_CLIENT, what, fix)]
-    try:
-        account = account.found()
-    except MarkerTableError as error:
-        cause = Cause.DENIED if error.denied else Cause.FAILED
-        return [wrong("parameter", cause, str(error), "correct that, or name the table itself")]
     around = network.Surroundings(environment(), aws.endpoint, network.addresses)
     subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
-    return diagnose(subject, about_network=network.checks_of(around), about_tables=_others(account))
+    return diagnose(
+        subject, about_network=network.checks_of(around), about_tables=_others(account), begun_s=begun_s
+    )
+
+
+_CHECK_CREDENTIALS: Final = (
+    "check the profile's credential_process, or the endpoint of the role's credentials"
+)
 
 
 def diagnose(
@@ -88,12 +100,17 @@ def diagnose(
     about_tables: Mapping[str, Check] | None = None,
     monotonic: Callable[[], float] = SystemClock.monotonic,
     within_s: float = WITHIN_S,
+    begun_s: float | None = None,
 ) -> list[Finding]:
-    """Run all checks and return the finding of each. `about_tables` are of other places."""
+    """Run all checks and return the finding of each. `about_tables` are of other places.
+
+    `begun_s` is when the time `within_s` began; None for now.
+    """
     about_secrets = {f"secret {one}": reading.may_read(one) for one in subject.secrets}
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
-    checks = {**(about_network or {}), **CHECKS, **about_reports, **(about_tables or {}), **about_secrets}
-    return side_by_side(checks, subject, monotonic, within_s)
+    by_name = naming.checks_by_name(subject.table, CHECKS)
+    checks = {**(about_network or {}), **by_name, **about_reports, **(about_tables or {}), **about_secrets}
+    return side_by_side(checks, subject, monotonic, within_s, begun_s)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -135,16 +152,21 @@ def show(findings: Sequence[Finding]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Calls AWS through botocore and tries each call once, so that an unreachable endpoint is found soon."""
+    """Calls AWS through botocore and tries each call once, so that an unreachable endpoint is found soon.
+
+    `regions` are those of the services that are not called in `region`.
+    """
 
     region: str | None
+    regions: Mapping[str, str] = field(default_factory=dict)
     factory: ClientFactory = field(default_factory=ClientFactory)
     made: dict[str, object] = field(default_factory=dict)
 
     def client(self, service: str) -> object:
         """Return the client of this service. It is made at the first call."""
         if service not in self.made:
-            client = self.factory.make(service, SECRETS_TIMEOUTS_S, self.region, attempts=1)
+            region = self.regions.get(service, self.region)
+            client = self.factory.make(service, SECRETS_TIMEOUTS_S, region, attempts=1)
             self.made.setdefault(service, client)
         return self.made[service]
 

@@ -17,7 +17,7 @@ from keyturn.runtime.threads import start_thread
 WITHIN_S: Final = 10.0
 """How long all checks take at most."""
 
-SHARED: Final = frozenset({"events", "lambda", "sts"})
+SHARED: Final = frozenset({"events", "lambda", "ssm", "sts"})
 """The services whose answers several checks use. DynamoDB's answers are dated, so each check has its own."""
 
 
@@ -63,13 +63,14 @@ def side_by_side(
     subject: Subject,
     monotonic: Callable[[], float],
     within_s: float = WITHIN_S,
+    begun_s: float | None = None,
 ) -> list[Finding]:
     """Run the checks in threads and return a finding of each, in their order.
 
-    A check without a finding after `within_s` is unknown, and its thread is left behind. An error that a
-    check raises is a defect and is raised here.
+    A check without a finding `within_s` after `begun_s` (None: now) is unknown, and its thread is left
+    behind. An error that a check raises is a defect and is raised here.
     """
-    ends_s = monotonic() + within_s
+    ends_s = (monotonic() if begun_s is None else begun_s) + within_s
     shared = Shared(subject.aws)
     watched = {name: Watched(shared) for name in checks}
     told: SimpleQueue[tuple[str, Finding | BaseException]] = SimpleQueue()
@@ -85,7 +86,9 @@ def side_by_side(
         if isinstance(finding, BaseException):
             raise finding
         found[name] = finding
-    return [found[name] if name in found else _late(name, watched[name], within_s) for name in checks]
+    return [
+        found[name] if name in found else late(name, watched[name].waits_for, within_s) for name in checks
+    ]
 
 
 def _run(
@@ -97,6 +100,7 @@ def _run(
         told.put((name, error))
 
 
-def _late(name: str, watched: Watched, within_s: float) -> Finding:
-    what = f"not looked at: {watched.waits_for} had no answer within {within_s:g} s"
-    return unknown(name, Cause.NOT_LOOKED_AT, what, CHECK_NETWORK)
+def late(name: str, waits_for: str, within_s: float, fix: str = CHECK_NETWORK) -> Finding:
+    """Return the finding of a check that had to wait too long for something."""
+    what = f"not looked at: {waits_for} had no answer within {within_s:g} s"
+    return unknown(name, Cause.NOT_LOOKED_AT, what, fix)
