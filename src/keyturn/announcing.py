@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from keyturn.assembly import default_announcer, hurried
@@ -12,7 +13,14 @@ from keyturn.markers.recorder import Recorded
 from keyturn.runtime.host import SYSTEM_CLOCK, marker_table_name
 
 DEADLINE_S: Final = 1.0
-"""How many seconds a caller of `announce` waits for all, from the clients on: its own work is done."""
+"""How many seconds a caller of `announce` waits, names and connections included: its own work is done."""
+
+CLIENTS_S: Final = 4.0
+"""How many seconds more the first caller in a process waits: it makes the clients, and a small function needs
+seconds for them."""
+
+_makers: dict[str, int] = {}
+"""Table -> the id of the process that has begun to make clients for it."""
 
 
 def announce(
@@ -31,7 +39,8 @@ def announce(
     wrong, doubled or late call does no harm. It takes four DynamoDB requests, one more for each further
     copy of the head, and one DescribeSecret when that already shows the change; else it asks again, for half
     a second. It ends after 1 s in any case, also if a name is not resolved, or if a server or the source of
-    the credentials does not answer: the listener finds the change, too.
+    the credentials does not answer: the listener finds the change, too. The first call in a process makes
+    the clients, and ends after 5 s.
 
     Args:
         secret_id: name or ARN.
@@ -43,14 +52,19 @@ def announce(
 
     Needs `secretsmanager:DescribeSecret` on the secret, `dynamodb:GetItem`, `PutItem` and `UpdateItem` on
     the table, and `ssm:GetParameter` on the parameter if one names it. Raises `SecretError`,
-    `MarkerTableError` (also after 1 s), and `ConfigurationError` for a step that Secrets Manager does not
-    have or without a table. Threads may call it.
+    `MarkerTableError` (also after that time), and `ConfigurationError` for a step that Secrets Manager does
+    not have or without a table. Threads may call it.
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     table = marker_table_name(marker_table)
 
+    is_default = client is None and dynamodb_client is None
+    is_first = is_default and _makers.get(table) != os.getpid()
+    within_s = DEADLINE_S + CLIENTS_S if is_first else DEADLINE_S
+    if is_first:
+        _makers[table] = os.getpid()
+
     def record() -> Recorded:
-        is_default = client is None and dynamodb_client is None
         announcer = default_announcer(table)() if is_default else hurried(table, client, dynamodb_client)
         return announcer(hint)
 
@@ -58,6 +72,6 @@ def announce(
     # which botocore looks for while it makes a client.
     flight = Flight("keyturn-announcement", record, SYSTEM_CLOCK.monotonic(), lambda _: None)
     flight.begin()
-    if not flight.wait(DEADLINE_S):
-        raise MarkerTableError(table, f"the announcement got no answer within {DEADLINE_S:.0f} s")
+    if not flight.wait(within_s):
+        raise MarkerTableError(table, f"the announcement got no answer within {within_s:.0f} s")
     return flight.outcome()

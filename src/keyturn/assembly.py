@@ -587,7 +587,4 @@ def hurried(table: str, client: object, dynamodb_client: object) -> Recording:
 @functools.cache
 def default_announcer(table: str) -> Once[Recording]:
     """What `announce` records with in this process for that table. The first call of it makes the clients."""
-    # Most of the work of making the first client. It cannot hang, so it is not a part of what has a deadline.
-    import botocore.session  # noqa: F401
-
     return Once(lambda: hurried(table, None, None))

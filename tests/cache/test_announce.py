@@ -16,7 +16,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from keyturn import ConfigurationError, InvalidSecretIdError, MarkerTableError, Peers, SecretCache, announce
-from keyturn.announcing import DEADLINE_S
+from keyturn.announcing import CLIENTS_S, DEADLINE_S
 from keyturn.markers.recorder import Outcome
 from keyturn.testing.fakes import FakeClock
 
@@ -133,7 +133,7 @@ def test_an_endpoint_that_hangs_holds_a_rotation_up_for_a_second(monkeypatch: py
 
 @pytest.mark.proof
 def test_credentials_that_hang_hold_a_rotation_up_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore asks for them while it makes a client, at each call anew. It was 9 s each time."""
+    """botocore asks for them while it makes a client. Only the first call waits longer for that: 5 s."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -142,12 +142,14 @@ def test_credentials_that_hang_hold_a_rotation_up_for_a_second(monkeypatch: pyte
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
         monkeypatch.setattr("keyturn.announcing.DEADLINE_S", DEADLINE_S)
-        for client in (None, object(), None):
+        for client, within_s in ((None, DEADLINE_S + CLIENTS_S), (object(), DEADLINE_S), (None, DEADLINE_S)):
             begun_s = time.monotonic()
-            with pytest.raises(MarkerTableError, match="the announcement got no answer within 1 s"):
+            with pytest.raises(
+                MarkerTableError, match=f"the announcement got no answer within {within_s:.0f} s"
+            ):
                 announce(NAME, marker_table="no-credentials", dynamodb_client=client)
-            # A margin for a busy machine, and for the import of botocore at the first call.
-            assert 5 > time.monotonic() - begun_s
+            # A margin for a busy machine.
+            assert within_s + 2 > time.monotonic() - begun_s
 
 
 @pytest.mark.proof
