@@ -8,8 +8,9 @@ from math import inf
 
 import pytest
 
+from keyturn.errors import ConfigurationError
 from keyturn.login.memory import REFUSED_S, UNKNOWN, VERSIONS_MAX, LastLogin, Memory, OldestOut, Verdict
-from keyturn.login.policy import LEAST_PAUSE_S, Policy, TimeLeft, same_host, same_host_and_user
+from keyturn.login.policy import LEAST_PAUSE_S, Policy, TimeLeft, policy_of, same_host, same_host_and_user
 from keyturn.model.instant import Instant
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.invocation import invocation
@@ -277,3 +278,14 @@ def test_the_time_of_a_login_can_be_told() -> None:
     assert "budget_s=10, remaining_s: not given" == str(TimeLeft(Policy(), Passing()))
     limited = TimeLeft(Policy(budget_s=2.5, remaining_s=lambda: 3.14159), Passing())
     assert "budget_s=2.5, remaining_s: 3.1 s" == str(limited)
+
+
+def test_an_async_clock_is_refused_where_the_options_are_given() -> None:
+    """Before any version is read; without a clock nothing is refused."""
+
+    async def left_s() -> float:
+        raise AssertionError("nobody runs this")
+
+    with pytest.raises(ConfigurationError, match=r"^remaining_s is async or a generator"):
+        policy_of(remaining_s=left_s)  # type: ignore[arg-type] # on purpose
+    assert Policy() == policy_of()
