@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from keyturn.assembly import default_announcer, hurried
 from keyturn.cache.flights import Flight
@@ -11,13 +13,15 @@ from keyturn.errors import MarkerTableError
 from keyturn.markers.decisions import announcement
 from keyturn.markers.recorder import Recorded
 from keyturn.runtime.host import SYSTEM_CLOCK, marker_table_name
+from keyturn.runtime.process import Once
+
+_T = TypeVar("_T")
 
 DEADLINE_S: Final = 1.0
 """How many seconds a caller of `announce` waits, names and connections included: its own work is done."""
 
 CLIENTS_S: Final = 4.0
-"""How many seconds more the first caller in a process waits: it makes the clients, and a small function needs
-seconds for them."""
+"""How many seconds more the first caller in a process waits: a small function needs seconds for clients."""
 
 _makers: dict[str, int] = {}
 """Table -> the id of the process that has begun to make clients for it."""
@@ -40,7 +44,7 @@ def announce(
     copy of the head, and one DescribeSecret when that already shows the change; else it asks again, for half
     a second. It ends after 1 s in any case, also if a name is not resolved, or if a server or the source of
     the credentials does not answer: the listener finds the change, too. The first call in a process makes
-    the clients, and ends after 5 s.
+    the clients, for which it waits 4 s more.
 
     Args:
         secret_id: name or ARN.
@@ -57,21 +61,27 @@ def announce(
     """
     hint = announcement(secret_id, version_id=version_id, step=step)
     table = marker_table_name(marker_table)
-
     is_default = client is None and dynamodb_client is None
     is_first = is_default and _makers.get(table) != os.getpid()
-    within_s = DEADLINE_S + CLIENTS_S if is_first else DEADLINE_S
     if is_first:
         _makers[table] = os.getpid()
+    making = (
+        default_announcer(table) if is_default else Once(partial(hurried, table, client, dynamodb_client))
+    )
+    began_s = SYSTEM_CLOCK.monotonic()
+    announcer = making.made or _within(CLIENTS_S if is_first else DEADLINE_S, making, table)
+    passed_s = 0.0 if is_first else SYSTEM_CLOCK.monotonic() - began_s
+    return _within(DEADLINE_S - passed_s, partial(announcer, hint), table)
 
-    def record() -> Recorded:
-        announcer = default_announcer(table)() if is_default else hurried(table, client, dynamodb_client)
-        return announcer(hint)
 
-    # In a thread, since nothing else puts a bound on the resolution of a name, or on that of the credentials,
-    # which botocore looks for while it makes a client.
-    flight = Flight("keyturn-announcement", record, SYSTEM_CLOCK.monotonic(), lambda _: None)
+def _within(seconds: float, call: Callable[[], _T], table: str) -> _T:
+    """Return what the call returns. Raises `MarkerTableError` if that takes longer.
+
+    It is made in a thread, since nothing else puts a bound on the resolution of a name, or on that of the
+    credentials, which botocore looks for while it makes a client.
+    """
+    flight = Flight("keyturn-announcement", call, SYSTEM_CLOCK.monotonic(), lambda _: None)
     flight.begin()
-    if not flight.wait(within_s):
-        raise MarkerTableError(table, f"the announcement got no answer within {within_s:.0f} s")
+    if not flight.wait(seconds):
+        raise MarkerTableError(table, f"the announcement got no answer within {seconds:.0f} s")
     return flight.outcome()

@@ -491,7 +491,7 @@ BUGS: Final = (
         _FLIGHTS,
         "            has_begun = flight.has_thread()\n",
         "            self._flights[key] = flight\n            has_begun = flight.has_thread()\n",
-        seed=49,
+        seed=161,
     ),
     Bug(
         "a lock is taken outside of what leaves it",
