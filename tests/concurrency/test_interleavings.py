@@ -103,6 +103,16 @@ def gated(world: World) -> Gated:
     return Gated(world)
 
 
+@pytest.fixture
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process at its limit of threads: each read is carried out by who wants it."""
+
+    def none(_name: str, _run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
+
+
 def values_in_memory() -> set[str]:
     """The names, of those that only this file uses, of which this process still holds a value."""
     gc.collect()
@@ -178,21 +188,16 @@ def test_no_lock_is_held_while_the_log_is_written(world: World) -> None:
     assert not any(held.values())
 
 
-def test_where_no_thread_can_be_had_one_read_holds_up_no_other(
-    gated: Gated, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("without_threads")
+def test_where_no_thread_can_be_had_one_read_holds_up_no_other(gated: Gated) -> None:
     """Each caller reads for itself, outside of the lock, and nobody waits for a flight of another thread."""
     gated.world.secrets.create(KEPT, "x")
     flights = SingleFlight[str, int]("a test")
-
-    def none(_name: str, _run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
 
     def gated_job() -> int:
         gated.reading.passed()
         return 1
 
-    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
     gated.reading.close()
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(flights.join_or_begin, "one", gated_job, PATIENCE_S)
@@ -206,15 +211,9 @@ def test_where_no_thread_can_be_had_one_read_holds_up_no_other(
     assert 0 == len(flights)
 
 
-def test_an_interruption_where_no_thread_can_be_had_leaves_no_flight(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("without_threads")
+def test_an_interruption_where_no_thread_can_be_had_leaves_no_flight(world: World) -> None:
     """A handler of a signal that reads the same secret in the middle of its own thread's read is served."""
-
-    def none(_name: str, _run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
     cache, found = world.cache(table=False), list[str]()
 
     def handler(_secret_id: str) -> Exception | None:
@@ -227,15 +226,9 @@ def test_an_interruption_where_no_thread_can_be_had_leaves_no_flight(
     assert ["one"] == found
 
 
-def test_an_interruption_is_raised_although_all_was_forgotten_meanwhile(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("without_threads")
+def test_an_interruption_is_raised_although_all_was_forgotten_meanwhile(world: World) -> None:
     """Ctrl-C in a read that the caller carries out itself, while another thread forgets."""
-
-    def none(_name: str, _run: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(keyturn.cache.flights, "start_thread", none)
     cache = world.cache(table=False)
 
     def interrupted(_secret_id: str) -> Exception | None:

@@ -27,7 +27,6 @@ from keyturn.model.tables import parameter_of_table
 PARAMETER: Final = "parameter"
 """The name of the check."""
 
-
 NAMELESS: Final = frozenset({"secrets"})
 """The checks that need no name of the marker table."""
 
