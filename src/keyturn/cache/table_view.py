@@ -59,7 +59,7 @@ class TableView(NamedTuple):
         return since is not None and since.age_s(now) < limits.uncovered_ttl_s
 
 
-UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
+UNCHECKED: Final = TableView(None, None, {}, frozenset(), {}, None)
 """Before the first check."""
 
 
@@ -160,13 +160,13 @@ class TableWatch:
         self._pause: tuple[Instant, float] | None = None
         self._asked: Instant | None = None
         self._in_use_since: Instant | None = None
-        self.view = UNSEEN
+        self.view = UNCHECKED
         self.allowance = Allowance(limits.max_secrets)
 
     def forget(self) -> None:
         """Forget everything, as before the first check."""
         self._life += 1
-        self._failures, self._pause, self.view = 0, None, UNSEEN
+        self._failures, self._pause, self.view = 0, None, UNCHECKED
         self._asked = self._in_use_since = None
         self._heads.forget()
 

@@ -28,7 +28,7 @@ from keyturn.errors import ConfigurationError, KeyturnError, SecretError, Secret
 from keyturn.model.fields import Fault, Unshown
 from keyturn.model.plain import is_unrun
 from keyturn.model.versions import SecretVersion
-from keyturn.runtime.frames import unseen
+from keyturn.runtime.frames import errors_without_locals
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
@@ -346,7 +346,7 @@ class _Making(Generic[_T]):
         """Return the source that fills the fields that the other sources left empty."""
         return _Source(self.kind, self)
 
-    @unseen
+    @errors_without_locals
     def made(self, values: Mapping[str, object]) -> _Made[_T]:
         """Make the model from all its sources."""
         token = _MAKING.set(cast("_Making[LiveSettings]", self))
