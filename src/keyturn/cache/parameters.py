@@ -23,7 +23,7 @@ from keyturn.errors import (
 )
 from keyturn.model.bounded import make_room
 from keyturn.model.instant import Instant
-from keyturn.model.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path, plain
+from keyturn.model.names import REFERENCE_PREFIX, ParameterId, exact_str, parameter_id, parameter_path
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import ParameterSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -46,7 +46,7 @@ def selected(name: object, version: int | None, label: str | None) -> ParameterI
     """Return the parameter that the caller means. Raises `ConfigurationError` if it is selected twice."""
     asked = parameter_id(name)
     selectors = [
-        plain(one) if isinstance(one, str) else str(one) for one in (version, label) if one is not None
+        exact_str(one) if isinstance(one, str) else str(one) for one in (version, label) if one is not None
     ]
     if len(selectors) + (asked.selector != AWSCURRENT) > 1:
         raise ConfigurationError(f"parameter {asked.name!r}: give a version or a label, once")
@@ -100,7 +100,7 @@ class Parameters:
         that cannot be served.
         """
         pairs = [(name, parameter_id(name)) for name in names]
-        asked = {plain(name): one for name, one in pairs}
+        asked = {exact_str(name): one for name, one in pairs}
         waiting = self._checker.waiting()
         self._checker.check_if_due(waiting)
         found, absent = self._checker.telling(lambda patience: self._found(asked, patience), waiting)

@@ -12,7 +12,7 @@ from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_ver
 from keyturn.cache.heads import HeadChoice
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
-from keyturn.cache.news import Keys, News, news_since, told
+from keyturn.cache.news import HeldKeys, News, news_since, told
 from keyturn.cache.refresh import backoff_s
 from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.model.instant import Instant
@@ -42,7 +42,7 @@ class TableView(NamedTuple):
     known: AbstractSet[str]
     denied: Mapping[str, Instant]
     trouble: str | None
-    keys: Keys = Keys()
+    keys: HeldKeys = HeldKeys()
     error: str = ""
 
     def marker(self, key: str) -> Marker | None:
@@ -258,7 +258,7 @@ class TableWatch:
             if len(known) == len(markers):
                 # The same keys, without the memory of a second set.
                 known = markers.keys()
-            held_keys = before.keys if before.markers.keys() == held else Keys(held, before.keys)
+            held_keys = before.keys if before.markers.keys() == held else HeldKeys(held, before.keys)
             self.view = before._replace(
                 head=sight.head,
                 assurance=assurance,

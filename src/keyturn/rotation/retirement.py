@@ -109,7 +109,7 @@ def decision_of(retirement: Retirement, described: Mapping[str, object], current
     if retirement.convergence_table is not None and retirement.earliest_s <= age_s < retirement.latest_s:
         key = secret_key(str(described.get("ARN", "")), str(described.get("Name", "")))
         fleet = _fleet(retirement, key, current)
-    return decided(age_s, retirement.earliest_s, retirement.latest_s, fleet)
+    return decision_at(age_s, retirement.earliest_s, retirement.latest_s, fleet)
 
 
 def say(retirement: Retirement, secret_id: str, decision: Decision) -> None:
@@ -146,7 +146,9 @@ def _fleet(retirement: Retirement, key: str, current: str) -> Convergence | str:
     return found
 
 
-def decided(age_s: float, earliest_s: float, latest_s: float, fleet: Convergence | str | None) -> Decision:
+def decision_at(
+    age_s: float, earliest_s: float, latest_s: float, fleet: Convergence | str | None
+) -> Decision:
     """Decide whether the credential of AWSPREVIOUS is to be taken away.
 
     `fleet` has the reports; it is a text that says why they are not known, or None if nobody was asked.

@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, KeyturnError, SecretError, SecretFieldError
-from keyturn.model.fields import Fault, Unshown
+from keyturn.model.fields import ConcealedValues, Fault
 from keyturn.model.plain import is_unrun
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import errors_without_locals
@@ -438,7 +438,7 @@ class _Source(PydanticBaseSettingsSource):
             if isinstance(reference, Reference) and not self._is_given(name, field)
         }
         versions = self._making.values(wanted)
-        return Unshown(
+        return ConcealedValues(
             (keys_of(name, fields[name])[0], self._value(name, wanted[name], version))
             for name, version in versions.items()
         )
