@@ -65,7 +65,7 @@ UNCHECKED: Final = TableView(None, None, {}, frozenset(), {}, None)
 
 def held_bound_s(
     key: str,
-    holding: HeldStage,
+    held: HeldStage,
     view: TableView,
     now: Instant,
     limits: Limits,
@@ -79,18 +79,16 @@ def held_bound_s(
     `is_resting`: the service does not answer in time, which counts like a refresh that failed. The head may
     ask a fleet to spread its reads over some time, which is added.
     """
-    obstacle = uncovered_because(key, holding, view, now, limits)
+    obstacle = uncovered_because(key, held, view, now, limits)
     trusted = obstacle is None or (view.assurance is not None and obstacle == view.trouble)
-    has_moved = disputed(view.marker(key), holding)
+    has_moved = disputed(view.marker(key), held)
     pace_s = view.assurance.head.pace_s if view.assurance is not None else 0.0
-    return pace_s + bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
+    return pace_s + bound_s(held, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
 
 
-def uncovered_because(
-    key: str, holding: HeldStage, view: TableView, now: Instant, limits: Limits
-) -> str | None:
+def uncovered_because(key: str, held: HeldStage, view: TableView, now: Instant, limits: Limits) -> str | None:
     """Return the first reason for the short TTL, or None when the long TTL is in force."""
-    if holding.stage == AWSPENDING:
+    if held.stage == AWSPENDING:
         return "AWSPENDING is always read from Secrets Manager"
     if view.trouble is not None:
         return view.trouble
@@ -102,7 +100,7 @@ def uncovered_because(
         return "the marker was not read yet"
     if view.marker(key) is None:
         return "the secret has no marker yet"
-    if not names_held_version(view.marker(key), holding):
+    if not names_held_version(view.marker(key), held):
         return "the marker names another version"
     if view.assurance.lasts_s(now, limits) <= 0:
         return "the last sweep is too long ago"
