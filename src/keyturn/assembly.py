@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,7 +60,6 @@ from keyturn.runtime.process import Once, watch_process
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient
-    from keyturn.aws.extension import ExtensionSettings
     from keyturn.aws.parameterstore import ParameterClient, ParameterStoreClient, PlacedParameters
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.cache.background import Poller
@@ -455,13 +453,6 @@ def roles_of(asked: Iterable[str] | None) -> Mapping[str, str]:
     from keyturn.aws.roles import roles_by_account
 
     return roles_by_account(roles, argument)
-
-
-def extension_settings() -> ExtensionSettings:
-    """How this environment's variables set up the Parameters and Secrets Extension."""
-    from keyturn.aws.extension import ExtensionSettings
-
-    return ExtensionSettings.from_environment(os.environ)
 
 
 class LateParameters:
