@@ -30,16 +30,21 @@ from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 _VERSION_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
+PATHS_MAX: Final = 1024
+"""How many paths' names are kept; the one that was read longest ago makes room."""
+
+BATCHES_AWAITED_MAX: Final = 3
+"""How many batches of other callers, and its own, a caller waits for."""
+
+BATCH: Final = "the batch"
+"""The key of the one batch that is read at a time."""
+
 
 class _NamesUnderPath(NamedTuple):
     """The names under a path, and when the reading that showed them was begun."""
 
     names: tuple[str, ...]
     begun: Instant
-
-
-PATHS_MAX = 1024
-"""How many paths' names are kept; the one that was read longest ago makes room."""
 
 
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
@@ -296,13 +301,6 @@ class Parameters:
         paths.pop((path, recursive), None)
         paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
         make_room(paths, PATHS_MAX)
-
-
-BATCHES_AWAITED_MAX: Final = 3
-"""How many batches of other callers, and its own, a caller waits for."""
-
-BATCH: Final = "the batch"
-"""The key of the one batch that is read at a time."""
 
 
 def path_key(path: str) -> str:
