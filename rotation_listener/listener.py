@@ -15,7 +15,7 @@ from keyturn.markers.schema import COPIES_MAX, PACE_MAX_S
 from keyturn.markers.sweeper import Parallel, Sweeper, in_turn
 from keyturn.model.names import Arn
 from keyturn.model.protocols import Catalog, Listing, SweptTable
-from keyturn.runtime.host import Host
+from keyturn.runtime.host import Host, listed
 from rotation_listener.events import Ignored, Sweep, parse
 
 STACK_VARIABLE: Final = "KEYTURN_STACK"
@@ -78,11 +78,6 @@ class Settings:
     def watches(self, name: str) -> bool:
         """Return True if this name begins with one of the prefixes."""
         return not self.name_prefixes or name.startswith(self.name_prefixes)
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """Return the parts of a variable that holds a list with commas."""
-    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def tag_of(text: str) -> Tag | None:

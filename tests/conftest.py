@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import keyturn.aws.loading
-from keyturn.assembly import default_announcer
+from keyturn.announcing import default_announcer
 from tests.world import World
 from tools.extras import ROOT, missing_for
 

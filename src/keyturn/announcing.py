@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
-from typing import Final, TypeVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
-from keyturn.assembly import default_announcer, hurried
+from keyturn.assembly import recorder
+from keyturn.aws.clients import TABLE_TIMEOUTS_S, ClientFactory, region_of
 from keyturn.cache.flights import Flight
 from keyturn.errors import MarkerTableError
-from keyturn.markers.decisions import announcement
+from keyturn.markers.decisions import Hint, announcement
 from keyturn.markers.recorder import Recorded
 from keyturn.runtime.host import SYSTEM_CLOCK, marker_table_name
 from keyturn.runtime.process import Once
+
+if TYPE_CHECKING:
+    from keyturn.aws.parameterstore import ParameterClient
 
 _T = TypeVar("_T")
 
@@ -22,6 +26,12 @@ DEADLINE_S: Final = 1.0
 
 CLIENTS_S: Final = 4.0
 """How many seconds more the first caller in a process waits: a small function needs seconds for clients."""
+
+SETTLE_S: Final = 0.5
+"""How long DescribeSecret is given to show what was announced: half of what an announcement may take."""
+
+Recording: TypeAlias = Callable[[Hint], Recorded]
+"""Records a hint in the marker table."""
 
 _makers: dict[str, int] = {}
 """Table -> the id of the process that has begun to make clients for it."""
@@ -85,3 +95,31 @@ def _within(seconds: float, call: Callable[[], _T], table: str) -> _T:
     if not flight.wait(seconds):
         raise MarkerTableError(table, f"the announcement got no answer within {seconds:.0f} s")
     return flight.outcome()
+
+
+@cache
+def default_announcer(table: str) -> Once[Recording]:
+    """What `announce` records with in this process for that table. The first call of it makes the clients."""
+    return Once(lambda: hurried(table, None, None))
+
+
+def hurried(table: str, client: object, dynamodb_client: object) -> Recording:
+    """What records for a caller that must not wait, with clients of its own where None is given.
+
+    These try each call once. What is not visible soon is left to the listener.
+    """
+    from keyturn.markers.named import NamedTable
+
+    factory = ClientFactory()
+    if client is None:
+        client = factory.make("secretsmanager", TABLE_TIMEOUTS_S, attempts=1)
+    if dynamodb_client is None:
+        dynamodb_client = factory.make("dynamodb", TABLE_TIMEOUTS_S, region_of(client), attempts=1)
+    region = region_of(dynamodb_client)
+    naming = Once(lambda: factory.make("ssm", TABLE_TIMEOUTS_S, region, attempts=1))
+    named = NamedTable(
+        table,
+        lambda: cast("ParameterClient", naming()),
+        lambda found: recorder(found, client, dynamodb_client, settle_s=SETTLE_S),
+    )
+    return lambda hint: named.ask(lambda own: own.record(hint))

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
-from keyturn.aws.clients import (
-    TABLE_TIMEOUTS_S,
-    ClientFactory,
-    region_of,
-)
+from keyturn.aws.clients import ClientFactory, region_of
 from keyturn.aws.places import (
     PlacedClients,
     naming_clients,
@@ -61,7 +55,6 @@ from keyturn.runtime.process import Once, watch_process
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient
-    from keyturn.aws.extension import ExtensionSettings
     from keyturn.aws.parameterstore import ParameterClient, ParameterStoreClient, PlacedParameters
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.cache.background import Poller
@@ -70,17 +63,13 @@ if TYPE_CHECKING:
     from keyturn.convergence.table import ConvergenceTable, ReportsClient
     from keyturn.login.logins import Logins
     from keyturn.markers.calls import DynamoDBClient
-    from keyturn.markers.decisions import Hint
-    from keyturn.markers.recorder import Recorded, Recorder
+    from keyturn.markers.recorder import Recorder
     from keyturn.markers.table import MarkerTable
     from keyturn.model.parameter import Parameter
     from keyturn.verifying.ring import Rings
 
 SETTLE_S: Final = DEFAULTS.settle_s
 """How long DescribeSecret is given to show what was announced; up to 5 s were seen in the field."""
-
-HURRIED_SETTLE_S: Final = 0.5
-"""The same for a rotation function, which must not wait: half of what its announcement may take."""
 
 KeyOf: TypeAlias = Callable[[str, str], str]
 """Returns the marker key of an ARN and a name."""
@@ -457,13 +446,6 @@ def roles_of(asked: Iterable[str] | None) -> Mapping[str, str]:
     return roles_by_account(roles, argument)
 
 
-def extension_settings() -> ExtensionSettings:
-    """How this environment's variables set up the Parameters and Secrets Extension."""
-    from keyturn.aws.extension import ExtensionSettings
-
-    return ExtensionSettings.from_environment(os.environ)
-
-
 class LateParameters:
     """A `ParameterSource` whose client and module are loaded at the first read."""
 
@@ -556,35 +538,3 @@ def recorder(table: str, client: object, dynamodb_client: object, *, settle_s: f
 
     catalog = SecretsManagerCatalog(cast("CatalogClient", client))
     return Recorder(catalog, marker_table(table, dynamodb_client), THIS_HOST, settle_s=settle_s)
-
-
-Recording: TypeAlias = "Callable[[Hint], Recorded]"
-"""Records a hint in the marker table."""
-
-
-def hurried(table: str, client: object, dynamodb_client: object) -> Recording:
-    """What records for a caller that must not wait, with clients of its own where None is given.
-
-    These try each call once. What is not visible soon is left to the listener.
-    """
-    from keyturn.markers.named import NamedTable
-
-    factory = ClientFactory()
-    if client is None:
-        client = factory.make("secretsmanager", TABLE_TIMEOUTS_S, attempts=1)
-    if dynamodb_client is None:
-        dynamodb_client = factory.make("dynamodb", TABLE_TIMEOUTS_S, region_of(client), attempts=1)
-    region = region_of(dynamodb_client)
-    naming = Once(lambda: factory.make("ssm", TABLE_TIMEOUTS_S, region, attempts=1))
-    named = NamedTable(
-        table,
-        lambda: cast("ParameterClient", naming()),
-        lambda found: recorder(found, client, dynamodb_client, settle_s=HURRIED_SETTLE_S),
-    )
-    return lambda hint: named.ask(lambda own: own.record(hint))
-
-
-@functools.cache
-def default_announcer(table: str) -> Once[Recording]:
-    """What `announce` records with in this process for that table. The first call of it makes the clients."""
-    return Once(lambda: hurried(table, None, None))

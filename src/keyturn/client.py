@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.cache.holdings import Window
     from keyturn.cache.status import CacheStatus
-    from keyturn.login.logins import Attempt, LoginOptions
+    from keyturn.login.logins import Attempt
+    from keyturn.login.policy import LoginOptions
     from keyturn.markers.calls import DynamoDBClient
     from keyturn.model.parameter import Parameter
     from keyturn.verifying.keys import Keys

@@ -170,8 +170,8 @@ class StageNotFoundError(SecretError, LookupError):
 class AccessDeniedError(SecretError):
     """The caller's policy, the secret's policy or the key's policy denies the read."""
 
-    of_credentials = False
     # True in a source's own error if AWS does not take the credentials: it is about no single secret then.
+    of_credentials = False
 
     summary = "may not be read by this role"
     default_advice = (

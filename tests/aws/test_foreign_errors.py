@@ -194,7 +194,7 @@ def test_the_background_goes_on_with_the_others(client: Client, error: Exception
 
 def test_a_hook_that_raises_at_a_snapshot_keeps_no_secret_in_it(client: Client) -> None:
     """`EmfMetrics` writes what it has before a snapshot, its output is closed: every cache forgets."""
-    from keyturn.integrations.emf import EmfMetrics
+    from keyturn.metrics.emf import EmfMetrics
 
     def closed(_line: str) -> None:
         raise ValueError("I/O operation on closed file")

@@ -342,7 +342,7 @@ def test_a_roles_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_callers_cannot_make_clients_without_end() -> None:
-    """Ids with ever new Regions keep no more than a bounded number of clients."""
+    """Ids with ever new Regions keep no more than a bounded number of clients: those that were made last."""
     made: list[str | None] = []
 
     def make(region: str | None, _: str | None) -> object:
@@ -350,10 +350,18 @@ def test_callers_cannot_make_clients_without_end() -> None:
         return object()
 
     clients = PlacedClients(None, make, lambda: "eu-west-1", {})
-    for number in range(3 * CLIENTS_MAX):
+
+    def ask(number: int) -> None:
         clients.at(f"arn:aws:secretsmanager:region-{number}:111122223333:secret:prod/db")
+
+    for number in range(3 * CLIENTS_MAX):
+        ask(number)
     assert 3 * CLIENTS_MAX == len(made)
-    assert CLIENTS_MAX == len(clients._made)  # noqa: SLF001 # what is kept
+    for number in range(2 * CLIENTS_MAX, 3 * CLIENTS_MAX):
+        ask(number)
+    assert 3 * CLIENTS_MAX == len(made)
+    ask(2 * CLIENTS_MAX - 1)
+    assert 3 * CLIENTS_MAX + 1 == len(made)
 
 
 def test_roles_are_by_account() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.cache.news import EVERYTHING, NOTHING, Keys, News, news_since, told
+from keyturn.cache.news import EVERYTHING, NOTHING, HeldKeys, News, news_since, told
 from keyturn.model.markers import Head, Marker, Slot
 from keyturn.model.slots import Change, Entry, entries, key_hash, moved, packed, slot_of, unpacked
 
@@ -32,8 +32,8 @@ def test_one_change_is_all_the_news() -> None:
     """Its entry says all that the marker says, so nothing is read."""
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER)))
     assert (False, frozenset(), 1) == (news.everything, news.slots, len(news.entries))
-    assert [(KEY, AFTER)] == list(told(news, Keys([KEY]), {KEY: BEFORE}))
-    assert [] == list(told(news, Keys(), {}))
+    assert [(KEY, AFTER)] == list(told(news, HeldKeys([KEY]), {KEY: BEFORE}))
+    assert [] == list(told(news, HeldKeys(), {}))
 
 
 def test_two_changes_of_a_slot_are_not_taken_for_one() -> None:
@@ -41,7 +41,7 @@ def test_two_changes_of_a_slot_are_not_taken_for_one() -> None:
     news = news_since(HEAD, after(after(HEAD, (BEFORE, AFTER)), (AFTER, AFTER._replace(sequence=5))))
     assert ((), frozenset({SLOT})) == (news.entries, news.slots)
     other = next(name for name in map(str, range(9)) if slot_of(key_hash(name), SLOTS) != SLOT)
-    assert [KEY] == list(Keys([KEY, other]).doubted(news))
+    assert [KEY] == list(HeldKeys([KEY, other]).doubted(news))
 
 
 def test_the_news_of_what_is_not_held_hides_no_other() -> None:
@@ -50,7 +50,7 @@ def test_the_news_of_what_is_not_held_hides_no_other() -> None:
     before, written = (one._replace(key=other, arn=other + "-AbCdEf") for one in (BEFORE, AFTER))
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER), (before, written)))
     assert [key_hash(KEY), key_hash(other)] == [entry.key for entry in news.entries]
-    assert [(other, written)] == list(told(news, Keys([other]), {other: before}))
+    assert [(other, written)] == list(told(news, HeldKeys([other]), {other: before}))
 
 
 def test_an_entry_that_was_replaced_without_a_step_tells_nothing() -> None:
@@ -119,14 +119,14 @@ def test_a_change_fits_only_the_marker_that_it_replaced(
 ) -> None:
     """Any other is read."""
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER)))
-    assert [(KEY, expected)] == list(told(news, Keys([KEY]), {KEY: known}))
+    assert [(KEY, expected)] == list(told(news, HeldKeys([KEY]), {KEY: known}))
 
 
 @pytest.mark.parametrize("sequence", [4, 5])
 def test_a_change_that_is_known_is_no_news(sequence: int) -> None:
     """It was read with the marker, or it is told twice."""
     news = news_since(HEAD, after(HEAD, (BEFORE, AFTER)))
-    assert [] == list(told(news, Keys([KEY]), {KEY: AFTER._replace(sequence=sequence)}))
+    assert [] == list(told(news, HeldKeys([KEY]), {KEY: AFTER._replace(sequence=sequence)}))
 
 
 PARAMETER = Marker("arn:p", "arn:p", {"AWSCURRENT": "12"}, token="t" * 36, epoch="e", sequence=1)
@@ -156,7 +156,7 @@ UUID = "7f1c3b1e-0000-4000-8000-0000000000b2"
 def test_an_entry_tells_the_whole_marker(before: Marker, written: Marker) -> None:
     """All but the reason, which is for people."""
     news = News(entries=tuple(filter(None, [unpacked(packed(before, written, 1))])))
-    assert [(before.key, written)] == list(told(news, Keys([before.key]), {before.key: before}))
+    assert [(before.key, written)] == list(told(news, HeldKeys([before.key]), {before.key: before}))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_does_not_fit_into_an_entry_is_read(written: Marker) -> None:
     entry = unpacked(packed(BEFORE, written, 9))
     assert entry is not None
     assert Entry(9, key_hash(KEY), None) == entry
-    assert [(KEY, None)] == list(told(News(entries=(entry,)), Keys([KEY]), {KEY: BEFORE}))
+    assert [(KEY, None)] == list(told(News(entries=(entry,)), HeldKeys([KEY]), {KEY: BEFORE}))
 
 
 @pytest.mark.parametrize("cut", range(len(packed(BEFORE, AFTER, 1))))
@@ -195,7 +195,7 @@ def test_an_entry_shows_no_name() -> None:
 def test_keys_are_found_by_their_hashes() -> None:
     """Those that are held, whether hashed now or before, and no other."""
     names = [f"arn:{number}" for number in range(500)]
-    keys = Keys(names[100:], Keys(names[:300]))
+    keys = HeldKeys(names[100:], HeldKeys(names[:300]))
     found = [keys.find(key_hash(name)) for name in names]
     assert [*[None] * 100, *names[100:]] == found
     assert 400 == len(keys)
@@ -210,5 +210,5 @@ def test_what_is_held_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return key_hash(key)
 
     monkeypatch.setattr("keyturn.cache.news.key_hash", counted)
-    Keys(["a", "b", "c"], Keys(["a", "b"]))
+    HeldKeys(["a", "b", "c"], HeldKeys(["a", "b"]))
     assert ["a", "b", "c"] == hashed

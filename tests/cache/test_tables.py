@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection
 import pytest
 
 from keyturn import ConfigurationError, Limits, LoginRefusedError, Peers, SecretCache
-from keyturn.cache.checker import Checker
 from keyturn.errors import MarkerTableError, SecretNotFoundError
 from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.names import Place, secret_key
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
+from keyturn.testing.parts import parts_of
 
 HOME, ABROAD, CENTRAL = (
     Place("aws", "us-east-1", "111122223333"),
@@ -165,7 +165,7 @@ def test_no_table_misses_its_turn_where_time_passes_between_two_looks() -> None:
     for number in range(10):
         clock.tick_s = 0.0 if number % 2 else 0.01
         # The very moment at which the window ends.
-        clock.advance(cache._holdings.window.closes_at - clock.wall_s)  # noqa: SLF001 # nobody else says when
+        clock.advance(parts_of(cache).caches.secrets.holdings.window.closes_at - clock.wall_s)
         cache.check()
     assert {place: before[place] + 10 for place in PLACES} == {place: world[place].heads for place in PLACES}
 
@@ -316,7 +316,8 @@ def test_secrets_manager_that_hangs_in_one_place_keeps_no_other_from_being_read(
 ) -> None:
     """A rotation elsewhere is followed at once, by callers and by the background thread."""
     cache = world.held(refresh_wait_s=0.2)
-    checker: Checker = cache._parts.checker  # noqa: SLF001 # the thread's work, done by hand
+    # The thread's work, done by hand.
+    checker = parts_of(cache).checker
     world[ABROAD].reads_answered.clear()
     try:
         for number in range(4):
@@ -355,7 +356,8 @@ def test_the_late_news_of_a_table_that_hung_is_followed(world: World) -> None:
 def test_the_background_thread_waits_for_no_table_that_rests(world: World) -> None:
     """What the others tell is refreshed at once, while callers hit."""
     cache = world.held(refresh_wait_s=0.2)
-    checker: Checker = cache._parts.checker  # noqa: SLF001 # the thread's work, done by hand
+    # The thread's work, done by hand.
+    checker = parts_of(cache).checker
     world[ABROAD].answers.clear()
     try:
         world.clock.advance(INTERVAL_S)
@@ -395,7 +397,7 @@ def test_a_refused_login_waits_long_for_its_own_table_only(world: World) -> None
 def test_markers_of_one_table_do_not_use_up_the_reads_of_another(world: World) -> None:
     """Who can write one account's markers cannot have those of another account held off."""
     cache = world.held()
-    spent = next(iter(cache._parts.checker._tables))  # noqa: SLF001 # the first table
+    spent = next(iter(parts_of(cache).caches.secrets.copies.tables))
     for number in range(100):
         spent.watch.allowance.spend(f"key {number}", 24, world.clock.monotonic())
     assert 0 == cache.status().allowance.left

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from keyturn import ConfigurationError, UnavailableError
-from keyturn.cli.output import echo_json, moment, named, patiently, printable, table_of
+from keyturn.cli.output import echo_json, moment, patiently, printable, short_key, table_of
 from keyturn.cli.root import one_line
 from tests.cli.conftest import World
 
@@ -61,10 +61,10 @@ def test_moments_are_utc_to_the_second(at_s: float | None, shown: str) -> None:
     assert moment(at_s) == shown
 
 
-def test_a_key_is_shown_by_its_name() -> None:
-    """Secrets and parameters as their owners call them."""
-    assert named("arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db") == "prod/db"
-    assert named("arn:aws:ssm:eu-west-1:111122223333:parameter/prod/host") == "parameter/prod/host"
+def test_a_key_is_shown_without_its_place() -> None:
+    """A secret by its name. What says that it is a parameter stays: a secret may have the same name."""
+    assert short_key("arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db") == "prod/db"
+    assert short_key("arn:aws:ssm:eu-west-1:111122223333:parameter/prod/host") == "parameter/prod/host"
 
 
 def test_who_waits_long_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from contextlib import suppress
 
 import pytest
@@ -14,8 +13,6 @@ from keyturn import InvalidSecretIdError, Limits, Peers, SecretCache, SecretErro
 from keyturn.model.names import Arn, checked_secret_id, is_secret_arn, parameter_key, secret_key
 from keyturn.testing.fakes import FakeSecretsManager
 from keyturn.testing.parts import parts_of
-
-ALPHANUMERIC = string.ascii_letters + string.digits
 
 # What AWS allows in a name (CreateSecret, API reference); hyphens are frequent, as in `name-suffix`.
 names = st.text(st.sampled_from("aB9-/_+=.@!"), min_size=1, max_size=24)

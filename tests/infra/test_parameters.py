@@ -17,11 +17,8 @@ FREE = {"tags", "environment", "listener_zip", "function_zip"}
 """Variables that take what Terraform itself or the provider checks: maps, and files that it reads."""
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
-ALIAS = "arn:aws:kms:eu-west-1:111122223333:alias/x"
 TABLE = "arn:aws:dynamodb:eu-west-1:111122223333:table/markers"
 LAYER = "arn:aws-cn:lambda:cn-north-1:111122223333:layer:keyturn:1"
-SIX = ",".join([LAYER] * 6)
-ELEVEN = ",".join("abcdefghijk")
 BOUNDARY = "arn:aws:iam::111122223333:policy/boundary"
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
 VALUES: Mapping[str, tuple[list[str], list[str]]] = {

@@ -27,7 +27,6 @@ from tests.rotation.impostor import COME_IN, Impostor, impostor
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("client", ["moto"], indirect=True)]
 
 MADE_UP = "made up by the attacker"
-ALL_STEPS = ("create", "set", "test", "finish")
 
 
 @pytest.fixture

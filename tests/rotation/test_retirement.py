@@ -22,7 +22,7 @@ from keyturn.convergence.table import ConvergenceTable
 from keyturn.model.markers import Report
 from keyturn.model.names import secret_key
 from keyturn.rotation import Retirement, RotationFunction, RotationStepError
-from keyturn.rotation.retirement import decided
+from keyturn.rotation.retirement import decision_at
 from keyturn.testing import RecordedMetrics, Rotation
 from keyturn.testing.fakes import FakeClock
 from keyturn.testing.moto import mend_moto
@@ -351,7 +351,7 @@ FLEETS = st.dictionaries(st.sampled_from(["v1", "v2", "v3"]), st.integers(1, 10*
 @given(age_s=st.floats(0, 2 * LATEST_S), fleet=st.sampled_from([None, "no answer"]) | FLEETS)
 def test_reports_decide_only_between_the_two_times(age_s: float, fleet: Convergence | str | None) -> None:
     """Before the earliest time nothing ends, after the latest everything does, whatever is reported."""
-    is_due = decided(age_s, EARLIEST_S, LATEST_S, fleet).is_due
+    is_due = decision_at(age_s, EARLIEST_S, LATEST_S, fleet).is_due
     if EARLIEST_S <= age_s < LATEST_S:
         is_free = isinstance(fleet, Convergence) and [one.version_id for one in fleet.holders] == ["v2"]
         assert is_due is (fleet is None or is_free)
@@ -364,6 +364,6 @@ def test_the_names_of_forged_versions_stay_in_their_line() -> None:
     forged = Holders("x\n2026 ERROR all is lost", 1, {}, 0.0)
     many = tuple(Holders(str(uuid.uuid4()), 1, {}, 0.0) for _ in range(1000))
     fleet = Convergence("key", "v2", (forged, *many))
-    decision = decided(EARLIEST_S, EARLIEST_S, LATEST_S, fleet)
+    decision = decision_at(EARLIEST_S, EARLIEST_S, LATEST_S, fleet)
     assert "\n" not in decision.why
     assert len(decision.why) < 1000

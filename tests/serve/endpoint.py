@@ -53,11 +53,11 @@ class Endpoint:
         versions = FakeVersions(self.world.secrets)
         self.cache = self.given_cache or self.world.cache()
         self.versions = SecretCache(peers=Peers(source=versions, clock=self.world.clock, random=lambda: 0.0))
+        self.app = make_app(
+            Reader(self.cache, self.versions, threads=THREADS, allowed=AllowList(self.allow)), self.is_ready
+        )
         self.guard = Guard(
-            make_app(
-                Reader(self.cache, self.versions, threads=THREADS, allowed=AllowList(self.allow)),
-                self.is_ready,
-            ),
+            self.app,
             token=Token(lambda: TOKEN, is_fixed=True, monotonic=self.world.clock.monotonic),
             max_requests=MAX_REQUESTS,
         )

@@ -18,8 +18,6 @@ from keyturn.serve.reading import Reader
 from tests.serve.endpoint import AUTHORIZED, MAX_REQUESTS, Endpoint
 from tests.world import NAME
 
-NOFILE = resource.RLIMIT_NOFILE
-
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:

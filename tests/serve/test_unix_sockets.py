@@ -150,7 +150,7 @@ def test_the_socket_of_a_successor_is_left_alone(folder: Path) -> None:
 def test_the_kernel_says_who_calls(folder: Path, uids: set[int], expected: int) -> None:
     """Without a token: a user of the list is answered, another one's connection is closed unheard."""
     endpoint = Endpoint()
-    guard = Guard(endpoint.guard._app, token=None, max_requests=10, has_hosts=False)  # noqa: SLF001
+    guard = Guard(endpoint.app, token=None, max_requests=10, has_hosts=False)
     gate = Gate(10, Patience(), endpoint.world.clock.monotonic)
     settings = config(guard, gate, frozenset(uids))
     settings.load()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from collections.abc import Iterator
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from keyturn import KeyturnSettings
+from keyturn.runtime.host import ENVIRONMENT_PREFIX
+from tests.architecture.sources import ROOT, Module, shipped_modules
 from tests.docs.pages import python_blocks
+
+VARIABLE = re.compile(r"KEYTURN_[A-Z_]+")
 
 
 def run(examples: list[str]) -> dict[str, object]:
@@ -49,3 +57,21 @@ def test_the_page_about_migrating_runs() -> None:
     assert ("word", "db.example") == (names["password"], names["host"])
     assert "app logs in" == names["connect"]()  # type: ignore[operator] # a function
     assert len(str(names["login"])) == names["whole"]()  # type: ignore[operator] # as well
+
+
+def variables_of(module: Module) -> Iterator[str]:
+    """The names of variables in a module: as one text, or as the prefix and the rest."""
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Constant(value=str(text)) if VARIABLE.fullmatch(text):
+                yield text
+            case ast.BinOp(left=ast.Name(id="ENVIRONMENT_PREFIX"), right=ast.Constant(value=str(rest))):
+                yield ENVIRONMENT_PREFIX + rest
+
+
+def test_the_page_names_every_variable() -> None:
+    """Whatever of keyturn, the listener or a rotation function reads it. No other variable is on the page."""
+    read = {name for module in shipped_modules().values() for name in variables_of(module)}
+    read |= {ENVIRONMENT_PREFIX + name.upper() for name in KeyturnSettings.model_fields}
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert read == set(VARIABLE.findall(page))

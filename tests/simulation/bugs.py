@@ -47,7 +47,6 @@ _LOGIN: Final = "src/keyturn/login/logins.py"
 _LOGIN_MEMORY: Final = "src/keyturn/login/memory.py"
 _LOGIN_POLICY: Final = "src/keyturn/login/policy.py"
 _LOGIN_TURNS: Final = "src/keyturn/login/turns.py"
-_MARKERS: Final = "src/keyturn/markers/table.py"
 _MARKERS_HEADS: Final = "src/keyturn/markers/heads.py"
 _RECORDER: Final = "src/keyturn/markers/recorder.py"
 _RECONCILER: Final = "src/keyturn/markers/reconciler.py"
@@ -201,8 +200,8 @@ BUGS: Final = (
     Bug(
         "a parameter's marker without a version covers its copy",
         _FRESHNESS,
-        "        and marker.stages.get(holding.stage) == holding.version.version_id\n",
-        "        and marker.stages.get(holding.stage) in (None, holding.version.version_id)\n",
+        "        and marker.stages.get(held.stage) == held.version.version_id\n",
+        "        and marker.stages.get(held.stage) in (None, held.version.version_id)\n",
         seed=4,
     ),
     Bug(
@@ -222,20 +221,20 @@ BUGS: Final = (
     Bug(
         "a copy without a marker has the long TTL",
         _FRESHNESS,
-        "    if assurance is None or not names_held_version(marker, holding):\n        return short_s\n",
+        "    if assurance is None or not names_held_version(marker, held):\n        return short_s\n",
         "    if assurance is None or (marker is not None and not "
-        "names_held_version(marker, holding)):\n        return short_s\n",
+        "names_held_version(marker, held)):\n        return short_s\n",
     ),
     Bug(
         "a copy is covered although its marker names another version",
         _FRESHNESS,
-        "    if assurance is None or not names_held_version(marker, holding):\n        return short_s\n",
+        "    if assurance is None or not names_held_version(marker, held):\n        return short_s\n",
         "    if assurance is None or marker is None:\n        return short_s\n",
     ),
     Bug(
         "a pending version has the short TTL",
         _FRESHNESS,
-        "    if holding.stage == AWSPENDING:\n        return "
+        "    if held.stage == AWSPENDING:\n        return "
         "min(limits.check_interval_s, limits.uncovered_ttl_s) - age_s\n",
         "",
     ),
@@ -272,7 +271,7 @@ BUGS: Final = (
     Bug(
         "a denied copy is served while it is fresh",
         _FRESHNESS,
-        " or is_disputed or holding.is_denied:\n",
+        " or is_disputed or held.is_denied:\n",
         " or is_disputed:\n",
         seed=151,
     ),

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from keyturn.client import SecretCache
 from keyturn.errors import SecretError
-from keyturn.login.logins import LoginOptions
+from keyturn.login.policy import LoginOptions
 from keyturn.login.refusals import is_refused
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.testing.parts import parts_of

@@ -119,7 +119,6 @@ DRIVERS: Final = (
     Driver("valkey-glide-sync", _glide, "valkey-glide (sync)"),
     Driver("valkey-glide", _glide_async, "valkey-glide"),
 )
-SILENT_GLIDE: Final = ("valkey-glide", "valkey-glide (sync)")
 
 
 def servers() -> Iterator[Server]:

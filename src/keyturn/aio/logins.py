@@ -22,7 +22,8 @@ from keyturn.cache.at_once import at_once
 from keyturn.cache.flights import Waiter
 from keyturn.errors import LoginRefusedError, SecretError
 from keyturn.login.caller import CALLER, LoopCaller
-from keyturn.login.logins import FIRST_PAUSE_S, Attempt, Policy
+from keyturn.login.logins import FIRST_PAUSE_S, Attempt
+from keyturn.login.policy import Policy
 from keyturn.login.turns import SLICE_S, TURN_S, Queued
 from keyturn.metrics.hook import Metric
 from keyturn.model.versions import AWSPENDING, SecretVersion

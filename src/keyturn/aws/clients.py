@@ -213,13 +213,6 @@ def make_client(
     )
 
 
-def dynamodb(client: object, region: str | None, factory: ClientFactory) -> Callable[[], object]:
-    """Return a function that returns `client`, or makes a client at its first call if `client` is None."""
-    if client is not None:
-        return lambda: client
-    return Once(lambda: factory.make("dynamodb", TABLE_TIMEOUTS_S, region, attempts=TABLE_ATTEMPTS))
-
-
 def region_of(client: object) -> str | None:
     """Return the Region of a botocore client, so that keyturn looks for the table where the secrets are."""
     region = getattr(getattr(client, "meta", None), "region_name", None)

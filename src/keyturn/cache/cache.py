@@ -28,7 +28,7 @@ from keyturn.cache.waiting import Waiting
 from keyturn.errors import SecretError, UnavailableError
 from keyturn.metrics.hook import SILENT, Metric, Metrics
 from keyturn.model.instant import Clock, Instant
-from keyturn.model.names import plain, secret_key
+from keyturn.model.names import exact_str, secret_key
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
 from keyturn.runtime.logs import about
@@ -126,7 +126,7 @@ class Cache:
 
     def get(self, secret_id: str, stage: str, waiting: Waiting) -> SecretVersion:
         """Serve, refresh or load: all that is not a hit. Raises a `SecretError`."""
-        stage = plain(stage)
+        stage = exact_str(stage)
         while True:
             look = self.copies.look(secret_id, stage)
             if look.version is not None:

@@ -77,32 +77,32 @@ def evidence_of(stages: Mapping[str, HeldStage], marker: Marker | None) -> Evide
     )
 
 
-def names_held_version(marker: Marker | None, holding: HeldStage) -> bool:
+def names_held_version(marker: Marker | None, held: HeldStage) -> bool:
     """Return True if the marker names the very version that is held under this stage."""
     return (
         marker is not None
         and not marker.deleted
-        and marker.arn == holding.version.arn
-        and marker.stages.get(holding.stage) == holding.version.version_id
+        and marker.arn == held.version.arn
+        and marker.stages.get(held.stage) == held.version.version_id
     )
 
 
-def only_hints(marker: Marker, holding: HeldStage) -> bool:
+def only_hints(marker: Marker, held: HeldStage) -> bool:
     """Return True if the marker says that something happened, but no version: a parameter's event."""
-    return marker.token is not None and holding.stage not in marker.stages
+    return marker.token is not None and held.stage not in marker.stages
 
 
-def predates(marker: Marker, holding: HeldStage, assurance: Assurance, limits: Limits) -> bool:
+def predates(marker: Marker, held: HeldStage, assurance: Assurance, limits: Limits) -> bool:
     """Return True if the marker only hints at an event that was over when this copy was read.
 
     The event's age is measured by the clocks of AWS's hosts (the listener's, and the table's `Date`),
     the copy's by durations of this host: what this host's clock says does not count.
     """
     answered_at_s = assurance.head.answered_at_s
-    if answered_at_s is None or not only_hints(marker, holding) or not disputed(marker, holding):
+    if answered_at_s is None or not only_hints(marker, held) or not disputed(marker, held):
         return False
     margin_s = limits.settle_s + HTTP_DATE_RESOLUTION_S
-    return holding.confirmed.age_s(assurance.checked) + margin_s < answered_at_s - marker.changed_at_s
+    return held.confirmed.age_s(assurance.checked) + margin_s < answered_at_s - marker.changed_at_s
 
 
 def brought(marker: Marker, before: HeldStage, after: HeldStage) -> bool:
@@ -125,22 +125,22 @@ def since_marker_s(marker: Marker, assurance: Assurance, now: Instant) -> float 
     return max(0.0, answered_at_s - marker.changed_at_s + since_check_s)
 
 
-def disputed(marker: Marker | None, holding: HeldStage) -> bool:
+def disputed(marker: Marker | None, held: HeldStage) -> bool:
     """Return True if the marker is a reason to ask Secrets Manager that was not yet followed to its end.
 
     AWSPENDING is never disputed: no event announces its every move, so it is read anew anyway. Nor is
     a parameter's version by its number, which names itself.
     """
-    if marker is None or names_held_version(marker, holding):
+    if marker is None or names_held_version(marker, held):
         return False
-    if holding.stage in (AWSPENDING, holding.version.version_id):
+    if held.stage in (AWSPENDING, held.version.version_id):
         return False
-    dispute = holding.dispute
+    dispute = held.dispute
     return dispute is None or dispute.marker != marker or not dispute.settled
 
 
 def fresh_for_s(
-    holding: HeldStage,
+    held: HeldStage,
     *,
     marker: Marker | None,
     assurance: Assurance | None,
@@ -153,28 +153,28 @@ def fresh_for_s(
 
     `is_followed`: whether a marker that disagrees may cause a read; see `Allowance`.
     """
-    is_disputed = is_followed and disputed(marker, holding)
-    if holding.generation != generation or is_disputed or holding.is_denied:
+    is_disputed = is_followed and disputed(marker, held)
+    if held.generation != generation or is_disputed or held.is_denied:
         return 0.0
-    age_s = holding.confirmed.age_s(now)
-    if holding.stage == AWSPENDING:
+    age_s = held.confirmed.age_s(now)
+    if held.stage == AWSPENDING:
         return min(limits.check_interval_s, limits.uncovered_ttl_s) - age_s
     short_s = limits.uncovered_ttl_s * limits.spread - age_s
-    if assurance is None or not names_held_version(marker, holding):
+    if assurance is None or not names_held_version(marker, held):
         return short_s
     return max(short_s, min(limits.covered_ttl_s - age_s, assurance.lasts_s(now, limits)))
 
 
-def servable_for_s(holding: HeldStage, now: Instant, limits: Limits) -> float:
+def servable_for_s(held: HeldStage, now: Instant, limits: Limits) -> float:
     """Return for how many seconds from `now` the copy may be served without being fresh."""
-    left_s = limits.max_stale_s - holding.confirmed.age_s(now)
-    trouble = holding.trouble
+    left_s = limits.max_stale_s - held.confirmed.age_s(now)
+    trouble = held.trouble
     if trouble is None or trouble.denied_since is None:
         return left_s
     return min(left_s, limits.max_denied_s - trouble.denied_since.age_s(now))
 
 
-def bound_s(holding: HeldStage, *, covered: bool, limits: Limits, is_resting: bool) -> float:
+def bound_s(held: HeldStage, *, covered: bool, limits: Limits, is_resting: bool) -> float:
     """Return the worst age, in seconds, that the served copy of this stage can reach as things stand.
 
     Worst means: no event arrives, the sweep is wrong, the marker is forged. Added to the TTL in
@@ -184,8 +184,8 @@ def bound_s(holding: HeldStage, *, covered: bool, limits: Limits, is_resting: bo
     failed, and while the service does not answer in time (`is_resting`), it is `max_stale_s`.
     """
     ttl_s = limits.covered_ttl_s if covered else limits.uncovered_ttl_s
-    if holding.stage == AWSPENDING:
+    if held.stage == AWSPENDING:
         ttl_s = limits.check_interval_s
-    if holding.trouble is not None or is_resting:
+    if held.trouble is not None or is_resting:
         ttl_s = max(ttl_s, limits.max_stale_s)
     return ttl_s + limits.check_interval_s + 2 * limits.answer_lag_s

@@ -59,10 +59,10 @@ def _only_change(at: int, seen: Head, head: Head) -> Entry | None:
     return entry if slot_of(entry.key, len(head.slots)) == at else None
 
 
-class Keys:
+class HeldKeys:
     """The keys that are held, by their hashes: two arrays, a fifth of the memory of a dict."""
 
-    def __init__(self, keys: Collection[str] = (), before: Keys | None = None) -> None:
+    def __init__(self, keys: Collection[str] = (), before: HeldKeys | None = None) -> None:
         """Take the hashes that are known from `before`."""
         known = dict(before.pairs()) if before is not None else dict[str, int]()
         pairs = sorted((known.get(key) or int.from_bytes(key_hash(key)), key) for key in keys)
@@ -89,7 +89,9 @@ class Keys:
                 yield key
 
 
-def told(news: News, keys: Keys, markers: Mapping[str, Marker | None]) -> Iterator[tuple[str, Marker | None]]:
+def told(
+    news: News, keys: HeldKeys, markers: Mapping[str, Marker | None]
+) -> Iterator[tuple[str, Marker | None]]:
     """Yield the keys of which the news tells, with their new markers, or with None if they must be read.
 
     `keys` are those that are held, `markers` is what is known of them.

@@ -23,12 +23,21 @@ from keyturn.errors import (
 )
 from keyturn.model.bounded import make_room
 from keyturn.model.instant import Instant
-from keyturn.model.names import REFERENCE_PREFIX, ParameterId, parameter_id, parameter_path, plain
+from keyturn.model.names import REFERENCE_PREFIX, ParameterId, exact_str, parameter_id, parameter_path
 from keyturn.model.parameter import Parameter
 from keyturn.model.protocols import ParameterSource
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 _VERSION_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+PATHS_MAX: Final = 1024
+"""How many paths' names are kept; the one that was read longest ago makes room."""
+
+BATCHES_AWAITED_MAX: Final = 3
+"""How many batches of other callers, and its own, a caller waits for."""
+
+BATCH: Final = "the batch"
+"""The key of the one batch that is read at a time."""
 
 
 class _NamesUnderPath(NamedTuple):
@@ -38,15 +47,11 @@ class _NamesUnderPath(NamedTuple):
     begun: Instant
 
 
-PATHS_MAX = 1024
-"""How many paths' names are kept; the one that was read longest ago makes room."""
-
-
 def selected(name: object, version: int | None, label: str | None) -> ParameterId:
     """Return the parameter that the caller means. Raises `ConfigurationError` if it is selected twice."""
     asked = parameter_id(name)
     selectors = [
-        plain(one) if isinstance(one, str) else str(one) for one in (version, label) if one is not None
+        exact_str(one) if isinstance(one, str) else str(one) for one in (version, label) if one is not None
     ]
     if len(selectors) + (asked.selector != AWSCURRENT) > 1:
         raise ConfigurationError(f"parameter {asked.name!r}: give a version or a label, once")
@@ -100,7 +105,7 @@ class Parameters:
         that cannot be served.
         """
         pairs = [(name, parameter_id(name)) for name in names]
-        asked = {plain(name): one for name, one in pairs}
+        asked = {exact_str(name): one for name, one in pairs}
         waiting = self._checker.waiting()
         self._checker.check_if_due(waiting)
         found, absent = self._checker.telling(lambda patience: self._found(asked, patience), waiting)
@@ -296,13 +301,6 @@ class Parameters:
         paths.pop((path, recursive), None)
         paths[path, recursive] = _NamesUnderPath(tuple(one.name for one in parameters), now)
         make_room(paths, PATHS_MAX)
-
-
-BATCHES_AWAITED_MAX: Final = 3
-"""How many batches of other callers, and its own, a caller waits for."""
-
-BATCH: Final = "the batch"
-"""The key of the one batch that is read at a time."""
 
 
 def path_key(path: str) -> str:

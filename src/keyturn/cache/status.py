@@ -160,16 +160,16 @@ def _table_status(table: WatchedTable, now: Instant) -> TableStatus:
 def status_of(copies: Copies) -> tuple[HeldStatus, ...]:
     """Return what is said of everything held, by ARN and stage."""
     with copies.lock:
-        now, held = copies.now(), []
-        for secret, one in copies.holdings.held():
+        now, statuses = copies.now(), list[HeldStatus]()
+        for secret, held in copies.holdings.held():
             view, rests = copies.tables.view(secret.key), copies.services.rests(secret.asks_by())
-            held.append(held_status(secret, one, view, now, copies.limits, is_resting=rests))
-    return tuple(sorted(held, key=lambda one: (one.arn, one.stage)))
+            statuses.append(held_status(secret, held, view, now, copies.limits, is_resting=rests))
+    return tuple(sorted(statuses, key=lambda one: (one.arn, one.stage)))
 
 
 def held_status(
     secret: HeldSecret,
-    holding: HeldStage,
+    held: HeldStage,
     view: TableView,
     now: Instant,
     limits: Limits,
@@ -177,17 +177,17 @@ def held_status(
     is_resting: bool = False,
 ) -> HeldStatus:
     """Return what is said of one stage."""
-    obstacle = uncovered_because(secret.key, holding, view, now, limits)
-    trouble = holding.trouble
+    obstacle = uncovered_because(secret.key, held, view, now, limits)
+    trouble = held.trouble
     return HeldStatus(
         secret_ids=tuple(sorted(secret.aliases)),
         arn=secret.arn,
         name=secret.name,
-        stage=holding.stage,
-        version_id=holding.version.version_id,
-        age_s=holding.confirmed.age_s(now),
+        stage=held.stage,
+        version_id=held.version.version_id,
+        age_s=held.confirmed.age_s(now),
         covered=obstacle is None,
         why=obstacle or "the marker agrees and the sweep is recent",
-        bound_s=held_bound_s(secret.key, holding, view, now, limits, is_resting=is_resting),
+        bound_s=held_bound_s(secret.key, held, view, now, limits, is_resting=is_resting),
         last_error=f"{trouble.error.__name__}: {trouble.detail}" if trouble else None,
     )

@@ -12,7 +12,7 @@ from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_ver
 from keyturn.cache.heads import HeadChoice
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
-from keyturn.cache.news import Keys, News, news_since, told
+from keyturn.cache.news import HeldKeys, News, news_since, told
 from keyturn.cache.refresh import backoff_s
 from keyturn.errors import ConfigurationError, MarkerTableError
 from keyturn.model.instant import Instant
@@ -42,7 +42,7 @@ class TableView(NamedTuple):
     known: AbstractSet[str]
     denied: Mapping[str, Instant]
     trouble: str | None
-    keys: Keys = Keys()
+    keys: HeldKeys = HeldKeys()
     error: str = ""
 
     def marker(self, key: str) -> Marker | None:
@@ -59,13 +59,13 @@ class TableView(NamedTuple):
         return since is not None and since.age_s(now) < limits.uncovered_ttl_s
 
 
-UNSEEN: Final = TableView(None, None, {}, frozenset(), {}, None)
+UNCHECKED: Final = TableView(None, None, {}, frozenset(), {}, None)
 """Before the first check."""
 
 
 def held_bound_s(
     key: str,
-    holding: HeldStage,
+    held: HeldStage,
     view: TableView,
     now: Instant,
     limits: Limits,
@@ -79,18 +79,16 @@ def held_bound_s(
     `is_resting`: the service does not answer in time, which counts like a refresh that failed. The head may
     ask a fleet to spread its reads over some time, which is added.
     """
-    obstacle = uncovered_because(key, holding, view, now, limits)
+    obstacle = uncovered_because(key, held, view, now, limits)
     trusted = obstacle is None or (view.assurance is not None and obstacle == view.trouble)
-    has_moved = disputed(view.marker(key), holding)
+    has_moved = disputed(view.marker(key), held)
     pace_s = view.assurance.head.pace_s if view.assurance is not None else 0.0
-    return pace_s + bound_s(holding, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
+    return pace_s + bound_s(held, covered=trusted or has_moved, limits=limits, is_resting=is_resting)
 
 
-def uncovered_because(
-    key: str, holding: HeldStage, view: TableView, now: Instant, limits: Limits
-) -> str | None:
+def uncovered_because(key: str, held: HeldStage, view: TableView, now: Instant, limits: Limits) -> str | None:
     """Return the first reason for the short TTL, or None when the long TTL is in force."""
-    if holding.stage == AWSPENDING:
+    if held.stage == AWSPENDING:
         return "AWSPENDING is always read from Secrets Manager"
     if view.trouble is not None:
         return view.trouble
@@ -102,7 +100,7 @@ def uncovered_because(
         return "the marker was not read yet"
     if view.marker(key) is None:
         return "the secret has no marker yet"
-    if not names_held_version(view.marker(key), holding):
+    if not names_held_version(view.marker(key), held):
         return "the marker names another version"
     if view.assurance.lasts_s(now, limits) <= 0:
         return "the last sweep is too long ago"
@@ -160,13 +158,13 @@ class TableWatch:
         self._pause: tuple[Instant, float] | None = None
         self._asked: Instant | None = None
         self._in_use_since: Instant | None = None
-        self.view = UNSEEN
+        self.view = UNCHECKED
         self.allowance = Allowance(limits.max_secrets)
 
     def forget(self) -> None:
         """Forget everything, as before the first check."""
         self._life += 1
-        self._failures, self._pause, self.view = 0, None, UNSEEN
+        self._failures, self._pause, self.view = 0, None, UNCHECKED
         self._asked = self._in_use_since = None
         self._heads.forget()
 
@@ -258,7 +256,7 @@ class TableWatch:
             if len(known) == len(markers):
                 # The same keys, without the memory of a second set.
                 known = markers.keys()
-            held_keys = before.keys if before.markers.keys() == held else Keys(held, before.keys)
+            held_keys = before.keys if before.markers.keys() == held else HeldKeys(held, before.keys)
             self.view = before._replace(
                 head=sight.head,
                 assurance=assurance,

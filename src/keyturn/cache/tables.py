@@ -9,7 +9,7 @@ from typing import Final
 from keyturn.cache.allowance import Allowance
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
-from keyturn.cache.table_view import UNSEEN, TableView, TableWatch
+from keyturn.cache.table_view import UNCHECKED, TableView, TableWatch
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Marker
 from keyturn.model.names import Place
@@ -57,7 +57,7 @@ class Tables:
         self._of_place = {table.place: table for table in self._tables if table.place is not None}
         self._other = next((table for table in self._tables if table.place is None), None)
         # The view of a key that no table covers.
-        self._uncovered = UNSEEN._replace(trouble=NO_TABLE_OF_ITS_PLACE if self._tables else NO_TABLE)
+        self._uncovered = UNCHECKED._replace(trouble=NO_TABLE_OF_ITS_PLACE if self._tables else NO_TABLE)
         self._nothing = Allowance(0)
 
     @classmethod

@@ -121,7 +121,7 @@ def moment(at_s: float | None) -> str:
         return f"{at_s:g} s"
 
 
-def named(key: str) -> str:
-    """Return the name in a marker's key."""
+def short_key(key: str) -> str:
+    """Return a marker's key without its place: the name of a secret, `parameter/prod/host` of a parameter."""
     resource = key.split(":", 5)[-1]
     return resource.removeprefix("secret:")

@@ -14,7 +14,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.policies import roles
 from keyturn.policies.resources import Place
 from keyturn.policies.statements import OF_KEY, OF_ROLE, OF_TABLE, Limit, Statement, document
-from keyturn.runtime.host import environment
+from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, environment
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -73,7 +73,7 @@ def _secrets(*, required: bool) -> Callable[[_F], _F]:
 def _marker_table(*, required: bool) -> Callable[[_F], _F]:
     return click.option(
         "--marker-table",
-        envvar="KEYTURN_MARKER_TABLE",
+        envvar=MARKER_TABLE_VARIABLE,
         show_envvar=True,
         required=required,
         help="Name or ARN of the marker table.",
@@ -83,7 +83,7 @@ def _marker_table(*, required: bool) -> Callable[[_F], _F]:
 def _convergence_table(help_: str, *, required: bool = False) -> Callable[[_F], _F]:
     return click.option(
         "--convergence-table",
-        envvar="KEYTURN_CONVERGENCE_TABLE",
+        envvar=CONVERGENCE_TABLE_VARIABLE,
         show_envvar=True,
         required=required,
         help=f"Name or ARN of the convergence table, {help_}",

@@ -35,8 +35,9 @@ class Reporter:
         caches: the caches whose versions are reported.
         reports: takes the reports.
         label: what kind of environment this is.
+        ttl_s: for how many seconds a report counts.
         new_id: returns a random text of 1 to 64 characters, for the environment's id.
-        limits: the check interval, the life of a report, and the longest pause after failures.
+        limits: the check interval, and the longest pause after failures.
         clock: this host's clocks.
         random: returns a number in [0, 1).
     """

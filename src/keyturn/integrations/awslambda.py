@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.assembly import extension_settings
-from keyturn.aws.extension import ExtensionSource
-from keyturn.runtime.host import session_token, system_sleep
+from keyturn.aws.extension import ExtensionSettings, ExtensionSource
+from keyturn.runtime.host import environment, session_token, system_sleep
 
 if TYPE_CHECKING:
     from keyturn.aws.extension_parameters import ExtensionParameters
@@ -25,7 +24,7 @@ def extension_source() -> ExtensionSource:
 
     Loads no botocore. Raises `ConfigurationError` for a variable with a value that AWS does not document.
     """
-    return ExtensionSource(extension_settings(), token=session_token, sleep=system_sleep)
+    return ExtensionSource(_settings(), token=session_token, sleep=system_sleep)
 
 
 def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 # as `parameter_source`
@@ -33,4 +32,8 @@ def extension_parameters(decrypt: bool) -> ExtensionParameters:  # noqa: FBT001 
     # Functions that read only secrets do not need this import.
     from keyturn.aws.extension_parameters import ExtensionParameters
 
-    return ExtensionParameters(extension_settings(), decrypt=decrypt, token=session_token, sleep=system_sleep)
+    return ExtensionParameters(_settings(), decrypt=decrypt, token=session_token, sleep=system_sleep)
+
+
+def _settings() -> ExtensionSettings:
+    return ExtensionSettings.from_environment(environment())

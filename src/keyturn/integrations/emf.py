@@ -1,4 +1,4 @@
-"""Metrics in CloudWatch's embedded metric format; see `EmfMetrics`."""
+"""The former home of `EmfMetrics`, which is in `keyturn.metrics.emf`."""
 
 from keyturn.metrics.emf import EmfMetrics
 

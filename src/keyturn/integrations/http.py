@@ -253,6 +253,15 @@ def position(file: object) -> int | None:
     return stands_at
 
 
+def whole_body(body: object) -> bytes | None:
+    """Return the body, empty if there is none; None if it is read from a file or an iterator."""
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None
+
+
 class _Quoteless:
     """`with _Quoteless(version): …`: errors lose their locals and what they quote, as in a login."""
 

@@ -14,7 +14,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import rewind_body
 
 from keyturn.aws.unseen import Unseen
-from keyturn.integrations.http import Key, Outgoing
+from keyturn.integrations.http import Key, Outgoing, whole_body
 from keyturn.model.versions import SecretVersion
 
 __all__ = ["Key", "KeyAdapter"]
@@ -48,7 +48,7 @@ class KeyAdapter(BaseAdapter):
 
         if not self._key.is_for(url):
             return sent(request)
-        body = _whole(request)
+        body = whole_body(request.body or None)
         is_whole = body is not None
         outgoing = Outgoing(request.method or "GET", url, body)
         attempts: list[str] = []
@@ -79,11 +79,3 @@ class KeyAdapter(BaseAdapter):
     def close(self) -> None:
         """Close the adapter below."""
         self._adapter.close()
-
-
-def _whole(request: requests.PreparedRequest) -> bytes | None:
-    """Return the body, empty if there is none; None if it is read from a file or an iterator."""
-    body = request.body or b""
-    if isinstance(body, str):
-        return body.encode()
-    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None

@@ -16,7 +16,7 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPHeaderDict, PoolMa
 from urllib3.util import Url, parse_url
 
 from keyturn.aws.unseen import Unseen
-from keyturn.integrations.http import Key, Outgoing, position
+from keyturn.integrations.http import Key, Outgoing, position, whole_body
 from keyturn.model.versions import SecretVersion
 
 __all__ = ["Key", "with_key"]
@@ -106,7 +106,7 @@ class _KeyPool:
         if self._pool.proxy is not None:
             # The pool would follow a redirect to any host, with the key. A manager follows it by itself.
             options["redirect"] = False
-        whole, start = _whole(body), options.pop("body_pos", None)
+        whole, start = whole_body(body), options.pop("body_pos", None)
         start = position(body) if start is None else start
         outgoing = Outgoing(method, target, whole)
 
@@ -140,12 +140,3 @@ def _drop(response: BaseHTTPResponse) -> None:
     """Close the connection of a response that nobody will read, and give it back: pools may be full."""
     response.close()
     response.release_conn()
-
-
-def _whole(body: object) -> bytes | None:
-    """Return the body, empty if there is none; None if it is read from a file or an iterator."""
-    if body is None:
-        return b""
-    if isinstance(body, str):
-        return body.encode()
-    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None

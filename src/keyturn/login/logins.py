@@ -20,7 +20,7 @@ from keyturn.cache.limits import Limits
 from keyturn.errors import LoginRefusedError, SecretError, StageNotFoundError
 from keyturn.login.caller import CALLER, caller_is_gone
 from keyturn.login.memory import REFUSED_S, Identity
-from keyturn.login.policy import LoginOptions, Policy, TimeLeft
+from keyturn.login.policy import Policy, TimeLeft
 from keyturn.login.refusals import is_about_another_login
 from keyturn.login.turns import SLICE_S, Queued, Turn, Turns
 from keyturn.metrics.hook import SILENT, Measures, Metric
@@ -30,8 +30,6 @@ from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVe
 from keyturn.runtime.frames import without_locals
 from keyturn.runtime.logs import about
 from keyturn.runtime.quotes import without_values
-
-__all__ = ["Attempt", "LoginOptions", "Logins", "Policy", "Versions"]
 
 log = logging.getLogger("keyturn")
 

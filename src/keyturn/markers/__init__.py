@@ -13,13 +13,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keyturn.markers.calls import DynamoDBClient as DynamoDBClient
-    from keyturn.markers.schema import HEAD_KEY as HEAD_KEY
-    from keyturn.markers.schema import SCHEMA as SCHEMA
-    from keyturn.markers.schema import head_of as head_of
-    from keyturn.markers.schema import item_of as item_of
-    from keyturn.markers.schema import marker_of as marker_of
-    from keyturn.markers.table import MarkerTable as MarkerTable
+    from keyturn.markers.calls import DynamoDBClient
+    from keyturn.markers.schema import HEAD_KEY, SCHEMA, head_of, item_of, marker_of
+    from keyturn.markers.table import MarkerTable
 
 # A name is loaded when it is first used: a cache needs the reader, and neither the writer nor the lease.
 _HOME_OF = {

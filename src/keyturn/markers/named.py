@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from keyturn.aws.faults import fault_of
 from keyturn.aws.parameterstore import ParameterClient, read_parameter
 from keyturn.errors import MarkerTableError, ParameterAccessDeniedError, ParameterError
 from keyturn.model.markers import Head, MarkersRead
 from keyturn.model.protocols import MarkerReader
-from keyturn.model.tables import parameter_of_table, place_of_table
+from keyturn.model.tables import is_table_name, parameter_of_table, place_of_table
 from keyturn.model.versions import AWSCURRENT
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_TABLE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 
 def named_table(given: str, client: Callable[[], ParameterClient]) -> str:
@@ -47,7 +44,7 @@ def _placed(given: str, text: str) -> str:
     place, named = place_of_table(given), place_of_table(text)
     if named is not None and place not in (None, named):
         raise MarkerTableError(given, "the parameter names a table of another account or Region")
-    if named is None and not _TABLE_NAME.fullmatch(text):
+    if named is None and not is_table_name(text):
         raise MarkerTableError(given, "the parameter's text is neither the name nor the ARN of a table")
     if named is not None or place is None:
         return text

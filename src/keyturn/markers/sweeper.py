@@ -49,8 +49,9 @@ class Swept:
     `listed`: how many there are. `first`: new markers. `corrected`: markers that were wrong.
     `found_by_sweep`: how many of the corrected ones an event should have announced; above 0 means that events
     are lost. `unreadable`: secrets that have no marker because DescribeSecret is denied. `failed`: secrets
-    that could not be described. `in_time`: whether the sweep looked at everything before the time was up.
-    `renewed`: whether the lease ends later now.
+    that could not be described. `told`: markers of which the sweep told the head, since their writer had not.
+    `in_time`: whether the sweep looked at everything before the time was up. `renewed`: whether the lease
+    ends later now.
     """
 
     listed: int = 0
@@ -118,9 +119,9 @@ class Sweeper:
         table: the marker table.
         host: the clock, the pauses and the chance.
         settle_s: the seconds between the two answers that correct a marker.
-        parallel: asks about several secrets at a time; by default about one after the other.
         parameters: lists parameters; without it the markers of parameters lose their versions, so that they
             cover no copy.
+        parallel: asks about several secrets at a time; by default about one after the other.
         watches: whether a secret of this name is watched. The marker of any other is not compared, since this
             role may be unable to describe the secret: it loses its labels, so that it covers no copy.
     """

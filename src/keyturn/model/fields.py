@@ -60,7 +60,7 @@ class Fault(NamedTuple):
         return SecretFormatError(secret_id, self.detail, advice=self.advice)
 
 
-class Unshown(dict[str, _V]):
+class ConcealedValues(dict[str, _V]):
     """Values by their names. The repr, which a log or a debugger may show, has the names only."""
 
     def __repr__(self) -> str:
@@ -144,7 +144,7 @@ def login(document: Json, wanted: Collection[str]) -> Mapping[str, Value] | Faul
     """
     if not isinstance(document, dict):
         return Fault("its JSON is not an object with the fields of a login", ADVICE_LOGIN)
-    found: Unshown[Value] = Unshown()
+    found: ConcealedValues[Value] = ConcealedValues()
     for name in wanted:
         value = document.get(name)
         if value is None or value == "":

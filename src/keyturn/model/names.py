@@ -83,8 +83,8 @@ class Place(NamedTuple):
         return place if all(place) else None
 
 
-def plain(text: str) -> str:
-    """Return the characters of a text of any class. `str()` writes the name of a member of an Enum."""
+def exact_str(text: str) -> str:
+    """Return a text of any class as a `str`. Of a member of an Enum, `str()` would write the name."""
     return str.__str__(text)
 
 
@@ -98,7 +98,7 @@ def checked_secret_id(secret_id: object) -> str:
         raise InvalidSecretIdError(secret_id[:80], "it has a character that cannot be printed")
     if not _has_place(Arn.parse(secret_id)):
         raise InvalidSecretIdError(secret_id, "the Region in its ARN is no Region's name")
-    return plain(secret_id)
+    return exact_str(secret_id)
 
 
 def _has_place(arn: Arn | None) -> bool:
@@ -177,7 +177,7 @@ def parameter_id(asked: object) -> ParameterId:
     """
     if not isinstance(asked, str):
         raise InvalidParameterNameError(repr(asked)[:80], f"a {type(asked).__name__}, not text")
-    asked = plain(asked)
+    asked = exact_str(asked)
     if not 1 <= len(asked) <= SECRET_ID_LENGTH_MAX:
         raise InvalidParameterNameError(asked[:80], f"{len(asked)} characters long")
     arn = Arn.parse(asked)

@@ -11,7 +11,7 @@ from keyturn.model.names import ACCOUNT_ID, REGION, Arn, Place, parameter_id
 
 T = TypeVar("T")
 
-_TABLE: Final = re.compile(r"table/[A-Za-z0-9_.-]{3,255}")
+_TABLE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 PARAMETER_PREFIX: Final = "ssm:"
 """A table is given by this and the name or ARN of a parameter, whose text is the table's name."""
@@ -37,7 +37,13 @@ def place_of_table(table: str) -> Place | None:
 
 
 def _is_table(arn: Arn) -> bool:
-    return arn.service == "dynamodb" and _TABLE.fullmatch(arn.resource) is not None
+    kind, _, name = arn.resource.partition("/")
+    return (arn.service, kind) == ("dynamodb", "table") and is_table_name(name)
+
+
+def is_table_name(text: str) -> bool:
+    """Return True if a DynamoDB table can have this name. An ARN is none."""
+    return _TABLE_NAME.fullmatch(text) is not None
 
 
 def by_place(tables: Iterable[tuple[str, T]], argument: str = "marker_table") -> dict[Place | None, T]:
@@ -84,7 +90,7 @@ def check_table(table: str, argument: str) -> None:
     """
     _check_parameter(table, argument)
     is_table = parameter_of_table(table) is not None or place_of_table(table) is not None
-    if not is_table and not _TABLE.fullmatch(f"table/{table}"):
+    if not is_table and not is_table_name(table):
         raise ConfigurationError(
             f"{argument}: {table!r} is neither the name nor the ARN of a DynamoDB table; a name has 3 to 255 "
             "letters, digits and .-_, an ARN is arn:aws:dynamodb:REGION:ACCOUNT:table/NAME"

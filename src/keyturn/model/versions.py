@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.errors import SecretKindError
 from keyturn.model.concealed import Concealed
-from keyturn.runtime.frames import unseen
+from keyturn.runtime.frames import errors_without_locals
 
 if TYPE_CHECKING:
     from keyturn.model.fields import Json
@@ -90,7 +90,7 @@ class SecretVersion:
         del content
         raise SecretKindError(self.secret_id, "the value is text, but binary was asked for")
 
-    @unseen
+    @errors_without_locals
     def json(self) -> Json:
         """Parse the value as JSON, anew at each call.
 
@@ -105,7 +105,7 @@ class SecretVersion:
             raise found.error(self.secret_id)
         return found
 
-    @unseen
+    @errors_without_locals
     def fields(self) -> dict[str, str]:
         """Return the fields of a JSON object as text, parsed anew at each call: `fields()["password"]`.
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from keyturn.assembly import convergence_table
-from keyturn.aws.clients import ClientFactory, dynamodb
+from keyturn.aws.clients import TABLE_ATTEMPTS, TABLE_TIMEOUTS_S, make_client
 from keyturn.convergence.counting import Convergence, counted, living
 from keyturn.errors import ConfigurationError, ConvergenceTableError
 from keyturn.metrics.hook import Metric, Metrics
@@ -73,7 +73,7 @@ class Retirement:
         earliest_s: the seconds for which it works in any case. They must be more than the bound within
             which readers find a rotation (`status().bound_s`).
         latest_s: the seconds after which it is taken away, whoever still holds it.
-        client: a boto3 or botocore client for DynamoDB. Default: a client made at the first look.
+        client: a boto3 or botocore client for DynamoDB. Default: a client made at each look.
         metrics: a hook that takes `RETIREMENTS` and `RETIREMENTS_HELD`.
         clock: the clock of this host.
 
@@ -109,7 +109,7 @@ def decision_of(retirement: Retirement, described: Mapping[str, object], current
     if retirement.convergence_table is not None and retirement.earliest_s <= age_s < retirement.latest_s:
         key = secret_key(str(described.get("ARN", "")), str(described.get("Name", "")))
         fleet = _fleet(retirement, key, current)
-    return decided(age_s, retirement.earliest_s, retirement.latest_s, fleet)
+    return decision_at(age_s, retirement.earliest_s, retirement.latest_s, fleet)
 
 
 def say(retirement: Retirement, secret_id: str, decision: Decision) -> None:
@@ -135,9 +135,10 @@ def say(retirement: Retirement, secret_id: str, decision: Decision) -> None:
 
 def _fleet(retirement: Retirement, key: str, current: str) -> Convergence | str:
     """Return the environments that hold the secret, or why that is not known."""
-    table = str(retirement.convergence_table)
+    table, client = str(retirement.convergence_table), retirement.client
+    if client is None:
+        client = make_client("dynamodb", TABLE_TIMEOUTS_S, attempts=TABLE_ATTEMPTS)
     try:
-        client = dynamodb(retirement.client, None, ClientFactory())()
         read = convergence_table(table, client).read()
     except ConvergenceTableError as error:
         return f"the reports could not be read: {error}"
@@ -146,7 +147,9 @@ def _fleet(retirement: Retirement, key: str, current: str) -> Convergence | str:
     return found
 
 
-def decided(age_s: float, earliest_s: float, latest_s: float, fleet: Convergence | str | None) -> Decision:
+def decision_at(
+    age_s: float, earliest_s: float, latest_s: float, fleet: Convergence | str | None
+) -> Decision:
     """Decide whether the credential of AWSPREVIOUS is to be taken away.
 
     `fleet` has the reports; it is a text that says why they are not known, or None if nobody was asked.

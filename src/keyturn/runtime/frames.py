@@ -47,7 +47,7 @@ def chain_of(error: BaseException, around: BaseException | None = None) -> Itera
             chain += one.exceptions
 
 
-def unseen(function: Callable[_P, _T]) -> Callable[_P, _T]:
+def errors_without_locals(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Decorate a function whose frames hold values: its errors are raised with the locals dropped.
 
     The arguments stay to be seen, so they must show no value by themselves.

@@ -25,10 +25,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, KeyturnError, SecretError, SecretFieldError
-from keyturn.model.fields import Fault, Unshown
+from keyturn.model.fields import ConcealedValues, Fault
 from keyturn.model.plain import is_unrun
 from keyturn.model.versions import SecretVersion
-from keyturn.runtime.frames import unseen
+from keyturn.runtime.frames import errors_without_locals
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.process import watch_process
@@ -346,7 +346,7 @@ class _Making(Generic[_T]):
         """Return the source that fills the fields that the other sources left empty."""
         return _Source(self.kind, self)
 
-    @unseen
+    @errors_without_locals
     def made(self, values: Mapping[str, object]) -> _Made[_T]:
         """Make the model from all its sources."""
         token = _MAKING.set(cast("_Making[LiveSettings]", self))
@@ -438,7 +438,7 @@ class _Source(PydanticBaseSettingsSource):
             if isinstance(reference, Reference) and not self._is_given(name, field)
         }
         versions = self._making.values(wanted)
-        return Unshown(
+        return ConcealedValues(
             (keys_of(name, fields[name])[0], self._value(name, wanted[name], version))
             for name, version in versions.items()
         )

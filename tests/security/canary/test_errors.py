@@ -21,7 +21,7 @@ from keyturn import Limits, Peers, SecretCache, SecretVersion, compat
 from keyturn.integrations.login import Login
 from keyturn.live import FromParameter, FromSecret, LiveSettings
 from keyturn.rotation import RotationFunction
-from keyturn.runtime.frames import unseen
+from keyturn.runtime.frames import errors_without_locals
 from keyturn.testing import assert_not_stored
 from keyturn.testing.fakes import FakeClock, FakeParameterStore, FakeSecretsManager
 from tests.security.canary.service import FRAMES, Service
@@ -420,7 +420,7 @@ def test_an_interruption_shows_no_value_either(kind: type[BaseException]) -> Non
         def __len__(self) -> int:
             raise kind
 
-    @unseen
+    @errors_without_locals
     def parse() -> int:
         text = Interrupting(CANARY)
         return len(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from keyturn.cli.output import named
+from keyturn.cli.output import short_key
 from keyturn.cli.status.overview import Compared, Overview, is_comparable
 from keyturn.convergence.counting import Convergence, Holders, counted, living
 from keyturn.convergence.table import ReportsRead
@@ -91,7 +91,7 @@ def rows(fleet: Fleet) -> Iterator[tuple[str, str, str, str]]:
     Such a row has the number of environments, their labels, and the age of the latest report.
     """
     for one in fleet.secrets:
-        yield named(one.key), headline(one), "", ""
+        yield short_key(one.key), headline(one), "", ""
         for some in one.behind if one.current is not None else ():
             age = f"{_age_s(some, fleet.now_s):.0f} s ago"
             yield "", f"{some.environments} behind on {some.version_id}", labels(some), age

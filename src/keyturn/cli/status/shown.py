@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from keyturn.cache.limits import DEFAULTS
-from keyturn.cli.output import console, moment, named, table_of
+from keyturn.cli.output import console, moment, short_key, table_of
 from keyturn.cli.status import fleet as fleets
 from keyturn.cli.status.fleet import Fleet
 from keyturn.cli.status.gate import Gate, reporting
@@ -49,8 +49,8 @@ def _reasons(visit: Visit) -> Iterator[str]:
         yield "no marker counts"
     if overview.without_lease:
         yield f"no marker counts for readers of {', '.join(overview.without_lease)}"
-    yield from (f"{named(one.key)} {one.verdict.value}" for one in overview.wrong)
-    yield from (f"{named(one.key)} {fleets.headline(one)}" for one in _behind(visit.look.fleet))
+    yield from (f"{short_key(one.key)} {one.verdict.value}" for one in overview.wrong)
+    yield from (f"{short_key(one.key)} {fleets.headline(one)}" for one in _behind(visit.look.fleet))
 
 
 def _behind(fleet: Fleet | None) -> list[Convergence]:
@@ -85,7 +85,8 @@ def show_overview(overview: Overview) -> None:
         to.print(table_of("", ("secret", "stage", "marker", "Secrets Manager", ""), _rows(overview)))
     if overview.events:
         rows = [
-            (moment(one.changed_at_s), named(one.key), one.step or "", one.reason) for one in overview.events
+            (moment(one.changed_at_s), short_key(one.key), one.step or "", one.reason)
+            for one in overview.events
         ]
         to.print()
         to.print(table_of("Last changes", ("when", "secret", "step", "reason"), rows))
@@ -132,7 +133,7 @@ def copies_line(overview: Overview) -> str:
 
 def _rows(overview: Overview) -> Iterator[tuple[str, str, str, str, str]]:
     for one in overview.secrets:
-        name, verdict = named(one.key), one.verdict.value + (f": {one.why}" if one.why else "")
+        name, verdict = short_key(one.key), one.verdict.value + (f": {one.why}" if one.why else "")
         for label, marked, true in one.stages or [("", None, None)]:
             truth = (true or "-") if one.described is not None else "?"
             yield name, label, marked or "-", truth, verdict

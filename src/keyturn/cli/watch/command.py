@@ -14,7 +14,7 @@ from rich.text import Text
 from keyturn.cache.limits import DEFAULTS
 from keyturn.cli.account import Account, account_options
 from keyturn.cli.durations import SECONDS_MAX, finite
-from keyturn.cli.output import console, echo_json_line, json_option, moment, named, printable, table_of
+from keyturn.cli.output import console, echo_json_line, json_option, moment, printable, short_key, table_of
 from keyturn.cli.status.overview import event
 from keyturn.cli.watch.following import Follower, Glance
 from keyturn.markers.table import MarkerTable
@@ -134,4 +134,10 @@ def summary(glance: Glance) -> str:
 def row(marker: Marker) -> tuple[str, str, str, str, str]:
     """Return a row for a change: its time, its secret, and the version of each staging label now."""
     stages = "deleted" if marker.deleted else " ".join(f"{k}={v}" for k, v in sorted(marker.stages.items()))
-    return moment(marker.changed_at_s), named(marker.key), marker.step or "-", marker.reason or "-", stages
+    return (
+        moment(marker.changed_at_s),
+        short_key(marker.key),
+        marker.step or "-",
+        marker.reason or "-",
+        stages,
+    )
