@@ -275,9 +275,9 @@ class Cache:
     # The background's part
 
     def due(self, within_s: float) -> list[tuple[HeldSecret, HeldStage]]:
-        """Return the copies that are fresh for no longer than this, and that callers use."""
+        """Return the copies that are fresh for no longer than this, and in use: first those that moved."""
         with self.copies.lock:
-            return list(self._due(within_s))
+            return sorted(self._due(within_s), key=lambda pair: not _has_moved(self.copies, *pair))
 
     def _due(self, within_s: float) -> Iterator[tuple[HeldSecret, HeldStage]]:
         copies, now = self.copies, self.copies.now()
@@ -372,6 +372,11 @@ class Caches(NamedTuple):
     def parameters(self, *, decrypt: bool) -> Cache:
         """Return the cache of parameters that are decrypted, or of those that are not."""
         return self.clear if decrypt else self.ciphertexts
+
+
+def _has_moved(copies: Copies, secret: HeldSecret, held: HeldStage) -> bool:
+    """Return True if a marker, or a caller, has said that this copy is old. Under the lock."""
+    return held.generation != secret.generation or disputed(copies.marker(secret), held)
 
 
 def _pace(
