@@ -22,11 +22,12 @@ from keyturn import (
     Peers,
     SecretCache,
     SecretVersion,
+    UnavailableError,
 )
 from keyturn.aio.logins import AsyncAttempt, are_alike
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
-from tests.aio.loops import PATIENCE_S, counted_threads, keyturns_threads, reached, run, together
+from tests.aio.loops import PATIENCE_S, Gate, counted_threads, keyturns_threads, reached, run, together
 from tests.testing.processes import eventually
 from tests.world import NAME, World
 
@@ -627,6 +628,58 @@ def test_a_login_inside_of_an_attempt(world: World, loop: str) -> None:
             return await cache.login(NAME, connect)
 
     assert "v1v1v1" == run(loop, main)
+
+
+def test_tasks_that_outlive_the_attempt_in_which_they_were_made(world: World, loop: str) -> None:
+    """They queue like any others: all of them together try a wrong password once or twice."""
+    cache, server = cache_of(world), Server("one", 0.01)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            has_changed = anyio.Event()
+
+            async def reconnect() -> None:
+                await has_changed.wait()
+                with pytest.raises(LoginRefusedError):
+                    await cache.login(NAME, server.connect, budget_s=5)
+
+            async def connect(version: SecretVersion) -> None:
+                await server.connect(version)
+                for _ in range(50):
+                    group.start_soon(reconnect)
+
+            await cache.login(NAME, connect)
+            world.rotate("v2", "two", mark=False)
+            server.password = "three"
+            await cache.invalidate(NAME)
+            await cache.get(NAME)
+            has_changed.set()
+
+    run(loop, main)
+    assert server.asked["two"] <= 2
+
+
+@pytest.mark.parametrize("first", ["hasty", "patient"])
+def test_a_login_with_a_moment_left_spoils_nothing_for_others(world: World, loop: str, first: str) -> None:
+    """It ends with its own time, and a task that waits for the same read with more time gets the answer."""
+    cache, gate = cache_of(world), Gate(world.secrets)
+
+    async def hasty() -> None:
+        with pytest.raises(UnavailableError, match=r"that the login had left.*remaining_s"):
+            await cache.login(NAME, Server("one").connect, remaining_s=lambda: 0.1)
+        gate.opened.set()
+
+    async def patient() -> None:
+        assert "one" == await cache.get_secret_string(NAME)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(hasty if first == "hasty" else patient)
+            await reached(gate.reached)
+            group.start_soon(patient if first == "hasty" else hasty)
+
+    run(loop, main)
+    assert 1 == world.reads
 
 
 def test_several_servers(world: World, loop: str) -> None:

@@ -157,6 +157,28 @@ def test_what_moved_is_read_before_what_grows_old(server: Server) -> None:
     assert [NAME, OTHER] == server.source.asked
 
 
+def test_many_copies_that_grow_old_hold_up_no_check(server: Server) -> None:
+    """A round ends in time for the next check, however many copies are due, and what moved is read first."""
+    names = [f"prod/{number}" for number in range(200)]
+    for name in names:
+        server.world.secrets.create(name, "other")
+        server.get(name)
+    server.source.asked.clear()
+    server.source.meanwhile = lambda: server.world.clock.advance(0.1)
+    begun = server.world.clock.monotonic()
+    server.turn(after_s=290)
+    assert server.world.clock.monotonic() - begun <= 290 + INTERVAL_S + 0.1
+    last = server.cache.due(WINDOW_S + INTERVAL_S)[-1][0]
+    server.cache.invalidate(last.name)
+    read = len(server.source.asked)
+    server.turn(after_s=0)
+    assert last.name == server.source.asked[read]
+    for _ in range(4):
+        server.turn(after_s=0)
+    assert set(names) <= set(server.source.asked)
+    assert [] == server.cache.due(WINDOW_S + INTERVAL_S)
+
+
 def test_what_grows_old_never_leaves_the_hit_path(server: Server) -> None:
     """A copy without a marker is read again while it is still hit: an hour without a miss costs 12 reads."""
     arn = server.world.secrets.create(OTHER, "other")

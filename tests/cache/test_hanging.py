@@ -309,6 +309,26 @@ def test_a_round_that_waits_for_what_hangs_is_not_one_of_a_process_that_stood_st
     assert is_left is seen[0]
 
 
+@pytest.mark.parametrize(("busy_s", "pause_s"), [(4.0, 56.0), (60.0, 0.0), (90.0, 0.0)])
+def test_a_round_begins_an_interval_after_the_one_before(world: World, busy_s: float, pause_s: float) -> None:
+    """However long the thread was busy in a round, the next check is no later, and never sooner."""
+    limits = Limits(check_interval_s=60.0, refresh_wait_s=20.0)
+    peers = Peers(source=world.secrets, markers=world.table, clock=world.clock, random=lambda: 0.0)
+    world.mark()
+    with SecretCache(background=True, limits=limits, peers=peers) as cache:
+        cache.get(NAME)
+        poller = parts_of(cache).poller
+        assert poller is not None
+
+        def is_busy() -> None:
+            world.table.fail = lambda: None
+            world.clock.advance(busy_s)
+
+        world.table.fail = is_busy
+        poller.go_round()
+        assert pause_s == poller.pause_s()
+
+
 @pytest.mark.parametrize("background", [True, False])
 def test_callers_leave_the_check_to_a_background_thread(world: World, *, background: bool) -> None:
     """While the thread is at work no caller asks the table, even at the end of a window."""

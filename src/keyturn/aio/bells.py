@@ -39,14 +39,14 @@ def new_bell() -> Bell:
     return AsyncioBell()
 
 
-async def ended(one: Joinable) -> None:
-    """Wait for the end. A task that is cancelled meanwhile leaves nothing behind."""
+async def ended(one: Joinable, timeout_s: float | None = None) -> None:
+    """Wait for the end, at most so many seconds. A task that is cancelled meanwhile leaves nothing behind."""
     if one.is_over:
         return
     bell = new_bell()
     try:
         one.join(bell)
-        await bell.wait()
+        await bell.wait(timeout_s)
     finally:
         one.leave(bell)
 

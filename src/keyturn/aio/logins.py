@@ -31,8 +31,17 @@ from keyturn.model.versions import AWSPENDING, SecretVersion
 Rival = tuple[str, str]
 """A server and the id of a secret: what one task at a time takes slow steps for."""
 
-TRYING: ContextVar[frozenset[Rival]] = ContextVar("keyturn_trying", default=frozenset())
-"""The attempts that this task is in."""
+
+class Block:
+    """The block of one attempt. A task that was made in it may outlive it, and is in it no more then."""
+
+    def __init__(self, rival: Rival) -> None:
+        self.rival = rival
+        self.is_over = False
+
+
+BLOCKS: ContextVar[tuple[Block, ...]] = ContextVar("keyturn_blocks", default=())
+"""The blocks of attempts in which this task is, or was made."""
 
 
 class AsyncAttempt:
@@ -45,7 +54,8 @@ class AsyncAttempt:
         self._attempt = attempt
         self._owner = owner
         self._deliver = deliver
-        self._around: frozenset[Rival] = frozenset()
+        self._around: tuple[Block, ...] = ()
+        self._block = Block(owner.rival)
 
     @property
     def version(self) -> SecretVersion:
@@ -68,8 +78,8 @@ class AsyncAttempt:
         return self._attempt.has_succeeded
 
     async def __aenter__(self) -> SecretVersion:
-        self._around = TRYING.get()
-        TRYING.set(self._around | {self._owner.rival})
+        self._around = tuple(block for block in BLOCKS.get() if not block.is_over)
+        BLOCKS.set((*self._around, self._block))
         return self._attempt.__enter__()
 
     async def __aexit__(
@@ -78,7 +88,8 @@ class AsyncAttempt:
         try:
             return self._attempt.__exit__(kind, error, trace)
         finally:
-            TRYING.set(self._around)
+            self._block.is_over = True
+            BLOCKS.set(self._around)
             self._owner.has_tried(self)
             self._deliver()
 
@@ -181,7 +192,7 @@ class AsyncAttempts:
 
     def _is_nested(self) -> bool:
         """Return True inside of an attempt with this secret, which must not wait for what is in it."""
-        return self.rival in TRYING.get()
+        return any(block.rival == self.rival and not block.is_over for block in BLOCKS.get())
 
     def _pending(self) -> SecretVersion | None:
         with suppress(SecretError):

@@ -9,7 +9,7 @@ from keyturn.aio.bells import ended
 from keyturn.aio.errands import Errands, landed
 from keyturn.assembly import Assembled
 from keyturn.cache.at_once import at_once, meanwhile
-from keyturn.cache.cache import Cache
+from keyturn.cache.cache import Cache, brought_late
 from keyturn.cache.checker import checked_read
 from keyturn.cache.parameters import selected
 from keyturn.cache.waiting import Waiting
@@ -126,23 +126,30 @@ class Reading:
                 flight.outcome()
 
     async def _fetched(self, cache: Cache, asked: str, stage: str, waiting: Waiting) -> SecretVersion:
-        """Return what a read brings; to a task that did not begin it the copy, where there is one."""
+        """Return what a read brings; to a task that did not begin it the copy, where there is one.
+
+        The thread waits as long as any caller may, since tasks with more time than this one may join it.
+        """
         # What `at_once` has decided must not be decided again: it has noted that the copy is in use.
-        needed = waiting._replace(is_needed=True)
+        needed = self.parts.checker.waiting()._replace(is_needed=True)
         read = self._told(lambda: cache.get(asked, stage, needed))
         flight, is_mine = self.errands.begin((id(cache), asked, stage), read)
-        copy = None if is_mine else meanwhile(cache, asked, stage)
-        if copy is not None:
+        copy = meanwhile(cache, asked, stage)
+        if copy is not None and not is_mine:
             return copy
-        await ended(flight)
-        return landed(flight, is_mine=is_mine)
+        await ended(flight, waiting.left_s(has_copy=copy is not None))
+        if flight.is_over:
+            return landed(flight, is_mine=is_mine)
+        return copy or brought_late(cache.copies, asked, stage, waiting)
 
     async def _report(self, waiting: Waiting) -> bool:
         """Have the convergence table told what has changed, if anything. Return True if that was tried."""
         checker = self.parts.checker
         if not checker.is_report_due():
             return False
-        return await self.errands.run(REPORT, lambda: checker.report(waiting))
+        flight, _ = self.errands.begin(REPORT, checker.report)
+        await ended(flight, waiting.left_s(has_copy=True))
+        return not flight.is_over or flight.outcome()
 
     def _told(self, call: Callable[[], _T]) -> Callable[[], _T]:
         """Return the call with what it recorded delivered to the metrics hook after it."""

@@ -23,7 +23,10 @@ WAITS_MAX = 3
 
 
 class Poller:
-    """Checks once per interval from its own daemon thread, until `stop` or until the cache is gone."""
+    """Checks once per interval from its own daemon thread, until `stop` or until the cache is gone.
+
+    The next round begins an interval after this one began, or at once if this one took longer.
+    """
 
     def __init__(self, checker: Checker, limits: Limits, clock: Clock) -> None:
         self._checker = weakref.ref(checker)
@@ -36,6 +39,7 @@ class Poller:
         self._stopping = threading.Event()
         self._beat: Instant | None = None
         self._has_stood_still = False
+        self._begun_s = clock.monotonic()
 
     def start(self) -> None:
         """Start the thread if it does not run: at the first use, and after a fork."""
@@ -75,6 +79,7 @@ class Poller:
         checker = self._checker()
         if checker is None:
             return False
+        self._begun_s = self._clock.monotonic()
         self._go_on()
         try:
             checker.check_ahead(self._go_on)
@@ -87,6 +92,10 @@ class Poller:
                 extra=about("check_failed", error=error),
             )
         return True
+
+    def pause_s(self) -> float:
+        """Return for how many seconds the thread waits before its next round."""
+        return max(0.0, self._begun_s + self._interval_s - self._clock.monotonic())
 
     def after_fork(self) -> None:
         """Forget the thread, which the child does not have, and a lock that it may have held."""
@@ -107,6 +116,7 @@ class Poller:
 
     def _run(self) -> None:
         self._go_on()
-        while not self._stopping.wait(self._interval_s):
+        self._begun_s = self._clock.monotonic()
+        while not self._stopping.wait(self.pause_s()):
             if not self.go_round():
                 return

@@ -174,10 +174,7 @@ class Cache:
         if flight.wait(left_s):
             return _landed(flight, secret_id) if is_mine else None
         service.waited_in_vain(left_s)
-        # A later read may have got through, or one under another id.
-        again = self.copies.look(secret_id, stage)
-        brought = again.version if again.version is not None else again.spare
-        return brought if brought is not None else _give_up(self.copies, secret_id, stage, waiting)
+        return brought_late(self.copies, secret_id, stage, waiting)
 
     def _begin(self, key: HitKey, secret_id: str, stage: str) -> tuple[Flight[SecretVersion], bool]:
         job, now = partial(self.reads.bring, secret_id, stage), self.copies.now()
@@ -278,9 +275,9 @@ class Cache:
     # The background's part
 
     def due(self, within_s: float) -> list[tuple[HeldSecret, HeldStage]]:
-        """Return the copies that are fresh for no longer than this, and that callers use."""
+        """Return the copies that are fresh for no longer than this, and in use: first those that moved."""
         with self.copies.lock:
-            return list(self._due(within_s))
+            return sorted(self._due(within_s), key=lambda pair: not _has_moved(self.copies, *pair))
 
     def _due(self, within_s: float) -> Iterator[tuple[HeldSecret, HeldStage]]:
         copies, now = self.copies, self.copies.now()
@@ -377,6 +374,11 @@ class Caches(NamedTuple):
         return self.clear if decrypt else self.ciphertexts
 
 
+def _has_moved(copies: Copies, secret: HeldSecret, held: HeldStage) -> bool:
+    """Return True if a marker, or a caller, has said that this copy is old. Under the lock."""
+    return held.generation != secret.generation or disputed(copies.marker(secret), held)
+
+
 def _pace(
     copies: Copies,
     random: Callable[[], float],
@@ -406,6 +408,14 @@ def _landed(flight: Flight[SecretVersion], secret_id: str) -> SecretVersion:
     if isinstance(error, SecretError):
         raise error.about(secret_id) from error.__cause__ or error
     return flight.outcome()
+
+
+def brought_late(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> SecretVersion:
+    """Return what there is for a caller who waited in vain. Raises an `UnavailableError` for nothing."""
+    # A later read may have got through, or one under another id.
+    again = copies.look(secret_id, stage)
+    brought = again.version if again.version is not None else again.spare
+    return brought if brought is not None else _give_up(copies, secret_id, stage, waiting)
 
 
 def _give_up(copies: Copies, secret_id: str, stage: str, waiting: Waiting) -> NoReturn:

@@ -153,7 +153,8 @@ class Checker:
 
         What the check finds to have moved is refreshed before the next window opens, so that callers
         go on hitting what is known until the answer is there, and no longer than the present window.
-        What would leave the hit path at the next check is refreshed after.
+        What would leave the hit path at the next check is refreshed after. All of it takes one interval at
+        most, so that many copies that are due hold up no check: the next call goes on with them.
         """
         checked, begun = self._checked, self._now()
         due = self._due()
@@ -162,12 +163,17 @@ class Checker:
             answering = [one for one in checks if one.table.service.rest is None]
             # Nobody waits for a table that rests, unless there is no other.
             self.checks.wait(answering or checks, self.waiting(), self._limits.refresh_wait_s)
-        self._refresh_due(0.0, go_on)
+        looked = self._now()
+
+        def is_in_time() -> bool:
+            return go_on() and looked.age_s(self._now()) < self._limits.check_interval_s
+
+        self._refresh_due(0.0, is_in_time)
         with self._checking:
             # Unless a caller found the window at its end meanwhile, and has checked.
             if self._checked is checked:
                 self._open(begun)
-        self._refresh_due(self._window_s + self._limits.check_interval_s, go_on)
+        self._refresh_due(self._window_s + self._limits.check_interval_s, is_in_time)
         self._report_within(self._limits.refresh_wait_s)
         self._metrics.deliver()
 
