@@ -418,7 +418,7 @@ class _Making(Generic[_T]):
         return misfits[0].misfit(detail) if misfits else ConfigurationError(detail)
 
     def _left_out(self) -> ConfigurationError:
-        """Say that the class has sources of its own, and not this one: its fields would keep their defaults."""
+        """Say that the class has sources of its own without this one: fields would keep their defaults."""
         return ConfigurationError(
             f"{self.kind.__name__}.settings_customise_sources leaves out the cache: return the sources of "
             "super().settings_customise_sources(...), of which it is the last, and add yours"
