@@ -79,6 +79,9 @@ if TYPE_CHECKING:
         ParameterFieldError as ParameterFieldError,
     )
     from keyturn.errors import (
+        ParameterFormatError as ParameterFormatError,
+    )
+    from keyturn.errors import (
         ParameterNotFoundError as ParameterNotFoundError,
     )
     from keyturn.errors import (
@@ -143,6 +146,7 @@ _HOMES = {
         "ParameterDecryptionError",
         "ParameterError",
         "ParameterFieldError",
+        "ParameterFormatError",
         "ParameterNotFoundError",
         "ParameterUnavailableError",
         "ParameterVersionNotFoundError",
@@ -198,6 +202,7 @@ __all__ = [
     "ParameterDecryptionError",
     "ParameterError",
     "ParameterFieldError",
+    "ParameterFormatError",
     "ParameterNotFoundError",
     "ParameterUnavailableError",
     "ParameterVersionNotFoundError",

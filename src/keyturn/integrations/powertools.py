@@ -47,7 +47,8 @@ def follow_rotations(cache: SecretCache) -> None:
 class CachedSecrets(SecretsProvider):
     """A provider of secrets whose `get` reads from a cache. Raises Powertools' `GetParameterError`.
 
-    `VersionStage` is the one option of the call that it knows; `force_fetch` reads the secret anew, at most once a second.
+    `VersionStage` is the one option of the call that it knows; `force_fetch` reads the secret anew, at most
+    once a second.
     """
 
     def __init__(self, cache: SecretCache, boto3_client: SecretsManagerClient | None = None) -> None:

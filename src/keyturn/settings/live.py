@@ -358,7 +358,7 @@ class _Making(Generic[_T]):
         try:
             model = self.kind(**values)
         except ValidationError as error:
-            failure = self._failure(error) if self._is_asked else self._left_out()
+            failure = self._failure(error)
         except KeyturnError:
             raise
         except Exception as error:
@@ -368,14 +368,14 @@ class _Making(Generic[_T]):
                 raise
             failure = self._foreign(error)
         else:
-            if self._is_asked:
-                origins = {name: origin_of(one) for name, one in self._filled.items()}
-                live = {name: (origin, self._versions[origin]) for name, origin in origins.items()}
-                return _Made(model, self._versions, live)
-            failure = self._left_out()
+            self._require_asked()
+            origins = {name: origin_of(one) for name, one in self._filled.items()}
+            live = {name: (origin, self._versions[origin]) for name, origin in origins.items()}
+            return _Made(model, self._versions, live)
         finally:
             _MAKING.reset(token)
         # The error has neither cause nor context, since pydantic's error holds the refused value.
+        self._require_asked()
         raise failure
 
     def instead(self, before: _Made[_T]) -> _Made[_T]:
@@ -417,12 +417,13 @@ class _Making(Generic[_T]):
         detail = "; ".join(wrong)
         return misfits[0].misfit(detail) if misfits else ConfigurationError(detail)
 
-    def _left_out(self) -> ConfigurationError:
-        """Say that the class has sources of its own without this one: fields would keep their defaults."""
-        return ConfigurationError(
-            f"{self.kind.__name__}.settings_customise_sources leaves out the cache: return the sources of "
-            "super().settings_customise_sources(...), of which it is the last, and add yours"
-        )
+    def _require_asked(self) -> None:
+        """Refuse a class that has sources of its own without this one: fields would keep their defaults."""
+        if not self._is_asked:
+            raise ConfigurationError(
+                f"{self.kind.__name__}.settings_customise_sources leaves out the cache: return the sources "
+                "of super().settings_customise_sources(...), of which it is the last, and add yours"
+            )
 
     def _foreign(self, error: Exception) -> KeyturnError:
         """Say which error of a validator it was. Its text may be the value: that of a `KeyError` is."""
