@@ -26,6 +26,7 @@
             ├── ParameterVersionNotFoundError   no such version or label; also a StageNotFoundError
             ├── ParameterAccessDeniedError      also an AccessDeniedError
             ├── ParameterDecryptionError        also a DecryptionError
+            ├── ParameterFormatError            also a SecretFormatError
             ├── ParameterFieldError             also a SecretFieldError
             └── ParameterUnavailableError       also an UnavailableError
                 └── ParameterClientSetupError   also a ClientSetupError
@@ -294,6 +295,12 @@ class ParameterAccessDeniedError(ParameterError, AccessDeniedError):
 
 class ParameterDecryptionError(ParameterError, DecryptionError):
     """Parameter Store could not decrypt the value with the parameter's KMS key."""
+
+
+class ParameterFormatError(ParameterError, SecretFormatError):
+    """The parameter's value is not JSON, or not the JSON that the caller needs."""
+
+    default_advice = "read its `value`, or store a JSON document"
 
 
 class ParameterFieldError(ParameterError, SecretFieldError):

@@ -210,6 +210,14 @@ class TestRequests(HttpContract):
         assert 200 == client.post(scene.url(), kind(b"bytes"))
         assert [b"bytes", b"bytes"] == scene.server.bodies[1:]
 
+    def test_a_download_that_is_sent_on(self, scene: Scene) -> None:
+        """It tells where it stands and cannot go back: it is sent once, and the caller gets the refusal."""
+        client = scene.with_pending_key()
+        download = urllib3.HTTPResponse(io.BytesIO(b"of another server"), preload_content=False)
+        assert 401 == client.post(scene.url(), download)
+        assert [b"of another server"] == scene.server.bodies[1:]
+        assert 200 == client.get(scene.url())[0]
+
 
 class TestUrllib3(HttpContract):
     @pytest.fixture

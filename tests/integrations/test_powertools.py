@@ -104,6 +104,18 @@ def test_parameters(scene: Scene) -> None:
     assert "moved.example" == parameters.get_parameter("/prod/app/host", decrypt=True)
 
 
+def test_a_forced_read_of_a_path(scene: Scene) -> None:
+    """`force_fetch` reads each value below the path anew, as Powertools does."""
+    scene.store.put("/prod/app/host", "db.example")
+    scene.store.put("/prod/app/port", "5432")
+    parameters.get_parameters("/prod/app", decrypt=True)
+    scene.store.put("/prod/app/host", "moved.example")
+    scene.clock.advance(2)
+    assert "db.example" == parameters.get_parameters("/prod/app", decrypt=True)["host"]
+    found = parameters.get_parameters("/prod/app", decrypt=True, force_fetch=True)
+    assert {"host": "moved.example", "port": "5432"} == found
+
+
 def test_a_transform_that_fails_shows_no_value(scene: Scene) -> None:
     """Neither the error, nor what it came from, nor a frame that it went through has the text."""
     canary = "canary-7Kq2 is no JSON"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
@@ -11,13 +12,16 @@ from botocore.parsers import ResponseParserError
 
 from keyturn import (
     InvalidParameterNameError,
+    Parameter,
     ParameterAccessDeniedError,
     ParameterDecryptionError,
     ParameterError,
+    ParameterFormatError,
     ParameterNotFoundError,
     ParameterUnavailableError,
     ParameterVersionNotFoundError,
     SecretError,
+    SecretFormatError,
 )
 from keyturn.aws.parameterstore import ParameterStoreSource
 from keyturn.model.versions import AWSCURRENT
@@ -76,6 +80,20 @@ def test_every_parameter_error_is_a_secrets_error_of_its_kind() -> None:
         twin = kind.__mro__[2]
         assert issubclass(kind, SecretError)
         assert twin not in (ParameterError, SecretError)
+
+
+@pytest.mark.parametrize("read", [Parameter.json, Parameter.fields])
+def test_a_value_that_is_no_json_is_a_parameters_error(
+    world: World, read: Callable[[Parameter], object]
+) -> None:
+    """It speaks of a parameter, whose value `get_secret_string` does not read, and is a secret's, too."""
+    world.put("a,b", "/prod/zones")
+    with pytest.raises(
+        ParameterFormatError, match=r"^parameter '/prod/zones' is not the JSON .*`value`"
+    ) as told:
+        read(world.cache().get_parameter("/prod/zones"))
+    assert isinstance(told.value, ParameterError)
+    assert isinstance(told.value, SecretFormatError)
 
 
 def test_an_answer_that_cannot_be_parsed_is_not_quoted(world: World) -> None:

@@ -748,6 +748,30 @@ def test_a_computed_field_is_refused_with_the_class(world: World) -> None:
         assert "word-2" not in repr(one) + repr(one.model_dump()) + one.model_dump_json()
 
 
+@pytest.mark.parametrize("default", [None, "of the class", ...])
+def test_sources_without_the_cache_are_refused(world: World, default: object) -> None:
+    """A class that lists its sources anew would keep its defaults for ever, without a word."""
+
+    class Base(LiveSettings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return env_settings, init_settings
+
+    field: tuple[object, object] = (Annotated[str | None, FromSecret(NAME, key="password")], default)
+    kind = create_model("Listed", __base__=Base, word=field)  # type: ignore[call-overload] # a field
+    with pytest.raises(ConfigurationError, match=r"Listed.settings_customise_sources leaves out the cache"):
+        kind.live(world.cache())
+    assert "given" == kind(word="given").word
+    assert Base.live(world.cache()) is not None
+
+
 @pytest.mark.parametrize("cache", [None, "cache", AsyncSecretCache(World().cache())])
 def test_what_is_no_cache_is_refused_with_what_to_do(cache: object) -> None:
     """A cache for tasks reads by awaiting, which an access to a field cannot do."""

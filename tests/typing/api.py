@@ -348,6 +348,7 @@ def errors() -> tuple[type[Exception], ...]:
         keyturn.ParameterClientSetupError,
         keyturn.ParameterDecryptionError,
         keyturn.ParameterFieldError,
+        keyturn.ParameterFormatError,
         keyturn.ParameterNotFoundError,
         keyturn.ParameterUnavailableError,
         keyturn.ParameterVersionNotFoundError,

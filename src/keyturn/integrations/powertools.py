@@ -24,6 +24,7 @@ from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDE
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, KeyturnError, SecretKindError
+from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ _T = TypeVar("_T")
 
 
 def follow_rotations(cache: SecretCache) -> None:
-    """Let Powertools' functions for secrets and parameters read from `cache`, in the whole process."""
+    """Let Powertools' functions for secrets and parameters read from `cache`, in the whole process.
+
+    Powertools' `clear_caches` takes that back, so call this again after it.
+    """
     DEFAULT_PROVIDERS["secrets"] = CachedSecrets(cache)
     DEFAULT_PROVIDERS["ssm"] = CachedParameters(cache)
 
@@ -43,7 +47,8 @@ def follow_rotations(cache: SecretCache) -> None:
 class CachedSecrets(SecretsProvider):
     """A provider of secrets whose `get` reads from a cache. Raises Powertools' `GetParameterError`.
 
-    `VersionStage` is the one option of the call that it knows; `force_fetch` reads the secret anew.
+    `VersionStage` is the one option of the call that it knows; `force_fetch` reads the secret anew, at most
+    once a second.
     """
 
     def __init__(self, cache: SecretCache, boto3_client: SecretsManagerClient | None = None) -> None:
@@ -98,15 +103,24 @@ class CachedParameters(SSMProvider):
         transform: TransformOptions = None,
         raise_on_transform_error: bool = False,  # noqa: FBT001, FBT002
         decrypt: bool | None = None,  # noqa: FBT001
-        force_fetch: bool = False,  # noqa: ARG002, FBT001, FBT002 # a path is listed anew by each check
+        force_fetch: bool = False,  # noqa: FBT001, FBT002
         recursive: bool = False,  # noqa: FBT001, FBT002
         **sdk_options: object,
     ) -> dict[str, str] | dict[str, bytes] | dict[str, dict[str, object]]:
-        """Return the values below a path, by their names relative to the path, as Powertools does it."""
+        """Return the values below a path, by their names relative to the path, as Powertools does it.
+
+        `force_fetch` reads each value anew. New names are found as `get_parameters_by_path` says.
+        """
         _refuse(path, sdk_options)
-        found = _read(
-            lambda: self._cache.get_parameters_by_path(path, recursive=recursive, decrypt=bool(decrypt))
-        )
+
+        def read() -> dict[str, Parameter]:
+            return self._cache.get_parameters_by_path(path, recursive=recursive, decrypt=bool(decrypt))
+
+        found = _read(read)
+        if force_fetch:
+            for name in found:
+                self._cache.invalidate(name)
+            found = _read(read)
         values: dict[str, object] = {
             name.removeprefix(path).lstrip("/"): parameter.value for name, parameter in found.items()
         }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
 from keyturn.aws.unseen import Unseen
@@ -51,12 +52,8 @@ class KeyAdapter(BaseAdapter):
         body = whole_body(request.body or None)
         is_whole = body is not None
         outgoing = Outgoing(request.method or "GET", url, body)
-        attempts: list[str] = []
 
         def send_with(version: SecretVersion) -> requests.Response:
-            if attempts and not is_whole:
-                rewind_body(request)
-            attempts.append(version.version_id)
             # A copy: the caller's may be sent from several threads, follows redirects and is shown in errors.
             keyed = request.copy()
             keyed.headers.update(self._key.headers(version, outgoing))
@@ -69,13 +66,25 @@ class KeyAdapter(BaseAdapter):
             response.request = request
             return response
 
-        # requests notes where a file stood; of an iterator it notes nothing.
-        position: object = getattr(request, "_body_position", None)
-        can_repeat = is_whole or isinstance(position, int)
         return self._key.send(
-            send_with, lambda response: response.status_code, requests.Response.close, lambda: can_repeat
+            send_with,
+            lambda response: response.status_code,
+            requests.Response.close,
+            lambda: is_whole or _is_rewound(request),
         )
 
     def close(self) -> None:
         """Close the adapter below."""
         self._adapter.close()
+
+
+def _is_rewound(request: requests.PreparedRequest) -> bool:
+    """Go back to where the body's file stood. Return False if that cannot be, as for an iterator.
+
+    requests notes where a file stood also if the file cannot go back: a download that is sent on can tell.
+    """
+    try:
+        rewind_body(request)
+    except UnrewindableBodyError:
+        return False
+    return True

@@ -55,9 +55,9 @@ class Fault(NamedTuple):
     detail: str
     advice: str | None = None
 
-    def error(self, secret_id: str) -> SecretFormatError:
+    def error(self, secret_id: str, kind: type[SecretFormatError] = SecretFormatError) -> SecretFormatError:
         """Return the error to raise."""
-        return SecretFormatError(secret_id, self.detail, advice=self.advice)
+        return kind(secret_id, self.detail, advice=self.advice)
 
 
 class ConcealedValues(dict[str, _V]):

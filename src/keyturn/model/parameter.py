@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from keyturn.errors import ParameterFormatError, SecretFormatError
 from keyturn.model.concealed import Concealed
 from keyturn.model.versions import SecretVersion
 
@@ -20,6 +22,8 @@ class Parameter(SecretVersion):
 
     type: str
     data_type: str
+
+    _misfit: ClassVar[type[SecretFormatError]] = ParameterFormatError
 
     def __init__(  # noqa: PLR0917 # as the dataclass would take them
         self,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
-from keyturn.errors import SecretKindError
+from keyturn.errors import SecretFormatError, SecretKindError
 from keyturn.model.concealed import Concealed
 from keyturn.runtime.frames import errors_without_locals
 
@@ -34,6 +34,8 @@ class SecretVersion:
     stages: frozenset[str]
     created_s: float | None
     concealed: Concealed = field(repr=False)
+
+    _misfit: ClassVar[type[SecretFormatError]] = SecretFormatError
 
     def __init__(  # noqa: PLR0917 # as the dataclass would take them
         self,
@@ -102,7 +104,7 @@ class SecretVersion:
 
         found = parsed(self.text())
         if isinstance(found, Fault):
-            raise found.error(self.secret_id)
+            raise found.error(self.secret_id, self._misfit)
         return found
 
     @errors_without_locals
@@ -120,7 +122,7 @@ class SecretVersion:
 
         found = texts(self.text())
         if isinstance(found, Fault):
-            raise found.error(self.secret_id)
+            raise found.error(self.secret_id, self._misfit)
         return found
 
 

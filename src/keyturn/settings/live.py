@@ -201,7 +201,10 @@ class LiveSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the usual sources, and the cache after them. Call it by `super()` to add more sources."""
+        """Return the usual sources, and the cache after them. Call it by `super()` to add more sources.
+
+        `live` raises `ConfigurationError` for a class whose own method leaves out the cache.
+        """
         usual = (init_settings, env_settings, dotenv_settings, file_secret_settings)
         making = _MAKING.get()
         return usual if making is None or making.kind is not settings_cls else (*usual, making.source())
@@ -341,9 +344,11 @@ class _Making(Generic[_T]):
         self._cache = cache
         self._versions: dict[Reference, SecretVersion] = {}
         self._filled: dict[str, Reference] = {}
+        self._is_asked = not concealed_fields(kind)
 
     def source(self) -> PydanticBaseSettingsSource:
         """Return the source that fills the fields that the other sources left empty."""
+        self._is_asked = True
         return _Source(self.kind, self)
 
     @errors_without_locals
@@ -363,12 +368,14 @@ class _Making(Generic[_T]):
                 raise
             failure = self._foreign(error)
         else:
+            self._require_asked()
             origins = {name: origin_of(one) for name, one in self._filled.items()}
             live = {name: (origin, self._versions[origin]) for name, origin in origins.items()}
             return _Made(model, self._versions, live)
         finally:
             _MAKING.reset(token)
         # The error has neither cause nor context, since pydantic's error holds the refused value.
+        self._require_asked()
         raise failure
 
     def instead(self, before: _Made[_T]) -> _Made[_T]:
@@ -409,6 +416,14 @@ class _Making(Generic[_T]):
                 wrong.append(f"{where}: {one['msg'] if name else one['type']}")
         detail = "; ".join(wrong)
         return misfits[0].misfit(detail) if misfits else ConfigurationError(detail)
+
+    def _require_asked(self) -> None:
+        """Refuse a class that has sources of its own without this one: fields would keep their defaults."""
+        if not self._is_asked:
+            raise ConfigurationError(
+                f"{self.kind.__name__}.settings_customise_sources leaves out the cache: return the sources "
+                "of super().settings_customise_sources(...), of which it is the last, and add yours"
+            )
 
     def _foreign(self, error: Exception) -> KeyturnError:
         """Say which error of a validator it was. Its text may be the value: that of a `KeyError` is."""
