@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from keyturn.aws.answers import mapping
+from keyturn.aws.unseen import Unseen
 from keyturn.errors import ConfigurationError
 from keyturn.model.bounded import make_room
 from keyturn.runtime.host import environment
@@ -98,6 +100,21 @@ class ClientFactory:
         # An empty variable counts as a Region for botocore.
         return known if isinstance(known, str) and known else None
 
+    def sign_in(self) -> bool:
+        """Let botocore ask for the code of an MFA device in this thread, if the profile names a device.
+
+        It would ask at the first call, in whichever thread makes that. Returns whether it was to ask. Raises
+        whatever a call would raise that gets no credentials.
+        """
+        session = self._session()
+        if not _has_device(session):
+            return False
+        credentials = session.get_credentials()
+        if credentials is not None:
+            with Unseen():
+                credentials.get_frozen_credentials()
+        return True
+
     def _session_of(self, role: str, region: str | None) -> Once[Session]:
         """Return the session with the credentials of this role, made once for all its clients.
 
@@ -162,6 +179,18 @@ def _config(timeouts_s: tuple[float, float], attempts: int, agent: str, *, valid
         tcp_keepalive=True,
         parameter_validation=validates,
     )
+
+
+def _has_device(session: Session) -> bool:
+    """Return True if the profile, or one that its role is assumed with, names an MFA device."""
+    profiles: object = session.full_config.get("profiles")
+    named: object = session.profile or "default"
+    for _ in mapping(profiles):
+        profile = mapping(mapping(profiles).get(str(named)))
+        if "mfa_serial" in profile:
+            return True
+        named = profile.get("source_profile")
+    return False
 
 
 _ADVICE: Final = {

@@ -151,6 +151,13 @@ ADVICE_CREDENTIALS: Final = (
 _ADVICE_KMS: Final = "allow kms:Decrypt on the secret's KMS key, in the role's policy or the key's"
 
 
+_SIGN_INS: Final = frozenset({"LoginError", "RefreshWithMFAUnsupportedError", "SSOError"})
+"""botocore's errors of a session that a person has to begin again. An older botocore has no LoginError."""
+
+_ADVICE_SIGN_IN: Final = (
+    "sign in again (aws sso login, aws login); a program that asked for an MFA code has to be started again"
+)
+
 ADVICE_FOREIGN: Final = (
     "look at the cause: the client or its credentials raised it (a token file, a proxy, a hook of your own)"
 )
@@ -176,7 +183,6 @@ def fault_of(error: Exception) -> Fault:
         ParamValidationError,
         PartialCredentialsError,
         ResponseStreamingError,
-        SSOError,
         TokenRetrievalError,
     )
     from botocore.parsers import ResponseParserError
@@ -192,10 +198,11 @@ def fault_of(error: Exception) -> Fault:
         | PartialCredentialsError
         | CredentialRetrievalError
         | TokenRetrievalError
-        | NoAuthTokenError
-        | SSOError,
+        | NoAuthTokenError,
     ):
         return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)))
+    if not _SIGN_INS.isdisjoint(one.__name__ for one in type(error).__mro__):
+        return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)), advice=_ADVICE_SIGN_IN)
     if isinstance(error, ResponseParserError | UnicodeDecodeError | ResponseStreamingError):
         return Fault(FaultKind.UNAVAILABLE, name)
     if type(error) is HTTPClientError:
