@@ -32,6 +32,7 @@ from keyturn.cli.ending import EXIT_INTERRUPTED
 from keyturn.cli.root import root
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import CANARY, TABLE, World
+from tests.testing.processes import heed_interrupts
 
 REGION = "eu-west-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:111122223333:function:listener"
@@ -676,7 +677,13 @@ def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> 
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "keyturn", "doctor", "--marker-table", TABLE]
     with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 # the test has no threads
     ) as doctor:
         told = b""
         while b"MFA code" not in told:

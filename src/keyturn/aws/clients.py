@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from keyturn.aws.answers import mapping
-from keyturn.aws.unseen import Unseen
 from keyturn.errors import ConfigurationError
 from keyturn.model.bounded import make_room
 from keyturn.runtime.host import environment
@@ -60,7 +58,7 @@ class ClientFactory:
 
     def __init__(self) -> None:
         self._turn = Once(new_lock)
-        self._session = Once(_new_session)
+        self.session = Once(_new_session)
         self._assumed: dict[tuple[str, str | None], Once[Session]] = {}
 
     def make(
@@ -88,7 +86,7 @@ class ClientFactory:
         """
         try:
             config = _config(timeouts_s, attempts, agent, validates=validates)
-            session = self._session if role is None else self._session_of(role, region)
+            session = self.session if role is None else self._session_of(role, region)
             return self._made(session, service, region, config, credentials)
         except Exception as error:
             raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
@@ -96,24 +94,9 @@ class ClientFactory:
     def region(self) -> str | None:
         """Return the Region that the environment or the profile names, or None."""
         # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
-        known = self._session().get_config_variable("region") or environment().get("AWS_REGION")
+        known = self.session().get_config_variable("region") or environment().get("AWS_REGION")
         # An empty variable counts as a Region for botocore.
         return known if isinstance(known, str) and known else None
-
-    def sign_in(self) -> bool:
-        """Let botocore ask for the code of an MFA device in this thread, if the profile names a device.
-
-        It would ask at the first call, in whichever thread makes that. Returns whether it was to ask. Raises
-        whatever a call would raise that gets no credentials.
-        """
-        session = self._session()
-        if not _has_device(session):
-            return False
-        credentials = session.get_credentials()
-        if credentials is not None:
-            with Unseen():
-                credentials.get_frozen_credentials()
-        return True
 
     def _session_of(self, role: str, region: str | None) -> Once[Session]:
         """Return the session with the credentials of this role, made once for all its clients.
@@ -179,18 +162,6 @@ def _config(timeouts_s: tuple[float, float], attempts: int, agent: str, *, valid
         tcp_keepalive=True,
         parameter_validation=validates,
     )
-
-
-def _has_device(session: Session) -> bool:
-    """Return True if the profile, or one that its role is assumed with, names an MFA device."""
-    profiles: object = session.full_config.get("profiles")
-    named: object = session.profile or "default"
-    for _ in mapping(profiles):
-        profile = mapping(mapping(profiles).get(str(named)))
-        if "mfa_serial" in profile:
-            return True
-        named = profile.get("source_profile")
-    return False
 
 
 _ADVICE: Final = {

@@ -136,6 +136,19 @@ _KIND_BY_STATUS: Final = {
     408: FaultKind.UNAVAILABLE,
     429: FaultKind.THROTTLED,
 }
+_NO_CREDENTIALS: Final = frozenset(
+    {
+        "CredentialRetrievalError",
+        "LoginError",
+        "NoAuthTokenError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "RefreshWithMFAUnsupportedError",
+        "SSOError",
+        "TokenRetrievalError",
+    }
+)
+"""botocore's errors, by name: an older botocore lacks some."""
 _SIGNATURES: Final = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
 _SKEWED: Final = ("Signature expired: ", "Signature not yet current: ")
 """How the message of such an error begins if a clock is wrong, and not a key.
@@ -150,13 +163,6 @@ ADVICE_CREDENTIALS: Final = (
 )
 _ADVICE_KMS: Final = "allow kms:Decrypt on the secret's KMS key, in the role's policy or the key's"
 
-
-_SIGN_INS: Final = frozenset({"LoginError", "RefreshWithMFAUnsupportedError", "SSOError"})
-"""botocore's errors of a session that a person has to begin again. An older botocore has no LoginError."""
-
-_ADVICE_SIGN_IN: Final = (
-    "sign in again (aws sso login, aws login); a program that asked for an MFA code has to be started again"
-)
 
 ADVICE_FOREIGN: Final = (
     "look at the cause: the client or its credentials raised it (a token file, a proxy, a hook of your own)"
@@ -176,14 +182,9 @@ def fault_of(error: Exception) -> Fault:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
-        CredentialRetrievalError,
         HTTPClientError,
-        NoAuthTokenError,
-        NoCredentialsError,
         ParamValidationError,
-        PartialCredentialsError,
         ResponseStreamingError,
-        TokenRetrievalError,
     )
     from botocore.parsers import ResponseParserError
 
@@ -192,24 +193,15 @@ def fault_of(error: Exception) -> Fault:
         return _of_credentials(error) or _answered(error.response)
     if isinstance(error, ParamValidationError):
         return _unsent(name, _one_line(str(error)))
-    if isinstance(
-        error,
-        NoCredentialsError
-        | PartialCredentialsError
-        | CredentialRetrievalError
-        | TokenRetrievalError
-        | NoAuthTokenError,
-    ):
-        return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)))
-    if not _SIGN_INS.isdisjoint(one.__name__ for one in type(error).__mro__):
-        return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)), advice=_ADVICE_SIGN_IN)
     if isinstance(error, ResponseParserError | UnicodeDecodeError | ResponseStreamingError):
         return Fault(FaultKind.UNAVAILABLE, name)
     if type(error) is HTTPClientError:
         # Its text is that of any error of the HTTP client's.
         return Fault(FaultKind.UNAVAILABLE, name)
     if isinstance(error, BotoCoreError):
-        return Fault(FaultKind.UNAVAILABLE, name, _one_line(str(error)))
+        lacks = any(one.__name__ in _NO_CREDENTIALS for one in type(error).__mro__)
+        kind = FaultKind.CREDENTIALS_EXPIRED if lacks else FaultKind.UNAVAILABLE
+        return Fault(kind, name, _one_line(str(error)))
     return Fault(FaultKind.FOREIGN, name, advice=ADVICE_FOREIGN)
 
 

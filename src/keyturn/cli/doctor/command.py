@@ -20,6 +20,7 @@ from keyturn.cli.doctor import convergence as reports
 from keyturn.cli.doctor import events, naming, network, others, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
 from keyturn.cli.doctor.running import WITHIN_S, late, side_by_side
+from keyturn.cli.doctor.signing_in import sign_in
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.errors import ConfigurationError
@@ -85,7 +86,7 @@ def examine(account: Account, secrets: Sequence[str], convergence: str | None) -
     if sys.stdin.isatty():
         try:
             # Here, since a thread that is left behind while it asks leaves the terminal without an echo.
-            has_asked = aws.factory.sign_in()
+            has_asked = sign_in(aws.factory)
         except Exception as error:  # noqa: BLE001 # whatever botocore raises
             fault = fault_of(error)
             what, fix = f"no credentials by the MFA code: {fault}", fault.advice or _CHECK_CREDENTIALS
