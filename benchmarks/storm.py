@@ -26,8 +26,8 @@ from keyturn.model.markers import Marker
 from keyturn.model.protocols import Seen
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Described
 from keyturn.runtime.host import Host
+from keyturn.runtime.parallel import SIDE_BY_SIDE
 from keyturn.testing.fakes import ARN_PREFIX, FakeMarkers, FakeSecretsManager
-from rotation_listener.parallel import SIDE_BY_SIDE
 from tests.simulation.peers.dynamodb import Table
 from tests.simulation.scheduler import Machine, Scheduler, Waiting
 

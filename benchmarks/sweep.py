@@ -26,7 +26,7 @@ from benchmarks.peak import peak_mib
 from benchmarks.results import Part, Parts, Size, counted, ratio
 from benchmarks.storm import AWAY_S, sweep_s
 from keyturn.model.protocols import WRITES_MAX
-from rotation_listener.parallel import SIDE_BY_SIDE
+from keyturn.runtime.parallel import SIDE_BY_SIDE
 
 SECRETS: Final[Mapping[Size, int]] = {"full": 10_000, "quick": 1_000}
 SWEEPS: Final = 2

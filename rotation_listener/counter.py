@@ -18,9 +18,9 @@ from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import ConfigurationError, KeyturnError
 from keyturn.runtime.host import THIS_HOST, listed
+from keyturn.runtime.parallel import side_by_side
 from rotation_listener.counting import Counter, Line, line_of
 from rotation_listener.listener import STACK_VARIABLE, tag_of
-from rotation_listener.parallel import side_by_side
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient

@@ -17,8 +17,8 @@ from keyturn.errors import KeyturnError
 from keyturn.markers.table import MarkerTable
 from keyturn.model.names import Arn, name_in
 from keyturn.runtime.host import THIS_HOST
+from keyturn.runtime.parallel import side_by_side
 from rotation_listener.listener import STACK_VARIABLE, Listener, Settings, Summary
-from rotation_listener.parallel import side_by_side
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient

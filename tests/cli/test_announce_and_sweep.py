@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from keyturn.aws.clients import ClientFactory
 from keyturn.cli import announce, sweep
+from keyturn.cli.account import Account
 from keyturn.markers.recorder import Outcome, Recorded
 from keyturn.markers.sweeper import Swept
 from keyturn.model.markers import Marker
-from tests.cli.conftest import World
+from tests.cli.conftest import TABLE, World
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 MARKER = Marker("arn:k", "arn:k", {"AWSCURRENT": "v1"})
 
@@ -80,6 +87,30 @@ def test_a_lease_that_was_not_renewed_is_said_so() -> None:
     failed, renewed = Swept(failed=1), Swept(renewed=True)
     assert (1, True) == (sweep.exit_code(failed), "NOT renewed" in sweep.sentence(failed))
     assert (0, False) == (sweep.exit_code(renewed), "NOT renewed" in sweep.sentence(renewed))
+
+
+class MeetingClients(ClientFactory):
+    """Clients for Secrets Manager that answer DescribeSecret only once two calls are under way."""
+
+    def make(self, service: str, *given: object, **named: object) -> object:
+        client = super().make(service, *given, **named)  # type: ignore[arg-type]
+        if service != "secretsmanager":
+            return client
+        one = cast("SecretsManagerClient", client)
+        meeting = threading.Barrier(2, timeout=5.0)
+
+        def describe(SecretId: str) -> object:
+            meeting.wait()
+            return one.describe_secret(SecretId=SecretId)
+
+        return SimpleNamespace(describe_secret=describe, list_secrets=one.list_secrets)
+
+
+def test_a_sweep_describes_secrets_side_by_side(world: World) -> None:
+    """As the listener does. One after the other, 10,000 can outlast the lease that is renewed at the end."""
+    world.create("prod/other")
+    swept = Account(TABLE, "eu-west-1", clients=MeetingClients()).sweeper().run(lambda: False)
+    assert (2, 0, True) == (swept.first, swept.failed, swept.renewed)
 
 
 @pytest.mark.parametrize("command", [["announce", "prod/db"], ["sweep"]])

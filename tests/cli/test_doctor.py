@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
 import socket
+import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -22,9 +28,11 @@ from keyturn.cli.doctor.events import lets_in
 from keyturn.cli.doctor.finding import Cause, Finding, Level, RefusedCallError, Subject
 from keyturn.cli.doctor.rules import matches
 from keyturn.cli.doctor.running import WITHIN_S
+from keyturn.cli.ending import EXIT_INTERRUPTED
 from keyturn.cli.root import root
 from keyturn.testing.fakes import FakeClock
 from tests.cli.conftest import CANARY, TABLE, World
+from tests.testing.processes import heed_interrupts
 
 REGION = "eu-west-1"
 FUNCTION = f"arn:aws:lambda:{REGION}:111122223333:function:listener"
@@ -644,3 +652,44 @@ def test_credentials_that_hang_are_unknown_in_time(monkeypatch: pytest.MonkeyPat
     assert ("clients", "unknown", "not-looked-at") == (found["check"], found["level"], found["cause"])
     assert "the source of the credentials had no answer within 1 s" in found["what"]
     assert 3 == result.exit_code
+
+
+def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> None:
+    """However long the typing takes. Asked in a thread of a check, the terminal was left without an echo.
+
+    Ctrl-C shows the difference: a prompt of the main thread puts the terminal right at once.
+    """
+    (tmp_path / "config").write_text(
+        "[profile base]\naws_access_key_id=AKIAIOSFODNN7EXAMPLE\naws_secret_access_key=test\n"
+        "[profile role]\nrole_arn=arn:aws:iam::111122223333:role/r\nsource_profile=base\n"
+        "mfa_serial=arn:aws:iam::111122223333:mfa/me\n"
+        "[profile tool]\nrole_arn=arn:aws:iam::111122223333:role/t\nsource_profile=role\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_PROFILE": "tool",
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    }
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "keyturn", "doctor", "--marker-table", TABLE]
+    with subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 # the test has no threads
+    ) as doctor:
+        told = b""
+        while b"MFA code" not in told:
+            told += os.read(ours, 4096)
+        os.kill(doctor.pid, signal.SIGINT)
+        assert doctor.wait(10) == EXIT_INTERRUPTED
+    assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    os.close(ours)
+    os.close(theirs)

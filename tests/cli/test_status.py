@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -16,6 +17,8 @@ from keyturn.cli.status.shown import head_line
 from keyturn.errors import AccessDeniedError
 from keyturn.markers.table import MarkerTable
 from keyturn.model.markers import Head, Marker
+from keyturn.model.names import name_in
+from keyturn.model.protocols import Catalog
 from keyturn.model.versions import Described
 from tests.cli.conftest import TABLE, World
 
@@ -89,6 +92,32 @@ def test_what_may_not_be_described_is_said_so(world: World) -> None:
     account = Account(TABLE, "eu-west-1")
     (found,) = of_all(account.markers(), DenyingCatalog())
     assert (Verdict.UNKNOWN, True) == (found.verdict, "allow secretsmanager:DescribeSecret" in found.why)
+
+
+class MeetingCatalog:
+    """Answers DescribeSecret only once two calls are under way."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._meeting = threading.Barrier(2, timeout=5.0)
+
+    def describe(self, secret_id: str) -> Described:
+        self._meeting.wait()
+        return self._catalog.describe(secret_id)
+
+    def list(self) -> Iterator[Described]:
+        return iter(self._catalog.list())
+
+
+def test_secrets_are_described_side_by_side(world: World) -> None:
+    """One after the other, the 10,000 secrets of an account take minutes. The order is that of the keys."""
+    for name in ("prod/c", "prod/a", "prod/b"):
+        world.create(name)
+    world.run("sweep")
+    account = Account(TABLE, "eu-west-1")
+    found = list(of_all(account.markers(), MeetingCatalog(account.catalog())))
+    assert {Verdict.AGREES} == {one.verdict for one in found}
+    assert ["prod/a", "prod/b", "prod/c", "prod/db"] == [name_in(one.key) for one in found]
 
 
 def test_what_a_marker_says_cannot_steer_the_terminal(world: World) -> None:

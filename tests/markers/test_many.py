@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    LoginRefreshRequired,
+    NoCredentialsError,
+    RefreshWithMFAUnsupportedError,
+    SSOTokenLoadError,
+)
 
 from keyturn.errors import MarkerConflictError, MarkerTableError
 from keyturn.markers.schema import item_of
@@ -157,6 +164,9 @@ def test_a_denied_batch_is_split_once() -> None:
         (refusal("UnrecognizedClientException"), "no valid credentials", False),
         (refusal("ConditionNobodyKnows"), "rejected", False),
         (NoCredentialsError(), "no valid credentials", False),
+        (SSOTokenLoadError(error_msg="no token"), "no valid credentials", False),
+        (LoginRefreshRequired(), "no valid credentials", False),
+        (RefreshWithMFAUnsupportedError(), "no valid credentials", False),
         (EndpointConnectionError(endpoint_url="http://127.0.0.1"), "unreachable", False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,

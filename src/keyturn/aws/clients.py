@@ -58,7 +58,7 @@ class ClientFactory:
 
     def __init__(self) -> None:
         self._turn = Once(new_lock)
-        self._session = Once(_new_session)
+        self.session = Once(_new_session)
         self._assumed: dict[tuple[str, str | None], Once[Session]] = {}
 
     def make(
@@ -86,7 +86,7 @@ class ClientFactory:
         """
         try:
             config = _config(timeouts_s, attempts, agent, validates=validates)
-            session = self._session if role is None else self._session_of(role, region)
+            session = self.session if role is None else self._session_of(role, region)
             return self._made(session, service, region, config, credentials)
         except Exception as error:
             raise ConfigurationError(f"no client for {service}: {_said(error)}; {_advice(error)}") from error
@@ -94,7 +94,7 @@ class ClientFactory:
     def region(self) -> str | None:
         """Return the Region that the environment or the profile names, or None."""
         # botocore itself reads AWS_DEFAULT_REGION and the profile; every other SDK of AWS this variable.
-        known = self._session().get_config_variable("region") or environment().get("AWS_REGION")
+        known = self.session().get_config_variable("region") or environment().get("AWS_REGION")
         # An empty variable counts as a Region for botocore.
         return known if isinstance(known, str) and known else None
 

@@ -136,6 +136,19 @@ _KIND_BY_STATUS: Final = {
     408: FaultKind.UNAVAILABLE,
     429: FaultKind.THROTTLED,
 }
+_NO_CREDENTIALS: Final = frozenset(
+    {
+        "CredentialRetrievalError",
+        "LoginError",
+        "NoAuthTokenError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "RefreshWithMFAUnsupportedError",
+        "SSOError",
+        "TokenRetrievalError",
+    }
+)
+"""botocore's errors, by name: an older botocore lacks some."""
 _SIGNATURES: Final = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
 _SKEWED: Final = ("Signature expired: ", "Signature not yet current: ")
 """How the message of such an error begins if a clock is wrong, and not a key.
@@ -169,15 +182,9 @@ def fault_of(error: Exception) -> Fault:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
-        CredentialRetrievalError,
         HTTPClientError,
-        NoAuthTokenError,
-        NoCredentialsError,
         ParamValidationError,
-        PartialCredentialsError,
         ResponseStreamingError,
-        SSOError,
-        TokenRetrievalError,
     )
     from botocore.parsers import ResponseParserError
 
@@ -186,23 +193,15 @@ def fault_of(error: Exception) -> Fault:
         return _of_credentials(error) or _answered(error.response)
     if isinstance(error, ParamValidationError):
         return _unsent(name, _one_line(str(error)))
-    if isinstance(
-        error,
-        NoCredentialsError
-        | PartialCredentialsError
-        | CredentialRetrievalError
-        | TokenRetrievalError
-        | NoAuthTokenError
-        | SSOError,
-    ):
-        return Fault(FaultKind.CREDENTIALS_EXPIRED, name, _one_line(str(error)))
     if isinstance(error, ResponseParserError | UnicodeDecodeError | ResponseStreamingError):
         return Fault(FaultKind.UNAVAILABLE, name)
     if type(error) is HTTPClientError:
         # Its text is that of any error of the HTTP client's.
         return Fault(FaultKind.UNAVAILABLE, name)
     if isinstance(error, BotoCoreError):
-        return Fault(FaultKind.UNAVAILABLE, name, _one_line(str(error)))
+        lacks = any(one.__name__ in _NO_CREDENTIALS for one in type(error).__mro__)
+        kind = FaultKind.CREDENTIALS_EXPIRED if lacks else FaultKind.UNAVAILABLE
+        return Fault(kind, name, _one_line(str(error)))
     return Fault(FaultKind.FOREIGN, name, advice=ADVICE_FOREIGN)
 
 

@@ -16,6 +16,7 @@ from keyturn.cli.ending import ending_at_once
 from keyturn.markers.named import named_table
 from keyturn.model.tables import check_table, place_of_table
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
+from keyturn.runtime.parallel import side_by_side
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient, ListingClient
@@ -103,6 +104,7 @@ class Account:
             THIS_HOST,
             settle_s=SETTLE_S,
             parameters=self.parameters(parameters),
+            parallel=side_by_side,
         )
 
     def parameters(self, prefixes: Sequence[str]) -> ParameterListing | None:

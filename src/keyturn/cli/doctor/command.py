@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,7 @@ from keyturn.cli.doctor import convergence as reports
 from keyturn.cli.doctor import events, naming, network, others, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
 from keyturn.cli.doctor.running import WITHIN_S, late, side_by_side
+from keyturn.cli.doctor.signing_in import sign_in
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.errors import ConfigurationError
@@ -57,9 +59,9 @@ def command(
     ctx.exit(exit_code(findings))
 
 
-def _others(account: Account) -> Mapping[str, Check]:
+def _others(account: Account, factory: ClientFactory) -> Mapping[str, Check]:
     """Return a check of each table of other accounts and Regions that the environment names."""
-    factory, roles = ClientFactory(), roles_of(None)
+    roles = roles_of(None)
     clients, naming = (make(None, account.region, factory, roles) for make in (table_clients, naming_clients))
     tables = [table for table in known_marker_tables() if table != account.table]
     return others.checks_of({table: placed_table(table, clients, naming) for table in tables})
@@ -81,10 +83,22 @@ def examine(account: Account, secrets: Sequence[str], convergence: str | None) -
     except ConfigurationError as error:
         what, _, fix = str(error).partition("; ")
         return [wrong("clients", Cause.NO_CLIENT, what, fix)]
+    if sys.stdin.isatty():
+        try:
+            # Here, since a thread that is left behind while it asks leaves the terminal without an echo.
+            has_asked = sign_in(aws.factory)
+        except Exception as error:  # noqa: BLE001 # whatever botocore raises
+            fault = fault_of(error)
+            what, fix = f"no credentials by the MFA code: {fault}", fault.advice or _CHECK_CREDENTIALS
+            return [wrong("clients", Cause.NO_CREDENTIALS, what, fix)]
+        begun_s = SystemClock.monotonic() if has_asked else begun_s
     around = network.Surroundings(environment(), aws.endpoint, network.addresses)
     subject = Subject(aws, account.table, region, SystemClock.wall, secrets, convergence)
     return diagnose(
-        subject, about_network=network.checks_of(around), about_tables=_others(account), begun_s=begun_s
+        subject,
+        about_network=network.checks_of(around),
+        about_tables=_others(account, aws.factory),
+        begun_s=begun_s,
     )
 
 

@@ -144,7 +144,7 @@ def refusal(name: str, refused: RefusedCallError) -> Finding:
             return Finding(name, level, what, fix, Cause.DENIED)
         case FaultKind.CREDENTIALS_EXPIRED | FaultKind.CREDENTIALS_WRONG:
             what = f"{action}: no valid credentials ({fault.code})"
-            fix = "check the role or profile, and when its session ends"
+            fix = fault.advice or "check the role or profile, and when its session ends"
             return wrong(name, Cause.NO_CREDENTIALS, what, fix)
         case FaultKind.UNAVAILABLE if not fault.status:
             return _unanswered(name, refused)

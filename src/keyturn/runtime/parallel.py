@@ -1,4 +1,4 @@
-"""How the functions ask about several secrets at a time."""
+"""How several secrets are asked about at a time."""
 
 from __future__ import annotations
 
