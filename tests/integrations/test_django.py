@@ -32,9 +32,11 @@ def account(account: DatabaseAccount, monkeypatch: pytest.MonkeyPatch) -> Databa
 
 
 def backend(name: str = "postgres", **options: object) -> BaseDatabaseWrapper:
-    """A new wrapper, as a thread of Django has one."""
+    """A new wrapper, as a thread of Django has one. What is in capitals is a setting, and no option."""
     engine, login = "keyturn.integrations.django", "orders_secrets.login"
-    database = {"ENGINE": engine, "NAME": name, "OPTIONS": {"login": login, **options}}
+    chosen = {option: value for option, value in options.items() if option.isupper()}
+    given = {option: value for option, value in options.items() if option not in chosen}
+    database = {"ENGINE": engine, "NAME": name, "OPTIONS": {"login": login, **given}, **chosen}
     return ConnectionHandler({"default": database})["default"]
 
 
@@ -51,6 +53,40 @@ def test_a_connection_in_the_window(account: DatabaseAccount, pool: object) -> N
     account.open_window()
     connection = backend(pool=pool)
     assert account.fields["username"] == user_of(connection)
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined] # PostgreSQL's wrapper has it
+
+
+def pid_of(connection: BaseDatabaseWrapper) -> object:
+    """The server's process of the connection, which ends as a request does: given back, or kept."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        found: object = cursor.fetchone()[0]
+    connection.close_if_unusable_or_obsolete()
+    return found
+
+
+@pytest.mark.parametrize("retires", [False, True])
+@pytest.mark.parametrize("health_checks", [False, True])
+@pytest.mark.parametrize("pool", [False, {"min_size": 1, "max_size": 1}])
+def test_a_superseded_session_ends_if_so_chosen(
+    account: DatabaseAccount,
+    pool: object,
+    health_checks: bool,  # noqa: FBT001 # a table
+    retires: bool,  # noqa: FBT001 # a table
+) -> None:
+    """A session outlives its request, with and without a pool; a superseded one only by default."""
+    age = 0 if pool else None
+    connection = backend(
+        pool=pool, retire_superseded=retires, CONN_HEALTH_CHECKS=health_checks, CONN_MAX_AGE=age
+    )
+    first = pid_of(connection)
+    assert first == pid_of(connection)
+    account.open_window()
+    account.finish("v2")
+    # The end of a request, at which Django looks whether it goes on with a session.
+    connection.close_if_unusable_or_obsolete()
+    assert retires == (first != pid_of(connection))
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined] # PostgreSQL's wrapper has it
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
+import pymysql
 import pytest
 
 from keyturn import LoginRefusedError
@@ -30,10 +31,26 @@ class SaysNo(socketserver.BaseRequestHandler):
         self.request.sendall(struct.pack("<I", len(body))[:3] + b"\0" + body)
 
 
+class OffersNoTls(socketserver.BaseRequestHandler):
+    """Greets every client as a server without TLS does, and keeps what the client says then."""
+
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, Server)
+        server.greeted += 1
+        salt, status, plugin = b"12345678", b"\x02\0", b"mysql_native_password\0"
+        abilities = bytes([0, 0x82, 0x08, 0])  # CLIENT_PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH
+        body = b"\n8.0.36\0" + bytes(4) + salt + b"\0" + abilities[:2] + b"\x2d" + status + abilities[2:]
+        body += bytes([21]) + bytes(10) + b"123456789012\0" + plugin
+        self.request.sendall(struct.pack("<I", len(body))[:3] + b"\0" + body)
+        server.heard += self.request.recv(4096)
+
+
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     greeted = 0
     error = DENIED
+    heard = b""
 
 
 @pytest.fixture
@@ -77,3 +94,18 @@ def test_the_fields_by_pymysqls_names(account: Account) -> None:
     connection = connect(account.login, defer_connect=True, connect_timeout=3, database="other")
     assert ("127.0.0.1", account.fields["port"]) == (connection.host, connection.port)
     assert ("app", b"one", "other") == (connection.user, connection.password, connection.db)
+
+
+@pytest.mark.parametrize("is_deferred", [False, True])
+def test_a_secret_that_asks_for_tls_gets_no_login_in_clear(
+    server: Server,
+    account: Account,
+    is_deferred: bool,  # noqa: FBT001 # a table
+) -> None:
+    """A server that offers no TLS, or that somebody in between lets say so, hears nothing of the login."""
+    account.fields["ssl"] = True
+    account.secrets.put("app/db", account.value("three"), "v3", "AWSCURRENT")
+    server.RequestHandlerClass = OffersNoTls
+    with pytest.raises(pymysql.err.OperationalError, match="SSL is required"):
+        connect(account.login, defer_connect=is_deferred).connect()
+    assert (1, b"") == (server.greeted, server.heard)

@@ -178,6 +178,27 @@ def test_each_dialect_names_the_fields_itself(url: str, names: set[str]) -> None
     assert {"app", "one", "db.internal", "3306", "orders"} == {str(call[name]) for name in names}
 
 
+@pytest.mark.parametrize(
+    ("url", "encoding"), [("mysql+pymysql://", "latin-1"), ("mysql+mysqldb://", "utf-8")]
+)
+def test_a_password_reaches_the_server_as_utf_8(url: str, encoding: str) -> None:
+    """MySQL hashes UTF-8. A driver that encodes a text in another way gets a text that becomes the same."""
+    sent: list[bytes] = []
+
+    def connect(**parameters: object) -> object:
+        text = parameters.get("password") or parameters.get("passwd")
+        sent.append(str(text).encode(encoding))
+        raise TimeoutError
+
+    account = Account({"username": "app", "host": "db.internal"})
+    account.store("\u00e9\u03b1", "v2", "AWSCURRENT")
+    engine = sa.create_engine(url, module=driver(connect))
+    log_in(engine, account.login)
+    with pytest.raises(TimeoutError):
+        engine.connect()
+    assert ["\u00e9\u03b1".encode()] == sent
+
+
 def test_a_dialect_that_takes_no_names_is_told_of() -> None:
     """pyodbc's takes one string: said when the engine is set up, not at the first login."""
     engine = sa.create_engine("mssql+pyodbc://?driver=x", module=driver(lambda: None))

@@ -85,6 +85,31 @@ def test_a_users_own_settings_do_not_keep_it_from_its_password(
     assert stage.accepts(*stage.credentials())
 
 
+@pytest.mark.parametrize(
+    ("require_auth", "setting", "stored"),
+    [
+        ("scram-sha-256", "md5", "SCRAM-SHA-256"),
+        ("scram-sha-256,password", "md5", "SCRAM-SHA-256"),
+        ("!password,!md5", "md5", "SCRAM-SHA-256"),
+        ("!none", "scram-sha-256", "SCRAM-SHA-256"),
+        ("scram-sha-256,md5", "scram-sha-256", "SCRAM-SHA-256"),
+        ("", "scram-sha-256", "SCRAM-SHA-256"),
+    ],
+)
+def test_a_password_is_stored_by_a_method_that_the_function_lets_in(
+    stage: Stage, require_auth: str, setting: str, stored: str
+) -> None:
+    """The server's `password_encryption` counts only if the options let both methods in."""
+    name = sql.Identifier(stage.user)
+    stage.as_superuser(sql.SQL(f"ALTER ROLE {{}} SET password_encryption = '{setting}'").format(name))
+    for _ in range(2):
+        stage.rotation(SingleUser(**NO_TLS, require_auth=require_auth)).run()
+    with stage.postgres.connect() as connection:
+        row = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [stage.user])
+        assert str(row.fetchone()).startswith(f"('{stored}")
+    assert stage.accepts(*stage.credentials())
+
+
 @pytest.mark.parametrize("setting", [one for one in OWN_SETTINGS if "group" not in one])
 def test_a_masters_own_settings_do_not_keep_it_from_the_clone(stage: Stage, setting: str) -> None:
     """Its transactions may be read-only until it says otherwise."""

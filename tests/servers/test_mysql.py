@@ -52,6 +52,19 @@ def test_a_password_of_any_letters(mysql_account: RealAccount, password: str) ->
         assert whoami(connection).startswith(str(mysql_account.fields["username"]))
 
 
+def test_a_password_of_any_letters_by_sqlalchemy(mysql_account: RealAccount) -> None:
+    """So it is with an engine: a right password must not count as refused."""
+    password = "p\N{LATIN SMALL LETTER E WITH ACUTE}\N{GREEK SMALL LETTER ALPHA}"
+    mysql_account.set_password(password)
+    mysql_account.store(password, "v2", "AWSCURRENT")
+    engine = sqlalchemy.create_engine("mysql+pymysql://")
+    log_in(engine, mysql_account.login)
+    with engine.connect() as connection:
+        user = str(connection.scalar(sqlalchemy.text("SELECT CURRENT_USER()")))
+    engine.dispose()
+    assert user.startswith(str(mysql_account.fields["username"]))
+
+
 @pytest.mark.parametrize("name", ["host", "port", "database", "db", "unix_socket"])
 def test_an_absent_argument_is_the_secrets(mysql_account: RealAccount, name: str) -> None:
     """An argument that is None, as an unset variable gives it, is not given: the secret's counts."""

@@ -355,6 +355,48 @@ def test_the_clone_has_its_own_password_and_all_grants(stage: Stage) -> None:
     assert any(line.endswith("WITH GRANT OPTION") for line in stage.grants(clone, "%"))
 
 
+STALE = {
+    "a table": (
+        "CREATE TABLE {base}.gone (a INT)",
+        "GRANT SELECT ON {base}.gone TO {user}",
+        "DROP TABLE {base}.gone",
+    ),
+    "a column": (
+        "CREATE TABLE {base}.less (a INT, b INT)",
+        "GRANT SELECT (a, b) ON {base}.less TO {user}",
+        "ALTER TABLE {base}.less DROP COLUMN b",
+    ),
+    "a routine": (
+        "CREATE PROCEDURE {base}.gone() SELECT 1",
+        "GRANT EXECUTE ON PROCEDURE {base}.gone TO {user}",
+        "DROP DATABASE {base}",
+    ),
+}
+"""What makes a right, and takes away what it is about."""
+
+
+@pytest.mark.parametrize("what", STALE)
+def test_a_right_on_what_is_not_there_is_told_of(stage: Stage, what: str) -> None:
+    """The server keeps the right, and gives none anew. Once it is revoked the same rotation goes on."""
+    base, user = f"base_{uuid.uuid4().hex[:8]}", account(stage.user, "%")
+    stage.sql(f"CREATE DATABASE {base}")
+    for statement in STALE[what]:
+        stage.sql(statement.format(base=base, user=user))
+    rotation = stage.rotation("alternating")
+    with pytest.raises(RotationStepError, match=rf"a right on what is not there, .*`{base}`.*: revoke it"):
+        rotation.run()
+    stage.sql(f"REVOKE ALL, GRANT OPTION FROM {user}")
+    rotation.retry()
+    assert stage.lets_in(*stage.credentials())
+
+
+def test_options_of_a_client_do_not_change_what_the_function_reads(stage: Stage) -> None:
+    """A cursor that gives mappings is common in applications, whose options a function may have, too."""
+    options = {"cursorclass": pymysql.cursors.DictCursor}
+    stage.rotation("two", **options).run()
+    assert stage.lets_in(*stage.credentials())
+
+
 def test_grants_of_later_reach_the_other_user(stage: Stage) -> None:
     """A right that the current user got since then is the next one's after the rotation."""
     stage.rotation("alternating").run()

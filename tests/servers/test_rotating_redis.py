@@ -252,6 +252,12 @@ def test_the_users_rights_stay(stage: Stage) -> None:
     assert before == [rest(one) for one in stage.passwords()]
 
 
+def test_options_of_a_client_do_not_change_what_the_function_reads(stage: Stage) -> None:
+    """Texts in place of bytes are common in applications, whose options a function may have, too."""
+    stage.rotation(stage.strategy(decode_responses=True)).run()
+    assert stage.ports == stage.accepting(stage.password_of("AWSCURRENT"))
+
+
 def test_no_password_is_in_a_log(stage: Stage) -> None:
     """The log of slow commands, which has each command here, has no password and no hash."""
     for port in stage.ports:

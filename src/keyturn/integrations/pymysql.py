@@ -26,8 +26,21 @@ if TYPE_CHECKING:
 else:
     _Connection = pymysql.Connection
 
-_OF_A_VERSION: Final = ("user", "password", "host", "port", "db", "client_flag", "ssl", "ctx")
-"""The attributes into which PyMySQL parses what may differ from version to version."""
+_OF_A_VERSION: Final = (
+    "user",
+    "password",
+    "host",
+    "port",
+    "db",
+    "client_flag",
+    "ssl",
+    "_ssl_required",
+    "ctx",
+)
+"""The attributes into which PyMySQL parses what may differ from version to version.
+
+Without `_ssl_required` PyMySQL would go on in clear where a server offers no TLS.
+"""
 
 
 class LoginConnection(_Connection):

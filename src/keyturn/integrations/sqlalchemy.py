@@ -47,6 +47,9 @@ _TLS: Final[Mapping[str, Tls]] = {
 }
 """Driver of a dialect -> how it is told what the secret's `ssl` says. To the others the caller says it."""
 
+_LATIN_1: Final = frozenset({"aiomysql", "asyncmy", "pymysql"})
+"""The drivers that encode a password as latin-1. aiomysql takes no bytes, as the two others do."""
+
 
 def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
     """Open the engine's new connections with the first version of the secret that is accepted.
@@ -65,6 +68,9 @@ def log_in(engine: Engine | AsyncEngine, login: Login) -> None:
             parameters = arguments(version, names, given, tls)
             if joined:
                 _join_port(parameters, names["host"])
+            if dialect.driver in _LATIN_1:
+                # So the driver sends UTF-8, which the server hashed.
+                parameters["password"] = str(parameters["password"]).encode().decode("latin-1")
             return dialect.connect(*args, **parameters)
 
         server = server_of(given, host=names.get("host", "host"), port=names.get("port", "port"))

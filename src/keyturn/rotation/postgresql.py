@@ -52,6 +52,10 @@ ANSWER_TIMEOUT_MAX_S: Final = 86_400
 LIBPQ_MIN: Final = 160_000
 """The first version of libpq that knows `require_auth`."""
 
+SCRAM: Final = "scram-sha-256"
+MD5: Final = "md5"
+"""The methods by which the server stores passwords, as `require_auth` names them."""
+
 ENGINES: Final = ("postgres", "postgresql", "aurora-postgresql")
 """The field `engine` of a secret that a strategy of this module rotates, if the secret has the field."""
 
@@ -174,8 +178,7 @@ class _Server:
     """Connects with one account, or reports that the server refuses it."""
 
     def __init__(self, options: Mapping[str, str | float]) -> None:
-        self._is_scram = options.get("require_auth") is None
-        if self._is_scram and psycopg.pq.version() < LIBPQ_MIN:
+        if options.get("require_auth") is None and psycopg.pq.version() < LIBPQ_MIN:
             raise ConfigurationError(
                 "this libpq cannot be told to log in by SCRAM only (it is older than 16): install "
                 'psycopg[binary], or allow every method by require_auth=""'
@@ -183,7 +186,8 @@ class _Server:
         # An option from a variable that is not set says nothing: it must take neither TLS nor SCRAM away.
         given = {name: value for name, value in options.items() if value is not None}
         self._answer_timeout_s = _seconds(given.pop("answer_timeout_s", ""))
-        chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": "scram-sha-256", **given}
+        chosen = {"connect_timeout": CONNECT_TIMEOUT_S, "require_auth": SCRAM, **given}
+        self._method = _method(str(chosen["require_auth"]))
         # An older libpq does not know require_auth; for every option an empty value means the same as none.
         self._options = {name: value for name, value in chosen.items() if value != ""}
         # A list of ports, beside a list of hosts, is for libpq alone.
@@ -273,10 +277,8 @@ class _Server:
                 done.set()
 
     def _altering(self, connection: psycopg.Connection, account: Account) -> sql.Composed:
-        # Without a method the server's setting counts, and `require_auth` might not let that method in.
-        method = b"scram-sha-256" if self._is_scram else None
         digest = connection.pgconn.encrypt_password(
-            account.password.encode(), account.username.encode(), method
+            account.password.encode(), account.username.encode(), self._method
         ).decode()
         return sql.SQL("ALTER ROLE {} PASSWORD {}").format(
             sql.Identifier(account.username), sql.Literal(digest)
@@ -369,6 +371,20 @@ class _Roles:
             self._connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(clone))
             self._connection.execute(sql.SQL("GRANT {} TO {}").format(user, clone))
         self._server.alter(self._connection, pending)
+
+
+def _method(require_auth: str) -> bytes | None:
+    """Return the method by which the server is to store passwords; None leaves that to its setting.
+
+    If `require_auth` lets in only one of the two, the setting may be the other: the user would be locked out.
+    """
+    named, is_negated = require_auth.split(","), require_auth.startswith("!")
+    let_in = [
+        method
+        for method in (SCRAM, MD5)
+        if require_auth == "" or (f"!{method}" not in named if is_negated else method in named)
+    ]
+    return let_in[0].encode() if len(let_in) == 1 else None
 
 
 def _seconds(given: str | float) -> float:

@@ -181,6 +181,7 @@ class _Server:
             "password": account.password,
             # A user need not be allowed to say HELLO.
             "protocol": 2,
+            "decode_responses": False,
         }
         return kind(**arguments)  # type: ignore[arg-type] # redis-py checks them itself
 

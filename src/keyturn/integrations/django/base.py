@@ -43,9 +43,14 @@ class DatabaseWrapper(LoginMixin, base.DatabaseWrapper):
 
         Raises `LoginRefusedError` if none is.
         """
-        if self.pool:
-            return super().get_new_connection(conn_params)
-        return self.log_in(super().get_new_connection, conn_params)
+        if not self.pool:
+            return self.log_in(super().get_new_connection, conn_params)
+        connection = super().get_new_connection(conn_params)
+        while self.retires and _is_retired(connection):
+            # The pool opens another one in its place.
+            self.pool.putconn(connection)
+            connection = super().get_new_connection(conn_params)
+        return connection
 
     def connect_once(self, parameters: dict[str, object]) -> object:
         """Return a connection of psycopg's own."""
@@ -56,8 +61,20 @@ def _with_pooled_logins(options: object, login: Login) -> object:
     """Return the OPTIONS. If they ask for a pool, the pool opens its connections through `login`."""
     if not isinstance(options, Mapping) or not options.get("pool"):
         return options
-    from keyturn.integrations.psycopg import connection_class, retire_superseded
+    from keyturn.integrations.psycopg import connection_class
 
     given = options["pool"] if isinstance(options["pool"], Mapping) else {}
-    retiring = {"check": retire_superseded} if options.get("retire_superseded") else {}
-    return {**options, "pool": {"connection_class": connection_class(login), **retiring, **given}}
+    return {**options, "pool": {"connection_class": connection_class(login), **given}}
+
+
+def _is_retired(connection: object) -> bool:
+    """Close a pooled connection if it is superseded, and return True then. The pool's `check` is Django's."""
+    from keyturn.integrations.psycopg import LoginConnection, SupersededError, retire_superseded
+
+    if not isinstance(connection, LoginConnection):
+        return False
+    try:
+        retire_superseded(connection)
+    except SupersededError:
+        return True
+    return False

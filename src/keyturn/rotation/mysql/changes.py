@@ -176,7 +176,7 @@ class Clone:
             run(f"CREATE USER IF NOT EXISTS {clone} {by} {entry.created.lasting}")
             for one in self._session.grants(account(current.username, entry.host)):
                 if one.privileges != {"USAGE"} or one.options:
-                    run(one.to(clone))
+                    self._session.give(one, clone)
             if entry.created.default_roles:
                 run(f"SET DEFAULT ROLE {entry.created.default_roles} TO {clone}")
         clones = self._clones(pending.username, entries)

@@ -42,6 +42,9 @@ ENGINES: Final = ("mysql", "mariadb", "aurora-mysql")
 EXPIRED: Final = (1820, 1862)
 """The server takes no statement of a user whose password has expired, or does not let him in."""
 
+ABSENT: Final = (1054, 1146, 1305)
+"""A column, a table or a routine is not there. Users may still have rights on it."""
+
 
 class Session:
     """A user's session, and what the server shows in it. Its `sql_mode` is empty."""
@@ -64,6 +67,22 @@ class Session:
     def run(self, statement: str) -> None:
         """Run a statement."""
         self.ask(statement)
+
+    def give(self, one: Grant, account: str) -> None:
+        """Give an account, which is quoted already, what a grant of another says.
+
+        Raises `RotationStepError` if what the grant is about is not there: the server keeps such rights, and
+        gives none anew.
+        """
+        try:
+            self.run(one.to(account))
+        except pymysql.MySQLError as error:
+            if error.args[:1] not in [(code,) for code in ABSENT]:
+                raise
+            raise RotationStepError(
+                f"the current user has a right on what is not there, {one.what}, which its clone cannot get: "
+                "revoke it from the current user, or make what it is about"
+            ) from error
 
     def hosts(self, user: str) -> list[str]:
         """Return the hosts of the accounts that have this name. Roles of MariaDB have no host."""
@@ -174,6 +193,7 @@ class Server:
             "host": address.host,
             "port": address.port,
             "database": database,
+            "cursorclass": Cursor,
             "autocommit": True,
             "user": account.username,
             # PyMySQL would encode a text as latin-1. The server hashed UTF-8.
