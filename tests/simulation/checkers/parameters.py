@@ -67,7 +67,8 @@ class ServingParameters:
         if isinstance(outcome, SecretError):
             self._raised(ask, outcome)
             return
-        require(set(outcome) == set(ask.names), "safety", f"asked for {ask.names}, got {sorted(outcome)}")
+        if set(outcome) != set(ask.names):
+            raise BrokenPromiseError("safety", f"asked for {ask.names}, got {sorted(outcome)}")
         for name, parameter in outcome.items():
             self._judge(ask, name.removeprefix(ARN_PREFIX), parameter)
 
