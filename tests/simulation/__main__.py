@@ -134,8 +134,10 @@ def _replay(seed: int, only: str | None, *, trace: bool) -> int:
 
 
 def _work(seeds: range, only: str | None, *, keep_going: bool) -> int:
-    # A world is garbage as a whole, when its seed is over; to look for some meanwhile costs a twentieth.
+    # A world is garbage as a whole, when its seed is over; to look for some meanwhile costs a twentieth. What
+    # was imported stays, and need not be looked at after each seed.
     gc.disable()
+    gc.freeze()
     for seed in seeds:
         report = simulate(seed, only=only)
         gc.collect()

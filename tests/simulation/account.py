@@ -17,6 +17,8 @@ from tests.simulation.plan import NAMES, Plan
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.weather import Weather
 
+LASTING_IDS = (*NAMES, *NAMES, *(ARN_PREFIX + name for name in NAMES))
+
 
 class Witness(Protocol):
     """Who sees what the services do."""
@@ -68,5 +70,4 @@ class Account:
     def ids(self) -> list[str]:
         """Return every id by which a reader may know a secret now: name, partial ARN, full ARN."""
         states = [self.service.now(name) for name in NAMES]
-        arns = [state.arn for state in states if state is not None]
-        return [*NAMES, *NAMES, *(ARN_PREFIX + name for name in NAMES), *arns]
+        return [*LASTING_IDS, *(state.arn for state in states if state is not None)]

@@ -31,6 +31,9 @@ LOGINS = 0.15
 PARAMETERS = 0.2
 """How much of it is to read parameters."""
 
+UNARMED = nullcontext()
+"""In the place of what interrupts a call, for most readers."""
+
 CHECKS = 0.1
 """Before how much of it a main thread that may be interrupted checks the table by itself."""
 
@@ -356,7 +359,7 @@ class Reader:
     def armed(self) -> AbstractContextManager[None]:
         """Perhaps interrupt the call that is made meanwhile, by what a signal handler raises or by a fork."""
         if self.interruptions is None:
-            return nullcontext()
+            return UNARMED
         return self.interruptions.armed(self.fork)
 
     def _until_interrupted(self, act: Callable[[], None]) -> None:

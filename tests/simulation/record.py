@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ class Record:
     scheduler: Scheduler
     trace: Callable[[str], None] | None
     counted: Counter[str] = field(default_factory=Counter)
-    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    calls: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     tightest: dict[str, float] = field(default_factory=dict)
 
     def say(self, *parts: object) -> None:
@@ -34,4 +34,4 @@ class Record:
 
     def calls_of(self, host: str) -> Counter[str]:
         """Return the calls of a host, which the caller may clear."""
-        return self.calls.setdefault(host, Counter())
+        return self.calls[host]

@@ -101,10 +101,10 @@ class Scheduler:
         self._until_s = until_s
         while self._queue and self._queue[0][0] <= until_s:
             at_s, _, woken, actor = heappop(self._queue)
+            if woken != actor.woken:
+                continue
             if not actor.is_alive:
                 # A killed process runs nothing more, not even what is to run finally.
-                continue
-            if woken != actor.woken:
                 continue
             if actor.machine.thaws_at_s > at_s:
                 self._push(actor.machine.thaws_at_s, actor)

@@ -33,12 +33,17 @@ class Lock:
         self._held = False
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
+        if self._held and not self._wait(blocking, timeout):
+            return False
+        self._held = True
+        return True
+
+    def _wait(self, blocking: bool, timeout: float) -> bool:  # noqa: FBT001 - as `acquire`
         late_s = self._scheduler.now_s + timeout if timeout >= 0 else NEVER_S
         while self._held:
             if not blocking or self._scheduler.now_s >= late_s:
                 return False
             self._scheduler.park(self._waiting, late_s - self._scheduler.now_s if timeout >= 0 else None)
-        self._held = True
         return True
 
     def release(self) -> None:
@@ -62,9 +67,11 @@ class RLock(Lock):
         self._depth = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - its own
-        if self._owner is not self._scheduler.running and not super().acquire(blocking, timeout):
-            return False
-        actor = self._owner = self._scheduler.running
+        actor = self._scheduler.running
+        if self._owner is not actor:
+            if self._held and not self._wait(blocking, timeout):
+                return False
+            self._held, self._owner = True, actor
         self._depth += 1
         actor.holds += 1
         if actor.has_lock is not None:

@@ -163,15 +163,13 @@ class Requests:
         self._begun_s: dict[tuple[tuple[str, int], str], float] = {}
         self._ended_s: dict[tuple[tuple[str, int], str], float] = {}
 
-    @contextmanager
-    def under_way(self, host: Host, service: str) -> Iterator[None]:
-        """For the time of one request."""
-        process = host.process
+    def begin(self, process: tuple[str, int], service: str) -> None:
+        """A request of this process begins."""
         self._begun_s[process, service] = self._scheduler.now_s
-        try:
-            yield
-        finally:
-            self._ended_s[process, service] = self._scheduler.now_s
+
+    def end(self, process: tuple[str, int], service: str) -> None:
+        """A request of this process ends."""
+        self._ended_s[process, service] = self._scheduler.now_s
 
     def begun_s(self, host: Host, service: str) -> float:
         """Return when the last request of this process to this service began (true seconds)."""
@@ -202,12 +200,16 @@ class Wire:
         """Do `effect` at the service; `fail` may say what goes wrong instead, or after it."""
         if self.requests is None or service is None:
             return self._call(effect, fail)
-        with self.requests.under_way(self.host, service):
+        process = self.host.process
+        self.requests.begin(process, service)
+        try:
             foreign = self.weather.foreign_error(service)
             if foreign is not None:
                 raise foreign
             self.weather.hang(service)
             return self._call(effect, fail)
+        finally:
+            self.requests.end(process, service)
 
     def _call(self, effect: Callable[[], T], fail: Callable[[], Exception | None]) -> T:
         self._travel()

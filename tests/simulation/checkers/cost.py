@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from keyturn.errors import SecretError, StageNotFoundError, UnavailableError
 from keyturn.model.markers import Marker
 from keyturn.model.versions import AWSPENDING
 from tests.simulation.checkers import bounds
-from tests.simulation.checkers.broken import require
+from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.checkers.ceiling import Ceiling
 from tests.simulation.peers.parameterstore import ARN_PREFIX as PARAMETER_ARN_PREFIX
 from tests.simulation.peers.parameterstore import Asked
@@ -89,7 +89,9 @@ class Cost:
     markers: dict[tuple[str, str], Marker | None] = field(default_factory=dict)
     learned_s: dict[tuple[str, str], float] = field(default_factory=dict)
     happened_s: dict[str, float] = field(default_factory=dict)
-    accounts: dict[tuple[str, str, str], Account] = field(default_factory=dict)
+    accounts: defaultdict[tuple[str, str], dict[str, Account]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     in_vain: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ceiling: Ceiling = field(init=False)
 
@@ -125,8 +127,8 @@ class Cost:
         others = before.others + 1 if is_same_check else 0
         first, first_s = (before.first, before.first_s) if is_same_check else (label, now_s)
         self.last_head[host] = Heads(first, first_s, label, now_s, others)
-        require(others <= 2, "cost", f"{host} read {others} other heads in one check")
         if others:
+            require(others <= 2, "cost", f"{host} read {others} other heads in one check")
             return
         reader, interval_s = self.readers[host], self.readers[host].limits["check_interval_s"]
         if "#" in label + last and self.hangs_since(self.scheduler.now_s - interval_s):
@@ -146,8 +148,10 @@ class Cost:
         # A background thread goes on at its own pace after a caller had to check, as callers do until it has
         # been round.
         is_first = reader.background and not reader.is_left_to_background()
-        if not is_first and before_s > max(reader.born_s, reader.host.clock.disturbed_s + 2 * interval_s):
-            require(gap_s >= interval_s - 1.0, "cost", f"{host} read the head again after {gap_s:.2f} s")
+        if is_first or before_s <= max(reader.born_s, reader.host.clock.disturbed_s + 2 * interval_s):
+            return
+        if gap_s < interval_s - 1.0:
+            raise BrokenPromiseError("cost", f"{host} read the head again after {gap_s:.2f} s")
 
     def _gap_s(self, heads_s: Mapping[str, float], host: str) -> float:
         return (self.scheduler.now_s - heads_s.get(host, -NEVER_S)) * bounds.DRIFT
@@ -165,15 +169,14 @@ class Cost:
     def invalidated(self, reader: Reader, name: str) -> None:
         """A reader was told to ask again."""
         self.ceiling.forced(reader.host.name, name)
-        for (host, of, _), account in self.accounts.items():
-            if (host, of) == (reader.host.name, name):
-                account.forced += 1
-                account.forced_since_s = min(account.forced_since_s, self.scheduler.now_s)
+        for account in self.accounts[reader.host.name, name].values():
+            account.forced += 1
+            account.forced_since_s = min(account.forced_since_s, self.scheduler.now_s)
 
     def interrupted(self, reader: Reader) -> None:
         """A call of a reader was interrupted: what it has begun may be done again."""
-        for (host, name, _), account in self.accounts.items():
-            if host == reader.host.name:
+        for (host, name), accounts in self.accounts.items():
+            for account in accounts.values() if host == reader.host.name else ():
                 account.interrupted += 1
                 self.ceiling.forced(host, name)
 
@@ -206,7 +209,7 @@ class Cost:
     def _count(
         self, host: str, name: str, stage: str, begun_s: float, *, failed: bool, is_free: bool
     ) -> None:
-        key = (host, name, stage)
+        accounts = self.accounts[host, name]
         reader, now_s = self.readers[host], self.scheduler.now_s
         began_s = max(
             self.happened_s.get(name, 0.0),
@@ -215,9 +218,9 @@ class Cost:
             reader.born_s,
             reader.host.clock.disturbed_s,
         )
-        account = self.accounts.get(key)
+        account = accounts.get(stage)
         if account is None or account.since_s < began_s or failed:
-            account = self.accounts[key] = Account(now_s)
+            account = accounts[stage] = Account(now_s)
         if failed or is_free:
             return
         if now_s - begun_s > HUNG_S:
@@ -226,12 +229,12 @@ class Cost:
         account.calls += 1
         # By name, and by two paths, whose names are asked anew when a short TTL ends.
         allowed = self._allowed(account, reader) * (3 if name.startswith(PARAMETER_ARN_PREFIX) else 1)
-        require(
-            account.calls <= allowed,
-            "cost",
-            f"{host} read {stage} of {name} {account.calls} times "
-            f"in {now_s - account.since_s:.1f} s with nothing new, {allowed} are allowed",
-        )
+        if account.calls > allowed:
+            raise BrokenPromiseError(
+                "cost",
+                f"{host} read {stage} of {name} {account.calls} times "
+                f"in {now_s - account.since_s:.1f} s with nothing new, {allowed} are allowed",
+            )
 
     def _allowed(self, account: Account, reader: Reader) -> int:
         now_s, limits = self.scheduler.now_s, reader.limits

@@ -32,8 +32,8 @@ class Measures:
         if not possible or stage not in STAGES or not (secret == "" or secret in self.names):
             said = f"{metric.value} of {secret!r} {stage!r} {error!r} is {value}"
             raise BrokenPromiseError("metrics", said)
-        self.told[metric] += 1
-        told, happened = self.told[metric], self.happened(metric)
+        told, happened = self.told[metric] + 1, self.happened(metric)
+        self.told[metric] = told
         if happened is not None and told > happened:
             what = f"{metric.value} was told {told} times and happened {happened} times"
             raise BrokenPromiseError("metrics", what)

@@ -67,7 +67,8 @@ class ServingParameters:
         if isinstance(outcome, SecretError):
             self._raised(ask, outcome)
             return
-        require(set(outcome) == set(ask.names), "safety", f"asked for {ask.names}, got {sorted(outcome)}")
+        if set(outcome) != set(ask.names):
+            raise BrokenPromiseError("safety", f"asked for {ask.names}, got {sorted(outcome)}")
         for name, parameter in outcome.items():
             self._judge(ask, name.removeprefix(ARN_PREFIX), parameter)
 
@@ -85,12 +86,12 @@ class ServingParameters:
         # With a background thread the caller that finds the names too old may leave with them.
         ttls = 2 if ask.reader.background else 1
         since_s = ask.begun_s - ttls * ask.reader.limits["uncovered_ttl_s"] - MARGIN_S
-        is_resting = bool(ask.reader.cache.status().resting)
-        if is_resting or not self._is_well(ask.reader, since_s) or self._is_patience_spent(ask):
+        if not self._is_well(ask.reader, since_s) or self._is_patience_spent(ask):
             return
         for name in set(possible) - set(outcome):
             was_there = all(state is not None for state in self.store.since(name, since_s))
-            require(not was_there, "path", f"{ask.reader.host.name} does not find {name} under {path}")
+            found = not was_there or bool(ask.reader.cache.status().resting)
+            require(found, "path", f"{ask.reader.host.name} does not find {name} under {path}")
 
     def _is_patience_spent(self, ask: Ask) -> bool:
         """Whether this caller has waited as long as it may, and so leaves with what there is."""
@@ -118,20 +119,16 @@ class ServingParameters:
     def _stale(self, ask: Ask, name: str, put: Put, spans: list[Span], last: int) -> None:
         reader, moved = ask.reader, spans[last + 1]
         age_s = ask.begun_s - moved.start_s
-        clock = reader.host.clock
+        clock, status = reader.host.clock, reader.cache.status()
         bound_s = max(
-            (
-                held.bound_s
-                for held in reader.cache.status().parameters
-                if (held.name, held.stage) == (name, ask.selector)
-            ),
+            (one.bound_s for one in status.parameters if (one.name, one.stage) == (name, ask.selector)),
             default=READ_LAG_S,
         )
         allowed_s = bound_s * bounds.DRIFT + (clock.hidden_s if clock.stops else 0.0)
         what = f"{_what(ask, name)}: {put} {age_s:.1f} s after it was {moved.holder}"
         require(age_s <= allowed_s, "bound", f"{what}, bound {bound_s:.1f} s")
         process = reader.host.process
-        if reader.cache.status().resting:
+        if status.resting:
             # Nobody waits for a service that rests, and what is known is served, within the bound.
             return
         asks = ask.is_second or self.store.flights.by_others((process, name), ask.begun_s)

@@ -132,26 +132,28 @@ class Serving:
         self.proved.add((served.reader.host.name, served.secret_id, served.stage))
         self._identity(served, version, name)
         self._asked_again(served, told, name)
-        require(not was_gone, "gone", f"{_what(served)} although it was just told that it is gone")
+        if was_gone:
+            raise BrokenPromiseError("gone", f"{_what(served)} although it was just told that it is gone")
         self._not_denied(served, version, told)
         spans = self.service.label(name, served.stage)
         holder = (version.arn, version.version_id)
         last = next((at for at in range(len(spans) - 1, -1, -1) if spans[at].holder == holder), None)
-        require(last is not None, "safety", f"{_what(served)} was never there")
         if last is None:
-            return
+            raise BrokenPromiseError("safety", f"{_what(served)} was never there")
         if last + 1 < len(spans):
             self._stale(served, version, spans, last)
         if served.stage != AWSPENDING:
             self._no_relapse(served, spans, version)
 
     def _identity(self, served: Served, version: SecretVersion, name: str) -> None:
-        require(version.secret_id == served.secret_id, "safety", f"{_what(served)} is under another id")
+        if version.secret_id != served.secret_id:
+            raise BrokenPromiseError("safety", f"{_what(served)} is under another id")
         foreign = served.secret_id not in (name, version.arn) and not version.arn.startswith(served.secret_id)
-        require(version.name == name and not foreign, "safety", f"{_what(served)} is of another secret")
+        if version.name != name or foreign:
+            raise BrokenPromiseError("safety", f"{_what(served)} is of another secret")
         stored = self.service.versions.get((version.arn, version.version_id))
-        mixed = stored is None or stored.value != version.string or served.stage not in version.stages
-        require(not mixed, "safety", f"{_what(served)} is a mix of versions")
+        if stored is None or stored.value != version.string or served.stage not in version.stages:
+            raise BrokenPromiseError("safety", f"{_what(served)} is a mix of versions")
 
     def _asked_again(self, served: Served, told: Told, name: str) -> None:
         """After an invalidation only reads that were begun later count, once the pauses are over."""

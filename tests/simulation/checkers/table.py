@@ -27,7 +27,10 @@ COUNTED_MAX = 10_000 * STEP_MAX
 
 @dataclass(slots=True)
 class Items:
-    """Watches the table. `items` gives all of them, `wrote` hears which secret's marker was written."""
+    """Watches the table. `items` gives all of them, `wrote` hears which secret's marker was written.
+
+    `leases`: the moment up to which each head was swept when it was last renewed, as its attribute.
+    """
 
     scheduler: Scheduler
     service: SecretsManager
@@ -36,7 +39,7 @@ class Items:
     wrote: Callable[[str], None]
     slots: int
     copies: int
-    swept_s: dict[str, float] = field(default_factory=dict)
+    leases: dict[str, object] = field(default_factory=dict)
     renewed_s: dict[str, float] = field(default_factory=dict)
     last: dict[str, tuple[Marker | None, int]] = field(default_factory=dict)
     hinted_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -53,11 +56,13 @@ class Items:
             self.wrote(name)
             self._no_relapse(key, name, marker_of(item))
             return
+        if item.get("swept_as_of_s") == self.leases.get(key):
+            return
         head = head_of(item, slots=self.slots)
         swept_s = head.swept_as_of_s if head is not None else None
-        if swept_s is not None and swept_s - EPOCH_S != self.swept_s.get(key):
-            self.swept_s[key] = swept_s - EPOCH_S
-            self._renewed(key, self.swept_s[key])
+        if swept_s is not None:
+            self.leases[key] = item["swept_as_of_s"]
+            self._renewed(key, swept_s - EPOCH_S)
 
     def _no_relapse(self, key: str, name: str, marker: Marker | None) -> None:
         """AWSCURRENT goes back to what a marker has left only in truth, or where a hint names it."""

@@ -7,10 +7,10 @@ anybody who may.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
 from functools import lru_cache
 from random import Random
 from typing import cast
@@ -94,25 +94,17 @@ class Table:
         if text is not None and not condition(str(text))(self._subject(request)):
             raise _error("ConditionalCheckFailedException")
 
-    def apply(self, request: Request) -> None:
-        """Do a write."""
+    def after(self, request: Request) -> tuple[str, Item] | None:
+        """The key and the item that a write leaves; None where DynamoDB refuses it."""
         if "Item" in request:
             item = cast("Item", request["Item"])
-            self.put(_key(item), item)
-            return
-        subject = self._subject(request)
-        changed = updated(str(request["UpdateExpression"]), subject)
+            return _key(item), item
         key = cast("Item", request["Key"])
-        self.put(_key(key), {**key, **changed})
-
-    def fits(self, request: Request) -> bool:
-        """Whether a write could be done on what is there."""
         try:
-            if "UpdateExpression" in request:
-                updated(str(request["UpdateExpression"]), self._subject(request))
+            changed = updated(str(request["UpdateExpression"]), self._subject(request))
         except UnfitError:
-            return False
-        return True
+            return None
+        return _key(key), {**key, **changed}
 
     def _subject(self, request: Request) -> Subject:
         key = _key(cast("Item", request.get("Item") or request["Key"]))
@@ -186,7 +178,7 @@ class TableClient:
             if any(code != "None" for code in codes):
                 raise _cancelled(codes)
             for request in requests:
-                self.table.apply(request)
+                self._apply(request)
             return self._answer({})
 
         return self._call("transaction", effect)
@@ -196,16 +188,20 @@ class TableClient:
             self.table.check(request)
         except ClientError:
             return "ConditionalCheckFailed"
-        return "None" if self.table.fits(request) else "ValidationError"
+        return "None" if self.table.after(request) is not None else "ValidationError"
 
     def _write(self, request: Request) -> Answer:
         self.table.check(request)
-        if not self.table.fits(request):
+        item = self._apply(request)
+        return self._answer({"Attributes": item} if request.get("ReturnValues") == "ALL_NEW" else {})
+
+    def _apply(self, request: Request) -> Item:
+        written = self.table.after(request)
+        if written is None:
             raise _error("ValidationException")
-        self.table.apply(request)
-        if request.get("ReturnValues") == "ALL_NEW":
-            return self._answer({"Attributes": self.table.item(_key(cast("Item", request["Key"])))})
-        return self._answer({})
+        key, item = written
+        self.table.put(key, item)
+        return item
 
     def _permit(self, *keys: str) -> None:
         if self.secluded.intersection(keys):
@@ -270,7 +266,7 @@ _FAILURES: tuple[Callable[[], Exception], ...] = (
 
 @lru_cache(maxsize=8)
 def _http_date(epoch_s: int) -> str:
-    return formatdate(epoch_s, usegmt=True)
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(epoch_s))
 
 
 def _key(item: Item) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 Item = Mapping[str, object]
 
@@ -16,8 +15,7 @@ class UnfitError(ValueError):
     """The item's attribute is of a type that the update cannot work on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """An item (None: there is none) and the names and values that an expression speaks of."""
 
     item: Item | None
@@ -25,10 +23,11 @@ class Subject:
     values: Mapping[str, object]
 
     def attribute(self, path: str) -> object:
-        return (self.item or {}).get(self.names.get(path, path))
+        return self.item.get(self.names.get(path, path)) if self.item is not None else None
 
 
 Condition = Callable[[Subject], bool]
+Change = Callable[[Subject, dict[str, object]], None]
 _TOKENS = re.compile(r"[#:]?\w+|[()=<,]")
 
 
@@ -92,42 +91,62 @@ def updated(text: str, subject: Subject) -> dict[str, object]:
     Every clause speaks of the item as it was before.
     """
     item = dict(subject.item or {})
-    for clause in re.split(r" (?=(?:SET|ADD|REMOVE) )", text):
-        kind, _, parts = clause.partition(" ")
-        for part in re.split(r",(?![^(]*\))", parts):
-            _CLAUSES[kind](part.strip(), subject, item)
+    for change in _changes(text):
+        change(subject, item)
     return item
 
 
-def _set(text: str, subject: Subject, item: dict[str, object]) -> None:
+@cache
+def _changes(text: str) -> list[Change]:
+    """What the parts of an update expression do, one after the other."""
+    found = list[Change]()
+    for clause in re.split(r" (?=(?:SET|ADD|REMOVE) )", text):
+        kind, _, parts = clause.partition(" ")
+        found += [_CLAUSES[kind](part.strip()) for part in re.split(r",(?![^(]*\))", parts)]
+    return found
+
+
+def _set(text: str) -> Change:
     path, value = (part.strip() for part in text.split("=", 1))
-    item[subject.names.get(path, path)] = _value(value, subject)
+    of = _value(value)
+
+    def change(subject: Subject, item: dict[str, object]) -> None:
+        item[subject.names.get(path, path)] = of(subject)
+
+    return change
 
 
-def _add(text: str, subject: Subject, item: dict[str, object]) -> None:
+def _add(text: str) -> Change:
     path, value = text.split()
-    before = subject.attribute(path)
-    count, more = _number(before) if before is not None else Decimal(0), _number(subject.values[value])
-    if count is None or more is None:
-        raise UnfitError(path)
-    item[subject.names.get(path, path)] = {"N": str(count + more)}
+
+    def change(subject: Subject, item: dict[str, object]) -> None:
+        before = subject.attribute(path)
+        count, more = _number(before) if before is not None else Decimal(0), _number(subject.values[value])
+        if count is None or more is None:
+            raise UnfitError(path)
+        item[subject.names.get(path, path)] = {"N": str(count + more)}
+
+    return change
 
 
-def _remove(text: str, subject: Subject, item: dict[str, object]) -> None:
-    item.pop(subject.names.get(text, text), None)
+def _remove(text: str) -> Change:
+    def change(subject: Subject, item: dict[str, object]) -> None:
+        item.pop(subject.names.get(text, text), None)
+
+    return change
 
 
-_CLAUSES: Final[Mapping[str, Callable[[str, Subject, dict[str, object]], None]]] = {
-    "SET": _set,
-    "ADD": _add,
-    "REMOVE": _remove,
-}
+_CLAUSES: Final[Mapping[str, Callable[[str], Change]]] = {"SET": _set, "ADD": _add, "REMOVE": _remove}
 
 
-def _value(text: str, subject: Subject) -> object:
+def _value(text: str) -> Callable[[Subject], object]:
     found = re.fullmatch(r"if_not_exists\((\S+), (\S+)\)", text)
     if found is None:
-        return subject.values[text]
+        return lambda subject: subject.values[text]
     path, default = found.groups()
-    there = subject.attribute(path)
-    return there if there is not None else subject.values[default]
+
+    def value(subject: Subject) -> object:
+        there = subject.attribute(path)
+        return there if there is not None else subject.values[default]
+
+    return value

@@ -107,7 +107,10 @@ class SecretsManager:
 
     def label(self, name: str, stage: str) -> list[Span]:
         """Where a label was, from the first to the last."""
-        return self.spans.setdefault((name, stage), [Span(0.0, None)])
+        spans = self.spans.get((name, stage))
+        if spans is None:
+            spans = self.spans[name, stage] = [Span(0.0, None)]
+        return spans
 
     # Writing
 
