@@ -13,6 +13,7 @@ MONGODB: Final = "https://www.mongodb.com/docs/manual/reference/error-codes/"
 ATLAS: Final = "https://github.com/microsoft/vscode-cosmosdb/issues/1003"
 MSSQL: Final = "https://learn.microsoft.com/sql/relational-databases/errors-events/mssqlserver-18456-database-engine-error"
 MSSQL_EVENTS: Final = "https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors-18000-to-18999"
+MSSQL_PYTHON: Final = "https://github.com/microsoft/mssql-python/blob/main/mssql_python/exceptions.py"
 ORACLE: Final = "https://docs.oracle.com/error-help/db/"
 MYSQL: Final = "https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html"
 SNOWFLAKE: Final = "https://docs.snowflake.com/en/user-guide/troubleshooting-connectivity"
@@ -73,6 +74,12 @@ def _tds(number: int, text: str) -> Exception:
 
 def _pytds(number: int, text: str) -> Exception:
     return _of("pytds.tds_base:LoginError", text, msg_no=number, text=text)
+
+
+def _mssql_python(text: str) -> Exception:
+    """As the driver's `_raise_connection_error` makes it, which leaves out the name of the ODBC driver."""
+    told = f"Driver Error: Invalid authorization specification; DDBC Error: [Microsoft][SQL Server]{text}"
+    return _of("mssql_python.exceptions:OperationalError", told, message=told)
 
 
 def _oracle(number: int, text: str) -> Exception:
@@ -192,6 +199,39 @@ CASES: Final[dict[str, tuple[tuple[str, str, Make, bool, str], ...]]] = {
                 _odbc,
                 "28000",
                 "Login failed for user 'app' because the account is currently locked out. (18486)",
+            ),
+            False,
+            MSSQL_EVENTS,
+        ),
+        (
+            "mssql-python",
+            "wrong password",
+            partial(_mssql_python, LOGIN_FAILED),
+            True,
+            MSSQL_PYTHON,
+        ),
+        (
+            "mssql-python",
+            "unknown database",
+            partial(_mssql_python, f"{NO_DATABASE}{LOGIN_FAILED}"),
+            False,
+            MSSQL_PYTHON,
+        ),
+        (
+            "mssql-python",
+            "locked",
+            partial(
+                _mssql_python, "Login failed for user 'app' because the account is currently locked out."
+            ),
+            False,
+            MSSQL_EVENTS,
+        ),
+        (
+            "mssql-python",
+            "expired",
+            partial(
+                _mssql_python,
+                "Login failed for user 'app'.  Reason: The password of the account has expired.",
             ),
             False,
             MSSQL_EVENTS,

@@ -89,6 +89,13 @@ REFUSALS: Final[tuple[Refusal, ...]] = (
         unless=r"\(4060\)",
     ),
     Refusal(
+        # It tells no number. An account that is locked or expired has other words behind the name.
+        "SQL Server by mssql-python",
+        packages=frozenset({"mssql_python"}),
+        text=r"Login failed for user '[^\n]{0,200}'\.",
+        unless=r"Cannot open database|\bReason: ",
+    ),
+    Refusal(
         "Oracle",
         ("code", "args.0.code"),
         (1017, 9911, 17079),
