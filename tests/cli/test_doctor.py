@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -687,6 +688,7 @@ def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> 
     ) as doctor:
         told = b""
         while b"MFA code" not in told:
+            assert select.select([ours], [], [], 20.0)[0], told
             told += os.read(ours, 4096)
         os.kill(doctor.pid, signal.SIGINT)
         assert doctor.wait(10) == EXIT_INTERRUPTED

@@ -22,8 +22,15 @@ def _filled(_ctx: click.Context, _parameter: click.Parameter, given: Sequence[st
 
 
 @click.command
-@click.option("--prefix", multiple=True, help="Prefix of secrets' names. Default: all names. Repeatable.")
-@click.option("--tag", default="", help="Tag of the secrets, KEY or KEY=VALUE. Default: any tag.")
+@click.option(
+    "--prefix",
+    multiple=True,
+    help="Prefix of secrets' names. Repeatable. Give the listener's prefixes: without them every secret that "
+    "this role may describe gets a marker, and whoever reads the table learns its name.",
+)
+@click.option(
+    "--tag", default="", help="Tag of the secrets, KEY or KEY=VALUE. Give the listener's; default: any tag."
+)
 @click.option(
     "--parameter-prefix",
     multiple=True,
