@@ -19,6 +19,7 @@ import httpx
 import pytest
 import requests
 import urllib3
+from aiohttp.payload import BytesIOPayload
 
 from benchmarks.httpkeys import CALLERS, WAYS, replaced
 from keyturn import ConfigurationError, Peers, SecretCache, SecretFormatError, SecretVersion
@@ -236,9 +237,22 @@ class OncePayload(aiohttp.Payload):
             await writer.write(part)
 
 
+class EarlyPayload(BytesIOPayload):
+    """The file of an early release of aiohttp 3.12, which does not tell whether it is consumed."""
+
+    @property
+    def consumed(self) -> bool:
+        raise AttributeError
+
+
 def once() -> OncePayload:
     """A new one."""
     return OncePayload(iter([b"one", b"two"]))
+
+
+def early() -> EarlyPayload:
+    """A new one."""
+    return EarlyPayload(io.BytesIO(b"onetwo"))
 
 
 def form(*parts: object) -> aiohttp.MultipartWriter:
@@ -254,7 +268,10 @@ class TestAiohttp(HttpContract):
     def make(self) -> Iterator[MakeClient]:
         yield from making(AiohttpClient)
 
-    @pytest.mark.parametrize("body", [once, lambda: form(b"first", once()), lambda: form(form(once()))])
+    @pytest.mark.parametrize(
+        "body",
+        [once, lambda: form(b"first", once()), lambda: form(form(once())), early, lambda: form(early())],
+    )
     def test_a_body_that_hides_that_it_is_spent(self, scene: Scene, body: Callable[[], object]) -> None:
         """Of one that is not known to give the same bytes again, no second and shorter one is sent."""
         client = scene.with_pending_key()

@@ -8,7 +8,14 @@ import threading
 
 import pytest
 
-from keyturn import AsyncSecretCache, ConfigurationError, LoginRefusedError, SecretFormatError, SecretVersion
+from keyturn import (
+    AsyncSecretCache,
+    ConfigurationError,
+    LoginRefusedError,
+    SecretFormatError,
+    SecretVersion,
+    compat,
+)
 from keyturn.integrations.arguments import ASYNCPG_TLS, LIBPQ, LIBPQ_TLS, PYMYSQL_TLS, Tls, arguments
 from keyturn.integrations.login import Login, Opened
 from tests.integrations.conftest import Account
@@ -29,6 +36,17 @@ def account() -> Account:
 def version(text: str) -> SecretVersion:
     """A version with this value."""
     return SecretVersion("app/db", "arn", "app/db", "v1", frozenset({"AWSCURRENT"}), string=text)
+
+
+def test_what_is_no_cache_is_refused_with_what_to_give() -> None:
+    """The drop-in for aws-secretsmanager-caching is none itself, and has one."""
+    drop_in = compat.SecretCache(client=object())
+    for wrong in (None, "cache", drop_in):
+        with pytest.raises(
+            ConfigurationError, match=r"the cache is a \w+: .* the `keyturn` of a keyturn.compat"
+        ):
+            Login(wrong, "prod/db")  # type: ignore[arg-type] # the mistake
+    assert "Login('prod/db')" == repr(Login(drop_in.keyturn, "prod/db"))
 
 
 def test_the_fields_of_a_secret() -> None:

@@ -18,7 +18,7 @@ from aiohttp import (
 )
 from aiohttp.payload import IOBasePayload
 
-from keyturn.integrations.http import Key, Outgoing
+from keyturn.integrations.http import Key, Outgoing, position
 from keyturn.model.versions import SecretVersion
 
 __all__ = ["Key", "key_middleware"]
@@ -52,13 +52,14 @@ def key_middleware(key: Key) -> ClientMiddlewareType:
 def _can_repeat(body: object) -> bool:
     """Return True for what is known to give the same bytes again: bytes, texts, files and forms of these.
 
-    Before version 3.14 the payload of an iterator counts as consumed only when all of it has been sent.
+    Before version 3.14 the payload of an iterator counts as consumed only when all of it has been sent. The
+    first releases of 3.12 close a file when it has been sent, and do not tell whether it is consumed.
     """
     if isinstance(body, MultipartWriter):
         return all(_can_repeat(part) for part, _encoding, _transfer_encoding in body)
-    if isinstance(body, BytesPayload | IOBasePayload):
-        return not getattr(body, "consumed", False)
-    return isinstance(body, bytes)
+    if isinstance(body, IOBasePayload):
+        return not getattr(body, "consumed", True) and position(body._value) is not None  # noqa: SLF001 # the file
+    return isinstance(body, bytes | BytesPayload)
 
 
 async def _drop(response: ClientResponse) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from keyturn.client import SecretCache
-from keyturn.errors import SecretError
+from keyturn.errors import ConfigurationError, SecretError
 from keyturn.login.logins import Attempt
 from keyturn.login.policy import LoginOptions
 from keyturn.model.plain import connected, yet_to_be_connected
@@ -37,7 +37,7 @@ class Login:
     """A cache, the id of a secret in it, and how to log in with that: the options of `SecretCache.login`.
 
     The cache may be a `SecretCache` or an `AsyncSecretCache`. `is_refused` is `keyturn.refusals.is_refused`
-    unless given. Threads and tasks may share a `Login`.
+    unless given. Threads and tasks may share a `Login`. Raises `ConfigurationError` for what is no cache.
 
     Every method that opens a connection takes `server`: the name of the server that it connects to, where
     the caller chooses among several. The option `server` of the `Login` itself wins.
@@ -52,8 +52,13 @@ class Login:
         self._async_cache: AsyncSecretCache | None = None
         if isinstance(cache, SecretCache):
             self._cache = cache
-        else:
+        elif hasattr(cache, "sync"):
             self._cache, self._async_cache = cache.sync, cache
+        else:
+            raise ConfigurationError(
+                f"the cache is a {type(cache).__name__}: give a SecretCache or an AsyncSecretCache, or the "
+                "`keyturn` of a keyturn.compat.SecretCache"
+            )
         self._secret_id = secret_id
         self._options = options
 

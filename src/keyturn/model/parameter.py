@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from keyturn.errors import ParameterFormatError, SecretFormatError
+from keyturn.errors import ParameterFormatError
 from keyturn.model.concealed import Concealed
 from keyturn.model.versions import SecretVersion
 
@@ -23,7 +22,7 @@ class Parameter(SecretVersion):
     type: str
     data_type: str
 
-    _misfit: ClassVar[type[SecretFormatError]] = ParameterFormatError
+    _misfit = ParameterFormatError
 
     def __init__(  # noqa: PLR0917 # as the dataclass would take them
         self,
