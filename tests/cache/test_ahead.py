@@ -75,6 +75,54 @@ def server() -> Server:
     return Server()
 
 
+class Key(str):
+    """A marker key that counts how often any of them is looked at."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __hash__(self) -> int:
+        Key.looks += 1
+        return super().__hash__()
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_a_miss_during_a_check_costs_no_walk_through_all_that_is_held(*, has_table: bool) -> None:
+    """While a check is under way every get is a miss; its cost does not grow with the number of secrets."""
+    world, limits, looks = World(), Limits(refresh_wait_s=20), list[int]()
+    tables = Tables.watching(
+        {None: world.table} if has_table else {}, limits=limits, clock=world.clock, random=lambda: 0.0
+    )
+    cache = Cache(
+        world.secrets,
+        tables,
+        limits=limits,
+        clock=world.clock,
+        random=lambda: 0.0,
+        window_s=INTERVAL_S,
+        key_of=lambda arn, _name: Key(arn),
+    )
+    checker = Checker((cache,), tables, limits=limits, clock=world.clock, window_s=INTERVAL_S)
+
+    def look() -> None:
+        before = Key.looks
+        checker.check_if_due()
+        cache.get(NAME, "AWSCURRENT", checker.waiting())
+        looks.append(Key.looks - before)
+
+    for few in range(2):
+        for number in range(100 * few):
+            world.secrets.create(f"prod/{number}", "other")
+            cache.get(f"prod/{number}", "AWSCURRENT", checker.waiting())
+        cache.get(NAME, "AWSCURRENT", checker.waiting())
+        world.clock.advance(61)
+        world.table.fail = look
+        checker.check_if_due() if has_table else look()
+        world.table.fail = lambda: None
+    assert looks[0] == looks[-1]
+    assert 2 <= len(looks)
+
+
 def test_callers_hit_the_known_version_until_the_answer_is_there(server: Server) -> None:
     """A moved marker drops the copy with the answer of its one read, not before."""
     server.get()
