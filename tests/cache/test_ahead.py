@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
 
+from keyturn import AsyncSecretCache, Peers, SecretCache
 from keyturn.cache.at_once import at_once
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
@@ -13,6 +16,9 @@ from keyturn.cache.limits import Limits
 from keyturn.cache.tables import Tables
 from keyturn.errors import UnavailableError
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.fakes import FakeParameterStore
+from keyturn.testing.parts import parts_of
+from tests.testing.processes import eventually
 from tests.world import NAME, AtWork, World
 
 INTERVAL_S = 5.0
@@ -73,6 +79,33 @@ class Server:
 def server() -> Server:
     """A process that holds version v1, checked once."""
     return Server()
+
+
+USES: dict[str, Callable[[SecretCache], object]] = {
+    "get": lambda cache: cache.get(NAME),
+    "login": lambda cache: cache.login(NAME, lambda version: version.version_id),
+    "keys": lambda cache: cache.keys(NAME).all(),
+    "status": lambda cache: cache.status(),
+    "parameters": lambda cache: cache.get_parameters(["/a"]),
+    "async": AsyncSecretCache,
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_cache_that_nobody_holds_is_gone_at_once(use: str) -> None:
+    """Whatever it was used for, nothing of it waits for the collector of cycles, and its thread ends."""
+    world, store = World(), FakeParameterStore()
+    store.put("/a", "1")
+    peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock)
+    gc.disable()
+    try:
+        cache = SecretCache(marker_table=False, background=False, peers=peers)
+        checker = weakref.ref(parts_of(cache).checker)
+        USES[use](cache)
+        del cache
+        assert eventually(lambda: checker() is None)
+    finally:
+        gc.enable()
 
 
 class Key(str):

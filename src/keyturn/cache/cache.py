@@ -322,11 +322,6 @@ class Cache:
         with self.copies.lock:
             return self.holdings.keys()
 
-    def each_key(self) -> Iterator[str]:
-        """Yield the marker keys of everything held, without a walk through all of it at once."""
-        with self.copies.lock:
-            return self.holdings.each_key()
-
     def current(self) -> dict[str, str]:
         """Return the version ids held under AWSCURRENT, by marker key."""
         with self.copies.lock:

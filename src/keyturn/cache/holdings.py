@@ -119,7 +119,7 @@ class Holdings:
         return {one.key: one.arn for one in tuple(self._secrets.values())}
 
     def each_key(self) -> Iterator[str]:
-        """Yield the marker key of everything held now."""
+        """Yield the marker key of everything held now. Needs no lock: what is held is copied in one step."""
         return (one.key for one in tuple(self._secrets.values()))
 
     @property
