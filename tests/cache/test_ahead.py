@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
 
+from keyturn import AsyncSecretCache, Peers, SecretCache
 from keyturn.cache.at_once import at_once
 from keyturn.cache.cache import Cache
 from keyturn.cache.checker import Checker
@@ -13,6 +16,9 @@ from keyturn.cache.limits import Limits
 from keyturn.cache.tables import Tables
 from keyturn.errors import UnavailableError
 from keyturn.model.versions import SecretVersion
+from keyturn.testing.fakes import FakeParameterStore
+from keyturn.testing.parts import parts_of
+from tests.testing.processes import eventually
 from tests.world import NAME, AtWork, World
 
 INTERVAL_S = 5.0
@@ -73,6 +79,81 @@ class Server:
 def server() -> Server:
     """A process that holds version v1, checked once."""
     return Server()
+
+
+USES: dict[str, Callable[[SecretCache], object]] = {
+    "get": lambda cache: cache.get(NAME),
+    "login": lambda cache: cache.login(NAME, lambda version: version.version_id),
+    "keys": lambda cache: cache.keys(NAME).all(),
+    "status": lambda cache: cache.status(),
+    "parameters": lambda cache: cache.get_parameters(["/a"]),
+    "async": AsyncSecretCache,
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_cache_that_nobody_holds_is_gone_at_once(use: str) -> None:
+    """Whatever it was used for, nothing of it waits for the collector of cycles, and its thread ends."""
+    world, store = World(), FakeParameterStore()
+    store.put("/a", "1")
+    peers = Peers(source=world.secrets, parameter_source=store.source, clock=world.clock)
+    gc.disable()
+    try:
+        cache = SecretCache(marker_table=False, background=False, peers=peers)
+        checker = weakref.ref(parts_of(cache).checker)
+        USES[use](cache)
+        del cache
+        assert eventually(lambda: checker() is None)
+    finally:
+        gc.enable()
+
+
+class Key(str):
+    """A marker key that counts how often any of them is looked at."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __hash__(self) -> int:
+        Key.looks += 1
+        return super().__hash__()
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_a_miss_during_a_check_costs_no_walk_through_all_that_is_held(*, has_table: bool) -> None:
+    """While a check is under way every get is a miss; its cost does not grow with the number of secrets."""
+    world, limits, looks = World(), Limits(refresh_wait_s=20), list[int]()
+    tables = Tables.watching(
+        {None: world.table} if has_table else {}, limits=limits, clock=world.clock, random=lambda: 0.0
+    )
+    cache = Cache(
+        world.secrets,
+        tables,
+        limits=limits,
+        clock=world.clock,
+        random=lambda: 0.0,
+        window_s=INTERVAL_S,
+        key_of=lambda arn, _name: Key(arn),
+    )
+    checker = Checker((cache,), tables, limits=limits, clock=world.clock, window_s=INTERVAL_S)
+
+    def look() -> None:
+        before = Key.looks
+        checker.check_if_due()
+        cache.get(NAME, "AWSCURRENT", checker.waiting())
+        looks.append(Key.looks - before)
+
+    for few in range(2):
+        for number in range(100 * few):
+            world.secrets.create(f"prod/{number}", "other")
+            cache.get(f"prod/{number}", "AWSCURRENT", checker.waiting())
+        cache.get(NAME, "AWSCURRENT", checker.waiting())
+        world.clock.advance(61)
+        world.table.fail = look
+        checker.check_if_due() if has_table else look()
+        world.table.fail = lambda: None
+    assert looks[0] == looks[-1]
+    assert 2 <= len(looks)
 
 
 def test_callers_hit_the_known_version_until_the_answer_is_there(server: Server) -> None:

@@ -8,6 +8,8 @@ import json
 import logging
 import pickle
 import traceback
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +21,7 @@ from keyturn import (
     UnavailableError,
 )
 from keyturn.aws.secretsmanager import SecretsManagerSource
+from keyturn.model.parameter import Parameter
 from keyturn.model.versions import SecretVersion
 from tests.world import NAME, World
 
@@ -42,6 +45,17 @@ def test_a_version_shows_everything_but_its_value() -> None:
     for version in (text, blob, copy.copy(text)):
         assert CANARY not in f"{version} {version!r} {version!s} {[version]}"
     assert "v1" in repr(text)
+
+
+def test_a_version_is_replaced_with_its_value_or_a_new_one() -> None:
+    """`dataclasses.replace` keeps the value, unless it is given another one."""
+    version = SecretVersion("id", "arn", "name", "v1", frozenset(), string="old")
+    parameter = Parameter("id", "arn", "name", "1", frozenset(), string="old")
+    assert "old" == replace(version, version_id="v2").string == replace(parameter, version_id="2").value
+    # Type checkers refuse a value here, which is no field; Python takes it.
+    changed: Callable[..., SecretVersion] = replace
+    assert "new" == changed(version, string="new").string == changed(parameter, string="new").string
+    assert b"new" == changed(version, binary=b"new").binary
 
 
 @pytest.mark.parametrize("value", [f'{{"password": "{CANARY}"', CANARY, f'"{CANARY}" x'])

@@ -193,9 +193,8 @@ class Checker:
 
     def _due(self) -> list[WatchedTable]:
         """Return the tables that a check has to ask. With nothing held there is nothing to ask about."""
-        keys = list(chain.from_iterable(cache.keys() for cache in self.caches))
-        self._has_looked = self._has_looked or bool(keys)
-        return self.checks.due(keys)
+        self._has_looked = self._has_looked or not all(cache.holdings.is_empty for cache in self.caches)
+        return self.checks.due(chain.from_iterable(cache.holdings.each_key() for cache in self.caches))
 
     def _begin_checks(self, due: Sequence[WatchedTable], age_s: float, *, opens: bool = True) -> list[Check]:
         checks = self.checks.begin(due, age_s, self._open_after if opens else None)

@@ -118,6 +118,15 @@ class Holdings:
         """Return the marker keys of everything held, with the ARN of each."""
         return {one.key: one.arn for one in tuple(self._secrets.values())}
 
+    def each_key(self) -> Iterator[str]:
+        """Yield the marker key of everything held now. Needs no lock: what is held is copied in one step."""
+        return (one.key for one in tuple(self._secrets.values()))
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is held."""
+        return not self._secrets
+
     def current(self) -> dict[str, str]:
         """Return the version ids held under AWSCURRENT, by marker key."""
         return {one.key: held.version.version_id for one, held in self.held() if held.stage == AWSCURRENT}

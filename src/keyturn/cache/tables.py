@@ -115,11 +115,12 @@ class Tables:
 
     def holding(self, keys: Iterable[str]) -> tuple[WatchedTable, ...]:
         """Return the tables that cover at least one of these keys, in the order in which they were given."""
-        found = dict[WatchedTable | None, None]()
-        for key in keys:
-            found[self.covering(key)] = None
-            if len(found) >= len(self._tables) and None not in found:
-                break
+        found, rest = set[WatchedTable](), iter(keys)
+        # No further than needed: callers ask this for each miss while a check is under way.
+        while len(found) < len(self._tables) and (key := next(rest, None)) is not None:
+            table = self.covering(key)
+            if table is not None:
+                found.add(table)
         return tuple(table for table in self._tables if table in found)
 
     def after_fork(self) -> None:

@@ -12,6 +12,7 @@ import logging
 import sys
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
@@ -150,7 +151,9 @@ class Logins:
         self.metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self.turns = Turns(secrets_max=limits.max_secrets, settle_s=limits.settle_s, now=self.now)
+        # Not a method of this object, which would keep a cache alive that nobody holds any more.
+        now = partial(Instant.now, clock)
+        self.turns = Turns(secrets_max=limits.max_secrets, settle_s=limits.settle_s, now=now)
 
     def after_fork(self) -> None:
         """End all turns in a forked child: the threads that they belong to are the parent's."""

@@ -56,8 +56,9 @@ class SecretVersion:
         put(self, "version_id", version_id)
         put(self, "stages", stages)
         put(self, "created_s", created_s)
-        # `dataclasses.replace` hands the value on as it is.
-        put(self, "concealed", concealed or Concealed(binary if string is None else string))
+        # `dataclasses.replace` hands the value on as it is, also beside a new one.
+        content = binary if string is None else string
+        put(self, "concealed", Concealed(content) if concealed is None or content is not None else concealed)
 
     @property
     def string(self) -> str | None:

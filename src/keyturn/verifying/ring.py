@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from keyturn.cache.checker import Secrets
@@ -228,7 +229,9 @@ class Rings:
         rings = self._rings
         ring = rings.get(version.arn)
         if ring is None:
-            ring = rings.setdefault(version.arn, Ring(version.arn, self._secrets, self._limits, self.now))
+            # Not a method of this object, which would keep a cache alive that nobody holds any more.
+            now = partial(Instant.now, self._clock)
+            ring = rings.setdefault(version.arn, Ring(version.arn, self._secrets, self._limits, now))
             make_room(rings, self._limits.max_secrets)
         return ring
 
