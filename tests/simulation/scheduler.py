@@ -98,16 +98,15 @@ class Scheduler:
 
     def run(self, until_s: float) -> None:
         """Let time pass until then. To be called by who made this scheduler, not by an actor."""
-        self._until_s = until_s
-        while self._queue and self._queue[0][0] <= until_s:
-            at_s, _, woken, actor = heappop(self._queue)
-            if woken != actor.woken:
-                continue
-            if not actor.is_alive:
+        self._until_s, queue = until_s, self._queue
+        while queue and queue[0][0] <= until_s:
+            at_s, _, woken, actor = heappop(queue)
+            machine = actor.machine
+            if woken != actor.woken or actor.generation != machine.generation:
                 # A killed process runs nothing more, not even what is to run finally.
                 continue
-            if actor.machine.thaws_at_s > at_s:
-                self._push(actor.machine.thaws_at_s, actor)
+            if machine.thaws_at_s > at_s:
+                self._push(machine.thaws_at_s, actor)
                 continue
             self.now_s = max(self.now_s, at_s)
             self._running = actor
@@ -119,6 +118,8 @@ class Scheduler:
         """End every actor that still waits: a suspended greenlet would keep its whole world in memory."""
         self._queue.clear()
         for actor in self._actors:
+            if actor.green.dead:
+                continue
             # What it still does on its way out, in a process that is gone, is judged by nobody.
             with suppress(BaseException):
                 actor.green.throw()

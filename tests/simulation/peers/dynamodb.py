@@ -106,6 +106,15 @@ class Table:
             return None
         return _key(key), {**key, **changed}
 
+    def apply(self, request: Request) -> Item:
+        """Do a write, and return the item. Raises ValidationException where DynamoDB refuses it."""
+        written = self.after(request)
+        if written is None:
+            raise _error("ValidationException")
+        key, item = written
+        self.put(key, item)
+        return item
+
     def _subject(self, request: Request) -> Subject:
         key = _key(cast("Item", request.get("Item") or request["Key"]))
         names = cast("Mapping[str, str]", request.get("ExpressionAttributeNames") or _NONE)
@@ -178,7 +187,7 @@ class TableClient:
             if any(code != "None" for code in codes):
                 raise _cancelled(codes)
             for request in requests:
-                self._apply(request)
+                self.table.apply(request)
             return self._answer({})
 
         return self._call("transaction", effect)
@@ -192,16 +201,8 @@ class TableClient:
 
     def _write(self, request: Request) -> Answer:
         self.table.check(request)
-        item = self._apply(request)
+        item = self.table.apply(request)
         return self._answer({"Attributes": item} if request.get("ReturnValues") == "ALL_NEW" else {})
-
-    def _apply(self, request: Request) -> Item:
-        written = self.table.after(request)
-        if written is None:
-            raise _error("ValidationException")
-        key, item = written
-        self.table.put(key, item)
-        return item
 
     def _permit(self, *keys: str) -> None:
         if self.secluded.intersection(keys):
