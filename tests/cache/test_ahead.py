@@ -260,6 +260,35 @@ def test_many_copies_that_grow_old_hold_up_no_check(server: Server) -> None:
     assert [] == server.cache.due(WINDOW_S + INTERVAL_S)
 
 
+def test_no_copy_stays_unread_where_reads_take_longer_than_copies_last(server: Server) -> None:
+    """Then each has its turn: the first are old again before the last were read, and come after these."""
+    names = [f"prod/{number}" for number in range(40)]
+    for name in names:
+        server.world.secrets.create(name, "other")
+        server.get(name)
+    server.source.asked.clear()
+    server.source.meanwhile = lambda: server.world.clock.advance(10)
+    for _ in range(120):
+        server.turn()
+    assert set(names) <= set(server.source.asked)
+
+
+def test_what_moved_is_read_first_whichever_cache_holds_it(server: Server) -> None:
+    """A parameter that moved does not wait for all secrets that grow old."""
+    parameters, read = Server(), list[str]()
+    both = (server.cache, parameters.cache)
+    tables, clock = server.cache.copies.tables, server.world.clock
+    checker = Checker(both, tables, limits=Limits(), clock=clock, window_s=WINDOW_S)
+    server.world.secrets.create(OTHER, "other")
+    server.get(OTHER)
+    server.source.meanwhile = lambda: read.append("secret")
+    parameters.source.meanwhile = lambda: read.append("parameter")
+    clock.advance(Limits().uncovered_ttl_s)
+    parameters.cache.invalidate(NAME)
+    checker.check_ahead()
+    assert ["parameter", "secret"] == read
+
+
 def test_what_grows_old_never_leaves_the_hit_path(server: Server) -> None:
     """A copy without a marker is read again while it is still hit: an hour without a miss costs 12 reads."""
     arn = server.world.secrets.create(OTHER, "other")

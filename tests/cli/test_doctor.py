@@ -24,7 +24,8 @@ from click.testing import CliRunner
 from benchmarks.hanging import HANGS, resolved
 from keyturn.aws.faults import Fault, FaultKind
 from keyturn.cache.limits import DEFAULTS
-from keyturn.cli.doctor.command import diagnose, exit_code
+from keyturn.cli.account import Account
+from keyturn.cli.doctor.command import diagnose, examine, exit_code
 from keyturn.cli.doctor.events import lets_in
 from keyturn.cli.doctor.finding import Cause, Finding, Level, RefusedCallError, Subject
 from keyturn.cli.doctor.rules import matches
@@ -653,6 +654,14 @@ def test_credentials_that_hang_are_unknown_in_time(monkeypatch: pytest.MonkeyPat
     assert ("clients", "unknown", "not-looked-at") == (found["check"], found["level"], found["cause"])
     assert "the source of the credentials had no answer within 1 s" in found["what"]
     assert 3 == result.exit_code
+
+
+def test_a_process_without_a_standard_input_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of some supervisors and of `<&-`: Python has no `sys.stdin` there, and nobody is to be asked."""
+    monkeypatch.setattr("keyturn.cli.doctor.command.sys.stdin", None)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    findings = examine(Account(TABLE, REGION), (), None)
+    assert "table" in {finding.check for finding in findings}
 
 
 def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> None:

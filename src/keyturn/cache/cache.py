@@ -64,6 +64,21 @@ class Begun(NamedTuple):
     generations: Mapping[str, int]
 
 
+class Due(NamedTuple):
+    """A copy that the background thread has to refresh. `has_moved`: a marker or a caller called it old."""
+
+    secret: HeldSecret
+    held: HeldStage
+    has_moved: bool
+
+    def turn(self) -> tuple[bool, float]:
+        """Return what copies are sorted by: first what moved, then what was read longest ago.
+
+        Where not all that is due is read in time, any other order would leave the last ones unread for ever.
+        """
+        return not self.has_moved, self.held.confirmed.monotonic_s
+
+
 class Cache:
     """The versioned cache behind `keyturn.SecretCache`; all I/O is behind `source`. Threads may share it.
 
@@ -274,19 +289,19 @@ class Cache:
 
     # The background's part
 
-    def due(self, within_s: float) -> list[tuple[HeldSecret, HeldStage]]:
-        """Return the copies that are fresh for no longer than this, and in use: first those that moved."""
+    def due(self, within_s: float) -> list[Due]:
+        """Return the copies that are fresh for no longer than this, and in use."""
         with self.copies.lock:
-            return sorted(self._due(within_s), key=lambda pair: not _has_moved(self.copies, *pair))
+            return list(self._due(within_s))
 
-    def _due(self, within_s: float) -> Iterator[tuple[HeldSecret, HeldStage]]:
+    def _due(self, within_s: float) -> Iterator[Due]:
         copies, now = self.copies, self.copies.now()
         for secret, held in self.holdings.held():
             # AWSPENDING never stays fresh: it would be read for ever, used or not.
             is_wanted = held.stage != AWSPENDING and not held.pauses(now)
             is_used = secret.is_in_use(now, copies.limits.max_unused_s)
             if is_wanted and is_used and copies.fresh_for_s(secret, held, now) <= within_s:
-                yield secret, held
+                yield Due(secret, held, has_moved=_has_moved(copies, secret, held))
 
     def refresh_ahead(self, secret: HeldSecret, held: HeldStage) -> bool:
         """Refresh a copy, waiting only a moment. Return False if the service does not answer now.

@@ -226,23 +226,23 @@ class Checker:
         self._checked = begun
 
     def _refresh_due(self, within_s: float, go_on: Callable[[], bool]) -> None:
-        for cache in self.caches:
-            silent = set[Service]()
-            for secret, held in cache.due(within_s):
-                if not go_on():
-                    return
-                service = cache.services.of(secret.asks_by())
-                if service in silent:
-                    continue
-                try:
-                    is_answering = cache.refresh_ahead(secret, held)
-                except Exception as error:
-                    # A mistake of keyturn's own costs this one copy, not the others.
-                    extra = about("refresh_failed", secret=secret.name, error=error)
-                    log.exception("a copy could not be refreshed ahead of use", extra=extra)
-                    continue
-                if not is_answering:
-                    silent.add(service)
+        due = [(one, cache) for cache in self.caches for one in cache.due(within_s)]
+        silent = set[Service]()
+        for (secret, held, _), cache in sorted(due, key=lambda pair: pair[0].turn()):
+            if not go_on():
+                return
+            service = cache.services.of(secret.asks_by())
+            if service in silent:
+                continue
+            try:
+                is_answering = cache.refresh_ahead(secret, held)
+            except Exception as error:
+                # A mistake of keyturn's own costs this one copy, not the others.
+                extra = about("refresh_failed", secret=secret.name, error=error)
+                log.exception("a copy could not be refreshed ahead of use", extra=extra)
+                continue
+            if not is_answering:
+                silent.add(service)
 
     # Reporting
 

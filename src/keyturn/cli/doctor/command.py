@@ -83,7 +83,8 @@ def examine(account: Account, secrets: Sequence[str], convergence: str | None) -
     except ConfigurationError as error:
         what, _, fix = str(error).partition("; ")
         return [wrong("clients", Cause.NO_CLIENT, what, fix)]
-    if sys.stdin.isatty():
+    # Without a standard input, as under some supervisors, Python has None there.
+    if sys.stdin is not None and sys.stdin.isatty():
         try:
             # Here, since a thread that is left behind while it asks leaves the terminal without an echo.
             has_asked = sign_in(aws.factory)
