@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from keyturn.cache.held import HeldSecret
 from keyturn.cache.limits import DEFAULTS
-from keyturn.cache.status import HeldStatus
 from keyturn.errors import LoginRefusedError, UnavailableError
 from keyturn.login.logins import FIRST_PAUSE_S
 from keyturn.login.memory import REFUSED_S
 from keyturn.login.policy import LEAST_PAUSE_S
 from keyturn.login.turns import TURN_S
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
-from keyturn.testing.parts import parts_of
 from tests.simulation.checkers import bounds, secrecy
 from tests.simulation.checkers.broken import BrokenPromiseError, require
 from tests.simulation.checkers.memories import Identity, Memories, now_of
@@ -74,8 +71,7 @@ class Logins:
         """A login begins."""
         self.counted["logins"] += 1
         self.flying[self.scheduler.caller] = login
-        holdings = parts_of(login.reader.cache).caches[0].holdings
-        self._look(login, self.scheduler.now_s, (secret for secret, _ in holdings.held()))
+        self._look(login, self.scheduler.now_s)
 
     def paused(self, pause_s: float) -> None:
         """A login waits, to look once more then."""
@@ -86,8 +82,7 @@ class Logins:
             used_s = (ends_s - login.begun_s) / bounds.DRIFT
             require(used_s <= login.budget_s, "login budget", f"{_what(login)} waits {used_s:.1f} s in all")
         require(ends_s < login.deadline_s, "login budget", f"{_what(login)} waits past its caller's time")
-        # An interrupted login has moments in here, which a seed has to repeat.
-        self._look(login, ends_s, login.reader.cache.status().secrets)
+        self._look(login, ends_s)
 
     def _tries_again(self, login: Login, version: SecretVersion) -> None:
         """What was refused is tried once more in `REFUSED_S`, and not at once."""
@@ -101,13 +96,14 @@ class Logins:
         is_time = age_s >= bounds.SETTLE_S or known.may_be_tried_by(login)
         require(has_try_left and is_time, "refusals", f"{what}, for the {known.again}. time")
 
-    def _look(self, login: Login, at_s: float, held: Iterable[HeldSecret | HeldStatus]) -> None:
+    def _look(self, login: Login, at_s: float) -> None:
         login.looks_s.append(at_s)
         login.tried.clear()
         login.labelled.clear()
         login.last = self.memories.last(login)
-        name = self._name(login)
-        login.namesakes |= {one.arn for one in held if one.name == name}
+        name, status = self._name(login), login.reader.cache.status()
+        login.rests = bool(status.resting)
+        login.namesakes |= {one.arn for one in status.secrets if one.name == name}
         self.looks(login.reader, name)
 
     def tries(self, login: Login, version: SecretVersion) -> None:
@@ -333,10 +329,11 @@ class Logins:
                 for at, span in enumerate(spans)
                 if span.holder is not None and (at + 1 == len(spans) or spans[at + 1].start_s > since_s)
             }
-        has_time = self.scheduler.now_s + FLIGHT_S < login.deadline_s
+        has_time = self.scheduler.now_s + FLIGHT_S < login.deadline_s and not login.rests
         if has_time and self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
             return found
-        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count.
+        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count. Nobody
+        # waits for a service that rests, and it may rest on until somebody calls it.
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
 
