@@ -63,9 +63,9 @@ class Login:
     `deadline_s`: until when its caller has time. `looks_s`: when each look for a version began;
     `tried`: the versions tried in the last of them, `labelled`: those that had a label when one was;
     `last`: those last logged in with before it; `rests`: whether a service rested then.
-    `connecting_s`, `paused_s`: how long its attempts and its pauses have taken; `beside_s`: the attempts of other threads of its process meanwhile.
-    `whims`: versions that are right and were refused all the same. `namesakes`: the ARNs that its
-    process held under the secret's name when it looked.
+    `connecting_s`, `paused_s`: how long its attempts and its pauses have taken; `beside_s`: the
+    attempts of other threads of its process meanwhile. `whims`: versions that are right and were refused
+    all the same. `namesakes`: the ARNs that its process held under the secret's name when it looked.
     `outcome`: None after a success.
     """
 
