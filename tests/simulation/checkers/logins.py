@@ -229,7 +229,7 @@ class Logins:
             return
         if login.secret_id not in (name, state.arn) and not state.arn.startswith(login.secret_id):
             return
-        can_read = self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
+        can_read = self._can_read(login)
         is_new = self._since_s(name, state.arn) + SEEN_S > login.looks_s[-1]
         if (is_new or not can_read) and login.namesakes - {state.arn}:
             # When it looked, it could not know yet that the name means another secret now.
@@ -329,13 +329,18 @@ class Logins:
                 for at, span in enumerate(spans)
                 if span.holder is not None and (at + 1 == len(spans) or spans[at + 1].start_s > since_s)
             }
-        has_time = self.scheduler.now_s + FLIGHT_S < login.deadline_s and not login.rests
-        if has_time and self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s:
+        if self.scheduler.now_s + FLIGHT_S < login.deadline_s and self._can_read(login):
             return found
-        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count. Nobody
-        # waits for a service that rests, and it may rest on until somebody calls it.
+        # Where it cannot be read anew, or not before the caller's end, what is held goes on to count.
         held = login.reader.cache.status().secrets
         return found | {(one.arn, one.version_id) for one in held if one.stage in AWS_LABELS}
+
+    def _can_read(self, login: Login) -> bool:
+        """Whether a look of this login gets what Secrets Manager says now.
+
+        No login waits for a service that rests, and it may rest on until somebody calls it.
+        """
+        return not login.rests and self.weather.calm_since(SECRETS) + bounds.REST_S < login.begun_s
 
     def _name(self, login: Login) -> str:
         return self.service.name_by_id.get(login.secret_id, login.secret_id)
