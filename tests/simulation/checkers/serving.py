@@ -86,7 +86,8 @@ class Serving:
             told.read_s = answer.begun_s if not answer.pinned else told.read_s
             told.gone_to = told.denied_to = None
             self.denied_s.pop((answer.host, outcome.arn, answer.stage), None)
-        elif isinstance(outcome, AccessDeniedError):
+        elif isinstance(outcome, AccessDeniedError) and not answer.pinned:
+            # As below: the stage may be read all the same, and is asked for next.
             told.denied_to = self.scheduler.caller
         elif isinstance(outcome, StageNotFoundError) and not answer.pinned:
             told.gone_to, told.gone_s = self.scheduler.caller, self.scheduler.now_s
