@@ -24,6 +24,7 @@ WRONGLY_JUDGED = (
     pytest.param(("27", "--only", "Secrets Manager throttles"), id="a caller came back in the quiet minute"),
     pytest.param(("53", "--only", "host frozen"), id="a host stood still in the middle of a call"),
     pytest.param(("349",), id="the listener of the version before slots crashed where its table was silent"),
+    pytest.param(("53", "--only", "Parameter Store is busy with others"), id="a slow check took the time"),
     pytest.param(("20",), id="a login tried what is held, since a service rested until somebody called it"),
     pytest.param(("745",), id="a login without a budget got nothing new from a service that rested"),
     pytest.param(("1818",), id="a denial of a marker's version counted as one of the label"),

@@ -161,7 +161,7 @@ class Serving:
         reader, since_s = served.reader, self.invalidated_s.get((served.reader.host.name, served.secret_id))
         if since_s is None or served.stage != AWSCURRENT or told.begun_s >= since_s:
             return
-        if self._is_asked_meanwhile(served, name):
+        if self._is_asked_meanwhile(served, name) or self._is_patience_spent(served):
             return
         troubled_s = max(since_s, self.weather.calm_since(SECRETS), reader.host.clock.disturbed_s)
         late_s = served.begun_s - troubled_s
@@ -207,7 +207,7 @@ class Serving:
         reader, limits, name = served.reader, served.reader.limits, version.name
         if (
             served.is_second
-            or self.scheduler.now_s - served.begun_s >= bounds.PATIENCE_S
+            or self._is_patience_spent(served)
             or self._is_asked_meanwhile(served, name)
             or self.checks.by_others(reader.host.process, served.begun_s)
             or not self._reader_is_well(reader, moved.start_s)
@@ -231,6 +231,10 @@ class Serving:
         """Whether another thread of the process asked at the same time: this one got what there was."""
         flight = (served.reader.host.process, name, served.stage)
         return self.service.flights.by_others(flight, served.begun_s)
+
+    def _is_patience_spent(self, served: Served) -> bool:
+        """Whether this caller has waited as long as it may, and so leaves with what there is."""
+        return self.scheduler.now_s - served.begun_s >= bounds.PATIENCE_S
 
     def _promised(
         self, name: str, spans: list[Span], last: int, limits: Mapping[str, float], *, back: bool
