@@ -29,7 +29,6 @@ class Bug:
 
 
 _ALLOWANCE: Final = "src/keyturn/cache/allowance.py"
-_BACKGROUND: Final = "src/keyturn/cache/background.py"
 _CACHE: Final = "src/keyturn/cache/cache.py"
 _COPIES: Final = "src/keyturn/cache/copies.py"
 _FAILURES: Final = "src/keyturn/cache/failures.py"
