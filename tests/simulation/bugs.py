@@ -650,14 +650,6 @@ BUGS: Final = (
         seed=9,
     ),
     Bug(
-        "the lease is renewed although the sweep is incomplete",
-        _MARKERS_SWEEPER,
-        "        if swept.failed or not swept.in_time:\n            return swept\n",
-        "",
-        weather="Secrets Manager throttles",
-        seed=102,
-    ),
-    Bug(
         "the sweep believes the list",
         _MARKERS_SWEEPER,
         "            described = find_secret(self._catalog, marker.arn, marker.key)\n",
@@ -665,7 +657,7 @@ BUGS: Final = (
         "                (one for one in self._catalog.list() if one.arn == marker.arn), None\n"
         "            )\n",
         weather="events lost for a while",
-        seed=52,
+        seed=46,
     ),
     # Logging in
     Bug(
@@ -693,7 +685,7 @@ BUGS: Final = (
         "        self._secrets[key] = Spent(spent, now_s, min(SECRET_READS_MAX, in_vain))\n",
         "        self._secrets[key] = Spent(0.0, now_s, min(SECRET_READS_MAX, in_vain))\n",
         weather="markers forged all the time",
-        seed=3,
+        seed=11,
     ),
     Bug(
         "a marker resets the budget of attempts",
@@ -702,32 +694,35 @@ BUGS: Final = (
         "        if self._versions.evidence(version.arn).moving:\n"
         "            self.turns.forget()\n"
         "        turn = self.turns.take(\n",
+        seed=1,
     ),
     Bug(
         "a refused version gets no second try",
         _LOGIN_MEMORY,
         "        if self.refused is None or self.has_second_try_begun:\n",
         "        if self.refused is None or self.refused:\n",
-        seed=4,
+        seed=1,
     ),
     Bug(
         "the pending version is not tried",
         _LOGIN,
         "            yield doubted\n        yield from self._under(AWSPENDING, current)\n",
         "            yield doubted\n",
-        seed=3,
+        seed=2,
     ),
     Bug(
         "AWSPREVIOUS is not tried although it may be",
         _LOGIN,
         "            if self._policy.previous or _is_newer(previous, current):\n",
         "            if False:\n",
+        seed=2,
     ),
     Bug(
         "AWSPREVIOUS is tried by choice alone, also where it is the newer version",
         _LOGIN,
         "            if self._policy.previous or _is_newer(previous, current):\n",
         "            if self._policy.previous:\n",
+        seed=16,
     ),
     Bug(
         "the version last logged in with is forgotten",
@@ -740,12 +735,14 @@ BUGS: Final = (
         _LOGIN_POLICY,
         "        left_s = self._policy.budget_s - self.waited_s()\n",
         "        left_s = 60.0\n",
+        seed=1,
     ),
     Bug(
         "a login that cannot pause as long as it wants gives up",
         _LOGIN_POLICY,
         "        pause_s = left_s if wanted_s > left_s - LEAST_PAUSE_S else wanted_s\n",
         "        pause_s = 0.0 if wanted_s > left_s else wanted_s\n",
+        seed=1,
     ),
     Bug(
         "a login does not wait for a rotation under way",
@@ -759,6 +756,7 @@ BUGS: Final = (
         _LOGIN_POLICY,
         "        return pause_s if pause_s < self.callers_s() else 0.0\n",
         "        return pause_s\n",
+        seed=1,
     ),
     Bug(
         "a refused login does not read AWSCURRENT again",
@@ -772,7 +770,7 @@ BUGS: Final = (
         "        finally:\n            self._turn.end()\n",
         "        finally:\n            pass\n",
         weather="database does not answer",
-        seed=31,
+        seed=36,
     ),
     Bug(
         "a login waits for another thread without a deadline",
@@ -780,7 +778,7 @@ BUGS: Final = (
         "        left_s = min(self.left_s, time_left_s())\n",
         "        left_s = 3600.0\n",
         weather="database does not answer",
-        seed=59,
+        seed=41,
     ),
     Bug(
         "what is remembered of a version is remembered without its server",
@@ -793,6 +791,7 @@ BUGS: Final = (
         _LOGIN_TURNS,
         "            self._memory.keep_last(turn.key[0], LastLogin(version, current))\n",
         '            self._memory.keep_last("", LastLogin(version, current))\n',
+        seed=2,
     ),
     Bug(
         "all successes are cleared to make room for another secret's",
@@ -808,13 +807,14 @@ BUGS: Final = (
         _LOGIN_MEMORY,
         "        return is_settled or (self.accepted > 0 and not refused_by_caller)\n",
         "        return is_settled\n",
-        seed=82,
+        seed=6,
     ),
     Bug(
         "a second try is not remembered",
         _LOGIN_TURNS,
         "            if turn.is_second_try:\n",
         "            if False:\n",
+        seed=1,
     ),
     # What is reported
     Bug(
@@ -861,6 +861,7 @@ BUGS: Final = (
         '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
         '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n'
         '        self._measure(begun, answer.name if isinstance(answer, SecretVersion) else "")\n',
+        seed=1,
     ),
     Bug(
         "how late a version is is told without the marker's own date",
@@ -901,6 +902,7 @@ BUGS: Final = (
         "        if not table.service.may_probe(now):\n",
         "        if not all(one.service.may_probe(now) for one in self._tables):\n",
         weather=SEVERAL_TABLES,
+        seed=1,
     ),
     Bug(
         "the first table is believed about every account and Region",
