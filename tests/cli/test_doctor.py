@@ -13,7 +13,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -664,12 +665,10 @@ def test_a_process_without_a_standard_input_is_examined(monkeypatch: pytest.Monk
     assert "table" in {finding.check for finding in findings}
 
 
-def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> None:
-    """However long the typing takes. Asked in a thread of a check, the terminal was left without an echo.
-
-    Ctrl-C shows the difference: a prompt of the main thread puts the terminal right at once.
-    """
-    (tmp_path / "config").write_text(
+@contextmanager
+def asked_for_a_code(folder: Path, endpoint: str) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
+    """The doctor on a terminal of its own, at the prompt for an MFA code; the terminal's two ends."""
+    (folder / "config").write_text(
         "[profile base]\naws_access_key_id=AKIAIOSFODNN7EXAMPLE\naws_secret_access_key=test\n"
         "[profile role]\nrole_arn=arn:aws:iam::111122223333:role/r\nsource_profile=base\n"
         "mfa_serial=arn:aws:iam::111122223333:mfa/me\n"
@@ -678,29 +677,54 @@ def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> 
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_CONFIG_FILE": str(folder / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_PROFILE": "tool",
         "AWS_REGION": REGION,
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL": endpoint,
     }
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "keyturn", "doctor", "--marker-table", TABLE]
-    with subprocess.Popen(
-        command,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment,
-        start_new_session=True,
-        preexec_fn=heed_interrupts,  # noqa: PLW1509 # the test has no threads
-    ) as doctor:
-        told = b""
-        while b"MFA code" not in told:
-            assert select.select([ours], [], [], 20.0)[0], told
-            told += os.read(ours, 4096)
+    try:
+        with subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 # the test has no threads
+        ) as doctor:
+            try:
+                told = b""
+                while b"MFA code" not in told:
+                    assert select.select([ours], [], [], 20.0)[0], told
+                    told += os.read(ours, 4096)
+                yield doctor, ours, theirs
+            finally:
+                doctor.kill()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_person_is_asked_for_an_mfa_code_before_the_checks(tmp_path: Path) -> None:
+    """However long the typing takes. Asked in a thread of a check, the terminal was left without an echo.
+
+    Ctrl-C shows the difference: a prompt of the main thread puts the terminal right at once.
+    """
+    with asked_for_a_code(tmp_path, "http://127.0.0.1:1") as (doctor, _, theirs):
         os.kill(doctor.pid, signal.SIGINT)
         assert doctor.wait(10) == EXIT_INTERRUPTED
-    assert termios.tcgetattr(theirs)[3] & termios.ECHO
-    os.close(ours)
-    os.close(theirs)
+        assert termios.tcgetattr(theirs)[3] & termios.ECHO
+
+
+@pytest.mark.e2e
+def test_a_code_that_sts_does_not_answer_ends_in_seconds(tmp_path: Path) -> None:
+    """The call of STS after the prompt has a deadline of its own: botocore's would be five minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with asked_for_a_code(tmp_path, endpoint) as (doctor, ours, _):
+            os.write(ours, b"123456\n")
+            said, _ = doctor.communicate(timeout=20.0)
+    assert b"no credentials by the MFA code" in said
