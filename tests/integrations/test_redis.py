@@ -309,16 +309,21 @@ def test_a_cancelled_renewal_is_made_again(account: Account) -> None:
     clients = Clients(account)
     told: list[str] = []
 
-    async def slow(token: TokenInterface) -> None:
-        await asyncio.sleep(0 if told else 60)
-        told.append(token.get_value())
-
-    clients.credentials.on_next(slow)
-    clients.rotate()
-
     async def twice() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(clients.credentials.async_renew(), 0.01)
+        is_at_it = asyncio.Event()
+
+        async def slow(token: TokenInterface) -> None:
+            is_at_it.set()
+            await asyncio.sleep(0 if told else 60)
+            told.append(token.get_value())
+
+        clients.credentials.on_next(slow)
+        clients.rotate()
+        renewal = asyncio.create_task(clients.credentials.async_renew())
+        await asyncio.wait_for(is_at_it.wait(), 30)
+        renewal.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await renewal
         told.append("cancelled")
         await clients.credentials.async_renew()
 
