@@ -45,7 +45,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(rotations=80),
+    "full": Plan(rotations=60),
     "quick": Plan(rotations=5),
 }
 

@@ -52,7 +52,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(rounds=300, thread_rounds=20, hits=40_000),
+    "full": Plan(rounds=250, thread_rounds=20, hits=40_000),
     "quick": Plan(rounds=30, thread_rounds=2, hits=10_000),
 }
 

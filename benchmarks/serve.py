@@ -44,7 +44,7 @@ class Plan:
 
 
 PLANS: Final[Mapping[Size, Plan]] = {
-    "full": Plan(requests=4_000, rounds=9),
+    "full": Plan(requests=4_000, rounds=7),
     "quick": Plan(requests=500, rounds=3),
 }
 
