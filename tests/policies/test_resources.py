@@ -13,7 +13,7 @@ from keyturn.policies.resources import (
     Place,
     key_alias,
     key_arn,
-    marker_key,
+    marker_keys,
     parameter_resource,
     path_resource,
     secret_resource,
@@ -55,8 +55,8 @@ def test_a_secret_by_name_and_by_arn(named: str, resource: str) -> None:
 def test_a_markers_key_is_the_arn_without_the_suffix() -> None:
     """The key in a condition is the one that the listener writes under, whatever named the secret."""
     for named in ("prod/db", f"{SECRET}prod/db", f"{SECRET}prod/db-AbCdEf"):
-        assert f"{SECRET}prod/db" == marker_key(secret_resource(named, PLACE))
-    assert f"{SECRET}prod/*" == marker_key(secret_resource("prod/*", PLACE))
+        assert (f"{SECRET}prod/db",) == marker_keys(secret_resource(named, PLACE))
+    assert (f"{SECRET}prod/*",) == marker_keys(secret_resource("prod/*", PLACE))
 
 
 @pytest.mark.parametrize(

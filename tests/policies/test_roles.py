@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -87,6 +87,40 @@ def test_a_key_is_used_through_its_service_for_what_it_encrypts() -> None:
         "StringEquals": {"kms:ViaService": ["ssm.eu-west-1.amazonaws.com"]},
         "StringLike": {"kms:EncryptionContext:PARAMETER_ARN": (f"{PARAMETERS}/prod/db",)},
     } == parameters.conditions
+
+
+@pytest.mark.parametrize("region", ["*", "eu-*", "eu-west-?"])
+@pytest.mark.parametrize(
+    ("service", "statements"),
+    [
+        ("secretsmanager", lambda key: roles.reader(PLACE, secrets=["prod/db"], keys=[key])),
+        ("ssm", lambda key: roles.reader(PLACE, parameters=["/prod/db"], keys=[key])),
+        ("secretsmanager", lambda key: roles.rotation(PLACE, secrets=["prod/db"], keys=[key])),
+        (
+            "dynamodb",
+            lambda key: roles.announcer(PLACE, secrets=["a"], marker_table="markers", table_key=key),
+        ),
+        ("dynamodb", lambda key: roles.shared_table_key(Place(), table_key=key, accounts=["1" * 12])),
+        ("dynamodb", lambda key: roles.shared_table_key(Place(), table_key=key, organization="o-a1b2c3d4e5")),
+    ],
+)
+def test_a_key_of_several_regions_is_used_in_each(
+    region: str, service: str, statements: Callable[[str], Sequence[Statement]]
+) -> None:
+    """A wildcard for the Regions of a key is one: StringEquals would refuse every use of the key.
+
+    The conditions beside that one stay.
+    """
+    plain = [one.conditions for one in statements(KEY) if "kms:" in one.actions[0]]
+    spread = statements(KEY.replace("eu-west-1", region))
+    found = [one.conditions for one in spread if "kms:" in one.actions[0]]
+    assert found
+    for before, after in zip(plain, found, strict=True):
+        assert [f"{service}.{region}.amazonaws.com"] == after["StringLike"]["kms:ViaService"]
+        assert "kms:ViaService" not in after.get("StringEquals", {})
+        assert {name for tests in before.values() for name in tests} == {
+            name for tests in after.values() for name in tests
+        }
 
 
 def test_a_key_by_alias_is_any_key_with_that_alias() -> None:

@@ -5,7 +5,7 @@ The requests are those of the real writer on moto. `tests.policies.deciding` jud
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -141,6 +141,28 @@ def test_a_group_of_secrets_may_write_every_slot_and_still_no_lease(named: str) 
     every = frozenset({"pk", "counter", *slots})
     assert allows(policy, Request("dynamodb:UpdateItem", "head#1", every))
     assert not allows(policy, Request("dynamodb:UpdateItem", "head", every | {"swept_as_of_s"}))
+
+
+@pytest.mark.parametrize(
+    ("action", "policy_of"),
+    [
+        ("BatchGetItem", lambda arn: roles.reader(PLACE, secrets=[arn], marker_table=TABLE)),
+        ("PutItem", lambda arn: roles.announcer(PLACE, secrets=[arn], marker_table=TABLE)),
+        ("PutItem", lambda arn: roles.rotation(PLACE, secrets=[arn], marker_table=TABLE)),
+    ],
+)
+def test_a_role_has_the_marker_of_each_secret_that_its_policy_names(
+    action: str, policy_of: Callable[[str], Sequence[Statement]]
+) -> None:
+    """An ARN that ends in `-*`, as many write the random suffix, is that of the secret itself as well.
+
+    Without its marker the secret would be read again every 300 s, and its rotation would not be announced.
+    """
+    arn = f"arn:aws:secretsmanager:us-east-1:111122223333:secret:{NAME}"
+    policy = policy_of(f"{arn}-*")
+    for name, is_named in (("", True), ("-replica", True), ("2", False)):
+        request = Request(f"dynamodb:{action}", arn + name, frozenset({"pk"}))
+        assert allows(policy, request) is is_named, name
 
 
 def test_the_lease_stays_as_it_is(reach: Reach) -> None:

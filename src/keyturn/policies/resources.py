@@ -96,9 +96,15 @@ def secret_resource(named: str, place: Place) -> str:
     return named if has_suffix else _with_suffix(named)
 
 
-def marker_key(resource: str) -> str:
-    """Return the key of the markers of a secret, given its resource: the resource without its suffix."""
-    return resource if resource.endswith("*") else resource[:-SUFFIX_LENGTH]
+def marker_keys(resource: str) -> tuple[str, ...]:
+    """Return the keys of the markers of a secret, given its resource: the resource without its suffix.
+
+    A resource `NAME-*` is that of the secret NAME, too, whose suffix begins with that hyphen.
+    """
+    if not resource.endswith("*"):
+        return (resource[:-SUFFIX_LENGTH],)
+    own = resource.removesuffix("-*")
+    return (resource,) if own == resource else (own, resource)
 
 
 def is_of_template(named: str) -> bool:

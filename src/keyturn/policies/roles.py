@@ -31,7 +31,7 @@ from keyturn.policies.resources import (
     key_alias,
     key_arn,
     log_group_arn,
-    marker_key,
+    marker_keys,
     parameter_resource,
     path_resource,
     resource_of,
@@ -170,15 +170,9 @@ def shared_table_key(
     It is added to the key's own policy, which lets its owners manage the key. The arguments are as there;
     `table_key` is the ARN of the key.
     """
-    through = _via_dynamodb(str(key_arn(table_key)), place)["StringEquals"]
+    through = _via_dynamodb(str(key_arn(table_key)), place)
     return tuple(
-        Statement(
-            f"UseFrom{of}",
-            _on("kms", DECRYPTS),
-            ("*",),
-            {"StringEquals": {**through, **only.get("StringEquals", {})}},
-            principals=principals,
-        )
+        Statement(f"UseFrom{of}", _on("kms", DECRYPTS), ("*",), _all_of(through, only), principals=principals)
         for of, principals, only in _readers(accounts, organization)
     )
 
@@ -474,13 +468,8 @@ def _use_keys(
     for key in keys:
         for use, service, context, arns in services:
             if arns:
-                conditions: Conditions = {
-                    "StringEquals": {
-                        "kms:ViaService": [f"{service}.{region}.amazonaws.com" for region in key.regions]
-                    },
-                    "StringLike": {f"kms:EncryptionContext:{context}": arns},
-                    **key.conditions,
-                }
+                encrypts = {"StringLike": {f"kms:EncryptionContext:{context}": arns}}
+                conditions = _all_of(_via(service, key.regions), encrypts, key.conditions)
                 yield Statement(use + key.sid, actions, key.arns, conditions)
 
 
@@ -589,8 +578,28 @@ def _key_region(key: str, place: Place) -> str:
 
 
 def _via_dynamodb(key: str, place: Place) -> Conditions:
-    return {"StringEquals": {"kms:ViaService": [f"dynamodb.{_key_region(key, place)}.amazonaws.com"]}}
+    return _via("dynamodb", [_key_region(key, place)])
+
+
+def _via(service: str, regions: Iterable[str]) -> Conditions:
+    """Return the condition that a key is used through this service, in the Regions of the keys' ARNs.
+
+    A key with replicas may be named for several Regions by a wildcard, which StringEquals would take for a
+    character: no request would ever have it.
+    """
+    names = [f"{service}.{region}.amazonaws.com" for region in regions]
+    is_pattern = any(sign in name for name in names for sign in "*?")
+    return {"StringLike" if is_pattern else "StringEquals": {"kms:ViaService": names}}
+
+
+def _all_of(*conditions: Conditions) -> Conditions:
+    """Return the conditions of one statement that needs all of these."""
+    operators = dict.fromkeys(operator for one in conditions for operator in one)
+    return {
+        operator: {key: values for one in conditions for key, values in one.get(operator, {}).items()}
+        for operator in operators
+    }
 
 
 def _markers(secret_arns: Iterable[str]) -> list[str]:
-    return [marker_key(arn) for arn in secret_arns]
+    return [key for arn in secret_arns for key in marker_keys(arn)]
