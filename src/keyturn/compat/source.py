@@ -59,6 +59,10 @@ class Kept:
         return self
 
 
+# As of `Concealed`.
+del Kept.__slots__
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True, init=False)
 class DescribedVersion(SecretVersion):
     """A version read by its id. With a hook, `kept` is all that the version holds of the answer.
