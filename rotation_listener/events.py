@@ -210,7 +210,8 @@ def _policy_acted(event: Fields, detail: Fields) -> ParameterHint | Ignored:
     """Parse what a policy of a parameter did: only its expiration changes the parameter, and deletes it."""
     if detail.get("policy-type") != "Expiration":
         return Ignored("the policy of the parameter only notifies")
-    if "fail" in str(detail.get("action-status", "")).lower():
+    status = detail.get("action-status")
+    if isinstance(status, str) and "fail" in status.lower():
         return Ignored("the policy of the parameter could not act")
     reason = "Parameter Store Policy Action: Expiration"
     return _parameter_hint(event, detail.get("parameter-name"), reason, deleted=True)

@@ -286,6 +286,7 @@ FIELDS = (
         "errorCode",
         "operation",
     ),
+    *("policy-type", "action-status", "parameter-name"),
 )
 anything = json_values | texts | st.lists(texts, max_size=2)
 parts = st.dictionaries(st.sampled_from(FIELDS), anything, max_size=4) | anything
@@ -296,9 +297,11 @@ details = st.fixed_dictionaries(
         "eventName": st.sampled_from(sorted(API_CALLS | SERVICE_EVENTS)) | anything,
         **dict.fromkeys(PARTS, parts),
         **dict.fromkeys(FIELDS, anything),
+        "policy-type": st.just("Expiration") | anything,
     },
 )
 DETAIL_TYPES = (
+    "Parameter Store Policy Action",
     "Secret Label Updated",
     "AWS API Call via CloudTrail",
     "AWS Service Event via CloudTrail",
@@ -315,6 +318,18 @@ events = st.fixed_dictionaries(
         **dict.fromkeys(("secret_id", "version_id", "step"), anything),
     },
 )
+
+
+@pytest.mark.parametrize("name", sorted({*FIELDS, "eventName", "policy-type"} - {"operation"}))
+@pytest.mark.parametrize("kind", DETAIL_TYPES)
+def test_what_is_nested_deeply_is_parsed(kind: str, name: str) -> None:
+    """An event at the limit of what Python's JSON parser takes leaves no room for another recursion."""
+    nested: list[object] = []
+    for _ in range(20_000):
+        nested = [nested]
+    detail = {"eventName": "PutSecretValue", "operation": "Update", "policy-type": "Expiration", name: nested}
+    event = {"detail-type": kind, "id": "1", "detail": {**detail, "requestParameters": detail}}
+    assert isinstance(parse(event), Ignored)
 
 
 @given(events | json_values)
