@@ -138,6 +138,12 @@ def test_a_reader_of_one_stage() -> None:
     assert {"StringEquals": {"secretsmanager:VersionStage": ["AWSCURRENT"]}} == statement.conditions
 
 
+def test_a_wildcard_in_a_stage_is_a_wildcard() -> None:
+    """As in a secret's name: StringEquals would allow no read at all."""
+    (statement,) = roles.reader(PLACE, secrets=["prod/db"], stages=["AWSCURRENT", "AWSP*"])
+    assert {"StringLike": {"secretsmanager:VersionStage": ["AWSCURRENT", "AWSP*"]}} == statement.conditions
+
+
 def test_only_readers_and_rotation_functions_may_read_a_value() -> None:
     """Neither the listener nor an announcer may read a secret, use a key, or read any value."""
     listener = roles.listener(PLACE, marker_table="markers", parameters=True)

@@ -419,7 +419,8 @@ def _on(service: str, actions: Iterable[str]) -> tuple[str, ...]:
 def _read_secrets(arns: Sequence[str], stages: Sequence[str]) -> Iterator[Statement]:
     if "" in stages:
         raise ConfigurationError("a staging label is empty: give one, such as 'AWSCURRENT', or none for any")
-    only: Conditions = {"StringEquals": {"secretsmanager:VersionStage": [*unique(stages)]}} if stages else {}
+    labels = unique(stages)
+    only: Conditions = {_comparing(labels): {"secretsmanager:VersionStage": [*labels]}} if stages else {}
     if arns:
         yield Statement("ReadSecrets", ("secretsmanager:GetSecretValue",), arns, only)
 
@@ -584,12 +585,15 @@ def _via_dynamodb(key: str, place: Place) -> Conditions:
 def _via(service: str, regions: Iterable[str]) -> Conditions:
     """Return the condition that a key is used through this service, in the Regions of the keys' ARNs.
 
-    A key with replicas may be named for several Regions by a wildcard, which StringEquals would take for a
-    character: no request would ever have it.
+    A key with replicas may be named for several Regions by a wildcard.
     """
     names = [f"{service}.{region}.amazonaws.com" for region in regions]
-    is_pattern = any(sign in name for name in names for sign in "*?")
-    return {"StringLike" if is_pattern else "StringEquals": {"kms:ViaService": names}}
+    return {_comparing(names): {"kms:ViaService": names}}
+
+
+def _comparing(values: Sequence[str]) -> str:
+    """Return the operator for these: StringEquals takes a wildcard for a character, which no request has."""
+    return "StringLike" if any(sign in value for value in values for sign in "*?") else "StringEquals"
 
 
 def _all_of(*conditions: Conditions) -> Conditions:
