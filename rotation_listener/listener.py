@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 
 from keyturn.aws.catalog import Tag
 from keyturn.errors import ConfigurationError, KeyturnError
-from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint
+from keyturn.markers.decisions import UNWATCHED, Hint, ParameterHint, hinted_key
 from keyturn.markers.recorder import Outcome, Recorded, Recorder
 from keyturn.markers.schema import COPIES_MAX, PACE_MAX_S
 from keyturn.markers.sweeper import Parallel, Sweeper, in_turn
-from keyturn.model.names import Arn
+from keyturn.model.names import Arn, name_in
 from keyturn.model.protocols import Catalog, Listing, SweptTable
 from keyturn.runtime.host import Host, listed
 from rotation_listener.events import Ignored, Sweep, parse
@@ -72,8 +72,12 @@ class Settings:
         )
 
     def wants(self, hint: Hint) -> bool:
-        """Return True if the name of the hinted secret begins with one of the prefixes."""
-        return self.watches(hint.name or hint.secret_id.rpartition(":secret:")[2])
+        """Return True if the hinted secret is one of the prefixes' by its id, and by the name if it has one.
+
+        An event may be forged, and give a secret the name of another one.
+        """
+        named = hint.secret_id.rpartition(":secret:")[2]
+        return self.watches(named) and (hint.name is None or self.watches(hint.name))
 
     def watches(self, name: str) -> bool:
         """Return True if this name begins with one of the prefixes."""
@@ -193,9 +197,13 @@ class Listener:
                 return _summary(hint.secret_id, hint.reason, self._recorder.record(hint))
 
     def _let_go(self, hint: Hint) -> Summary:
-        """Ignore the event of a secret that is not watched, and let a marker of it cover no copy."""
-        recorded = self._recorder.let_go(hint)
-        if recorded.outcome is Outcome.UNCHANGED:
+        """Ignore the event of a secret that is not watched, and let a marker of it cover no copy.
+
+        Not the marker of a secret that is watched, and that an event gives another name.
+        """
+        key = hinted_key(hint)
+        recorded = self._recorder.let_go(key) if key and not self._settings.watches(name_in(key)) else None
+        if recorded is None or recorded.outcome is Outcome.UNCHANGED:
             return {"outcome": "ignored", "reason": "the secret's name begins with none of the prefixes"}
         return _summary(hint.secret_id, UNWATCHED, recorded)
 

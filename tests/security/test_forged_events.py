@@ -33,11 +33,12 @@ SHARE = 24
 Handler = Callable[[object, object], dict[str, object]]
 
 
-def listener(world: World) -> Listener:
-    """A listener over the world whose waiting moves the world's clock."""
+def listener(world: World, *prefixes: str) -> Listener:
+    """A listener over the world whose waiting moves the world's clock. It watches these prefixes, or all."""
     # No event of this file asks for a sweep.
     table = cast("SweptTable", world.table)
-    return Listener(Settings("markers", settle_s=SETTLE_S), world.secrets, table, host_of(world.clock))
+    chosen = Settings("markers", name_prefixes=prefixes, settle_s=SETTLE_S)
+    return Listener(chosen, world.secrets, table, host_of(world.clock))
 
 
 def native(arn: str, version_id: str, name: str = NAME) -> dict[str, object]:
@@ -151,6 +152,27 @@ def test_an_arn_that_fits_into_no_key_is_not_looked_up(world: World) -> None:
     assert hinted_key(Hint(arn)) is None
     assert hinted_key(Hint(world.arn)) == world.key
     assert "unchanged" == listener(world).handle(native(arn, "v1", "é"), lambda: False)["outcome"]
+
+
+def test_an_event_that_gives_a_secret_another_name_moves_no_marker(world: World) -> None:
+    """The marker of a watched secret keeps its labels, whatever name an event gives that secret."""
+    cache = world.covered()
+    world.secrets.calls.clear()
+    before, one = dict(world.table.items), listener(world, "prod/")
+    for arn in (world.arn, world.key):
+        assert "ignored" == one.handle(native(arn, "v1", "dev/other"), lambda: False)["outcome"]
+    assert before == world.table.items
+    world.clock.advance(5)
+    assert "one" == cache.get_secret_string(NAME)
+    assert 0 == world.reads
+
+
+def test_an_event_that_gives_a_secret_a_watched_name_is_ignored(world: World) -> None:
+    """Its ARN counts. The role may not describe such a secret, and each error comes three times."""
+    one = listener(world, "dev/")
+    for arn in (world.arn, world.key):
+        assert "ignored" == one.handle(native(arn, "v1", "dev/other"), lambda: False)["outcome"]
+    assert 0 == world.secrets.calls["DescribeSecret"]
 
 
 def test_a_forged_rollback_says_only_what_secrets_manager_says(world: World) -> None:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from keyturn.errors import MarkerConflictError
-from keyturn.markers.decisions import Hint, ParameterHint, hinted_key, let_go
+from keyturn.markers.decisions import Hint, ParameterHint, let_go
 from keyturn.markers.reconciler import Look, Reconciler, until_written
 from keyturn.model.markers import Marker
 from keyturn.model.protocols import Catalog, MarkerStore
@@ -91,18 +91,12 @@ class Recorder:
         except MarkerConflictError:
             return Recorded(Outcome.DEFERRED, None)
 
-    def let_go(self, hint: Hint) -> Recorded:
+    def let_go(self, key: str) -> Recorded:
         """Let the marker of a secret that is no longer watched cover no copy; the secret is not described.
 
-        The marker is the one under the key that the hint's ARN suggests; none for a hint with a name alone.
         Raises `MarkerTableError`.
         """
-        key = hinted_key(hint)
-        return (
-            Recorded(Outcome.UNCHANGED, None)
-            if key is None
-            else until_written(lambda: self._let_go(key), self._host)
-        )
+        return until_written(lambda: self._let_go(key), self._host)
 
     def _let_go(self, key: str) -> Recorded:
         seen = self._store.look(key)
