@@ -33,7 +33,6 @@ class Poller:
         self._interval_s = limits.check_interval_s
         self._waits_s = WAITS_MAX * limits.refresh_wait_s
         self._clock = clock
-        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self._lock = new_lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()

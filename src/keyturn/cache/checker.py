@@ -94,7 +94,6 @@ class Checker:
 
     def after_fork(self) -> None:
         """Start anew in a forked child: new locks, no check under way, every window closed."""
-        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self._checking = new_lock()
         self._owned = threading.Condition(self._checking)
         self._checked: Instant | None = None

@@ -91,7 +91,6 @@ class Copies:
 
     def after_fork(self) -> None:
         """Make the lock anew and close the window: the parent's threads are gone."""
-        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self.lock = new_lock()
         self._owned = threading.Condition(self.lock)
         self.holdings.open(0.0, 0.0)

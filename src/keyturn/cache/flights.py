@@ -122,7 +122,6 @@ class SingleFlight(Generic[_Key, _T]):
 
     def after_fork(self) -> None:
         """Forget all flights: their threads are the parent's."""
-        # Reentrant, since a signal handler that reads a secret may run while its own thread holds it.
         self._lock = new_lock()
         self._flights: dict[_Key, Flight[_T]] = {}
 

@@ -95,7 +95,6 @@ class Turns:
 
     def after_fork(self) -> None:
         """Make the lock anew and end all turns: for a forked child, whose parent's threads are gone."""
-        # Reentrant, since a signal handler may log in on a thread that is in here.
         self._lock = new_lock()
         self._turns: dict[Key, weakref.ref[Turn]] = {}
 

@@ -39,5 +39,5 @@ class GaplessLock(RLock):  # type: ignore[misc] # final for type checkers alone
 
 
 def new_lock() -> RLock:
-    """Return a new reentrant lock. A signal handler may use what the interrupted thread has locked."""
+    """Return a new lock. It is reentrant, since a signal handler may use what its own thread has locked."""
     return GaplessLock() if HAS_GAP else threading.RLock()

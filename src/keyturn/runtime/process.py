@@ -91,7 +91,6 @@ class Once(Generic[_T]):
         self._make = make
         self._survives_fork = survives_fork
         self._made: list[_T] = []
-        # Reentrant, since a signal handler may call this in the middle of `make`.
         self._lock = new_lock()
         watch_process(self)
 
