@@ -17,8 +17,9 @@ from keyturn.aws.places import (
     table_clients,
 )
 from keyturn.cache.cache import Cache, Caches
-from keyturn.cache.checker import Checker, Secrets
+from keyturn.cache.checker import Checker
 from keyturn.cache.limits import DEFAULTS, Limits, Reporting
+from keyturn.cache.secrets import Secrets
 from keyturn.cache.service import Service, Services
 from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.errors import ConfigurationError, ParameterUnavailableError, UnavailableError

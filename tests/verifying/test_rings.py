@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 import pytest
 
 from keyturn import Limits, SecretVersion
-from keyturn.cache.checker import Secrets
+from keyturn.cache.secrets import Secrets
 from keyturn.metrics.hook import Measures
 from keyturn.testing.fakes import FakeClock
 from keyturn.verifying.ring import Ring, Rings

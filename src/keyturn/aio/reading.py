@@ -10,8 +10,8 @@ from keyturn.aio.errands import Errands, landed
 from keyturn.assembly import Assembled
 from keyturn.cache.at_once import at_once, meanwhile
 from keyturn.cache.cache import Cache, brought_late
-from keyturn.cache.checker import checked_read
 from keyturn.cache.parameters import selected
+from keyturn.cache.secrets import checked_read
 from keyturn.cache.waiting import Waiting
 from keyturn.model.names import REFERENCE_PREFIX, parameter_path
 from keyturn.model.parameter import Parameter

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from keyturn.cache.cache import Cache
 from keyturn.cache.checks import Check, Checks, is_older
 from keyturn.cache.flights import SingleFlight
-from keyturn.cache.freshness import Evidence
 from keyturn.cache.limits import Limits
 from keyturn.cache.service import Service
 from keyturn.cache.tables import Tables, WatchedTable
 from keyturn.cache.waiting import Waiting
-from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import SILENT, Measures
 from keyturn.model.instant import Clock, Instant
-from keyturn.model.names import checked_secret_id
-from keyturn.model.versions import SecretVersion
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about
 from keyturn.runtime.threads import is_held_here
@@ -288,7 +284,7 @@ class Checker:
         flight, _ = self.flights.join_or_begin("leave", leave, self._clock.monotonic())
         flight.wait(self._limits.refresh_wait_s)
 
-    # Telling
+    # Status
 
     def status(self) -> CacheStatus:
         """Return a snapshot of everything held, without a value."""
@@ -325,56 +321,3 @@ class Checker:
 
     def _now(self) -> Instant:
         return Instant.now(self._clock)
-
-
-class Secrets:
-    """The cache of secrets, for whose sake the table is checked when that is due."""
-
-    def __init__(self, cache: Cache, checker: Checker, min_refresh_interval_s: float) -> None:
-        self.cache = cache
-        self.checker = checker
-        self._min_refresh_interval_s = min_refresh_interval_s
-
-    def get(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
-        """Return the version: all that is not a hit. Raises a `SecretError`.
-
-        `within_s`: for a login, how long it may wait.
-        """
-        secret_id = checked_read(secret_id, stage)
-        checker = self.checker
-        waiting = checker.waiting()
-        if within_s is not None:
-            waiting = waiting.within(within_s)
-        checker.check_if_due(waiting, self._key(secret_id))
-        return checker.telling(lambda patience: self.cache.get(secret_id, stage, patience), waiting)
-
-    def recheck(self, secret_id: str, within_s: float | None = None) -> SecretVersion:
-        """Return AWSCURRENT after a forced check and a forced read, for a caller whose copy was refused.
-
-        Both at most once per `min_refresh_interval_s`; one thread does them, the others go on with
-        the markers that are known and wait for the read, at most `within_s`.
-        """
-        waiting = self.checker.waiting_for_a_login(within_s)
-        self.checker.check_if_older(self._min_refresh_interval_s, waiting, self._key(secret_id))
-        return self.checker.telling(lambda patience: self.cache.reread(secret_id, patience), waiting)
-
-    def join(self, secret_id: str, stage: str, within_s: float | None = None) -> SecretVersion:
-        """Return what `get` gives after the reads of this that other threads have under way."""
-        waiting = self.checker.waiting_for_a_login(within_s)
-        return self.checker.telling(lambda patience: self.cache.join(secret_id, stage, patience), waiting)
-
-    def evidence(self, secret_id: str) -> Evidence:
-        """Return what is known of a rotation of this secret that may be under way; no I/O."""
-        return self.cache.evidence(secret_id)
-
-    def _key(self, secret_id: str) -> str | None:
-        """Return the marker key of this secret; None if nothing of it is held."""
-        secret = self.cache.holdings.secret(secret_id)
-        return secret.key if secret is not None else None
-
-
-def checked_read(secret_id: object, stage: object) -> str:
-    """Return the id if both can be asked for; else raise `InvalidSecretIdError` or `ConfigurationError`."""
-    if not isinstance(stage, str) or not stage:
-        raise ConfigurationError(f"stage is {stage!r}; give a staging label, such as 'AWSCURRENT'")
-    return checked_secret_id(secret_id)

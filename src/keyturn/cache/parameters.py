@@ -8,11 +8,12 @@ from typing import Final, NamedTuple, NoReturn, cast
 
 from keyturn.cache.batches import Batches, Outcomes
 from keyturn.cache.cache import Cache
-from keyturn.cache.checker import Checker, Secrets
+from keyturn.cache.checker import Checker
 from keyturn.cache.flights import SingleFlight
 from keyturn.cache.holdings import hit_key
 from keyturn.cache.limits import Limits
 from keyturn.cache.reads import ForgottenError
+from keyturn.cache.secrets import Secrets
 from keyturn.cache.waiting import Waiting
 from keyturn.errors import (
     ConfigurationError,

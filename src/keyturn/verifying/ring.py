@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from keyturn.cache.checker import Secrets
 from keyturn.cache.flights import Flight, SingleFlight
 from keyturn.cache.holdings import hit_key
 from keyturn.cache.limits import Limits
+from keyturn.cache.secrets import Secrets
 from keyturn.errors import SecretError
 from keyturn.metrics.hook import Measures
 from keyturn.model.bounded import make_room
