@@ -27,7 +27,7 @@ ELSEWHERE: Final = {
 }
 """Module -> functions and constants whose texts end up in a message, in `status()` or in the log."""
 
-FAULTS_RETURNED: Final = frozenset(
+FLAWS_RETURNED: Final = frozenset(
     {
         "keyturn.integrations.arguments",
         "keyturn.integrations.http",
@@ -35,7 +35,7 @@ FAULTS_RETURNED: Final = frozenset(
         "keyturn.settings.references",
     }
 )
-"""Modules that return a `Fault`, which another one raises."""
+"""Modules that return a `Flaw`, which another one raises."""
 
 LEVELS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 
@@ -58,7 +58,7 @@ def _sayings(module: Module) -> Iterator[ast.expr]:
         match node:
             case ast.Raise(exc=ast.Call() as call):
                 yield from _arguments(call)
-            case ast.Call(func=ast.Name(id="Fault")) if module.name in FAULTS_RETURNED:
+            case ast.Call(func=ast.Name(id="Flaw")) if module.name in FLAWS_RETURNED:
                 yield from node.args[:1]
             case ast.Call(func=ast.Name(id="Unshown")):
                 yield from node.args

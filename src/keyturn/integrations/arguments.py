@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from keyturn.errors import SecretFormatError
-from keyturn.model.fields import ADVICE_LOGIN, Fault, Value, login
+from keyturn.model.fields import ADVICE_LOGIN, Flaw, Value, login
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.host import environment
 
@@ -138,7 +138,7 @@ def login_fields(version: SecretVersion, wanted: Collection[str]) -> Mapping[str
     Raises `SecretFormatError`, which names the field.
     """
     fields = login(version.json(), wanted)
-    if isinstance(fields, Fault):
+    if isinstance(fields, Flaw):
         raise fields.error(version.secret_id)
     missing = [name for name in CREDENTIALS if name not in fields]
     if missing:
@@ -155,21 +155,21 @@ def user_and_password(version: SecretVersion) -> tuple[str | None, str]:
     `SecretFormatError`.
     """
     found = _user_and_password(version)
-    if isinstance(found, Fault):
+    if isinstance(found, Flaw):
         raise found.error(version.secret_id)
     return found
 
 
-def _user_and_password(version: SecretVersion) -> tuple[str | None, str] | Fault:
+def _user_and_password(version: SecretVersion) -> tuple[str | None, str] | Flaw:
     text = version.text()
     if text.startswith(_BYTE_ORDER_MARK):
-        return Fault("begins with U+FEFF, a mark of the byte order", "store the text without that mark")
+        return Flaw("begins with U+FEFF, a mark of the byte order", "store the text without that mark")
     is_object = text.lstrip().startswith("{")
     fields = login(version.json() if is_object else {"password": text}, CREDENTIALS)
-    if isinstance(fields, Fault):
+    if isinstance(fields, Flaw):
         return fields
     if "password" not in fields:
-        return Fault("no text in the field password", ADVICE_LOGIN)
+        return Flaw("no text in the field password", ADVICE_LOGIN)
     user = fields.get("username")
     return (None if user is None else str(user)), str(fields["password"])
 

@@ -26,7 +26,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, LoginRefusedError, SecretFormatError
 from keyturn.integrations.login import Login
 from keyturn.login.policy import LoginOptions
-from keyturn.model.fields import ADVICE_FIELDS, Fault, flaw, parsed
+from keyturn.model.fields import ADVICE_FIELDS, Flaw, flaw, parsed
 from keyturn.model.plain import plain, ran
 from keyturn.model.values import values_of
 from keyturn.model.versions import SecretVersion
@@ -177,7 +177,7 @@ class Key:
     def headers(self, version: SecretVersion, outgoing: Outgoing) -> Mapping[str, str]:
         """Return the headers that authorize a request. Raises `SecretFormatError` if one cannot be sent."""
         made = _judged(ran(self._authorize(version, outgoing), "authorize"))
-        if isinstance(made, Fault):
+        if isinstance(made, Flaw):
             raise made.error(version.secret_id)
         return made
 
@@ -324,12 +324,12 @@ class _Tries(Generic[_Response]):
         return left
 
 
-def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Fault:
+def _judged(headers: Mapping[str, str]) -> Mapping[str, str] | Flaw:
     """Return the headers, or what is wrong with one."""
     for name, value in headers.items():
         if not (_fits(name) and name and _fits(value)):
             named = name if _fits(name) else "name"
-            return Fault(
+            return Flaw(
                 f"the header {named} would have a character that no header may have",
                 "store the key again, without that character",
             )
@@ -351,27 +351,27 @@ def _key(version: SecretVersion, field: str | None) -> str:
 
 def _field(version: SecretVersion, name: str) -> str:
     found = _text_in(version.text(), name)
-    if isinstance(found, Fault):
+    if isinstance(found, Flaw):
         raise found.error(version.secret_id)
     return found
 
 
-def _text_in(text: str, name: str) -> str | Fault:
+def _text_in(text: str, name: str) -> str | Flaw:
     """Return one field of a JSON object as `SecretVersion.fields` does; the others are not looked at."""
     document = parsed(text, as_written=True)
-    if isinstance(document, Fault):
+    if isinstance(document, Flaw):
         return document
     if not isinstance(document, dict):
-        return Fault("its JSON is no object", ADVICE_FIELDS)
+        return Flaw("its JSON is no object", ADVICE_FIELDS)
     value = document.get(name)
     if value is None:
-        return Fault(f"its JSON has no field {name!r}", ADVICE_FIELDS)
+        return Flaw(f"its JSON has no field {name!r}", ADVICE_FIELDS)
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
-        return Fault(f"the field {name!r} is {kind}", ADVICE_FIELDS)
-    fault = flaw(value, name)
-    if fault is not None:
-        return Fault(f"the field {name!r} {fault.detail}", ADVICE_FIELDS)
+        return Flaw(f"the field {name!r} is {kind}", ADVICE_FIELDS)
+    found = flaw(value, name)
+    if found is not None:
+        return Flaw(f"the field {name!r} {found.detail}", ADVICE_FIELDS)
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from keyturn.model.fields import LOGIN, Fault, Json, parsed
+from keyturn.model.fields import LOGIN, Flaw, Json, parsed
 from keyturn.model.versions import SecretVersion
 
 PASSWORD: Final = "password"  # noqa: S105 # the name of a field
@@ -29,7 +29,7 @@ def values_of(version: SecretVersion) -> list[str | bytes]:
     document = parsed(text, as_written=True)
     if isinstance(document, dict | list):
         return list(_texts(document, ""))
-    if isinstance(document, Fault) or not isinstance(document, str):
+    if isinstance(document, Flaw) or not isinstance(document, str):
         return [text.strip()]
     return [text.strip(), document]
 

@@ -101,10 +101,10 @@ class SecretVersion:
         things: nested more than 64 deep, with a name twice in one object, with NaN, with half of a surrogate
         pair, or with a number that Python cannot hold. Its texts may have any other character, NUL too.
         """
-        from keyturn.model.fields import Fault, parsed
+        from keyturn.model.fields import Flaw, parsed
 
         found = parsed(self.text())
-        if isinstance(found, Fault):
+        if isinstance(found, Flaw):
             raise found.error(self.secret_id, self._misfit)
         return found
 
@@ -119,10 +119,10 @@ class SecretVersion:
         Raises `SecretFormatError` for all else, and if the value is no JSON object, if a field is a list, an
         object or null, and as `json` does.
         """
-        from keyturn.model.fields import Fault, texts
+        from keyturn.model.fields import Flaw, texts
 
         found = texts(self.text())
-        if isinstance(found, Fault):
+        if isinstance(found, Flaw):
             raise found.error(self.secret_id, self._misfit)
         return found
 

@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, KeyturnError, SecretError, SecretFieldError
-from keyturn.model.fields import ConcealedValues, Fault
+from keyturn.model.fields import ConcealedValues, Flaw
 from keyturn.model.plain import is_unrun
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import errors_without_locals
@@ -477,7 +477,7 @@ class _Source(PydanticBaseSettingsSource):
             found = part_of(version, reference, where, is_structured=is_structured, is_text=takes_text(field))
         except SecretError as error:
             raise reference.misfit(f"{where}: {error.detail}") from error
-        if isinstance(found, Fault):
+        if isinstance(found, Flaw):
             raise reference.misfit(found.detail)
         return found
 

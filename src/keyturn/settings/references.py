@@ -18,7 +18,7 @@ from pydantic_core.core_schema import chain_schema, wrap_serializer_function_ser
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, ParameterFieldError, SecretFieldError
-from keyturn.model.fields import Fault, Json, flaw
+from keyturn.model.fields import Flaw, Json, flaw
 from keyturn.model.names import parameter_id
 from keyturn.model.parameter import Parameter
 from keyturn.model.versions import AWSCURRENT, SecretVersion
@@ -110,7 +110,7 @@ Reference: TypeAlias = FromSecret | FromParameter
 def part_of(
     version: SecretVersion, reference: Reference, where: str, *, is_structured: bool, is_text: bool
 ) -> object:
-    """Return the part of a version that the reference names, or a `Fault` about the field `where`.
+    """Return the part of a version that the reference names, or a `Flaw` about the field `where`.
 
     A part that is text has been judged: `keyturn.model.fields` says what a text may be. Raises a
     `SecretError` if the version has no JSON.
@@ -120,7 +120,7 @@ def part_of(
     if reference.key is None and not is_structured:
         value = version.string if version.string is not None else _decoded(version.blob(), is_text)
         if not isinstance(value, str):
-            return Fault(f"{where}: its bytes are no UTF-8") if value is None else value
+            return Flaw(f"{where}: its bytes are no UTF-8") if value is None else value
         document = value
     elif reference.key is None and isinstance(version, Parameter) and version.type == "StringList":
         document = list(version.values)
@@ -128,10 +128,10 @@ def part_of(
         document = version.json()
         for key in keys:
             if not isinstance(document, dict) or key not in document:
-                return Fault(f"{where}: there is no key {key!r}")
+                return Flaw(f"{where}: there is no key {key!r}")
             document = document[key]
-    fault = flaw(document, keys[-1] if keys else None)
-    return document if fault is None else Fault(f"{where} ({reference}): {fault.detail}")
+    found = flaw(document, keys[-1] if keys else None)
+    return document if found is None else Flaw(f"{where} ({reference}): {found.detail}")
 
 
 def _decoded(value: bytes, is_text: bool) -> str | bytes | None:  # noqa: FBT001 # of the field
