@@ -30,8 +30,8 @@ READS_MAX = 3
 """How often one look asks for AWSCURRENT, where a login has just done so and no other read is due."""
 
 
-class Seen(NamedTuple):
-    """What one look has seen.
+class LastLook(NamedTuple):
+    """What the last look at the labels of a secret has seen.
 
     `looked`: when it was begun. `mark`: which state of the marker was known. `moved`: since when AWSCURRENT
     is on `current`, as far as this process can tell. `is_whole`: False if AWSCURRENT has moved since.
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     mark: tuple[str, int] | None
     is_whole: bool = True
 
-    def moved_to(self, current: SecretVersion, now: Instant) -> Seen:
+    def moved_to(self, current: SecretVersion, now: Instant) -> LastLook:
         """Return what is known once AWSCURRENT is on another version: the one that it left is AWSPREVIOUS."""
         is_promoted = self.pending is not None and self.pending.identity == current.identity
         pending = None if is_promoted else self.pending
@@ -62,7 +62,7 @@ class Ring:
         self._secrets = secrets
         self._limits = limits
         self._now = now
-        self._seen: Seen | None = None
+        self._seen: LastLook | None = None
 
     def versions(self, current: SecretVersion, previous_for_s: float | None) -> tuple[SecretVersion, ...]:
         """Return AWSCURRENT, AWSPENDING and AWSPREVIOUS as far as they are known, each version once."""
@@ -113,9 +113,9 @@ class Ring:
             moved = _made(current, begun)
         else:
             moved = seen.moved if seen.current.identity == current.identity else begun
-        self._seen = Seen(current, pending, previous, moved, begun, mark)
+        self._seen = LastLook(current, pending, previous, moved, begun, mark)
 
-    def _aged_s(self, seen: Seen) -> float:
+    def _aged_s(self, seen: LastLook) -> float:
         """Return how old what is known of AWSPREVIOUS may be: it moves only with AWSCURRENT, or by hand."""
         has_news = self._mark(seen.current.arn) != seen.mark
         return 0.0 if has_news else self._limits.uncovered_ttl_s
@@ -152,7 +152,7 @@ class Ring:
             return self._secrets.join(secret_id, stage)
         return None
 
-    def _followed(self, current: SecretVersion) -> Seen | None:
+    def _followed(self, current: SecretVersion) -> LastLook | None:
         """Return what is known, after it was told which version is current."""
         seen = self._seen
         if seen is None or seen.current.identity == current.identity:
