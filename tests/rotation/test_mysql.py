@@ -15,7 +15,7 @@ from pymysql.cursors import Cursor
 
 from keyturn import ConfigurationError
 from keyturn.rotation import RotationStepError
-from keyturn.rotation.mysql.changes import Clone, OnlyPassword, TwoPasswords, own_change
+from keyturn.rotation.mysql.changes import BothPasswords, Clone, OnlyPassword, own_change
 from keyturn.rotation.mysql.hashes import NATIVE, SHA2, Method, hashed, sha_crypt
 from keyturn.rotation.mysql.server import Session
 from keyturn.rotation.mysql.shown import Version, account, are_within, created, grant, quoted
@@ -246,7 +246,7 @@ class TestTwoPasswordsOfMySql:
         server.after = check
         done: list[int] = []
         for _ in range(2):
-            change = TwoPasswords(session(server), known, kept)
+            change = BothPasswords(session(server), known, kept)
             assert change.objection("app", "app") is None
             change.change(of("current"), of("pending"))
             for one in server.accounts.values():
@@ -270,7 +270,7 @@ class TestTwoPasswordsOfMySql:
     def test_an_older_server_is_refused(self) -> None:
         """8.0.9 is older than 8.0.14, though its text is not."""
         server = FakeMySql("8.0.9", accounts={APP: sha2_account("current")})
-        objection = TwoPasswords(session(server), [of("current")], of("current")).objection("app", "app")
+        objection = BothPasswords(session(server), [of("current")], of("current")).objection("app", "app")
         assert "one password" in str(objection)
 
 

@@ -73,7 +73,7 @@ class OnlyPassword:
         set_only(self._session, _entries(self._session, pending.username, self._known), pending.password)
 
 
-class TwoPasswords:
+class BothPasswords:
     """Gives the user's accounts the password of AWSPENDING, and `kept` beside it.
 
     `known` are accounts of the secret, whose passwords show that an account is the secret's.

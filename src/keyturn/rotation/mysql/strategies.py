@@ -7,8 +7,7 @@ from typing import Final
 
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
-from keyturn.rotation.mysql.changes import Clone, OnlyPassword, own_change
-from keyturn.rotation.mysql.changes import TwoPasswords as BothPasswords
+from keyturn.rotation.mysql.changes import BothPasswords, Clone, OnlyPassword, own_change
 from keyturn.rotation.mysql.server import ENGINES, AsMaster, Server, Session
 from keyturn.rotation.trust import (
     Account,
