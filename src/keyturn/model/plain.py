@@ -90,7 +90,7 @@ def plain(function: _Function, name: str) -> _Function:
     # Of an object, what a call runs is its class's.
     bodies = (function, type(function).__call__) if callable(function) else ()
     kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
-    _check_ran(name, is_unrun=any(kind(body) for kind in kinds for body in bodies))
+    _check_ran(name, has_run=not any(kind(body) for kind in kinds for body in bodies))
     return function
 
 
@@ -104,12 +104,12 @@ def plain_methods(one: object, names: Iterable[str]) -> None:
 
 def ran(result: _T, name: str) -> _T:
     """Return what the function `name` returned. Raises `ConfigurationError` if its body has not run."""
-    _check_ran(name, is_unrun=is_unrun(result) or isinstance(result, Awaitable | Generator))
+    _check_ran(name, has_run=not (is_unrun(result) or isinstance(result, Awaitable | Generator)))
     return result
 
 
-def _check_ran(name: str, *, is_unrun: bool) -> None:
-    if is_unrun:
+def _check_ran(name: str, *, has_run: bool) -> None:
+    if not has_run:
         raise ConfigurationError(
             f"{name} is async or a generator, so its body has not run: give a plain function"
         )
