@@ -19,7 +19,7 @@ from keyturn.cli.account import CONVERGENCE_OPTION, Account, account_options, co
 from keyturn.cli.doctor import convergence as reports
 from keyturn.cli.doctor import events, naming, network, others, reading, table
 from keyturn.cli.doctor.finding import Cause, Check, Finding, Level, RefusedCallError, Subject, wrong
-from keyturn.cli.doctor.running import WITHIN_S, late, side_by_side
+from keyturn.cli.doctor.running import WITHIN_S, findings_of, late
 from keyturn.cli.doctor.signing_in import sign_in
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
@@ -125,7 +125,7 @@ def diagnose(
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
     by_name = naming.checks_by_name(subject.table, CHECKS)
     checks = {**(about_network or {}), **by_name, **about_reports, **(about_tables or {}), **about_secrets}
-    return side_by_side(checks, subject, monotonic, within_s, begun_s)
+    return findings_of(checks, subject, monotonic, within_s, begun_s)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

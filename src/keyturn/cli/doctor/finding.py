@@ -179,14 +179,14 @@ def pages(
     operation: str,
     listed: str,
     *,
-    marker: tuple[str, str] = ("NextToken", "NextToken"),
+    next_page: tuple[str, str] = ("NextToken", "NextToken"),
     **request: object,
 ) -> Iterator[object]:
     """Yield the entries of a list, page by page.
 
-    `marker` has the names of the field that says where the next page begins: in the request, in the answer.
+    `next_page`: the field that says where the next page begins, by its name in a request and in an answer.
     """
-    asked, answered = marker
+    asked, answered = next_page
     while True:
         answer = aws.call(service, operation, **request)
         entries = answer.get(listed)

@@ -137,9 +137,10 @@ def _is_of_a_source(pattern: object) -> bool:
 
 
 def _listeners_without_a_rule(subject: Subject) -> Iterator[str]:
-    markers = ("Marker", "NextMarker")
+    next_page = ("Marker", "NextMarker")
     try:
-        for one in mappings(list(pages(subject.aws, "lambda", "ListFunctions", "Functions", marker=markers))):
+        listed = pages(subject.aws, "lambda", "ListFunctions", "Functions", next_page=next_page)
+        for one in mappings(list(listed)):
             arn = str(one.get("FunctionArn"))
             if one.get("Handler") == HANDLER and writes(subject, _table_in(one), arn):
                 yield arn

@@ -58,7 +58,7 @@ class Watched:
         return self.aws.call(service, operation, **request)
 
 
-def side_by_side(
+def findings_of(
     checks: Mapping[str, Check],
     subject: Subject,
     monotonic: Callable[[], float],
