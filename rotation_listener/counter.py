@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, cast
 
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory
+from keyturn.aws.clients import SECRETS_ATTEMPTS, SECRETS_TIMEOUTS_S, ClientFactory
 from keyturn.convergence.table import ConvergenceTable
 from keyturn.errors import ConfigurationError, KeyturnError
 from keyturn.runtime.host import THIS_HOST, listed
@@ -57,7 +57,7 @@ def counter_of(environment: Mapping[str, str]) -> Counter:
         raise ConfigurationError("KEYTURN_CONVERGENCE_TABLE is not set: give the name or ARN of the table")
     clients = ClientFactory()
 
-    def client(service: str, attempts: int = 3) -> object:
+    def client(service: str, attempts: int = SECRETS_ATTEMPTS) -> object:
         return clients.make(service, SECRETS_TIMEOUTS_S, attempts=attempts, agent=AGENT)
 
     prefixes = listed(environment.get("KEYTURN_PARAMETER_PREFIXES", ""))

@@ -11,7 +11,7 @@ import click
 
 from keyturn.assembly import SETTLE_S, convergence_table, marker_table, recorder
 from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsManagerCatalog, Tag
-from keyturn.aws.clients import SECRETS_TIMEOUTS_S, ClientFactory, Credentials
+from keyturn.aws.clients import SECRETS_ATTEMPTS, SECRETS_TIMEOUTS_S, ClientFactory, Credentials
 from keyturn.cli.ending import ending_at_once
 from keyturn.markers.named import named_table
 from keyturn.model.tables import check_table, place_of_table
@@ -57,7 +57,7 @@ class Account:
         found = named_table(self.table, lambda: cast("ParameterClient", there.client("ssm")))
         return replace(self, table=found)
 
-    def client(self, service: str, *, attempts: int = 3) -> object:
+    def client(self, service: str, *, attempts: int = SECRETS_ATTEMPTS) -> object:
         """Return a new client of this AWS service."""
         with ending_at_once():
             return self.clients.make(

@@ -26,14 +26,12 @@ from keyturn.metrics.outbox import Measurement
 from keyturn.model.markers import Head, Marker, MarkersRead, Report, Slot
 from keyturn.model.names import Arn, parameter_id, parameter_key, parameter_path, secret_key
 from keyturn.model.parameter import Parameter
-from keyturn.model.protocols import WRITES_MAX, Seen
+from keyturn.model.protocols import NAMES_MAX, WRITES_MAX, Seen
 from keyturn.model.slots import SLOTS, Change, entries, moved
 from keyturn.model.versions import AWSCURRENT, AWSPREVIOUS, Described, SecretVersion
 
 ARN_PREFIX = "arn:aws:secretsmanager:us-east-1:111122223333:secret:"
 PARAMETERS_ARN = Arn("aws", "ssm", "us-east-1", "111122223333", "parameter/")
-PARAMETERS_READ_MAX = 10
-"""GetParameters takes at most this number of names, GetParametersByPath returns as many (API reference)."""
 
 
 class FakeClock:
@@ -301,7 +299,7 @@ class FakeParameterSource:
 
     def read_many(self, names: Sequence[str]) -> dict[str, Parameter]:
         self._store.begin("GetParameters", *names)
-        if not 1 <= len(names) <= PARAMETERS_READ_MAX:
+        if not 1 <= len(names) <= NAMES_MAX:
             raise InvalidParameterNameError(
                 ", ".join(names), f"{len(names)} names were given, 1 to 10 are allowed"
             )
@@ -314,10 +312,10 @@ class FakeParameterSource:
         while True:
             self._store.begin("GetParametersByPath", path)
             page = self._store.under(path, recursive=recursive)[at:]
-            yield from map(self._latest, page[:PARAMETERS_READ_MAX])
-            if len(page) <= PARAMETERS_READ_MAX:
+            yield from map(self._latest, page[:NAMES_MAX])
+            if len(page) <= NAMES_MAX:
                 return
-            at += PARAMETERS_READ_MAX
+            at += NAMES_MAX
 
     def _latest(self, stored: _StoredParameter) -> Parameter:
         return self._shown(stored, len(stored.versions), stored.name, AWSCURRENT)
