@@ -34,7 +34,7 @@ from keyturn.model.protocols import (
     Reports,
     SecretSource,
 )
-from keyturn.model.tables import by_place, check_table, check_tables, parameter_of_table
+from keyturn.model.table_names import by_place, check_table, check_tables, parameter_of_table
 from keyturn.runtime.host import (
     CONVERGENCE_TABLE_VARIABLE,
     MARKER_TABLE_VARIABLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from keyturn.cache.heads import HeadChoice
+from keyturn.cache.head_choice import HeadChoice
 from keyturn.errors import MarkerTableError
 from keyturn.model.markers import Head, MarkersRead
 

@@ -14,7 +14,7 @@ ELSEWHERE: Final = {
     "keyturn.markers.calls": ("IF_DENIED", "IF_MISSING"),
     "keyturn.convergence.table": ("IF_DENIED", "IF_MISSING"),
     "keyturn.aws.catalog": ("_wrong_filter",),
-    "keyturn.aws.tables": ("_table_advice",),
+    "keyturn.aws.table_calls": ("_table_advice",),
     "keyturn.cache.reads": ("said_of",),
     "keyturn.serve.allowing": ("_DETAIL",),
     "keyturn.serve.logs": ("_more",),

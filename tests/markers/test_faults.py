@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.aws.faults import FaultKind, fault_of, secret_error
-from keyturn.aws.tables import TableCalls
+from keyturn.aws.table_calls import TableCalls
 from keyturn.errors import (
     AccessDeniedError,
     DecryptionError,

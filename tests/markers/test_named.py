@@ -17,7 +17,7 @@ from keyturn.markers.named import NamedReader, NamedTable, named_table
 from keyturn.model.markers import Head
 from keyturn.model.names import Place
 from keyturn.model.protocols import MarkerReader
-from keyturn.model.tables import by_place
+from keyturn.model.table_names import by_place
 from keyturn.testing.fakes import FakeClock, FakeMarkers, FakeSecretsManager
 
 GIVEN = "ssm:/keyturn/marker-table"

@@ -35,7 +35,7 @@ _FAILURES: Final = "src/keyturn/cache/failures.py"
 _FLIGHTS: Final = "src/keyturn/cache/flights.py"
 _SERVICE: Final = "src/keyturn/cache/service.py"
 _READS: Final = "src/keyturn/cache/reads.py"
-_CACHE_HEADS: Final = "src/keyturn/cache/heads.py"
+_HEAD_CHOICE: Final = "src/keyturn/cache/head_choice.py"
 _CACHE_NEWS: Final = "src/keyturn/cache/news.py"
 _CHECKER: Final = "src/keyturn/cache/checker.py"
 _CHECKS: Final = "src/keyturn/cache/checks.py"
@@ -326,7 +326,7 @@ BUGS: Final = (
     ),
     Bug(
         "a lower counter is read consistently again and again",
-        _CACHE_HEADS,
+        _HEAD_CHOICE,
         "        return self._markers.read_head(consistent=True, copy=self._copy)\n",
         "        self._markers.read_head(consistent=True, copy=self._copy)\n        return "
         "self._markers.read_head(consistent=True, copy=self._copy)\n",

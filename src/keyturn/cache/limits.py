@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from keyturn.errors import ConfigurationError
-from keyturn.model.tables import check_table
+from keyturn.model.table_names import check_table
 
 LONGEST_S = 1e9
 """No duration is longer than this: some 30 years."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from keyturn.cache.allowance import Allowance
 from keyturn.cache.freshness import Assurance, bound_s, disputed, names_held_version, since_marker_s
-from keyturn.cache.heads import HeadChoice
+from keyturn.cache.head_choice import HeadChoice
 from keyturn.cache.held import HeldStage
 from keyturn.cache.limits import Limits
 from keyturn.cache.news import HeldKeys, News, news_since, told

@@ -14,7 +14,7 @@ from keyturn.aws.catalog import PARAMETERS_ATTEMPTS, ParameterListing, SecretsMa
 from keyturn.aws.clients import SECRETS_ATTEMPTS, SECRETS_TIMEOUTS_S, ClientFactory, Credentials
 from keyturn.cli.ending import ending_at_once
 from keyturn.markers.named import named_table
-from keyturn.model.tables import check_table, place_of_table
+from keyturn.model.table_names import check_table, place_of_table
 from keyturn.runtime.host import CONVERGENCE_TABLE_VARIABLE, MARKER_TABLE_VARIABLE, THIS_HOST
 from keyturn.runtime.parallel import side_by_side
 

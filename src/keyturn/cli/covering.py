@@ -12,7 +12,7 @@ from keyturn.aws.organization import IdentityClient, caller
 from keyturn.cli.account import TABLE_OPTION, Account
 from keyturn.errors import ConfigurationError
 from keyturn.model.names import Place
-from keyturn.model.tables import check_tables
+from keyturn.model.table_names import check_tables
 
 
 def covering(secret_id: str, tables: Sequence[str], home: Account) -> Account:

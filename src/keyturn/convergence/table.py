@@ -38,7 +38,7 @@ from keyturn.aws.dynamodb import (
     texts_of,
     whole_of,
 )
-from keyturn.aws.tables import TableCalls
+from keyturn.aws.table_calls import TableCalls
 from keyturn.errors import ConvergenceTableError
 from keyturn.model.markers import Report
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from keyturn.aws.answers import Call, answered_at_of
 from keyturn.aws.dynamodb import Item
-from keyturn.aws.tables import TableCalls
+from keyturn.aws.table_calls import TableCalls
 from keyturn.errors import MarkerTableError
 from keyturn.model.slots import new_step
 from keyturn.runtime.host import Host

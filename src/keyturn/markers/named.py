@@ -10,7 +10,7 @@ from keyturn.aws.parameterstore import ParameterClient, read_parameter
 from keyturn.errors import MarkerTableError, ParameterAccessDeniedError, ParameterError
 from keyturn.model.markers import Head, MarkersRead
 from keyturn.model.protocols import MarkerReader
-from keyturn.model.tables import is_table_name, parameter_of_table, place_of_table
+from keyturn.model.table_names import is_table_name, parameter_of_table, place_of_table
 from keyturn.model.versions import AWSCURRENT
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from keyturn.errors import ConfigurationError
 from keyturn.model.names import PUBLIC_PREFIX, SUFFIX_LENGTH, Arn
-from keyturn.model.tables import parameter_of_table
+from keyturn.model.table_names import parameter_of_table
 
 ANY_SUFFIX: Final = "-??????"
 

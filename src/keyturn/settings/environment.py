@@ -18,7 +18,7 @@ from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError
 from keyturn.metrics.hook import Metrics
 from keyturn.model.protocols import SecretSource
-from keyturn.model.tables import check_table, check_tables
+from keyturn.model.table_names import check_table, check_tables
 from keyturn.runtime.host import ENVIRONMENT_PREFIX, listed
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from keyturn.cli.doctor.signing_in import sign_in
 from keyturn.cli.output import console, echo_json, json_option, table_of
 from keyturn.cli.root import EXIT_NO, EXIT_UNANSWERED
 from keyturn.errors import ConfigurationError
-from keyturn.model.tables import check_table, place_of_table
+from keyturn.model.table_names import check_table, place_of_table
 from keyturn.runtime.host import SystemClock, environment, known_marker_tables
 
 CHECKS: Mapping[str, Check] = {**reading.CHECKS, **table.CHECKS, **events.CHECKS}

@@ -22,7 +22,7 @@ from keyturn.cli.doctor.finding import (
 )
 from keyturn.errors import MarkerTableError
 from keyturn.markers.named import named_table
-from keyturn.model.tables import parameter_of_table
+from keyturn.model.table_names import parameter_of_table
 
 PARAMETER: Final = "parameter"
 """The name of the check."""

@@ -19,7 +19,7 @@ from keyturn.cli.account import (
 )
 from keyturn.cli.status.places import Names, Where
 from keyturn.model.names import ACCOUNT_ID, CONVERGENCE_PARAMETER, MARKERS_PARAMETER
-from keyturn.model.tables import check_table
+from keyturn.model.table_names import check_table
 from keyturn.runtime.host import MARKER_TABLE_VARIABLE
 
 
