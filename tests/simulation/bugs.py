@@ -156,7 +156,7 @@ BUGS: Final = (
     Bug(
         "an event that was over when a parameter was read is asked about",
         _CHECKS,
-        "            cache.settle_old_events(table, before)\n",
+        "            cache.judge_copies(table, before)\n",
         "            pass\n",
         seed=3,
     ),

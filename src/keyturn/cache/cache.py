@@ -120,7 +120,7 @@ class Cache:
         self.reads = Reads(source, self.copies, self.services, clock=clock, key_of=key_of, metrics=metrics)
         self.flights: SingleFlight[HitKey, SecretVersion] = SingleFlight("keyturn-read")
         self.holdings = self.copies.holdings
-        self._pace = partial(_pace, self.copies, random)
+        self._random = random
 
     @property
     def source(self) -> SecretSource:
@@ -346,15 +346,16 @@ class Cache:
         """Begin an empty window after a check; each copy enters it at its first use if it stays fresh."""
         self.holdings.open(begun.wall_s, begun.wall_s + self._window_s)
 
-    def settle_old_events(self, table: WatchedTable, before: TableView) -> None:
-        """Note after a check of one table which markers are of events that were over when the copy was read.
+    def judge_copies(self, table: WatchedTable, before: TableView) -> None:
+        """Judge the copies by what a check of one table has found since the view `before`.
 
-        Counts the new ones because of which AWSCURRENT is to be asked about, and puts off what they cause.
+        A marker of an event that was over when the copy was read is settled. Any other new one is a reason
+        to read again: it counts as an invalidation of AWSCURRENT, and its read may be put off.
         """
         with self.copies.lock:
-            self._settle_old_events(table, before)
+            self._judge_copies(table, before)
 
-    def _settle_old_events(self, table: WatchedTable, before: TableView) -> None:
+    def _judge_copies(self, table: WatchedTable, before: TableView) -> None:
         view = table.watch.view
         if view.assurance is None:
             return
@@ -365,7 +366,8 @@ class Cache:
             if predates(marker, held, view.assurance, self.copies.limits):
                 self.holdings.put(secret, held._replace(dispute=Dispute(marker, 0, settled=True)))
             elif is_news and disputed(marker, held):
-                self._pace(secret, held, before=before, pace_s=view.assurance.head.pace_s)
+                pace_s = view.assurance.head.pace_s
+                _put_off(self.copies, secret, held, before=before, pace_s=pace_s, random=self._random)
                 if held.stage == AWSCURRENT:
                     self._metrics.record(Metric.INVALIDATIONS, 1, secret=secret.name)
 
@@ -394,18 +396,18 @@ def _has_moved(copies: Copies, secret: HeldSecret, held: HeldStage) -> bool:
     return held.generation != secret.generation or disputed(copies.marker(secret), held)
 
 
-def _pace(
+def _put_off(
     copies: Copies,
-    random: Callable[[], float],
     secret: HeldSecret,
     held: HeldStage,
     *,
     before: TableView,
     pace_s: float,
+    random: Callable[[], float],
 ) -> None:
     """Let a copy wait for its turn in a fleet, after a check that told of a new version. Under the lock."""
-    marker, limits, now = before.marker(secret.key), copies.limits, copies.now()
-    if pace_s <= 0 or before.assurance is None or disputed(marker, held):
+    limits, now = copies.limits, copies.now()
+    if pace_s <= 0 or before.assurance is None or disputed(before.marker(secret.key), held):
         return
     is_covered = uncovered_because(secret.key, held, before, now, limits) is None
     ttl_s = limits.covered_ttl_s if is_covered else limits.uncovered_ttl_s * limits.spread

@@ -133,7 +133,7 @@ class Checks:
         if table.watch.check(keys, begun):
             self._measure(table.watch.view, begun)
         for cache in self._caches:
-            cache.settle_old_events(table, before)
+            cache.judge_copies(table, before)
 
     def _measure(self, view: TableView, begun: Instant) -> None:
         """Record the check that has left this view."""
