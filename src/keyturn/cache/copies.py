@@ -86,7 +86,8 @@ class Copies:
         self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
         self.life = 0
         """Moves when everything is forgotten: what a read of an earlier life brings is void."""
-        self.invalidations = 0  # of ids that were not held
+        self.invalidations = 0
+        """How often an id was invalidated that was not held: a first read under way may be of it."""
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -241,6 +242,12 @@ class Copies:
         with self.lock:
             self.failures.add(hit_key(secret_id, stage), error, self.now())
 
+    def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
+        """Return the error of a cold read that failed a moment ago, or None."""
+        with self.lock:
+            answered = self.services.of(secret_id).answered
+            return self.failures.find(hit_key(secret_id, stage), self.now(), answered)
+
     def serve_despite(
         self, secret_id: str, secret: HeldSecret, held: HeldStage, error: SecretError
     ) -> SecretVersion:
@@ -279,7 +286,8 @@ class Copies:
             forced is None or forced.age_s(now) >= self.limits.min_refresh_interval_s
         )
         if held.pauses(now):
-            # After a failed read all wait. Refused callers do not, nor those of a copy that is too old now.
+            # The pause after a failed read is for everybody. Any other one ends for a caller whose copy was
+            # refused and, unless an answer is doubted, once the copy is too old to be served.
             is_too_old = held.doubt is None and not self._is_servable(secret, held, now)
             return held.trouble is None and (is_asked_for or is_too_old)
         return is_asked_for or self.fresh_for_s(secret, held, now, held.generation) <= 0
@@ -340,12 +348,6 @@ class Copies:
         if trouble is None:
             raise self.unavailable(secret_id, "its copy is too old")
         raise trouble.about(secret_id)
-
-    def recent_failure(self, secret_id: str, stage: str) -> SecretError | None:
-        """Return the error of a cold read that failed a moment ago, or None."""
-        with self.lock:
-            answered = self.services.of(secret_id).answered
-            return self.failures.find(hit_key(secret_id, stage), self.now(), answered)
 
     def _measure_lag(self, secret: HeldSecret, before: HeldStage, after: HeldStage, now: Instant) -> None:
         """Record how late a new AWSCURRENT version came into use, if a marker brought it."""
