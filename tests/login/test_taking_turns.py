@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -138,7 +138,7 @@ def test_a_turn_that_was_dropped_is_over(process: Process) -> None:
     del first
     gc.collect()
     assert not place.is_under_way()
-    assert place.await_end(lambda: 0.0)
+    assert place.await_end(0.0)
     assert isinstance(process.at_once(), Turn)
 
 
@@ -510,16 +510,15 @@ def test_a_wait_ends_with_the_turns_time_with_the_logins_or_with_its_caller(
     turn = process.taken()
     place = Queued(turn, left_s, is_second_try=False)
     with another_thread(is_gone=is_gone):
-        assert not place.await_end(lambda: time_left_s)
+        assert not place.await_end(time_left_s)
         turn.end()
-        assert place.await_end(lambda: time_left_s)
+        assert place.await_end(time_left_s)
 
 
 def test_a_wait_is_as_long_as_its_time(process: Process) -> None:
     """A hundredth of a second, and not a whole slice."""
     turn = process.taken()
-    waits: list[Callable[[], float]] = [lambda: 0.01, lambda: 9.0]
-    for time_left_s, left_s in zip(waits, (9.0, 0.01), strict=True):
+    for time_left_s, left_s in ((0.01, 9.0), (9.0, 0.01)):
         assert not Queued(turn, left_s, is_second_try=False).await_end(time_left_s)
     assert not turn.is_over
 
@@ -538,6 +537,6 @@ def test_a_wait_of_a_second_is_one(process: Process) -> None:
 
     token = CALLER.set(Ending())
     try:
-        assert Queued(turn, 1.0, is_second_try=False).await_end(lambda: 9.0)
+        assert Queued(turn, 1.0, is_second_try=False).await_end(9.0)
     finally:
         CALLER.reset(token)

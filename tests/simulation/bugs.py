@@ -775,7 +775,7 @@ BUGS: Final = (
     Bug(
         "a login waits for another thread without a deadline",
         _LOGIN_TURNS,
-        "        left_s = min(self.left_s, time_left_s())\n",
+        "        left_s = min(self.left_s, time_left_s)\n",
         "        left_s = 3600.0\n",
         weather="database does not answer",
         seed=41,

@@ -40,6 +40,9 @@ class Turn:
 
     The attempt owns its turn, and everybody else refers to it weakly: when the attempt is collected, the
     turn ends. It needs no lock, so that the garbage collector may end it anywhere.
+
+    `thread` is the identifier of the attempt's thread. `has_begun` says that the attempt has begun, and
+    `accepted_before` is the number of the last login that was accepted until then, in the whole process.
     """
 
     def __init__(self, key: Key, begun: Instant, *, is_second_try: bool) -> None:
@@ -49,12 +52,12 @@ class Turn:
         self.is_second_try = is_second_try
         self.has_begun = False
         self.accepted_before = 0
-        self._is_over = False
+        self.is_over = False
         self._queue: list[Waiter] = []
 
     def end(self) -> None:
         """Let the threads go on that wait for this turn. Ending twice is the same as once."""
-        self._is_over = True
+        self.is_over = True
         while self._queue:
             try:
                 gate = self._queue.pop()
@@ -67,15 +70,10 @@ class Turn:
         if hasattr(self, "_queue"):
             self.end()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the attempt has ended."""
-        return self._is_over
-
     def join(self, gate: Waiter) -> None:
         """Release this gate when the turn ends; if it is a lock, the caller has acquired it."""
         self._queue.append(gate)
-        if self._is_over:
+        if self.is_over:
             # Another thread may have emptied the queue just before.
             self.end()
 
@@ -121,7 +119,7 @@ class Turns:
                 decided = self._decide(key, is_current=is_current, refused_by_caller=refused_by_caller)
                 if not isinstance(decided, Queued):
                     return decided
-            if not decided.await_end(time.seconds):
+            if not decided.await_end(time.seconds()):
                 # Without the caller's own time an attempt cannot end well.
                 if decided.is_second_try or time.callers_s() <= 0 or caller_is_gone():
                     return NOT_IN_TIME
@@ -260,9 +258,12 @@ class Queued:
         self._gate.acquire()
         turn.join(self._gate)
 
-    def await_end(self, time_left_s: Callable[[], float]) -> bool:
-        """Wait until the turn is over. Return False if it is late before that, or the caller is gone."""
-        left_s = min(self.left_s, time_left_s())
+    def await_end(self, time_left_s: float) -> bool:
+        """Wait until the turn is over. Return False if it is late before that, or the caller is gone.
+
+        `time_left_s`: for how many seconds the login may wait. The turn itself has a deadline, too.
+        """
+        left_s = min(self.left_s, time_left_s)
         while self.is_under_way():
             if left_s <= 0 or caller_is_gone():
                 return False
