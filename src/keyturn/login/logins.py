@@ -220,13 +220,13 @@ class _Login:
         while not caller_is_gone():
             current = self._versions.get(self._secret_id, AWSCURRENT, time.callers_s())
             for version in self._in_order(current):
-                yield from self._try(version, current, time)
+                yield from self._try(version, current)
                 if self._tried.has_succeeded or caller_is_gone():
                     return
             pause_s = time.pause_s(next(pauses))
             is_moving = self._is_moving(current) or self._may_have_crossed()
             if not (is_moving and pause_s):
-                raise self._failed(current, time, is_moving=is_moving) from self._tried.refusal
+                raise self._failed(current, is_moving=is_moving) from self._tried.refusal
             self._logins.pause(pause_s)
 
     def at_once(
@@ -265,13 +265,13 @@ class _Login:
             yield last.version
         yield current
 
-    def _try(self, version: SecretVersion, current: SecretVersion, time: TimeLeft) -> Iterator[Attempt]:
+    def _try(self, version: SecretVersion, current: SecretVersion) -> Iterator[Attempt]:
         """Yield an attempt with this version, if it is this thread's turn."""
         turn = self.turns.take(
             self._policy.server,
             version,
             refused_by_caller=version.identity in self._tried.refused,
-            time=time,
+            time=self.time,
         )
         if isinstance(turn, str):
             self._tried.add(version, turn)
@@ -408,7 +408,7 @@ class _Login:
         open_tries = [one for one in verdicts if one.refused is not None and not one.has_second_try_begun]
         return len(verdicts) > 1 and bool(open_tries)
 
-    def _failed(self, current: SecretVersion, time: TimeLeft, *, is_moving: bool) -> LoginRefusedError:
+    def _failed(self, current: SecretVersion, *, is_moving: bool) -> LoginRefusedError:
         """Return the error that says what was tried, and what was waited for."""
         self.has_run_out = is_moving
         self._logins.metrics.record(
@@ -418,8 +418,8 @@ class _Login:
         detail = str(self._tried)
         if is_moving:
             detail += (
-                f"; a rotation seems to be under way, and after {time.waited_s():.1f} s "
-                f"the login may wait no longer ({time})"
+                f"; a rotation seems to be under way, and after {self.time.waited_s():.1f} s "
+                f"the login may wait no longer ({self.time})"
             )
         return LoginRefusedError(self._secret_id, detail)
 
