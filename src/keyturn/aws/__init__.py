@@ -5,6 +5,6 @@
 keeps calls out of logs.
 
 `answers`, `dynamodb` and `table_calls` hold what all answers, items and tables have in common. One module
-each reads `secretsmanager`, `parameterstore`, the `catalog` and the Lambda `extension`. Nothing here remembers
-an answer. This folder imports `errors`, `runtime` and `model`, and never the cache.
+each reads `secretsmanager`, `parameterstore`, the `catalog` and the Lambda `extension`. Nothing here
+remembers an answer. This folder imports `errors`, `runtime` and `model`, and never the cache.
 """

@@ -86,8 +86,7 @@ class Copies:
         self.failures = RecentFailures(limits.max_secrets, limits.min_refresh_interval_s)
         self.life = 0
         """Moves when everything is forgotten: what a read of an earlier life brings is void."""
-        self.invalidations = 0
-        """How often an id was invalidated that was not held: a first read under way may be of it."""
+        self.invalidations = 0  # of ids that were not held: a first read that is under way may be of them
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -290,18 +289,18 @@ class Copies:
             # refused and, unless an answer is doubted, once the copy is too old to be served.
             is_too_old = held.doubt is None and not self._is_servable(secret, held, now)
             return held.trouble is None and (is_asked_for or is_too_old)
-        return is_asked_for or self.fresh_for_s(secret, held, now, held.generation) <= 0
+        return is_asked_for or self.fresh_for_s(secret, held, now, even_if_invalidated=True) <= 0
 
     def fresh_for_s(
-        self, secret: HeldSecret, held: HeldStage, now: Instant, generation: int | None = None
+        self, secret: HeldSecret, held: HeldStage, now: Instant, *, even_if_invalidated: bool = False
     ) -> float:
-        """Return how long the copy is fresh, judged by this or else by the secret's own generation."""
+        """Return how many seconds the copy is fresh: 0 if invalidated, unless `even_if_invalidated`."""
         view = self.tables.view(secret.key)
         return fresh_for_s(
             held,
             marker=view.marker(secret.key),
             assurance=view.assurance_of(secret.key),
-            generation=secret.generation if generation is None else generation,
+            generation=held.generation if even_if_invalidated else secret.generation,
             now=now,
             limits=self.limits,
             is_followed=self.tables.follows(secret.key, now),
@@ -341,7 +340,7 @@ class Copies:
 
         An invalidation makes a copy be read again; the copy stays fit to be served until it is.
         """
-        fresh_s = self.fresh_for_s(secret, held, now, held.generation)
+        fresh_s = self.fresh_for_s(secret, held, now, even_if_invalidated=True)
         if max(fresh_s, servable_for_s(held, now, self.limits)) > 0:
             return
         trouble = held.trouble
