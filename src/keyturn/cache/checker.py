@@ -126,7 +126,7 @@ class Checker:
         """Check the tables if the window has ended, unless the background thread does."""
         self.check_if_older(self._window_s, waiting or self.waiting(), key)
 
-    def check_if_older(self, age_s: float, waiting: Waiting, key: str | None = None) -> None:
+    def check_if_older(self, age_s: float, waiting: Waiting, key: str | None) -> None:
         """Check the tables if the last check is that old, in threads of their own; wait for them a moment.
 
         `key`: the marker key that the caller asks about: its table is waited for as long as the caller may.

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from keyturn.cache.held import HeldSecret, HeldStage, with_id, without_id
-from keyturn.model.names import secret_key
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.logs import about
 
@@ -87,7 +86,7 @@ class Holdings:
     once in a window. `key_of` gives the marker key of an ARN and a name.
     """
 
-    def __init__(self, max_secrets: int, key_of: Callable[[str, str], str] = secret_key) -> None:
+    def __init__(self, max_secrets: int, key_of: Callable[[str, str], str]) -> None:
         self.max_secrets = max_secrets
         self._key_of = key_of
         self._secrets: dict[str, HeldSecret] = {}

@@ -181,7 +181,7 @@ class Reads:
         if self._copies.life != life:
             raise ForgottenError
 
-    def _measure(self, begun: Instant, secret: str = "", error: SecretError | None = None) -> None:
+    def _measure(self, begun: Instant, secret: str, error: SecretError | None = None) -> None:
         """Record a request that was begun then and has just ended, with this error if it failed."""
         took_s = self._clock.monotonic() - begun.monotonic_s
         kind = "" if error is None or isinstance(error, GONE) else type(error).__name__

@@ -174,7 +174,7 @@ def held_status(
     now: Instant,
     limits: Limits,
     *,
-    is_resting: bool = False,
+    is_resting: bool,
 ) -> HeldStatus:
     """Return what is said of one stage."""
     obstacle = uncovered_because(secret.key, held, view, now, limits)

@@ -70,7 +70,7 @@ def held_bound_s(
     now: Instant,
     limits: Limits,
     *,
-    is_resting: bool = False,
+    is_resting: bool,
 ) -> float:
     """Return how old, in seconds, the served copy of this stage can be at worst.
 
@@ -146,7 +146,7 @@ class TableWatch:
         markers: MarkerReader,
         limits: Limits,
         random: Callable[[], float],
-        name: str = "",
+        name: str,
     ) -> None:
         self._which = f" {name}" if name else ""
         self._markers = markers

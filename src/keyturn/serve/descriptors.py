@@ -18,10 +18,13 @@ PER_THREAD: Final = 2
 PER_SOCKET: Final = ACCEPTED_MAX
 """asyncio accepts so many connections in a row before one of them can be closed."""
 
+SOCKETS: Final = 2
+"""The server listens on 127.0.0.1 and ::1."""
 
-def needed(places: int, threads: int, sockets: int = 2) -> int:
+
+def needed(places: int, threads: int) -> int:
     """Return the number of descriptors that a server can use with so many open connections."""
-    return places + PER_THREAD * threads + PER_SOCKET * sockets + OWN
+    return places + PER_THREAD * threads + PER_SOCKET * SOCKETS + OWN
 
 
 def provide(connections: int, threads: int) -> int:

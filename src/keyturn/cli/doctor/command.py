@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -113,7 +113,6 @@ def diagnose(
     *,
     about_network: Mapping[str, Check] | None = None,
     about_tables: Mapping[str, Check] | None = None,
-    monotonic: Callable[[], float] = SystemClock.monotonic,
     within_s: float = WITHIN_S,
     begun_s: float | None = None,
 ) -> list[Finding]:
@@ -125,7 +124,7 @@ def diagnose(
     about_reports = reports.checks_of(subject.convergence) if subject.convergence is not None else {}
     by_name = naming.checks_by_name(subject.table, CHECKS)
     checks = {**(about_network or {}), **by_name, **about_reports, **(about_tables or {}), **about_secrets}
-    return findings_of(checks, subject, monotonic, within_s, begun_s)
+    return findings_of(checks, subject, SystemClock.monotonic, within_s, begun_s)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

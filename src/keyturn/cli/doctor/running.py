@@ -62,8 +62,8 @@ def findings_of(
     checks: Mapping[str, Check],
     subject: Subject,
     monotonic: Callable[[], float],
-    within_s: float = WITHIN_S,
-    begun_s: float | None = None,
+    within_s: float,
+    begun_s: float | None,
 ) -> list[Finding]:
     """Run the checks in threads and return a finding of each, in their order.
 
