@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
 from keyturn.aws.extension import ExtensionSettings, ExtensionSource
@@ -21,6 +20,7 @@ from keyturn.aws.extension_parameters import ExtensionParameters
 from keyturn.errors import SecretError, SecretNotFoundError, StageNotFoundError
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeSecretsManager
+from tests.serving import answering
 
 TOKEN = "the-token-of-this-environment"
 SAID = {
@@ -197,11 +197,6 @@ def listening(
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with answering(server):
+        yield server.server_port

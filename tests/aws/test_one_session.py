@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 
 from keyturn import ParameterAccessDeniedError, Peers, SecretCache
 from keyturn.testing.fakes import FakeClock
+from tests.serving import answering
 
 CREDENTIALS = {
     "AccessKeyId": "AKIAEXAMPLE",
@@ -67,14 +67,8 @@ class Aws(BaseHTTPRequestHandler):
 def served() -> Iterator[str]:
     """The address of such a server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Aws)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_credentials_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:

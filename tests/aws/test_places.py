@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ from keyturn.aws.places import PlacedClients
 from keyturn.aws.roles import roles_by_account
 from keyturn.testing.fakes import FakeClock
 from tests.docs.pages import python_blocks
+from tests.serving import answering
 
 HOME = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"
 ABROAD = "arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/db-AbCdEf"
@@ -132,19 +131,6 @@ class Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def served(aws: Aws) -> Iterator[None]:
-    """For the time in which it answers."""
-    thread = threading.Thread(target=aws.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        aws.shutdown()
-        aws.server_close()
-        thread.join()
-
-
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """AWS, which every client of this test uses."""
@@ -157,7 +143,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/nowhere")
-    with served(server):
+    with answering(server):
         yield server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from keyturn.testing.embedded import LOCALHOST
+from tests.serving import answering
 
 
 class Quiet(ThreadingHTTPServer):
@@ -82,17 +82,10 @@ class KeyServer:
             def log_message(self, *_line: object) -> None:
                 """Print nothing."""
 
-        with Quiet((LOCALHOST, 0), Handler) as server:
-            self.origin = f"http://{LOCALHOST}:{server.server_address[1]}"
-            thread = threading.Thread(
-                target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-            )
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.shutdown()
-                thread.join()
+        server = Quiet((LOCALHOST, 0), Handler)
+        self.origin = f"http://{LOCALHOST}:{server.server_address[1]}"
+        with answering(server):
+            yield self
 
     def status(self, path: str, key: str | None) -> int:
         """The status for a path, or a URL as a proxy gets it, and a key."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socketserver
 import struct
-import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,6 +13,7 @@ import pytest
 from keyturn import LoginRefusedError
 from keyturn.integrations.pymysql import connect
 from tests.integrations.conftest import Account
+from tests.serving import answering
 
 DENIED: Final = (1045, b"28000")
 TOO_MANY: Final = (1040, b"08004")
@@ -56,12 +56,9 @@ class Server(socketserver.ThreadingTCPServer):
 @pytest.fixture
 def server() -> Iterator[Server]:
     """The server, on a free port."""
-    with Server(("127.0.0.1", 0), SaysNo) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = Server(("127.0.0.1", 0), SaysNo)
+    with answering(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socketserver
-import threading
 from collections.abc import Iterator
 from weakref import WeakSet
 
@@ -17,6 +16,7 @@ from redis.auth.token import TokenInterface
 from keyturn import LoginRefusedError
 from keyturn.integrations.redis import CurrentCredentials, async_connection_class, connection_class
 from tests.integrations.conftest import Account
+from tests.serving import answering
 
 
 class Talk(socketserver.StreamRequestHandler):
@@ -70,12 +70,9 @@ class Server(socketserver.ThreadingTCPServer):
 @pytest.fixture
 def server() -> Iterator[Server]:
     """The server, on a free port."""
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = Server()
+    with answering(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

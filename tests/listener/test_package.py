@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.listener.test_events import sample
+from tests.serving import answering
 from tools.build_listener import ROOT, SIZE_MAX, build
 
 LAMBDAS_OWN = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
@@ -94,12 +94,9 @@ def aws() -> Iterator[tuple[Aws, str]]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # its name there
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with answering(server):
         yield stub, f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:

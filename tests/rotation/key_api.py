@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Self
 
 from keyturn.testing.embedded import LOCALHOST
 from tests.integrations.http_server import Quiet
+from tests.serving import answering
 
 ADMIN = "the key of the account"
 
@@ -68,17 +68,10 @@ class KeyService:
             def log_message(self, *_line: object) -> None:
                 """Print nothing."""
 
-        with Quiet((LOCALHOST, 0), Handler) as server:
-            self.origin = f"http://{LOCALHOST}:{server.server_address[1]}"
-            thread = threading.Thread(
-                target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-            )
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.shutdown()
-                thread.join()
+        server = Quiet((LOCALHOST, 0), Handler)
+        self.origin = f"http://{LOCALHOST}:{server.server_address[1]}"
+        with answering(server):
+            yield self
 
     def answer(self, method: str, path: str, key: str, token: str | None) -> tuple[int, object]:
         """The status and the document of an answer."""

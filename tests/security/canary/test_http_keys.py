@@ -24,6 +24,7 @@ from keyturn.integrations.urllib3 import with_key
 from keyturn.testing.embedded import free_port
 from keyturn.testing.fakes import FakeClock, FakeSecretsManager
 from tests.security.canary.watched import CANARY, SHOWN, assert_unseen, everything_logged, raised_by
+from tests.serving import answering
 
 log = logging.getLogger("keyturn")
 
@@ -105,12 +106,8 @@ def url() -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(server):
+        yield f"http://127.0.0.1:{server.server_port}"
     assert any(CANARY in one for one in seen)
 
 

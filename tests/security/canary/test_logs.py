@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +26,7 @@ from keyturn.testing.moto import mend_moto
 from tests.security.canary.service import Service
 from tests.security.canary.test_errors import Strategy
 from tests.security.canary.watched import CANARY, TOKEN, assert_unseen, everything_logged
+from tests.serving import answering
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -257,12 +257,9 @@ def cut_sts() -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 # the base class's name
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with answering(server):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_no_log_has_the_credentials_of_a_broken_answer(
