@@ -90,7 +90,7 @@ def _within(seconds: float, call: Callable[[], _T], table: str) -> _T:
     It is made in a thread, since nothing else puts a bound on the resolution of a name, or on that of the
     credentials, which botocore looks for while it makes a client.
     """
-    flight = Flight("keyturn-announcement", call, SYSTEM_CLOCK.monotonic(), lambda _: None)
+    flight = Flight("keyturn-announcement", call)
     flight.begin()
     if not flight.wait(seconds):
         raise MarkerTableError(table, f"the announcement got no answer within {seconds:.0f} s")

@@ -30,10 +30,15 @@ class Flight(Generic[_T]):
     """One job that is under way, and its outcome. Any number of threads may wait for it.
 
     A signal handler may raise at any moment of a wait: so there is no lock that a waiter could leave held.
+    `begun_s` and `at_end` are for `SingleFlight`, by which others can find the flight and join it.
     """
 
     def __init__(
-        self, name: str, job: Callable[[], _T], begun_s: float, at_end: Callable[[Flight[_T]], None]
+        self,
+        name: str,
+        job: Callable[[], _T],
+        begun_s: float = 0.0,
+        at_end: Callable[[Flight[_T]], None] = lambda _: None,
     ) -> None:
         self.begun_s = begun_s
         self.is_over = False

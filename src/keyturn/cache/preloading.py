@@ -16,7 +16,7 @@ def each(reads: Sequence[Callable[[], object]]) -> None:
     """Make all reads, each in a thread of its own. Raises the error of the first that failed, in the end."""
     flights: list[Flight[object]] = []
     for at in range(0, len(reads), TOGETHER_MAX):
-        together = [Flight("keyturn-preload", read, 0.0, _end) for read in reads[at : at + TOGETHER_MAX]]
+        together = [Flight("keyturn-preload", read) for read in reads[at : at + TOGETHER_MAX]]
         for flight in together:
             flight.begin()
         # Each read ends by the cache's own deadlines.
@@ -25,7 +25,3 @@ def each(reads: Sequence[Callable[[], object]]) -> None:
         flights += together
     for flight in flights:
         flight.outcome()
-
-
-def _end(flight: Flight[object]) -> None:
-    """Nothing is to be done at the end of a read that nobody else can join."""

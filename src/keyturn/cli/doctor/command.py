@@ -74,7 +74,7 @@ def examine(account: Account, secrets: Sequence[str], convergence: str | None) -
     aws = Clients(account.region, {"ssm": place.region} if place is not None else {})
     begun_s = SystemClock.monotonic()
     # In a thread, since botocore asks for the credentials meanwhile, and their source may not answer.
-    first = Flight("keyturn-doctor-clients", lambda: aws.client("dynamodb"), begun_s, lambda _: None)
+    first = Flight("keyturn-doctor-clients", lambda: aws.client("dynamodb"))
     first.begin()
     if not first.wait(WITHIN_S):
         return [late("clients", "the source of the credentials", WITHIN_S, _CHECK_CREDENTIALS)]
