@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keyturn import Limits, LoginRefusedError, Peers, SecretCache
-from keyturn.login.memory import SERVERS_MAX, OldestOut
+from keyturn.login.memory import SERVERS_MAX
 from keyturn.model.versions import SecretVersion
 from tests.login.client import Client, RefusedError, Server, is_refused
 from tests.world import NAME, World
@@ -212,11 +212,3 @@ def test_servers_are_bounded_too(client: Client) -> None:
     assert ["v2"] == client.server.tried()
     client.login(server="node-0", budget_s=0)
     assert ["v1", "v2"] == client.server.tried()
-
-
-def test_writing_an_entry_makes_it_the_youngest() -> None:
-    """What is used goes last."""
-    memory: OldestOut[str, int] = OldestOut(2)
-    for key in ("a", "b", "a", "c"):
-        memory.put(key, 1)
-    assert [1, None, 1] == [memory.get(key) for key in ("a", "b", "c")]

@@ -91,6 +91,7 @@ def test_silence_takes_everything() -> None:
     """What stands in for a hook takes every metric and has nothing to deliver."""
     for metric in Metric:
         SILENT.record(metric, 1, secret="s", stage="t")
+    assert not SILENT.has_mail
     SILENT.deliver()
 
 
