@@ -99,14 +99,14 @@ def _within(seconds: float, call: Callable[[], _T], table: str) -> _T:
 
 @cache
 def default_announcer(table: str) -> Once[Recording]:
-    """What `announce` records with in this process for that table. The first call of it makes the clients."""
+    """Return what makes the recording for this table, once in a process: its first call makes the clients."""
     return Once(lambda: hurried(table, None, None))
 
 
 def hurried(table: str, client: object, dynamodb_client: object) -> Recording:
-    """What records for a caller that must not wait, with clients of its own where None is given.
+    """Return what records a hint for a caller that must not wait. A client that is None is made here.
 
-    These try each call once. What is not visible soon is left to the listener.
+    Such a client tries each call once. What is not visible soon is left to the listener.
     """
     from keyturn.markers.named import NamedTable
 

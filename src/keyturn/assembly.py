@@ -117,12 +117,11 @@ class Clients(NamedTuple):
     dynamodb: DynamoDBClient | None = None
     ssm: ParameterStoreClient | None = None
 
-    def checked(self) -> Clients:
-        """Return the clients, or raise a `ConfigurationError` for an argument that is no such client."""
+    def check(self) -> None:
+        """Raise a `ConfigurationError` for an argument that is no such client."""
         _require_client("client", self.secrets_manager, "get_secret_value", "Secrets Manager")
         _require_client("dynamodb_client", self.dynamodb, "get_item", "DynamoDB")
         _require_client("ssm_client", self.ssm, "get_parameter", "Systems Manager")
-        return self
 
 
 def _require_client(argument: str, client: object, operation: str, service: str) -> None:
@@ -187,7 +186,7 @@ def assemble(
     peers: Peers,
 ) -> Assembled:
     """Put a cache together. Makes no client and no request yet; raises `ConfigurationError`."""
-    clients.checked()
+    clients.check()
     told, limits = measures(metrics), limits.spread_by(peers.random)
     region, factory = region_of(clients.secrets_manager), ClientFactory()
     roles = roles_of(peers.roles)
@@ -423,7 +422,7 @@ def secrets_manager(
     roles: Mapping[str, str] = MappingProxyType({}),
     reading: Callable[[Callable[[], SecretsManagerClient]], SecretSource] | None = None,
 ) -> SecretSource:
-    """A source that reads each secret in its account and Region; what is in that of `client`, through it.
+    """Return a source that reads each secret in its account and Region; in that of `client` through it.
 
     `reading` makes the source that reads through one client: by label, unless it is given.
     """
@@ -464,7 +463,7 @@ class LateParameters:
 
 
 def parameter_store(clients: PlacedClients) -> Callable[[bool], ParameterSource]:
-    """Makes the source of parameters, decrypted or not; the two share their clients."""
+    """Return what makes the source of parameters, decrypted or not; the two share their clients."""
 
     def source(decrypt: bool) -> ParameterSource:  # noqa: FBT001 # its one argument
         def load() -> PlacedParameters:
@@ -480,14 +479,14 @@ def parameter_store(clients: PlacedClients) -> Callable[[bool], ParameterSource]
 
 
 def marker_table(table: str, client: object) -> MarkerTable:
-    """The marker table behind a DynamoDB client."""
+    """Return the marker table behind a DynamoDB client."""
     from keyturn.markers.table import MarkerTable
 
     return MarkerTable(cast("DynamoDBClient", client), table)
 
 
 def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
-    """A reader of the marker table that is loaded, with its client, at the first check."""
+    """Return a reader of the marker table that is loaded, with its client, at the first check."""
 
     def load() -> MarkerReader:
         from keyturn.markers.calls import MarkerCalls
@@ -499,7 +498,7 @@ def late_table(table: str, client: Callable[[], object]) -> MarkerReader:
 
 
 def placed_table(table: str, clients: PlacedClients, naming: PlacedClients) -> MarkerReader:
-    """A reader of a marker table in its account and Region, loaded at the first check.
+    """Return a reader of a marker table in its account and Region, loaded at the first check.
 
     The parameter that names the table, if one does, is read by a client of `naming` at that check.
     """
@@ -521,19 +520,19 @@ def placed_table(table: str, clients: PlacedClients, naming: PlacedClients) -> M
 
 
 def convergence_table(table: str, client: object) -> ConvergenceTable:
-    """The convergence table behind a DynamoDB client."""
+    """Return the convergence table behind a DynamoDB client."""
     from keyturn.convergence.table import ConvergenceTable
 
     return ConvergenceTable(cast("ReportsClient", client), table)
 
 
 def late_reports(table: str, client: Callable[[], object]) -> Reports:
-    """A writer of the convergence table that is loaded, with its client, at the first report."""
+    """Return a writer of the convergence table that is loaded, with its client, at the first report."""
     return LateReports(Once(lambda: convergence_table(table, client())))
 
 
 def recorder(table: str, client: object, dynamodb_client: object, *, settle_s: float = SETTLE_S) -> Recorder:
-    """What writes markers through these clients."""
+    """Return what writes markers through these clients."""
     from keyturn.aws.catalog import SecretsManagerCatalog
     from keyturn.markers.recorder import Recorder
 

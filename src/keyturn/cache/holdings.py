@@ -31,7 +31,7 @@ Version = TypeVar("Version", bound=SecretVersion)
 
 
 def hit_key(secret_id: str, stage: str) -> HitKey:
-    """How the hit path looks a version up."""
+    """Return the key by which the hit path looks a version up."""
     return secret_id if stage == AWSCURRENT else (secret_id, stage)
 
 
@@ -41,7 +41,7 @@ def id_of(key: HitKey) -> str:
 
 
 def as_asked(version: SecretVersion, secret_id: str) -> SecretVersion:
-    """The version under the id that this caller used."""
+    """Return the version under the id that this caller used."""
     return version if version.secret_id == secret_id else replace(version, secret_id=secret_id)
 
 

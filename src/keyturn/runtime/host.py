@@ -124,7 +124,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 
 def known_convergence_table() -> str | None:
-    """The convergence table that the environment names, or None."""
+    """Return the convergence table that the environment names, or None."""
     return os.environ.get(CONVERGENCE_TABLE_VARIABLE) or None
 
 

@@ -28,7 +28,7 @@ LogEvent: TypeAlias = Literal[
 
 
 def about(event: LogEvent, *, secret: str = "", error: Exception | None = None) -> dict[str, str]:
-    """The `extra` of a record: the event, and where there are such a secret's name and the kind of error."""
+    """Return the `extra` of a record: the event and, if given, the secret's name and the kind of error."""
     fields = {
         "keyturn_event": event,
         "keyturn_secret": secret,
