@@ -32,7 +32,6 @@ times before the first of these reads is given back.
 PROCESS_READS_PER_S: Final = 1.0
 """How many of them come back a second: as many as for ten secrets, so that one marker cannot use them up."""
 
-
 OVERDRAFT: Final = 10.0
 """How far reads that were under way already can go below nothing."""
 

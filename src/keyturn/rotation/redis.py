@@ -2,8 +2,7 @@
 
 After setSecret the user has the passwords of AWSPENDING and AWSCURRENT, which are then AWSCURRENT and
 AWSPREVIOUS until the next rotation, or until nobody holds AWSPREVIOUS (`keyturn.rotation.Retirement`). The
-server gets their SHA-256 hashes, never a password, except where a
-connection authenticates.
+server gets their SHA-256 hashes, never a password, except where a connection authenticates.
 
 Servers do not copy users to each other: a cluster's nodes and a server's replicas are changed one by one.
 `keyturn.rotation.trust` has the checks by which a secret's value cannot turn a function against other

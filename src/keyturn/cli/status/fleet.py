@@ -106,8 +106,9 @@ def notes(fleet: Fleet) -> Iterator[str]:
     """Yield what else the reader of the table should learn."""
     if not fleet.environments:
         yield "No environment reports: do they have --convergence-table's name, and dynamodb:PutItem on it?"
-    if (cut := fleet.truncated) > 0:
-        yield f"Environments with more secrets than fit a report: {cut}; keyturn help convergence."
+    if fleet.truncated:
+        number = fleet.truncated
+        yield f"Environments with more secrets than fit a report: {number}; keyturn help convergence."
     if fleet.unusable:
         yield f"Items of the table that are not reports: {fleet.unusable}."
 
