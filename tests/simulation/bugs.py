@@ -176,8 +176,8 @@ BUGS: Final = (
     Bug(
         "the names under a path are asked for at every call",
         _PARAMETERS,
-        "        if known is not None and known.begun.age_s(now) <",
-        "        if known is not None and known.begun.age_s(now) < 0 *",
+        "        if known is not None and age_s <",
+        "        if known is not None and age_s < 0 *",
     ),
     Bug(
         "parameters that are read together are read each time",

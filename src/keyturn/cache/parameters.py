@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Final, NamedTuple, NoReturn, cast
 
 from keyturn.cache.batches import Batches, Outcomes
@@ -240,12 +241,13 @@ class Parameters:
             raise ConfigurationError(f"parameters under {path!r}: this source reads no paths")
         known, now = self._paths.get(key), copies.now()
         ttl_s = self._limits.uncovered_ttl_s * self._limits.spread
-        if known is not None and known.begun.age_s(now) < ttl_s:
+        age_s = known.begun.age_s(now) if known is not None else inf
+        if known is not None and age_s < ttl_s:
             return known.names
-        is_usable = known is not None and known.begun.age_s(now) < self._limits.max_stale_s
-        if is_usable and known is not None and known.begun.age_s(now) < 2 * ttl_s:
+        is_usable = age_s < self._limits.max_stale_s
+        if is_usable and age_s < 2 * ttl_s and self._cache.background.is_at_work():
             # A caller that asks often enough need not wait: the next one has what this reading brings.
-            waiting = waiting.within(0.0) if self._cache.background.is_at_work() else waiting
+            waiting = waiting.within(0.0)
         failure = copies.recent_failure(path_key(path), _stage_of(recursive))
         if failure is None and (self._cache.services.main.may_probe(now) or not is_usable):
             self._read_path_within(source, key, waiting, has_copy=is_usable)
