@@ -132,7 +132,10 @@ def _require_client(argument: str, client: object, operation: str, service: str)
 
 
 class Assembled(NamedTuple):
-    """The parts of one cache. `parameters` and `logins` are loaded when they are first used."""
+    """The parts of one cache. `parameters`, `logins` and `keys` are loaded when they are first used.
+
+    `parameters` has those that stay ciphertexts, then those that are decrypted: `decrypt` is the index.
+    """
 
     caches: Caches
     checker: Checker
