@@ -259,16 +259,13 @@ class Cache:
             generation = begun.generations.get(version.arn, 0)
             secret = self.holdings.claim(version, secret_id)
             secret.asked_s = secret.asked_s or begun.at.monotonic_s
-            held = secret.stages.get(stage)
-            asked = Asked(begun.at, generation, copies.limits)
-            found = (
-                HeldStage(stage, version, begun.at, generation)
-                if held is None
-                else after_answer(held, copies.marker(secret), version, asked)
-            )
-            if held is not None:
-                basis = Basis(secret, held, copies.marker(secret), secret_id, asked)
-                self.reads.judge(basis, found, reads=1)
+            held, marker = secret.stages.get(stage), copies.marker(secret)
+            if held is None:
+                found = HeldStage(stage, version, begun.at, generation)
+            else:
+                asked = Asked(begun.at, generation, copies.limits)
+                found = after_answer(held, marker, version, asked)
+                self.reads.judge(Basis(secret, held, marker, secret_id, asked), found, reads=1)
             landed = copies.land(secret_id, secret, found, held)
         warn_of_evictions(copies.holdings)
         return landed
