@@ -40,6 +40,22 @@ def test_without_the_extra(keyturn_aws):
     pass
 """
 
+OLDER = """
+import boto3
+from botocore.config import Config
+
+# As at the top of a module under test. Nothing listens at this proxy: a call that leaves the process fails.
+settings = Config(proxies={"https": "http://127.0.0.1:9"}, retries={"total_max_attempts": 1})
+real = {"aws_access_key_id": "somebodys", "aws_secret_access_key": "somebodys"}
+client = boto3.client("secretsmanager", region_name="us-east-1", config=settings, **real)
+
+def test_a_client_that_is_older_than_moto(keyturn_rotating_secret):
+    secret = keyturn_rotating_secret("prod/db", "first")
+    assert client.get_secret_value(SecretId="prod/db")["SecretString"] == "first"
+    client.put_secret_value(SecretId="prod/db", SecretString="second")
+    assert secret.current_version_id == client.get_secret_value(SecretId="prod/db")["VersionId"]
+"""
+
 FIXTURES = (
     "keyturn_aws",
     "keyturn_cache",
@@ -97,6 +113,12 @@ def test_each_fixture_tells_what_it_is(tmp_path: Path) -> None:
 def test_a_projects_own_names_are_free(tmp_path: Path) -> None:
     """A project with fixtures `listener` and `marker_table` of its own uses the kit beside them."""
     (tmp_path / "test_familiar.py").write_text(FAMILIAR)
+    assert "1 passed" in run(tmp_path)
+
+
+def test_no_client_reaches_an_account(tmp_path: Path) -> None:
+    """Also one that a module under test made at its import, before any test had loaded moto."""
+    (tmp_path / "test_older.py").write_text(OLDER)
     assert "1 passed" in run(tmp_path)
 
 

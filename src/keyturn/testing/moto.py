@@ -1,12 +1,16 @@
-"""A correction of moto's one mistake about staging labels that a rotation meets."""
+"""What the kit corrects of moto: labels that a rotation moves, and clients that are older than moto."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from keyturn.model.versions import AWSCURRENT
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from botocore.httpsession import URLLib3Session
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
@@ -35,3 +39,21 @@ def mend_moto(client: SecretsManagerClient) -> None:
 
     client.meta.events.register("before-call.secrets-manager.*", follow)
     client.meta.events.register("after-call.secrets-manager.UpdateSecretVersionStage", follow)
+
+
+def answering_every_client() -> AbstractContextManager[object]:
+    """Let moto, in the block, also answer the clients that were made before its import.
+
+    moto adds itself to the sessions that are made after its import. A module under test is mostly imported
+    before that, and the client that it makes at its top would call a real account.
+    """
+    from botocore.httpsession import URLLib3Session
+    from moto.core.models import botocore_stubber
+
+    send = URLLib3Session.send
+
+    def answered(session: URLLib3Session, request: AWSPreparedRequest) -> AWSResponse:
+        answer: AWSResponse | None = botocore_stubber("before-send", request)
+        return send(session, request) if answer is None else answer
+
+    return patch.object(URLLib3Session, "send", answered)

@@ -69,6 +69,7 @@ def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> It
         from moto import mock_aws
 
         from keyturn.testing.account import ENVIRONMENT, Account
+        from keyturn.testing.moto import answering_every_client
     except ImportError as error:
         raise ConfigurationError(f"{error}: pip install 'keyturn[testing]' for keyturn's fixtures") from error
 
@@ -76,7 +77,7 @@ def keyturn_aws(keyturn_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.delenv(name, raising=False)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    with mock_aws():
+    with mock_aws(), answering_every_client():
         yield Account(keyturn_clock.wall)
 
 
