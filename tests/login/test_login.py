@@ -18,6 +18,7 @@ from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from keyturn.testing.fakes import FakeClock
 from tests.login.client import Client, RefusedError, Server
+from tests.login.client import is_refused as is_refused_by_server
 from tests.testing.processes import eventually
 from tests.world import NAME, World
 
@@ -248,6 +249,21 @@ def test_waiting_ends_with_the_budget_and_with_the_callers_own_time(client: Clie
     with pytest.raises(LoginRefusedError):
         client.login(remaining_s=lambda: 0.1)
     assert slept_s == client.slept_s
+
+
+def test_waiting_ends_where_the_clock_stands_still(world: World) -> None:
+    """As in a test of a user's that freezes the time, or gives a fake clock and no sleep: pauses count."""
+    world.secrets.put(NAME, "two", "v2", "AWSPENDING")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        assert len(pauses) < 100
+
+    cache = SecretCache(peers=Peers(source=world.secrets, clock=world.clock, sleep=sleep))
+    with pytest.raises(LoginRefusedError, match=r"after 3\.0 s the login may wait no longer"):
+        cache.login(NAME, Server(accepts=set()).connect, is_refused=is_refused_by_server, budget_s=3.0)
+    assert 3.0 == pytest.approx(sum(pauses))
 
 
 def test_a_wrong_password_that_nothing_explains_fails_fast(world: World) -> None:

@@ -228,6 +228,7 @@ class _Login:
             if not (is_moving and pause_s):
                 raise self._failed(current, is_moving=is_moving) from self._tried.refusal
             self._logins.pause(pause_s)
+            time.has_paused(pause_s)
 
     def at_once(
         self, current: SecretVersion, pending: SecretVersion | None, *, is_nested: bool = False

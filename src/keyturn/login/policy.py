@@ -114,6 +114,7 @@ class TimeLeft:
         self._remaining_s = policy.remaining_s or REMAINING_S.get()
         self._now = now
         self._begun = now()
+        self._paused_s = 0.0
 
     def seconds(self) -> float:
         """Return for how many seconds the login may wait from now on; 0 or less if not at all."""
@@ -135,9 +136,13 @@ class TimeLeft:
         pause_s = left_s if wanted_s > left_s - LEAST_PAUSE_S else wanted_s
         return pause_s if pause_s < self.callers_s() else 0.0
 
+    def has_paused(self, seconds: float) -> None:
+        """Count a pause that is over: the clock may be a fake one that stands still meanwhile."""
+        self._paused_s += seconds
+
     def waited_s(self) -> float:
         """Return how many seconds have passed since the login began."""
-        return self._begun.age_s(self._now())
+        return max(self._paused_s, self._begun.age_s(self._now()))
 
     def __str__(self) -> str:
         callers_s = "not given" if self._remaining_s is None else f"{self.callers_s():.1f} s"
