@@ -133,8 +133,18 @@ def test_without_a_table_it_says_which_option(world: World) -> None:
     assert (2, True) == (result.exit_code, "--marker-table" in result.stderr)
 
 
-@pytest.mark.parametrize("prefix", ["", " "])
-def test_an_empty_prefix_of_parameters_is_refused(world: World, prefix: str) -> None:
-    """The option is named, before a request is made: it is no id of a secret that is wrong."""
-    result = world.run("sweep", "--parameter-prefix", "/prod/", "--parameter-prefix", prefix)
-    assert (2, True) == (result.exit_code, "'--parameter-prefix': it is empty" in result.stderr)
+@pytest.mark.parametrize("option", ["--prefix", "--parameter-prefix", "--tag"])
+@pytest.mark.parametrize("given", ["", " "])
+def test_an_empty_choice_is_refused(world: World, option: str, given: str) -> None:
+    """A variable of a script that is not set must not put the names of all secrets into the table."""
+    result = world.run("sweep", option, given)
+    assert (2, True) == (result.exit_code, f"'{option}': it is empty" in result.stderr)
+    assert [] == world.dynamodb.scan(TableName=TABLE)["Items"]
+
+
+@pytest.mark.parametrize("option", ["--prefix", "--parameter-prefix"])
+def test_a_list_of_prefixes_in_one_text_is_refused(world: World, option: str) -> None:
+    """The stack takes such a list. The sweep would find nothing, and renew the lease all the same."""
+    world.run("sweep")
+    result = world.run("sweep", option, "/prod/,/test/")
+    assert (2, True) == (result.exit_code, "repeat the option" in result.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Final
 
 import click
 
@@ -13,28 +15,51 @@ from keyturn.cli.output import echo_json, json_option, patiently
 from keyturn.cli.root import EXIT_NO
 from keyturn.markers.sweeper import Swept
 
+_BEGINNINGS: Final[Mapping[str, re.Pattern[str]]] = {
+    "prefix": re.compile(r"[\w/+=.@!-]+", re.ASCII),
+    "parameter_prefix": re.compile(r"[\w/.-]+", re.ASCII),
+}
+"""How the names of secrets and of parameters may begin, by the option's name."""
 
-def _filled(_ctx: click.Context, _parameter: click.Parameter, given: Sequence[str]) -> Sequence[str]:
-    """Refuse an empty prefix, as a click callback: DescribeParameters takes none."""
-    if not all(prefix.strip() for prefix in given):
-        raise click.BadParameter("it is empty; / begins every name of a hierarchy")
+
+def _beginnings(_ctx: click.Context, option: click.Parameter, given: Sequence[str]) -> Sequence[str]:
+    """Refuse a prefix that begins no name, as a click callback.
+
+    An empty one would begin all of them, and with a list in one text the sweep would find nothing.
+    """
+    pattern = _BEGINNINGS[str(option.name)]
+    for prefix in given:
+        if not prefix.strip():
+            raise click.BadParameter("it is empty; give the beginning of the names, or leave the option out")
+        if not pattern.fullmatch(prefix):
+            raise click.BadParameter(f"no name begins with {prefix!r}; repeat the option for each prefix")
     return given
+
+
+def _tag(_ctx: click.Context, _option: click.Parameter, given: str | None) -> str:
+    """Refuse an empty tag, as a click callback: it would mean any."""
+    if given is not None and not given.strip():
+        raise click.BadParameter("it is empty; give KEY or KEY=VALUE, or leave the option out")
+    return given or ""
 
 
 @click.command
 @click.option(
     "--prefix",
     multiple=True,
+    callback=_beginnings,
     help="Prefix of secrets' names. Repeatable. Give the listener's prefixes: without them every secret that "
     "this role may describe gets a marker, and whoever reads the table learns its name.",
 )
 @click.option(
-    "--tag", default="", help="Tag of the secrets, KEY or KEY=VALUE. Give the listener's; default: any tag."
+    "--tag",
+    callback=_tag,
+    help="Tag of the secrets, KEY or KEY=VALUE. Give the listener's; default: any tag.",
 )
 @click.option(
     "--parameter-prefix",
     multiple=True,
-    callback=_filled,
+    callback=_beginnings,
     help="Prefix of parameters' names. Repeatable. Give the listener's prefixes: without them readers do not "
     "trust markers of parameters until the listener's next sweep.",
 )

@@ -210,8 +210,7 @@ def marker_reader(
     It may read the head and the markers of the secrets whose names begin with one of `prefixes` (empty means
     all) and of every parameter. The other arguments are as for `reader`.
     """
-    secrets = [f"{prefix}*" for prefix in prefixes or ("",)]
-    keys = [*(secret_resource(name, place) for name in secrets), parameter_resource("*", place)]
+    keys = [*_beginning(prefixes, place), parameter_resource("*", place)]
     public = parameter_resource(f"{PUBLIC_PREFIX}*", place)
     return (
         *_use_markers("ReadMarkers", READS, marker_table, place, [*keys, public]),
@@ -245,7 +244,7 @@ def listener(
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """
-    watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
+    watched = _beginning(prefixes, place)
     statements = [
         Statement("LookAtSecrets", ("secretsmanager:DescribeSecret",), watched),
         Statement("ListSecrets", ("secretsmanager:ListSecrets",), ("*",)),
@@ -378,7 +377,7 @@ def operator(
     They only look, and allow no read of a secret's value; of the parameters they read those that name the
     tables. The arguments are as for `reader` and `listener`.
     """
-    watched = [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
+    watched = _beginning(prefixes, place)
     tables = [
         table_resource(table, place) for table in (marker_table, convergence_table) if table is not None
     ]
@@ -399,6 +398,13 @@ def operator(
         Statement("LookAtTrails", ("cloudtrail:GetTrailStatus",), trails),
         *_use_tables(table_key, place),
     )
+
+
+def _beginning(prefixes: Sequence[str], place: Place) -> list[str]:
+    """Return the resources of the secrets whose names begin so; of all secrets without a prefix."""
+    if "" in prefixes:
+        raise ConfigurationError("a prefix is empty: give the beginning of the names, or none for all names")
+    return [secret_resource(f"{prefix}*", place) for prefix in prefixes or ("",)]
 
 
 def _some_secrets(secrets: Sequence[str], place: Place) -> tuple[str, ...]:
