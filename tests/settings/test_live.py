@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -717,6 +719,57 @@ def test_an_alias_that_is_only_a_path_is_refused_with_the_class(world: World) ->
 
     for kind in (Named, ByName):
         assert "app-2" == kind.live(world.cache()).user
+
+
+def test_what_another_source_gives_by_a_path_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what it gives by a name: the environment comes before the secret, which is not read."""
+
+    class Named(LiveSettings):
+        user: Annotated[str, FromSecret(NAME, key="username")] = Field(
+            validation_alias=AliasChoices("USER_NAME", AliasPath("DB", "user"))
+        )
+
+    monkeypatch.setenv("DB", '{"user": "mine"}')
+    reads = world.reads
+    assert ("mine", reads) == (Named.live(world.cache()).user, world.reads)
+
+
+def test_a_value_that_no_source_can_parse_is_told_without_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a secret of the environment's. If it comes later, the settings keep their last values."""
+
+    class Database(BaseModel):
+        user: str = ""
+
+    class Parsed(Settings):
+        database: Database = Database()
+
+    cache = world.cache()
+    settings = Parsed.live(cache)
+    assert "app-2" == settings.user
+    monkeypatch.setenv("APP_DATABASE", f'{{"password": "{CANARY}"')
+    with pytest.raises(
+        ConfigurationError, match=r'Parsed: error parsing value for field "database"'
+    ) as caught:
+        Parsed.live(cache)
+    assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+    world.rotate("v3", login("app-3", "word-3"))
+    world.clock.advance(400)
+    assert "app-2" == settings.user
+    assert "keeps its last values" in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_a_copy_follows_too_and_a_pickle_is_refused(world: World) -> None:
+    """`dataclasses.asdict` makes such copies. A lock and a cache go to no other process."""
+    settings = Settings.live(world.cache())
+    copied = copy.deepcopy(settings)
+    world.rotate("v3", login("app-3", "word-3"))
+    world.clock.advance(400)
+    assert "app-3" == copied.user == settings.user
+    with pytest.raises(TypeError, match=r"Settings cannot be pickled: it follows a cache; call live\(\)"):
+        pickle.dumps(settings)
 
 
 def test_a_computed_field_is_refused_with_the_class(world: World) -> None:

@@ -148,10 +148,15 @@ def _aliases(field: FieldInfo) -> list[str | AliasPath]:
     return [] if alias is None else [alias]
 
 
+def paths_of(field: FieldInfo) -> list[AliasPath]:
+    """Return the paths by which pydantic takes the field from inside of another value."""
+    return [one for one in _aliases(field) if isinstance(one, AliasPath)]
+
+
 def has_no_key(field: FieldInfo) -> bool:
     """Return True if pydantic takes the field only from inside of another value, by an `AliasPath`."""
     aliases = _aliases(field)
-    return bool(aliases) and all(isinstance(one, AliasPath) for one in aliases)
+    return bool(aliases) and len(paths_of(field)) == len(aliases)
 
 
 def may_be_named(kind: type[BaseSettings]) -> bool:

@@ -1,6 +1,8 @@
 """`LiveSettings`: pydantic settings with fields that a `SecretCache` fills and keeps true after a rotation.
 
     class Settings(LiveSettings):
+        model_config = SettingsConfigDict(env_prefix="APP_")  # else USER of the shell would be the user
+
         user: Annotated[str, FromSecret("prod/db", key="username")]
         password: Annotated[SecretStr, FromSecret("prod/db", key="password")]
         pool_size: int = 5
@@ -21,7 +23,8 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar, cas
 from pydantic import Json as JsonText
 from pydantic import PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from keyturn.client import SecretCache
 from keyturn.errors import ConfigurationError, KeyturnError, SecretError, SecretFieldError
@@ -41,6 +44,7 @@ from keyturn.settings.fields import (
     misplaced,
     missing_fields,
     names_of,
+    paths_of,
     takes_text,
     unaliased,
 )
@@ -181,6 +185,10 @@ class LiveSettings(BaseSettings):
             yield name, shown(value) if name in concealed else value
 
     def __getstate__(self) -> dict[object, object]:
+        if self._tied() is not None:
+            raise TypeError(
+                f"{type(self).__name__} cannot be pickled: it follows a cache; call live() in each process"
+            )
         held = concealed_fields(type(self)) & vars(self).keys()
         if held:
             raise TypeError(
@@ -262,6 +270,10 @@ class _Bond(Generic[_T]):
             setattr(self._kind, name, _LiveField(name))
         settings._bond = cast("_Bond[LiveSettings]", self)  # noqa: SLF001 # this ties it
         return settings
+
+    def __deepcopy__(self, _copied: object) -> Self:
+        """Return this: a copy of the settings follows the same cache."""
+        return self
 
     def read(self, name: str) -> object:
         """Return the field's value as it is now."""
@@ -361,6 +373,9 @@ class _Making(Generic[_T]):
             failure = self._failure(error)
         except KeyturnError:
             raise
+        except SettingsError as error:
+            # Its text names the field and the source. Its cause, about JSON say, holds the whole value.
+            failure = ConfigurationError(f"{self.kind.__name__}: {error}")
         except Exception as error:
             # pydantic lets most errors of validators through. Before the cache has filled a field, none of
             # them can hold a secret.
@@ -465,9 +480,13 @@ class _Source(PydanticBaseSettingsSource):
     def _is_given(self, name: str, field: FieldInfo) -> bool:
         """Return True if an earlier source gives this field whole.
 
-        A dict may be a part only: pydantic-settings merges it with the cache's.
+        A dict may be a part only: pydantic-settings merges it with the cache's. What stands inside of another
+        value, where an alias looks for it, is whole.
         """
-        return any(not isinstance(self.current_state.get(key, {}), dict) for key in keys_of(name, field))
+        state = self.current_state
+        return any(not isinstance(state.get(key, {}), dict) for key in keys_of(name, field)) or any(
+            path.search_dict_for_path(state) is not PydanticUndefined for path in paths_of(field)
+        )
 
     def _value(self, name: str, reference: Reference, version: SecretVersion) -> object:
         field = self.settings_cls.model_fields[name]
