@@ -149,13 +149,11 @@ def test_it_is_upstreams_class_and_works_with_its_decorators(world: World, clien
     cache = cache_of(world, client, secret_refresh_interval=60)
     assert isinstance(cache, upstream.SecretCache)
 
-    inject = InjectKeywordedSecretString(NAME, cache, u="user", p="password")  # type: ignore[no-untyped-call]
-
-    @inject  # type: ignore[untyped-decorator] # upstream has no types
+    @InjectKeywordedSecretString(NAME, cache, u="user", p="password")
     def keyworded(u: str, p: str) -> tuple[str, str]:
         return u, p
 
-    @InjectSecretString(NAME, cache)  # type: ignore[no-untyped-call, untyped-decorator]
+    @InjectSecretString(NAME, cache)
     def whole(secret: str) -> str:
         return secret
 
@@ -401,9 +399,9 @@ def test_any_interval_works(world: World, client: Client, interval_s: float) -> 
 def test_what_cannot_work_is_refused_at_once(
     world: World, client: Client, options: dict[str, object]
 ) -> None:
-    """A wrong configuration is a `ConfigurationError` of the constructor, before any call."""
+    """A wrong configuration is a `ConfigurationError` of the constructor that names it, before any call."""
     config = SecretCacheConfig(**options)  # type: ignore[no-untyped-call] # it has no types
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
         SecretCache(config, client)
     assert not client.calls
 

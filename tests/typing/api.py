@@ -40,6 +40,8 @@ from keyturn import (
     announce,
 )
 from keyturn import rotation as rotating
+from keyturn.compat import InjectKeywordedSecretString, InjectSecretString
+from keyturn.compat import SecretCache as DropIn
 from keyturn.integrations.aiohttp import key_middleware
 from keyturn.integrations.http import Key, Outgoing, basic, bearer, header
 from keyturn.integrations.httpx import AsyncKeyTransport, KeyTransport
@@ -447,3 +449,18 @@ def test_of_a_user(
     keyturn_aws.client("ssm")
     assert_type(keyturn_aws.calls.count("GetSecretValue"), int)
     assert_type(keyturn_aws.make_table(keyturn_marker_table), str)
+
+
+def drop_in(cache: DropIn) -> None:
+    """The decorators of aws-secretsmanager-caching, which has no types, keep what a function returns."""
+
+    @InjectSecretString("prod/db", cache)
+    def whole(secret: str) -> int:
+        return len(secret)
+
+    @InjectKeywordedSecretString("prod/db", cache, user="username")
+    def by_field(user: str) -> bytes:
+        return user.encode()
+
+    assert_type(whole(), int)
+    assert_type(by_field(), bytes)

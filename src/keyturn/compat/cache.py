@@ -11,7 +11,7 @@ from aws_secretsmanager_caching import SecretCacheConfig
 
 from keyturn import client as rotating
 from keyturn.assembly import AWS_ITSELF, Peers
-from keyturn.cache.limits import DEFAULTS, Limits
+from keyturn.cache.limits import DEFAULTS, Limits, require_duration
 from keyturn.cache.status import HeldStatus
 from keyturn.compat.source import DescribedSource, DescribedVersion, DescribingClient, Hook
 from keyturn.errors import ConfigurationError, SecretError, StageNotFoundError
@@ -65,11 +65,7 @@ class SecretCache(upstream.SecretCache):
             dynamodb_client=dynamodb_client,
             marker_table=marker_table or None,
             metrics=metrics,
-            limits=Limits(
-                covered_ttl_s=self._interval_s,
-                uncovered_ttl_s=short_s,
-                max_secrets=cast("int", options["max_cache_size"]),
-            ),
+            limits=_limits(self._interval_s, short_s, cast("int", options["max_cache_size"])),
             peers=replace(peers, source=self._source),
         )
 
@@ -127,6 +123,13 @@ def _ids(error: BaseException | None) -> Iterator[str]:
 
 
 def _interval_s(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(f"secret_refresh_interval is a {type(value).__name__}, not seconds")
-    return value
+    require_duration("secret_refresh_interval", value)
+    return cast("float", value)
+
+
+def _limits(covered_s: float, uncovered_s: float, secrets_max: int) -> Limits:
+    """Return the limits of a config. Raises `ConfigurationError`, which names its own option."""
+    try:
+        return Limits(covered_ttl_s=covered_s, uncovered_ttl_s=uncovered_s, max_secrets=secrets_max)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error).replace("max_secrets", "max_cache_size")) from None
