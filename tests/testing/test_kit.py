@@ -86,6 +86,22 @@ def test_no_setting_of_the_developer_leads_out(
     assert [] == boto3.client("dynamodb").list_tables()["TableNames"]
 
 
+def test_no_variable_of_the_developer_changes_the_cache(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """It has the defaults: it reports to no table, and assumes no role, whatever the shell says."""
+    monkeypatch.setenv("KEYTURN_CONVERGENCE_TABLE", "somebodys-table")
+    monkeypatch.setenv("KEYTURN_ROLES", "no ARN")
+    cache: SecretCache = request.getfixturevalue("keyturn_cache")
+    account: Account = request.getfixturevalue("keyturn_aws")
+    make: MakeSecret = request.getfixturevalue("keyturn_rotating_secret")
+    secret = make()
+    for _ in range(3):
+        cache.get(secret.name)
+        secret.clock.advance(CHECK_INTERVAL_S)
+    assert (False, 0) == (cache.status().reports.used, account.calls.count("PutItem"))
+
+
 def test_calls_are_counted(
     keyturn_aws: Account, keyturn_rotating_secret: MakeSecret, keyturn_cache: SecretCache
 ) -> None:

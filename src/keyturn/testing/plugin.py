@@ -149,12 +149,14 @@ def keyturn_make_cache(
             cache = SecretCache(
                 cast("SecretsManagerClient", keyturn_aws.client("secretsmanager")),
                 marker_table=keyturn_marker_table,
+                # Neither this table nor roles are taken from the developer's environment.
+                convergence_table=False,
                 dynamodb_client=cast("DynamoDBClient", keyturn_aws.client("dynamodb")),
                 ssm_client=cast("ParameterStoreClient", keyturn_aws.client("ssm")),
                 check_interval_s=check_interval_s,
                 metrics=metrics,
                 limits=limits or Limits(),
-                peers=Peers(clock=keyturn_clock, sleep=keyturn_clock.advance, random=lambda: 0.0),
+                peers=Peers(clock=keyturn_clock, sleep=keyturn_clock.advance, random=lambda: 0.0, roles=()),
             )
             return caches.enter_context(cache)
 
