@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
 
 from keyturn import ConfigurationError, KeyturnSettings, Reporting, SecretCache
 from keyturn.assembly import SETTLE_S
@@ -194,6 +197,27 @@ def test_what_can_be_no_table_is_refused_with_its_variable(
     monkeypatch.setenv(variable, "a b")
     with pytest.raises(ConfigurationError, match=rf"{variable}: 'a b' is neither the name nor the ARN"):
         KeyturnSettings()
+
+
+def test_a_subclass_names_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its prefix; what a validator of the whole says is told as it is."""
+
+    class Shop(KeyturnSettings):
+        model_config = SettingsConfigDict(env_prefix="SHOP_")
+
+        @model_validator(mode="after")
+        def _needs_a_table(self) -> Self:
+            if self.marker_table is None:
+                raise ValueError("the shop needs its table")
+            return self
+
+    with pytest.raises(ConfigurationError, match=r"^Value error, the shop needs its table$"):
+        Shop()
+    monkeypatch.setenv("SHOP_MARKER_TABLE", "markers")
+    for wrong in ("5s", "0"):
+        monkeypatch.setenv("SHOP_CHECK_INTERVAL_S", wrong)
+        with pytest.raises(ConfigurationError, match=r"^SHOP_CHECK_INTERVAL_S"):
+            Shop()
 
 
 def test_settings_cannot_be_changed() -> None:

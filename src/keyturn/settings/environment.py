@@ -125,8 +125,11 @@ class KeyturnSettings(BaseSettings):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
-                raise ConfigurationError(_by_variable(wrong)) from error
+                # A validator of a whole subclass has no place.
+                wrong = "; ".join(
+                    ": ".join((*map(str, one["loc"][:1]), one["msg"])) for one in error.errors()
+                )
+                raise ConfigurationError(_by_variable(wrong, type(self))) from error
             try:
                 self._limits()
                 if self.marker_table:
@@ -135,7 +138,7 @@ class KeyturnSettings(BaseSettings):
                 roles_of(listed(self.roles or ""))
                 Reporting(self.convergence_table or "checked", self.report_label, self.report_ttl_s)
             except ConfigurationError as error:
-                raise ConfigurationError(_by_variable(str(error))) from error
+                raise ConfigurationError(_by_variable(str(error), type(self))) from error
 
     def cache(
         self,
@@ -173,7 +176,7 @@ class KeyturnSettings(BaseSettings):
         return Limits(**self.model_dump(include={limit.name for limit in fields(Limits)}))
 
 
-def _by_variable(message: str) -> str:
+def _by_variable(message: str, kind: type[KeyturnSettings]) -> str:
     """Return the message with each field named by its environment variable."""
-    fields = "|".join(KeyturnSettings.model_fields)
-    return re.sub(rf"\b({fields})\b", lambda field: ENVIRONMENT_PREFIX + field[0].upper(), message)
+    fields, prefix = "|".join(kind.model_fields), kind.model_config.get("env_prefix", "")
+    return re.sub(rf"\b({fields})\b", lambda field: prefix.upper() + field[0].upper(), message)
