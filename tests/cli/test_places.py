@@ -190,6 +190,17 @@ def test_a_wrong_command_line_is_refused(
     assert (2, True) == (result.exit_code, says in result.stderr)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [("--regions", ""), ("--regions", " , "), ("--org-role", ""), ("--org-role", ROLE, "--accounts", "")],
+)
+def test_an_empty_choice_of_places_is_refused(line: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate whose script lacks a variable must not open for the one place that it was started in."""
+    monkeypatch.setenv("KEYTURN_MARKER_TABLE", "markers")
+    result = run(*line)
+    assert (2, True) == (result.exit_code, "it is empty, perhaps by a variable" in result.stderr)
+
+
 # Without AWS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -32,9 +32,25 @@ class Asked(NamedTuple):
 
 
 def _list(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> tuple[str, ...]:
-    """Return the parts of a list with commas, as a click callback."""
+    """Return the parts of a list with commas, as a click callback.
+
+    A list without a part is refused: the command would look at other places than the caller means.
+    """
     parts = (part.strip() for part in (given or "").split(","))
-    return tuple(dict.fromkeys(part for part in parts if part))
+    found = tuple(dict.fromkeys(part for part in parts if part))
+    if given is not None and not found:
+        raise click.BadParameter(_EMPTY)
+    return found
+
+
+def _filled(_ctx: click.Context, _parameter: click.Parameter, given: str | None) -> str | None:
+    """Refuse an empty text, as a click callback, for the same reason."""
+    if given is not None and not given.strip():
+        raise click.BadParameter(_EMPTY)
+    return given
+
+
+_EMPTY: Final = "it is empty, perhaps by a variable that is not set: give a value, or leave the option out"
 
 
 def _accounts(ctx: click.Context, parameter: click.Parameter, given: str | None) -> tuple[str, ...]:
@@ -54,7 +70,12 @@ def asked_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options of places and tables, passed to the command as `asked`."""
 
     @convergence_option("count the environments on AWSCURRENT (dynamodb:Scan).")
-    @click.option("--org-role", metavar="ROLE", help="Look at many accounts: assume this role in each.")
+    @click.option(
+        "--org-role",
+        metavar="ROLE",
+        callback=_filled,
+        help="Look at many accounts: assume this role in each.",
+    )
     @click.option(
         "--accounts",
         metavar="A,B",
