@@ -400,7 +400,7 @@ def test_a_clone_that_is_no_more_than_the_user_needs_no_list(turns: Turns) -> No
     give(turns, "an object")
     turns.plant(owner="payments")
     turns.assert_refused(
-        "does not log in by a password of the secret; the versions without a label, which may show it, could "
+        "does not log in by a password of the secret; the versions without a label, which may help, could "
         "not be read: AccessDeniedException$"
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import sql
 
 from keyturn import ConfigurationError, SecretFormatError, SecretVersion
@@ -346,6 +347,40 @@ def test_a_server_that_refuses_everything_is_told_of(stage: Stage) -> None:
         stage.rotation().run()
     assert stage.password not in str(caught.value)
     assert stage.accepts(stage.user, "changed by hand")
+
+
+def test_a_rotation_that_was_cancelled_after_setsecret(stage: Stage) -> None:
+    """No label names the password that the server has. The next rotation finds it in one without a label."""
+    cancelled = stage.rotation()
+    cancelled.run(until="setSecret")
+    cancelled.abandon()
+    assert not stage.accepts(*stage.credentials())
+    stage.rotation().run()
+    assert stage.accepts(*stage.credentials())
+
+
+def test_a_function_that_may_not_list_versions_says_so(stage: Stage) -> None:
+    """The error of a rotation that finds no password has the permission that might help."""
+    cancelled = stage.rotation()
+    cancelled.run(until="setSecret")
+    cancelled.abandon()
+
+    def denied(**_call: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "ListSecretVersionIds")
+
+    stage.client.meta.events.register("before-call.secrets-manager.ListSecretVersionIds", denied)
+    with pytest.raises(RotationStepError, match=r"the server refuses .* without a label.* AccessDenied"):
+        stage.rotation().run()
+
+
+@pytest.mark.parametrize("word", ["password", "authentication failed", "FATAL", "a"])
+def test_a_password_that_is_a_word_of_the_refusal(stage: Stage, word: str) -> None:
+    """Terraform put the first password once more, a weak one: it is refused, and AWSPREVIOUS logs in."""
+    stage.client.put_secret_value(
+        SecretId=stage.name, SecretString=json.dumps({**stage.fields(), "password": word})
+    )
+    stage.rotation().run()
+    assert stage.accepts(*stage.credentials())
 
 
 @pytest.mark.parametrize("fields", [{"username": "postgres"}, {"host": "192.0.2.1"}])

@@ -17,6 +17,7 @@ from moto import mock_aws
 from keyturn import ConfigurationError, SecretFormatError
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.rotation import RotationFunction, RotationStepError, Strategy
+from keyturn.rotation.issuing import UNLABELLED_MAX
 from keyturn.rotation.mysql import AlternatingUsers, SingleUser, TwoPasswords
 from keyturn.rotation.mysql.shown import account
 from keyturn.testing import Rotation
@@ -303,6 +304,17 @@ def test_a_cancelled_rotation(stage: Stage, kind: Kind) -> None:
         assert stage.lets_in(*before)
 
 
+@pytest.mark.parametrize("kind", ["single", "by master"])
+def test_a_rotation_that_was_cancelled_after_setsecret(stage: Stage, kind: Kind) -> None:
+    """No label names the password that the server has. The next rotation finds it in one without a label."""
+    cancelled = stage.rotation(kind)
+    cancelled.run(until="setSecret")
+    cancelled.abandon()
+    assert not stage.lets_in(*stage.credentials())
+    stage.rotation(kind).run()
+    assert stage.lets_in(*stage.credentials())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rotation_that_was_rolled_back(stage: Stage, kind: Kind) -> None:
     """AWSCURRENT is the version before, AWSPREVIOUS the newer one: the next rotation finds what is let in."""
@@ -554,7 +566,9 @@ def test_nobody_elses_user_is_changed(stage: Stage, kind: Kind, what: str) -> No
         stage.sql(f"GRANT CREATE USER ON *.* TO {victim}")
     user = {"master": stage.root, "made up": stage.user, "nobody": "nobody", "server's": "mariadb.sys"}
     name = user.get(what, victim)
-    # Of two versions of the same user, AWSPREVIOUS would be a proof.
+    # Of versions of the same user, AWSPREVIOUS and the newest without a label would be a proof.
+    for number in range(UNLABELLED_MAX):
+        stage.put(username=name, password=f"made up {number}")
     stage.put(username=name, password=password)
     stage.put(username=name, password=password if what in ("master", "privileged") else "made up too")
     before = stage.sql("SELECT * FROM mysql.global_priv ORDER BY User, Host")

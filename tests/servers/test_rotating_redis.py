@@ -19,6 +19,7 @@ from redis.retry import Retry
 from keyturn import ConfigurationError, SecretFormatError
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.rotation import RotationFunction, RotationStepError
+from keyturn.rotation.issuing import UNLABELLED_MAX
 from keyturn.rotation.redis import TwoPasswords
 from keyturn.testing import Rotation
 from keyturn.testing.embedded import free_port
@@ -240,6 +241,16 @@ def test_a_node_that_missed_a_rotation(stage: Stage) -> None:
     assert stage.accepting(current) == stage.accepting(stage.password_of("AWSCURRENT")) == stage.ports
 
 
+def test_a_node_that_missed_two_rotations(stage: Stage) -> None:
+    """It was restarted with its old users: a version without a label has the password that it knows."""
+    for _ in range(2):
+        stage.rotation().run()
+    stage.admin(stage.ports[1], "ACL", "SETUSER", stage.user, "resetpass", f">{stage.password}")
+    current = stage.password_of("AWSCURRENT")
+    stage.rotation().run()
+    assert stage.accepting(current) == stage.accepting(stage.password_of("AWSCURRENT")) == stage.ports
+
+
 def test_the_users_rights_stay(stage: Stage) -> None:
     """Only the passwords are others."""
 
@@ -312,9 +323,10 @@ def test_nobody_elses_user_is_changed(stage: Stage, what: str) -> None:
     for port in stage.ports:
         stage.admin(port, "ACL", "SETUSER", victim, "on", *how, "+@all", "~*")
     user = {"master": "root", "made up": stage.user, "nobody": "nobody"}.get(what, victim)
-    stage.put(username=user, password=ADMIN if what == "master" else "made up")
     before = [stage.admin(port, "ACL", "LIST") for port in stage.ports]
-    # Of two versions of the same user, AWSPREVIOUS would be a proof.
+    # Of versions of the same user, AWSPREVIOUS and the newest without a label would be a proof.
+    for number in range(UNLABELLED_MAX + 1):
+        stage.put(username=user, password=ADMIN if what == "master" else f"made up {number}")
     stage.put(username=user, password=ADMIN if what == "master" else "made up too")
     expected = {"master": "the master's own user", "nopass": "needs no password"}.get(what, "a node refuses")
     with pytest.raises(RotationStepError, match=expected) as caught:

@@ -275,7 +275,7 @@ def announcer(place: Place, secret: Sequence[str], marker_table: str, table_key:
 @_marker_table(required=False)
 @_convergence_table("if the function counts the environments that hold a version.")
 @_table_key
-@click.option("--lists-versions", is_flag=True, help="For ApiKeys and AlternatingUsers: list versions.")
+@click.option("--lists-versions", is_flag=True, help="Find keys and passwords without a label.")
 @click.option("--log-group", help="ARN of the function's log group, ending in :*")
 @click.option("--vpc", is_flag=True, help="The function is attached to a VPC.")
 @_placed

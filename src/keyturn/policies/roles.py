@@ -320,8 +320,8 @@ def rotation(
         marker_table: name or ARN. Without a table the steps are not announced.
         convergence_table: name or ARN, if the function counts who still holds a version.
         table_key: as for `listener`.
-        lists_versions: whether the function lists the versions of its secrets, as `ApiKeys` and
-            `AlternatingUsers` do.
+        lists_versions: whether the function lists the versions of its secrets. `ApiKeys` needs that. Others
+            find the password that the server has, where no version with a label names it.
 
     Raises `ConfigurationError` for arguments that cannot be right.
     """

@@ -85,7 +85,8 @@ class RotationFunction:
 
     It needs `secretsmanager:DescribeSecret`, `GetSecretValue`, `PutSecretValue` and
     `UpdateSecretVersionStage` on the secret, `GetRandomPassword`, and the permissions that `announce` needs.
-    With two users in turn `ListSecretVersionIds` helps: a version without a label may show whose a user is.
+    `ListSecretVersionIds` helps: where the server refuses every version that has a label, or where these do
+    not show whose a second user is, one without a label may be the right one.
 
     Raises `ConfigurationError` for a strategy or an `announce` that is async.
     """
@@ -154,9 +155,9 @@ class RotationFunction:
                 raise RotationStepError(f"secret {secret_id!r}: {step!r} is not a step of a rotation")
 
     def _set(self, pending: SecretVersion, known: Sequence[SecretVersion]) -> None:
-        """Let the strategy do its part, if need be by versions without a label that show whose an account is.
+        """Let the strategy do its part, if need be by versions without a label: what the server has, perhaps.
 
-        The last password of a second user has none after a cancelled rotation, or a value stored by hand.
+        The last password has no label after a cancelled rotation, or after values that were stored by hand.
         """
         try:
             self._set_by(pending, known)
@@ -170,7 +171,7 @@ class RotationFunction:
                 if why_no_more is None:
                     raise
                 raise UnshownError(
-                    f"{unshown}; the versions without a label, which may show it, could not be read: "
+                    f"{unshown}; the versions without a label, which may help, could not be read: "
                     f"{why_no_more}"
                 ) from unshown
 

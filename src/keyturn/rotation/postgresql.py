@@ -119,7 +119,7 @@ class SingleUser:
                     connection.execute("SET LOCAL ROLE NONE")
                     self._server.alter(connection, wanted)
                 return
-        raise RotationStepError(
+        raise UnshownError(
             f"secret {wanted.secret_id!r}: the server refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
         )
 
@@ -200,12 +200,17 @@ class _Server:
 
     def log_in(self, account: Account, address: Address) -> psycopg.Connection | None:
         """Return a connection, or None if the server refuses the credentials."""
-        try:
-            return without_frames(lambda: self._connect(account, address), account.password)
-        except psycopg.OperationalError as error:
-            if is_refused(error):
-                return None
-            raise
+
+        def attempt() -> psycopg.Connection | None:
+            try:
+                return self._connect(account, address)
+            except psycopg.OperationalError as error:
+                # Judged by the server's own words: `without_frames` replaces a password that is one of them.
+                if is_refused(error):
+                    return None
+                raise
+
+        return without_frames(attempt, account.password)
 
     def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""
@@ -226,9 +231,6 @@ class _Server:
         """Drop an error of the block if the server lets `wanted` in by now: another call was faster."""
         try:
             yield
-        except UnshownError:
-            # The function comes again, with older versions.
-            raise
         except (psycopg.Error, RotationStepError):
             if not self.surely_accepts(wanted, address):
                 raise

@@ -30,6 +30,7 @@ from keyturn.rotation.trust import (
     Addresses,
     Master,
     RotationStepError,
+    UnshownError,
     change_as_master,
     is_one_host,
     master_of,
@@ -71,7 +72,7 @@ class TwoPasswords:
     redis-py's connections, for example `ssl_ca_certs`. Raises `ConfigurationError` for a node that is not a
     host with a port.
 
-    A master is used only after the node has let in AWSPENDING, AWSCURRENT or AWSPREVIOUS, and never for its
+    A master is used only after the node has let in one of the passwords of the secret, and never for its
     own user, or for one that any password lets in.
     """
 
@@ -126,7 +127,7 @@ class TwoPasswords:
         for node in _each(must_be_apart(wanted, master, self._addresses), self._nodes):
             shown = next((account for account in proofs if self._server.accepts(account, node)), None)
             if shown is None:
-                raise RotationStepError(
+                raise UnshownError(
                     f"secret {wanted.secret_id!r}: a node refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
                 )
             # Also if AWSPENDING is accepted: the user may need no password, or the change may be unsaved.
@@ -143,14 +144,19 @@ class _Server:
     def log_in(self, account: Account, address: Address) -> AbstractConnection | None:
         """Return a connection, or None if the server refuses the credentials."""
         connection = without_frames(lambda: self._connection(account, address), account.password)
-        try:
-            without_frames(connection.connect, account.password)
-        except Exception as error:
-            _close(connection)
-            if is_refused(error):
-                return None
-            raise
-        return connection
+
+        def attempt() -> AbstractConnection | None:
+            try:
+                connection.connect()  # type: ignore[no-untyped-call] # redis-py's
+            except Exception as error:
+                _close(connection)
+                # Judged by the server's own words: `without_frames` replaces a password that is one of them.
+                if is_refused(error):
+                    return None
+                raise
+            return connection
+
+        return without_frames(attempt, account.password)
 
     def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""

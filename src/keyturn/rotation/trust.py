@@ -36,7 +36,7 @@ class RotationStepError(KeyturnError):
 
 
 class UnshownError(RotationStepError):
-    """No version that was given shows that the account is the secret's. An older one may."""
+    """No version that was given is let in, or shows that the account is the secret's. An older one may."""
 
 
 class Unshown(str):
@@ -239,12 +239,12 @@ def must_be_apart(current: Account, master: Account, addresses: Addresses) -> Ad
 def first_accepted(engine: Engine, accounts: Sequence[Account], address: Address) -> Account:
     """Return the first of the accounts of a secret that the server lets in.
 
-    Raises `RotationStepError` if it refuses all of them.
+    Raises `UnshownError` if it refuses all of them.
     """
     for account in accounts:
         if engine.accepts(account, address):
             return account
-    raise RotationStepError(
+    raise UnshownError(
         f"secret {accounts[0].secret_id!r}: the server refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
     )
 

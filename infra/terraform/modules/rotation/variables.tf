@@ -142,7 +142,7 @@ variable "secret_key_arns" {
 }
 
 variable "lists_versions" {
-  description = "Whether the function lists the secret's versions, as ApiKeys and AlternatingUsers of keyturn.rotation do."
+  description = "Whether the function lists the secret's versions, by which functions of keyturn.rotation find keys and passwords that have no label."
   type        = bool
   default     = false
   nullable    = false

@@ -156,13 +156,17 @@ class Server:
 
     def log_in(self, account: Account, address: Address) -> pymysql.Connection[Cursor] | None:
         """Return a connection, or None if the server refuses the credentials."""
-        try:
-            with _telling_of_expiry():
-                return without_frames(lambda: self._connect(account, address, None), account.password)
-        except pymysql.MySQLError as error:
-            if is_refused(error):
-                return None
-            raise
+
+        def attempt() -> pymysql.Connection[Cursor] | None:
+            try:
+                return self._connect(account, address, None)
+            except pymysql.MySQLError as error:
+                if is_refused(error):
+                    return None
+                raise
+
+        with _telling_of_expiry():
+            return without_frames(attempt, account.password)
 
     def accepts(self, account: Account, address: Address) -> bool:
         """Return True if the server lets this account in."""

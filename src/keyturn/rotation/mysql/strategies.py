@@ -13,6 +13,7 @@ from keyturn.rotation.trust import (
     Account,
     Master,
     RotationStepError,
+    UnshownError,
     change_as_master,
     first_accepted,
     master_of,
@@ -83,7 +84,7 @@ class SingleUser:
                 return
         # Another call of this step may have been faster.
         if not server.accepts(wanted, address):
-            raise RotationStepError(
+            raise UnshownError(
                 f"secret {pending.secret_id!r}: the server refuses AWSCURRENT, AWSPREVIOUS and AWSPENDING"
             )
 
@@ -157,7 +158,7 @@ class TwoPasswords:
     It changes the user's accounts for all hosts whose password is one of the secret's. `source`, `host`,
     `port`, `tls`, `ssl_ca` and `options` are as of `SingleUser`.
 
-    A master is used only after the server has let in AWSPENDING, AWSCURRENT or AWSPREVIOUS, and never for its
+    A master is used only after the server has let in one of the passwords of the secret, and never for its
     own user, for an account of the server's own, or for one that may change accounts.
     """
 
