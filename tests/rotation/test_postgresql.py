@@ -441,6 +441,42 @@ def test_the_clone_has_the_users_rights_and_memberships(stage: Stage) -> None:
         assert [(1,)] == connection.execute(sql.SQL("SELECT x FROM {}").format(table)).fetchall()
 
 
+def test_a_table_that_the_clone_makes(stage: Stage) -> None:
+    """It is the clone's alone, unless the clone takes the user's role at each login, as the page says."""
+    strategy = stage.alternating()
+    names = {"user": sql.Identifier(stage.user), "clone": sql.Identifier(f"{stage.user}_clone")}
+    stage.as_superuser(sql.SQL("CREATE SCHEMA AUTHORIZATION {user}").format(**names))
+    stage.rotation(strategy).run()
+    make_table(stage, "first")
+    stage.rotation(strategy).run()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        rows_of(stage, "first")
+    stage.as_superuser(sql.SQL("REASSIGN OWNED BY {clone} TO {user}").format(**names))
+    stage.as_superuser(sql.SQL("ALTER ROLE {clone} SET role = {user}").format(**names))
+    stage.rotation(strategy).run()
+    make_table(stage, "second")
+    for _ in range(2):
+        stage.rotation(strategy).run()
+        assert [] == rows_of(stage, "first") == rows_of(stage, "second")
+
+
+def table_of(stage: Stage, name: str) -> dict[str, sql.Identifier]:
+    """The name of a table in the user's schema, for a statement."""
+    return {"table": sql.Identifier(stage.user, name)}
+
+
+def make_table(stage: Stage, name: str) -> None:
+    """What a program with the secret does, or a migration."""
+    with stage.postgres.connect(*stage.credentials()) as connection:
+        connection.execute(sql.SQL("CREATE TABLE {table} (x int)").format(**table_of(stage, name)))
+
+
+def rows_of(stage: Stage, name: str) -> list[tuple[object, ...]]:
+    """What the table has, for the user of AWSCURRENT."""
+    with stage.postgres.connect(*stage.credentials()) as connection:
+        return connection.execute(sql.SQL("SELECT x FROM {table}").format(**table_of(stage, name))).fetchall()
+
+
 def test_a_clone_whose_name_would_be_cut_is_refused(stage: Stage) -> None:
     """PostgreSQL cuts names at 63 bytes: the clone could be the user himself."""
     strategy = stage.alternating()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import asyncpg  # type: ignore[import-untyped] # it has no annotations that a checker finds
 import boto3
 import psycopg
 import pytest
 from moto import mock_aws
 from psycopg import sql
 
+from keyturn import is_refused
 from keyturn.aws.secretsmanager import SecretsManagerSource
 from keyturn.rotation import RotationFunction
 from keyturn.rotation.postgresql import AlternatingUsers, SingleUser
@@ -219,6 +223,26 @@ def test_a_server_that_does_not_admit_the_clone(
         rotation.run()
     assert ("createSecret", "setSecret") == rotation.done
     assert before == stage.credentials()
+
+
+PSYCOPG = {"dbname": "postgres", "sslmode": "require", "host": f"{LOCALHOST},{LOCALHOST}"}
+ATTEMPTS: dict[str, Callable[..., object]] = {
+    "two addresses, psycopg": lambda **given: psycopg.connect(**{**given, **PSYCOPG}),
+    "no ssl, asyncpg": lambda **given: asyncio.run(asyncpg.connect(database="postgres", **given)),
+}
+
+
+@pytest.mark.parametrize("how", ATTEMPTS)
+def test_a_wrong_password_that_counts_twice(stage: Stage, how: str) -> None:
+    """What docs/login.md says of lock-outs: these two drivers go on after a refusal."""
+    with pytest.raises((psycopg.OperationalError, asyncpg.InvalidPasswordError)) as caught:
+        ATTEMPTS[how](host=LOCALHOST, port=stage.server.port, user=stage.user, password="wrong")
+    assert is_refused(caught.value)
+    ends = time.monotonic() + 10
+    while stage.logged().count(f"»{stage.user}«") < 2 and time.monotonic() < ends:
+        pass
+    refusals = [line for line in stage.logged().splitlines() if "Passwort-" in line and stage.user in line]
+    assert 2 == len(refusals)
 
 
 def test_no_password_is_in_the_log(stage: Stage) -> None:
