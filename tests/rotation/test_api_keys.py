@@ -473,6 +473,15 @@ def test_the_fields_have_names_of_their_own(stage: Stage) -> None:
         ApiKeys(stage.names["keys"], id_field="value")  # type: ignore[arg-type] # the page's
 
 
+def test_the_letters_of_other_fields_stay(stage: Stage) -> None:
+    """The new version has them as they are: their escapes are longer, and may exceed what AWS takes."""
+    before = json.loads(stage.client.get_secret_value(SecretId=NAME)["SecretString"])
+    text = json.dumps({**before, "team": "Gr\u00f6\u00dfe"})
+    stage.client.put_secret_value(SecretId=NAME, SecretString=text)
+    stage.rotation().run()
+    assert "Gr\u00f6\u00dfe" in stage.client.get_secret_value(SecretId=NAME)["SecretString"]
+
+
 def test_a_key_shows_no_value() -> None:
     """The repr of a key has its id only."""
     assert "IssuedKey(id='key-1')" == repr(IssuedKey("key-1", "hidden"))

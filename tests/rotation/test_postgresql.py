@@ -373,6 +373,16 @@ def test_a_function_that_may_not_list_versions_says_so(stage: Stage) -> None:
         stage.rotation().run()
 
 
+def test_the_letters_of_other_fields_stay(stage: Stage) -> None:
+    """The new version has them as they are, also where their escapes would exceed 65,536 bytes."""
+    text = json.dumps({**stage.fields(), "note": "\u00fc\u7528" * 10_000}, ensure_ascii=False)
+    stage.client.put_secret_value(SecretId=stage.name, SecretString=text)
+    stage.rotation().run()
+    new = stage.client.get_secret_value(SecretId=stage.name, VersionStage="AWSCURRENT")["SecretString"]
+    assert json.loads(text)["note"] == json.loads(new)["note"]
+    assert len(new.encode()) <= 65_536
+
+
 @pytest.mark.parametrize("word", ["password", "authentication failed", "FATAL", "a"])
 def test_a_password_that_is_a_word_of_the_refusal(stage: Stage, word: str) -> None:
     """Terraform put the first password once more, a weak one: it is refused, and AWSPREVIOUS logs in."""

@@ -23,7 +23,7 @@ from keyturn.model.fields import Json
 from keyturn.model.plain import plain_methods, ran
 from keyturn.model.versions import AWSPREVIOUS, SecretVersion
 from keyturn.rotation.issuing import not_revoked
-from keyturn.rotation.trust import RotationStepError, without_frames
+from keyturn.rotation.trust import RotationStepError, without_frames, written
 
 ADVICE_KEY: Final = "store an object with the id and the value of a key, both as texts"
 
@@ -136,7 +136,7 @@ class ApiKeys:
                 f"secret {current.secret_id!r}: issue() returned an id or a value that is no text"
             )
         key = {self._id_field: key_id, self._value_field: getattr(issued, "value", None)}
-        return json.dumps({**_document(current), **key})
+        return written({**_document(current), **key})
 
     def withdraw(self, made: SecretVersion, stored: SecretVersion) -> None:
         """Revoke the key that was issued for `made`, unless it is the one that is stored."""

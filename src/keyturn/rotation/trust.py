@@ -271,7 +271,12 @@ def change_as_master(
 def with_fields(current: SecretVersion, **changed: str) -> str:
     """Return the text of a version like `current`, with these fields changed."""
     document = current.json()
-    return json.dumps({**document, **changed} if isinstance(document, dict) else changed)
+    return written({**document, **changed} if isinstance(document, dict) else changed)
+
+
+def written(document: Mapping[str, object]) -> str:
+    """Return the JSON to store. Letters stay letters: escapes could exceed what Secrets Manager takes."""
+    return json.dumps(document, ensure_ascii=False)
 
 
 def without_frames(call: Callable[[], _T], *values: str) -> _T:
