@@ -70,6 +70,7 @@ def _forms(value: str | bytes) -> Iterator[str]:
     yield ascii(text)[1:-1]
     yield repr(utf8)[2:-1]
     yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield quote(utf8, safe="")
     yield quote_plus(utf8)
 

@@ -93,6 +93,7 @@ QUOTES: Mapping[str, Callable[[str], Exception]] = {
     "as bytes": lambda password: SaidError(password.encode()),
     "as the repr of bytes": lambda password: SaidError(repr(password.encode())),
     "in JSON": lambda password: SaidError(json.dumps({"error": password})),
+    "in JSON with its letters": lambda password: SaidError(json.dumps({"e": password}, ensure_ascii=False)),
     "in a URL": lambda password: SaidError(f"cannot parse db://app:{quote(password, safe='')}@{HOST}"),
     "in fields of the server": lambda password: SaidError({"S": "FATAL", "M": f"not {password}"}),
     "in a list of lists": lambda password: SaidError([("pw", [password])]),
@@ -106,6 +107,7 @@ PASSWORDS: Mapping[str, str] = {
     "plain": CANARY,
     "with quotes": f"""'{CANARY}"\\ %/{CANARY}""",
     "of other letters": f"{CANARY}é€{CANARY}",
+    "of other letters with quotes": f"""é"\\'{CANARY}""",
 }
 
 
