@@ -101,7 +101,7 @@ def test_a_field_that_a_driver_must_not_see(field: str, value: object) -> None:
     """The error names the field. libpq's string would end at a NUL, and the options after it be lost."""
     text = json.dumps({"username": "u", "password": "p", field: value})
     with pytest.raises(SecretFormatError, match=f"the field {field} "):
-        arguments(version(text), LIBPQ, {"sslmode": "verify-full"}, LIBPQ_TLS)
+        arguments(version(text), LIBPQ, {"application_name": "x"}, LIBPQ_TLS)
 
 
 def test_a_field_that_no_driver_sees_is_not_judged() -> None:
@@ -109,6 +109,24 @@ def test_a_field_that_no_driver_sees_is_not_judged() -> None:
     odd = {"username": "u", "password": "p", "host": "\0", "port": "?", "dbname": "\n", "note": "\0"}
     given = {"host": "h", "port": 1, "dbname": "d"}
     assert {"user": "u", "password": "p", **given} == arguments(version(json.dumps(odd)), LIBPQ, given)
+
+
+@pytest.mark.parametrize("ssl", ["require", 1, {"ca": "rds.pem"}])
+@pytest.mark.parametrize(
+    ("tls", "given"),
+    [
+        (LIBPQ_TLS, {"sslmode": "verify-full"}),
+        (LIBPQ_TLS, {"service": "orders"}),
+        (PYMYSQL_TLS, {"ssl_ca": "rds.pem"}),
+        (ASYNCPG_TLS, {"ssl": "verify-full"}),
+    ],
+)
+def test_a_word_about_tls_is_not_judged_where_the_caller_says_it(
+    tls: Tls, given: dict[str, object], ssl: object
+) -> None:
+    """Other programs that read the secret may have a use of their own for the field."""
+    odd = {"username": "u", "password": "p", "ssl": ssl}
+    assert {"user": "u", "password": "p", **given} == arguments(version(json.dumps(odd)), LIBPQ, given, tls)
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,9 @@ def arguments(
     """
     chosen = without_absent(given or {})
     wanted = [field for field in names if field in CREDENTIALS or chosen.keys().isdisjoint(ALIASES[field])]
-    fields = login_fields(version, [*wanted, *(["ssl"] if tls is not None else ())])
-    secured = tls.arguments(fields.get("ssl"), chosen) if tls is not None else {}
+    asked = None if tls is None or tls.is_settled(chosen) else tls
+    fields = login_fields(version, [*wanted, *(["ssl"] if asked is not None else ())])
+    secured = asked.arguments(fields.get("ssl"), chosen) if asked is not None else {}
     told = {names[field]: fields[field] for field in wanted if field in fields}
     credentials = {names[field]: fields[field] for field in CREDENTIALS}
     others = {name: value for name, value in chosen.items() if name not in _NAMES_OF_CREDENTIALS}
