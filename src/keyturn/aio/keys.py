@@ -37,7 +37,7 @@ class AsyncKeys:
         current = await self.current()
         ring = self._rings.of(current)
         if ring.is_due(current):
-            await self._look(ring)
+            await self._look(ring, is_needed=not ring.is_at_hand())
             current = await self.current()
         return ring.versions(current, self._previous_for_s)
 
@@ -53,9 +53,10 @@ class AsyncKeys:
         trial = Trial(check, mismatch)
         search = Search(self._rings, trial, self._previous_for_s)
         while (ring := search.next_look(await self.current())) is not None:
-            await self._look(ring)
+            await self._look(ring, is_needed=search.is_look_needed)
         return trial.outcome(self._secret_id)
 
-    async def _look(self, ring: Ring) -> None:
-        """Wait for the look that is under way, or begins now."""
-        await ended(self._rings.begin_look(ring, self._secret_id))
+    async def _look(self, ring: Ring, *, is_needed: bool) -> None:
+        """Wait for the look that is under way, or begins now: to its end only if it is needed."""
+        look, patience_s = self._rings.begin_look(ring, self._secret_id, is_needed=is_needed)
+        await ended(look, patience_s)

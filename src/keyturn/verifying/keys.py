@@ -52,7 +52,7 @@ class Keys:
         current = self.current()
         ring = self._rings.of(current)
         if ring.is_due(current):
-            self._look(ring)
+            self._look(ring, is_needed=not ring.is_at_hand())
             current = self.current()
         return ring.versions(current, self._previous_for_s)
 
@@ -81,12 +81,13 @@ class Keys:
         trial = Trial(check, mismatch)
         search = Search(self._rings, trial, self._previous_for_s)
         while (ring := search.next_look(self.current())) is not None:
-            self._look(ring)
+            self._look(ring, is_needed=search.is_look_needed)
         return trial.outcome(self._secret_id)
 
-    def _look(self, ring: Ring) -> None:
-        """Wait for the look that is under way, or begins now."""
-        self._rings.begin_look(ring, self._secret_id).wait(self._rings.wait_s)
+    def _look(self, ring: Ring, *, is_needed: bool) -> None:
+        """Wait for the look that is under way, or begins now: to its end only if it is needed."""
+        look, patience_s = self._rings.begin_look(ring, self._secret_id, is_needed=is_needed)
+        look.wait(patience_s)
 
 
 def chosen(version_id: str) -> Callable[[SecretVersion], SecretVersion]:

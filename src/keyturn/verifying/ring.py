@@ -82,6 +82,22 @@ class Ring:
             lasts_s = min(lasts_s, self._limits.check_interval_s)
         return age_s >= lasts_s or self._mark(current.arn) != seen.mark
 
+    def is_at_hand(self) -> bool:
+        """Return True if callers may use what was seen while a look is under way, as they may use a copy.
+
+        A slow Secrets Manager then holds up no message of a known version. What is twice as old as it should
+        be counts no more, unless the service does not answer in time.
+        """
+        seen, limits = self._seen, self._limits
+        if seen is None:
+            return False
+        lasts_s = 2 * limits.uncovered_ttl_s if self.is_answering() else limits.max_stale_s
+        return seen.looked.age_s(self._now()) < lasts_s
+
+    def is_answering(self) -> bool:
+        """Return True if the service answers in time, as far as this process knows."""
+        return self._secrets.cache.service_of(self.arn).rest is None
+
     def has_looked_since(self, then: Instant) -> bool:
         """Return True if the last look was begun at that moment or later."""
         seen = self._seen
@@ -210,7 +226,7 @@ class Rings:
         self._measures = measures
         self._rings: dict[str, Ring] = {}
         self._looks: SingleFlight[str, None] = SingleFlight("keyturn-look")
-        self.wait_s = LOOKS_AWAITED_MAX * (limits.cold_wait_s + limits.min_refresh_interval_s)
+        self._wait_s = LOOKS_AWAITED_MAX * (limits.cold_wait_s + limits.min_refresh_interval_s)
 
     def after_fork(self) -> None:
         """Forget the looks that are under way: their threads are the parent's."""
@@ -235,8 +251,12 @@ class Rings:
             make_room(rings, self._limits.max_secrets)
         return ring
 
-    def begin_look(self, ring: Ring, secret_id: str) -> Flight[None]:
-        """Return the look that is under way, or begin one, which waits for its time: one for each secret."""
+    def begin_look(self, ring: Ring, secret_id: str, *, is_needed: bool) -> tuple[Flight[None], float]:
+        """Return the look that is under way, or begin one, and for how many seconds the caller waits for it.
+
+        The look waits for its time: there is one for each secret. A caller for whom it `is_needed` waits for
+        its end. Any other goes on with what is known: after a moment, or at once if others have begun it.
+        """
 
         def look() -> None:
             pause_s = ring.pause_s()
@@ -247,5 +267,7 @@ class Rings:
             finally:
                 self._measures.deliver()
 
-        flight, _ = self._looks.join_or_begin(ring.arn, look, self._clock.monotonic())
-        return flight
+        flight, is_mine = self._looks.join_or_begin(ring.arn, look, self._clock.monotonic())
+        if is_needed:
+            return flight, self._wait_s
+        return flight, self._limits.refresh_wait_s if is_mine and ring.is_answering() else 0.0

@@ -12,7 +12,12 @@ _T = TypeVar("_T")
 
 
 class Search(Generic[_T]):
-    """One search, begun when the message is there. Threads and tasks differ only in how they wait."""
+    """One search, begun when the message is there. Threads and tasks differ only in how they wait.
+
+    Attributes:
+        is_look_needed: whether the message waits for the end of the look; else versions that are known, and
+            were to be looked up again, are tried after a moment.
+    """
 
     def __init__(self, rings: Rings, trial: Trial[_T], previous_for_s: float | None) -> None:
         self._rings = rings
@@ -21,6 +26,7 @@ class Search(Generic[_T]):
         self._begun = rings.now()
         self._ring: Ring | None = None
         self._looks = 0
+        self.is_look_needed = False
 
     def next_look(self, current: SecretVersion) -> Ring | None:
         """Try what is known. Return the ring that has to look before the next call, or None at the end."""
@@ -29,11 +35,15 @@ class Search(Generic[_T]):
             if self._trial.finds([current]):
                 return None
             self._ring = ring = self._rings.of(current)
-            if not ring.is_due(current) and self._finds(ring, current):
+            if ring.is_due(current):
+                if ring.is_at_hand():
+                    return ring
+            elif self._finds(ring, current):
                 return None
         elif self._finds(ring, current) or ring.has_looked_since(self._begun):
             return None
         self._looks += 1
+        self.is_look_needed = True
         return ring if self._looks <= LOOKS_AWAITED_MAX else None
 
     def _finds(self, ring: Ring, current: SecretVersion) -> bool:
