@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -16,7 +15,7 @@ from keyturn.metrics.hook import Metrics
 from keyturn.model.plain import connected, handled, handling
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 from keyturn.runtime.process import watch_process
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from keyturn.markers.calls import DynamoDBClient
     from keyturn.model.parameter import Parameter
     from keyturn.verifying.keys import Keys
-
-log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

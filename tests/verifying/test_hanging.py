@@ -60,7 +60,7 @@ def test_known_versions_wait_for_no_look(
 def test_what_is_far_too_old_counts_for_nobody(
     world: World, verifier: MakeVerifier, silent: threading.Event
 ) -> None:
-    """A rotation was cancelled long ago, and two callers have its key: both wait for the look of the first."""
+    """A rotation was cancelled long ago, and two callers have its key: both wait for one look."""
     world.secrets.put(NAME, "two", "v2", "AWSPENDING")
     world.mark()
     checked = verifier()

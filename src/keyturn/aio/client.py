@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast
@@ -22,7 +21,7 @@ from keyturn.model.parameter import Parameter
 from keyturn.model.plain import handling, yet_to_be_connected, yet_to_be_handled
 from keyturn.model.versions import AWSCURRENT, SecretVersion
 from keyturn.runtime.invocation import invocation
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 from keyturn.runtime.process import watch_process
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from keyturn.aws.parameterstore import ParameterStoreClient
     from keyturn.aws.secretsmanager import SecretsManagerClient
     from keyturn.markers.calls import DynamoDBClient
-
-log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

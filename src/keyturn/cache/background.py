@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import weakref
@@ -11,9 +10,7 @@ from keyturn.cache.checker import Checker
 from keyturn.cache.limits import Limits
 from keyturn.model.instant import Clock, Instant
 from keyturn.runtime.locks import new_lock
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 BEATS_MISSED_MAX = 2
 """After so many intervals without a sign of life the thread counts as stuck, and callers check inline."""

@@ -8,7 +8,6 @@ and holds for parameters as well.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
@@ -31,12 +30,10 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.names import exact_str, secret_key
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, SecretVersion
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 
 if TYPE_CHECKING:
     from keyturn.cache.status import HeldStatus
-
-log = logging.getLogger("keyturn")
 
 ADVICE_TIME = "give the login more time (budget_s, remaining_s), or look why the service is slow"
 

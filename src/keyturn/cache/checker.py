@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -18,13 +17,11 @@ from keyturn.cache.waiting import Waiting
 from keyturn.metrics.hook import SILENT, Measures
 from keyturn.model.instant import Clock, Instant
 from keyturn.runtime.locks import new_lock
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 from keyturn.runtime.threads import is_held_here
 
 if TYPE_CHECKING:
     from keyturn.cache.status import CacheStatus, ReportStatus
-
-log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T")
 

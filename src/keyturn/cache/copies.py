@@ -6,7 +6,6 @@ No I/O. A method that changes what is held takes the reentrant lock itself. `lan
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,10 +25,8 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Marker
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.locks import new_lock
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 from keyturn.runtime.threads import is_held_here
-
-log = logging.getLogger("keyturn")
 
 
 class Look(NamedTuple):

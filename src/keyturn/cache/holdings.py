@@ -7,16 +7,13 @@ a signal handler) or a fork leaves at worst a secret that is read again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from keyturn.cache.held import HeldSecret, HeldStage, with_id, without_id
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 HitKey = str | tuple[str, str]
 """The secret id for AWSCURRENT, `(secret id, stage)` for any other stage: a string hashes once."""

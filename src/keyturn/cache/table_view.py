@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
@@ -19,9 +18,7 @@ from keyturn.model.instant import Instant
 from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.protocols import MarkerReader
 from keyturn.model.versions import AWSPENDING
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 IDLE_INTERVALS: Final = 2
 """A process that got no call for more than so many check intervals was idle."""

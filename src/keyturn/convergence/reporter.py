@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -15,12 +14,10 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.markers import Report
 from keyturn.model.protocols import Reports
 from keyturn.runtime.locks import new_lock
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 
 if TYPE_CHECKING:
     from keyturn.cache.status import ReportStatus
-
-log = logging.getLogger("keyturn")
 
 AT_ONCE: Final = (False,)
 """The argument with which a lock is acquired without a wait."""

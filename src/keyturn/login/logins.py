@@ -8,7 +8,6 @@ try which version, and remembers for some seconds which versions were refused.
 
 from __future__ import annotations
 
-import logging
 import sys
 import weakref
 from collections.abc import Callable, Generator, Iterator
@@ -29,10 +28,8 @@ from keyturn.model.instant import Clock, Instant
 from keyturn.model.values import values_of
 from keyturn.model.versions import AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretVersion
 from keyturn.runtime.frames import without_locals
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 from keyturn.runtime.quotes import without_values
-
-log = logging.getLogger("keyturn")
 
 READ_LEAST_S = 1.0
 """A login waits so many seconds for a read of the secret even with a budget of 0, which is about pauses."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -10,9 +9,7 @@ from typing import Final, NamedTuple
 
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.plain import is_unrun
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 WAITING_MAX: Final = 10_000
 """At most so many measurements wait for their delivery. If there are more, the oldest are lost."""

@@ -7,7 +7,6 @@ a minute.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Final, Protocol, TypeVar
@@ -17,9 +16,7 @@ from keyturn.errors import ConfigurationError
 from keyturn.model.instant import Clock, Instant
 from keyturn.model.plain import plain, ran
 from keyturn.runtime.host import SYSTEM_CLOCK
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 FIELDS: Final = ("Step", "SecretId", "ClientRequestToken")
 """The fields of the event by which Secrets Manager asks for a step."""

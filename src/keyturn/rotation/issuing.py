@@ -6,7 +6,6 @@ versions without a label are retired.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
@@ -16,12 +15,10 @@ from keyturn.errors import ConfigurationError, SecretNotFoundError, StageNotFoun
 from keyturn.model.plain import ran
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import AWSPREVIOUS, SecretVersion
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-log = logging.getLogger("keyturn")
 
 UNLABELLED_MAX: Final = 5
 """A rotation looks at no more versions without a label than this, the newest first."""

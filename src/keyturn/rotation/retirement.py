@@ -11,7 +11,6 @@ it forward: `earliest_s` must have passed in any case, and without a table the c
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +26,7 @@ from keyturn.model.instant import Clock
 from keyturn.model.names import secret_key
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.host import SYSTEM_CLOCK
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 RETIRE: Final = "retireSecret"
 """The step by which an event asks for a retirement. Secrets Manager has no such step."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import weakref
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from keyturn.runtime.locks import new_lock
-from keyturn.runtime.logs import about
-
-log = logging.getLogger("keyturn")
+from keyturn.runtime.logs import about, log
 
 _T = TypeVar("_T")
 

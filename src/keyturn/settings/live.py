@@ -15,7 +15,6 @@ pydantic-settings does the work: the cache is one more source, after all the usu
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar, cast
@@ -33,7 +32,7 @@ from keyturn.model.plain import is_unrun
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import errors_without_locals
 from keyturn.runtime.locks import new_lock
-from keyturn.runtime.logs import about
+from keyturn.runtime.logs import about, log
 from keyturn.runtime.process import watch_process
 from keyturn.settings.fields import (
     concealed_fields,
@@ -59,8 +58,6 @@ from keyturn.settings.references import (
 )
 
 __all__ = ["FromParameter", "FromSecret", "LiveSettings"]
-
-log = logging.getLogger("keyturn")
 
 _T = TypeVar("_T", bound="LiveSettings")
 
