@@ -26,6 +26,7 @@ from keyturn.model.plain import is_unrun
 from keyturn.model.protocols import SecretSource
 from keyturn.model.versions import SecretVersion
 from keyturn.runtime.frames import without_locals
+from keyturn.runtime.threads import is_interruption
 
 _T = TypeVar("_T")
 
@@ -161,7 +162,9 @@ class Reads:
                     secret_id, "the source is async, and nobody awaits it", ADVICE_ASYNC
                 )
             has_answered = True
-        except Exception as raised:
+        except BaseException as raised:
+            if is_interruption(raised):
+                raise
             without_locals(raised)
             error = self.as_failed_read(raised, secret_id)
             has_answered = is_answer(error)
@@ -189,7 +192,7 @@ class Reads:
         if kind:
             self._metrics.record(Metric.READS_FAILED, 1, secret=secret, error=kind)
 
-    def as_failed_read(self, error: Exception, secret_id: str) -> SecretError:
+    def as_failed_read(self, error: BaseException, secret_id: str) -> SecretError:
         """Return the error as that of one secret: whatever a source raises is a failed read, of any class."""
         if isinstance(error, SecretError):
             return error if type(error).__init__ is SecretError.__init__ else own_error(error, secret_id)
@@ -225,7 +228,7 @@ def own_error(error: SecretError, secret_id: str) -> SecretError:
     return kind(secret_id, detail or type(error).__name__, advice=advice)
 
 
-def said_of(error: Exception) -> str:
+def said_of(error: BaseException) -> str:
     """Return what is said of an error that is not keyturn's own. Its text may quote anything."""
     return f"the source raised {type(error).__name__}"
 

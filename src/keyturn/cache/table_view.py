@@ -19,6 +19,7 @@ from keyturn.model.markers import Head, Marker, MarkersRead
 from keyturn.model.protocols import MarkerReader
 from keyturn.model.versions import AWSPENDING
 from keyturn.runtime.logs import about, log
+from keyturn.runtime.threads import is_interruption
 
 IDLE_INTERVALS: Final = 2
 """A process that got no call for more than so many check intervals was idle."""
@@ -187,7 +188,9 @@ class TableWatch:
             trouble = self._look(keys, begun)
         except (MarkerTableError, ConfigurationError) as error:
             trouble, kind = str(error), type(error).__name__
-        except Exception as error:
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             # Whatever the client raises is a failed check.
             kind = type(error).__name__
             trouble = f"the table's client raised {kind}; see its credentials and settings"
@@ -267,7 +270,7 @@ class TableWatch:
         """Return the markers of these keys. If the read fails, the view becomes `without`."""
         try:
             return self._markers.read_markers(keys)
-        except Exception:
+        except BaseException:
             # Also what is no error of keyturn's own: the head has moved, so the last markers cover nothing.
             if self._is_latest(begun):
                 self.view = without

@@ -15,6 +15,7 @@ from keyturn.model.markers import Report
 from keyturn.model.protocols import Reports
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about, log
+from keyturn.runtime.threads import is_interruption
 
 if TYPE_CHECKING:
     from keyturn.cache.status import ReportStatus
@@ -149,7 +150,9 @@ class Reporter:
             self._reports.write(report)
         except (ConfigurationError, ConvergenceTableError) as error:
             return str(error)
-        except Exception as error:
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             log.exception(
                 "the report to the convergence table failed", extra=about("report_failed", error=error)
             )

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from keyturn.metrics.hook import Metric, Metrics
 from keyturn.model.plain import is_unrun
 from keyturn.runtime.logs import about, log
+from keyturn.runtime.threads import is_interruption
 
 WAITING_MAX: Final = 10_000
 """At most so many measurements wait for their delivery. If there are more, the oldest are lost."""
@@ -112,11 +113,14 @@ class Outbox:
                 result: object = self._hook.record(metric, value, secret=secret, stage=stage, error=kind)  # type: ignore[func-returns-value]
                 if is_unrun(result):
                     self._complain(None)
-            except Exception as error:  # noqa: BLE001 # a hook's fault is not the reader's
+            except BaseException as error:
+                # A hook's fault is not the reader's.
+                if is_interruption(error):
+                    raise
                 self._complain(error)
         return delivered
 
-    def _complain(self, error: Exception | None) -> None:
+    def _complain(self, error: BaseException | None) -> None:
         """Log the type of the error, once. Its text is not logged, because it may quote anything.
 
         None stands for a hook whose `record` nobody awaits.

@@ -30,7 +30,7 @@ LogEvent: TypeAlias = Literal[
 """What a record says, in one word that does not change; docs/metrics.md says what each means."""
 
 
-def about(event: LogEvent, *, secret: str = "", error: Exception | None = None) -> dict[str, str]:
+def about(event: LogEvent, *, secret: str = "", error: BaseException | None = None) -> dict[str, str]:
     """Return the `extra` of a record: the event and, if given, the secret's name and the kind of error."""
     fields = {
         "keyturn_event": event,

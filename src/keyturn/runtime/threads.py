@@ -22,6 +22,15 @@ def start_thread(name: str, run: Callable[[], None]) -> None:
     _thread.start_new_thread(_start, (thread,))
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Return True for what may come out of a signal handler: then it is no error of the call that it ended.
+
+    Python calls handlers in the main thread only. In any other thread an error of whatever class is one of
+    the code that raised it: a cancelled task of another loop, an exit, or a panic of a library in Rust.
+    """
+    return not isinstance(error, Exception) and threading.current_thread() is threading.main_thread()
+
+
 def is_held_here(lock: threading.Condition) -> bool:
     """Return True if the calling thread holds the lock of this condition.
 
