@@ -431,6 +431,25 @@ def test_a_proxy_of_httpx_belongs_below() -> None:
     assert [None, "one"] == proxy.sent
 
 
+@pytest.mark.parametrize("refused", [401, "401", ("401",), (), (401.0,), (0,), None])
+def test_statuses_that_are_none(refused: object) -> None:
+    """They are refused when the key is made: with them no answer would move on to the next version."""
+    with (
+        SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache,
+        pytest.raises(ConfigurationError, match=r"^refused=.*: give HTTP statuses, such as \(401, 403\)"),
+    ):
+        Key(cache, "prod/api-key", "https://api.example.com", refused=refused)  # type: ignore[arg-type] # tried
+
+
+def test_a_judge_of_errors_is_no_judge_of_answers() -> None:
+    """`is_refused` had no effect, without a word."""
+    with (
+        SecretCache(peers=Peers(source=FakeSecretsManager(FakeClock()))) as cache,
+        pytest.raises(ConfigurationError, match="name the statuses in refused="),
+    ):
+        Key(cache, "prod/api-key", "https://api.example.com", is_refused=lambda _: True)
+
+
 def test_an_async_authorize_makes_no_headers() -> None:
     """It is refused when the key is made, or where only its call shows it, before a request is sent."""
 

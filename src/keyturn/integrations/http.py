@@ -112,8 +112,8 @@ class Key:
         options: `LoginOptions`. `budget_s` is 1.2 by default: a refused request waits for so many seconds at
             most, while a rotation seems to be under way.
 
-    Threads and tasks may share it. Raises `ConfigurationError` for an origin that is none, and for an
-    `authorize` that is async.
+    Threads and tasks may share it. Raises `ConfigurationError` for an origin or a status that is none, for
+    `is_refused`, and for an `authorize` that is async.
     """
 
     def __init__(
@@ -142,7 +142,9 @@ class Key:
             )
         self._secret_id = secret_id
         self._authorize = plain(authorize or bearer(), "authorize")
-        self._refused = frozenset(refused)
+        self._refused = _statuses(refused)
+        if "is_refused" in options:
+            raise ConfigurationError("a Key takes no is_refused: name the statuses in refused=")
         chosen: LoginOptions = {"budget_s": BUDGET_S, "server": origin, **options, "is_refused": _is_refusal}
         self._login = Login(cache, secret_id, **chosen)
 
@@ -373,6 +375,15 @@ def _text_in(text: str, name: str) -> str | Flaw:
     if found is not None:
         return Flaw(f"the field {name!r} {found.detail}", ADVICE_FIELDS)
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _statuses(refused: object) -> frozenset[int]:
+    """Return the statuses. Raises `ConfigurationError` for what no server answers."""
+    several = tuple(refused) if isinstance(refused, Iterable) and not isinstance(refused, str | bytes) else ()
+    statuses = [one for one in several if isinstance(one, int) and 100 <= one <= 599]
+    if not statuses or len(statuses) != len(several):
+        raise ConfigurationError(f"refused={refused!r}: give HTTP statuses, such as (401, 403)")
+    return frozenset(statuses)
 
 
 def _beside(origin: str) -> str:
