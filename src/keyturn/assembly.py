@@ -52,7 +52,7 @@ from keyturn.runtime.host import (
     system_random,
     system_sleep,
 )
-from keyturn.runtime.process import Once, watch_process
+from keyturn.runtime.process import Once, notice_fork, watch_process
 
 if TYPE_CHECKING:
     from keyturn.aws.catalog import CatalogClient
@@ -149,6 +149,7 @@ class Assembled(NamedTuple):
 
     def start_poller(self) -> None:
         """Start the background thread, if there is to be one, at the first use and after a fork."""
+        notice_fork()
         if self.poller is not None:
             self.poller.start()
 

@@ -139,6 +139,31 @@ def test_a_forked_child_checks_before_it_serves(world: World) -> None:
         assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_of_which_python_is_not_told() -> None:
+    """uWSGI forks by itself: the child makes a client of its own, as after any fork."""
+    program = """
+        import ctypes, os
+        from keyturn import Peers, SecretCache
+        from keyturn.runtime.process import Once
+        from keyturn.testing.fakes import FakeSecretsManager
+        secrets, client = FakeSecretsManager(), Once(object)
+        secrets.create("s", "x", "v1")
+        ours, cache = client(), SecretCache(peers=Peers(source=secrets))
+        # No other thread runs, and the GIL is kept: Python knows nothing of this fork.
+        child = ctypes.PyDLL(None).fork()
+        if child == 0:
+            try:
+                found = cache.get("s").version_id
+                os._exit(0 if found == "v1" and client() is not ours else 2)
+            finally:
+                os._exit(1)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert client() is ours
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
 def test_snapstart_hooks_drop_the_values() -> None:
     """Where Lambda's snapshot hooks exist, they are registered once and make every cache forget."""
     program = """

@@ -30,6 +30,10 @@ _living: set[weakref.ref[ProcessBound]] = set()
 """The objects that are watched. No `WeakSet`, since that cannot be gone through while a thread adds to it."""
 
 
+_process: list[int] = [os.getpid()]
+"""The process that the objects were last told of."""
+
+
 def watch_process(one: ProcessBound) -> None:
     """Call `after_fork` and `forget` of this object for as long as it lives."""
     _register_hooks()
@@ -40,6 +44,13 @@ def after_fork_in_child() -> None:
     """Tell every watched object that this process is a forked child."""
     for one in _watched():
         _guarded(one, one.after_fork)
+    _process[:] = [os.getpid()]
+
+
+def notice_fork() -> None:
+    """Tell every watched object of a fork of which Python was not told: uWSGI forks by itself."""
+    if _process != [os.getpid()]:
+        after_fork_in_child()
 
 
 def around_snapshot() -> None:
