@@ -439,7 +439,7 @@ BUGS: Final = (
     Bug(
         "what a source raises comes out as it is",
         _READS,
-        "        except Exception as raised:\n",
+        "        except BaseException as raised:\n            if is_interruption(raised):\n                raise\n",
         "        except SecretError as raised:\n",
         weather="clients raise foreign exceptions",
     ),
@@ -448,7 +448,8 @@ BUGS: Final = (
         _TABLE_VIEW,
         "        except (MarkerTableError, ConfigurationError) as error:\n"
         "            trouble, kind = str(error), type(error).__name__\n"
-        "        except Exception as error:\n            # Whatever",
+        "        except BaseException as error:\n"
+        "            if is_interruption(error):\n                raise\n            # Whatever",
         "        except MemoryError as error:\n            # Whatever",
         weather="clients raise foreign exceptions",
     ),
