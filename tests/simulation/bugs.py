@@ -439,7 +439,8 @@ BUGS: Final = (
     Bug(
         "what a source raises comes out as it is",
         _READS,
-        "        except BaseException as raised:\n            if is_interruption(raised):\n                raise\n",
+        "        except BaseException as raised:\n"
+        "            if is_interruption(raised):\n                raise\n",
         "        except SecretError as raised:\n",
         weather="clients raise foreign exceptions",
     ),
