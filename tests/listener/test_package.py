@@ -108,7 +108,7 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_package_is_small_and_holds_only_the_listeners_part(package: Path) -> None:
-    """Under 100 KiB; neither what reads values nor a file that is no module."""
+    """Under 110 KiB; neither what reads values nor a file that is no module."""
     assert package.stat().st_size < SIZE_MAX
     names = zipfile.ZipFile(package).namelist()
     assert {"rotation_listener/handler.py", "keyturn/markers/table.py", "keyturn/__init__.py"} <= set(names)

@@ -15,9 +15,11 @@ from keyturn.cli.output import echo_json, json_option, patiently
 from keyturn.cli.root import EXIT_NO
 from keyturn.markers.sweeper import Swept
 
+_OF_SECRETS: Final = re.compile(r"[\w/+=.@!-]+", re.ASCII)
+_OF_PARAMETERS: Final = re.compile(r"[\w/.-]+", re.ASCII)
 _BEGINNINGS: Final[Mapping[str, re.Pattern[str]]] = {
-    "prefix": re.compile(r"[\w/+=.@!-]+", re.ASCII),
-    "parameter_prefix": re.compile(r"[\w/.-]+", re.ASCII),
+    "prefix": _OF_SECRETS,
+    "parameter_prefix": _OF_PARAMETERS,
 }
 """How the names of secrets and of parameters may begin, by the option's name."""
 
