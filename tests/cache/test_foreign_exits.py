@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -105,3 +106,17 @@ def test_a_metrics_hook_of_a_task(world: World, loop: str, kind: type[BaseExcept
     assert "one" == run(loop, lambda: cache.get_secret_string(NAME))
     world.clock.advance(400)
     assert "one" == run(loop, lambda: cache.get_secret_string(NAME))
+
+
+def test_a_worker_that_is_interrupted_in_its_hook(world: World) -> None:
+    """dramatiq raises its time limit in the worker's own thread: no `Exception`, and it ends the work."""
+
+    class Hook:
+        def record(self, *_: object, **__: object) -> None:
+            raise PanicError  # as if another thread had set it for this one, while the hook waits
+
+    peers = Peers(source=world.secrets, markers=world.table, clock=world.clock)
+    cache = SecretCache(metrics=Hook(), peers=peers)
+    with ThreadPoolExecutor(1) as workers, pytest.raises(PanicError):
+        workers.submit(cache.get, NAME).result()
+    assert "one" == cache.get_secret_string(NAME)

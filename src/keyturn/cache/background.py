@@ -11,6 +11,7 @@ from keyturn.cache.limits import Limits
 from keyturn.model.instant import Clock, Instant
 from keyturn.runtime.locks import new_lock
 from keyturn.runtime.logs import about, log
+from keyturn.runtime.threads import OwnThread
 
 BEATS_MISSED_MAX = 2
 """After so many intervals without a sign of life the thread counts as stuck, and callers check inline."""
@@ -44,7 +45,7 @@ class Poller:
         with self._lock:
             if self._is_alive() or self._stopping.is_set():
                 return
-            thread = threading.Thread(target=self._run, name="keyturn-poller", daemon=True)
+            thread = OwnThread(target=self._run, name="keyturn-poller", daemon=True)
             try:
                 thread.start()
             except RuntimeError:

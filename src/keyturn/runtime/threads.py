@@ -8,6 +8,10 @@ import threading
 from collections.abc import Callable
 
 
+class OwnThread(threading.Thread):
+    """A thread of keyturn's own. The application does not know it, and so interrupts nothing in it."""
+
+
 def start_thread(name: str, run: Callable[[], None]) -> None:
     """Call `run` in a daemon thread. Raises `RuntimeError` where no thread can be had.
 
@@ -18,17 +22,18 @@ def start_thread(name: str, run: Callable[[], None]) -> None:
     if sys.is_finalizing():
         # Python 3.11 makes one that never runs, for which its caller would wait.
         raise RuntimeError
-    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread = OwnThread(target=run, name=name, daemon=True)
     _thread.start_new_thread(_start, (thread,))
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Return True for what may come out of a signal handler: then it is no error of the call that it ended.
+    """Return True for what may come from outside: then it is no error of the call that it ended.
 
-    Python calls handlers in the main thread only. In any other thread an error of whatever class is one of
-    the code that raised it: a cancelled task of another loop, an exit, or a panic of a library in Rust.
+    Signal handlers raise in the main thread, and workers with a time limit (dramatiq) in threads of theirs.
+    In a thread of keyturn's own an error of whatever class is one of the code that raised it: a cancelled
+    task of another loop, an exit, or a panic of a library in Rust.
     """
-    return not isinstance(error, Exception) and threading.current_thread() is threading.main_thread()
+    return not isinstance(error, Exception) and not isinstance(threading.current_thread(), OwnThread)
 
 
 def is_held_here(lock: threading.Condition) -> bool:
