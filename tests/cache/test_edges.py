@@ -164,6 +164,28 @@ def test_a_fork_of_which_python_is_not_told() -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_before_the_first_cache() -> None:
+    """A worker whose parent has imported keyturn, and made no cache, keeps clients that it made itself."""
+    program = """
+        import os
+        from keyturn import Peers, SecretCache
+        from keyturn.runtime.process import Once
+        from keyturn.testing.fakes import FakeSecretsManager
+        child = os.fork()
+        if child == 0:
+            try:
+                secrets, client = FakeSecretsManager(), Once(object)
+                secrets.create("s", "x", "v1")
+                ours, cache = client(), SecretCache(peers=Peers(source=secrets))
+                os._exit(0 if cache.get("s").version_id == "v1" and client() is ours else 2)
+            finally:
+                os._exit(1)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
 def test_snapstart_hooks_drop_the_values() -> None:
     """Where Lambda's snapshot hooks exist, they are registered once and make every cache forget."""
     program = """

@@ -79,6 +79,8 @@ def _guarded(one: ProcessBound, call: Callable[[], None]) -> None:
 @functools.cache
 def _register_hooks() -> None:
     """Register once per process, since hooks cannot be taken back."""
+    # The objects are this process's, also if it was forked after the import.
+    _process[:] = [os.getpid()]
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=after_fork_in_child)
     try:
