@@ -210,4 +210,5 @@ def cooperative(scheduler: Scheduler) -> Iterator[None]:
             stack.enter_context(patch.object(module, "threading", Threading(scheduler)))
         stack.enter_context(patch.object(keyturn.runtime.locks, "HAS_GAP", new=False))
         stack.enter_context(patch.object(keyturn.cache.flights, "start_thread", start_thread))
+        stack.enter_context(patch.object(keyturn.cache.background, "OwnThread", Threading(scheduler).Thread))
         yield
