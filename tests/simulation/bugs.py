@@ -466,7 +466,7 @@ BUGS: Final = (
         _FLIGHTS,
         "            has_begun = flight.has_thread()\n",
         "            self._flights[key] = flight\n            has_begun = flight.has_thread()\n",
-        seed=91,
+        seed=184,
     ),
     Bug(
         "a child goes on with the lock of its parent's thread",
