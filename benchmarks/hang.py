@@ -30,7 +30,7 @@ class Plan:
 
 PLANS: Final[Mapping[Size, Plan]] = {
     "full": Plan(seconds=8.0, cold_wait_s=10.0, outage_s=20.0),
-    "quick": Plan(seconds=2.0, cold_wait_s=2.0, outage_s=4.0),
+    "quick": Plan(seconds=4.0, cold_wait_s=2.0, outage_s=4.0),
 }
 
 

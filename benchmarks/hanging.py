@@ -223,9 +223,13 @@ def took_s(call: Callable[[], object]) -> float:
 
 
 def cache_of(
-    switch: Switch, service: str, *, background: bool, wait_s: float = 10.0, due_s: float = 1.5
+    switch: Switch, service: str, *, background: bool, wait_s: float = 10.0, due_s: float = 3.0
 ) -> SecretCache:
-    """Return a cache whose copies are due after so long; it checks the table if that is the service."""
+    """Return a cache whose copies are due after so long; it checks the table if that is the service.
+
+    Twice that time is longer than the background thread needs to tell that the service hangs: callers wait
+    for the names under a path that are twice as old as the TTL, and a TTL is minutes outside of this module.
+    """
     return SecretCache(
         switch,
         marker_table="markers" if service == "dynamodb" else False,

@@ -29,11 +29,6 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return the median of the differences, round by round, as `paired` does with ratios."""
-    return median(one - other for one, other in zip(ours, theirs, strict=True))
-
-
 def nanoseconds(statement: str, **names: object) -> Take:
     """Return a `Take` of the nanoseconds of a statement. A sample lasts some 3 ms; `names` are its locals.
 
