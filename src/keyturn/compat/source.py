@@ -59,7 +59,7 @@ class Kept:
         return self
 
 
-# As of `Concealed`.
+# As `Concealed`, it names no fields to tools that look for them.
 del Kept.__slots__
 
 

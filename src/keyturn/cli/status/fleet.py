@@ -107,8 +107,9 @@ def notes(fleet: Fleet) -> Iterator[str]:
     if not fleet.environments:
         yield "No environment reports: do they have --convergence-table's name, and dynamodb:PutItem on it?"
     if fleet.truncated:
-        number = fleet.truncated
-        yield f"Environments with more secrets than fit a report: {number}; keyturn help convergence."
+        yield (
+            f"Environments with more secrets than fit a report: {fleet.truncated}; keyturn help convergence."
+        )
     if fleet.unusable:
         yield f"Items of the table that are not reports: {fleet.unusable}."
 
